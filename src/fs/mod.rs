@@ -1,0 +1,234 @@
+//! The seam between the engine and the disk: every byte duramen reads or writes goes through here.
+//!
+//! # What a file system promises
+//!
+//! An implementation keeps these, and the engine relies on nothing else:
+//!
+//! - [`File::write_at`] makes bytes visible to later reads. They are durable only after a
+//!   [`File::sync`] that was called after the write has returned `Ok`.
+//! - [`File::sync`] makes every byte written to the file before the call durable, and the length
+//!   that is needed to read it back. It says nothing about the file's name.
+//! - A file's name, new or changed, and a name's absence after [`FileSystem::remove`], are durable
+//!   only after a [`FileSystem::sync_dir`] of their directory has returned `Ok`.
+//! - [`FileSystem::rename`] is atomic: after a crash the file is there under one of the two names.
+//!   Two renames are not atomic together.
+//! - After a failed `write_at` or `sync` the bytes in question may be durable, absent, or torn in
+//!   units of 512 bytes, and a later `sync` that succeeds proves nothing about them. They may still
+//!   be *readable* from the page cache without being on the disk.
+//! - Any call may fail with any error. A failed call that changes names has either happened or not.
+//!
+//! Names are built from kinds and numbers, never from text that was read from a file, so nothing on
+//! the disk can direct an access out of the store's directory.
+
+mod name;
+mod os;
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use name::{Dir, FileKind, FileName};
+pub use os::OsFileSystem;
+
+/// A position in a file, in bytes from its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ByteOffset(pub u64);
+
+impl fmt::Display for ByteOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only.
+    Read,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// One entry of a directory of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A regular file whose name the store would give, with its length in bytes.
+    File(FileName, u64),
+    /// Anything else: another name, a directory, a symbolic link, a FIFO. The text is for messages.
+    Other(String),
+}
+
+/// One store's directory on some disk. See the [module](self) for what it promises.
+pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
+    /// The name of `file` as a user knows it, for messages.
+    fn display(&self, file: FileName) -> PathBuf;
+
+    /// Creates the store's directory and the directories in it where they are missing, and makes
+    /// their names durable, those of missing parents too. Existing directories are left as they are.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the disk reports; a part of the directories may then exist.
+    fn make_dirs(&self) -> io::Result<()>;
+
+    /// Lists a directory of the store, in no particular order. The directories of the store itself
+    /// and the lock file are not listed. A missing directory is listed as empty.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the disk reports.
+    fn list(&self, dir: Dir) -> io::Result<Vec<Entry>>;
+
+    /// Creates an empty file and opens it for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the name is taken by anything.
+    fn create(&self, name: FileName) -> io::Result<Arc<dyn File>>;
+
+    /// Opens an existing regular file.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is none; `InvalidInput` if the name is not a regular file (links are not
+    /// followed).
+    fn open(&self, name: FileName, access: Access) -> io::Result<Arc<dyn File>>;
+
+    /// Renames a file within one directory without replacing anything.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if `to` is taken.
+    fn rename(&self, from: FileName, to: FileName) -> io::Result<()>;
+
+    /// Removes a file's name. Open handles and mappings of it stay readable.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is none.
+    fn remove(&self, name: FileName) -> io::Result<()>;
+
+    /// Makes the names in a directory durable as they are now.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the disk reports; the names are then in doubt.
+    fn sync_dir(&self, dir: Dir) -> io::Result<()>;
+
+    /// Takes the store's exclusive lock, which is held until the returned guard is dropped or the
+    /// process ends. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if somebody else holds it, in this process or another.
+    fn lock(&self) -> io::Result<Box<dyn StoreLock>>;
+}
+
+/// Holds a store's lock while it lives.
+pub trait StoreLock: Send + Sync + fmt::Debug {}
+
+/// One open file. All calls may be made from several threads at once.
+pub trait File: Send + Sync + fmt::Debug + 'static {
+    /// The file's length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the disk reports.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file has no bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](File::len).
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fills `buf` from the bytes at `at`; interrupted and short reads are resumed.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file ends before `buf` is full; else whatever the disk reports.
+    fn read_at(&self, at: ByteOffset, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `bufs`, one after the other, at `at`, growing the file where needed;
+    /// interrupted and short writes are resumed. `bufs` may be used up as scratch space.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the disk reports; any part of the bytes may then have been written.
+    fn write_at(&self, at: ByteOffset, bufs: &mut [IoSlice<'_>]) -> io::Result<()>;
+
+    /// Makes everything written so far durable. See the [module](self).
+    ///
+    /// # Errors
+    ///
+    /// Whatever the disk reports. A later success proves nothing about bytes written before.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Sets the file's length to `len` and, when growing, reserves the space, which reads as zeros.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull` if there is no room; else whatever the disk reports.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+
+    /// Starts handing the written bytes `[at, at + len)` to the device without waiting. A hint: it
+    /// promises nothing and cannot fail.
+    fn start_writeback(&self, at: ByteOffset, len: u64);
+
+    /// Asks the operating system to forget cached pages of this file, so that the next read comes
+    /// from the device. Dirty pages stay. A hint: it promises nothing and cannot fail.
+    fn drop_cache(&self);
+
+    /// The file's first `len` bytes as memory. The bytes must not be written while it lives.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file is shorter than `len`; else whatever the disk reports.
+    fn map(&self, len: u64) -> io::Result<Region>;
+}
+
+/// A file's bytes as memory: mapped, or read into a buffer.
+#[derive(Clone)]
+pub struct Region(Bytes);
+
+#[derive(Clone)]
+enum Bytes {
+    Mapped(Arc<memmap2::Mmap>),
+    Owned(Arc<[u8]>),
+}
+
+impl Region {
+    /// Wraps a read-only mapping.
+    #[must_use]
+    pub fn mapped(map: memmap2::Mmap) -> Self {
+        Self(Bytes::Mapped(Arc::new(map)))
+    }
+
+    /// Wraps bytes that were read.
+    #[must_use]
+    pub fn owned(bytes: Arc<[u8]>) -> Self {
+        Self(Bytes::Owned(bytes))
+    }
+}
+
+impl Deref for Region {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Mapped(map) => map,
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! The names of a store's files: a kind and a number, nothing else.
+
+use std::fmt;
+
+/// A directory of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dir {
+    /// The store's own directory.
+    Root,
+    /// `manifest/`.
+    Manifest,
+    /// `wal/`.
+    Wal,
+    /// `parts/`.
+    Parts,
+}
+
+impl Dir {
+    /// The directories inside [`Dir::Root`].
+    pub const INNER: [Self; 3] = [Self::Manifest, Self::Wal, Self::Parts];
+
+    /// The path from the store's directory, empty for the root itself.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Root => "",
+            Self::Manifest => "manifest",
+            Self::Wal => "wal",
+            Self::Parts => "parts",
+        }
+    }
+}
+
+/// What a numbered file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileKind {
+    /// `manifest/NNNNNNNN.manifest`.
+    Manifest,
+    /// `wal/NNNNNNNN.wal`.
+    Segment,
+    /// `parts/NNNNNNNN.part`.
+    Part,
+}
+
+impl FileKind {
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Segment => "wal",
+            Self::Part => "part",
+        }
+    }
+}
+
+/// The name of a file of the store: a kind, a number, and whether it is still being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileName {
+    /// What the file is.
+    pub kind: FileKind,
+    /// Its number, never reused within its kind.
+    pub number: u64,
+    /// Whether the name ends in `.tmp`: the file is not part of the store yet.
+    pub temporary: bool,
+}
+
+impl FileName {
+    /// The file of this kind and number.
+    #[must_use]
+    pub const fn new(kind: FileKind, number: u64) -> Self {
+        Self { kind, number, temporary: false }
+    }
+
+    /// The same file while it is being made.
+    #[must_use]
+    pub const fn tmp(self) -> Self {
+        Self { temporary: true, ..self }
+    }
+
+    /// The same file once it is complete.
+    #[must_use]
+    pub const fn complete(self) -> Self {
+        Self { temporary: false, ..self }
+    }
+
+    /// The directory it stands in.
+    #[must_use]
+    pub const fn dir(self) -> Dir {
+        match self.kind {
+            FileKind::Manifest => Dir::Manifest,
+            FileKind::Segment => Dir::Wal,
+            FileKind::Part => Dir::Parts,
+        }
+    }
+
+    /// The name within its directory.
+    #[must_use]
+    pub fn base(self) -> String {
+        let tmp = if self.temporary { ".tmp" } else { "" };
+        format!("{:08}.{}{tmp}", self.number, self.kind.extension())
+    }
+
+    /// Reads a name within `dir`; `None` for any text that [`base`](Self::base) would not give.
+    #[must_use]
+    pub fn parse(dir: Dir, base: &str) -> Option<Self> {
+        let kind = match dir {
+            Dir::Root => return None,
+            Dir::Manifest => FileKind::Manifest,
+            Dir::Wal => FileKind::Segment,
+            Dir::Parts => FileKind::Part,
+        };
+        let digits = base.split('.').next()?;
+        let number = digits.parse().ok()?;
+        let name = Self { kind, number, temporary: base.ends_with(".tmp") };
+        (name.base() == base).then_some(name)
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.dir().path(), self.base())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_back_as_it_was_written_and_nothing_else_is_a_name() {
+        for kind in [FileKind::Manifest, FileKind::Segment, FileKind::Part] {
+            for number in [0, 7, 99_999_999, 100_000_000, u64::MAX] {
+                for name in [FileName::new(kind, number), FileName::new(kind, number).tmp()] {
+                    assert_eq!(FileName::parse(name.dir(), &name.base()), Some(name));
+                }
+            }
+        }
+        for bad in ["", "1.wal", "+0000001.wal", "00000001.part", "00000001.wal.tmp.tmp", "../x"] {
+            assert_eq!(FileName::parse(Dir::Wal, bad), None, "{bad:?}");
+        }
+    }
+}

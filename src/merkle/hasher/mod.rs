@@ -1,0 +1,92 @@
+//! The hash function of a tree.
+
+mod blake3;
+mod rfc6962;
+
+use core::fmt;
+
+use super::types::{Arity, Hash};
+
+pub use self::blake3::Blake3;
+pub use rfc6962::Rfc6962Sha256;
+
+/// The stable name of a hasher, recorded in every store and every proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HasherId(&'static str);
+
+impl HasherId {
+    /// Names a hasher. The name is 1 to 32 bytes of lower-case ASCII letters, digits and `-`, and
+    /// never changes its meaning.
+    ///
+    /// # Panics
+    ///
+    /// On a name of another form; a name is a constant of the program, so this shows when it is
+    /// compiled or first run.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        let bytes = name.as_bytes();
+        assert!(!bytes.is_empty() && bytes.len() <= 32, "a hasher's name has 1 to 32 bytes");
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(
+                bytes[at].is_ascii_lowercase() || bytes[at].is_ascii_digit() || bytes[at] == b'-',
+                "a hasher's name has lower-case letters, digits and '-'"
+            );
+            at += 1;
+        }
+        Self(name)
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for HasherId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// The hash function of a tree: how raw data becomes a leaf, and children a parent.
+///
+/// All functions are pure. Two hashers with the same [`id`](Hasher::id) must give the same bytes for
+/// the same input, for ever: the id is what a store is reopened by.
+pub trait Hasher: Send + Sync + 'static {
+    /// The stable name of this hash function.
+    fn id(&self) -> HasherId;
+
+    /// The leaf for raw `data`, kept apart from inner nodes by its own domain.
+    fn leaf(&self, data: &[u8]) -> Hash;
+
+    /// The parent of 2 to 16 `children`.
+    fn node(&self, children: &[Hash]) -> Hash;
+
+    /// The parents of many complete groups: `parents[i]` becomes the parent of
+    /// `children[i * N..(i + 1) * N]`, with `N` the arity.
+    ///
+    /// The result equals [`node`](Hasher::node) on every group; a hasher overrides this to fill
+    /// vector lanes.
+    ///
+    /// # Panics
+    ///
+    /// If `children` is not exactly `N` times as long as `parents`.
+    fn nodes(&self, arity: Arity, children: &[Hash], parents: &mut [Hash]) {
+        assert_eq!(children.len(), parents.len() * arity.children());
+        for (group, parent) in children.chunks_exact(arity.children()).zip(parents) {
+            *parent = self.node(group);
+        }
+    }
+
+    /// The root of the tree without leaves.
+    fn empty_root(&self) -> Hash;
+
+    /// The position of the first of `leaves` that this hash function cannot take, for hashers whose
+    /// input is a field element. Every other hasher takes any 32 bytes.
+    fn first_refused(&self, leaves: &[Hash]) -> Option<usize> {
+        let _ = leaves;
+        None
+    }
+}

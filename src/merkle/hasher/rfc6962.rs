@@ -1,0 +1,25 @@
+//! SHA-256 with the prefixes of RFC 6962.
+
+use sha2::{Digest, Sha256};
+
+use super::{Hasher, HasherId};
+use crate::merkle::types::Hash;
+
+/// SHA-256 as in RFC 6962, section 2.1: leaves are prefixed with 0x00, inner nodes with 0x01.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rfc6962Sha256;
+
+impl Hasher for Rfc6962Sha256 {
+    fn id(&self) -> HasherId {
+        const { HasherId::new("rfc6962-sha256") }
+    }
+    fn leaf(&self, data: &[u8]) -> Hash {
+        Sha256::new().chain_update([0]).chain_update(data).finalize().into()
+    }
+    fn node(&self, children: &[Hash]) -> Hash {
+        Sha256::new().chain_update([1]).chain_update(children.as_flattened()).finalize().into()
+    }
+    fn empty_root(&self) -> Hash {
+        Sha256::digest([]).into()
+    }
+}

@@ -1,0 +1,14 @@
+//! The tree itself: pure functions over nodes, no I/O, `no_std` + `alloc`.
+//!
+//! Leaves are level 0. Node `(k, i)` of level `k` commits to the leaves `[i * N^k, (i + 1) * N^k)`.
+//! A tree of `n` leaves has `floor(n / N^k)` *complete* nodes at level `k`; only those are ever
+//! stored. The incomplete right edge is folded from them on demand: a parent with one child takes
+//! the child's value, a parent with 2 to N children is the hash of their concatenation.
+
+mod hasher;
+mod source;
+mod types;
+
+pub use hasher::{Blake3, Hasher, HasherId, Rfc6962Sha256};
+pub use source::NodeSource;
+pub use types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
