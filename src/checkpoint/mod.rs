@@ -1,0 +1,9 @@
+//! Checkpoints: the columns of a tree as immutable part files, and the manifest that names them.
+
+pub(crate) mod info;
+pub(crate) mod manifest;
+pub(crate) mod part;
+mod policy;
+
+pub use info::{CheckpointInfo, CheckpointReason};
+pub use policy::{CheckpointPolicy, Install};

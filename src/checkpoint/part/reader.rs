@@ -1,0 +1,189 @@
+//! Reading a part. Opening it reads header and footer; a block is checked when it is first touched.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::format::{
+    BlockFault, Footer, NODES_PER_BLOCK, PART_BLOCK, PART_VERSION, PartIdentity, PartLayout,
+    PartRef, SUMS_PER_BLOCK, seal_of,
+};
+use crate::codec::{Decoder, block_checksum};
+use crate::error::{Damage, Error, Problem, ReadError, Result};
+use crate::fs::{Access, FileSystem, Region};
+use crate::merkle::{Hash, Level};
+
+/// An open part.
+#[derive(Debug)]
+pub(crate) struct Part {
+    identity: PartIdentity,
+    reference: PartRef,
+    layout: PartLayout,
+    bytes: Region,
+    /// One bit per block: whether it was found intact.
+    checked: Vec<AtomicU64>,
+    tables_sum: u32,
+    path: PathBuf,
+}
+
+impl Part {
+    /// Opens the part that the manifest names. `expected` is what the header must say.
+    pub(crate) fn open(
+        fs: &dyn FileSystem,
+        expected: PartIdentity,
+        reference: PartRef,
+    ) -> Result<Self> {
+        let name = reference.number.file();
+        let path = fs.display(name);
+        let fail = |action, error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => Damage::new(&path, 0, Problem::Missing).into(),
+            _ => Error::io(action, &path, error),
+        };
+        let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
+        let found = file.len().map_err(|error| fail("measure", error))?;
+        let Some(layout) = PartLayout::new(expected.arity, reference.from, reference.to) else {
+            return Err(Damage::field(&path, 0, "range", "one that fits a file", reference.to).into());
+        };
+        if found != layout.len() || found != reference.len {
+            let problem = Problem::Truncated { expected: reference.len, found };
+            return Err(Damage::new(&path, 0, problem).into());
+        }
+        let bytes = file.map(found).map_err(|error| fail("map", error))?;
+        let header = block(&bytes, 0).ok_or_else(|| short(&path, found))?;
+        let footer = block(&bytes, layout.footer).ok_or_else(|| short(&path, found))?;
+        let footer_at = layout.footer * PART_BLOCK;
+
+        let identity = PartIdentity::parse(header).map_err(|fault| reject(&path, 0, fault))?;
+        if identity != expected {
+            let (expected, found) = (format!("{expected:?}"), format!("{identity:?}"));
+            return Err(Damage::field(&path, 0, "identity", expected, found).into());
+        }
+        let parsed = Footer::parse(footer).map_err(|fault| reject(&path, footer_at, fault))?;
+        let wanted = Footer {
+            number: reference.number,
+            len: found,
+            header: seal_of(header),
+            tables: parsed.tables,
+        };
+        if parsed != wanted {
+            let (expected, found) = (format!("{wanted:?}"), format!("{parsed:?}"));
+            return Err(Damage::field(&path, footer_at, "footer", expected, found).into());
+        }
+        if seal_of(footer) != reference.checksum {
+            let problem =
+                Problem::Checksum { stored: reference.checksum, computed: seal_of(footer) };
+            return Err(Damage::new(&path, footer_at, problem).into());
+        }
+        let words = usize::try_from(layout.footer.div_ceil(64)).unwrap_or(0);
+        let checked = (0..words).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { identity, reference, layout, bytes, checked, tables_sum: parsed.tables, path })
+    }
+
+    pub(crate) fn reference(&self) -> PartRef {
+        self.reference
+    }
+
+    /// The first index of `level` that is beyond this part.
+    pub(super) fn end(&self, level: Level) -> u64 {
+        self.reference.to.checked_shr(u32::from(level.0) * self.identity.arity.bits()).unwrap_or(0)
+    }
+
+    /// Copies nodes of `level` from `index` on into `out`, as many as there are; returns how many.
+    pub(super) fn read(
+        &self,
+        level: Level,
+        index: u64,
+        out: &mut [Hash],
+    ) -> Result<usize, ReadError> {
+        let absent = ReadError::Absent { level, at: index };
+        let Some(column) = self.layout.columns.get(usize::from(level.0)) else {
+            return Err(absent);
+        };
+        if index < column.first || index >= column.end {
+            return Err(absent);
+        }
+        let len = out.len().min(usize::try_from(column.end - index).unwrap_or(usize::MAX));
+        let at = index - column.first;
+        let first = column.block + at / NODES_PER_BLOCK;
+        let last = column.block + (at + len as u64 - 1) / NODES_PER_BLOCK;
+        for block in first..=last {
+            self.check(block)?;
+        }
+        let start = usize::try_from(column.block * PART_BLOCK).unwrap_or(usize::MAX);
+        let (nodes, _) = self.bytes[start..].as_chunks::<32>();
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        out[..len].copy_from_slice(&nodes[at..at + len]);
+        Ok(len)
+    }
+
+    /// Finds out whether `block`, of a column or of a table, is intact.
+    fn check(&self, number: u64) -> Result<(), ReadError> {
+        let word = usize::try_from(number / 64).unwrap_or(usize::MAX);
+        let bit = 1 << (number % 64);
+        // The bit guards no other memory: the mapped bytes never change.
+        if self.checked[word].load(Ordering::Relaxed) & bit != 0 {
+            return Ok(());
+        }
+        let stored = self.stored_sum(number)?;
+        let bytes = block(&self.bytes, number).ok_or_else(|| short(&self.path, 0))?;
+        let computed = block_checksum(bytes);
+        if computed != stored {
+            let problem =
+                Problem::Checksum { stored: u64::from(stored), computed: u64::from(computed) };
+            return Err(ReadError::Damaged(Damage::new(&self.path, number * PART_BLOCK, problem)));
+        }
+        self.checked[word].fetch_or(bit, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The checksum that the tables, or the footer, hold for `block`.
+    fn stored_sum(&self, number: u64) -> Result<u32, ReadError> {
+        // Blocks come in the order columns, first table, second table, ...; each table covers the
+        // stretch before it.
+        let mut covered = 1;
+        for &(table, len) in &self.layout.tables {
+            if number < table {
+                let entry = number - covered;
+                let holder = table + entry / SUMS_PER_BLOCK;
+                self.check(holder)?;
+                let bytes = block(&self.bytes, holder).ok_or_else(|| short(&self.path, 0))?;
+                let at = usize::try_from(entry % SUMS_PER_BLOCK).unwrap_or(0) * size_of::<u32>();
+                return Ok(Decoder(&bytes[at..]).u32().unwrap_or(0));
+            }
+            if number < table + len && len == 1 {
+                return Ok(self.tables_sum);
+            }
+            covered = table;
+        }
+        Ok(self.tables_sum)
+    }
+}
+
+fn block(bytes: &[u8], number: u64) -> Option<&[u8; PART_BLOCK as usize]> {
+    let at = usize::try_from(number.checked_mul(PART_BLOCK)?).ok()?;
+    bytes.get(at..)?.first_chunk()
+}
+
+fn short(path: &std::path::Path, found: u64) -> Box<Damage> {
+    Damage::new(path, 0, Problem::Truncated { expected: PART_BLOCK, found })
+}
+
+impl From<Box<Damage>> for ReadError {
+    fn from(damage: Box<Damage>) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+fn reject(path: &std::path::Path, at: u64, fault: BlockFault) -> Error {
+    match fault {
+        BlockFault::Magic => Damage::field(path, at, "magic", "a part", "other bytes").into(),
+        BlockFault::Fields => Damage::field(path, at, "fields", "valid ones", "others").into(),
+        BlockFault::Version(found) => Error::UnknownFormat {
+            path: path.into(),
+            found: u32::from(found),
+            supported: u32::from(PART_VERSION),
+        },
+        BlockFault::Checksum { stored, computed } => {
+            Damage::new(path, at, Problem::Checksum { stored, computed }).into()
+        }
+    }
+}

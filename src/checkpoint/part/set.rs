@@ -1,0 +1,57 @@
+//! All parts of one tree, as the archive behind its columns.
+
+use std::sync::Arc;
+
+use super::format::PartRef;
+use super::reader::Part;
+use crate::column::Archive;
+use crate::error::ReadError;
+use crate::merkle::{Hash, Level, NodeIndex};
+
+/// The parts of a tree, oldest first: each begins at the size where the one before ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PartSet {
+    parts: Vec<Arc<Part>>,
+}
+
+impl PartSet {
+    pub(crate) fn new(parts: Vec<Arc<Part>>) -> Self {
+        Self { parts }
+    }
+
+    /// This set with one more part at the end.
+    pub(crate) fn with(&self, part: Arc<Part>) -> Self {
+        let mut parts = self.parts.clone();
+        parts.push(part);
+        Self { parts }
+    }
+
+    pub(crate) fn references(&self) -> Vec<PartRef> {
+        self.parts.iter().map(|part| part.reference()).collect()
+    }
+}
+
+impl Archive for PartSet {
+    fn read_nodes(
+        &self,
+        level: Level,
+        first: NodeIndex,
+        out: &mut [Hash],
+    ) -> Result<(), ReadError> {
+        let mut at = first.0;
+        let mut rest = out;
+        let mut number = self.parts.partition_point(|part| part.end(level) <= at);
+        while !rest.is_empty() {
+            let part = self.parts.get(number).ok_or(ReadError::Absent { level, at })?;
+            let read = part.read(level, at, rest)?;
+            at += read as u64;
+            rest = &mut rest[read..];
+            // The next part may hold nothing of this level.
+            number += 1;
+            while self.parts.get(number).is_some_and(|part| part.end(level) <= at) {
+                number += 1;
+            }
+        }
+        Ok(())
+    }
+}

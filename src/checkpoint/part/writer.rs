@@ -1,0 +1,110 @@
+//! Writing a part, from any source of nodes.
+
+use std::io::IoSlice;
+
+use super::format::{
+    Footer, NODES_PER_BLOCK, PART_BLOCK, PartIdentity, PartLayout, PartRef, SUMS_PER_BLOCK, seal_of,
+};
+use crate::codec::block_checksum;
+use crate::error::{Error, Result};
+use crate::fs::{ByteOffset, File, FileSystem};
+use crate::merkle::{Hash, NodeIndex, NodeSource};
+
+/// Nodes copied at a time: 1 MiB.
+const STEP_NODES: u64 = 1 << 15;
+const _: () = assert!(STEP_NODES % NODES_PER_BLOCK == 0);
+/// Bytes handed to the device between two pauses, so that other writers are not kept waiting behind
+/// all of the part at the end.
+const WRITEBACK_STEP: u64 = 8 << 20;
+
+/// Writes the part that `identity` describes under its temporary name and, if `durable`, syncs it.
+/// The caller renames it.
+pub(crate) fn write_part<S>(
+    fs: &dyn FileSystem,
+    identity: &PartIdentity,
+    source: &S,
+    durable: bool,
+) -> Result<PartRef>
+where
+    S: NodeSource,
+    Error: From<S::Error>,
+{
+    let name = identity.number.file().tmp();
+    let path = fs.display(name);
+    let Some(layout) = PartLayout::new(identity.arity, identity.from, identity.to) else {
+        let error = std::io::Error::from(std::io::ErrorKind::FileTooLarge);
+        return Err(Error::io("lay out", path, error));
+    };
+    let file = fs.create(name).map_err(|error| Error::io("create", &path, error))?;
+    let mut out = Output { file: &*file, path: &path, at: 0, handed: 0 };
+    out.file.allocate(layout.len()).map_err(|error| Error::io("reserve space in", &path, error))?;
+
+    let header = identity.header();
+    out.write(&header)?;
+    let mut sums = Vec::new();
+    let mut nodes: Vec<Hash> = Vec::new();
+    for column in &layout.columns {
+        let mut at = column.first;
+        while at < column.end {
+            let len = (column.end - at).min(STEP_NODES);
+            let padded = len.next_multiple_of(NODES_PER_BLOCK);
+            nodes.clear();
+            nodes.resize(usize::try_from(padded).unwrap_or(0), [0; 32]);
+            let wanted = &mut nodes[..usize::try_from(len).unwrap_or(0)];
+            source.read_nodes(column.level, NodeIndex(at), wanted)?;
+            let bytes = nodes.as_flattened();
+            sums.extend(bytes.chunks(PART_BLOCK as usize).map(block_checksum));
+            out.write(bytes)?;
+            at += len;
+        }
+    }
+    let mut last_sum = 0;
+    for _ in &layout.tables {
+        let mut table: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        table.resize(table.len().next_multiple_of(PART_BLOCK as usize), 0);
+        sums = table.chunks(PART_BLOCK as usize).map(block_checksum).collect();
+        out.write(&table)?;
+        last_sum = sums.first().copied().unwrap_or(0);
+    }
+    debug_assert_eq!(SUMS_PER_BLOCK * 4, PART_BLOCK);
+    let footer = Footer {
+        number: identity.number,
+        len: layout.len(),
+        header: seal_of(&header),
+        tables: last_sum,
+    }
+    .block();
+    out.write(&footer)?;
+    if durable {
+        file.sync().map_err(|error| Error::io("sync", &path, error))?;
+    }
+    Ok(PartRef {
+        number: identity.number,
+        from: identity.from,
+        to: identity.to,
+        len: layout.len(),
+        checksum: seal_of(&footer),
+    })
+}
+
+/// Appends to the file and keeps the device busy with what was appended.
+struct Output<'a> {
+    file: &'a dyn File,
+    path: &'a std::path::Path,
+    at: u64,
+    handed: u64,
+}
+
+impl Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_at(ByteOffset(self.at), &mut [IoSlice::new(bytes)])
+            .map_err(|error| Error::io("write", self.path, error))?;
+        self.at += bytes.len() as u64;
+        if self.at - self.handed >= WRITEBACK_STEP {
+            self.file.start_writeback(ByteOffset(self.handed), self.at - self.handed);
+            self.handed = self.at;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! Little-endian fields, written to and read from byte strings. Shared by all file formats.
+
+use crc_fast::{CrcAlgorithm, Digest};
+
+/// The checksum of everything but part blocks: CRC-64/NVME. It finds every error of up to 64
+/// neighbouring bits.
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+    crc_fast::checksum(CrcAlgorithm::Crc64Nvme, bytes)
+}
+
+/// The checksum of a part's block: CRC-32C.
+#[expect(clippy::cast_possible_truncation, reason = "a 32-bit checksum in a u64")]
+pub(crate) fn block_checksum(bytes: &[u8]) -> u32 {
+    crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+/// A [`checksum`] of bytes that come piece by piece.
+pub(crate) struct Checksum(Digest);
+
+impl Checksum {
+    pub(crate) fn new() -> Self {
+        Self(Digest::new(CrcAlgorithm::Crc64Nvme))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(&self) -> u64 {
+        self.0.finalize()
+    }
+}
+
+/// Appends fields.
+#[derive(Default)]
+pub(crate) struct Encoder(pub(crate) Vec<u8>);
+
+impl Encoder {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(crate) fn u16(&mut self, value: u16) -> &mut Self {
+        self.bytes(&value.to_le_bytes())
+    }
+
+    pub(crate) fn u32(&mut self, value: u32) -> &mut Self {
+        self.bytes(&value.to_le_bytes())
+    }
+
+    pub(crate) fn u64(&mut self, value: u64) -> &mut Self {
+        self.bytes(&value.to_le_bytes())
+    }
+
+    /// Zeros up to `len` bytes in all.
+    pub(crate) fn pad_to(&mut self, len: usize) -> &mut Self {
+        self.0.resize(len.max(self.0.len()), 0);
+        self
+    }
+}
+
+/// Takes fields from the front; `None` once the bytes are used up.
+pub(crate) struct Decoder<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Decoder<'a> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(len)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    pub(crate) fn array<const L: usize>(&mut self) -> Option<[u8; L]> {
+        self.bytes(L)?.try_into().ok()
+    }
+
+    pub(crate) fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// How many bytes are left.
+    pub(crate) fn remaining(&self) -> usize {
+        self.0.len()
+    }
+}

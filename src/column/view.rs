@@ -1,0 +1,80 @@
+//! Reading columns: a version and the counts that say how much of it may be read.
+#![expect(unsafe_code, reason = "hands out slices of published slots")]
+
+use std::sync::Arc;
+
+use super::layout::Layout;
+use super::version::Version;
+use crate::error::ReadError;
+use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
+
+/// The complete nodes of a tree as of one moment. Immutable and cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(super) layout: Layout,
+    pub(super) version: Arc<Version>,
+    /// Leaves below this are published.
+    pub(super) leaves: u64,
+    /// Inner nodes complete at this size are published.
+    pub(super) hashed: u64,
+}
+
+impl View {
+    /// How many leaves the view has.
+    pub(crate) fn leaves(&self) -> u64 {
+        self.leaves
+    }
+
+    /// The size up to which inner nodes can be read.
+    pub(crate) fn hashed(&self) -> u64 {
+        self.hashed
+    }
+
+    /// A run of nodes of `level` that lie side by side in memory, from `index` on and not beyond
+    /// `end`. `None` if `index` is not published or not in memory.
+    pub(crate) fn run(&self, level: Level, index: u64, end: u64) -> Option<&[Hash]> {
+        let limit = if level == Level::LEAVES { self.leaves } else { self.hashed };
+        let end = end.min(self.layout.complete(level, limit));
+        if index >= end || index < self.layout.complete(level, self.version.memory_from) {
+            return None;
+        }
+        let place = self.layout.place(level, index);
+        let chunk = self.version.chunk(&place)?;
+        let len = usize::try_from(end - index).unwrap_or(usize::MAX).min(place.room);
+        // SAFETY: the slots hold nodes below the published counts, which were loaded with Acquire
+        // when this view was made, and at or above `memory_from`, so a writer has filled them.
+        Some(unsafe { chunk.slots(place.slot, len) })
+    }
+}
+
+impl NodeSource for View {
+    type Error = ReadError;
+
+    fn read_nodes(
+        &self,
+        level: Level,
+        first: NodeIndex,
+        out: &mut [Hash],
+    ) -> Result<(), ReadError> {
+        let mut at = first.0;
+        let end = at.saturating_add(out.len() as u64);
+        let mut rest = out;
+        // The archive holds a prefix of the level, memory what follows.
+        let archived = self.layout.complete(level, self.version.memory_from).min(end);
+        if at < archived {
+            let archive = self.version.archive.as_ref().ok_or(ReadError::Absent { level, at })?;
+            let len = usize::try_from(archived - at).unwrap_or(usize::MAX);
+            let (head, tail) = rest.split_at_mut(len.min(rest.len()));
+            archive.read_nodes(level, NodeIndex(at), head)?;
+            (at, rest) = (archived, tail);
+        }
+        while at < end {
+            let run = self.run(level, at, end).ok_or(ReadError::Absent { level, at })?;
+            let (head, tail) = rest.split_at_mut(run.len());
+            head.copy_from_slice(run);
+            at += run.len() as u64;
+            rest = tail;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! What can go wrong, as sentences with facts.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::merkle::{LeafIndex, Level, TreeSize};
+
+/// The result of most calls of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything a store can fail with. Cloning is cheap: one failed flush answers many waiters.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration value that cannot work.
+    #[error("configuration: {0}")]
+    Config(String),
+
+    /// A call to the operating system failed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was being done, as a verb.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+
+    /// The store is open already, here or in another process.
+    #[error("the store {} is already open", path.display())]
+    Locked {
+        /// The store's directory.
+        path: PathBuf,
+    },
+
+    /// There is no store in the directory, and the call does not create one.
+    #[error("there is no store in {}", path.display())]
+    NoStore {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The directory holds something else than a store. Nothing was changed in it.
+    #[error("{} is not a duramen store: it holds {found}", path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+        /// What was found in it.
+        found: String,
+    },
+
+    /// The store was made with another hash function.
+    #[error(
+        "the store {} was made with hasher {stored} and cannot be opened with {asked}",
+        path.display()
+    )]
+    HasherMismatch {
+        /// The store's directory.
+        path: PathBuf,
+        /// The hasher that the store names.
+        stored: String,
+        /// The hasher it was opened with.
+        asked: String,
+    },
+
+    /// The store was made with another arity.
+    #[error(
+        "the store {} was made with arity {stored} and cannot be opened with {asked}",
+        path.display()
+    )]
+    ArityMismatch {
+        /// The store's directory.
+        path: PathBuf,
+        /// The arity that the store names.
+        stored: u32,
+        /// The arity it was opened with.
+        asked: u32,
+    },
+
+    /// A file of a format that this version cannot read.
+    #[error("{} has format version {found}; this program reads version {supported}", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// The version it names.
+        found: u32,
+        /// The version this crate reads.
+        supported: u32,
+    },
+
+    /// A file that belongs to the store is missing or holds something it must not.
+    #[error(transparent)]
+    Damaged(#[from] Box<Damage>),
+
+    /// A node that should be there was found neither in memory nor in a part: a defect of this crate
+    /// or of the machine's memory.
+    #[error("node {index} of level {level} is neither in memory nor in a part")]
+    NodeAbsent {
+        /// The node's level.
+        level: Level,
+        /// The node's place in it.
+        index: u64,
+    },
+
+    /// An index at or beyond the size it was asked at.
+    #[error("index {index} is not in a tree of size {size}")]
+    IndexOutOfRange {
+        /// The index asked for.
+        index: LeafIndex,
+        /// The size of the tree.
+        size: TreeSize,
+    },
+
+    /// A size that the tree does not have yet.
+    #[error("size {size} is beyond the tree's {current} leaves")]
+    SizeOutOfRange {
+        /// The size asked for.
+        size: TreeSize,
+        /// The current size.
+        current: TreeSize,
+    },
+
+    /// A leaf that the hash function cannot take. Nothing of its batch was inserted.
+    #[error("leaf {position} of the batch is not a value that hasher {hasher} takes")]
+    LeafRefused {
+        /// The leaf's position in its batch, from 0.
+        position: usize,
+        /// The hasher's name.
+        hasher: String,
+    },
+
+    /// Writing the log failed earlier. Nothing more is accepted; reading goes on. What was
+    /// acknowledged is safe: reopen the store once the cause is gone.
+    #[error("the store is poisoned by an earlier failure")]
+    Poisoned {
+        /// The failure.
+        #[source]
+        source: Arc<Error>,
+    },
+
+    /// The store was closed before the call, or before the leaf was durable.
+    #[error("the store is closed")]
+    Closed,
+
+    /// Too many bytes wait to be flushed, and waiting for room took longer than configured. Nothing
+    /// was inserted.
+    #[error("{unflushed} bytes wait to be flushed, and {waited:?} made no room for more")]
+    Backpressure {
+        /// Bytes of leaves not yet flushed.
+        unflushed: u64,
+        /// How long the call waited.
+        waited: Duration,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { action, path: path.into(), source: Arc::new(source) }
+    }
+
+    pub(crate) fn poisoned(source: &Arc<Self>) -> Self {
+        Self::Poisoned { source: Arc::clone(source) }
+    }
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in it, in bytes from its start.
+    pub offset: u64,
+    /// What was found there.
+    pub problem: Problem,
+}
+
+/// The kinds of damage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The bytes do not match their checksum.
+    Checksum {
+        /// The checksum that stands in the file.
+        stored: u64,
+        /// The checksum of the bytes as they are.
+        computed: u64,
+    },
+    /// A field has a value it must not have.
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The file ends too early.
+    Truncated {
+        /// The length that is needed, in bytes.
+        expected: u64,
+        /// The length it has.
+        found: u64,
+    },
+    /// The file is not there.
+    Missing,
+}
+
+impl Damage {
+    pub(crate) fn new(file: impl Into<PathBuf>, offset: u64, problem: Problem) -> Box<Self> {
+        Box::new(Self { file: file.into(), offset, problem })
+    }
+
+    pub(crate) fn field(
+        file: &Path,
+        offset: u64,
+        field: &'static str,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Box<Self> {
+        let problem =
+            Problem::Field { field, expected: expected.to_string(), found: found.to_string() };
+        Self::new(file, offset, problem)
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, offset, problem } = self;
+        let file = file.display();
+        match problem {
+            Problem::Checksum { stored, computed } => write!(
+                f,
+                "checksum mismatch in {file} at byte {offset}: stored {stored:#018x}, computed {computed:#018x}"
+            ),
+            Problem::Field { field, expected, found } => {
+                write!(f, "wrong {field} in {file} at byte {offset}: expected {expected}, found {found}")
+            }
+            Problem::Truncated { expected, found } => {
+                write!(f, "{file} is cut short: expected {expected} bytes, found {found}")
+            }
+            Problem::Missing => write!(f, "{file} is missing"),
+        }
+    }
+}
+
+impl std::error::Error for Damage {}
+
+/// Why a node could not be read.
+#[derive(Clone, Debug)]
+pub(crate) enum ReadError {
+    /// The part that holds it is damaged.
+    Damaged(Box<Damage>),
+    /// It is nowhere.
+    Absent { level: Level, at: u64 },
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damage) => Self::Damaged(damage),
+            ReadError::Absent { level, at } => Self::NodeAbsent { level, index: at },
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The bytes of a group: a header, then frames, each a header and its payload. Pure.
+//!
+//! # Invariant
+//!
+//! The header's checksum covers the store's id, the segment's number and the group's position, and
+//! the body's checksum. So a group that was written for another place, by another store, or in an
+//! earlier life of a recycled segment, is not taken for one that belongs here.
+
+use super::{GroupNumber, SegmentId, StoreId, TreeId};
+use crate::codec::{Decoder, Encoder, checksum};
+use crate::durability::Seq;
+use crate::fs::ByteOffset;
+use crate::merkle::Hash;
+
+pub(crate) const GROUP_MAGIC: [u8; 8] = *b"duraWAL\n";
+pub(crate) const GROUP_VERSION: u16 = 1;
+pub(crate) const GROUP_HEADER_LEN: usize = 128;
+pub(crate) const FRAME_HEADER_LEN: usize = 32;
+
+/// The offset of the header's checksum, which covers everything before it.
+const CHECKSUM_AT: usize = GROUP_HEADER_LEN - 8;
+
+const KIND_LEAVES: u16 = 1;
+const KIND_ROLL: u16 = 2;
+
+/// The header of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupHeader {
+    pub(crate) store: StoreId,
+    pub(crate) segment: SegmentId,
+    pub(crate) offset: ByteOffset,
+    pub(crate) number: GroupNumber,
+    /// Bytes of header and frames, without the padding after them.
+    pub(crate) len: u64,
+    /// The store's sequence number before the group and after it.
+    pub(crate) first: Seq,
+    pub(crate) last: Seq,
+    /// Every group below this number was durable when this one was written.
+    pub(crate) durable: GroupNumber,
+    pub(crate) frames: u32,
+    pub(crate) body_checksum: u64,
+}
+
+/// Why bytes are not a group header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    /// They do not begin as one.
+    NoMagic,
+    /// They are the header of another format version.
+    Version(u16),
+    Checksum {
+        stored: u64,
+        computed: u64,
+    },
+}
+
+impl GroupHeader {
+    pub(crate) fn encode(&self) -> [u8; GROUP_HEADER_LEN] {
+        let mut out = Encoder::default();
+        out.bytes(&GROUP_MAGIC)
+            .u16(GROUP_VERSION)
+            .u16(0)
+            .u32(self.frames)
+            .bytes(&self.store.0)
+            .u64(self.segment.0)
+            .u64(self.offset.0)
+            .u64(self.number.0)
+            .u64(self.len)
+            .u64(self.first.0)
+            .u64(self.last.0)
+            .u64(self.durable.0)
+            .u64(0)
+            .u64(self.body_checksum)
+            .pad_to(CHECKSUM_AT);
+        let sum = checksum(&out.0);
+        out.u64(sum);
+        let mut bytes = [0; GROUP_HEADER_LEN];
+        bytes.copy_from_slice(&out.0);
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8; GROUP_HEADER_LEN]) -> Result<Self, HeaderFault> {
+        if !bytes.starts_with(&GROUP_MAGIC) {
+            return Err(HeaderFault::NoMagic);
+        }
+        let (covered, stored) = bytes.split_at(CHECKSUM_AT);
+        let stored = Decoder(stored).u64().ok_or(HeaderFault::NoMagic)?;
+        let computed = checksum(covered);
+        if stored != computed {
+            return Err(HeaderFault::Checksum { stored, computed });
+        }
+        let mut fields = Decoder(covered);
+        Self::fields(&mut fields).ok_or(HeaderFault::NoMagic)?
+    }
+
+    fn fields(fields: &mut Decoder<'_>) -> Option<Result<Self, HeaderFault>> {
+        fields.bytes(GROUP_MAGIC.len())?;
+        let version = fields.u16()?;
+        if version != GROUP_VERSION {
+            return Some(Err(HeaderFault::Version(version)));
+        }
+        fields.u16()?;
+        let frames = fields.u32()?;
+        let store = StoreId(fields.array()?);
+        let segment = SegmentId(fields.u64()?);
+        let offset = ByteOffset(fields.u64()?);
+        let number = GroupNumber(fields.u64()?);
+        let len = fields.u64()?;
+        let first = Seq(fields.u64()?);
+        let last = Seq(fields.u64()?);
+        let durable = GroupNumber(fields.u64()?);
+        fields.u64()?;
+        let body_checksum = fields.u64()?;
+        Some(Ok(Self {
+            store,
+            segment,
+            offset,
+            number,
+            len,
+            first,
+            last,
+            durable,
+            frames,
+            body_checksum,
+        }))
+    }
+}
+
+/// One record of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frame<'a> {
+    /// Leaves appended to a tree, the first of them at index `first`.
+    Leaves { tree: TreeId, first: u64, leaves: &'a [Hash] },
+    /// The log goes on at the start of segment `next`.
+    Roll { next: SegmentId },
+}
+
+/// A frame's header: its kind, its tree, two numbers whose meaning depends on the kind, and the
+/// length of its payload in bytes.
+pub(crate) fn frame_header(frame: FrameHeader) -> [u8; FRAME_HEADER_LEN] {
+    let (kind, tree, number, count) = match frame {
+        FrameHeader::Leaves { tree, first, count } => (KIND_LEAVES, tree.0, first, count),
+        FrameHeader::Roll { next } => (KIND_ROLL, 0, next.0, 0),
+    };
+    let mut out = Encoder::default();
+    out.u16(kind).u16(0).u32(tree).u64(number).u64(count).u64(count * size_of::<Hash>() as u64);
+    let mut bytes = [0; FRAME_HEADER_LEN];
+    bytes.copy_from_slice(&out.0);
+    bytes
+}
+
+/// A [`Frame`] without its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameHeader {
+    Leaves { tree: TreeId, first: u64, count: u64 },
+    Roll { next: SegmentId },
+}
+
+/// A frame that cannot be: its checksum is right, so a program wrote it that way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BodyFault {
+    /// Where in the body, in bytes.
+    pub(crate) at: usize,
+    /// What is wrong.
+    pub(crate) field: &'static str,
+    pub(crate) found: u64,
+}
+
+/// The frames of a group's body, exactly `count` of them and nothing behind.
+pub(crate) fn frames(body: &[u8], count: u32) -> Result<Vec<Frame<'_>>, BodyFault> {
+    let mut rest = Decoder(body);
+    let mut frames = Vec::new();
+    for _ in 0..count {
+        let at = body.len() - rest.remaining();
+        let fault = |field, found| BodyFault { at, field, found };
+        frames.push(frame(&mut rest).ok_or(fault("frame length", rest.remaining() as u64))?.map_err(
+            |(field, found)| fault(field, found),
+        )?);
+    }
+    if rest.remaining() > 0 {
+        let at = body.len() - rest.remaining();
+        return Err(BodyFault { at, field: "frame count", found: u64::from(count) });
+    }
+    Ok(frames)
+}
+
+type FrameResult<'a> = Result<Frame<'a>, (&'static str, u64)>;
+
+/// One frame from the front; `None` if the bytes end in it.
+fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
+    let kind = bytes.u16()?;
+    bytes.u16()?;
+    let tree = TreeId(bytes.u32()?);
+    let number = bytes.u64()?;
+    let count = bytes.u64()?;
+    let len = bytes.u64()?;
+    let payload = bytes.bytes(usize::try_from(len).ok()?)?;
+    Some(match kind {
+        KIND_LEAVES => {
+            let (leaves, odd) = payload.as_chunks();
+            if !odd.is_empty() || leaves.len() as u64 != count {
+                Err(("leaf count", count))
+            } else {
+                Ok(Frame::Leaves { tree, first: number, leaves })
+            }
+        }
+        KIND_ROLL if len == 0 => Ok(Frame::Roll { next: SegmentId(number) }),
+        _ => Err(("frame kind", u64::from(kind))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> GroupHeader {
+        GroupHeader {
+            store: StoreId([3; 16]),
+            segment: SegmentId(5),
+            offset: ByteOffset(8192),
+            number: GroupNumber(77),
+            len: 1000,
+            first: Seq(10),
+            last: Seq(20),
+            durable: GroupNumber(77),
+            frames: 2,
+            body_checksum: 0xdead_beef,
+        }
+    }
+
+    #[test]
+    fn a_group_header_is_read_back_as_it_was_written() {
+        assert_eq!(GroupHeader::decode(&header().encode()), Ok(header()));
+    }
+
+    #[test]
+    fn a_group_header_with_any_bit_changed_is_refused() {
+        let bytes = header().encode();
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(GroupHeader::decode(&bytes).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn frames_are_read_back_as_they_were_written_and_no_prefix_of_them_is() {
+        let leaves = [[1; 32], [2; 32]];
+        let mut body = Vec::new();
+        body.extend(frame_header(FrameHeader::Leaves { tree: TreeId(4), first: 9, count: 2 }));
+        body.extend(leaves.as_flattened());
+        body.extend(frame_header(FrameHeader::Roll { next: SegmentId(6) }));
+        let expected = [
+            Frame::Leaves { tree: TreeId(4), first: 9, leaves: &leaves },
+            Frame::Roll { next: SegmentId(6) },
+        ];
+        assert_eq!(frames(&body, 2).as_deref(), Ok(&expected[..]));
+        for len in 0..body.len() {
+            assert!(frames(&body[..len], 2).is_err(), "{len}");
+        }
+        assert!(frames(&body, 1).is_err());
+        assert!(frames(&body, 3).is_err());
+    }
+
+    #[test]
+    fn a_frame_whose_numbers_disagree_is_refused_with_its_place() {
+        let mut body =
+            frame_header(FrameHeader::Leaves { tree: TreeId(0), first: 0, count: 1 }).to_vec();
+        body.extend([0; 32]);
+        body[16] = 2;
+        let fault = frames(&body, 1);
+        assert_eq!(fault, Err(BodyFault { at: 0, field: "leaf count", found: 2 }));
+        body[0] = 200;
+        let fault = frames(&body, 1);
+        assert_eq!(fault, Err(BodyFault { at: 0, field: "frame kind", found: 200 }));
+    }
+}

@@ -1,0 +1,173 @@
+//! Reading one group after the other. Tells what stands at a position; decides nothing.
+
+use std::sync::Arc;
+
+use super::frame::{
+    self, BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault,
+};
+use super::{BLOCK, Position, SegmentId, StoreId};
+use crate::codec::checksum;
+use crate::error::{Damage, Error, Problem, Result};
+use crate::fs::{Access, ByteOffset, File, FileSystem};
+
+/// Reads groups of one store's log.
+pub(super) struct LogReader<'a> {
+    fs: &'a dyn FileSystem,
+    store: StoreId,
+    open: Option<(SegmentId, Arc<dyn File>, u64)>,
+    body: Vec<u8>,
+}
+
+/// What stands at a position.
+pub(super) enum Found<'a> {
+    /// The group that belongs there.
+    Group(GroupHeader, Vec<Frame<'a>>),
+    /// Something else.
+    Nothing(Absence),
+}
+
+/// Why the group that belongs at a position is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// Nothing was ever written there: zeros, or the end of the file.
+    Blank,
+    /// A group of an earlier life of this recycled file.
+    Recycled,
+    /// Bytes that are no group.
+    Damaged(Box<Damage>),
+    /// No such file.
+    NoFile,
+}
+
+impl<'a> LogReader<'a> {
+    pub(super) fn new(fs: &'a dyn FileSystem, store: StoreId) -> Self {
+        Self { fs, store, open: None, body: Vec::new() }
+    }
+
+    /// What stands at `position`.
+    pub(super) fn read(&mut self, position: Position) -> Result<Found<'_>> {
+        let Some((file, len)) = self.segment(position.segment)? else {
+            return Ok(Found::Nothing(Absence::NoFile));
+        };
+        let path = self.fs.display(position.segment.file());
+        let at = position.offset.0;
+        let mut bytes = [0; GROUP_HEADER_LEN];
+        if len < at.saturating_add(bytes.len() as u64) {
+            return Ok(Found::Nothing(Absence::Blank));
+        }
+        let fail = |error| Error::io("read", &path, error);
+        file.read_at(position.offset, &mut bytes).map_err(fail)?;
+        let damaged = |damage| Ok(Found::Nothing(Absence::Damaged(damage)));
+        let header = match GroupHeader::decode(&bytes) {
+            Ok(header) => header,
+            Err(HeaderFault::NoMagic) if bytes == [0; GROUP_HEADER_LEN] => {
+                return Ok(Found::Nothing(Absence::Blank));
+            }
+            Err(HeaderFault::NoMagic) => {
+                return damaged(Damage::field(&path, at, "group magic", "a group", "other bytes"));
+            }
+            Err(HeaderFault::Version(found)) => {
+                let supported = u32::from(frame::GROUP_VERSION);
+                return Err(Error::UnknownFormat { path, found: u32::from(found), supported });
+            }
+            Err(HeaderFault::Checksum { stored, computed }) => {
+                return damaged(Damage::new(&path, at, Problem::Checksum { stored, computed }));
+            }
+        };
+        if header.store != self.store {
+            return damaged(Damage::field(&path, at, "store id", self.store, header.store));
+        }
+        if header.segment != position.segment && header.number < position.group {
+            return Ok(Found::Nothing(Absence::Recycled));
+        }
+        let expected = [
+            ("segment number", position.segment.0, header.segment.0),
+            ("byte offset", at, header.offset.0),
+            ("group number", position.group.0, header.number.0),
+        ];
+        for (field, expected, found) in expected {
+            if expected != found {
+                return damaged(Damage::field(&path, at, field, expected, found));
+            }
+        }
+        let longest = len - at;
+        if header.len < GROUP_HEADER_LEN as u64 || header.len > longest {
+            let expected = at.saturating_add(header.len);
+            return damaged(Damage::new(&path, at, Problem::Truncated { expected, found: len }));
+        }
+        let body_len = usize::try_from(header.len).unwrap_or(usize::MAX) - GROUP_HEADER_LEN;
+        self.body.resize(body_len, 0);
+        let body_at = at + GROUP_HEADER_LEN as u64;
+        file.read_at(ByteOffset(body_at), &mut self.body).map_err(fail)?;
+        let computed = checksum(&self.body);
+        if computed != header.body_checksum {
+            let problem = Problem::Checksum { stored: header.body_checksum, computed };
+            return damaged(Damage::new(&path, body_at, problem));
+        }
+        match frame::frames(&self.body, header.frames) {
+            Ok(frames) => Ok(Found::Group(header, frames)),
+            Err(BodyFault { at, field, found }) => {
+                let at = body_at + at as u64;
+                damaged(Damage::field(&path, at, field, "one that fits", found))
+            }
+        }
+    }
+
+    /// The highest number below which groups are said to be durable by any intact group header of
+    /// segment `id`, wherever it stands.
+    pub(super) fn durable_claim(&mut self, id: SegmentId) -> Result<u64> {
+        let Some((file, len)) = self.segment(id)? else { return Ok(0) };
+        let path = self.fs.display(id.file());
+        let mut claim = 0;
+        let mut buffer = vec![0; SCAN_STEP];
+        let mut at = 0;
+        while at < len {
+            let step = usize::try_from(len - at).unwrap_or(SCAN_STEP).min(SCAN_STEP);
+            let piece = &mut buffer[..step];
+            file.read_at(ByteOffset(at), piece).map_err(|error| Error::io("read", &path, error))?;
+            for (number, block) in piece.chunks(BLOCK as usize).enumerate() {
+                let offset = ByteOffset(at + number as u64 * BLOCK);
+                let Some(bytes) = block.first_chunk() else { continue };
+                if let Ok(header) = GroupHeader::decode(bytes)
+                    && header.store == self.store
+                    && header.segment == id
+                    && header.offset == offset
+                {
+                    claim = claim.max(header.durable.0);
+                }
+            }
+            at += step as u64;
+        }
+        Ok(claim)
+    }
+
+    /// Makes the segments that were read durable as they were read.
+    pub(super) fn sync(&mut self, id: SegmentId) -> Result<()> {
+        let Some((file, _)) = self.segment(id)? else { return Ok(()) };
+        file.sync().map_err(|error| Error::io("sync", self.fs.display(id.file()), error))
+    }
+
+    /// The segment's file and length, read from the device and not from what the system cached.
+    fn segment(&mut self, id: SegmentId) -> Result<Option<(Arc<dyn File>, u64)>> {
+        if let Some((open, file, len)) = &self.open
+            && *open == id
+        {
+            return Ok(Some((Arc::clone(file), *len)));
+        }
+        let fail = |action, error| Error::io(action, self.fs.display(id.file()), error);
+        let file = match self.fs.open(id.file(), Access::ReadWrite) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fail("open", error)),
+        };
+        // After a failed fsync the system may hold pages that never reached the device.
+        file.drop_cache();
+        let len = file.len().map_err(|error| fail("measure", error))?;
+        self.open = Some((id, Arc::clone(&file), len));
+        Ok(Some((file, len)))
+    }
+}
+
+/// Bytes read at a time when looking for headers.
+const SCAN_STEP: usize = 1 << 20;
+const _: () = assert!(SCAN_STEP % BLOCK as usize == 0);

@@ -1,0 +1,205 @@
+//! Replaying the log: which groups count, and where it ends.
+//!
+//! # Invariants
+//!
+//! - Replay starts exactly where the manifest says and goes on without a gap. A group that must be
+//!   there and is not is an error, never the end of the log.
+//! - Only the open end of the log may be torn. It is cut off if nothing intact claims that what is
+//!   missing was durable; any such claim makes it damage.
+//! - What was replayed is durable before it is shown.
+
+use super::frame::{Frame, GroupHeader};
+use super::reader::{Absence, Found, LogReader};
+use super::{Position, SegmentId, StoreId, block_align};
+use crate::durability::Seq;
+use crate::error::{Damage, Problem, Result};
+use crate::fs::{ByteOffset, FileSystem};
+
+/// What the manifest says of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// Stretches that are complete, oldest first: what earlier runs of the store left behind.
+    pub(crate) closed: Vec<Extent>,
+    /// Where the open stretch begins.
+    pub(crate) open: Position,
+    /// The sequence number at the start.
+    pub(crate) seq: Seq,
+    /// Whether the store was closed in order at `open`.
+    pub(crate) clean: bool,
+}
+
+/// A stretch of the log whose end is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) from: Position,
+    pub(crate) to: Position,
+}
+
+impl Log {
+    /// The lowest segment that is still needed.
+    pub(crate) fn floor(&self) -> SegmentId {
+        self.closed.first().map_or(self.open.segment, |extent| extent.from.segment)
+    }
+}
+
+/// What replay found.
+#[derive(Clone, Debug)]
+pub(crate) struct Replayed {
+    /// Where the log ends.
+    pub(crate) end: Position,
+    pub(crate) seq: Seq,
+    /// Whether the store was closed in order and nothing was written since.
+    pub(crate) clean: bool,
+    pub(crate) groups: u64,
+    pub(crate) bytes: u64,
+    /// What was cut off at the end, if anything was there.
+    pub(crate) torn: Option<Box<Damage>>,
+    /// The segments that hold the log, in order.
+    pub(crate) segments: Vec<SegmentId>,
+}
+
+/// Reads the log and hands every leaf frame to `apply`, in order. `files` are the segments in the
+/// directory.
+pub(crate) fn replay(
+    fs: &dyn FileSystem,
+    store: StoreId,
+    log: &Log,
+    files: &[SegmentId],
+    apply: &mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
+) -> Result<Replayed> {
+    let mut walk = Walk {
+        reader: LogReader::new(fs, store),
+        fs,
+        apply,
+        done: Replayed {
+            end: log.open,
+            seq: log.seq,
+            clean: false,
+            groups: 0,
+            bytes: 0,
+            torn: None,
+            segments: Vec::new(),
+        },
+    };
+    for extent in &log.closed {
+        walk.closed(*extent)?;
+    }
+    let pinned = walk.done.segments.len();
+    walk.open(log, files)?;
+    if !walk.done.clean {
+        for id in walk.done.segments.iter().skip(pinned.saturating_sub(1)) {
+            walk.reader.sync(*id)?;
+        }
+    }
+    Ok(walk.done)
+}
+
+struct Walk<'a> {
+    reader: LogReader<'a>,
+    fs: &'a dyn FileSystem,
+    apply: &'a mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
+    done: Replayed,
+}
+
+/// One step of the walk.
+enum Step {
+    Next(Position),
+    Nothing(Absence),
+}
+
+impl Walk<'_> {
+    fn closed(&mut self, extent: Extent) -> Result<()> {
+        let mut at = extent.from;
+        while at != extent.to {
+            // A position beyond the end shows here as a group whose number does not fit.
+            match self.step(at)? {
+                Step::Next(position) if at.group < extent.to.group => at = position,
+                Step::Next(_) => {
+                    let path = self.fs.display(at.segment.file());
+                    let (expected, found) = (extent.to.offset, at.offset);
+                    let damage = Damage::field(&path, at.offset.0, "end of log", expected, found);
+                    return Err(damage.into());
+                }
+                Step::Nothing(absence) => return Err(self.damage(at, absence).into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, log: &Log, files: &[SegmentId]) -> Result<()> {
+        let mut at = log.open;
+        let absence = loop {
+            match self.step(at)? {
+                Step::Next(position) => at = position,
+                Step::Nothing(absence) => break absence,
+            }
+        };
+        self.done.end = at;
+        // The segment where the log goes on was durable before the log went there.
+        if absence == Absence::NoFile {
+            return Err(self.damage(at, absence).into());
+        }
+        let untouched = matches!(absence, Absence::Blank | Absence::Recycled);
+        self.done.clean = log.clean && at == log.open && untouched;
+        if self.done.clean {
+            return Ok(());
+        }
+        for &id in files.iter().filter(|id| **id >= at.segment) {
+            if self.reader.durable_claim(id)? > at.group.0 {
+                return Err(self.damage(at, absence).into());
+            }
+        }
+        if let Absence::Damaged(damage) = absence {
+            self.done.torn = Some(damage);
+        }
+        Ok(())
+    }
+
+    /// Applies the group at `at`.
+    fn step(&mut self, at: Position) -> Result<Step> {
+        if self.done.segments.last() != Some(&at.segment) {
+            self.done.segments.push(at.segment);
+        }
+        let (header, frames) = match self.reader.read(at)? {
+            Found::Group(header, frames) => (header, frames),
+            Found::Nothing(absence) => return Ok(Step::Nothing(absence)),
+        };
+        if header.first != self.done.seq {
+            let path = self.fs.display(at.segment.file());
+            let (expected, found) = (self.done.seq, header.first);
+            return Err(
+                Damage::field(&path, at.offset.0, "sequence number", expected, found).into()
+            );
+        }
+        let len = block_align(header.len);
+        let mut position = Position {
+            offset: ByteOffset(at.offset.0 + len),
+            group: super::GroupNumber(at.group.0 + 1),
+            ..at
+        };
+        for frame in &frames {
+            match frame {
+                Frame::Leaves { .. } => (self.apply)(&header, frame)?,
+                Frame::Roll { next } => {
+                    position = Position { segment: *next, offset: ByteOffset(0), ..position };
+                }
+            }
+        }
+        self.done.seq = header.last;
+        self.done.groups += 1;
+        self.done.bytes += len;
+        Ok(Step::Next(position))
+    }
+
+    fn damage(&self, at: Position, absence: Absence) -> Box<Damage> {
+        let path = self.fs.display(at.segment.file());
+        let missing = |found| Damage::field(&path, at.offset.0, "group", at.group.0, found);
+        match absence {
+            Absence::Damaged(damage) => damage,
+            Absence::NoFile => Damage::new(path, 0, Problem::Missing),
+            Absence::Blank => missing("nothing"),
+            Absence::Recycled => missing("a group of an older segment"),
+        }
+    }
+}
+

@@ -1,0 +1,207 @@
+//! The supply of log segments: made ahead, recycled, given to the writer when it needs one.
+//!
+//! # Invariants
+//!
+//! - A segment is handed out only once its name is durable.
+//! - Numbers are never reused, not even those of attempts that failed.
+//! - A segment that is handed out holds no group that could be taken for one of its own: it is
+//!   blank, or its groups carry another segment's number.
+//!
+//! Overwriting blocks that were written before is several times faster to fsync than growing a file,
+//! which is why segments are filled with zeros ahead of need and kept when the log lets go of them.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::{BLOCK, SegmentId, block_align};
+use crate::error::{Error, Result};
+use crate::fs::{ByteOffset, Dir, File, FileName, FileSystem};
+use crate::sync::Mutex;
+
+/// How large segments are and how many are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentLimits {
+    /// Bytes of the first segment of a store.
+    pub(crate) first: u64,
+    /// A new segment is twice as large as the last if that was filled, up to this many bytes.
+    pub(crate) largest: u64,
+    /// Bytes of segments that wait to be used.
+    pub(crate) spare: u64,
+}
+
+/// A segment that the writer may fill.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) id: SegmentId,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) len: u64,
+}
+
+/// The supply.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    fs: Arc<dyn FileSystem>,
+    limits: SegmentLimits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    next: u64,
+    /// Bytes of the newest segment.
+    newest: u64,
+    /// Complete, durable, unused.
+    ready: VecDeque<Segment>,
+    /// Files the log has let go of, still under their old names.
+    spare: Vec<(FileName, u64)>,
+}
+
+/// Bytes zeroed between two fsyncs, so that the log's own fsync never waits behind many.
+const ZERO_STEP: usize = 1 << 20;
+
+impl Segments {
+    /// A supply whose next segment has number `next`. `spare` are files that nothing refers to.
+    pub(crate) fn new(
+        fs: Arc<dyn FileSystem>,
+        limits: SegmentLimits,
+        next: u64,
+        newest: u64,
+        spare: Vec<(FileName, u64)>,
+    ) -> Self {
+        let state = Mutex::new(State { next, newest, ready: VecDeque::new(), spare });
+        Self { fs, limits, state }
+    }
+
+    /// The number that the next segment will have.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.state.lock().next
+    }
+
+    /// Whether a writer that needs another segment would have to wait for one to be made.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().ready.is_empty()
+    }
+
+    /// A segment of at least `len` bytes: one that is ready, or a recycled one, or a new one that is
+    /// not filled with zeros. `filled` says that the segment before it was used well, so that a new
+    /// one may be larger.
+    pub(crate) fn take(&self, len: u64, filled: bool) -> Result<Segment> {
+        let len = block_align(len);
+        let mut state = self.state.lock();
+        if let Some(at) = state.ready.iter().position(|segment| segment.len >= len)
+            && let Some(segment) = state.ready.remove(at)
+        {
+            return Ok(segment);
+        }
+        drop(state);
+        match self.recycle_one(len)? {
+            Some(segment) => Ok(segment),
+            None => self.make(len.max(self.next_len(filled)), false),
+        }
+    }
+
+    /// Makes one segment ready ahead of need, unless one is.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        if !self.is_empty() {
+            return Ok(());
+        }
+        let segment = match self.recycle_one(0)? {
+            Some(segment) => segment,
+            None => self.make(self.next_len(true), true)?,
+        };
+        self.state.lock().ready.push_back(segment);
+        Ok(())
+    }
+
+    /// Takes back files that the log has let go of, to be used again, and removes what is more than
+    /// the limit.
+    pub(crate) fn give_back(&self, files: Vec<(FileName, u64)>) -> Result<()> {
+        let mut state = self.state.lock();
+        state.spare.extend(files);
+        let mut kept: u64 = state.ready.iter().map(|segment| segment.len).sum();
+        let limit = self.limits.spare;
+        let surplus: Vec<_> = state
+            .spare
+            .extract_if(.., |(_, len)| {
+                kept = kept.saturating_add(*len);
+                kept > limit
+            })
+            .collect();
+        drop(state);
+        for (name, _) in surplus {
+            self.fs
+                .remove(name)
+                .map_err(|error| Error::io("remove", self.fs.display(name), error))?;
+        }
+        Ok(())
+    }
+
+    fn next_len(&self, filled: bool) -> u64 {
+        let newest = self.state.lock().newest;
+        let wanted = if filled { newest.saturating_mul(2) } else { newest };
+        block_align(wanted.clamp(self.limits.first, self.limits.largest))
+            .max(2 * BLOCK)
+    }
+
+    fn next_number(&self) -> SegmentId {
+        let mut state = self.state.lock();
+        let id = SegmentId(state.next);
+        state.next += 1;
+        id
+    }
+
+    /// Gives a spare file of at least `len` bytes a new number.
+    fn recycle_one(&self, len: u64) -> Result<Option<Segment>> {
+        let found = {
+            let mut state = self.state.lock();
+            let at = state.spare.iter().position(|(_, have)| *have >= len);
+            at.map(|at| state.spare.swap_remove(at))
+        };
+        let Some((old, len)) = found else { return Ok(None) };
+        let id = self.next_number();
+        let fail = |action, error| Error::io(action, self.fs.display(old), error);
+        self.fs.rename(old, id.file()).map_err(|error| fail("rename", error))?;
+        self.sync_names()?;
+        let file = self
+            .fs
+            .open(id.file(), crate::fs::Access::ReadWrite)
+            .map_err(|error| Error::io("open", self.fs.display(id.file()), error))?;
+        Ok(Some(self.handed_out(id, file, len)))
+    }
+
+    /// A new file, its space reserved, and filled with zeros if there is time for that.
+    fn make(&self, len: u64, zeroed: bool) -> Result<Segment> {
+        let id = self.next_number();
+        let path = self.fs.display(id.file());
+        let fail = |action| move |error| Error::io(action, self.fs.display(id.file()), error);
+        let file = self.fs.create(id.file()).map_err(fail("create"))?;
+        file.allocate(len).map_err(fail("reserve space in"))?;
+        if zeroed {
+            let zeros = vec![0; ZERO_STEP];
+            let mut at = 0;
+            while at < len {
+                let step = usize::try_from(len - at).unwrap_or(ZERO_STEP).min(ZERO_STEP);
+                file.write_at(ByteOffset(at), &mut [IoSlice::new(&zeros[..step])])
+                    .map_err(fail("write"))?;
+                file.sync().map_err(fail("sync"))?;
+                at += step as u64;
+            }
+        }
+        file.sync().map_err(fail("sync"))?;
+        self.sync_names()?;
+        tracing::debug!(path = %path.display(), len, zeroed, "made a log segment");
+        Ok(self.handed_out(id, file, len))
+    }
+
+    fn handed_out(&self, id: SegmentId, file: Arc<dyn File>, len: u64) -> Segment {
+        self.state.lock().newest = len;
+        Segment { id, file, len }
+    }
+
+    fn sync_names(&self) -> Result<()> {
+        self.fs
+            .sync_dir(Dir::Wal)
+            .map_err(|error| Error::io("sync the directory of", self.fs.display(SegmentId(0).file()), error))
+    }
+}

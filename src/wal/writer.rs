@@ -1,0 +1,199 @@
+//! Appending groups to the log. The flusher owns the only writer.
+//!
+//! # Invariants
+//!
+//! - Groups are written one after the other, each in blocks of its own.
+//! - The log leaves a segment only through a roll frame that is durable before any group in the next
+//!   segment can be acknowledged, together with every group before it.
+//! - After an error the writer is of no more use: the owner drops it and poisons the store. Nothing
+//!   is retried, and no number is used twice.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::frame::{
+    FRAME_HEADER_LEN, FrameHeader, GROUP_HEADER_LEN, GroupHeader, frame_header,
+};
+use super::segments::{Segment, Segments};
+use super::{BLOCK, GroupNumber, Position, StoreId, TreeId, block_align};
+use crate::codec::Checksum;
+use crate::durability::Seq;
+use crate::error::{Error, Result};
+use crate::fs::{ByteOffset, FileSystem};
+use crate::merkle::Hash;
+
+/// What a group is made of: leaves of `tree` from index `first` on, as they lie in memory.
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) tree: TreeId,
+    pub(crate) first: u64,
+    pub(crate) runs: Vec<&'a [Hash]>,
+}
+
+/// The end of the log.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    fs: Arc<dyn FileSystem>,
+    store: StoreId,
+    segments: Arc<Segments>,
+    segment: Segment,
+    offset: u64,
+    number: GroupNumber,
+    /// Groups below this are durable.
+    durable: GroupNumber,
+    seq: Seq,
+    bytes_written: u64,
+    /// Whether the segment was begun by an earlier run of the store. The next group then goes to a
+    /// new one, and only the roll frame to this: bytes that the earlier run may have left behind
+    /// the end are never taken for a continuation.
+    inherited: bool,
+}
+
+/// Room that is always left for the roll frame.
+const ROLL_LEN: u64 = BLOCK;
+const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+const _: () = assert!(GROUP_HEADER_LEN + FRAME_HEADER_LEN <= BLOCK as usize);
+
+impl LogWriter {
+    /// A writer that goes on at `position` in `segment`, with everything before it durable.
+    /// `inherited` says whether an earlier run of the store wrote to the segment.
+    pub(crate) fn new(
+        fs: Arc<dyn FileSystem>,
+        store: StoreId,
+        segments: Arc<Segments>,
+        segment: Segment,
+        position: Position,
+        seq: Seq,
+        inherited: bool,
+    ) -> Self {
+        let (offset, number) = (position.offset.0, position.group);
+        Self {
+            fs,
+            store,
+            segments,
+            segment,
+            offset,
+            number,
+            durable: number,
+            seq,
+            bytes_written: 0,
+            inherited,
+        }
+    }
+
+    /// Where the next group will stand.
+    pub(crate) fn position(&self) -> Position {
+        Position {
+            segment: self.segment.id,
+            offset: ByteOffset(self.offset),
+            group: self.number,
+        }
+    }
+
+    /// Whether so much of the segment is used that the next one should be made ready.
+    pub(crate) fn wants_next_segment(&self) -> bool {
+        self.offset > self.segment.len / 2 && self.segments.is_empty()
+    }
+
+    /// Bytes handed to the file system so far, padding included.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.bytes_written
+    }
+
+    /// Writes one group that brings the store from the last group's sequence number to `seq`. It is
+    /// durable after the next [`sync`](Self::sync).
+    pub(crate) fn append(&mut self, records: &[Record<'_>], seq: Seq) -> Result<()> {
+        let payload: usize = records.iter().map(Record::payload_len).sum();
+        let len = GROUP_HEADER_LEN + FRAME_HEADER_LEN * records.len() + payload;
+        let needed = block_align(len as u64) + ROLL_LEN;
+        if self.inherited || self.segment.len.saturating_sub(self.offset) < needed {
+            self.roll(needed)?;
+        }
+        self.write_group(records.iter().map(Record::parts), seq)
+    }
+
+    /// Makes everything appended durable.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        let file = self.segment.id.file();
+        self.segment
+            .file
+            .sync()
+            .map_err(|error| Error::io("sync", self.fs.display(file), error))?;
+        self.durable = self.number;
+        Ok(())
+    }
+
+    /// Goes on in another segment with room for `needed` bytes.
+    fn roll(&mut self, needed: u64) -> Result<()> {
+        let filled = self.offset > self.segment.len / 2;
+        let next = self.segments.take(needed, filled)?;
+        let roll = frame_header(FrameHeader::Roll { next: next.id });
+        self.write_group(std::iter::once((roll, &[][..])), self.seq)?;
+        self.sync()?;
+        self.segment = next;
+        self.offset = 0;
+        self.inherited = false;
+        Ok(())
+    }
+
+    fn write_group<'a>(
+        &mut self,
+        frames: impl Iterator<Item = ([u8; FRAME_HEADER_LEN], &'a [&'a [Hash]])>,
+        seq: Seq,
+    ) -> Result<()> {
+        let frames: Vec<_> = frames.collect();
+        let mut body = Vec::with_capacity(2 * frames.len() + 2);
+        let mut sum = Checksum::new();
+        let mut len = GROUP_HEADER_LEN;
+        for (header, runs) in &frames {
+            let runs = runs.iter().map(|run| run.as_flattened());
+            for bytes in std::iter::once(&header[..]).chain(runs) {
+                sum.update(bytes);
+                len += bytes.len();
+                body.push(bytes);
+            }
+        }
+        let header = GroupHeader {
+            store: self.store,
+            segment: self.segment.id,
+            offset: ByteOffset(self.offset),
+            number: self.number,
+            len: len as u64,
+            first: self.seq,
+            last: seq,
+            durable: self.durable,
+            frames: u32::try_from(frames.len()).unwrap_or(u32::MAX),
+            body_checksum: sum.finish(),
+        }
+        .encode();
+        let padded = block_align(len as u64);
+        let padding = usize::try_from(padded - len as u64).unwrap_or(0);
+        let mut slices: Vec<_> = std::iter::once(&header[..])
+            .chain(body)
+            .chain(std::iter::once(&ZEROS[..padding]))
+            .map(IoSlice::new)
+            .collect();
+        let file = self.segment.id.file();
+        self.segment
+            .file
+            .write_at(ByteOffset(self.offset), &mut slices)
+            .map_err(|error| Error::io("write", self.fs.display(file), error))?;
+        self.offset += padded;
+        self.bytes_written += padded;
+        self.number = GroupNumber(self.number.0 + 1);
+        self.seq = seq;
+        Ok(())
+    }
+}
+
+impl Record<'_> {
+    fn payload_len(&self) -> usize {
+        self.runs.iter().map(|run| size_of_val(*run)).sum()
+    }
+
+    fn parts(&self) -> ([u8; FRAME_HEADER_LEN], &[&[Hash]]) {
+        let Self { tree, first, runs } = self;
+        let count = runs.iter().map(|run| run.len() as u64).sum();
+        (frame_header(FrameHeader::Leaves { tree: *tree, first: *first, count }), runs)
+    }
+}
