@@ -37,9 +37,13 @@ fn roots_and_inclusion_proofs_equal_the_reference_at_every_size() {
                 assert_eq!(head, TreeHead { size: at, root: oracle.root(n, &leaves[..size]) });
                 assert_eq!(root_at(&columns, hasher, arity, at).unwrap(), head.root);
                 for (level, nodes) in levels.iter().enumerate() {
-                    let complete = size / n.pow(level as u32);
+                    let complete = size / n.pow(u32::try_from(level).unwrap());
                     let expected = nodes.get(complete);
-                    assert_eq!(edge.node(Level(level as u8)), expected, "{arity} {size} {level}");
+                    assert_eq!(
+                        edge.node(Level(u8::try_from(level).unwrap())),
+                        expected,
+                        "{arity} {size} {level}"
+                    );
                 }
                 let step = if size <= 130 { 1 } else { 7 };
                 for index in (0..size).rev().step_by(step).chain([0]).filter(|i| *i < size) {

@@ -1,5 +1,6 @@
 //! The complete nodes of a tree in vectors: the simplest storage the pure code can run against.
-#![allow(dead_code, reason = "each test crate uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test crate uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::Cell;
 

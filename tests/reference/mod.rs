@@ -1,6 +1,7 @@
 //! A tree too slow to be wrong: recursion straight from the definition, sharing nothing with the
 //! library but the hash functions of one node.
-#![allow(dead_code, reason = "each test crate uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test crate uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 /// What the reference needs of a hash function.
 #[derive(Clone, Copy)]
