@@ -21,7 +21,11 @@
 //! the disk can direct an access out of the store's directory.
 
 mod name;
+#[cfg(unix)]
 mod os;
+
+#[cfg(not(unix))]
+compile_error!("the storage engine needs a Unix system; build without the feature `std` elsewhere");
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -30,6 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use name::{Dir, FileKind, FileName};
+#[cfg(unix)]
 pub use os::OsFileSystem;
 
 /// A position in a file, in bytes from its start.

@@ -5,10 +5,19 @@
 //! stored. The incomplete right edge is folded from them on demand: a parent with one child takes
 //! the child's value, a parent with 2 to N children is the hash of their concatenation.
 
+mod edge;
 mod hasher;
+mod head;
+mod hex;
+mod proof;
+mod shape;
 mod source;
 mod types;
 
+pub use edge::{RightEdge, root_at};
 pub use hasher::{Blake3, Hasher, HasherId, Rfc6962Sha256};
+pub use head::{ParseHeadError, TreeHead};
+pub use proof::{InclusionProof, ProveError, VerifyError};
+pub use shape::{Group, MAX_DEPTH, Shape};
 pub use source::NodeSource;
 pub use types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};

@@ -5,7 +5,12 @@ use sha2::{Digest, Sha256};
 use super::{Hasher, HasherId};
 use crate::merkle::types::Hash;
 
-/// SHA-256 as in RFC 6962, section 2.1: leaves are prefixed with 0x00, inner nodes with 0x01.
+/// SHA-256 as in RFC 6962, section 2.1: a leaf is SHA-256(0x00 || data), an inner node is
+/// SHA-256(0x01 || left || right), the root of the empty tree is SHA-256 of nothing.
+///
+/// With [`Arity::Two`](crate::Arity::Two) roots and proofs are those of Certificate Transparency.
+/// With a larger arity a node is SHA-256(0x01 || child || child || ...), which the RFC does not
+/// know.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rfc6962Sha256;
 
@@ -13,12 +18,15 @@ impl Hasher for Rfc6962Sha256 {
     fn id(&self) -> HasherId {
         const { HasherId::new("rfc6962-sha256") }
     }
+
     fn leaf(&self, data: &[u8]) -> Hash {
-        Sha256::new().chain_update([0]).chain_update(data).finalize().into()
+        Sha256::new().chain_update([0x00]).chain_update(data).finalize().into()
     }
+
     fn node(&self, children: &[Hash]) -> Hash {
-        Sha256::new().chain_update([1]).chain_update(children.as_flattened()).finalize().into()
+        Sha256::new().chain_update([0x01]).chain_update(children.as_flattened()).finalize().into()
     }
+
     fn empty_root(&self) -> Hash {
         Sha256::digest([]).into()
     }

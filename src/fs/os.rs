@@ -1,4 +1,0 @@
-//! The operating system's file system.
-/// The operating system's file system.
-#[derive(Debug)]
-pub struct OsFileSystem;

@@ -1,0 +1,37 @@
+//! Errors that say which path failed and keep the kind and the cause.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+struct PathError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Adds a path and what was tried there to an error.
+pub(super) trait WithPath<T> {
+    fn path(self, path: &Path, action: &'static str) -> io::Result<T>;
+}
+
+impl<T, E: Into<io::Error>> WithPath<T> for Result<T, E> {
+    fn path(self, path: &Path, action: &'static str) -> io::Result<T> {
+        self.map_err(|error| {
+            let source = error.into();
+            io::Error::new(source.kind(), PathError { action, path: path.to_owned(), source })
+        })
+    }
+}
+
+pub(super) fn not_regular() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is not a regular file, and links are not followed",
+    )
+}
+
+pub(super) fn not_directory() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a directory, and links are not followed")
+}

@@ -1,0 +1,163 @@
+//! The incomplete right edge of a tree, folded from its complete nodes.
+//!
+//! # Invariants
+//!
+//! - Each level holds at most one incomplete node, the last; its value follows from the complete
+//!   nodes to the left of it and the incomplete node below it.
+//! - A parent with one child takes the child's value, a parent with 2 to N children is the hash of
+//!   their concatenation.
+
+use super::hasher::Hasher;
+use super::head::TreeHead;
+use super::shape::{MAX_DEPTH, Shape};
+use super::source::NodeSource;
+use super::types::{Arity, Hash, Level, NodeIndex, TreeSize};
+
+/// The incomplete nodes of a tree of one size, one per level at most, and its root.
+///
+/// Whoever keeps the edge of a size builds inclusion proofs for it without hashing. The value is
+/// about 2 KiB and holds no allocation; keep it behind a pointer where it is passed around, and use
+/// [`root_at`] where only the root is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RightEdge {
+    shape: Shape,
+    root: Hash,
+    /// The incomplete node of level `k + 1`; zero where there is none.
+    nodes: [Hash; MAX_DEPTH],
+}
+
+impl RightEdge {
+    /// Folds the right edge of the tree of the first `size` leaves of `source`.
+    ///
+    /// Reads at most N - 1 nodes per level, in one call each, and hashes at most once per level:
+    /// O(N log size). Does not allocate.
+    ///
+    /// # Errors
+    ///
+    /// The first failed read.
+    pub fn fold<S, H>(
+        source: &S,
+        hasher: &H,
+        arity: Arity,
+        size: TreeSize,
+    ) -> Result<Self, S::Error>
+    where
+        S: NodeSource + ?Sized,
+        H: Hasher + ?Sized,
+    {
+        let shape = Shape::new(arity, size);
+        let mut edge = Self { shape, root: [0; 32], nodes: [[0; 32]; MAX_DEPTH] };
+        edge.root = fold(source, hasher, shape, |level, node| {
+            if let Some(slot) = edge.nodes.get_mut(usize::from(level.0)) {
+                *slot = *node;
+            }
+        })?;
+        Ok(edge)
+    }
+
+    /// The shape of the tree this is the edge of.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// How many children a complete node of the tree has.
+    #[must_use]
+    pub const fn arity(&self) -> Arity {
+        self.shape.arity()
+    }
+
+    /// How many leaves the tree has.
+    #[must_use]
+    pub const fn size(&self) -> TreeSize {
+        self.shape.size()
+    }
+
+    /// The root of the tree.
+    #[must_use]
+    pub const fn root(&self) -> Hash {
+        self.root
+    }
+
+    /// The size and the root of the tree.
+    #[must_use]
+    pub const fn head(&self) -> TreeHead {
+        TreeHead { size: self.size(), root: self.root }
+    }
+
+    /// The incomplete node of `level`, if there is one at this size, up to the root's level.
+    #[inline]
+    #[must_use]
+    pub fn node(&self, level: Level) -> Option<&Hash> {
+        if level > self.shape.depth() || !self.shape.has_edge(level) {
+            return None;
+        }
+        // Level 0 has no incomplete node, so it does not get here.
+        self.nodes.get(usize::from(level.0).wrapping_sub(1))
+    }
+}
+
+/// The root of the tree of the first `size` leaves of `source`.
+///
+/// Costs what [`RightEdge::fold`] costs, without keeping the edge.
+///
+/// # Errors
+///
+/// The first failed read.
+pub fn root_at<S, H>(source: &S, hasher: &H, arity: Arity, size: TreeSize) -> Result<Hash, S::Error>
+where
+    S: NodeSource + ?Sized,
+    H: Hasher + ?Sized,
+{
+    fold(source, hasher, Shape::new(arity, size), |_, _| ())
+}
+
+/// Folds the edge from the leaves up and returns the root. `keep` sees the incomplete parent of
+/// each level that has one.
+#[inline]
+fn fold<S, H>(
+    source: &S,
+    hasher: &H,
+    shape: Shape,
+    mut keep: impl FnMut(Level, &Hash),
+) -> Result<Hash, S::Error>
+where
+    S: NodeSource + ?Sized,
+    H: Hasher + ?Sized,
+{
+    if shape.size() == TreeSize(0) {
+        return Ok(hasher.empty_root());
+    }
+    let depth = shape.depth();
+    // The children of the incomplete parent; one place more than it can have, so that the
+    // incomplete child always finds room.
+    let mut children = [[0; 32]; Arity::MAX];
+    let mut incomplete: Option<Hash> = None;
+    let mut level = Level::LEAVES;
+    while level < depth {
+        let group = shape.edge_children(level);
+        if group.complete > 0 {
+            source.read_nodes(level, group.first, &mut children[..group.complete])?;
+            let len = match incomplete {
+                Some(last) => {
+                    children[group.complete] = last;
+                    group.complete + 1
+                }
+                None => group.complete,
+            };
+            incomplete = Some(if len == 1 { children[0] } else { hasher.node(&children[..len]) });
+        }
+        if let Some(parent) = &incomplete {
+            keep(level, parent);
+        }
+        level = level.up();
+    }
+    match incomplete {
+        Some(root) => Ok(root),
+        // The size is a power of the arity: the root is a complete node.
+        None => {
+            source.read_nodes(depth, NodeIndex(0), &mut children[..1])?;
+            Ok(children[0])
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! BLAKE3's compression function and its many-input form, called directly.
+//!
+//! The crate `blake3` keeps both in a doc-hidden module: they carry no promise. So nothing here is
+//! used before [`trusted`] has compared it with the public function on this processor, and every
+//! function of this file is only reached through the [`Platform`] it returned.
+//!
+//! # Invariant
+//!
+//! For inputs of one chunk (at most 1,024 bytes) the functions here equal BLAKE3 in the mode that
+//! `key` and `mode` name.
+
+use ::blake3::IncrementCounter;
+use ::blake3::platform::Platform;
+
+use crate::merkle::types::{Arity, Hash};
+
+/// The initial chaining value of BLAKE3, which is the key of the unkeyed mode (BLAKE3 paper,
+/// section 2.2, table 1).
+pub(super) const IV: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+/// The flags of the plain hash mode: none.
+pub(super) const PLAIN: u8 = 0;
+/// The flag of the second half of the derive-key mode.
+pub(super) const DERIVE_KEY_MATERIAL: u8 = 1 << 6;
+/// The longest input that is a single chunk.
+pub(super) const CHUNK: usize = 1024;
+
+const CHUNK_START: u8 = 1 << 0;
+const CHUNK_END: u8 = 1 << 1;
+const ROOT: u8 = 1 << 3;
+const BLOCK: usize = 64;
+const WHOLE_BLOCK: u8 = 64;
+const _: () = assert!(WHOLE_BLOCK as usize == BLOCK);
+/// How many inputs go to the kernel at once: the lanes of the widest one.
+const LANES: usize = 16;
+
+/// The kernel of this processor, if it was seen to equal the public function.
+///
+/// The comparison runs once per process and takes well under a millisecond.
+#[cfg(feature = "std")]
+#[inline]
+pub(super) fn trusted() -> Option<Platform> {
+    static TRUSTED: std::sync::OnceLock<Option<Platform>> = std::sync::OnceLock::new();
+    *TRUSTED.get_or_init(|| {
+        let platform = Platform::detect();
+        equals_public(platform).then_some(platform)
+    })
+}
+
+/// The kernel of this processor, if it was seen to equal the public function.
+///
+/// The comparison runs once, or a few times if several threads come first together: it is pure, so
+/// all of them store the same answer.
+#[cfg(not(feature = "std"))]
+pub(super) fn trusted() -> Option<Platform> {
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    const UNKNOWN: u8 = 0;
+    const EQUAL: u8 = 1;
+    const DIFFERENT: u8 = 2;
+    static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+    let platform = Platform::detect();
+    // Relaxed: the state guards no other memory.
+    let mut state = STATE.load(Ordering::Relaxed);
+    if state == UNKNOWN {
+        state = if equals_public(platform) { EQUAL } else { DIFFERENT };
+        STATE.store(state, Ordering::Relaxed);
+    }
+    (state == EQUAL).then_some(platform)
+}
+
+/// Whether the kernel gives the public function's bytes for every arity, every number of children
+/// and for batches that use every lane width.
+fn equals_public(platform: Platform) -> bool {
+    // One full pass over the widest lanes and one over each narrower power of two.
+    const GROUPS: usize = 2 * LANES - 1;
+    let mut children = [[0u8; 32]; GROUPS * Arity::MAX];
+    for (at, byte) in children.as_flattened_mut().iter_mut().enumerate() {
+        let [low, high, ..] = at.wrapping_mul(0x9e37).to_le_bytes();
+        *byte = low ^ high;
+    }
+    // Whole nodes, and the lengths around a block's and a chunk's end.
+    const KEYED: u8 = 1 << 4;
+    let nodes = (1..=Arity::MAX).map(|count| 32 * count);
+    let one_by_one = nodes.chain([0, 1, 31, 63, 65, 127, 129, 1023, CHUNK]).all(|len| {
+        let (key, input) = (&children[Arity::MAX], &children.as_flattened()[..len]);
+        hash_chunk(platform, &IV, PLAIN, input) == *::blake3::hash(input).as_bytes()
+            && hash_chunk(platform, &words(key), KEYED, input)
+                == *::blake3::keyed_hash(key, input).as_bytes()
+    });
+    let many = Arity::ALL.into_iter().all(|arity| {
+        let mut parents = [[0u8; 32]; GROUPS];
+        let children = &children[..GROUPS * arity.children()];
+        hash_groups(platform, arity, children, &mut parents);
+        children
+            .chunks_exact(arity.children())
+            .zip(&parents)
+            .all(|(group, parent)| *parent == *::blake3::hash(group.as_flattened()).as_bytes())
+    });
+    one_by_one && many
+}
+
+/// The 32-byte key or hash as the kernel wants it.
+pub(super) const fn words(bytes: &Hash) -> [u32; 8] {
+    let mut words = [0; 8];
+    let mut at = 0;
+    while at < 8 {
+        words[at] = u32::from_le_bytes([
+            bytes[4 * at],
+            bytes[4 * at + 1],
+            bytes[4 * at + 2],
+            bytes[4 * at + 3],
+        ]);
+        at += 1;
+    }
+    words
+}
+
+/// The hash of one input of at most [`CHUNK`] bytes.
+#[inline]
+pub(super) fn hash_chunk(platform: Platform, key: &[u32; 8], mode: u8, input: &[u8]) -> Hash {
+    debug_assert!(input.len() <= CHUNK);
+    let mut state = *key;
+    let mut flags = mode | CHUNK_START;
+    let (blocks, rest) = input.as_chunks::<BLOCK>();
+    // The last block, full or not, carries the end flags: so an input of whole blocks keeps its
+    // last one back.
+    let (blocks, last_full) = match blocks.split_last() {
+        Some((last, before)) if rest.is_empty() => (before, Some(last)),
+        _ => (blocks, None),
+    };
+    for block in blocks {
+        platform.compress_in_place(&mut state, block, WHOLE_BLOCK, 0, flags);
+        flags = mode;
+    }
+    flags |= CHUNK_END | ROOT;
+    if let Some(block) = last_full {
+        platform.compress_in_place(&mut state, block, WHOLE_BLOCK, 0, flags);
+    } else {
+        let mut block = [0; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the rest of a block is under 64 bytes"
+        )]
+        let len = rest.len() as u8;
+        platform.compress_in_place(&mut state, &block, len, 0, flags);
+    }
+    let mut hash = [0; 32];
+    for (bytes, word) in hash.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+        *bytes = word.to_le_bytes();
+    }
+    hash
+}
+
+/// The parents of complete groups: `children` is `arity.children()` times as long as `parents`.
+#[inline]
+pub(super) fn hash_groups(
+    platform: Platform,
+    arity: Arity,
+    children: &[Hash],
+    parents: &mut [Hash],
+) {
+    let children = children.as_flattened();
+    match arity {
+        Arity::Two => hash_inputs::<64>(platform, children, parents),
+        Arity::Four => hash_inputs::<128>(platform, children, parents),
+        Arity::Eight => hash_inputs::<256>(platform, children, parents),
+        Arity::Sixteen => hash_inputs::<512>(platform, children, parents),
+    }
+}
+
+fn hash_inputs<const BYTES: usize>(platform: Platform, inputs: &[u8], hashes: &mut [Hash]) {
+    let (inputs, _) = inputs.as_chunks::<BYTES>();
+    for (inputs, hashes) in inputs.chunks(LANES).zip(hashes.chunks_mut(LANES)) {
+        let mut lanes = [&inputs[0]; LANES];
+        for (lane, input) in lanes.iter_mut().zip(inputs) {
+            *lane = input;
+        }
+        platform.hash_many(
+            &lanes[..inputs.len()],
+            &IV,
+            0,
+            IncrementCounter::No,
+            PLAIN,
+            CHUNK_START,
+            CHUNK_END | ROOT,
+            hashes.as_flattened_mut(),
+        );
+    }
+}

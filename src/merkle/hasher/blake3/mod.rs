@@ -1,0 +1,88 @@
+//! BLAKE3.
+
+mod kernel;
+
+use super::{Hasher, HasherId};
+use crate::merkle::types::{Arity, Hash};
+
+/// What the first half of the derive-key mode makes of [`Blake3::LEAF_CONTEXT`]; a constant so that no leaf
+/// pays for it.
+const LEAF_CONTEXT_KEY: Hash = [
+    0x06, 0x58, 0x6e, 0xf9, 0x39, 0xc0, 0x79, 0xdc, 0x34, 0x95, 0xdf, 0xe8, 0x6c, 0xd6, 0xf9, 0xb3,
+    0x06, 0x62, 0xaf, 0xbf, 0xac, 0x49, 0xb3, 0xf6, 0x42, 0x86, 0xd5, 0x12, 0x29, 0x65, 0xbe, 0x68,
+];
+const LEAF_CONTEXT_WORDS: [u32; 8] = kernel::words(&LEAF_CONTEXT_KEY);
+
+/// BLAKE3: inner nodes hash their children without a prefix, raw data is hashed under a
+/// derive-key context of its own.
+///
+/// Nodes are hashed with the vector kernel of the crate `blake3`. It is compared with that crate's
+/// public function the first time it is needed; should they ever differ, the public function is
+/// used instead.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Blake3;
+
+impl Blake3 {
+    /// The derive-key context under which raw data becomes a leaf.
+    ///
+    /// The leaf of `data` is `blake3::derive_key(Blake3::LEAF_CONTEXT, data)`: a domain other than
+    /// that of inner nodes, so no data is mistaken for a concatenation of children.
+    pub const LEAF_CONTEXT: &str = "duramen 2026-11 leaf data v1";
+}
+
+impl Hasher for Blake3 {
+    fn id(&self) -> HasherId {
+        const { HasherId::new("blake3") }
+    }
+
+    /// `blake3::derive_key` of [`Blake3::LEAF_CONTEXT`] and `data`.
+    fn leaf(&self, data: &[u8]) -> Hash {
+        match kernel::trusted() {
+            Some(platform) if data.len() <= kernel::CHUNK => {
+                kernel::hash_chunk(platform, &LEAF_CONTEXT_WORDS, kernel::DERIVE_KEY_MATERIAL, data)
+            }
+            _ => blake3::derive_key(Self::LEAF_CONTEXT, data),
+        }
+    }
+
+    fn node(&self, children: &[Hash]) -> Hash {
+        let input = children.as_flattened();
+        match kernel::trusted() {
+            Some(platform) if input.len() <= kernel::CHUNK => {
+                kernel::hash_chunk(platform, &kernel::IV, kernel::PLAIN, input)
+            }
+            _ => *blake3::hash(input).as_bytes(),
+        }
+    }
+
+    fn nodes(&self, arity: Arity, children: &[Hash], parents: &mut [Hash]) {
+        assert_eq!(children.len(), parents.len() * arity.children());
+        match kernel::trusted() {
+            Some(platform) => kernel::hash_groups(platform, arity, children, parents),
+            None => {
+                for (group, parent) in children.chunks_exact(arity.children()).zip(parents) {
+                    *parent = *blake3::hash(group.as_flattened()).as_bytes();
+                }
+            }
+        }
+    }
+
+    fn empty_root(&self) -> Hash {
+        *blake3::hash(&[]).as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_leaf_context_key_is_that_of_the_leaf_context() {
+        assert_eq!(blake3::hazmat::hash_derive_key_context(Blake3::LEAF_CONTEXT), LEAF_CONTEXT_KEY);
+    }
+
+    #[test]
+    fn the_vector_kernel_of_this_processor_is_trusted() {
+        assert!(kernel::trusted().is_some());
+    }
+}

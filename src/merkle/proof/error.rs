@@ -1,0 +1,65 @@
+//! Why a proof cannot be made, and why one is refused.
+
+use crate::merkle::hex::Hex;
+use crate::merkle::types::{Hash, LeafIndex, TreeSize};
+
+/// Why a proof cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProveError<E> {
+    /// The tree has no such leaf at this size.
+    #[error("there is no leaf {index} in a tree of {size} leaves")]
+    IndexBeyondSize {
+        /// The index that was asked for.
+        index: LeafIndex,
+        /// The size that was asked for.
+        size: TreeSize,
+    },
+    /// The nodes could not be read.
+    #[error("the tree's nodes cannot be read")]
+    Source(#[source] E),
+}
+
+/// Why a proof is refused.
+///
+/// Whatever the reason: nothing was proven, and nothing else is known about the leaf or the head.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The trusted head has no such leaf.
+    #[error("there is no leaf {index} in a tree of {size} leaves")]
+    IndexBeyondSize {
+        /// The index the proof was to be verified for.
+        index: LeafIndex,
+        /// The size of the trusted head.
+        size: TreeSize,
+    },
+    /// The proof has another number of hashes than the shape of the tree asks for.
+    #[error("the proof has {found} hashes where its place in the tree asks for {expected}")]
+    HashCount {
+        /// How many hashes follow from indexes and sizes.
+        expected: usize,
+        /// How many the proof has.
+        found: usize,
+    },
+    /// The tree's hash function does not take one of the values, a leaf or a hash of the proof.
+    #[error("the hash function of the tree does not take the value {}", Hex(.value))]
+    RefusedValue {
+        /// The value that was refused.
+        value: Hash,
+    },
+    /// The proof leads to another root than the trusted one.
+    #[error(
+        "the proof leads to the root {}, but the trusted root of {size} leaves is {}",
+        Hex(.computed),
+        Hex(.trusted)
+    )]
+    RootMismatch {
+        /// The size of the trusted head.
+        size: TreeSize,
+        /// The root that leaf and proof lead to.
+        computed: Hash,
+        /// The root of the trusted head.
+        trusted: Hash,
+    },
+}

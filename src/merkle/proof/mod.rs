@@ -1,0 +1,27 @@
+//! Proofs and their verification.
+//!
+//! # Invariants
+//!
+//! - A proof is hashes only. How many there are and where each belongs follows from the indexes and
+//!   sizes that the verifier gives, so there is nothing in a proof to forge.
+//! - The trusted head comes from the verifier, never from the proof.
+//! - The number of hashes is checked before the first one is used; all are used.
+//! - Verification is total: no input makes it panic, and it hashes at most once per level and index.
+
+mod error;
+mod inclusion;
+
+pub use error::{ProveError, VerifyError};
+pub use inclusion::InclusionProof;
+
+use super::hasher::Hasher;
+use super::types::Hash;
+
+/// Refuses values that the hash function does not take, before any of them is hashed.
+#[inline]
+fn check_values<H: Hasher + ?Sized>(hasher: &H, values: &[Hash]) -> Result<(), VerifyError> {
+    match hasher.first_refused(values).and_then(|at| values.get(at)) {
+        Some(value) => Err(VerifyError::RefusedValue { value: *value }),
+        None => Ok(()),
+    }
+}

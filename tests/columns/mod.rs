@@ -1,0 +1,56 @@
+//! The complete nodes of a tree in vectors: the simplest storage the pure code can run against.
+#![allow(dead_code, unreachable_pub, reason = "each test crate uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::cell::Cell;
+
+use duramen::merkle::{Arity, Hash, Hasher, Level, NodeIndex, NodeSource};
+
+pub struct Columns {
+    levels: Vec<Vec<Hash>>,
+    pub calls: Cell<usize>,
+}
+
+impl Columns {
+    /// Computes all complete nodes over `leaves`, level by level in batches.
+    pub fn new(hasher: &dyn Hasher, arity: Arity, leaves: &[Hash]) -> Self {
+        let mut levels = vec![leaves.to_vec()];
+        loop {
+            let below = levels.last().unwrap();
+            let parents = below.len() / arity.children();
+            if parents == 0 {
+                return Self { levels, calls: Cell::new(0) };
+            }
+            let mut level = vec![[0; 32]; parents];
+            hasher.nodes(arity, &below[..parents * arity.children()], &mut level);
+            levels.push(level);
+        }
+    }
+
+    /// Changes one node, as a damaged storage would.
+    pub fn flip(&mut self, level: usize, index: usize) {
+        self.levels[level][index][0] ^= 1;
+    }
+}
+
+/// A read of a node that is not complete or does not exist.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotThere {
+    pub level: Level,
+    pub first: NodeIndex,
+    pub count: usize,
+}
+
+impl NodeSource for Columns {
+    type Error = NotThere;
+
+    fn read_nodes(&self, level: Level, first: NodeIndex, out: &mut [Hash]) -> Result<(), NotThere> {
+        self.calls.set(self.calls.get() + 1);
+        let missing = NotThere { level, first, count: out.len() };
+        let start = usize::try_from(first.get()).unwrap();
+        let nodes = self.levels.get(usize::from(level.0)).and_then(|l| l.get(start..));
+        let nodes = nodes.and_then(|n| n.get(..out.len())).ok_or(missing)?;
+        out.copy_from_slice(nodes);
+        Ok(())
+    }
+}
