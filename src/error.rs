@@ -143,6 +143,13 @@ pub enum Error {
         source: Arc<Error>,
     },
 
+    /// A background thread ended by a panic: a defect of this crate.
+    #[error("the {thread} thread panicked")]
+    ThreadPanicked {
+        /// The thread.
+        thread: &'static str,
+    },
+
     /// The store was closed before the call, or before the leaf was durable.
     #[error("the store is closed")]
     Closed,
@@ -238,7 +245,10 @@ impl fmt::Display for Damage {
                 "checksum mismatch in {file} at byte {offset}: stored {stored:#018x}, computed {computed:#018x}"
             ),
             Problem::Field { field, expected, found } => {
-                write!(f, "wrong {field} in {file} at byte {offset}: expected {expected}, found {found}")
+                write!(
+                    f,
+                    "wrong {field} in {file} at byte {offset}: expected {expected}, found {found}"
+                )
             }
             Problem::Truncated { expected, found } => {
                 write!(f, "{file} is cut short: expected {expected} bytes, found {found}")

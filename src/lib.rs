@@ -7,25 +7,56 @@ extern crate alloc;
 pub mod merkle;
 
 #[cfg(feature = "std")]
-pub(crate) mod codec;
-#[cfg(feature = "std")]
-pub(crate) mod column;
+mod accumulator;
 #[cfg(feature = "std")]
 mod checkpoint;
+#[cfg(feature = "std")]
+mod codec;
+#[cfg(feature = "std")]
+mod column;
+#[cfg(feature = "std")]
+mod config;
 #[cfg(feature = "std")]
 mod durability;
 #[cfg(feature = "std")]
 mod error;
 #[cfg(feature = "std")]
+mod flush;
+#[cfg(feature = "std")]
 pub mod fs;
 #[cfg(feature = "std")]
-pub(crate) mod sync;
+mod jobs;
+#[cfg(feature = "std")]
+mod memory;
+#[cfg(feature = "std")]
+mod snapshot;
+#[cfg(feature = "std")]
+mod store;
+#[cfg(feature = "std")]
+mod sync;
 #[cfg(feature = "std")]
 mod wal;
 
-pub use merkle::{Arity, Blake3, Hash, Hasher, HasherId, LeafIndex, Rfc6962Sha256, TreeSize};
+pub use merkle::{
+    Arity, Blake3, Hash, Hasher, HasherId, InclusionProof, LeafIndex, Rfc6962Sha256, TreeHead,
+    TreeSize, VerifyError,
+};
 
+#[cfg(feature = "std")]
+pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};
+#[cfg(feature = "std")]
+pub use checkpoint::{CheckpointInfo, CheckpointPolicy, CheckpointReason, Install};
+#[cfg(feature = "std")]
+pub use config::Config;
 #[cfg(feature = "std")]
 pub use durability::{DurabilityToken, Seq};
 #[cfg(feature = "std")]
 pub use error::{Damage, Error, Problem, Result};
+#[cfg(feature = "std")]
+pub use flush::FlushPolicy;
+#[cfg(feature = "std")]
+pub use memory::MemoryAccumulator;
+#[cfg(feature = "std")]
+pub use snapshot::Snapshot;
+#[cfg(feature = "std")]
+pub use store::{RecoveryReport, Stats, StoreInfo};

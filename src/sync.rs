@@ -6,8 +6,8 @@
 
 #[cfg(not(duramen_loom))]
 mod imp {
-    pub(crate) use std::sync::atomic;
     pub(crate) use std::sync::MutexGuard;
+    pub(crate) use std::sync::atomic;
     pub(super) use std::sync::{Condvar, Mutex};
 
     pub(crate) use arc_swap::ArcSwap;
@@ -17,8 +17,8 @@ mod imp {
 mod imp {
     use std::sync::Arc;
 
-    pub(crate) use loom::sync::atomic;
     pub(crate) use loom::sync::MutexGuard;
+    pub(crate) use loom::sync::atomic;
     pub(super) use loom::sync::{Condvar, Mutex};
 
     /// `arc_swap::ArcSwap` as far as it is used here. loom cannot look into the real one, which is

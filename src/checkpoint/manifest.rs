@@ -204,7 +204,7 @@ fn decode_position(fields: &mut Decoder<'_>) -> Option<Position> {
     })
 }
 
-fn file(number: u64) -> FileName {
+pub(crate) fn file(number: u64) -> FileName {
     FileName::new(FileKind::Manifest, number)
 }
 

@@ -6,4 +6,5 @@ pub(crate) mod part;
 mod policy;
 
 pub use info::{CheckpointInfo, CheckpointReason};
+pub(crate) use policy::Since;
 pub use policy::{CheckpointPolicy, Install};

@@ -23,6 +23,6 @@ mod writer;
 
 pub(crate) use layout::Layout;
 pub(crate) use nodes::NodeWriter;
-pub(crate) use version::{Archive, Version};
+pub(crate) use version::Archive;
 pub(crate) use view::View;
 pub(crate) use writer::{Columns, LeafWriter, Seed};

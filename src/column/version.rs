@@ -11,12 +11,8 @@ use crate::merkle::{Hash, Level, NodeIndex};
 /// Complete nodes that are no longer in memory: the parts of a store.
 pub(crate) trait Archive: Send + Sync + fmt::Debug {
     /// Copies the nodes `[first, first + out.len())` of `level` into `out`.
-    fn read_nodes(
-        &self,
-        level: Level,
-        first: NodeIndex,
-        out: &mut [Hash],
-    ) -> Result<(), ReadError>;
+    fn read_nodes(&self, level: Level, first: NodeIndex, out: &mut [Hash])
+    -> Result<(), ReadError>;
 }
 
 /// An immutable list of where every node is. Cheap to clone: a handful of `Arc`s.

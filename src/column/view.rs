@@ -45,6 +45,19 @@ impl View {
         // when this view was made, and at or above `memory_from`, so a writer has filled them.
         Some(unsafe { chunk.slots(place.slot, len) })
     }
+
+    /// The leaves `[from, to)` as they lie in memory.
+    pub(crate) fn leaf_runs(&self, from: u64, to: u64) -> Result<Vec<&[Hash]>, ReadError> {
+        let mut runs = Vec::new();
+        let mut at = from;
+        while at < to {
+            let level = Level::LEAVES;
+            let run = self.run(level, at, to).ok_or(ReadError::Absent { level, at })?;
+            at += run.len() as u64;
+            runs.push(run);
+        }
+        Ok(runs)
+    }
 }
 
 impl NodeSource for View {

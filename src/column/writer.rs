@@ -127,19 +127,13 @@ pub(crate) struct LeafWriter {
 }
 
 impl LeafWriter {
-    /// How many leaves were appended, published or not.
+    /// How many leaves were appended.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// Appends `leaves` and publishes them together: a reader sees all of them or none.
     pub(crate) fn append(&mut self, leaves: &[Hash]) {
-        self.stage(leaves);
-        self.publish();
-    }
-
-    /// Appends `leaves` without publishing them.
-    pub(crate) fn stage(&mut self, leaves: &[Hash]) {
         let mut rest = leaves;
         while !rest.is_empty() {
             let place = self.columns.layout.place(Level::LEAVES, self.len);
@@ -158,15 +152,6 @@ impl LeafWriter {
             self.len += now.len() as u64;
             rest = later;
         }
-    }
-
-    /// Publishes what was staged.
-    pub(crate) fn publish(&mut self) {
         self.columns.leaves.store(self.len, Ordering::Release);
-    }
-
-    /// Forgets what was staged and not published; the slots are written anew.
-    pub(crate) fn discard_staged(&mut self) {
-        self.len = self.columns.leaves.load(Ordering::Acquire);
     }
 }

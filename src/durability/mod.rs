@@ -4,7 +4,7 @@ mod token;
 mod watermark;
 
 pub use token::DurabilityToken;
-pub(crate) use watermark::{Watermark, WakerId};
+pub(crate) use watermark::{WakerId, Watermark};
 
 /// A place in the order in which a store accepted leaves, over all its trees: the number of leaves
 /// accepted up to and including one's own.

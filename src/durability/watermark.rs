@@ -48,8 +48,7 @@ impl State {
 
 impl Watermark {
     pub(crate) fn new(durable: Seq) -> Self {
-        let state =
-            State { durable, ended: None, sleepers: 0, wakers: Vec::new(), next_waker: 0 };
+        let state = State { durable, ended: None, sleepers: 0, wakers: Vec::new(), next_waker: 0 };
         Self {
             durable: AtomicU64::new(durable.0),
             state: Mutex::new(state),
@@ -176,4 +175,3 @@ impl Watermark {
         self.state.lock().wakers.retain(|(other, ..)| *other != id);
     }
 }
-

@@ -173,9 +173,11 @@ pub(crate) fn frames(body: &[u8], count: u32) -> Result<Vec<Frame<'_>>, BodyFaul
     for _ in 0..count {
         let at = body.len() - rest.remaining();
         let fault = |field, found| BodyFault { at, field, found };
-        frames.push(frame(&mut rest).ok_or(fault("frame length", rest.remaining() as u64))?.map_err(
-            |(field, found)| fault(field, found),
-        )?);
+        frames.push(
+            frame(&mut rest)
+                .ok_or(fault("frame length", rest.remaining() as u64))?
+                .map_err(|(field, found)| fault(field, found))?,
+        );
     }
     if rest.remaining() > 0 {
         let at = body.len() - rest.remaining();

@@ -15,7 +15,7 @@ mod writer;
 use std::fmt;
 
 pub(crate) use recovery::{Extent, Log, Replayed, replay};
-pub(crate) use segments::{SegmentLimits, Segments};
+pub(crate) use segments::{Segment, SegmentLimits, Segments};
 pub(crate) use writer::{LogWriter, Record};
 
 use crate::fs::{ByteOffset, FileKind, FileName};
@@ -31,7 +31,7 @@ pub(crate) const fn block_align(len: u64) -> u64 {
 
 /// The number of a segment, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SegmentId(pub u64);
+pub(crate) struct SegmentId(pub(crate) u64);
 
 impl SegmentId {
     pub(crate) const fn file(self) -> FileName {
@@ -51,7 +51,7 @@ pub(crate) struct GroupNumber(pub(crate) u64);
 
 /// The number of a tree in its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TreeId(pub u32);
+pub(crate) struct TreeId(pub(crate) u32);
 
 /// What a store is told apart by: 16 random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

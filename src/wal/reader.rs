@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::frame::{
-    self, BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault,
-};
+use super::frame::{self, BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault};
 use super::{BLOCK, Position, SegmentId, StoreId};
 use crate::codec::checksum;
 use crate::error::{Damage, Error, Problem, Result};

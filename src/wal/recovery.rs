@@ -35,13 +35,6 @@ pub(crate) struct Extent {
     pub(crate) to: Position,
 }
 
-impl Log {
-    /// The lowest segment that is still needed.
-    pub(crate) fn floor(&self) -> SegmentId {
-        self.closed.first().map_or(self.open.segment, |extent| extent.from.segment)
-    }
-}
-
 /// What replay found.
 #[derive(Clone, Debug)]
 pub(crate) struct Replayed {
@@ -202,4 +195,3 @@ impl Walk<'_> {
         }
     }
 }
-

@@ -51,6 +51,8 @@ struct State {
     next: u64,
     /// Bytes of the newest segment.
     newest: u64,
+    /// What the log consists of, oldest first, with lengths.
+    in_use: VecDeque<(SegmentId, u64)>,
     /// Complete, durable, unused.
     ready: VecDeque<Segment>,
     /// Files the log has let go of, still under their old names.
@@ -61,15 +63,18 @@ struct State {
 const ZERO_STEP: usize = 1 << 20;
 
 impl Segments {
-    /// A supply whose next segment has number `next`. `spare` are files that nothing refers to.
+    /// A supply whose next segment has number `next`. The log consists of `in_use`, oldest first;
+    /// `spare` are files that nothing refers to.
     pub(crate) fn new(
         fs: Arc<dyn FileSystem>,
         limits: SegmentLimits,
         next: u64,
-        newest: u64,
+        in_use: Vec<(SegmentId, u64)>,
         spare: Vec<(FileName, u64)>,
     ) -> Self {
-        let state = Mutex::new(State { next, newest, ready: VecDeque::new(), spare });
+        let newest = in_use.last().map_or(0, |(_, len)| *len);
+        let in_use = VecDeque::from(in_use);
+        let state = Mutex::new(State { next, newest, in_use, ready: VecDeque::new(), spare });
         Self { fs, limits, state }
     }
 
@@ -89,16 +94,25 @@ impl Segments {
     pub(crate) fn take(&self, len: u64, filled: bool) -> Result<Segment> {
         let len = block_align(len);
         let mut state = self.state.lock();
-        if let Some(at) = state.ready.iter().position(|segment| segment.len >= len)
-            && let Some(segment) = state.ready.remove(at)
-        {
-            return Ok(segment);
+        let mut found = None;
+        while let Some(segment) = state.ready.pop_front() {
+            if segment.len >= len {
+                found = Some(segment);
+                break;
+            }
+            // Too short. The log's numbers only rise, so it cannot be used later under this one.
+            state.spare.push((segment.id.file(), segment.len));
         }
         drop(state);
-        match self.recycle_one(len)? {
-            Some(segment) => Ok(segment),
-            None => self.make(len.max(self.next_len(filled)), false),
-        }
+        let segment = match found {
+            Some(segment) => segment,
+            None => match self.recycle_one(len)? {
+                Some(segment) => segment,
+                None => self.make(len.max(self.next_len(filled)), false)?,
+            },
+        };
+        self.state.lock().in_use.push_back((segment.id, segment.len));
+        Ok(segment)
     }
 
     /// Makes one segment ready ahead of need, unless one is.
@@ -114,11 +128,22 @@ impl Segments {
         Ok(())
     }
 
-    /// Takes back files that the log has let go of, to be used again, and removes what is more than
-    /// the limit.
-    pub(crate) fn give_back(&self, files: Vec<(FileName, u64)>) -> Result<()> {
+    /// How many segments the log consists of.
+    pub(crate) fn in_use(&self) -> u64 {
+        self.state.lock().in_use.len() as u64
+    }
+
+    /// Lets go of the segments before `floor`: they are kept to be used again, or removed where that
+    /// would be more than the limit. Only to be called once the manifest that names `floor` is
+    /// durable.
+    pub(crate) fn release_before(&self, floor: SegmentId) -> Result<()> {
         let mut state = self.state.lock();
-        state.spare.extend(files);
+        while let Some((id, len)) = state.in_use.front().copied()
+            && id < floor
+        {
+            state.in_use.pop_front();
+            state.spare.push((id.file(), len));
+        }
         let mut kept: u64 = state.ready.iter().map(|segment| segment.len).sum();
         let limit = self.limits.spare;
         let surplus: Vec<_> = state
@@ -140,8 +165,7 @@ impl Segments {
     fn next_len(&self, filled: bool) -> u64 {
         let newest = self.state.lock().newest;
         let wanted = if filled { newest.saturating_mul(2) } else { newest };
-        block_align(wanted.clamp(self.limits.first, self.limits.largest))
-            .max(2 * BLOCK)
+        block_align(wanted.clamp(self.limits.first, self.limits.largest)).max(2 * BLOCK)
     }
 
     fn next_number(&self) -> SegmentId {
@@ -200,8 +224,8 @@ impl Segments {
     }
 
     fn sync_names(&self) -> Result<()> {
-        self.fs
-            .sync_dir(Dir::Wal)
-            .map_err(|error| Error::io("sync the directory of", self.fs.display(SegmentId(0).file()), error))
+        self.fs.sync_dir(Dir::Wal).map_err(|error| {
+            Error::io("sync the directory of", self.fs.display(SegmentId(0).file()), error)
+        })
     }
 }

@@ -11,9 +11,7 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use super::frame::{
-    FRAME_HEADER_LEN, FrameHeader, GROUP_HEADER_LEN, GroupHeader, frame_header,
-};
+use super::frame::{FRAME_HEADER_LEN, FrameHeader, GROUP_HEADER_LEN, GroupHeader, frame_header};
 use super::segments::{Segment, Segments};
 use super::{BLOCK, GroupNumber, Position, StoreId, TreeId, block_align};
 use crate::codec::Checksum;
@@ -83,11 +81,7 @@ impl LogWriter {
 
     /// Where the next group will stand.
     pub(crate) fn position(&self) -> Position {
-        Position {
-            segment: self.segment.id,
-            offset: ByteOffset(self.offset),
-            group: self.number,
-        }
+        Position { segment: self.segment.id, offset: ByteOffset(self.offset), group: self.number }
     }
 
     /// Whether so much of the segment is used that the next one should be made ready.

@@ -16,7 +16,7 @@ pub(crate) use writer::write_part;
 
 /// The number of a part, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PartId(pub u64);
+pub(crate) struct PartId(pub(crate) u64);
 
 impl PartId {
     pub(crate) const fn file(self) -> FileName {

@@ -41,7 +41,9 @@ impl Part {
         let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
         let found = file.len().map_err(|error| fail("measure", error))?;
         let Some(layout) = PartLayout::new(expected.arity, reference.from, reference.to) else {
-            return Err(Damage::field(&path, 0, "range", "one that fits a file", reference.to).into());
+            return Err(
+                Damage::field(&path, 0, "range", "one that fits a file", reference.to).into()
+            );
         };
         if found != layout.len() || found != reference.len {
             let problem = Problem::Truncated { expected: reference.len, found };

@@ -26,6 +26,10 @@ impl PartSet {
         Self { parts }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     pub(crate) fn references(&self) -> Vec<PartRef> {
         self.parts.iter().map(|part| part.reference()).collect()
     }

@@ -1,0 +1,354 @@
+//! The accumulator: a store with one tree.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::checkpoint::{CheckpointInfo, CheckpointReason};
+use crate::config::Config;
+use crate::durability::DurabilityToken;
+use crate::error::{Error, Result};
+use crate::merkle::{
+    Arity, Blake3, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeSize, VerifyError,
+};
+use crate::snapshot::Snapshot;
+use crate::store::{self, Engine, RecoveryReport, Stats, Tree};
+
+/// A leaf that was inserted.
+#[derive(Debug)]
+pub struct Inserted {
+    /// Where it stands.
+    pub index: LeafIndex,
+    /// Tells when it is durable.
+    pub token: DurabilityToken,
+}
+
+/// A batch of leaves that was inserted.
+#[derive(Debug)]
+pub struct InsertedMany {
+    /// The indexes of its leaves, in order.
+    pub range: Range<u64>,
+    /// Tells when all of it is durable.
+    pub token: DurabilityToken,
+}
+
+/// A durable Merkle accumulator with hash function `H` and `N` children per node.
+///
+/// Leaves go in and are visible at once: in [`head`](DynAccumulator::head), in proofs, to other
+/// threads. They become durable as the [`FlushPolicy`](crate::FlushPolicy) says, and every insert
+/// hands out a [`DurabilityToken`] that tells when. After a crash the tree has exactly the first `n`
+/// leaves inserted, for some `n` that is at least what was durable.
+///
+/// All methods take `&self`; share it between threads behind an `Arc`. The methods are those of
+/// [`DynAccumulator`], which has the same store with hash function and arity chosen at run time.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// use duramen::{Accumulator, Config};
+///
+/// let log: Accumulator = Accumulator::open(Config::new(dir.path().join("log")))?;
+/// let first = log.insert([1; 32])?;
+/// log.insert_data(b"some entry, hashed as a leaf")?;
+/// log.flush()?;
+/// assert!(first.token.is_durable());
+///
+/// let head = log.head()?;
+/// let proof = log.prove(0)?;
+/// Accumulator::<duramen::Blake3, 4>::verify(&head, 0, &[1; 32], &proof)?;
+/// log.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Accumulator<H = Blake3, const N: usize = 4> {
+    inner: DynAccumulator,
+    hasher: PhantomData<fn() -> H>,
+}
+
+impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
+    /// Opens the store that `config` describes, and creates it where it is missing.
+    ///
+    /// What this shows is durable already. O(log size) plus the log since the last checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`Locked`](Error::Locked) if it is open elsewhere, [`HasherMismatch`](Error::HasherMismatch)
+    /// or [`ArityMismatch`](Error::ArityMismatch) if it was made with another type,
+    /// [`NotAStore`](Error::NotAStore) for a directory that holds something else,
+    /// [`Damaged`](Error::Damaged) if any file that belongs to the store is missing or wrong,
+    /// [`Config`](Error::Config) for values that cannot work. A store that cannot be opened is left
+    /// as it is.
+    pub fn open(config: Config) -> Result<Self> {
+        let inner = DynAccumulator::open(config, Arc::new(H::default()), Arity::of::<N>())?;
+        Ok(Self { inner, hasher: PhantomData })
+    }
+
+    /// Verifies that `leaf` stands at `index` in the tree that `head`, which the caller trusts,
+    /// commits to. Needs no store.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] says why nothing was proven.
+    pub fn verify(
+        head: &TreeHead,
+        index: impl Into<LeafIndex>,
+        leaf: &Hash,
+        proof: &InclusionProof,
+    ) -> Result<(), VerifyError> {
+        proof.verify(&H::default(), Arity::of::<N>(), head, index.into(), leaf)
+    }
+
+    /// Stops the threads, makes everything durable, makes a checkpoint if the policy says so, and
+    /// lets go of the store. Snapshots and tokens outlive it.
+    ///
+    /// Dropping an accumulator does the same and can only log what goes wrong.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the last leaves from being durable, or the checkpoint from being made. The store
+    /// is closed all the same.
+    pub fn close(self) -> Result<()> {
+        self.inner.close()
+    }
+}
+
+impl<H, const N: usize> Deref for Accumulator<H, N> {
+    type Target = DynAccumulator;
+
+    fn deref(&self) -> &DynAccumulator {
+        &self.inner
+    }
+}
+
+impl<H, const N: usize> fmt::Debug for Accumulator<H, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// An [`Accumulator`] whose hash function and arity were chosen at run time.
+pub struct DynAccumulator {
+    engine: Arc<Engine>,
+    tree: Arc<Tree>,
+    flusher: Option<JoinHandle<()>>,
+}
+
+impl DynAccumulator {
+    /// Opens the store that `config` describes, and creates it where it is missing. See
+    /// [`Accumulator::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Accumulator::open`].
+    pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
+        let (engine, flusher) = store::open(&config, hasher, arity)?;
+        let tree = Arc::clone(&engine.trees[0]);
+        Ok(Self { engine, tree, flusher: Some(flusher) })
+    }
+
+    /// Appends a leaf: visible when this returns, durable when the token says so.
+    ///
+    /// Indexes follow the order of calls. Costs a lock and a copy; hashing is put off until somebody
+    /// needs it.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](Error::Poisoned) after a failure of the log, [`Backpressure`](Error::Backpressure)
+    /// if there was no room in time, [`LeafRefused`](Error::LeafRefused) for a leaf that the hash
+    /// function does not take. Nothing was inserted then.
+    pub fn insert(&self, leaf: Hash) -> Result<Inserted> {
+        let (range, token) = self.engine.insert(0, std::slice::from_ref(&leaf))?;
+        Ok(Inserted { index: LeafIndex(range.start), token })
+    }
+
+    /// Appends a batch of leaves of any size, in order and without others between them: visible
+    /// together, and after a crash there whole or not at all. An empty batch is durable at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert); nothing of the batch was inserted then.
+    pub fn insert_many(&self, leaves: &[Hash]) -> Result<InsertedMany> {
+        let (range, token) = self.engine.insert(0, leaves)?;
+        Ok(InsertedMany { range, token })
+    }
+
+    /// Appends the leaf for raw `data`, hashed in the hash function's domain for leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert).
+    pub fn insert_data(&self, data: &[u8]) -> Result<Inserted> {
+        self.insert(self.tree.hasher.leaf(data))
+    }
+
+    /// Appends a leaf and returns when it is durable. Threads that do this at the same time share
+    /// fsyncs.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert). After [`Poisoned`](Error::Poisoned) the leaf may or may not be
+    /// there when the store is opened again.
+    pub fn insert_durable(&self, leaf: Hash) -> Result<LeafIndex> {
+        let Inserted { index, token } = self.insert(leaf)?;
+        self.engine.flush_to(token.seq())?;
+        Ok(index)
+    }
+
+    /// Returns when everything inserted before the call is durable: one write and one fsync, shared
+    /// with whoever flushes at the same time; none if there is nothing new.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](Error::Poisoned) if the log could not be written.
+    pub fn flush(&self) -> Result<()> {
+        self.engine.flush()
+    }
+
+    /// Flushes, writes the nodes that are new since the last checkpoint to a part file, and lets go
+    /// of the log before it. Inserts, flushes and reads go on meanwhile. When this returns, the next
+    /// open replays only what came later.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from being made: the last checkpoint then stays in force, nothing is lost,
+    /// and another try may succeed.
+    pub fn checkpoint(&self) -> Result<CheckpointInfo> {
+        self.engine.checkpoint(CheckpointReason::Manual)
+    }
+
+    /// How many leaves the tree has.
+    #[must_use]
+    pub fn size(&self) -> TreeSize {
+        TreeSize(self.tree.columns.leaves())
+    }
+
+    /// Size and root of the tree as it is now.
+    ///
+    /// Costs O(N log size) hashes for the right edge, and one per N - 1 leaves for those that came
+    /// since somebody last asked.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](Error::Damaged) if a part cannot be read.
+    pub fn head(&self) -> Result<TreeHead> {
+        self.tree.head_at(self.size())
+    }
+
+    /// The head of the tree when it had `size` leaves. Any size up to the current one will do; none
+    /// has to be kept for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SizeOutOfRange`](Error::SizeOutOfRange) beyond the current size; [`Damaged`](Error::Damaged)
+    /// if a part cannot be read.
+    pub fn head_at(&self, size: impl Into<TreeSize>) -> Result<TreeHead> {
+        let (size, current) = (size.into(), self.size());
+        if size > current {
+            return Err(Error::SizeOutOfRange { size, current });
+        }
+        self.tree.head_at(size)
+    }
+
+    /// The tree as it is now, for as long as the snapshot is held. O(1).
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(Arc::clone(&self.tree))
+    }
+
+    /// The proof that the leaf at `index` is in the tree as it is now. For many proofs of one size
+    /// take a [`snapshot`](Self::snapshot), which also tells the head that they belong to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove`].
+    pub fn prove(&self, index: impl Into<LeafIndex>) -> Result<InclusionProof> {
+        self.snapshot().prove(index)
+    }
+
+    /// The proof that the leaf at `index` was in the tree when it had `size` leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove_at`].
+    pub fn prove_at(
+        &self,
+        index: impl Into<LeafIndex>,
+        size: impl Into<TreeSize>,
+    ) -> Result<InclusionProof> {
+        self.snapshot().prove_at(index, size)
+    }
+
+    /// The leaf at `index`, from memory or from a mapped part.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::leaf`].
+    pub fn leaf(&self, index: impl Into<LeafIndex>) -> Result<Hash> {
+        self.snapshot().leaf(index)
+    }
+
+    /// The leaves of `range`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::leaves`].
+    pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
+        self.snapshot().leaves(range)
+    }
+
+    /// The hash function.
+    #[must_use]
+    pub fn hasher(&self) -> &dyn Hasher {
+        &*self.tree.hasher
+    }
+
+    /// How many children a complete node has.
+    #[must_use]
+    pub fn arity(&self) -> Arity {
+        self.tree.arity
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// What opening the store found.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.engine.report
+    }
+
+    /// Stops the threads, makes everything durable and lets go of the store. See
+    /// [`Accumulator::close`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Accumulator::close`].
+    pub fn close(mut self) -> Result<()> {
+        match self.flusher.take() {
+            Some(flusher) => self.engine.close(flusher),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for DynAccumulator {
+    fn drop(&mut self) {
+        if let Some(flusher) = self.flusher.take()
+            && let Err(error) = self.engine.close(flusher)
+        {
+            tracing::error!(%error, "closing a store that was dropped failed");
+        }
+    }
+}
+
+impl fmt::Debug for DynAccumulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accumulator")
+            .field("tree", &self.tree)
+            .field("durable", &self.engine.watermark.durable())
+            .finish_non_exhaustive()
+    }
+}

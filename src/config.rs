@@ -1,0 +1,149 @@
+//! How a store is opened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::checkpoint::{CheckpointPolicy, Install};
+use crate::error::{Error, Result};
+use crate::flush::FlushPolicy;
+use crate::fs::{FileSystem, OsFileSystem};
+
+/// How a store is opened: where, and under which policies.
+///
+/// ```
+/// use std::time::Duration;
+/// use duramen::{CheckpointPolicy, Config, FlushPolicy};
+///
+/// let config = Config::new("some/directory")
+///     .flush_policy(FlushPolicy::Interval(Duration::from_millis(5)))
+///     .checkpoint_policy(CheckpointPolicy::manual().wal_bytes(1 << 30));
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) path: PathBuf,
+    pub(crate) create: bool,
+    pub(crate) flush: FlushPolicy,
+    pub(crate) checkpoint: CheckpointPolicy,
+    pub(crate) install: Install,
+    pub(crate) max_unflushed_bytes: u64,
+    pub(crate) backpressure_wait: Option<Duration>,
+    pub(crate) wal_segment_bytes: u64,
+    pub(crate) wal_spare_bytes: u64,
+}
+
+impl Config {
+    /// The store in directory `path`, which is created where it is missing, under the default
+    /// policies.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self {
+            fs: Arc::new(OsFileSystem::new(path.clone())),
+            path,
+            create: true,
+            flush: FlushPolicy::default(),
+            checkpoint: CheckpointPolicy::default(),
+            install: Install::default(),
+            max_unflushed_bytes: 64 << 20,
+            backpressure_wait: None,
+            wal_segment_bytes: 64 << 20,
+            wal_spare_bytes: 128 << 20,
+        }
+    }
+
+    /// Whether a store that is not there is created (the default), or opening it fails with
+    /// [`Error::NoStore`].
+    #[must_use]
+    pub fn create(mut self, yes: bool) -> Self {
+        self.create = yes;
+        self
+    }
+
+    /// When inserts are made durable. Default: [`FlushPolicy::Interval`] of 10 ms.
+    #[must_use]
+    pub fn flush_policy(mut self, policy: FlushPolicy) -> Self {
+        self.flush = policy;
+        self
+    }
+
+    /// When checkpoints are made. Default: at 256 MiB of log and on close.
+    #[must_use]
+    pub fn checkpoint_policy(mut self, policy: CheckpointPolicy) -> Self {
+        self.checkpoint = policy;
+        self
+    }
+
+    /// How carefully checkpoints are put in place. Default: [`Install::Strict`].
+    #[must_use]
+    pub fn install(mut self, install: Install) -> Self {
+        self.install = install;
+        self
+    }
+
+    /// How many bytes of leaves may wait for the log. At the bound, an insert under
+    /// [`FlushPolicy::Interval`] waits for the flusher; under [`FlushPolicy::Manual`] the bytes are
+    /// handed to the operating system without an fsync, so that memory stays bounded and nothing is
+    /// claimed to be durable. One batch may be larger than the bound. Default: 64 MiB.
+    #[must_use]
+    pub fn max_unflushed_bytes(mut self, bytes: u64) -> Self {
+        self.max_unflushed_bytes = bytes;
+        self
+    }
+
+    /// How long an insert waits at that bound before it fails with [`Error::Backpressure`]. Default:
+    /// as long as it takes.
+    #[must_use]
+    pub fn backpressure_wait(mut self, wait: Duration) -> Self {
+        self.backpressure_wait = Some(wait);
+        self
+    }
+
+    /// The size that log segments grow to, in bytes. The first of a store is 256 KiB, each next one
+    /// twice as large as the last if that was filled. Default: 64 MiB.
+    #[must_use]
+    pub fn wal_segment_bytes(mut self, bytes: u64) -> Self {
+        self.wal_segment_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of log segments that are no longer needed are kept to be used again.
+    /// Overwriting them is faster than writing new files. Default: 128 MiB.
+    #[must_use]
+    pub fn wal_spare_bytes(mut self, bytes: u64) -> Self {
+        self.wal_spare_bytes = bytes;
+        self
+    }
+
+    /// Puts the store on another file system than the operating system's: a simulated disk.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn file_system(mut self, fs: Arc<dyn FileSystem>) -> Self {
+        self.fs = fs;
+        self
+    }
+
+    /// Refuses values that cannot work.
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::Config(what));
+        if self.flush == FlushPolicy::Interval(Duration::ZERO) {
+            return refuse(
+                "a flush interval of zero; use insert_durable where every insert must be durable"
+                    .to_owned(),
+            );
+        }
+        if let Some(fault) = self.checkpoint.fault() {
+            return refuse(fault.to_owned());
+        }
+        if self.max_unflushed_bytes == 0 {
+            return refuse("0 unflushed bytes, which lets nobody insert".to_owned());
+        }
+        if self.wal_segment_bytes < 2 * crate::wal::BLOCK {
+            let least = 2 * crate::wal::BLOCK;
+            return refuse(format!("log segments of less than {least} bytes"));
+        }
+        Ok(())
+    }
+}

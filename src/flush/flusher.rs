@@ -1,0 +1,117 @@
+//! The flusher: the one thread that writes the log.
+//!
+//! # Invariants
+//!
+//! - A group holds everything that was inserted before it was cut, over all trees, and cutting
+//!   happens under the lock under which inserts happen. So a batch is in one group.
+//! - The watermark rises after the fsync, and only here.
+//! - The first error ends the thread: the store is poisoned and the log is not touched again.
+
+use std::sync::Arc;
+
+use super::control::Work;
+use crate::durability::Seq;
+use crate::error::{Error, Result};
+use crate::store::{Engine, FlushPoint};
+use crate::wal::{LogWriter, Record};
+
+/// The flusher's own state.
+pub(crate) struct Flusher {
+    engine: Arc<Engine>,
+    log: LogWriter,
+    /// What the last group reached.
+    written: FlushPoint,
+}
+
+impl Flusher {
+    pub(crate) fn new(engine: Arc<Engine>, log: LogWriter, written: FlushPoint) -> Self {
+        Self { engine, log, written }
+    }
+
+    /// Runs until told to stop or until the log fails. Either way every waiter has its answer when
+    /// this returns.
+    pub(crate) fn run(mut self) {
+        let _guard = PoisonOnPanic(Arc::clone(&self.engine));
+        if let Err(error) = self.work() {
+            tracing::error!(%error, "the log failed; the store is poisoned");
+            self.engine.poison(error);
+        }
+    }
+
+    fn work(&mut self) -> Result<()> {
+        loop {
+            let durable = self.engine.watermark.durable();
+            match self.engine.control.next(durable, self.engine.flush_interval()) {
+                Work::Flush => self.flush()?,
+                Work::Spill => self.spill()?,
+                Work::Tick => self.engine.checkpoint_if_due(&self.written),
+                Work::Stop => return self.flush(),
+            }
+        }
+    }
+
+    /// Writes one group with everything that is new and makes it durable.
+    fn flush(&mut self) -> Result<()> {
+        self.spill()?;
+        if self.written.seq == self.engine.watermark.durable() {
+            return Ok(());
+        }
+        let started = std::time::Instant::now();
+        self.log.sync()?;
+        self.engine.counters.synced(started.elapsed());
+        self.engine.flushed(self.written.clone());
+        if self.log.wants_next_segment() {
+            self.engine.request_segment();
+        }
+        self.engine.checkpoint_if_due(&self.written);
+        Ok(())
+    }
+
+    /// Writes one group with everything that is new.
+    fn spill(&mut self) -> Result<()> {
+        let cut = self.engine.cut();
+        if cut.seq == self.written.seq {
+            return Ok(());
+        }
+        // The views keep the chunks alive while the log is written straight out of them.
+        let views: Vec<_> = self.engine.trees.iter().map(|tree| tree.columns.view()).collect();
+        let mut records = Vec::new();
+        for (number, (tree, view)) in self.engine.trees.iter().zip(&views).enumerate() {
+            let (from, to) = (self.written.sizes[number], cut.sizes[number]);
+            if from < to {
+                let runs = view.leaf_runs(from, to)?;
+                records.push(Record { tree: tree.id, first: from, runs });
+            }
+        }
+        self.log.append(&records, cut.seq)?;
+        let leaves = cut.seq.0 - self.written.seq.0;
+        self.engine.counters.written(leaves, self.log.bytes_written());
+        self.written = FlushPoint {
+            seq: cut.seq,
+            sizes: cut.sizes,
+            position: self.log.position(),
+            log_bytes: self.log.bytes_written(),
+        };
+        self.engine.written(cut.seq);
+        Ok(())
+    }
+}
+
+/// What the leaves were when a group was cut.
+pub(crate) struct Cut {
+    pub(crate) seq: Seq,
+    /// By tree.
+    pub(crate) sizes: Vec<u64>,
+}
+
+/// Poisons the store when the thread unwinds: a defect of this crate, and nobody may wait for ever
+/// because of it.
+struct PoisonOnPanic(Arc<Engine>);
+
+impl Drop for PoisonOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison(Error::ThreadPanicked { thread: "flusher" });
+        }
+    }
+}

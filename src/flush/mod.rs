@@ -1,0 +1,9 @@
+//! Flushing: when the log is written and synced, and the one thread that does it.
+
+mod control;
+mod flusher;
+mod policy;
+
+pub(crate) use control::Control;
+pub(crate) use flusher::{Cut, Flusher};
+pub use policy::FlushPolicy;

@@ -1,0 +1,174 @@
+//! A tree as it was at one size.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::column::View;
+use crate::error::{Error, Result};
+use crate::merkle::{
+    Hash, InclusionProof, LeafIndex, Level, NodeIndex, NodeSource, ProveError, RightEdge, TreeHead,
+    TreeSize,
+};
+use crate::store::Tree;
+
+/// A tree as it was at one size, for as long as somebody holds it.
+///
+/// Taking a snapshot copies nothing and blocks nobody. Reading from it takes no lock, except that
+/// the first root or proof of a size hashes what was not hashed yet. What it shows never changes,
+/// and it outlives the store it was taken from.
+pub struct Snapshot {
+    tree: Arc<Tree>,
+    size: TreeSize,
+    /// Made when first needed: a view that has every inner node of this size, and the folded edge.
+    warm: OnceLock<Result<Warm>>,
+}
+
+struct Warm {
+    view: View,
+    edge: Box<RightEdge>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(tree: Arc<Tree>) -> Self {
+        let size = TreeSize(tree.columns.leaves());
+        Self { tree, size, warm: OnceLock::new() }
+    }
+
+    /// How many leaves the snapshot has.
+    #[must_use]
+    pub fn size(&self) -> TreeSize {
+        self.size
+    }
+
+    /// Size and root.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if a part cannot be read.
+    pub fn head(&self) -> Result<TreeHead> {
+        Ok(self.warm()?.edge.head())
+    }
+
+    /// The head of the tree when it had `size` leaves. O(N log size).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SizeOutOfRange`] beyond the snapshot's size; [`Error::Damaged`] if a part cannot be
+    /// read.
+    pub fn head_at(&self, size: impl Into<TreeSize>) -> Result<TreeHead> {
+        let size = self.check_size(size.into())?;
+        if size == self.size {
+            return self.head();
+        }
+        self.tree.head_at(size)
+    }
+
+    /// The proof that the leaf at `index` is in the tree of the snapshot's size.
+    ///
+    /// ```
+    /// use duramen::{Blake3, MemoryAccumulator};
+    ///
+    /// let mut tree = MemoryAccumulator::<Blake3, 4>::new();
+    /// tree.extend(&[[1; 32], [2; 32], [3; 32]])?;
+    /// let snapshot = tree.snapshot();
+    /// let (head, proof) = (snapshot.head()?, snapshot.prove(1)?);
+    /// proof.verify(&Blake3, duramen::Arity::Four, &head, 1.into(), &[2; 32])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IndexOutOfRange`] at or beyond the size; [`Error::Damaged`] if a part cannot be read.
+    pub fn prove(&self, index: impl Into<LeafIndex>) -> Result<InclusionProof> {
+        let warm = self.warm()?;
+        self.build(&warm.view, &warm.edge, index.into())
+    }
+
+    /// The proof that the leaf at `index` was in the tree when it had `size` leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SizeOutOfRange`] beyond the snapshot's size, [`Error::IndexOutOfRange`] at or beyond
+    /// `size`; [`Error::Damaged`] if a part cannot be read.
+    pub fn prove_at(
+        &self,
+        index: impl Into<LeafIndex>,
+        size: impl Into<TreeSize>,
+    ) -> Result<InclusionProof> {
+        let size = self.check_size(size.into())?;
+        if size == self.size {
+            return self.prove(index);
+        }
+        let tree = &self.tree;
+        let view = tree.view_at(size.0);
+        let edge = RightEdge::fold(&view, &*tree.hasher, tree.arity, size)?;
+        self.build(&view, &edge, index.into())
+    }
+
+    /// The leaf at `index`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IndexOutOfRange`] at or beyond the size; [`Error::Damaged`] if a part cannot be read.
+    pub fn leaf(&self, index: impl Into<LeafIndex>) -> Result<Hash> {
+        let index = index.into();
+        if index.0 >= self.size.0 {
+            return Err(Error::IndexOutOfRange { index, size: self.size });
+        }
+        let mut leaf = [[0; 32]];
+        self.tree.columns.view().read_nodes(Level::LEAVES, NodeIndex(index.0), &mut leaf)?;
+        Ok(leaf[0])
+    }
+
+    /// The leaves of `range`, which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SizeOutOfRange`] if the range ends beyond the size; [`Error::Damaged`] if a part
+    /// cannot be read.
+    pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
+        self.check_size(TreeSize(range.end))?;
+        let len = range.end.saturating_sub(range.start);
+        let mut leaves = vec![[0; 32]; usize::try_from(len).unwrap_or(0)];
+        let first = NodeIndex(range.start);
+        self.tree.columns.view().read_nodes(Level::LEAVES, first, &mut leaves)?;
+        Ok(leaves)
+    }
+
+    fn check_size(&self, size: TreeSize) -> Result<TreeSize> {
+        if size > self.size {
+            return Err(Error::SizeOutOfRange { size, current: self.size });
+        }
+        Ok(size)
+    }
+
+    fn build(&self, view: &View, edge: &RightEdge, index: LeafIndex) -> Result<InclusionProof> {
+        InclusionProof::build(view, edge, index).map_err(|error| match error {
+            ProveError::Source(error) => error.into(),
+            _ => Error::IndexOutOfRange { index, size: edge.size() },
+        })
+    }
+
+    fn warm(&self) -> Result<&Warm> {
+        let made = self.warm.get_or_init(|| {
+            let tree = &self.tree;
+            let view = tree.view_at(self.size.0);
+            let edge = RightEdge::fold(&view, &*tree.hasher, tree.arity, self.size)?;
+            Ok(Warm { view, edge: Box::new(edge) })
+        });
+        made.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl Clone for Snapshot {
+    fn clone(&self) -> Self {
+        Self { tree: Arc::clone(&self.tree), size: self.size, warm: OnceLock::new() }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("size", &self.size).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! Making a checkpoint.
+//!
+//! # Invariants
+//!
+//! Each step is durable before the next: the log up to the point that is checkpointed, the part,
+//! the part's name, the manifest. Only then do readers get the part and does the log let go. A
+//! checkpoint that fails anywhere leaves the one before in force, and the numbers it used are not
+//! used again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::engine::{Engine, FlushPoint};
+use super::tree::Tree;
+use crate::checkpoint::manifest::{self, Manifest};
+use crate::checkpoint::part::{Part, PartId, PartIdentity, PartSet, write_part};
+use crate::checkpoint::{CheckpointInfo, CheckpointReason, Install, Since};
+use crate::error::{Error, Result};
+use crate::fs::Dir;
+use crate::merkle::TreeSize;
+use crate::wal::{Extent, Log};
+
+/// What the checkpoint lock guards: the manifest in force and the parts it names.
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    pub(super) manifest: Manifest,
+    /// By tree.
+    pub(super) parts: Vec<PartSet>,
+    /// The number of the next manifest, also after one that failed.
+    pub(super) next_manifest: u64,
+    pub(super) next_part: u64,
+}
+
+/// The last checkpoint, as the policy sees it.
+#[derive(Debug)]
+pub(super) struct Marks {
+    pub(super) leaves: u64,
+    pub(super) log_bytes: u64,
+    pub(super) at: Instant,
+}
+
+impl Engine {
+    /// What has come together since the last checkpoint.
+    pub(super) fn since_checkpoint(&self, point: &FlushPoint) -> Since {
+        let marks = self.marks.lock();
+        let leaves: u64 = point.sizes.iter().sum();
+        let leaves = leaves.saturating_sub(marks.leaves);
+        Since {
+            leaves,
+            wal_bytes: point.log_bytes.saturating_sub(marks.log_bytes),
+            wal_segments: self.segments.in_use(),
+            memory_bytes: self.node_bytes(leaves),
+            time: marks.at.elapsed(),
+        }
+    }
+
+    /// Bytes that `leaves` leaves and the complete nodes above them take.
+    fn node_bytes(&self, leaves: u64) -> u64 {
+        let arity = self.trees.first().map_or(2, |tree| tree.arity.children() as u64);
+        leaves.saturating_mul(32 * arity / (arity - 1))
+    }
+
+    /// Flushes, then writes what is new since the last checkpoint as parts and lets the log go.
+    pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
+        let started = Instant::now();
+        let mut live = self.checkpoints.lock();
+        self.flush()?;
+        let point = self.flushed.lock().clone();
+        self.checkpoint_at(&mut live, &point, reason, started, false)
+    }
+
+    /// Makes the checkpoint of `point`, which is durable. `clean` says that the store is being
+    /// closed there.
+    pub(super) fn checkpoint_at(
+        &self,
+        live: &mut Checkpoints,
+        point: &FlushPoint,
+        reason: CheckpointReason,
+        started: Instant,
+        clean: bool,
+    ) -> Result<CheckpointInfo> {
+        let done = self.write_checkpoint(live, point, reason, started, clean);
+        match &done {
+            Ok(info) if info.leaves > 0 => {
+                self.counters.checkpointed(info.bytes, info.duration);
+                tracing::info!(size = %info.size, bytes = info.bytes, %reason, "checkpoint");
+            }
+            Ok(_) => {}
+            Err(_) => self.counters.checkpoint_failed(),
+        }
+        done
+    }
+
+    fn write_checkpoint(
+        &self,
+        live: &mut Checkpoints,
+        point: &FlushPoint,
+        reason: CheckpointReason,
+        started: Instant,
+        clean: bool,
+    ) -> Result<CheckpointInfo> {
+        let mut next = live.manifest.clone();
+        let mut parts = live.parts.clone();
+        let mut info = CheckpointInfo {
+            size: TreeSize(point.sizes.first().copied().unwrap_or(0)),
+            leaves: 0,
+            bytes: 0,
+            reason,
+            duration: started.elapsed(),
+        };
+        for (number, tree) in self.trees.iter().enumerate() {
+            let (from, to) = (next.trees[number].size, point.sizes[number]);
+            if from == to {
+                continue;
+            }
+            let id = PartId(live.next_part);
+            live.next_part += 1;
+            let part = self.write_tree(tree, id, from, to, &next)?;
+            info.leaves += to - from;
+            info.bytes += part.reference().len;
+            parts[number] = parts[number].with(Arc::new(part));
+            let entry = &mut next.trees[number];
+            entry.size = to;
+            entry.root = tree.head_at(TreeSize(to))?.root;
+            entry.parts = parts[number].references();
+        }
+        if info.leaves == 0 && !clean {
+            return Ok(info);
+        }
+        next.log = Log { closed: Vec::new(), open: point.position, seq: point.seq, clean };
+        self.publish(live, next)?;
+
+        for (number, tree) in self.trees.iter().enumerate() {
+            if !parts[number].is_empty() {
+                tree.columns.archive(point.sizes[number], Arc::new(parts[number].clone()));
+            }
+        }
+        live.parts = parts;
+        let leaves = point.sizes.iter().sum();
+        let at = Instant::now();
+        *self.marks.lock() = Marks { leaves, log_bytes: point.log_bytes, at };
+        if let Err(error) = self.segments.release_before(point.position.segment) {
+            // The checkpoint stands; files that could not be removed are looked for at open.
+            tracing::warn!(%error, "cannot remove a log segment");
+        }
+        info.duration = started.elapsed();
+        Ok(info)
+    }
+
+    /// Writes, names and opens the part of one tree.
+    fn write_tree(
+        &self,
+        tree: &Tree,
+        id: PartId,
+        from: u64,
+        to: u64,
+        manifest: &Manifest,
+    ) -> Result<Part> {
+        let identity = PartIdentity {
+            store: manifest.store,
+            tree: tree.id,
+            hasher: tree.hasher.id().to_string(),
+            arity: tree.arity,
+            number: id,
+            from,
+            to,
+        };
+        let strict = self.settings.install == Install::Strict;
+        let view = tree.view_at(to);
+        let reference = write_part(&*self.fs, &identity, &view, strict)?;
+        let name = id.file();
+        self.fs
+            .rename(name.tmp(), name)
+            .map_err(|error| Error::io("rename", self.fs.display(name.tmp()), error))?;
+        if strict {
+            self.fs.sync_dir(Dir::Parts).map_err(|error| {
+                Error::io("sync the directory of", self.fs.display(name), error)
+            })?;
+        }
+        Part::open(&*self.fs, identity, reference)
+    }
+
+    /// Makes `manifest` the one in force.
+    pub(super) fn publish(&self, live: &mut Checkpoints, mut manifest: Manifest) -> Result<()> {
+        manifest.number = live.next_manifest;
+        manifest.checkpoint = *uuid::Uuid::new_v4().as_bytes();
+        manifest.next_segment = self.segments.next_id();
+        manifest.next_part = live.next_part;
+        live.next_manifest += 1;
+        manifest::publish(&*self.fs, &manifest)?;
+        if let Err(error) = manifest::remove_old(&*self.fs, manifest.number) {
+            tracing::warn!(%error, "cannot remove an old manifest");
+        }
+        live.manifest = manifest;
+        Ok(())
+    }
+
+    /// Publishes where the log ends, so that the next open knows that the store was closed there.
+    pub(super) fn publish_clean_end(&self, live: &mut Checkpoints, end: &FlushPoint) -> Result<()> {
+        let mut next = live.manifest.clone();
+        let log = &mut next.log;
+        if log.open != end.position {
+            log.closed.push(Extent { from: log.open, to: end.position });
+            log.open = end.position;
+        } else if log.clean {
+            return Ok(());
+        }
+        log.clean = true;
+        self.publish(live, next)
+    }
+}

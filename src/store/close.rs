@@ -1,0 +1,47 @@
+//! Closing a store.
+
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::engine::Engine;
+use crate::checkpoint::CheckpointReason;
+use crate::error::{Error, Result};
+
+impl Engine {
+    /// Ends everything in order: no more inserts, background work done, what is there made durable,
+    /// a checkpoint if the policy wants one, and the end of the log written down. Every token is
+    /// answered when this returns, whatever it returns.
+    pub(crate) fn close(&self, flusher: JoinHandle<()>) -> Result<()> {
+        let poisoned = {
+            let mut ingest = self.ingest.lock();
+            let before = ingest.check();
+            ingest.end(Error::Closed);
+            before
+        };
+        self.room.notify_all();
+        self.jobs.stop();
+        self.control.stop();
+        let joined = flusher.join().map_err(|_| Error::ThreadPanicked { thread: "flusher" });
+        let done = poisoned.and(joined).and_then(|()| self.finish());
+        self.watermark.end(Error::Closed);
+        self.lock.lock().take();
+        done
+    }
+
+    /// The last steps, when no other thread works any more.
+    fn finish(&self) -> Result<()> {
+        let seq = self.ingest.lock().seq();
+        // Nothing waits here: the flusher has gone, and either this is durable or it failed.
+        self.watermark.wait(seq)?;
+        let point = self.flushed.lock().clone();
+        let mut live = self.checkpoints.lock();
+        let grown =
+            live.manifest.trees.iter().map(|tree| tree.size).ne(point.sizes.iter().copied());
+        if grown && self.settings.checkpoint.is_on_close() {
+            let started = Instant::now();
+            self.checkpoint_at(&mut live, &point, CheckpointReason::Close, started, true)?;
+            return Ok(());
+        }
+        self.publish_clean_end(&mut live, &point)
+    }
+}

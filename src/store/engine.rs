@@ -1,0 +1,190 @@
+//! What all threads of a store share.
+//!
+//! # Locks
+//!
+//! Taken in this order, and none of them across I/O but `checkpoints`:
+//!
+//! 1. `checkpoints`: one checkpoint at a time. Nothing that inserts, flushes or reads takes it.
+//! 2. `ingest`: assigns indexes. Held for the copy of a leaf or a batch.
+//! 3. `flushed`, `marks`, and those inside columns, control and watermark: for a few words.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::checkpoint::{Checkpoints, Marks};
+use super::ingest::Ingest;
+use super::report::RecoveryReport;
+use super::stats::Counters;
+use super::tree::Tree;
+use crate::checkpoint::{CheckpointPolicy, CheckpointReason, Install};
+use crate::config::Config;
+use crate::durability::{Seq, Watermark};
+use crate::error::Error;
+use crate::flush::{Control, Cut, FlushPolicy};
+use crate::fs::{FileSystem, StoreLock};
+use crate::jobs::Jobs;
+use crate::sync::{Condvar, Mutex};
+use crate::wal::{Position, Segments};
+
+/// A moment at which everything inserted so far is in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct FlushPoint {
+    pub(crate) seq: Seq,
+    /// By tree.
+    pub(crate) sizes: Vec<u64>,
+    /// Where the log goes on.
+    pub(crate) position: Position,
+    /// Bytes written to the log since the store was opened, and the log found then.
+    pub(crate) log_bytes: u64,
+}
+
+/// What a worker thread may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Make a log segment ready.
+    PrepareSegment,
+    /// Hash complete groups of leaves.
+    Hash,
+    /// Make a checkpoint.
+    Checkpoint(CheckpointReason),
+}
+
+/// A store in operation.
+pub(crate) struct Engine {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) trees: Vec<Arc<Tree>>,
+    pub(crate) watermark: Arc<Watermark>,
+    pub(crate) control: Control,
+    pub(crate) counters: Counters,
+    pub(crate) report: RecoveryReport,
+    pub(super) settings: Settings,
+    pub(super) ingest: Mutex<Ingest>,
+    /// Tells that the log took bytes, or that it never will again.
+    pub(super) room: Condvar,
+    pub(super) segments: Arc<Segments>,
+    /// What is durable: the last point the flusher synced.
+    pub(super) flushed: Mutex<FlushPoint>,
+    pub(super) marks: Mutex<Marks>,
+    pub(super) checkpoints: Mutex<Checkpoints>,
+    pub(super) jobs: Jobs<Job>,
+    /// Held until the store is closed.
+    pub(super) lock: Mutex<Option<Box<dyn StoreLock>>>,
+}
+
+/// The part of the configuration that is needed while the store runs.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) flush: FlushPolicy,
+    pub(super) checkpoint: CheckpointPolicy,
+    pub(super) install: Install,
+    pub(super) max_unflushed_bytes: u64,
+    pub(super) backpressure_wait: Option<Duration>,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            flush: config.flush,
+            checkpoint: config.checkpoint.clone(),
+            install: config.install,
+            max_unflushed_bytes: config.max_unflushed_bytes,
+            backpressure_wait: config.backpressure_wait,
+        }
+    }
+}
+
+/// Leaves that are hashed in the background once so many wait: enough to fill every core.
+const HASH_FROM: u64 = 1 << 16;
+
+impl Engine {
+    /// After how long new leaves are flushed by themselves.
+    pub(crate) fn flush_interval(&self) -> Option<Duration> {
+        match self.settings.flush {
+            FlushPolicy::Interval(interval) => Some(interval),
+            FlushPolicy::Manual => None,
+        }
+    }
+
+    /// Everything inserted so far, for the flusher to write.
+    pub(crate) fn cut(&self) -> Cut {
+        self.ingest.lock().cut()
+    }
+
+    /// Told by the flusher: the log has everything up to `seq`, durable or not.
+    pub(crate) fn written(&self, seq: Seq) {
+        let waiting = self.ingest.lock().written(seq);
+        if waiting {
+            self.room.notify_all();
+        }
+        let behind = |tree: &Arc<Tree>| {
+            let view = tree.columns.view();
+            view.leaves() - view.hashed() >= HASH_FROM
+        };
+        if self.trees.iter().any(behind) {
+            self.jobs.request(Job::Hash);
+        }
+    }
+
+    /// Told by the flusher: everything up to `point` is durable.
+    pub(crate) fn flushed(&self, point: FlushPoint) {
+        let seq = point.seq;
+        *self.flushed.lock() = point;
+        self.watermark.advance(seq);
+    }
+
+    /// Asks for a log segment to be made ready.
+    pub(crate) fn request_segment(&self) {
+        self.jobs.request(Job::PrepareSegment);
+    }
+
+    /// Asks for a checkpoint if the policy wants one now, and sees to it that somebody looks again
+    /// when the policy may want one later.
+    pub(crate) fn checkpoint_if_due(&self, point: &FlushPoint) {
+        let policy = &self.settings.checkpoint;
+        let since = self.since_checkpoint(point);
+        if let Some(reason) = policy.due(&since) {
+            self.jobs.request(Job::Checkpoint(reason));
+        }
+        let wait = policy.next_interval(since.time).filter(|_| since.leaves > 0);
+        // A checkpoint that is due is under way; looking again at once would not hasten it.
+        let wait = wait.map(|wait| wait.max(Duration::from_millis(10)));
+        self.control.tick_at(wait.and_then(|wait| Instant::now().checked_add(wait)));
+    }
+
+    /// Does a worker's job. Failures that matter to the log have poisoned the store when this
+    /// returns; others are reported and the job may be asked for again.
+    pub(super) fn run(&self, job: Job) {
+        match job {
+            Job::PrepareSegment => {
+                if let Err(error) = self.segments.prepare() {
+                    // The flusher makes one itself when it needs it, and fails if that fails.
+                    tracing::warn!(%error, "cannot make a log segment ready");
+                }
+            }
+            Job::Hash => self.trees.iter().for_each(|tree| tree.hash_if_free()),
+            Job::Checkpoint(reason) => {
+                if let Err(error) = self.checkpoint(reason) {
+                    tracing::error!(%error, %reason, "a checkpoint failed; the last one stays");
+                }
+            }
+        }
+    }
+
+    /// Ends all writing: nothing was, or will be, acknowledged beyond the watermark.
+    pub(crate) fn poison(&self, error: Error) {
+        let error = Error::poisoned(&Arc::new(error));
+        // Inserts first, so that nobody gets a token that is never answered.
+        self.ingest.lock().end(error.clone());
+        self.room.notify_all();
+        self.watermark.end(error);
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("trees", &self.trees)
+            .field("durable", &self.watermark.durable())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,20 @@
+//! The store: one directory with one log, one manifest and its trees, and what keeps them going.
+//!
+//! The engine is not generic. It drives each [`Tree`] through an object-safe hasher whose calls take
+//! whole runs of nodes; [`Accumulator`](crate::Accumulator) is a typed view of a store with one tree.
+
+mod checkpoint;
+mod close;
+mod directory;
+mod engine;
+mod ingest;
+mod open;
+mod report;
+mod stats;
+mod tree;
+
+pub(crate) use engine::{Engine, FlushPoint};
+pub(crate) use open::open;
+pub use report::{RecoveryReport, StoreInfo};
+pub use stats::Stats;
+pub(crate) use tree::Tree;

@@ -1,0 +1,432 @@
+//! Opening a store: create it, or find out what is durable and go on from there.
+//!
+//! # Invariants
+//!
+//! - Nothing is changed before the manifest was read and what it names was found intact.
+//! - What is shown was made durable first: after a power cut at any later moment the next open finds
+//!   at least that.
+//! - After an unclean stop the log goes on in a new segment, and a manifest that says where the old
+//!   stretch ended is durable before anything is written there. So bytes behind a torn end are never
+//!   read again.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::checkpoint::{Checkpoints, Marks};
+use super::directory::{self, Files};
+use super::engine::{Engine, FlushPoint, Settings};
+use super::ingest::Ingest;
+use super::report::RecoveryReport;
+use super::tree::Tree;
+use crate::checkpoint::manifest::{self, Manifest, TreeEntry};
+use crate::checkpoint::part::{Part, PartIdentity, PartSet};
+use crate::column::{Archive, Columns, Layout, LeafWriter, NodeWriter, Seed};
+use crate::config::Config;
+use crate::durability::{Seq, Watermark};
+use crate::error::{Damage, Error, Result};
+use crate::flush::{Control, Flusher};
+use crate::fs::{ByteOffset, Dir, FileName, FileSystem, StoreLock};
+use crate::jobs::Jobs;
+use crate::merkle::{Arity, Hasher, Level, NodeIndex, TreeSize, root_at};
+use crate::sync::{Condvar, Mutex};
+use crate::wal::frame::Frame;
+use crate::wal::{
+    Extent, GroupNumber, Log, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments,
+    StoreId, TreeId, replay,
+};
+
+/// Bytes of the first log segment of a store.
+const FIRST_SEGMENT: u64 = 256 << 10;
+
+/// Opens or creates the store with one tree that `config` describes.
+pub(crate) fn open(
+    config: &Config,
+    hasher: Arc<dyn Hasher>,
+    arity: Arity,
+) -> Result<(Arc<Engine>, JoinHandle<()>)> {
+    config.check()?;
+    let fs = &*config.fs;
+    let started = Instant::now();
+    let found = newest_manifest(fs)?;
+    if found.is_none() {
+        directory::check_empty(fs, &config.path)?;
+        if !config.create {
+            return Err(Error::NoStore { path: config.path.clone() });
+        }
+        fs.make_dirs().map_err(|error| Error::io("create", &config.path, error))?;
+    }
+    let lock = fs.lock().map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked { path: config.path.clone() },
+        _ => Error::io("lock", &config.path, error),
+    })?;
+    // What was seen before the lock was held may have changed since.
+    let mut opened = match newest_manifest(fs)? {
+        Some(number) => recover(config, hasher, arity, manifest::read(fs, number)?)?,
+        None => create(config, hasher, arity)?,
+    };
+    let replayed = opened.report.replay_time + opened.report.settle_time;
+    opened.report.open_time = started.elapsed().saturating_sub(replayed);
+    start(config, opened, lock)
+}
+
+fn newest_manifest(fs: &dyn FileSystem) -> Result<Option<u64>> {
+    Ok(manifest::list(fs)?.0.last().copied())
+}
+
+/// A store that is ready to go on.
+struct Opened {
+    trees: Vec<Arc<Tree>>,
+    writers: Vec<LeafWriter>,
+    parts: Vec<PartSet>,
+    manifest: Manifest,
+    next_part: u64,
+    segments: Arc<Segments>,
+    log: LogWriter,
+    point: FlushPoint,
+    report: RecoveryReport,
+}
+
+/// Starts the threads.
+fn start(
+    config: &Config,
+    opened: Opened,
+    lock: Box<dyn StoreLock>,
+) -> Result<(Arc<Engine>, JoinHandle<()>)> {
+    let Opened { trees, writers, parts, manifest, next_part, segments, log, point, report } =
+        opened;
+    let next_manifest = manifest.number + 1;
+    let leaves = manifest.trees.iter().map(|tree| tree.size).sum();
+    let engine = Arc::new_cyclic(|engine: &std::sync::Weak<Engine>| {
+        let engine = engine.clone();
+        let jobs = Jobs::new(move |job| {
+            if let Some(engine) = engine.upgrade() {
+                engine.run(job);
+            }
+        });
+        Engine {
+            fs: Arc::clone(&config.fs),
+            trees,
+            watermark: Arc::new(Watermark::new(point.seq)),
+            control: Control::default(),
+            counters: super::stats::Counters::default(),
+            report,
+            settings: Settings::from(config),
+            ingest: Mutex::new(Ingest::new(writers, point.seq)),
+            room: Condvar::new(),
+            segments,
+            flushed: Mutex::new(point.clone()),
+            marks: Mutex::new(Marks { leaves, log_bytes: 0, at: Instant::now() }),
+            checkpoints: Mutex::new(Checkpoints { manifest, parts, next_manifest, next_part }),
+            jobs,
+            lock: Mutex::new(Some(lock)),
+        }
+    });
+    let flusher = Flusher::new(Arc::clone(&engine), log, point.clone());
+    let thread = std::thread::Builder::new()
+        .name("duramen-flusher".to_owned())
+        .spawn(move || flusher.run())
+        .map_err(|error| Error::io("start the flusher of", &config.path, error))?;
+    engine.checkpoint_if_due(&point);
+    Ok((engine, thread))
+}
+
+/// Makes a new store: its first segment, then the manifest that makes it one.
+fn create(config: &Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Opened> {
+    let fs = &config.fs;
+    let leftovers = directory::check_empty(&**fs, &config.path)?;
+    directory::remove(&**fs, &leftovers)?;
+    let store = StoreId(*uuid::Uuid::new_v4().as_bytes());
+    let limits = limits(config);
+    let segments = Arc::new(Segments::new(Arc::clone(fs), limits, 1, Vec::new(), Vec::new()));
+    let segment = segments.take(0, false)?;
+    let position = Position { segment: segment.id, offset: ByteOffset(0), group: GroupNumber(1) };
+    let manifest = Manifest {
+        store,
+        number: 1,
+        checkpoint: *uuid::Uuid::new_v4().as_bytes(),
+        next_segment: segments.next_id(),
+        next_part: 1,
+        log: Log { closed: Vec::new(), open: position, seq: Seq(0), clean: false },
+        trees: vec![TreeEntry {
+            id: TreeId(0),
+            name: "main".to_owned(),
+            hasher: hasher.id().to_string(),
+            arity,
+            size: 0,
+            root: hasher.empty_root(),
+            parts: Vec::new(),
+        }],
+    };
+    manifest::publish(&**fs, &manifest)?;
+    let (columns, leaves, nodes) = Columns::empty(Layout::new(arity));
+    let tree = Tree::new(TreeId(0), "main".to_owned(), hasher, columns, nodes);
+    let point = FlushPoint { seq: Seq(0), sizes: vec![0], position, log_bytes: 0 };
+    Ok(Opened {
+        trees: vec![Arc::new(tree)],
+        writers: vec![leaves],
+        parts: vec![PartSet::default()],
+        next_part: 1,
+        log: LogWriter::new(
+            Arc::clone(fs),
+            store,
+            Arc::clone(&segments),
+            segment,
+            position,
+            Seq(0),
+            false,
+        ),
+        manifest,
+        segments,
+        point,
+        report: RecoveryReport { created: true, ..RecoveryReport::default() },
+    })
+}
+
+/// Goes on from what `manifest` says.
+fn recover(
+    config: &Config,
+    hasher: Arc<dyn Hasher>,
+    arity: Arity,
+    mut manifest: Manifest,
+) -> Result<Opened> {
+    let fs = &config.fs;
+    let entry = single_tree(config, &manifest, &*hasher, arity)?;
+    let mut report = RecoveryReport { checkpointed: entry.size, ..RecoveryReport::default() };
+    let parts = open_parts(&**fs, manifest.store, entry)?;
+    let (columns, mut leaves, nodes) = resume(arity, entry.size, &parts)?;
+    let tree = Arc::new(Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes));
+    check_root(&**fs, &manifest, entry, &tree)?;
+
+    let started = Instant::now();
+    let files = directory::files(&**fs, Dir::Wal)?;
+    let ids: Vec<_> = files.complete.iter().map(|(name, _)| directory::segment_id(*name)).collect();
+    let replayed = replay(&**fs, manifest.store, &manifest.log, &ids, &mut |header, frame| {
+        let Frame::Leaves { tree: id, first, leaves: found } = frame else { return Ok(()) };
+        let path = fs.display(header.segment.file());
+        let at = header.offset.0;
+        if *id != tree.id {
+            return Err(Damage::field(&path, at, "tree number", tree.id.0, id.0).into());
+        }
+        if *first != leaves.len() {
+            return Err(Damage::field(&path, at, "leaf index", leaves.len(), first).into());
+        }
+        leaves.append(found);
+        Ok(())
+    })?;
+    report.clean = replayed.clean;
+    report.replayed_leaves = leaves.len() - entry.size;
+    report.replayed_groups = replayed.groups;
+    report.replayed_bytes = replayed.bytes;
+    report.torn = replayed.torn.as_ref().map(ToString::to_string);
+    report.replay_time = started.elapsed();
+
+    let started = Instant::now();
+    let next_part = next_part(&**fs, &manifest)?;
+    let (segments, segment) = segments(config, &manifest, &files, &replayed)?;
+    let (log, position) = settle(config, &mut manifest, segments.clone(), segment, &replayed)?;
+    report.removed = remove_orphans(&**fs, &manifest, &files)?;
+    report.settle_time = started.elapsed();
+
+    let point = FlushPoint {
+        seq: replayed.seq,
+        sizes: vec![leaves.len()],
+        position,
+        log_bytes: replayed.bytes,
+    };
+    Ok(Opened {
+        trees: vec![tree],
+        writers: vec![leaves],
+        parts: vec![parts],
+        manifest,
+        next_part,
+        segments,
+        log,
+        point,
+        report,
+    })
+}
+
+/// The store's one tree, if it is the one that was asked for.
+fn single_tree<'a>(
+    config: &Config,
+    manifest: &'a Manifest,
+    hasher: &dyn Hasher,
+    arity: Arity,
+) -> Result<&'a TreeEntry> {
+    let path = || config.path.clone();
+    let [entry] = &manifest.trees[..] else {
+        let path = config.fs.display(manifest::file(manifest.number));
+        return Err(Damage::field(&path, 0, "tree count", 1, manifest.trees.len()).into());
+    };
+    let asked = hasher.id();
+    if entry.hasher != asked.as_str() {
+        let (stored, asked) = (entry.hasher.clone(), asked.to_string());
+        return Err(Error::HasherMismatch { path: path(), stored, asked });
+    }
+    if entry.arity != arity {
+        let number = |arity: Arity| u32::try_from(arity.children()).unwrap_or(0);
+        let (stored, asked) = (number(entry.arity), number(arity));
+        return Err(Error::ArityMismatch { path: path(), stored, asked });
+    }
+    Ok(entry)
+}
+
+fn open_parts(fs: &dyn FileSystem, store: StoreId, entry: &TreeEntry) -> Result<PartSet> {
+    let open = |reference: &crate::checkpoint::part::PartRef| {
+        let identity = PartIdentity {
+            store,
+            tree: entry.id,
+            hasher: entry.hasher.clone(),
+            arity: entry.arity,
+            number: reference.number,
+            from: reference.from,
+            to: reference.to,
+        };
+        Part::open(fs, identity, *reference).map(Arc::new)
+    };
+    Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
+}
+
+/// Columns over `parts`, with the children of incomplete nodes in memory. Reads O(log size) blocks.
+fn resume(
+    arity: Arity,
+    size: u64,
+    parts: &PartSet,
+) -> Result<(Arc<Columns>, LeafWriter, NodeWriter)> {
+    let layout = Layout::new(arity);
+    if size == 0 {
+        return Ok(Columns::empty(layout));
+    }
+    let mut seeds = Vec::new();
+    let mut level = Level::LEAVES;
+    while layout.complete(level, size) > 0 {
+        let end = layout.complete(level, size);
+        let first = end >> arity.bits() << arity.bits();
+        if first < end {
+            let mut nodes = vec![[0; 32]; usize::try_from(end - first).unwrap_or(0)];
+            parts.read_nodes(level, NodeIndex(first), &mut nodes)?;
+            seeds.push(Seed { level, first, nodes });
+        }
+        level = level.up();
+    }
+    Ok(Columns::resume(layout, size, Some(Arc::new(parts.clone())), &seeds))
+}
+
+/// The root that the parts give is the root that the manifest names.
+fn check_root(
+    fs: &dyn FileSystem,
+    manifest: &Manifest,
+    entry: &TreeEntry,
+    tree: &Tree,
+) -> Result<()> {
+    let view = tree.columns.view();
+    let root = root_at(&view, &*tree.hasher, tree.arity, TreeSize(entry.size))?;
+    if root == entry.root {
+        return Ok(());
+    }
+    let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let path = fs.display(manifest::file(manifest.number));
+    Err(Damage::field(&path, 0, "root", hex(entry.root), hex(root)).into())
+}
+
+/// The number of the next part: beyond every one that was ever used, as far as anything tells.
+fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
+    let files = directory::files(fs, Dir::Parts)?;
+    let seen = files.complete.iter().map(|(name, _)| *name).chain(files.temporary);
+    let beyond = seen.map(|name| name.number.saturating_add(1)).max().unwrap_or(0);
+    Ok(manifest.next_part.max(beyond))
+}
+
+fn limits(config: &Config) -> SegmentLimits {
+    SegmentLimits {
+        first: FIRST_SEGMENT.min(config.wal_segment_bytes),
+        largest: config.wal_segment_bytes,
+        spare: config.wal_spare_bytes,
+    }
+}
+
+/// The supply of segments, and the segment where the log ends.
+fn segments(
+    config: &Config,
+    manifest: &Manifest,
+    files: &Files,
+    replayed: &Replayed,
+) -> Result<(Arc<Segments>, Segment)> {
+    let fs = &config.fs;
+    let mut in_use = Vec::new();
+    let mut spare = Vec::new();
+    for &(name, len) in &files.complete {
+        let id = directory::segment_id(name);
+        if replayed.segments.contains(&id) {
+            in_use.push((id, len));
+        } else {
+            spare.push((name, len));
+        }
+    }
+    let beyond = files.complete.iter().map(|(name, _)| name.number + 1).max().unwrap_or(0);
+    let next = manifest.next_segment.max(beyond);
+    let end = replayed.end.segment;
+    let len = in_use.iter().find(|(id, _)| *id == end).map_or(0, |(_, len)| *len);
+    let file = fs
+        .open(end.file(), crate::fs::Access::ReadWrite)
+        .map_err(|error| Error::io("open", fs.display(end.file()), error))?;
+    let segments = Segments::new(Arc::clone(fs), limits(config), next, in_use, spare);
+    Ok((Arc::new(segments), Segment { id: end, file, len }))
+}
+
+/// Makes it durable where the log ended, and returns the writer that goes on from there.
+fn settle(
+    config: &Config,
+    manifest: &mut Manifest,
+    segments: Arc<Segments>,
+    segment: Segment,
+    replayed: &Replayed,
+) -> Result<(LogWriter, Position)> {
+    let fs = &config.fs;
+    let (segment, position) = if replayed.clean {
+        (segment, replayed.end)
+    } else {
+        let next = segments.take(0, false)?;
+        let position = Position { segment: next.id, offset: ByteOffset(0), ..replayed.end };
+        let log = &mut manifest.log;
+        if log.open != replayed.end {
+            log.closed.push(Extent { from: log.open, to: replayed.end });
+        }
+        log.open = position;
+        log.clean = false;
+        manifest.number += 1;
+        manifest.checkpoint = *uuid::Uuid::new_v4().as_bytes();
+        manifest.next_segment = segments.next_id();
+        manifest::publish(&**fs, manifest)?;
+        (next, position)
+    };
+    let writer = LogWriter::new(
+        Arc::clone(fs),
+        manifest.store,
+        segments,
+        segment,
+        position,
+        replayed.seq,
+        replayed.clean,
+    );
+    Ok((writer, position))
+}
+
+/// Removes what a crash left behind: files half-written, and parts that no manifest names.
+fn remove_orphans(
+    fs: &dyn FileSystem,
+    manifest: &Manifest,
+    wal: &Files,
+) -> Result<Vec<std::path::PathBuf>> {
+    let parts = directory::files(fs, Dir::Parts)?;
+    let named = |name: &FileName| {
+        let mut all = manifest.trees.iter().flat_map(|tree| &tree.parts);
+        all.any(|part| part.number.file() == *name)
+    };
+    let mut orphans: Vec<_> = wal.temporary.iter().chain(&parts.temporary).copied().collect();
+    orphans.extend(parts.complete.iter().map(|(name, _)| *name).filter(|name| !named(name)));
+    directory::remove(fs, &orphans)?;
+    manifest::remove_old(fs, manifest.number)?;
+    Ok(orphans.into_iter().map(|name| fs.display(name)).collect())
+}

@@ -1,0 +1,73 @@
+//! One tree: its hash function and its columns.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::column::{Columns, NodeWriter, View};
+use crate::error::Result;
+use crate::merkle::{Arity, Hasher, TreeHead, TreeSize, root_at};
+use crate::sync::Mutex;
+use crate::wal::TreeId;
+
+/// What readers and the store share of one tree. Everything in it only grows.
+pub(crate) struct Tree {
+    pub(crate) id: TreeId,
+    pub(crate) name: String,
+    pub(crate) hasher: Arc<dyn Hasher>,
+    pub(crate) arity: Arity,
+    pub(crate) columns: Arc<Columns>,
+    nodes: Mutex<NodeWriter>,
+}
+
+impl Tree {
+    pub(crate) fn new(
+        id: TreeId,
+        name: String,
+        hasher: Arc<dyn Hasher>,
+        columns: Arc<Columns>,
+        nodes: NodeWriter,
+    ) -> Self {
+        let arity = columns.layout().arity();
+        Self { id, name, hasher, arity, columns, nodes: Mutex::new(nodes) }
+    }
+
+    /// A view that can answer for every size up to `size`, which must be published. Hashes what was
+    /// not hashed yet, together with everything that came since.
+    pub(crate) fn view_at(&self, size: u64) -> View {
+        let view = self.columns.view();
+        if view.hashed() >= size {
+            return view;
+        }
+        self.hash(view.leaves());
+        self.columns.view()
+    }
+
+    /// The head of the tree when it had `size` leaves, which must be published.
+    pub(crate) fn head_at(&self, size: TreeSize) -> Result<TreeHead> {
+        let root = root_at(&self.view_at(size.0), &*self.hasher, self.arity, size)?;
+        Ok(TreeHead { size, root })
+    }
+
+    /// Hashes every inner node that is complete at `size`.
+    pub(crate) fn hash(&self, size: u64) {
+        self.nodes.lock().hash_to(&*self.hasher, size);
+    }
+
+    /// Hashes what there is, unless somebody does already.
+    pub(crate) fn hash_if_free(&self) {
+        if let Some(mut nodes) = self.nodes.try_lock() {
+            nodes.hash_to(&*self.hasher, self.columns.leaves());
+        }
+    }
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree")
+            .field("name", &self.name)
+            .field("hasher", &self.hasher.id())
+            .field("arity", &self.arity)
+            .field("leaves", &self.columns.leaves())
+            .finish_non_exhaustive()
+    }
+}
