@@ -53,6 +53,20 @@ fn the_operating_system_keeps_the_contract() {
     });
 }
 
+#[test]
+#[cfg(feature = "testing")]
+fn the_simulated_disk_keeps_the_contract() {
+    use duramen::fs::sim::{CrashChoice, SimDisk};
+
+    every_rule(|| Arc::new(SimDisk::new()));
+    every_rule(|| {
+        let disk = SimDisk::new();
+        disk.record();
+        Arc::new(disk)
+    });
+    every_rule(|| Arc::new(SimDisk::new().crash(CrashChoice::AllKept)));
+}
+
 fn write(file: &dyn File, at: u64, bytes: &[u8]) {
     file.write_at(ByteOffset(at), &mut [IoSlice::new(bytes)]).unwrap();
 }

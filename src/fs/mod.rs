@@ -23,6 +23,8 @@
 mod name;
 #[cfg(unix)]
 mod os;
+#[cfg(any(test, feature = "testing"))]
+pub mod sim;
 
 #[cfg(not(unix))]
 compile_error!("the storage engine needs a Unix system; build without the feature `std` elsewhere");
@@ -105,7 +107,7 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if `to` is taken.
+    /// `AlreadyExists` if `to` is taken; `InvalidInput` if it is in another directory.
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()>;
 
     /// Removes a file's name. Open handles and mappings of it stay readable.

@@ -1,0 +1,275 @@
+//! The simulated disk as a file system, and the levers of whoever tortures with it.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::choice::CrashChoice;
+use super::contents::Contents;
+use super::fault::{Fault, FaultError, HoldId};
+use super::file::{SimFile, SimLock};
+use super::operation::{Operation, When};
+use super::state::{History, Shared};
+use crate::fs::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
+
+/// A disk in memory with room for one store. See the [module](super).
+///
+/// A clone is another handle of the same disk.
+#[derive(Clone)]
+pub struct SimDisk {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Default for SimDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operations = self.operations();
+        f.debug_struct("SimDisk").field("operations", &operations).finish_non_exhaustive()
+    }
+}
+
+impl SimDisk {
+    /// An empty disk: not even the store's directory is there.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(Contents::default())
+    }
+
+    fn with(contents: Contents) -> Self {
+        Self { shared: Arc::new(Shared::new(contents)) }
+    }
+
+    /// How many operations there were so far, counting those that failed.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.shared.lock().operations()
+    }
+
+    /// All operations so far: number 1 stands first. Two runs that do the same have the same trace.
+    #[must_use]
+    pub fn trace(&self) -> Vec<Operation> {
+        self.shared.lock().trace.clone()
+    }
+
+    /// Lets the disk do operation `last` and nothing after it: every call fails then, reads too. `0`
+    /// lets it do nothing. An operation with a higher number that is being held fails on its release.
+    pub fn stop_after(&self, last: u64) {
+        self.shared.lock().stop_after = Some(last);
+    }
+
+    /// Keeps what is on the disk as each operation begins from now on, for
+    /// [`crash_at`](Self::crash_at). What does not change in between is kept once.
+    pub fn record(&self) {
+        let mut state = self.shared.lock();
+        if state.history.is_none() {
+            state.history = Some(History { first: state.operations(), contents: Vec::new() });
+        }
+    }
+
+    /// The disk after a power cut at this moment: what was synced, and of the rest what `choice`
+    /// keeps. This disk goes on unharmed, so that one moment can be cut in many ways.
+    ///
+    /// The new disk counts from nought and has no faults, no limit and no lock.
+    #[must_use]
+    pub fn crash(&self, choice: CrashChoice) -> Self {
+        Self::with(self.shared.lock().contents.after_crash(choice))
+    }
+
+    /// The disk after a power cut when `operations` of them had been done and the next one had not
+    /// begun; `None` if that was before [`record`](Self::record) or has not happened yet.
+    #[must_use]
+    pub fn crash_at(&self, operations: u64, choice: CrashChoice) -> Option<Self> {
+        let state = self.shared.lock();
+        let contents = if operations == state.operations() {
+            &state.contents
+        } else {
+            state.history.as_ref()?.at(operations)?
+        };
+        Some(Self::with(contents.after_crash(choice)))
+    }
+
+    /// The disk after the process was killed at this moment and the power stayed on: what was written
+    /// is there, synced or not, and can still be lost. This disk goes on unharmed.
+    ///
+    /// The new disk counts from nought and has no faults, no limit and no lock.
+    #[must_use]
+    pub fn kill(&self) -> Self {
+        let state = self.shared.lock();
+        let disk = Self::with(state.contents.clone());
+        {
+            let mut new = disk.shared.lock();
+            new.continue_clock_of(&state);
+            new.sweep();
+        }
+        disk
+    }
+
+    /// Lets an operation fail.
+    pub fn inject(&self, fault: Fault) {
+        self.shared.lock().faults.inject(fault);
+    }
+
+    /// Lets every read and mapping fail that touches these bytes of the file of this name.
+    pub fn fail_reads(&self, file: FileName, range: Range<u64>, error: impl Into<FaultError>) {
+        self.shared.lock().faults.inject_read(file, range, error.into());
+    }
+
+    /// Takes back all faults of operations and reads that were injected. What they did stays.
+    pub fn clear_faults(&self) {
+        self.shared.lock().faults.clear();
+    }
+
+    /// Limits what all files together may take, in bytes; `None` for no limit. A file takes its length
+    /// in whole sectors. On a full disk a write is done as far as there is room.
+    pub fn limit_space(&self, bytes: Option<u64>) {
+        self.shared.lock().space = bytes;
+    }
+
+    /// How many bytes the files take.
+    #[must_use]
+    pub fn used_space(&self) -> u64 {
+        self.shared.lock().contents.used()
+    }
+
+    /// Makes one operation wait, before it has any effect, until the returned guard is dropped. Other
+    /// threads go on meanwhile. A sync that is held covers what was written before it was called.
+    #[must_use = "dropping it releases the operation"]
+    pub fn hold(&self, when: When) -> Hold {
+        let id = self.shared.lock().faults.hold(when);
+        Hold { shared: Arc::clone(&self.shared), id }
+    }
+}
+
+/// Makes an operation wait while it lives. Made by [`SimDisk::hold`].
+pub struct Hold {
+    shared: Arc<Shared>,
+    id: HoldId,
+}
+
+impl Hold {
+    /// Whether the operation is there and waits.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.shared.lock().faults.reached(self.id)
+    }
+
+    /// Blocks until the operation is there and waits; for ever if it never comes.
+    pub fn wait_reached(&self) {
+        self.shared.wait(|state| state.faults.reached(self.id));
+    }
+
+    /// Lets the operation go on, as dropping does.
+    pub fn release(self) {}
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.lock().faults.release(self.id);
+        self.shared.notify();
+    }
+}
+
+impl FileSystem for SimDisk {
+    fn display(&self, file: FileName) -> PathBuf {
+        PathBuf::from("simulated").join(file.dir().path()).join(file.base())
+    }
+
+    fn make_dirs(&self) -> io::Result<()> {
+        self.shared.operate(
+            |_| Ok(Operation::MakeDirs),
+            |state, step| {
+                state.contents.make_dirs(step.now, &mut step.chooser);
+                if step.failure.is_none() {
+                    state.contents.sync_dirs();
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn list(&self, dir: Dir) -> io::Result<Vec<Entry>> {
+        let state = self.shared.lock();
+        state.running()?;
+        Ok(state.contents.list(dir))
+    }
+
+    fn create(&self, name: FileName) -> io::Result<Arc<dyn File>> {
+        let id = self.shared.operate(
+            |_| Ok(Operation::Create(name)),
+            |state, step| {
+                step.happens()?;
+                let id = state.contents.create(step.now, name)?;
+                if step.failure.is_none() {
+                    state.opened(id);
+                }
+                Ok(id)
+            },
+        )?;
+        Ok(Arc::new(SimFile::new(Arc::clone(&self.shared), id, Access::ReadWrite)))
+    }
+
+    fn open(&self, name: FileName, access: Access) -> io::Result<Arc<dyn File>> {
+        let mut state = self.shared.lock();
+        state.running()?;
+        let id = state.contents.find(name)?;
+        state.opened(id);
+        Ok(Arc::new(SimFile::new(Arc::clone(&self.shared), id, access)))
+    }
+
+    fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {
+        self.shared.operate(
+            |_| Ok(Operation::Rename { from, to }),
+            |state, step| {
+                step.happens()?;
+                state.contents.rename(step.now, from, to)
+            },
+        )
+    }
+
+    fn remove(&self, name: FileName) -> io::Result<()> {
+        self.shared.operate(
+            |_| Ok(Operation::Remove(name)),
+            |state, step| {
+                step.happens()?;
+                state.contents.remove(step.now, name)?;
+                state.sweep();
+                Ok(())
+            },
+        )
+    }
+
+    fn sync_dir(&self, dir: Dir) -> io::Result<()> {
+        self.shared.operate(
+            |_| Ok(Operation::SyncDir(dir)),
+            |state, step| {
+                state.contents.has_dir(dir)?;
+                state.contents.settle_dir(dir, step.begun, &mut step.chooser);
+                state.sweep();
+                Ok(())
+            },
+        )
+    }
+
+    fn lock(&self) -> io::Result<Box<dyn StoreLock>> {
+        let mut state = self.shared.lock();
+        state.running()?;
+        state.contents.has_dir(Dir::Root)?;
+        if std::mem::replace(&mut state.locked, true) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(SimLock::new(Arc::clone(&self.shared))))
+    }
+}
