@@ -15,6 +15,14 @@ pub enum ProveError<E> {
         /// The size that was asked for.
         size: TreeSize,
     },
+    /// The tree that is to be the prefix is the larger one.
+    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    OldBeyondNew {
+        /// The size of the old tree.
+        old: TreeSize,
+        /// The size of the new tree.
+        new: TreeSize,
+    },
     /// The nodes could not be read.
     #[error("the tree's nodes cannot be read")]
     Source(#[source] E),
@@ -33,6 +41,14 @@ pub enum VerifyError {
         index: LeafIndex,
         /// The size of the trusted head.
         size: TreeSize,
+    },
+    /// The head that is to be the prefix is the larger one.
+    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    OldBeyondNew {
+        /// The size of the old head.
+        old: TreeSize,
+        /// The size of the new head.
+        new: TreeSize,
     },
     /// The proof has another number of hashes than the shape of the tree asks for.
     #[error("the proof has {found} hashes where its place in the tree asks for {expected}")]

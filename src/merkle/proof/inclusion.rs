@@ -99,15 +99,7 @@ impl InclusionProof {
         }
         super::check_values(hasher, core::slice::from_ref(leaf))?;
         super::check_values(hasher, &self.siblings)?;
-        let computed = self.fold(hasher, shape, index, leaf);
-        if computed != head.root {
-            return Err(VerifyError::RootMismatch {
-                size: head.size,
-                computed,
-                trusted: head.root,
-            });
-        }
-        Ok(())
+        head.must_be(self.fold(hasher, shape, index, leaf))
     }
 
     /// The root that `leaf` and the siblings lead to. Their number was checked.
