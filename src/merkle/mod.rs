@@ -17,7 +17,7 @@ mod types;
 pub use edge::{RightEdge, root_at};
 pub use hasher::{Blake3, Hasher, HasherId, Rfc6962Sha256};
 pub use head::{ParseHeadError, TreeHead};
-pub use proof::{ConsistencyProof, InclusionProof, ProveError, VerifyError};
+pub use proof::{ConsistencyProof, Growth, InclusionProof, MultiProof, ProveError, VerifyError};
 pub use shape::{Group, MAX_DEPTH, Shape};
 pub use source::NodeSource;
 pub use types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};

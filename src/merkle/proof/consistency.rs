@@ -228,9 +228,15 @@ impl Path {
         })
     }
 
-    /// The lowest level of the path.
-    pub(super) const fn start(self) -> Level {
-        self.start
+    /// The lowest level of the path on which the node above leaf `index` of the old tree stands in
+    /// the path's group.
+    pub(super) fn meeting(self, index: LeafIndex) -> Level {
+        let parent = |leaf, level: Level| self.new.ancestor(leaf, level.up());
+        let mut level = self.start;
+        while parent(index, level) != parent(self.last, level) {
+            level = level.up();
+        }
+        level
     }
 
     /// How many hashes the proof has.

@@ -15,6 +15,9 @@ pub enum ProveError<E> {
         /// The size that was asked for.
         size: TreeSize,
     },
+    /// A proof for no leaf at all was asked for.
+    #[error("a proof needs at least one index")]
+    NoIndexes,
     /// The tree that is to be the prefix is the larger one.
     #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
     OldBeyondNew {
@@ -41,6 +44,15 @@ pub enum VerifyError {
         index: LeafIndex,
         /// The size of the trusted head.
         size: TreeSize,
+    },
+    /// No leaf was given: nothing is there to be proven.
+    #[error("a proof is verified for at least one leaf, and none was given")]
+    NoLeaves,
+    /// Two different leaves were given for one index.
+    #[error("two different leaves were given for index {index}")]
+    TwoLeavesAtIndex {
+        /// The index.
+        index: LeafIndex,
     },
     /// The head that is to be the prefix is the larger one.
     #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]

@@ -12,10 +12,14 @@
 mod consistency;
 mod error;
 mod inclusion;
+mod multi;
+mod update;
 
 pub use consistency::ConsistencyProof;
 pub use error::{ProveError, VerifyError};
 pub use inclusion::InclusionProof;
+pub use multi::MultiProof;
+pub use update::Growth;
 
 use super::hasher::Hasher;
 use super::head::TreeHead;
