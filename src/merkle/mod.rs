@@ -6,6 +6,7 @@
 //! the child's value, a parent with 2 to N children is the hash of their concatenation.
 
 mod edge;
+mod frontier;
 mod hasher;
 mod head;
 mod hex;
@@ -15,6 +16,7 @@ mod source;
 mod types;
 
 pub use edge::{RightEdge, root_at};
+pub use frontier::{Frontier, FrontierError};
 pub use hasher::{Blake3, Hasher, HasherId, Rfc6962Sha256};
 pub use head::{ParseHeadError, TreeHead};
 pub use proof::{ConsistencyProof, Growth, InclusionProof, MultiProof, ProveError, VerifyError};

@@ -172,6 +172,22 @@ impl Shape {
         (index.0 & (self.arity.children() as u64 - 1)) as usize
     }
 
+    /// How many complete nodes have an incomplete parent or none: what a
+    /// [`Frontier`](crate::merkle::Frontier) of this size holds. It is the sum of the digits of the
+    /// size, written to base N.
+    ///
+    /// At most 64, 96, 148 and 240 for arity 2, 4, 8 and 16.
+    #[must_use]
+    pub const fn frontier_nodes(self) -> usize {
+        let mut nodes = 0;
+        let mut level = Level::LEAVES;
+        while level.0 < self.columns() {
+            nodes += self.place(NodeIndex(self.complete(level)));
+            level = level.up();
+        }
+        nodes
+    }
+
     /// On how many levels, from the leaves up, the node above leaf `index` stands in a group of N
     /// complete nodes. On the levels beyond, up to the root, it stands in the last group of its
     /// level: the [children of an incomplete node](Self::edge_children).
@@ -291,6 +307,7 @@ mod tests {
     fn the_largest_tree_has_the_most_siblings_that_are_documented() {
         for (arity, most) in Arity::ALL.into_iter().zip([64, 96, 148, 240]) {
             let shape = Shape::new(arity, TreeSize(u64::MAX));
+            assert_eq!(shape.frontier_nodes(), most);
             assert_eq!(shape.inclusion_siblings(LeafIndex(0)), most);
         }
     }
