@@ -47,7 +47,8 @@ impl RightEdge {
     {
         let shape = Shape::new(arity, size);
         let mut edge = Self { shape, root: [0; 32], nodes: [[0; 32]; MAX_DEPTH] };
-        edge.root = fold(source, hasher, shape, |level, node| {
+        let read = |level, first, out: &mut [Hash]| source.read_nodes(level, first, out);
+        edge.root = fold(read, hasher, shape, |level, node| {
             if let Some(slot) = edge.nodes.get_mut(usize::from(level.0)) {
                 *slot = *node;
             }
@@ -109,20 +110,21 @@ where
     S: NodeSource + ?Sized,
     H: Hasher + ?Sized,
 {
-    fold(source, hasher, Shape::new(arity, size), |_, _| ())
+    let read = |level, first, out: &mut [Hash]| source.read_nodes(level, first, out);
+    fold(read, hasher, Shape::new(arity, size), |_, _| ())
 }
 
-/// Folds the edge from the leaves up and returns the root. `keep` sees the incomplete parent of
-/// each level that has one.
+/// Folds the edge from the leaves up and returns the root. `read` is asked for the complete children
+/// of incomplete nodes, each level once, from the leaves up, and at last for the root if that is
+/// complete; `keep` sees the incomplete parent of each level that has one.
 #[inline]
-fn fold<S, H>(
-    source: &S,
+pub(super) fn fold<H, E>(
+    mut read: impl FnMut(Level, NodeIndex, &mut [Hash]) -> Result<(), E>,
     hasher: &H,
     shape: Shape,
     mut keep: impl FnMut(Level, &Hash),
-) -> Result<Hash, S::Error>
+) -> Result<Hash, E>
 where
-    S: NodeSource + ?Sized,
     H: Hasher + ?Sized,
 {
     if shape.size() == TreeSize(0) {
@@ -137,7 +139,7 @@ where
     while level < depth {
         let group = shape.edge_children(level);
         if group.complete > 0 {
-            source.read_nodes(level, group.first, &mut children[..group.complete])?;
+            read(level, group.first, &mut children[..group.complete])?;
             let len = match incomplete {
                 Some(last) => {
                     children[group.complete] = last;
@@ -156,7 +158,7 @@ where
         Some(root) => Ok(root),
         // The size is a power of the arity: the root is a complete node.
         None => {
-            source.read_nodes(depth, NodeIndex(0), &mut children[..1])?;
+            read(depth, NodeIndex(0), &mut children[..1])?;
             Ok(children[0])
         }
     }

@@ -6,6 +6,7 @@
 //! the child's value, a parent with 2 to N children is the hash of their concatenation.
 
 mod edge;
+mod frontier;
 mod hasher;
 mod head;
 mod hex;
@@ -15,9 +16,10 @@ mod source;
 mod types;
 
 pub use edge::{RightEdge, root_at};
+pub use frontier::{Frontier, FrontierError};
 pub use hasher::{Blake3, Hasher, HasherId, Rfc6962Sha256};
 pub use head::{ParseHeadError, TreeHead};
-pub use proof::{InclusionProof, ProveError, VerifyError};
+pub use proof::{ConsistencyProof, Growth, InclusionProof, MultiProof, ProveError, VerifyError};
 pub use shape::{Group, MAX_DEPTH, Shape};
 pub use source::NodeSource;
 pub use types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};

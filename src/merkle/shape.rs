@@ -172,19 +172,53 @@ impl Shape {
         (index.0 & (self.arity.children() as u64 - 1)) as usize
     }
 
+    /// How many complete nodes have an incomplete parent or none: what a
+    /// [`Frontier`](crate::merkle::Frontier) of this size holds. It is the sum of the digits of the
+    /// size, written to base N.
+    ///
+    /// At most 64, 96, 148 and 240 for arity 2, 4, 8 and 16.
+    #[must_use]
+    pub const fn frontier_nodes(self) -> usize {
+        let mut nodes = 0;
+        let mut level = Level::LEAVES;
+        while level.0 < self.columns() {
+            nodes += self.place(NodeIndex(self.complete(level)));
+            level = level.up();
+        }
+        nodes
+    }
+
+    /// On how many levels, from the leaves up, the node above leaf `index` stands in a group of N
+    /// complete nodes. On the levels beyond, up to the root, it stands in the last group of its
+    /// level: the [children of an incomplete node](Self::edge_children).
+    ///
+    /// 0 if the tree has no such leaf.
+    #[inline]
+    #[must_use]
+    pub const fn full_levels(self, index: LeafIndex) -> Level {
+        if index.0 >= self.size.0 {
+            return Level(0);
+        }
+        // The node above `index` is complete as long as its place differs from the number of
+        // complete nodes, which is the place of the incomplete one. A group is full if its parent
+        // is complete.
+        let bits = u64::BITS - (index.0 ^ self.size.0).leading_zeros();
+        Level(bits.div_ceil(self.arity.bits()) as u8 - 1)
+    }
+
     /// How many siblings an inclusion proof of leaf `index` has, 0 if the tree has no such leaf.
     ///
     /// At most 64, 96, 148 and 240 for arity 2, 4, 8 and 16.
+    #[inline]
     #[must_use]
     pub const fn inclusion_siblings(self, index: LeafIndex) -> usize {
         if index.0 >= self.size.0 {
             return 0;
         }
-        let depth = self.depth();
-        let mut siblings = 0;
-        let mut level = Level::LEAVES;
+        let (mut level, depth) = (self.full_levels(index), self.depth());
+        let mut siblings = level.0 as usize * (self.arity.children() - 1);
         while level.0 < depth.0 {
-            siblings += self.group(level, self.ancestor(index, level)).len() - 1;
+            siblings += self.edge_children(level).len() - 1;
             level = level.up();
         }
         siblings
@@ -248,9 +282,32 @@ mod tests {
     }
 
     #[test]
+    fn the_full_levels_are_those_with_full_groups() {
+        for arity in Arity::ALL {
+            for size in 1..300 {
+                let shape = Shape::new(arity, TreeSize(size));
+                for index in (0..size).map(LeafIndex) {
+                    let full = shape.full_levels(index);
+                    let mut siblings = 0;
+                    for level in (0..shape.depth().0).map(Level) {
+                        let group = shape.group(level, shape.ancestor(index, level));
+                        assert_eq!(group.complete == arity.children(), level < full);
+                        if level >= full {
+                            assert_eq!(group, shape.edge_children(level));
+                        }
+                        siblings += group.len() - 1;
+                    }
+                    assert_eq!(shape.inclusion_siblings(index), siblings);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_largest_tree_has_the_most_siblings_that_are_documented() {
         for (arity, most) in Arity::ALL.into_iter().zip([64, 96, 148, 240]) {
             let shape = Shape::new(arity, TreeSize(u64::MAX));
+            assert_eq!(shape.frontier_nodes(), most);
             assert_eq!(shape.inclusion_siblings(LeafIndex(0)), most);
         }
     }

@@ -59,6 +59,101 @@ impl Oracle {
     pub fn siblings(&self, n: usize, leaves: &[[u8; 32]], index: usize) -> Vec<[u8; 32]> {
         siblings(n, &self.levels(n, leaves), index)
     }
+
+    /// The consistency proof between the first `m` of `leaves` and all of them, top down: the tree
+    /// is split into chunks of the largest power of `n` below its size. `known` says whether the
+    /// verifier has the root of the first `m` leaves.
+    pub fn consistency(
+        &self,
+        n: usize,
+        leaves: &[[u8; 32]],
+        m: usize,
+        known: bool,
+    ) -> Vec<[u8; 32]> {
+        if m == 0 || m == leaves.len() {
+            return Vec::new();
+        }
+        let mut power = 1;
+        while power * n < leaves.len() {
+            power *= n;
+        }
+        let chunks: Vec<_> = leaves.chunks(power).collect();
+        let last = (m - 1) / power;
+        let mut proof = Vec::new();
+        if m.is_multiple_of(power) {
+            // The old tree ends with a chunk: all chunks, but not the old tree itself.
+            proof.extend(chunks[..=last].iter().map(|chunk| self.root(n, chunk)));
+            if last == 0 && known {
+                proof.clear();
+            }
+        } else {
+            let known = known && last == 0;
+            proof = self.consistency(n, chunks[last], m - last * power, known);
+            proof.extend(chunks[..last].iter().map(|chunk| self.root(n, chunk)));
+        }
+        proof.extend(chunks[last + 1..].iter().map(|chunk| self.root(n, chunk)));
+        proof
+    }
+}
+
+/// The recursive definitions of RFC 6962, section 2.1, word by word.
+pub mod rfc6962 {
+    use super::sha256;
+
+    fn k(n: usize) -> usize {
+        let mut k = 1;
+        while k * 2 < n {
+            k *= 2;
+        }
+        k
+    }
+
+    /// MTH over leaf hashes.
+    pub fn mth(d: &[[u8; 32]]) -> [u8; 32] {
+        match d.len() {
+            0 => sha256(b""),
+            1 => d[0],
+            n => {
+                let (left, right) = d.split_at(k(n));
+                sha256(&[&[1], &mth(left)[..], &mth(right)[..]].concat())
+            }
+        }
+    }
+
+    /// PATH(m, D\[n\]).
+    pub fn path(m: usize, d: &[[u8; 32]]) -> Vec<[u8; 32]> {
+        if d.len() == 1 {
+            return Vec::new();
+        }
+        let k = k(d.len());
+        let (mut path, other) = if m < k {
+            (path(m, &d[..k]), mth(&d[k..]))
+        } else {
+            (path(m - k, &d[k..]), mth(&d[..k]))
+        };
+        path.push(other);
+        path
+    }
+
+    /// PROOF(m, D\[n\]).
+    pub fn proof(m: usize, d: &[[u8; 32]]) -> Vec<[u8; 32]> {
+        subproof(m, d, true)
+    }
+
+    fn subproof(m: usize, d: &[[u8; 32]], b: bool) -> Vec<[u8; 32]> {
+        let n = d.len();
+        if m == n {
+            return if b { Vec::new() } else { vec![mth(d)] };
+        }
+        let k = k(n);
+        let (mut proof, other) = if m <= k {
+            (subproof(m, &d[..k], b), mth(&d[k..]))
+        } else {
+            (subproof(m - k, &d[k..], false), mth(&d[..k]))
+        };
+        proof.push(other);
+        proof
+    }
 }
 
 /// The siblings of node `index` of the lowest of `levels` and of its ancestors.

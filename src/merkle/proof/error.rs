@@ -15,6 +15,17 @@ pub enum ProveError<E> {
         /// The size that was asked for.
         size: TreeSize,
     },
+    /// A proof for no leaf at all was asked for.
+    #[error("a proof needs at least one index")]
+    NoIndexes,
+    /// The tree that is to be the prefix is the larger one.
+    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    OldBeyondNew {
+        /// The size of the old tree.
+        old: TreeSize,
+        /// The size of the new tree.
+        new: TreeSize,
+    },
     /// The nodes could not be read.
     #[error("the tree's nodes cannot be read")]
     Source(#[source] E),
@@ -33,6 +44,23 @@ pub enum VerifyError {
         index: LeafIndex,
         /// The size of the trusted head.
         size: TreeSize,
+    },
+    /// No leaf was given: nothing is there to be proven.
+    #[error("a proof is verified for at least one leaf, and none was given")]
+    NoLeaves,
+    /// Two different leaves were given for one index.
+    #[error("two different leaves were given for index {index}")]
+    TwoLeavesAtIndex {
+        /// The index.
+        index: LeafIndex,
+    },
+    /// The head that is to be the prefix is the larger one.
+    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    OldBeyondNew {
+        /// The size of the old head.
+        old: TreeSize,
+        /// The size of the new head.
+        new: TreeSize,
     },
     /// The proof has another number of hashes than the shape of the tree asks for.
     #[error("the proof has {found} hashes where its place in the tree asks for {expected}")]

@@ -1,6 +1,5 @@
 //! That a leaf is in a tree.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::error::{ProveError, VerifyError};
@@ -9,7 +8,7 @@ use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
 use crate::merkle::shape::Shape;
 use crate::merkle::source::NodeSource;
-use crate::merkle::types::{Arity, Hash, LeafIndex, Level};
+use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex};
 
 /// The proof that one leaf stands at one index of a tree of one size.
 ///
@@ -42,39 +41,16 @@ impl InclusionProof {
         if index.get() >= size.get() {
             return Err(ProveError::IndexBeyondSize { index, size });
         }
-        let count = shape.inclusion_siblings(index);
-        // A group is read whole, the node itself included, and then closed over that node: the last
-        // group may need one place more than its siblings do.
-        let mut siblings = vec![[0; 32]; count + 1];
-        let mut at = 0;
-        let depth = shape.depth();
-        let mut level = Level::LEAVES;
-        while level < depth {
-            let node = shape.ancestor(index, level);
-            let group = shape.group(level, node);
-            let own = shape.place(node);
-            if group.len() > 1 {
-                let end = at + group.complete;
-                source
-                    .read_nodes(level, group.first, &mut siblings[at..end])
-                    .map_err(ProveError::Source)?;
-                if own < group.complete {
-                    siblings.copy_within(at + own + 1..end, at + own);
-                    at = end - 1;
-                    if group.edge
-                        && let Some(last) = edge.node(level)
-                    {
-                        siblings[at] = *last;
-                        at += 1;
-                    }
-                } else {
-                    at = end;
-                }
-            }
-            level = level.up();
+        let mut siblings = Vec::with_capacity(shape.inclusion_siblings(index));
+        // A constant number of nodes per group lets the copies become plain loads and stores.
+        match shape.arity() {
+            Arity::Two => full_groups::<S, 2>(source, shape, index, &mut siblings),
+            Arity::Four => full_groups::<S, 4>(source, shape, index, &mut siblings),
+            Arity::Eight => full_groups::<S, 8>(source, shape, index, &mut siblings),
+            Arity::Sixteen => full_groups::<S, 16>(source, shape, index, &mut siblings),
         }
-        debug_assert_eq!(at, count);
-        siblings.truncate(count);
+        .map_err(ProveError::Source)?;
+        edge_groups(source, edge, index, &mut siblings).map_err(ProveError::Source)?;
         Ok(Self { siblings })
     }
 
@@ -123,15 +99,7 @@ impl InclusionProof {
         }
         super::check_values(hasher, core::slice::from_ref(leaf))?;
         super::check_values(hasher, &self.siblings)?;
-        let computed = self.fold(hasher, shape, index, leaf);
-        if computed != head.root {
-            return Err(VerifyError::RootMismatch {
-                size: head.size,
-                computed,
-                trusted: head.root,
-            });
-        }
-        Ok(())
+        head.must_be(self.fold(hasher, shape, index, leaf))
     }
 
     /// The root that `leaf` and the siblings lead to. Their number was checked.
@@ -164,4 +132,57 @@ impl InclusionProof {
         }
         value
     }
+}
+
+/// Adds the siblings on the levels where the node above `index` stands in a full group.
+#[inline]
+fn full_groups<S: NodeSource + ?Sized, const N: usize>(
+    source: &S,
+    shape: Shape,
+    index: LeafIndex,
+    siblings: &mut Vec<Hash>,
+) -> Result<(), S::Error> {
+    let bits = const { Arity::of::<N>().bits() };
+    let full = shape.full_levels(index);
+    let mut group = [[0; 32]; N];
+    let mut node = index.get();
+    let mut level = Level::LEAVES;
+    while level < full {
+        let first = node >> bits << bits;
+        source.read_nodes(level, NodeIndex(first), &mut group)?;
+        let own = shape.place(NodeIndex(node));
+        for at in 0..N - 1 {
+            siblings.push(group[at + usize::from(at >= own)]);
+        }
+        node >>= bits;
+        level = level.up();
+    }
+    Ok(())
+}
+
+/// Adds the siblings on the levels above, where the node above `index` stands in the last group.
+fn edge_groups<S: NodeSource + ?Sized>(
+    source: &S,
+    edge: &RightEdge,
+    index: LeafIndex,
+    siblings: &mut Vec<Hash>,
+) -> Result<(), S::Error> {
+    let shape = edge.shape();
+    let mut nodes = [[0; 32]; Arity::MAX];
+    let (mut level, depth) = (shape.full_levels(index), shape.depth());
+    while level < depth {
+        let group = shape.edge_children(level);
+        if group.len() > 1 {
+            let nodes = &mut nodes[..group.complete];
+            source.read_nodes(level, group.first, nodes)?;
+            let own = shape.place(shape.ancestor(index, level));
+            siblings.extend_from_slice(&nodes[..own]);
+            if own < group.complete {
+                siblings.extend_from_slice(&nodes[own + 1..]);
+                siblings.extend(edge.node(level));
+            }
+        }
+        level = level.up();
+    }
+    Ok(())
 }
