@@ -1,0 +1,132 @@
+//! What is compared, one file per family.
+
+mod batch_durable;
+mod disk_bytes;
+mod insert_and_root;
+mod insert_durable;
+mod memory_build;
+pub mod memory_bytes;
+mod proof;
+mod reopen;
+mod single_insert;
+mod verify;
+
+use anyhow::{Result, bail};
+
+use crate::env::Env;
+use crate::measure::Row;
+
+/// One comparison.
+#[derive(Clone, Copy)]
+pub struct Workload {
+    /// What `--workload` calls it.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// Measures it; it is given its own name.
+    pub run: fn(&Env, &str) -> Result<Vec<Row>>,
+}
+
+/// Every workload, in the order of the table.
+pub const ALL: &[Workload] = &[
+    Workload {
+        name: "single-insert",
+        about: "2 M single inserts under Interval(10 ms), one thread, tokens dropped",
+        run: single_insert::run,
+    },
+    Workload {
+        name: "insert-and-root",
+        about: "the same with the root asked for after every insert",
+        run: insert_and_root::run,
+    },
+    Workload {
+        name: "batch-durable",
+        about: "16 M leaves in batches of 100 k under Interval(10 ms) to the last fsync and the \
+                head, in a store that was filled and checkpointed before",
+        run: batch_durable::warm,
+    },
+    Workload {
+        name: "batch-durable-cold",
+        about: "the same into a new store",
+        run: batch_durable::cold,
+    },
+    Workload {
+        name: "insert-durable-1",
+        about: "inserts that return when durable, 1 thread",
+        run: |env, name| insert_durable::run(env, name, 1),
+    },
+    Workload {
+        name: "insert-durable-8",
+        about: "the same from 8 threads",
+        run: |env, name| insert_durable::run(env, name, 8),
+    },
+    Workload {
+        name: "insert-durable-32",
+        about: "the same from 32 threads",
+        run: |env, name| insert_durable::run(env, name, 32),
+    },
+    Workload {
+        name: "insert-durable-128",
+        about: "the same from 128 threads",
+        run: |env, name| insert_durable::run(env, name, 128),
+    },
+    Workload {
+        name: "memory-build-2",
+        about: "a tree of 4 M leaves in memory, arity 2, one batch, with its root",
+        run: memory_build::run::<2, 64>,
+    },
+    Workload {
+        name: "memory-build-4",
+        about: "the same, arity 4",
+        run: memory_build::run::<4, 128>,
+    },
+    Workload {
+        name: "memory-build-8",
+        about: "the same, arity 8",
+        run: memory_build::run::<8, 256>,
+    },
+    Workload {
+        name: "memory-build-16",
+        about: "the same, arity 16",
+        run: memory_build::run::<16, 512>,
+    },
+    Workload {
+        name: "reopen",
+        about: "opening a checkpointed store and asking for its root, 8 M leaves and 1 M leaves",
+        run: reopen::run,
+    },
+    Workload {
+        name: "proof",
+        about: "inclusion proofs from a snapshot of 8 M leaves",
+        run: proof::run,
+    },
+    Workload {
+        name: "verify",
+        about: "verification of inclusion proofs in a tree of 1 M leaves",
+        run: verify::run,
+    },
+    Workload {
+        name: "disk-bytes-per-leaf",
+        about: "disk allocated by the log and by a checkpoint, 4 M leaves",
+        run: disk_bytes::run,
+    },
+    Workload {
+        name: "memory-bytes-per-leaf",
+        about: "resident memory before and after a checkpoint, 8 M leaves, a process per side",
+        run: memory_bytes::run,
+    },
+];
+
+/// The workloads of these names, in the order of the table; all of them if no name is given.
+pub fn choose(names: &[String]) -> Result<Vec<&'static Workload>> {
+    for name in names {
+        if !ALL.iter().any(|workload| workload.name == name) {
+            let known: Vec<&str> = ALL.iter().map(|workload| workload.name).collect();
+            bail!("there is no workload {name}; the workloads are {}", known.join(", "));
+        }
+    }
+    Ok(ALL
+        .iter()
+        .filter(|workload| names.is_empty() || names.iter().any(|name| name == workload.name))
+        .collect())
+}

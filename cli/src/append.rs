@@ -1,0 +1,122 @@
+//! `duramen append`: input, leaf by leaf, into a store.
+//!
+//! Every read hands over all leaves it completed as one batch, so a slow pipe is acknowledged
+//! promptly and a fast file in large pieces.
+
+use std::io::IsTerminal;
+
+use duramen::{Config, FlushPolicy, Hash};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::ack::Acks;
+use crate::args::AppendArgs;
+use crate::error::Error;
+use crate::input::{Parser, Source};
+use crate::output;
+use crate::store::{self, Store};
+
+/// How much is read at once.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// The most leaves of one batch.
+const BATCH_LEAVES: usize = 64 << 10;
+
+/// Appends the input and prints the head.
+pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
+    let mut source = Source::open(&args.file)?;
+    let config = Config::new(&args.dir)
+        .flush_policy(args.flush_policy.clone())
+        .checkpoint_policy(args.checkpoint_policy.clone());
+    let store = store::open_or_create(&args.dir, config, args.hasher, args.arity)?;
+    let progress = progress(source.len, args.ack);
+    let acks = args.ack.then(|| Acks::start(std::io::stdout()));
+
+    let mut leaves = Leaves { store: &store, args, acks: acks.as_ref(), appended: 0 };
+    let streamed = stream(&mut source, args, &mut leaves, &progress);
+    let appended = leaves.appended;
+    progress.finish_and_clear();
+
+    let flushed = store.accumulator.flush();
+    let acked = acks.map_or(Ok(()), Acks::finish);
+    flushed?;
+    let size = store.accumulator.size().get();
+    streamed.and(acked).map_err(|error| Error::Stopped {
+        name: source.name.clone(),
+        appended,
+        size,
+        source: Box::new(error),
+    })?;
+    let head = store.accumulator.head()?;
+    store.accumulator.close()?;
+    output::print_head(&head, args.json)
+}
+
+/// Reads to the end of the input or to the first record that is no leaf. The leaves before it are
+/// appended either way.
+fn stream(
+    source: &mut Source,
+    args: &AppendArgs,
+    out: &mut Leaves<'_>,
+    progress: &ProgressBar,
+) -> Result<(), Error> {
+    let mut parser = Parser::new(args.input, &*out.store.hasher);
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut leaves = Vec::new();
+    while let Some(bytes) = source.read(&mut buffer)? {
+        let parsed = parser.feed(bytes, &mut leaves);
+        progress.inc(bytes.len() as u64);
+        if !out.append(&mut leaves)? {
+            return Ok(());
+        }
+        parsed?;
+    }
+    let parsed = parser.finish(&mut leaves);
+    out.append(&mut leaves)?;
+    Ok(parsed?)
+}
+
+/// Where leaves go.
+struct Leaves<'a> {
+    store: &'a Store,
+    args: &'a AppendArgs,
+    acks: Option<&'a Acks>,
+    appended: u64,
+}
+
+impl Leaves<'_> {
+    /// Appends and empties `leaves`. False if nobody takes acknowledgements any more.
+    fn append(&mut self, leaves: &mut Vec<Hash>) -> Result<bool, Error> {
+        for batch in leaves.chunks(BATCH_LEAVES) {
+            let inserted = self.store.accumulator.insert_many(batch)?;
+            self.appended += batch.len() as u64;
+            let Some(acks) = self.acks else { continue };
+            let make_room = || match self.args.flush_policy {
+                FlushPolicy::Manual => Ok(self.store.accumulator.flush()?),
+                _ => Ok(()),
+            };
+            if !acks.push(inserted.range, inserted.token, make_room)? {
+                return Ok(false);
+            }
+        }
+        leaves.clear();
+        Ok(true)
+    }
+}
+
+/// A bar on standard error; nothing if that is no terminal, or if acknowledgements fill it.
+fn progress(len: Option<u64>, ack: bool) -> ProgressBar {
+    if ack && std::io::stdout().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let target = ProgressDrawTarget::stderr();
+    let bar = ProgressBar::with_draw_target(len, target);
+    let template = match len {
+        Some(_) => "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} to go",
+        None => "{spinner} {bytes}, {bytes_per_sec}",
+    };
+    // The template is a constant; were it wrong, the default bar would do.
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,243 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use duramen::{
+    Arity, Blake3, CheckpointPolicy, FlushPolicy, Hash, Hasher, Rfc6962Sha256, TreeHead, TreeSize,
+};
+
+use crate::{hex, policy};
+
+/// An append-only, persistent Merkle accumulator.
+#[derive(Debug, Parser)]
+#[command(
+    name = "duramen",
+    arg_required_else_help = false,
+    version,
+    after_help = "\
+Exit status: 0 done or verified, 1 a check failed, 2 anything else that went wrong."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Append leaves to a store and print the head; a missing store is created.
+    ///
+    /// A record that is no leaf ends the input with an error that names its place. All leaves before
+    /// it stay appended, and the error says how many they are.
+    Append(AppendArgs),
+    /// Print a tree's size and root.
+    Head(HeadArgs),
+    /// Print a proof that a leaf is in a tree, as JSON.
+    Prove(ProveArgs),
+    /// Check a proof against a head that is trusted; needs no store.
+    #[command(subcommand)]
+    Verify(VerifyArgs),
+}
+
+/// `duramen append`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AppendArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The input, of any size; - is standard input.
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+
+    /// What a leaf is in the input.
+    #[arg(long, value_enum, default_value_t = InputKind::Lines)]
+    pub(crate) input: InputKind,
+
+    /// The hash function [default: the store's, blake3 for a new one].
+    #[arg(long, value_enum)]
+    pub(crate) hasher: Option<HasherName>,
+
+    /// How many children a node has, 2, 4, 8 or 16 [default: the store's, 4 for a new one].
+    #[arg(long, value_parser = arity)]
+    pub(crate) arity: Option<Arity>,
+
+    /// When leaves become durable on their own: interval:DURATION, or manual for only at the end.
+    #[arg(long, default_value = "interval:10ms", value_parser = policy::flush)]
+    pub(crate) flush_policy: FlushPolicy,
+
+    /// When to checkpoint: manual, or a list of close, every:LEAVES, wal:BYTES, segments:COUNT,
+    /// memory:BYTES and interval:DURATION.
+    #[arg(
+        long,
+        default_value = "memory:256MiB,close",
+        value_name = "LIST",
+        value_parser = policy::checkpoint
+    )]
+    pub(crate) checkpoint_policy: CheckpointPolicy,
+
+    /// Print each leaf's index on a line of its own once the leaf is durable.
+    #[arg(long)]
+    pub(crate) ack: bool,
+
+    /// Print the head as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `duramen head`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HeadArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The tree of this many leaves instead of all of them.
+    #[arg(long)]
+    pub(crate) size: Option<u64>,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `duramen prove`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProveArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The leaf to prove, counted from 0.
+    pub(crate) index: u64,
+
+    /// The tree of this many leaves instead of all of them.
+    #[arg(long)]
+    pub(crate) size: Option<u64>,
+
+    /// Print the JSON in one line.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write the proof to this file, replacing it, instead of printing it.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `duramen verify`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum VerifyArgs {
+    /// Check that a leaf is in the tree of a trusted head.
+    Inclusion(InclusionArgs),
+}
+
+/// `duramen verify inclusion`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InclusionArgs {
+    /// The proof as printed by prove; - is standard input.
+    pub(crate) proof: PathBuf,
+
+    /// The trusted head.
+    #[arg(long, value_name = "SIZE:ROOT", value_parser = head)]
+    pub(crate) head: TreeHead,
+
+    /// The leaf's index.
+    #[arg(long)]
+    pub(crate) index: u64,
+
+    /// The leaf itself, 64 hexadecimal digits.
+    #[arg(long, value_parser = hash, required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) leaf: Option<Hash>,
+
+    /// A file whose whole content is the leaf's data; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Refuse a proof that is not made with this hash function.
+    #[arg(long, value_enum)]
+    pub(crate) hasher: Option<HasherName>,
+
+    /// Refuse a proof that is not made with this arity.
+    #[arg(long, value_parser = arity)]
+    pub(crate) arity: Option<Arity>,
+}
+
+/// What a leaf is in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputKind {
+    /// Each line, without its newline, is data that the hasher makes a leaf of.
+    Lines,
+    /// Each line is a leaf, 64 hexadecimal digits.
+    Hex,
+    /// Each 32 bytes are a leaf.
+    Raw,
+}
+
+/// The hash functions the program knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HasherName {
+    /// BLAKE3.
+    Blake3,
+    /// SHA-256 with the prefixes of RFC 6962.
+    #[value(alias = "rfc6962-sha256")]
+    Sha256,
+}
+
+impl HasherName {
+    /// The hash function.
+    pub(crate) fn hasher(self) -> Arc<dyn Hasher> {
+        match self {
+            Self::Blake3 => Arc::new(Blake3),
+            Self::Sha256 => Arc::new(Rfc6962Sha256),
+        }
+    }
+
+    /// The hash function that stores and proofs call by this name.
+    pub(crate) fn by_id(id: &str) -> Option<Self> {
+        Self::value_variants().iter().copied().find(|name| name.hasher().id().as_str() == id)
+    }
+}
+
+fn arity(text: &str) -> Result<Arity, String> {
+    let children = text.parse().map_err(|_| "not a number".to_owned())?;
+    Arity::new(children).ok_or_else(|| "a node has 2, 4, 8 or 16 children".to_owned())
+}
+
+fn hash(text: &str) -> Result<Hash, String> {
+    hex::decode(text.as_bytes())
+        .ok_or_else(|| format!("a hash is 64 hexadecimal digits, this is {text:?}"))
+}
+
+fn head(text: &str) -> Result<TreeHead, String> {
+    let (size, root) =
+        text.split_once(':').ok_or_else(|| "a head is SIZE:ROOT with ROOT in hex".to_owned())?;
+    let size = size.parse().map_err(|_| format!("{size:?} is not a number of leaves"))?;
+    Ok(TreeHead { size: TreeSize(size), root: hash(root)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn every_hasher_is_found_by_the_name_stores_give_it() {
+        for name in HasherName::value_variants() {
+            assert_eq!(HasherName::by_id(name.hasher().id().as_str()), Some(*name));
+        }
+        assert_eq!(HasherName::by_id("md5"), None);
+    }
+
+    #[test]
+    fn a_head_is_a_size_and_a_root() {
+        let root = "ab".repeat(32);
+        let read = head(&format!("7:{root}")).unwrap();
+        assert_eq!((read.size, read.root), (TreeSize(7), [0xab; 32]));
+        for bad in ["", "7", &root, &format!(":{root}"), &format!("-1:{root}"), "7:abcd"] {
+            assert!(head(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! `duramen head`.
+
+use crate::args::HeadArgs;
+use crate::error::Error;
+use crate::{output, store};
+
+/// Prints the head of the whole tree or of one of its past sizes.
+pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
+    let store = store::open_existing(&args.dir)?.accumulator;
+    let head = match args.size {
+        Some(size) => store.head_at(size)?,
+        None => store.head()?,
+    };
+    store.close()?;
+    output::print_head(&head, args.json)
+}

@@ -1,0 +1,267 @@
+//! From bytes to leaves, a buffer at a time: the parser keeps at most one unfinished record, so an
+//! input of any size takes constant memory.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use duramen::{Hash, Hasher};
+
+use crate::args::InputKind;
+use crate::error::Error;
+use crate::hex;
+
+/// The longest line that is taken as data, in bytes. It bounds the memory that a file without
+/// newlines can ask for.
+const MAX_LINE: usize = 64 << 20;
+
+/// A record that is no leaf, and where it stands: lines count from 1, bytes from 0.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InputError {
+    #[error("line {line} has {length} characters, a leaf has 64 hexadecimal digits")]
+    NotHexLength { line: u64, length: usize },
+
+    #[error("line {line} has {found} at character {character}, which is not a hexadecimal digit")]
+    NotHexDigit { line: u64, character: usize, found: String },
+
+    #[error("line {line} is longer than {MAX_LINE} bytes")]
+    LongLine { line: u64 },
+
+    #[error(
+        "the input ends at byte {end}, {extra} bytes into the leaf that starts at byte {start}: \
+         raw leaves have 32 bytes"
+    )]
+    CutLeaf { start: u64, end: u64, extra: usize },
+}
+
+/// The bytes of a file or of standard input.
+pub(crate) struct Source {
+    /// The name for messages.
+    pub(crate) name: String,
+    /// The length in bytes, where it is known beforehand.
+    pub(crate) len: Option<u64>,
+    reader: Box<dyn Read>,
+}
+
+impl Source {
+    /// Opens a file, or standard input if the path is `-`.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        if path.as_os_str() == "-" {
+            let name = "standard input".to_owned();
+            return Ok(Self { name, len: None, reader: Box::new(io::stdin()) });
+        }
+        let name = path.display().to_string();
+        let open = || {
+            let file = File::open(path)?;
+            let meta = file.metadata()?;
+            if meta.is_dir() {
+                return Err(io::Error::from(io::ErrorKind::IsADirectory));
+            }
+            Ok((meta.is_file().then_some(meta.len()), file))
+        };
+        match open() {
+            Ok((len, file)) => Ok(Self { name, len, reader: Box::new(file) }),
+            Err(source) => Err(Error::Read { name, source }),
+        }
+    }
+
+    /// The bytes as they are.
+    pub(crate) fn into_reader(self) -> Box<dyn Read> {
+        self.reader
+    }
+
+    /// Reads what there is, waiting only if there is nothing; `None` at the end.
+    pub(crate) fn read<'a>(&mut self, buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>, Error> {
+        loop {
+            match self.reader.read(buffer) {
+                Ok(0) => return Ok(None),
+                Ok(read) => return Ok(Some(&buffer[..read])),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(Error::Read { name: self.name.clone(), source }),
+            }
+        }
+    }
+}
+
+/// Cuts bytes into records and makes each a leaf.
+pub(crate) struct Parser<'a> {
+    kind: InputKind,
+    hasher: &'a dyn Hasher,
+    /// The record that the bytes so far have begun but not ended.
+    unfinished: Vec<u8>,
+    /// Records that have ended, good or bad.
+    records: u64,
+}
+
+impl<'a> Parser<'a> {
+    pub(crate) fn new(kind: InputKind, hasher: &'a dyn Hasher) -> Self {
+        Self { kind, hasher, unfinished: Vec::new(), records: 0 }
+    }
+
+    /// Adds the leaves that `bytes` complete to `leaves`. After an error, `leaves` has those before
+    /// the bad record, and the parser is used up.
+    pub(crate) fn feed(&mut self, bytes: &[u8], leaves: &mut Vec<Hash>) -> Result<(), InputError> {
+        match self.kind {
+            InputKind::Raw => {
+                self.feed_raw(bytes, leaves);
+                Ok(())
+            }
+            InputKind::Lines | InputKind::Hex => self.feed_lines(bytes, leaves),
+        }
+    }
+
+    /// Ends the input: a last line needs no newline, a last raw leaf must be whole.
+    pub(crate) fn finish(&mut self, leaves: &mut Vec<Hash>) -> Result<(), InputError> {
+        if self.unfinished.is_empty() {
+            return Ok(());
+        }
+        let rest = std::mem::take(&mut self.unfinished);
+        match self.kind {
+            InputKind::Raw => {
+                let start = self.records * 32;
+                let extra = rest.len();
+                Err(InputError::CutLeaf { start, end: start + extra as u64, extra })
+            }
+            InputKind::Lines | InputKind::Hex => self.end_line(&rest, leaves),
+        }
+    }
+
+    fn feed_raw(&mut self, mut bytes: &[u8], leaves: &mut Vec<Hash>) {
+        let before = leaves.len();
+        if !self.unfinished.is_empty() {
+            let missing = (32 - self.unfinished.len()).min(bytes.len());
+            self.unfinished.extend_from_slice(&bytes[..missing]);
+            bytes = &bytes[missing..];
+            if let Ok(leaf) = Hash::try_from(self.unfinished.as_slice()) {
+                leaves.push(leaf);
+                self.unfinished.clear();
+            }
+        }
+        let (whole, rest) = bytes.as_chunks::<32>();
+        leaves.extend_from_slice(whole);
+        self.unfinished.extend_from_slice(rest);
+        self.records += (leaves.len() - before) as u64;
+    }
+
+    fn feed_lines(&mut self, bytes: &[u8], leaves: &mut Vec<Hash>) -> Result<(), InputError> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match piece.strip_suffix(b"\n") {
+                Some(line) if self.unfinished.is_empty() => self.end_line(line, leaves)?,
+                Some(end) => {
+                    self.hold(end)?;
+                    let line = std::mem::take(&mut self.unfinished);
+                    self.end_line(&line, leaves)?;
+                    self.unfinished = line;
+                    self.unfinished.clear();
+                }
+                None => self.hold(piece)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, piece: &[u8]) -> Result<(), InputError> {
+        if self.unfinished.len() + piece.len() > MAX_LINE {
+            return Err(InputError::LongLine { line: self.records + 1 });
+        }
+        self.unfinished.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn end_line(&mut self, line: &[u8], leaves: &mut Vec<Hash>) -> Result<(), InputError> {
+        self.records += 1;
+        leaves.push(match self.kind {
+            InputKind::Hex => hex_leaf(line, self.records)?,
+            _ => self.hasher.leaf(line),
+        });
+        Ok(())
+    }
+}
+
+/// A line of hexadecimal digits; a carriage return before the newline is not part of it.
+fn hex_leaf(text: &[u8], line: u64) -> Result<Hash, InputError> {
+    let digits = text.strip_suffix(b"\r").unwrap_or(text);
+    if let Some(at) = digits.iter().position(|byte| !byte.is_ascii_hexdigit()) {
+        let found = format!("'{}'", digits[at].escape_ascii());
+        return Err(InputError::NotHexDigit { line, character: at + 1, found });
+    }
+    hex::decode(digits).ok_or(InputError::NotHexLength { line, length: digits.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use duramen::Blake3;
+
+    use super::*;
+
+    /// Feeds `input` in pieces of `step` bytes.
+    fn parse(kind: InputKind, input: &[u8], step: usize) -> (Vec<Hash>, Result<(), InputError>) {
+        let mut parser = Parser::new(kind, &Blake3);
+        let mut leaves = Vec::new();
+        for piece in input.chunks(step) {
+            if let Err(error) = parser.feed(piece, &mut leaves) {
+                return (leaves, Err(error));
+            }
+        }
+        let end = parser.finish(&mut leaves);
+        (leaves, end)
+    }
+
+    #[test]
+    fn lines_are_the_same_leaves_wherever_the_reads_cut_them() {
+        let text = b"one\n\ntwo\r\nthree";
+        let want: Vec<Hash> =
+            [&b"one"[..], b"", b"two\r", b"three"].iter().map(|data| Blake3.leaf(data)).collect();
+        for step in 1..=text.len() {
+            assert_eq!(parse(InputKind::Lines, text, step), (want.clone(), Ok(())));
+        }
+        assert_eq!(parse(InputKind::Lines, b"a\n", 9), (vec![Blake3.leaf(b"a")], Ok(())));
+        assert_eq!(parse(InputKind::Lines, b"", 9), (vec![], Ok(())));
+    }
+
+    #[test]
+    fn a_bad_hex_line_is_named_and_the_leaves_before_it_are_kept() {
+        let good = "0aF9".repeat(16);
+        let leaf: Hash = hex::decode(good.as_bytes()).unwrap();
+        let cases = [
+            (format!("{good}\n{good}\r\nabc\n"), InputError::NotHexLength { line: 3, length: 3 }),
+            (format!("{good}\n{good}\n\n"), InputError::NotHexLength { line: 3, length: 0 }),
+            (
+                format!("{good}\n{good}\n{}g{good}", &good[..5]),
+                InputError::NotHexDigit { line: 3, character: 6, found: "'g'".into() },
+            ),
+            (
+                format!("{good}\n{good}\n0x{}", &good[2..]),
+                InputError::NotHexDigit { line: 3, character: 2, found: "'x'".into() },
+            ),
+        ];
+        for (text, error) in cases {
+            for step in [1, 7, text.len()] {
+                let got = parse(InputKind::Hex, text.as_bytes(), step);
+                assert_eq!(got, (vec![leaf, leaf], Err(error.clone())), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn raw_bytes_are_cut_every_32_and_a_cut_leaf_is_named() {
+        let bytes: Vec<u8> = (0..100).collect();
+        for step in 1..=100 {
+            let (leaves, end) = parse(InputKind::Raw, &bytes, step);
+            assert_eq!(leaves.as_flattened(), &bytes[..96]);
+            assert_eq!(end, Err(InputError::CutLeaf { start: 96, end: 100, extra: 4 }));
+            assert_eq!(parse(InputKind::Raw, &bytes[..96], step).1, Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_before_it_fills_the_memory() {
+        let mut parser = Parser::new(InputKind::Lines, &Blake3);
+        let piece = vec![b'x'; 1 << 20];
+        let mut leaves = Vec::new();
+        parser.feed(b"short\n", &mut leaves).unwrap();
+        let error = (0..=64).find_map(|_| parser.feed(&piece, &mut leaves).err());
+        assert_eq!(error, Some(InputError::LongLine { line: 2 }));
+        assert_eq!(leaves.len(), 1);
+    }
+}

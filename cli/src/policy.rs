@@ -1,0 +1,105 @@
+//! Policies as they are written on the command line.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use duramen::{CheckpointPolicy, FlushPolicy};
+
+/// Reads `manual` or `interval:DURATION`.
+pub(crate) fn flush(text: &str) -> Result<FlushPolicy, String> {
+    match text.split_once(':') {
+        None if text == "manual" => Ok(FlushPolicy::Manual),
+        Some(("interval", value)) => Ok(FlushPolicy::Interval(duration(value)?)),
+        _ => Err("a flush policy is manual or interval:DURATION, such as interval:10ms".to_owned()),
+    }
+}
+
+/// Reads `manual`, or triggers with commas between them.
+pub(crate) fn checkpoint(text: &str) -> Result<CheckpointPolicy, String> {
+    let none = CheckpointPolicy::manual();
+    if text == "manual" {
+        return Ok(none);
+    }
+    text.split(',').try_fold(none, |policy, trigger| match trigger.split_once(':') {
+        None if trigger == "close" => Ok(policy.on_close(true)),
+        Some(("every", value)) => Ok(policy.every_leaves(count(value)?)),
+        Some(("wal", value)) => Ok(policy.wal_bytes(bytes(value)?)),
+        Some(("segments", value)) => Ok(policy.wal_segments(count(value)?)),
+        Some(("memory", value)) => Ok(policy.memory_bytes(bytes(value)?)),
+        Some(("interval", value)) => Ok(policy.interval(duration(value)?)),
+        _ => Err(format!(
+            "{trigger:?} is not one of close, every:LEAVES, wal:BYTES, segments:COUNT, \
+             memory:BYTES, interval:DURATION, or manual alone"
+        )),
+    })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{text:?} is not a duration such as 10ms: {error}"))?;
+    if duration.is_zero() {
+        return Err("an interval is longer than zero".to_owned());
+    }
+    Ok(duration)
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let size: ByteSize = text
+        .parse()
+        .map_err(|error| format!("{text:?} is not a number of bytes such as 256MiB: {error}"))?;
+    at_least_one(size.as_u64())
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    at_least_one(text.parse().map_err(|_| format!("{text:?} is not a number"))?)
+}
+
+fn at_least_one(number: u64) -> Result<u64, String> {
+    if number == 0 { Err("a trigger is above zero".to_owned()) } else { Ok(number) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_policy_reads_as_it_is_documented() {
+        assert!(matches!(flush("manual"), Ok(FlushPolicy::Manual)));
+        let Ok(FlushPolicy::Interval(interval)) = flush("interval:10ms") else {
+            panic!("interval:10ms is a policy");
+        };
+        assert_eq!(interval, Duration::from_millis(10));
+        for bad in ["", "interval", "interval:", "interval:0ms", "interval:10", "manual:1s", "x"] {
+            assert!(flush(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_policy_is_a_list_of_triggers_or_manual_alone() {
+        for good in [
+            "manual",
+            "close",
+            "every:1000000",
+            "wal:256MiB",
+            "segments:8",
+            "memory:1GiB,interval:60s,close",
+        ] {
+            assert!(checkpoint(good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            "",
+            "manual,close",
+            "close,manual",
+            "every",
+            "every:0",
+            "every:-1",
+            "wal:much",
+            "memory:0B",
+            "interval:0s",
+            "close,",
+            "close:1",
+        ] {
+            assert!(checkpoint(bad).is_err(), "{bad:?}");
+        }
+    }
+}
