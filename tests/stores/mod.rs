@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use duramen::{Arity, Hash, Hasher};
 
 /// Distinct leaves that depend on `seed`.
-pub fn leaves(count: usize, seed: u64) -> Vec<Hash> {
+pub(crate) fn leaves(count: usize, seed: u64) -> Vec<Hash> {
     (0..count as u64)
         .map(|index| {
             let mut leaf = [0; 32];
@@ -23,7 +23,7 @@ pub fn leaves(count: usize, seed: u64) -> Vec<Hash> {
 }
 
 /// The root by the definition, one level after the other. Knows nothing of columns or edges.
-pub fn root_of(hasher: &dyn Hasher, arity: Arity, leaves: &[Hash]) -> Hash {
+pub(crate) fn root_of(hasher: &dyn Hasher, arity: Arity, leaves: &[Hash]) -> Hash {
     let mut level = leaves.to_vec();
     if level.is_empty() {
         return hasher.empty_root();
@@ -39,7 +39,7 @@ pub fn root_of(hasher: &dyn Hasher, arity: Arity, leaves: &[Hash]) -> Hash {
 }
 
 /// A copy of a store's files as they are now: what a kill at this moment leaves.
-pub fn copy_of(store: &Path) -> tempfile::TempDir {
+pub(crate) fn copy_of(store: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_into(store, copy.path());
     copy
@@ -59,7 +59,7 @@ fn copy_into(from: &Path, to: &Path) {
 }
 
 /// Runs a future on this thread, parking it between polls.
-pub fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use super::choice::{Chooser, CrashChoice, Stamp};
 use super::contents::{Contents, InodeId};
@@ -130,7 +130,7 @@ impl Shared {
     pub(super) fn wait(&self, mut done: impl FnMut(&State) -> bool) {
         let mut state = self.lock();
         while !done(&state) {
-            self.changed.wait(&mut state);
+            state = self.changed.wait(state);
         }
     }
 
@@ -158,7 +158,7 @@ impl Shared {
         if let Some(hold) = state.faults.held_by(number, &operation) {
             self.notify();
             while state.faults.holds(hold) {
-                self.changed.wait(&mut state);
+                state = self.changed.wait(state);
             }
             state.running_after(number - 1)?;
         }
