@@ -148,6 +148,11 @@ fn a_killed_process_leaves_its_writes_and_they_can_still_be_lost() {
     drop(killed.lock().unwrap());
     assert_eq!(killed.crash(CrashChoice::NothingKept).read(SEGMENT).unwrap(), [1; 512]);
 
+    let synced_later = disk.kill();
+    synced_later.open(SEGMENT, duramen::fs::Access::Read).unwrap().sync().unwrap();
+    let kept = synced_later.crash(CrashChoice::NothingKept);
+    assert_eq!(kept.read(SEGMENT).unwrap(), [2; 512]);
+
     let file = killed.open(SEGMENT, duramen::fs::Access::ReadWrite).unwrap();
     write(&*file, 0, &[3; 512]);
     file.sync().unwrap();

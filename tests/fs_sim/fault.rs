@@ -291,6 +291,25 @@ fn a_held_write_takes_effect_after_those_that_overtook_it() {
 }
 
 #[test]
+fn a_sync_does_not_cover_a_held_write_that_took_effect_after_it_was_called() {
+    let disk = disk();
+    let file = synced(&disk, SEGMENT, &[1; 512]);
+    let (held_write, held_sync) = (disk.hold(WRITE), disk.hold(SYNC));
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| try_write(&*file, 0, &[2; 512]));
+        held_write.wait_reached();
+        let syncing = scope.spawn(|| file.sync());
+        held_sync.wait_reached();
+        held_write.release();
+        writing.join().unwrap().unwrap();
+        held_sync.release();
+        syncing.join().unwrap().unwrap();
+    });
+    assert_eq!(disk.read(SEGMENT).unwrap(), [2; 512]);
+    assert_eq!(disk.crash(CrashChoice::NothingKept).read(SEGMENT).unwrap(), [1; 512]);
+}
+
+#[test]
 fn a_held_call_fails_when_the_disk_stops_meanwhile() {
     let disk = disk();
     let file = synced(&disk, SEGMENT, &[1; 512]);

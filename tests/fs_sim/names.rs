@@ -106,6 +106,60 @@ fn a_name_that_was_given_again_belongs_to_one_of_its_owners() {
 }
 
 #[test]
+fn a_renamed_file_is_not_lost_when_its_old_name_is_given_again() {
+    let disk = disk();
+    let other = FileName::new(FileKind::Part, 2);
+    synced(&disk, PART, b"first");
+    disk.rename(PART, other).unwrap();
+    let second = disk.create(PART).unwrap();
+    write(&*second, 0, b"second");
+    second.sync().unwrap();
+    let mut both = false;
+    for choice in choices(200) {
+        let crashed = disk.crash(choice);
+        let found = [PART, other].map(|name| crashed.read(name));
+        assert!(found.contains(&Some(b"first".to_vec())), "{found:?} after {choice:?}");
+        both |= found.contains(&Some(b"second".to_vec()));
+    }
+    assert!(both);
+}
+
+#[test]
+fn a_name_that_is_durable_is_not_taken_back_by_an_owner_in_doubt() {
+    use duramen::fs::sim::{Fault, FaultError, OperationKind, When};
+
+    let disk = disk();
+    let other = FileName::new(FileKind::Part, 2);
+    synced(&disk, PART, b"first");
+    disk.rename(PART, other).unwrap();
+    disk.inject(Fault::new(When::nth(OperationKind::SyncDir, 1), FaultError::EIO));
+    disk.sync_dir(Dir::Parts).unwrap_err();
+    assert_eq!(disk.crash(CrashChoice::AllKept).read(PART).unwrap(), b"first");
+    synced(&disk, PART, b"second");
+    for choice in choices(50) {
+        assert_eq!(disk.crash(choice).read(PART).unwrap(), b"second");
+    }
+}
+
+#[test]
+fn a_failure_to_make_directories_leaves_a_part_of_them() {
+    use duramen::fs::sim::{Fault, FaultError, OperationKind, When};
+
+    let mut seen = BTreeSet::new();
+    for choice in choices(100) {
+        let disk = SimDisk::new();
+        let first = When::nth(OperationKind::MakeDirs, 1);
+        disk.inject(Fault::new(first, FaultError::ENOSPC).keeping(choice));
+        disk.make_dirs().unwrap_err();
+        let there = |dir: Dir| disk.sync_dir(dir).is_ok();
+        let made = Dir::INNER.map(there);
+        assert!(there(Dir::Root) || made == [false; 3], "nothing is in a directory that is not");
+        seen.insert((there(Dir::Root), made));
+    }
+    assert!(seen.len() == 9, "no root, or any of the three in it: {seen:?}");
+}
+
+#[test]
 fn directories_that_were_not_made_to_the_end_are_lost_with_their_files() {
     use duramen::fs::sim::{Fault, FaultError, OperationKind, When};
 

@@ -45,3 +45,27 @@ impl Drop for OsLock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_dropped_is_free_even_if_a_child_has_its_descriptor() {
+        let temp = tempfile::tempdir().unwrap();
+        let lock = take(temp.path()).unwrap();
+        let child = lock.file.try_clone().unwrap();
+        drop(lock);
+        take(temp.path()).unwrap();
+        drop(child);
+    }
+
+    #[test]
+    fn a_child_does_not_release_the_lock_of_its_parent() {
+        let temp = tempfile::tempdir().unwrap();
+        let lock = take(temp.path()).unwrap();
+        let child = lock.file.try_clone().unwrap();
+        drop(OsLock { file: child, owner: lock.owner.wrapping_add(1) });
+        assert_eq!(take(temp.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+}
