@@ -65,7 +65,7 @@ impl<H: Hasher + Default, const N: usize> MemoryAccumulator<H, N> {
             return Err(Error::LeafRefused { position, hasher: hasher.id().to_string() });
         }
         let first = self.leaves.len();
-        self.leaves.append(leaves);
+        self.tree.append(&mut self.leaves, leaves);
         Ok(first..self.leaves.len())
     }
 

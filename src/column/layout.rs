@@ -25,12 +25,13 @@ pub(crate) struct Place {
 }
 
 impl Layout {
-    /// Chunks of about 65,536 leaves: 2 MiB of them, a huge page.
+    /// Chunks whose leaves fill huge pages: 65,536 leaves, which are 2 MiB, or for arity 8 four times
+    /// as many.
     pub(crate) const fn new(arity: Arity) -> Self {
         let height = match arity {
             Arity::Two => 16,
             Arity::Four => 8,
-            Arity::Eight => 5,
+            Arity::Eight => 6,
             Arity::Sixteen => 4,
         };
         Self { arity, height }

@@ -17,6 +17,7 @@
 mod chunk;
 mod layout;
 mod nodes;
+mod parallel;
 mod version;
 mod view;
 mod writer;

@@ -1,12 +1,14 @@
 //! The one writer of a tree's inner nodes: hashes complete groups, long after their leaves came.
 #![expect(unsafe_code, reason = "fills unpublished slots from published ones, in parallel")]
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::writer::Columns;
-use crate::merkle::{Hasher, Level};
+use super::parallel;
+use super::writer::{Columns, Filling, LeafWriter};
+use crate::merkle::{Hash, Hasher, Level};
 
 /// Hashes inner nodes. There is one per tree.
 #[derive(Debug)]
@@ -37,20 +39,14 @@ impl NodeWriter {
             return;
         }
         let arity = self.columns.layout().arity();
-        if size / arity.children() as u64 > from / arity.children() as u64 {
-            // Blocks are subtrees: the nodes inside one depend on no other.
-            let block_height = BLOCK_BITS / arity.bits();
-            let block = 1u64 << (block_height * arity.bits());
-            let low = Level(u8::try_from(block_height).unwrap_or(u8::MAX));
+        if size >> arity.bits() > from >> arity.bits() {
+            let low = self.block_height();
             if size - from < PARALLEL_FROM {
                 self.hash_levels(hasher, Level::LEAVES, low, from, size);
             } else {
-                self.reserve(from, size);
-                let this = &*self;
-                (from / block..size.div_ceil(block)).into_par_iter().for_each(|number| {
-                    let start = from.max(number * block);
-                    let end = size.min((number + 1) * block);
-                    this.hash_levels(hasher, Level::LEAVES, low, start, end);
+                self.reserve(from, size, Filling::Slow);
+                self.each_block(from, size, |start, end| {
+                    self.hash_levels(hasher, Level::LEAVES, low, start, end);
                 });
             }
             self.hash_levels(hasher, low, Level(u8::MAX), from, size);
@@ -59,19 +55,82 @@ impl NodeWriter {
         self.columns.publish_hashed(size);
     }
 
-    /// Makes the chunks for all nodes complete at `size`, in order, so that blocks hashed side by
+    /// Appends a large batch of leaves and hashes what it completes, block by block while the
+    /// leaves are in the cache, on every core. Equal to [`LeafWriter::append`] and then
+    /// [`hash_to`](Self::hash_to).
+    pub(crate) fn append_and_hash(
+        &mut self,
+        hasher: &dyn Hasher,
+        writer: &mut LeafWriter,
+        leaves: &[Hash],
+    ) {
+        debug_assert!(Arc::ptr_eq(&self.columns, &writer.columns), "writers of one tree");
+        let from = writer.len();
+        self.hash_to(hasher, from);
+        let size = from + leaves.len() as u64;
+        let low = self.block_height();
+        self.reserve(from, size, Filling::Fast);
+        self.each_block(from, size, |start, end| {
+            let offset = |at: u64| usize::try_from(at - from).unwrap_or(usize::MAX);
+            self.copy_leaves(start, &leaves[offset(start)..offset(end)]);
+            self.hash_levels(hasher, Level::LEAVES, low, start, end);
+        });
+        writer.publish(size);
+        self.hash_levels(hasher, low, Level(u8::MAX), from, size);
+        self.hashed = size;
+        self.columns.publish_hashed(size);
+    }
+
+    /// The height of the subtrees that are hashed side by side.
+    fn block_height(&self) -> Level {
+        let arity = self.columns.layout().arity();
+        Level(u8::try_from(BLOCK_BITS / arity.bits()).unwrap_or(u8::MAX))
+    }
+
+    /// Calls `hash` for the leaves of every block in `[from, size)`, on every core. Blocks are
+    /// subtrees, so the nodes inside one depend on no other.
+    fn each_block(&self, from: u64, size: u64, hash: impl Fn(u64, u64) + Sync) {
+        let bits = u32::from(self.block_height().0) * self.columns.layout().arity().bits();
+        let block = |number: u64| {
+            let start = from.max(number << bits);
+            let end = size.min((number + 1) << bits);
+            hash(start, end);
+        };
+        let numbers = (from >> bits)..((size - 1) >> bits) + 1;
+        match parallel::pool() {
+            Some(pool) => pool.install(|| numbers.into_par_iter().for_each(block)),
+            None => numbers.for_each(block),
+        }
+    }
+
+    /// Makes the chunks for all nodes complete at `size`, in order, so that blocks worked on side by
     /// side find them.
-    fn reserve(&self, from: u64, size: u64) {
+    fn reserve(&self, from: u64, size: u64, leaves: Filling) {
         let layout = self.columns.layout();
         let mut level = Level::LEAVES;
         while layout.complete(level, size) > 0 {
+            let filling = if level == Level::LEAVES { leaves } else { Filling::Slow };
             let mut at = layout.complete(level, from);
             while at < layout.complete(level, size) {
                 let place = layout.place(level, at);
-                self.columns.chunk_for(&place, place.chunk > 0);
+                self.columns.chunk_for(&place, filling);
                 at += place.room as u64;
             }
             level = level.up();
+        }
+    }
+
+    /// Writes leaves from index `at` on. They are not published yet.
+    fn copy_leaves(&self, mut at: u64, mut leaves: &[Hash]) {
+        while !leaves.is_empty() {
+            let place = self.columns.layout().place(Level::LEAVES, at);
+            let (now, later) = leaves.split_at(leaves.len().min(place.room));
+            let chunk = self.columns.chunk_for(&place, Filling::Fast);
+            // SAFETY: only `append_and_hash` calls this. It holds the only leaf writer, these slots
+            // are above its length, so unpublished, and no two blocks have a leaf in common.
+            unsafe { chunk.slots_mut(place.slot, now.len()) }.copy_from_slice(now);
+            at += now.len() as u64;
+            leaves = later;
         }
     }
 
@@ -82,7 +141,7 @@ impl NodeWriter {
         let mut level = low;
         while level < high {
             let parents = layout.complete(level.up(), from)..layout.complete(level.up(), size);
-            if layout.complete(level.up(), size) == 0 {
+            if parents.end == 0 {
                 break;
             }
             self.hash_run(hasher, level, parents);
@@ -91,7 +150,7 @@ impl NodeWriter {
     }
 
     /// Hashes the parents `range` of the children in `level`.
-    fn hash_run(&self, hasher: &dyn Hasher, level: Level, range: std::ops::Range<u64>) {
+    fn hash_run(&self, hasher: &dyn Hasher, level: Level, range: Range<u64>) {
         let layout = self.columns.layout();
         let arity = layout.arity();
         let mut at = range.start;
@@ -100,13 +159,14 @@ impl NodeWriter {
             let parents = layout.place(level.up(), at);
             let groups = (children.room / arity.children()).min(parents.room);
             let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(groups);
-            let below = self.columns.chunk_for(&children, false);
-            let above = self.columns.chunk_for(&parents, false);
+            let below = self.columns.chunk_for(&children, Filling::Slow);
+            let above = self.columns.chunk_for(&parents, Filling::Slow);
             // SAFETY: children are leaves below the published count (loaded with Acquire by
-            // `hash_to`), seeds, or nodes that this writer has written: on this thread or, in
-            // another block, before the join that came before this call. Parents are above
-            // `hashed`, so unpublished, and `&mut self` in `hash_to` makes this the only node
-            // writer; blocks have no parent in common. Children and parents are different slots.
+            // `hash_to`), leaves that this very block has copied, seeds, or nodes that this writer
+            // has written: on this thread or, in another block, before the join that came before
+            // this call. Parents are above `hashed`, so unpublished, and `&mut self` in the two
+            // callers makes this the only node writer; blocks have no parent in common. Children
+            // and parents are different slots.
             unsafe {
                 let children = below.slots(children.slot, len * arity.children());
                 hasher.nodes(arity, children, above.slots_mut(parents.slot, len));

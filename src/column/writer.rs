@@ -34,6 +34,15 @@ pub(crate) struct Seed {
     pub(crate) nodes: Vec<Hash>,
 }
 
+/// How soon a chunk is expected to be full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filling {
+    /// Perhaps never: its pages are taken one by one.
+    Slow,
+    /// Soon: huge pages pay.
+    Fast,
+}
+
 impl Columns {
     /// The columns of a tree whose first `size` leaves and their complete nodes are in `archive`,
     /// with their two writers. `seeds` holds, per level, the complete children of the incomplete
@@ -53,7 +62,7 @@ impl Columns {
         });
         for seed in seeds {
             let place = layout.place(seed.level, seed.first);
-            let chunk = columns.chunk_for(&place, false);
+            let chunk = columns.chunk_for(&place, Filling::Slow);
             // SAFETY: nobody else has the columns yet, and these slots, being below the size at
             // which memory begins, are never published.
             unsafe { chunk.slots_mut(place.slot, seed.nodes.len()) }.copy_from_slice(&seed.nodes);
@@ -105,10 +114,14 @@ impl Columns {
     }
 
     /// The chunk for `place`, made and installed if it is the next one of its tier.
-    pub(super) fn chunk_for(&self, place: &Place, huge: bool) -> Arc<Chunk> {
+    pub(super) fn chunk_for(&self, place: &Place, filling: Filling) -> Arc<Chunk> {
         if let Some(chunk) = self.version.load_full().chunk(place) {
             return Arc::clone(chunk);
         }
+        let huge = match filling {
+            Filling::Slow => 0,
+            Filling::Fast => usize::try_from(self.layout.leaves_per_chunk()).unwrap_or(0),
+        };
         let chunk = Arc::new(Chunk::new(self.layout.slots(), huge));
         let _install = self.install.lock();
         let next = self.version.load_full().with_chunk(place.tier, place.chunk, Arc::clone(&chunk));
@@ -120,7 +133,7 @@ impl Columns {
 /// Appends leaves. There is one per tree.
 #[derive(Debug)]
 pub(crate) struct LeafWriter {
-    columns: Arc<Columns>,
+    pub(super) columns: Arc<Columns>,
     len: u64,
     /// The chunk that the last leaf went to, and its number.
     last: Option<(u64, Arc<Chunk>)>,
@@ -135,13 +148,16 @@ impl LeafWriter {
     /// Appends `leaves` and publishes them together: a reader sees all of them or none.
     pub(crate) fn append(&mut self, leaves: &[Hash]) {
         let mut rest = leaves;
+        let mut at = self.len;
         while !rest.is_empty() {
-            let place = self.columns.layout.place(Level::LEAVES, self.len);
+            let place = self.columns.layout.place(Level::LEAVES, at);
             let chunk = match &self.last {
                 Some((number, chunk)) if *number == place.chunk => chunk,
                 _ => {
                     // A tree that has filled a chunk will use all of the next one.
-                    let chunk = self.columns.chunk_for(&place, place.chunk > 0);
+                    let fast = place.chunk > 0 || rest.len() >= place.room;
+                    let filling = if fast { Filling::Fast } else { Filling::Slow };
+                    let chunk = self.columns.chunk_for(&place, filling);
                     &self.last.insert((place.chunk, chunk)).1
                 }
             };
@@ -149,9 +165,15 @@ impl LeafWriter {
             // SAFETY: these slots are at or above `len`, so unpublished, and `&mut self` is the
             // only leaf writer.
             unsafe { chunk.slots_mut(place.slot, now.len()) }.copy_from_slice(now);
-            self.len += now.len() as u64;
+            at += now.len() as u64;
             rest = later;
         }
-        self.columns.leaves.store(self.len, Ordering::Release);
+        self.publish(at);
+    }
+
+    /// Publishes all leaves below `len`, which have been written.
+    pub(super) fn publish(&mut self, len: u64) {
+        self.len = len;
+        self.columns.leaves.store(len, Ordering::Release);
     }
 }

@@ -114,7 +114,7 @@ impl Engine {
         if leaves.is_empty() {
             return Ok((first..first, self.token(Seq(0))));
         }
-        writer.append(leaves);
+        self.trees[tree].append(writer, leaves);
         let seq = Seq(ingest.seq.0 + leaves.len() as u64);
         ingest.seq = seq;
         let signal = self.signal(&mut ingest);

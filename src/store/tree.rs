@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::column::{Columns, NodeWriter, View};
+use crate::column::{Columns, LeafWriter, NodeWriter, View};
 use crate::error::Result;
-use crate::merkle::{Arity, Hasher, TreeHead, TreeSize, root_at};
+use crate::merkle::{Arity, Hash, Hasher, TreeHead, TreeSize, root_at};
 use crate::sync::Mutex;
 use crate::wal::TreeId;
+
+/// Batches of so many leaves are worth hashing at once.
+const BATCH_FROM: usize = 1 << 14;
 
 /// What readers and the store share of one tree. Everything in it only grows.
 pub(crate) struct Tree {
@@ -51,6 +54,18 @@ impl Tree {
     /// Hashes every inner node that is complete at `size`.
     pub(crate) fn hash(&self, size: u64) {
         self.nodes.lock().hash_to(&*self.hasher, size);
+    }
+
+    /// Appends leaves through the tree's one `writer`. A large batch is hashed on the way, if nobody
+    /// else hashes at the moment.
+    pub(crate) fn append(&self, writer: &mut LeafWriter, leaves: &[Hash]) {
+        if leaves.len() >= BATCH_FROM
+            && let Some(mut nodes) = self.nodes.try_lock()
+        {
+            nodes.append_and_hash(&*self.hasher, writer, leaves);
+        } else {
+            writer.append(leaves);
+        }
     }
 
     /// Hashes what there is, unless somebody does already.

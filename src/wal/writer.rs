@@ -17,7 +17,7 @@ use super::{BLOCK, GroupNumber, Position, StoreId, TreeId, block_align};
 use crate::codec::Checksum;
 use crate::durability::Seq;
 use crate::error::{Error, Result};
-use crate::fs::{ByteOffset, FileSystem};
+use crate::fs::{ByteOffset, File, FileSystem};
 use crate::merkle::Hash;
 
 /// What a group is made of: leaves of `tree` from index `first` on, as they lie in memory.
@@ -46,6 +46,9 @@ pub(crate) struct LogWriter {
     /// the end are never taken for a continuation.
     inherited: bool,
 }
+
+/// Bytes that are handed to the device at a time when a group is larger.
+const WRITEBACK_STEP: u64 = 4 << 20;
 
 /// Room that is always left for the roll frame.
 const ROLL_LEN: u64 = BLOCK;
@@ -168,10 +171,12 @@ impl LogWriter {
             .map(IoSlice::new)
             .collect();
         let file = self.segment.id.file();
-        self.segment
-            .file
-            .write_at(ByteOffset(self.offset), &mut slices)
-            .map_err(|error| Error::io("write", self.fs.display(file), error))?;
+        let written = if padded <= WRITEBACK_STEP {
+            self.segment.file.write_at(ByteOffset(self.offset), &mut slices)
+        } else {
+            write_busily(&*self.segment.file, self.offset, slices)
+        };
+        written.map_err(|error| Error::io("write", self.fs.display(file), error))?;
         self.offset += padded;
         self.bytes_written += padded;
         self.number = GroupNumber(self.number.0 + 1);
@@ -190,4 +195,28 @@ impl Record<'_> {
         let count = runs.iter().map(|run| run.len() as u64).sum();
         (frame_header(FrameHeader::Leaves { tree: *tree, first: *first, count }), runs)
     }
+}
+
+/// Writes a large group piece by piece and has the device start on each while the next is copied.
+fn write_busily(file: &dyn File, at: u64, slices: Vec<IoSlice<'_>>) -> std::io::Result<()> {
+    let mut at = at;
+    let mut rest = slices.as_slice();
+    while !rest.is_empty() {
+        let mut len = 0;
+        let take = rest
+            .iter()
+            .take_while(|slice| {
+                let fits = len < WRITEBACK_STEP;
+                len += slice.len() as u64;
+                fits
+            })
+            .count();
+        let (now, later) = rest.split_at(take);
+        let len: usize = now.iter().map(|slice| slice.len()).sum();
+        file.write_at(ByteOffset(at), &mut now.to_vec())?;
+        file.start_writeback(ByteOffset(at), len as u64);
+        at += len as u64;
+        rest = later;
+    }
+    Ok(())
 }
