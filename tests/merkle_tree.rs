@@ -5,8 +5,9 @@ mod reference;
 
 use columns::{Columns, NotThere};
 use duramen::merkle::{
-    Arity, Blake3, Hash, Hasher, InclusionProof, LeafIndex, Level, NodeIndex, ProveError,
-    Rfc6962Sha256, RightEdge, TreeHead, TreeSize, VerifyError, root_at,
+    Arity, Blake3, ConsistencyProof, Hash, Hasher, HasherId, InclusionProof, LeafIndex, Level,
+    MultiProof, NodeIndex, ProveError, Rfc6962Sha256, RightEdge, TreeHead, TreeSize, VerifyError,
+    root_at,
 };
 use proptest::prelude::*;
 use reference::Oracle;
@@ -23,7 +24,7 @@ fn the_hashers_keep_their_names() {
 
 #[test]
 fn roots_and_inclusion_proofs_equal_the_reference_at_every_size() {
-    let leaves = reference::leaves(300);
+    let leaves = reference::leaves(1_100);
     for (hasher, oracle) in PROFILES {
         for arity in Arity::ALL {
             let n = arity.children();
@@ -45,7 +46,7 @@ fn roots_and_inclusion_proofs_equal_the_reference_at_every_size() {
                         "{arity} {size} {level}"
                     );
                 }
-                let step = if size <= 130 { 1 } else { 7 };
+                let step = if size <= 130 { 1 } else { 13 };
                 for index in (0..size).rev().step_by(step).chain([0]).filter(|i| *i < size) {
                     let place = LeafIndex(index as u64);
                     let proof = InclusionProof::build(&columns, &edge, place).unwrap();
@@ -107,6 +108,125 @@ fn every_level_is_read_at_most_once() {
             assert!(calls() <= depth);
         }
     }
+}
+
+#[test]
+fn every_changed_part_of_a_proof_is_refused() {
+    let leaves = reference::leaves(64);
+    for (profile, (hasher, _)) in PROFILES.into_iter().enumerate() {
+        for arity in Arity::ALL {
+            let columns = Columns::new(hasher, arity, &leaves);
+            for size in (1..=64).map(TreeSize) {
+                let edge = RightEdge::fold(&columns, hasher, arity, size).unwrap();
+                let head = edge.head();
+                for (index, leaf) in (0..size.get()).map(LeafIndex).zip(&leaves) {
+                    let proof = InclusionProof::build(&columns, &edge, index).unwrap();
+                    let siblings = proof.siblings();
+                    let refused = |siblings: Vec<Hash>| {
+                        let proof = InclusionProof::from_siblings(siblings);
+                        let verified = proof.verify(hasher, arity, &head, index, leaf);
+                        assert!(verified.is_err(), "{arity} {size} {index}");
+                    };
+                    for at in 0..siblings.len() {
+                        let mut changed = siblings.to_vec();
+                        changed[at][at % 32] ^= 1 << (at % 8);
+                        refused(changed);
+                        let mut shorter = siblings.to_vec();
+                        shorter.remove(at);
+                        refused(shorter);
+                        let mut longer = siblings.to_vec();
+                        longer.insert(at, siblings[at]);
+                        refused(longer);
+                        let mut swapped = siblings.to_vec();
+                        swapped.swap(0, at);
+                        if swapped != siblings {
+                            refused(swapped);
+                        }
+                    }
+                    refused([siblings, &[[0; 32]]].concat());
+                    let verify = |head: &TreeHead, index, leaf: &Hash| {
+                        proof.verify(hasher, arity, head, index, leaf)
+                    };
+                    for other in (0..70).chain([u64::MAX]).map(LeafIndex) {
+                        assert_eq!(verify(&head, other, leaf).is_ok(), other == index);
+                    }
+                    for other in &leaves {
+                        assert_eq!(verify(&head, index, other).is_ok(), other == leaf);
+                    }
+                    if size > TreeSize(1) {
+                        let other = PROFILES[1 - profile].0;
+                        assert!(proof.verify(other, arity, &head, index, leaf).is_err());
+                        let inner = edge.node(edge.shape().depth()).unwrap_or(&head.root);
+                        assert!(verify(&head, index, inner).is_err());
+                    }
+                    // A root does not commit to its size, so a size of the same shape along the
+                    // path may verify: a head is trusted as a whole. None makes it panic.
+                    for size in (0..70).chain([1 << 63, u64::MAX]).map(TreeSize) {
+                        let _ = verify(&TreeHead { size, ..head }, index, leaf);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Refuses every value that ends in 0xff, as a hasher over a field would.
+struct Picky;
+
+impl Hasher for Picky {
+    fn id(&self) -> HasherId {
+        HasherId::new("picky")
+    }
+    fn leaf(&self, data: &[u8]) -> Hash {
+        Blake3.leaf(data)
+    }
+    fn node(&self, children: &[Hash]) -> Hash {
+        assert_eq!(self.first_refused(children), None, "a refused value was hashed");
+        let mut node = Blake3.node(children);
+        node[31] = 0;
+        node
+    }
+    fn empty_root(&self) -> Hash {
+        [0; 32]
+    }
+    fn first_refused(&self, leaves: &[Hash]) -> Option<usize> {
+        leaves.iter().position(|leaf| leaf[31] == 0xff)
+    }
+}
+
+#[test]
+fn a_value_that_the_hasher_refuses_is_named_and_never_hashed() {
+    let size = TreeSize(2);
+    let (good, bad) = ([1; 32], [0xff; 32]);
+    let head = TreeHead { size, root: Picky.node(&[good, good]) };
+    let verify = |sibling, leaf| {
+        InclusionProof::from_siblings(vec![sibling]).verify(
+            &Picky,
+            Arity::Four,
+            &head,
+            LeafIndex(0),
+            &leaf,
+        )
+    };
+    assert_eq!(verify(good, good), Ok(()));
+    assert_eq!(verify(bad, good), Err(VerifyError::RefusedValue { value: bad }));
+    assert_eq!(verify(good, bad), Err(VerifyError::RefusedValue { value: bad }));
+    let (index, bad_head) = (LeafIndex(0), TreeHead { size: TreeSize(1), root: bad });
+    let single = MultiProof::from_hashes(vec![]);
+    assert_eq!(
+        single.verify(&Picky, Arity::Four, &bad_head, &[(index, bad)]),
+        Err(VerifyError::RefusedValue { value: bad })
+    );
+    let growth = ConsistencyProof::from_hashes(vec![bad]);
+    assert_eq!(
+        growth.verify(&Picky, Arity::Four, &TreeHead { size: TreeSize(1), root: good }, &head),
+        Err(VerifyError::RefusedValue { value: bad })
+    );
+    let growth = ConsistencyProof::from_hashes(vec![good]);
+    assert_eq!(
+        growth.verify(&Picky, Arity::Four, &bad_head, &head),
+        Err(VerifyError::RefusedValue { value: bad })
+    );
 }
 
 /// The inputs that the Certificate Transparency projects test their trees with.

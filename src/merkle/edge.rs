@@ -131,27 +131,32 @@ where
         return Ok(hasher.empty_root());
     }
     let depth = shape.depth();
+    let bits = shape.arity().bits();
     // The children of the incomplete parent; one place more than it can have, so that the
     // incomplete child always finds room.
     let mut children = [[0; 32]; Arity::MAX];
     let mut incomplete: Option<Hash> = None;
+    let mut complete = shape.size().get();
     let mut level = Level::LEAVES;
     while level < depth {
-        let group = shape.edge_children(level);
-        if group.complete > 0 {
-            read(level, group.first, &mut children[..group.complete])?;
-            let len = match incomplete {
+        let parents = complete >> bits;
+        let first = parents << bits;
+        let beyond = shape.place(NodeIndex(complete));
+        if beyond > 0 {
+            read(level, NodeIndex(first), &mut children[..beyond])?;
+            incomplete = Some(match incomplete {
                 Some(last) => {
-                    children[group.complete] = last;
-                    group.complete + 1
+                    children[beyond] = last;
+                    hasher.node(&children[..=beyond])
                 }
-                None => group.complete,
-            };
-            incomplete = Some(if len == 1 { children[0] } else { hasher.node(&children[..len]) });
+                None if beyond == 1 => children[0],
+                None => hasher.node(&children[..beyond]),
+            });
         }
         if let Some(parent) = &incomplete {
             keep(level, parent);
         }
+        complete = parents;
         level = level.up();
     }
     match incomplete {

@@ -137,7 +137,12 @@ impl Frontier {
         if expected != found {
             return Err(FrontierError::NodeCount { size, expected, found });
         }
-        Ok(Self { shape, nodes })
+        Ok(Self::from_parts(shape, nodes))
+    }
+
+    /// The frontier of this shape with as many nodes as it asks for.
+    pub(super) const fn from_parts(shape: Shape, nodes: Vec<Hash>) -> Self {
+        Self { shape, nodes }
     }
 
     /// How many children a complete node has.

@@ -10,7 +10,10 @@ use super::types::{Arity, Hash, TreeSize};
 /// The size of a tree and the root of its leaves.
 ///
 /// A proof is verified against a head that the verifier trusts; nothing of it is read from the
-/// proof. As text a head is `SIZE:ROOTHEX`, with the size in decimal and the root as 64 lower-case
+/// proof. A root alone does not say how many leaves it commits to, so both belong together: trust a
+/// head as a whole, or its [`commitment`](Self::commitment).
+///
+/// As text a head is `SIZE:ROOTHEX`, with the size in decimal and the root as 64 lower-case
 /// hex digits.
 ///
 /// ```

@@ -5,6 +5,7 @@
 //! stored. The incomplete right edge is folded from them on demand: a parent with one child takes
 //! the child's value, a parent with 2 to N children is the hash of their concatenation.
 
+pub mod codec;
 mod edge;
 mod frontier;
 mod hasher;

@@ -26,11 +26,6 @@ impl Columns {
             levels.push(level);
         }
     }
-
-    /// Changes one node, as a damaged storage would.
-    pub fn flip(&mut self, level: usize, index: usize) {
-        self.levels[level][index][0] ^= 1;
-    }
 }
 
 /// A read of a node that is not complete or does not exist.

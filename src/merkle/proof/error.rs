@@ -62,6 +62,30 @@ pub enum VerifyError {
         /// The size of the new head.
         new: TreeSize,
     },
+    /// The proof says of itself that it belongs to another size than the trusted head.
+    #[error("the proof is for a tree of {claimed} leaves, but the trusted head has {trusted}")]
+    OtherSize {
+        /// The size in the proof.
+        claimed: TreeSize,
+        /// The size of the trusted head.
+        trusted: TreeSize,
+    },
+    /// The proof says of itself that it belongs to another index.
+    #[error("the proof is for leaf {claimed}, but leaf {asked} is to be verified")]
+    OtherIndex {
+        /// The index in the proof.
+        claimed: LeafIndex,
+        /// The index that was asked for.
+        asked: LeafIndex,
+    },
+    /// The proof says of itself that it belongs to other indexes.
+    #[error("the proof is for {claimed} leaves that are not the {asked} to be verified")]
+    OtherIndexes {
+        /// How many indexes the proof names.
+        claimed: usize,
+        /// How many different indexes were asked for.
+        asked: usize,
+    },
     /// The proof has another number of hashes than the shape of the tree asks for.
     #[error("the proof has {found} hashes where its place in the tree asks for {expected}")]
     HashCount {
@@ -90,4 +114,11 @@ pub enum VerifyError {
         /// The root of the trusted head.
         trusted: Hash,
     },
+}
+
+impl VerifyError {
+    /// Compares the size that a proof claims with that of a trusted head.
+    pub(crate) fn unless_same_size(claimed: TreeSize, trusted: TreeSize) -> Result<(), Self> {
+        if claimed == trusted { Ok(()) } else { Err(Self::OtherSize { claimed, trusted }) }
+    }
 }

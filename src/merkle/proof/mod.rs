@@ -13,6 +13,7 @@ mod consistency;
 mod error;
 mod inclusion;
 mod multi;
+mod path;
 mod update;
 
 pub use consistency::ConsistencyProof;

@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::consistency::{ConsistencyProof, Path};
+use super::consistency::ConsistencyProof;
 use super::error::VerifyError;
 use super::inclusion::InclusionProof;
+use super::path::Path;
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
 use crate::merkle::shape::Shape;

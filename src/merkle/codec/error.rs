@@ -1,0 +1,121 @@
+//! Why bytes are no proof, and why a proof does not belong to what it claims.
+
+use alloc::string::String;
+
+use super::header::Kind;
+use crate::merkle::hasher::HasherId;
+use crate::merkle::types::{Arity, LeafIndex, TreeSize};
+
+/// Why sizes, indexes and hashes do not belong together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// There is no such leaf.
+    #[error("there is no leaf {index} in a tree of {size} leaves")]
+    IndexBeyondSize {
+        /// The claimed index.
+        index: LeafIndex,
+        /// The claimed size.
+        size: TreeSize,
+    },
+    /// The old size is the larger one.
+    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    OldBeyondNew {
+        /// The claimed size of the old tree.
+        old: TreeSize,
+        /// The claimed size of the new tree.
+        new: TreeSize,
+    },
+    /// A proof of many leaves names none.
+    #[error("the proof names no index")]
+    NoIndexes,
+    /// The indexes are not strictly ascending.
+    #[error("index {index} follows on {before}, but indexes are strictly ascending")]
+    NotAscending {
+        /// The index before.
+        before: LeafIndex,
+        /// The index that is not larger.
+        index: LeafIndex,
+    },
+    /// The number of hashes does not follow from sizes and indexes.
+    #[error("the proof has {found} hashes where its place in the tree asks for {expected}")]
+    HashCount {
+        /// How many hashes follow from sizes and indexes.
+        expected: usize,
+        /// How many the proof has.
+        found: usize,
+    },
+}
+
+/// Why bytes are not the encoding that was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes do not begin as a proof does.
+    #[error("this is no proof: it does not begin with \"duPF\"")]
+    NotAProof,
+    /// The bytes end before the hashes begin.
+    #[error("the proof is cut off: it has only {found} bytes")]
+    Truncated {
+        /// How many bytes there are.
+        found: usize,
+    },
+    /// A version of the format that this program does not know.
+    #[error("the proof has format version {found}, this program knows version 1")]
+    UnknownVersion {
+        /// The version in the header.
+        found: u8,
+    },
+    /// A kind of proof that this version of the format does not have.
+    #[error("the proof is of the unknown kind {found}")]
+    UnknownKind {
+        /// The kind in the header.
+        found: u8,
+    },
+    /// A proof of another kind.
+    #[error("the proof is of the kind {found}, expected was {expected}")]
+    OtherKind {
+        /// The kind that was expected.
+        expected: Kind,
+        /// The kind in the header.
+        found: Kind,
+    },
+    /// An arity that no tree has.
+    #[error("the proof is of a tree of arity {found}, but the arity is 2, 4, 8 or 16")]
+    UnknownArity {
+        /// The arity in the header.
+        found: u8,
+    },
+    /// A tree of another arity.
+    #[error("the proof is of a tree of arity {found}, expected was {expected}")]
+    OtherArity {
+        /// The arity that was expected.
+        expected: Arity,
+        /// The arity in the header.
+        found: Arity,
+    },
+    /// Bytes that are no hasher's id.
+    #[error("the hasher's id is not 1 to 32 lower-case ASCII letters, digits and '-'")]
+    BadHasherId,
+    /// A tree of another hasher.
+    #[error("the proof is of a tree hashed with {found}, expected was {expected}")]
+    OtherHasher {
+        /// The id that was expected.
+        expected: HasherId,
+        /// The id in the header.
+        found: String,
+    },
+    /// Sizes and indexes that do not belong together.
+    #[error("the proof claims what cannot be")]
+    Claim(#[from] ClaimError),
+    /// More or fewer bytes of hashes than sizes and indexes ask for.
+    #[error(
+        "the proof ends in {found} bytes of hashes where its place in the tree asks for {expected}"
+    )]
+    HashBytes {
+        /// How many bytes follow from sizes and indexes.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+}
