@@ -40,9 +40,9 @@ const MAP_FROM: usize = 64 * 1024;
 const HUGE_PAGE: usize = 2 << 20;
 
 impl Chunk {
-    /// A chunk of `len` zeroed slots. The system is asked for huge pages for the first `huge` of
-    /// them; the others are expected to be filled later or not at all.
-    pub(crate) fn new(len: usize, huge: usize) -> Self {
+    /// A chunk of `len` zeroed slots. With `huge` the system is asked for huge pages as far as they
+    /// fit.
+    pub(crate) fn new(len: usize, huge: bool) -> Self {
         let bytes = len * size_of::<Hash>();
         let mapped = if bytes >= MAP_FROM && !cfg!(any(miri, duramen_loom)) {
             // Address space that is a multiple of a huge page is placed at one. What is never
@@ -54,8 +54,8 @@ impl Chunk {
         let (slots, memory) = match mapped {
             Some(mut map) => {
                 #[cfg(target_os = "linux")]
-                if huge * size_of::<Hash>() >= HUGE_PAGE {
-                    let len = huge * size_of::<Hash>() / HUGE_PAGE * HUGE_PAGE;
+                if huge {
+                    let len = bytes / HUGE_PAGE * HUGE_PAGE;
                     // A hint; without it the pages are ordinary ones.
                     let _ = map.advise_range(memmap2::Advice::HugePage, 0, len);
                 }
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn slots_are_zero_until_written_and_keep_what_was_written_while_others_are_filled() {
         for len in [4, 3000] {
-            let chunk = Chunk::new(len, 0);
+            let chunk = Chunk::new(len, len > 4);
             // SAFETY: this test is the only user of the chunk, and it never reads a slot that a
             // live mutable slice covers.
             unsafe {

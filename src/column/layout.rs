@@ -25,12 +25,11 @@ pub(crate) struct Place {
 }
 
 impl Layout {
-    /// Chunks whose leaves fill huge pages: 65,536 leaves, which are 2 MiB, or for arity 8 four times
-    /// as many.
+    /// Chunks of 65,536 or 262,144 leaves, so that they fill huge pages almost without a rest.
     pub(crate) const fn new(arity: Arity) -> Self {
         let height = match arity {
             Arity::Two => 16,
-            Arity::Four => 8,
+            Arity::Four => 9,
             Arity::Eight => 6,
             Arity::Sixteen => 4,
         };

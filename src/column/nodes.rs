@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::parallel;
+use super::version::Version;
 use super::writer::{Columns, Filling, LeafWriter};
 use crate::merkle::{Hash, Hasher, Level};
 
@@ -20,6 +21,8 @@ pub(crate) struct NodeWriter {
 
 /// Fewer leaves than this are hashed on the calling thread.
 const PARALLEL_FROM: u64 = 1 << 14;
+/// Above every level there is.
+const TOP: Level = Level(u8::MAX);
 /// Leaves per block: with the nodes above them they stay in a core's cache.
 const BLOCK_BITS: u32 = 12;
 
@@ -41,15 +44,17 @@ impl NodeWriter {
         let arity = self.columns.layout().arity();
         if size >> arity.bits() > from >> arity.bits() {
             let low = self.block_height();
+            let mut version = self.columns.version();
             if size - from < PARALLEL_FROM {
-                self.hash_levels(hasher, Level::LEAVES, low, from, size);
+                self.hash_levels(hasher, &mut version, Level::LEAVES..low, from, size);
             } else {
-                self.reserve(from, size, Filling::Slow);
+                self.reserve(&mut version, from, size, Filling::Slow);
                 self.each_block(from, size, |start, end| {
-                    self.hash_levels(hasher, Level::LEAVES, low, start, end);
+                    let mut version = Arc::clone(&version);
+                    self.hash_levels(hasher, &mut version, Level::LEAVES..low, start, end);
                 });
             }
-            self.hash_levels(hasher, low, Level(u8::MAX), from, size);
+            self.hash_levels(hasher, &mut version, low..TOP, from, size);
         }
         self.hashed = size;
         self.columns.publish_hashed(size);
@@ -69,14 +74,16 @@ impl NodeWriter {
         self.hash_to(hasher, from);
         let size = from + leaves.len() as u64;
         let low = self.block_height();
-        self.reserve(from, size, Filling::Fast);
+        let mut version = self.columns.version();
+        self.reserve(&mut version, from, size, Filling::Fast);
         self.each_block(from, size, |start, end| {
             let offset = |at: u64| usize::try_from(at - from).unwrap_or(usize::MAX);
-            self.copy_leaves(start, &leaves[offset(start)..offset(end)]);
-            self.hash_levels(hasher, Level::LEAVES, low, start, end);
+            let mut version = Arc::clone(&version);
+            self.copy_leaves(&mut version, start, &leaves[offset(start)..offset(end)]);
+            self.hash_levels(hasher, &mut version, Level::LEAVES..low, start, end);
         });
         writer.publish(size);
-        self.hash_levels(hasher, low, Level(u8::MAX), from, size);
+        self.hash_levels(hasher, &mut version, low..TOP, from, size);
         self.hashed = size;
         self.columns.publish_hashed(size);
     }
@@ -105,7 +112,7 @@ impl NodeWriter {
 
     /// Makes the chunks for all nodes complete at `size`, in order, so that blocks worked on side by
     /// side find them.
-    fn reserve(&self, from: u64, size: u64, leaves: Filling) {
+    fn reserve(&self, version: &mut Arc<Version>, from: u64, size: u64, leaves: Filling) {
         let layout = self.columns.layout();
         let mut level = Level::LEAVES;
         while layout.complete(level, size) > 0 {
@@ -113,7 +120,7 @@ impl NodeWriter {
             let mut at = layout.complete(level, from);
             while at < layout.complete(level, size) {
                 let place = layout.place(level, at);
-                self.columns.chunk_for(&place, filling);
+                self.columns.ensure_chunk(version, &place, filling);
                 at += place.room as u64;
             }
             level = level.up();
@@ -121,11 +128,12 @@ impl NodeWriter {
     }
 
     /// Writes leaves from index `at` on. They are not published yet.
-    fn copy_leaves(&self, mut at: u64, mut leaves: &[Hash]) {
+    fn copy_leaves(&self, version: &mut Arc<Version>, mut at: u64, mut leaves: &[Hash]) {
         while !leaves.is_empty() {
             let place = self.columns.layout().place(Level::LEAVES, at);
             let (now, later) = leaves.split_at(leaves.len().min(place.room));
-            let chunk = self.columns.chunk_for(&place, Filling::Fast);
+            self.columns.ensure_chunk(version, &place, Filling::Fast);
+            let Some(chunk) = version.chunk(&place) else { return };
             // SAFETY: only `append_and_hash` calls this. It holds the only leaf writer, these slots
             // are above its length, so unpublished, and no two blocks have a leaf in common.
             unsafe { chunk.slots_mut(place.slot, now.len()) }.copy_from_slice(now);
@@ -134,23 +142,36 @@ impl NodeWriter {
         }
     }
 
-    /// Hashes the nodes of the levels above `low`, up to `high`, that are complete at `size` and
-    /// were not at `from`.
-    fn hash_levels(&self, hasher: &dyn Hasher, low: Level, high: Level, from: u64, size: u64) {
+    /// Hashes the parents of the nodes in `levels` that are complete at `size` and were not at
+    /// `from`.
+    fn hash_levels(
+        &self,
+        hasher: &dyn Hasher,
+        version: &mut Arc<Version>,
+        levels: Range<Level>,
+        from: u64,
+        size: u64,
+    ) {
         let layout = self.columns.layout();
-        let mut level = low;
-        while level < high {
+        let mut level = levels.start;
+        while level < levels.end {
             let parents = layout.complete(level.up(), from)..layout.complete(level.up(), size);
             if parents.end == 0 {
                 break;
             }
-            self.hash_run(hasher, level, parents);
+            self.hash_run(hasher, version, level, parents);
             level = level.up();
         }
     }
 
     /// Hashes the parents `range` of the children in `level`.
-    fn hash_run(&self, hasher: &dyn Hasher, level: Level, range: Range<u64>) {
+    fn hash_run(
+        &self,
+        hasher: &dyn Hasher,
+        version: &mut Arc<Version>,
+        level: Level,
+        range: Range<u64>,
+    ) {
         let layout = self.columns.layout();
         let arity = layout.arity();
         let mut at = range.start;
@@ -159,8 +180,13 @@ impl NodeWriter {
             let parents = layout.place(level.up(), at);
             let groups = (children.room / arity.children()).min(parents.room);
             let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(groups);
-            let below = self.columns.chunk_for(&children, Filling::Slow);
-            let above = self.columns.chunk_for(&parents, Filling::Slow);
+            self.columns.ensure_chunk(version, &parents, Filling::Slow);
+            let (Some(below), Some(above)) = (version.chunk(&children), version.chunk(&parents))
+            else {
+                // Children are in memory until their parent is hashed, so this is not reached.
+                debug_assert!(false, "children of unhashed nodes are in memory");
+                return;
+            };
             // SAFETY: children are leaves below the published count (loaded with Acquire by
             // `hash_to`), leaves that this very block has copied, seeds, or nodes that this writer
             // has written: on this thread or, in another block, before the join that came before

@@ -113,16 +113,26 @@ impl Columns {
         self.hashed.store(size, Ordering::Release);
     }
 
+    /// Sees to it that `version` has the chunk for `place`: loads the newest one, and makes and
+    /// installs the chunk if it is the next one of its tier.
+    pub(super) fn ensure_chunk(&self, version: &mut Arc<Version>, place: &Place, filling: Filling) {
+        if version.chunk(place).is_none() {
+            self.chunk_for(place, filling);
+            *version = self.version.load_full();
+        }
+    }
+
+    /// The newest version.
+    pub(super) fn version(&self) -> Arc<Version> {
+        self.version.load_full()
+    }
+
     /// The chunk for `place`, made and installed if it is the next one of its tier.
     pub(super) fn chunk_for(&self, place: &Place, filling: Filling) -> Arc<Chunk> {
         if let Some(chunk) = self.version.load_full().chunk(place) {
             return Arc::clone(chunk);
         }
-        let huge = match filling {
-            Filling::Slow => 0,
-            Filling::Fast => usize::try_from(self.layout.leaves_per_chunk()).unwrap_or(0),
-        };
-        let chunk = Arc::new(Chunk::new(self.layout.slots(), huge));
+        let chunk = Arc::new(Chunk::new(self.layout.slots(), filling == Filling::Fast));
         let _install = self.install.lock();
         let next = self.version.load_full().with_chunk(place.tier, place.chunk, Arc::clone(&chunk));
         self.version.store(Arc::new(next));
