@@ -287,7 +287,8 @@ fn automatic_checkpoints_come_from_the_policy_and_memory_is_released() {
     assert_eq!(info.size, TreeSize(1_000_000));
     let stats = store.stats();
     assert!(stats.checkpoints >= 2, "{} checkpoints", stats.checkpoints);
-    assert!(stats.memory_bytes < 16 << 20, "{} bytes in memory", stats.memory_bytes);
+    // One chunk per tier remains; all leaves would take 43 MB.
+    assert!(stats.memory_bytes < 24 << 20, "{} bytes in memory", stats.memory_bytes);
     let head = store.head().unwrap();
     store.close().unwrap();
     let store = Accumulator::<Blake3, 4>::open(Config::new(dir.path()).create(false)).unwrap();
