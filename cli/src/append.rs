@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal;
 
-use duramen::{Config, FlushPolicy, Hash};
+use duramen::{Config, DynAccumulator, FlushPolicy, Hash};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::ack::Acks;
@@ -13,7 +13,7 @@ use crate::args::AppendArgs;
 use crate::error::Error;
 use crate::input::{Parser, Source};
 use crate::output;
-use crate::store::{self, Store};
+use crate::store;
 
 /// How much is read at once.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -36,18 +36,18 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let appended = leaves.appended;
     progress.finish_and_clear();
 
-    let flushed = store.accumulator.flush();
+    let flushed = store.flush();
     let acked = acks.map_or(Ok(()), Acks::finish);
     flushed?;
-    let size = store.accumulator.size().get();
+    let size = store.size().get();
     streamed.and(acked).map_err(|error| Error::Stopped {
         name: source.name.clone(),
         appended,
         size,
         source: Box::new(error),
     })?;
-    let head = store.accumulator.head()?;
-    store.accumulator.close()?;
+    let head = store.head()?;
+    store.close()?;
     output::print_head(&head, args.json)
 }
 
@@ -59,7 +59,7 @@ fn stream(
     out: &mut Leaves<'_>,
     progress: &ProgressBar,
 ) -> Result<(), Error> {
-    let mut parser = Parser::new(args.input, &*out.store.hasher);
+    let mut parser = Parser::new(args.input, out.store.hasher());
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut leaves = Vec::new();
     while let Some(bytes) = source.read(&mut buffer)? {
@@ -77,7 +77,7 @@ fn stream(
 
 /// Where leaves go.
 struct Leaves<'a> {
-    store: &'a Store,
+    store: &'a DynAccumulator,
     args: &'a AppendArgs,
     acks: Option<&'a Acks>,
     appended: u64,
@@ -87,11 +87,11 @@ impl Leaves<'_> {
     /// Appends and empties `leaves`. False if nobody takes acknowledgements any more.
     fn append(&mut self, leaves: &mut Vec<Hash>) -> Result<bool, Error> {
         for batch in leaves.chunks(BATCH_LEAVES) {
-            let inserted = self.store.accumulator.insert_many(batch)?;
+            let inserted = self.store.insert_many(batch)?;
             self.appended += batch.len() as u64;
             let Some(acks) = self.acks else { continue };
             let make_room = || match self.args.flush_policy {
-                FlushPolicy::Manual => Ok(self.store.accumulator.flush()?),
+                FlushPolicy::Manual => Ok(self.store.flush()?),
                 _ => Ok(()),
             };
             if !acks.push(inserted.range, inserted.token, make_room)? {

@@ -71,7 +71,7 @@ pub(crate) struct AppendArgs {
     /// memory:BYTES and interval:DURATION.
     #[arg(
         long,
-        default_value = "memory:256MiB,close",
+        default_value = "wal:256MiB,close",
         value_name = "LIST",
         value_parser = policy::checkpoint
     )]

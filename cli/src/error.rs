@@ -46,23 +46,8 @@ pub(crate) enum Error {
     #[error("bad input")]
     Input(#[from] InputError),
 
-    #[error("there is no store in {}", dir.display())]
-    NoStore { dir: PathBuf },
-
-    #[error(
-        "the store in {} was made with the hasher {has} and not {asked}, which --hasher asks for",
-        dir.display()
-    )]
-    OtherHasher { dir: PathBuf, has: String, asked: &'static str },
-
-    #[error(
-        "the store in {} was made with the arity {has} and not {asked}, which --arity asks for",
-        dir.display()
-    )]
-    OtherArity { dir: PathBuf, has: usize, asked: usize },
-
-    #[error("the hasher {id}, which {what} was made with, is unknown to this program")]
-    UnknownHasher { what: String, id: String },
+    #[error("the store in {} was made with hasher {id}, which is unknown here", dir.display())]
+    UnknownHasher { dir: PathBuf, id: String },
 
     #[error("{name} is not an inclusion proof")]
     Unreadable {

@@ -6,7 +6,7 @@ use crate::{output, store};
 
 /// Prints the head of the whole tree or of one of its past sizes.
 pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
-    let store = store::open_existing(&args.dir)?.accumulator;
+    let store = store::open_existing(&args.dir)?;
     let head = match args.size {
         Some(size) => store.head_at(size)?,
         None => store.head()?,

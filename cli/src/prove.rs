@@ -10,7 +10,7 @@ use crate::{output, store};
 /// Prints or writes an inclusion proof.
 pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
     let store = store::open_existing(&args.dir)?;
-    let snapshot = store.accumulator.snapshot();
+    let snapshot = store.snapshot();
     let head = match args.size {
         Some(size) => snapshot.head_at(size)?,
         None => snapshot.head()?,
@@ -19,8 +19,8 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
     let proof = snapshot.prove_at(index, head.size)?;
     let json = InclusionJson {
         kind: Kind::Inclusion,
-        hasher: store.hasher.id().to_string(),
-        arity: store.arity.children(),
+        hasher: store.hasher().id().to_string(),
+        arity: store.arity().children(),
         size: head.size.get(),
         root: Hex(head.root),
         index: args.index,
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
         siblings: proof.siblings().iter().copied().map(Hex).collect(),
     };
     drop(snapshot);
-    store.accumulator.close()?;
+    store.close()?;
 
     let text = format!("{}\n", output::to_json(&json, !args.json)?);
     match &args.output {

@@ -76,7 +76,7 @@ impl Function {
 
     pub(crate) fn leaf(self, data: &[u8]) -> Hash {
         match self {
-            Self::Blake3 => blake3::derive_key("duramen 2026-11 leaf data", data),
+            Self::Blake3 => blake3::derive_key("duramen 2026-11 leaf data v1", data),
             Self::Sha256 => Sha256::new().chain_update([0]).chain_update(data).finalize().into(),
         }
     }

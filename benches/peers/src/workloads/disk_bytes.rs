@@ -11,35 +11,52 @@ use crate::sides::{self, batches};
 
 const BATCH: u64 = 100_000;
 
-/// Counts allocated blocks: of the log after single inserts, of the log after batches, and of the
+/// Counts what single inserts and batches write to the log, the blocks that the log has allocated
+/// after them (with segments that are prepared before they are needed), and the blocks of the
 /// checkpoint's files.
 pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
     let total = env.scaled(4_000_000, BATCH);
     let leaves = leaves::many(9, total);
     let duramen = side(Who::Duramen, || {
         let (single, batch) = (env.fresh_dir()?, env.fresh_dir()?);
-        duramen(single.path(), batch.path(), &leaves)
+        Ok(duramen(single.path(), batch.path(), &leaves)?.per_leaf(total))
     });
     let rotortree = side(Who::Rotortree, || {
         let (single, batch) = (env.fresh_dir()?, env.fresh_dir()?);
-        rotortree(single.path(), batch.path(), &leaves)
+        Ok(rotortree(single.path(), batch.path(), &leaves)?.per_leaf(total))
     });
-    let metrics =
-        [less("log_bytes_single_inserts"), less("log_bytes_batches"), less("checkpoint_bytes")];
+    let metrics = [
+        less("log_bytes_written_single_inserts"),
+        less("log_bytes_written_batches"),
+        less("log_bytes_single_inserts"),
+        less("log_bytes_batches"),
+        less("checkpoint_bytes"),
+    ];
     interleave(env, name, &metrics, vec![duramen, rotortree])
 }
 
-fn per_leaf(bytes: u64, leaves: &[Leaf]) -> Option<f64> {
-    Some(bytes as f64 / leaves.len() as f64)
+/// Bytes, first after single inserts, then after batches.
+struct Bytes {
+    written: [u64; 2],
+    allocated: [u64; 2],
+    checkpoint: u64,
 }
 
-fn duramen(single: &Path, batch: &Path, leaves: &[Leaf]) -> Result<Sample> {
+impl Bytes {
+    fn per_leaf(&self, leaves: u64) -> Sample {
+        let [a, b] = self.written;
+        let [c, d] = self.allocated;
+        [a, b, c, d, self.checkpoint].map(|bytes| Some(bytes as f64 / leaves as f64)).to_vec()
+    }
+}
+
+fn duramen(single: &Path, batch: &Path, leaves: &[Leaf]) -> Result<Bytes> {
     let store = sides::duramen(single, Some(0))?;
     for leaf in leaves {
         store.insert(*leaf)?;
     }
     store.flush()?;
-    let log_of_singles = allocated_bytes(&single.join("wal"))?;
+    let singles = (store.stats().wal_bytes_written, allocated_bytes(&single.join("wal"))?);
     store.close()?;
 
     let store = sides::duramen(batch, Some(0))?;
@@ -47,20 +64,28 @@ fn duramen(single: &Path, batch: &Path, leaves: &[Leaf]) -> Result<Sample> {
         store.insert_many(batch)?;
     }
     store.flush()?;
-    let log_of_batches = allocated_bytes(&batch.join("wal"))?;
+    let batched = (store.stats().wal_bytes_written, allocated_bytes(&batch.join("wal"))?);
     store.checkpoint()?;
     let parts = allocated_bytes(&batch.join("parts"))? + allocated_bytes(&batch.join("manifest"))?;
     store.close()?;
-    Ok([log_of_singles, log_of_batches, parts].map(|bytes| per_leaf(bytes, leaves)).to_vec())
+    Ok(Bytes {
+        written: [singles.0, batched.0],
+        allocated: [singles.1, batched.1],
+        checkpoint: parts,
+    })
 }
 
-fn rotortree(single: &Path, batch: &Path, leaves: &[Leaf]) -> Result<Sample> {
+fn rotortree(single: &Path, batch: &Path, leaves: &[Leaf]) -> Result<Bytes> {
+    let log = |dir: &Path| -> Result<(u64, u64)> {
+        let file = dir.join("wal");
+        Ok((std::fs::metadata(&file)?.len(), allocated_bytes(&file)?))
+    };
     let tree = sides::rotor(single, true)?;
     for leaf in leaves {
         tree.insert(*leaf)?;
     }
     tree.flush()?;
-    let log_of_singles = allocated_bytes(&single.join("wal"))?;
+    let singles = log(single)?;
     tree.close()?;
 
     let tree = sides::rotor(batch, true)?;
@@ -68,9 +93,9 @@ fn rotortree(single: &Path, batch: &Path, leaves: &[Leaf]) -> Result<Sample> {
         tree.insert_many(batch)?;
     }
     tree.flush()?;
-    let log_of_batches = allocated_bytes(&batch.join("wal"))?;
+    let batched = log(batch)?;
     tree.checkpoint()?;
-    let data = allocated_bytes(&batch.join("data"))?;
+    let checkpoint = allocated_bytes(&batch.join("data"))?;
     tree.close()?;
-    Ok([log_of_singles, log_of_batches, data].map(|bytes| per_leaf(bytes, leaves)).to_vec())
+    Ok(Bytes { written: [singles.0, batched.0], allocated: [singles.1, batched.1], checkpoint })
 }

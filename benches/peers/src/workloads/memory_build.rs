@@ -29,8 +29,8 @@ pub fn run<const N: usize, const LEN: usize>(env: &Env, name: &str) -> Result<Ve
     let duramen = side(Who::Duramen, || {
         let start = Instant::now();
         let mut tree = MemoryAccumulator::<Blake3, N>::new();
-        tree.extend(&leaves);
-        let head = black_box(tree.head());
+        tree.extend(&leaves)?;
+        let head = black_box(tree.head()?);
         let sample = rate(start);
         last.set(Some(head.root));
         Ok(sample)
