@@ -320,6 +320,13 @@ impl DynAccumulator {
         &self.engine.report
     }
 
+    /// Waits until the store's own threads have nothing to do, so that the disk sees the same
+    /// operations in the same order each time.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn wait_idle(&self) {
+        self.engine.wait_idle();
+    }
+
     /// Stops the threads, makes everything durable and lets go of the store. See
     /// [`Accumulator::close`].
     ///

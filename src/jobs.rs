@@ -67,6 +67,13 @@ impl<J: PartialEq + Send + 'static> Jobs<J> {
         }
     }
 
+    /// Whether nothing waits and nothing runs.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.queue.is_empty() && state.idle == state.threads
+    }
+
     /// Drops what waits and returns when nothing runs any more.
     pub(crate) fn stop(&self) {
         let mut state = self.shared.state.lock();

@@ -243,6 +243,14 @@ pub(crate) fn list(fs: &dyn FileSystem) -> Result<(Vec<u64>, Vec<FileName>)> {
     Ok((complete, temporary))
 }
 
+/// The number of the next manifest: beyond every one that is there, also of those that a crash cut
+/// short.
+pub(crate) fn next_number(fs: &dyn FileSystem) -> Result<u64> {
+    let (complete, temporary) = list(fs)?;
+    let seen = complete.into_iter().chain(temporary.into_iter().map(|name| name.number));
+    Ok(seen.max().map_or(1, |number| number.saturating_add(1)))
+}
+
 /// Reads the manifest with this number.
 pub(crate) fn read(fs: &dyn FileSystem, number: u64) -> Result<Manifest> {
     let name = file(number);

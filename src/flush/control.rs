@@ -41,6 +41,8 @@ struct State {
     /// When to look at the checkpoint policy.
     tick: Option<Instant>,
     stop: bool,
+    /// The flusher waits.
+    asleep: bool,
 }
 
 impl Control {
@@ -81,6 +83,13 @@ impl Control {
         self.changed.notify_one();
     }
 
+    /// Whether the flusher sleeps and nothing asks it to wake up now.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_idle(&self, durable: Seq) -> bool {
+        let state = self.state.lock();
+        state.asleep && !state.stop && !state.spill && state.wanted <= durable
+    }
+
     /// Waits for work. `durable` is what is durable now; leaves are flushed `interval` after they
     /// made the store dirty, if there is one.
     pub(crate) fn next(&self, durable: Seq, interval: Option<Duration>) -> Work {
@@ -107,10 +116,12 @@ impl Control {
                 return Work::Tick;
             }
             let wake_at = [flush_at, state.tick].into_iter().flatten().min();
+            state.asleep = true;
             state = match wake_at {
                 Some(at) => self.changed.wait_for(state, at.saturating_duration_since(now)),
                 None => self.changed.wait(state),
             };
+            state.asleep = false;
         }
     }
 }

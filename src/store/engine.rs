@@ -170,6 +170,19 @@ impl Engine {
         }
     }
 
+    /// Waits until the threads of the store have nothing to do.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn wait_idle(&self) {
+        // The flusher before the workers: it is the one that gives them work. After the log has
+        // failed it is gone.
+        let flusher_is_idle = || {
+            self.ingest.lock().check().is_err() || self.control.is_idle(self.watermark.durable())
+        };
+        while !(flusher_is_idle() && self.jobs.is_idle() && flusher_is_idle()) {
+            std::thread::yield_now();
+        }
+    }
+
     /// Ends all writing: nothing was, or will be, acknowledged beyond the watermark.
     pub(crate) fn poison(&self, error: Error) {
         let error = Error::poisoned(&Arc::new(error));

@@ -80,6 +80,7 @@ struct Opened {
     writers: Vec<LeafWriter>,
     parts: Vec<PartSet>,
     manifest: Manifest,
+    next_manifest: u64,
     next_part: u64,
     segments: Arc<Segments>,
     log: LogWriter,
@@ -93,9 +94,8 @@ fn start(
     opened: Opened,
     lock: Box<dyn StoreLock>,
 ) -> Result<(Arc<Engine>, JoinHandle<()>)> {
-    let Opened { trees, writers, parts, manifest, next_part, segments, log, point, report } =
-        opened;
-    let next_manifest = manifest.number + 1;
+    let Opened { trees, writers, parts, manifest, next_manifest, next_part, .. } = opened;
+    let Opened { segments, log, point, report, .. } = opened;
     let leaves = manifest.trees.iter().map(|tree| tree.size).sum();
     let engine = Arc::new_cyclic(|engine: &std::sync::Weak<Engine>| {
         let engine = engine.clone();
@@ -166,6 +166,7 @@ fn create(config: &Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Open
         trees: vec![Arc::new(tree)],
         writers: vec![leaves],
         parts: vec![PartSet::default()],
+        next_manifest: 2,
         next_part: 1,
         log: LogWriter::new(
             Arc::clone(fs),
@@ -223,8 +224,11 @@ fn recover(
 
     let started = Instant::now();
     let next_part = next_part(&**fs, &manifest)?;
+    let mut next_manifest = manifest::next_number(&**fs)?;
     let (segments, segment) = segments(config, &manifest, &files, &replayed)?;
-    let (log, position) = settle(config, &mut manifest, segments.clone(), segment, &replayed)?;
+    let supply = Arc::clone(&segments);
+    let (log, position) =
+        settle(config, &mut manifest, &mut next_manifest, supply, segment, &replayed)?;
     report.removed = remove_orphans(&**fs, &manifest, &files)?;
     report.settle_time = started.elapsed();
 
@@ -239,6 +243,7 @@ fn recover(
         writers: vec![leaves],
         parts: vec![parts],
         manifest,
+        next_manifest,
         next_part,
         segments,
         log,
@@ -379,6 +384,7 @@ fn segments(
 fn settle(
     config: &Config,
     manifest: &mut Manifest,
+    next_manifest: &mut u64,
     segments: Arc<Segments>,
     segment: Segment,
     replayed: &Replayed,
@@ -395,7 +401,8 @@ fn settle(
         }
         log.open = position;
         log.clean = false;
-        manifest.number += 1;
+        manifest.number = *next_manifest;
+        *next_manifest += 1;
         manifest.checkpoint = *uuid::Uuid::new_v4().as_bytes();
         manifest.next_segment = segments.next_id();
         manifest::publish(&**fs, manifest)?;
