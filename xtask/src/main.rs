@@ -15,7 +15,11 @@ struct Command {
 }
 
 const COMMANDS: [Command; 6] = [
-    Command { name: "test", about: "all tests, in under 10 minutes on 2 cores", steps: steps::test },
+    Command {
+        name: "test",
+        about: "all tests, in under 10 minutes on 2 cores",
+        steps: steps::test,
+    },
     Command { name: "check", about: "formatting, lints, docs, no_std", steps: steps::check },
     Command { name: "loom", about: "the concurrency models and their mutants", steps: steps::loom },
     Command {
@@ -23,7 +27,11 @@ const COMMANDS: [Command; 6] = [
         about: "the modules with unsafe code, under miri (needs nightly with miri)",
         steps: steps::miri,
     },
-    Command { name: "bench", about: "criterion benchmarks, one per operation", steps: steps::bench },
+    Command {
+        name: "bench",
+        about: "criterion benchmarks, one per operation",
+        steps: steps::bench,
+    },
     Command {
         name: "peers",
         about: "duramen beside rotortree and the bare machine",

@@ -120,7 +120,10 @@ pub(crate) fn check() -> Steps {
             "lints",
             "clippy --workspace --all-targets --features duramen/testing -- -D warnings",
         ),
-        Step::cargo("lints without features", "clippy -p duramen --no-default-features -- -D warnings"),
+        Step::cargo(
+            "lints without features",
+            "clippy -p duramen --no-default-features -- -D warnings",
+        ),
         Step::cargo("documentation", "doc --workspace --no-deps --features duramen/testing")
             .with_env(&[("RUSTDOCFLAGS", "-D warnings")]),
     ]
@@ -128,15 +131,19 @@ pub(crate) fn check() -> Steps {
 
 pub(crate) fn loom() -> Steps {
     vec![
-        Step::cargo("models", "test --release --manifest-path loom-tests/Cargo.toml").with_env(LOOM),
+        Step::cargo("models", "test --release --manifest-path loom-tests/Cargo.toml")
+            .with_env(LOOM),
     ]
 }
 
 pub(crate) fn miri() -> Steps {
     vec![
-        Step::cargo("columns and watermark", "+nightly miri test -p duramen --lib -- column durability")
-            .with_env(&[("MIRIFLAGS", "-Zmiri-disable-isolation")])
-            .needing("cargo +nightly miri --version"),
+        Step::cargo(
+            "columns and watermark",
+            "+nightly miri test -p duramen --lib -- column durability",
+        )
+        .with_env(&[("MIRIFLAGS", "-Zmiri-disable-isolation")])
+        .needing("cargo +nightly miri --version"),
     ]
 }
 
@@ -146,6 +153,7 @@ pub(crate) fn bench() -> Steps {
 
 pub(crate) fn peers() -> Steps {
     vec![
-        Step::cargo("peers", "run --release --manifest-path benches/peers/Cargo.toml --").with_args(),
+        Step::cargo("peers", "run --release --manifest-path benches/peers/Cargo.toml --")
+            .with_args(),
     ]
 }

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::format::{
-    BlockFault, Footer, NODES_PER_BLOCK, PART_BLOCK, PART_VERSION, PartIdentity, PartLayout,
-    PartRef, SUMS_PER_BLOCK, seal_of,
+    BlockFault, Footer, PART_BLOCK, PART_VERSION, PartIdentity, PartLayout, PartRef,
+    SUMS_PER_BLOCK, seal_of,
 };
 use crate::codec::{Decoder, block_checksum};
 use crate::error::{Damage, Error, Problem, ReadError, Result};
 use crate::fs::{Access, FileSystem, Region};
 use crate::merkle::{Hash, Level};
+
+const NODE_LEN: u64 = size_of::<Hash>() as u64;
 
 /// An open part.
 #[derive(Debug)]
@@ -90,39 +92,45 @@ impl Part {
     }
 
     /// Copies nodes of `level` from `index` on into `out`, as many as there are; returns how many.
+    #[inline]
     pub(super) fn read(
         &self,
         level: Level,
         index: u64,
         out: &mut [Hash],
     ) -> Result<usize, ReadError> {
-        let absent = ReadError::Absent { level, at: index };
-        let Some(column) = self.layout.columns.get(usize::from(level.0)) else {
-            return Err(absent);
+        let column = self.layout.columns.get(usize::from(level.0));
+        let Some(column) = column.filter(|column| (column.first..column.end).contains(&index))
+        else {
+            return Err(ReadError::Absent { level, at: index });
         };
-        if index < column.first || index >= column.end {
-            return Err(absent);
-        }
         let len = out.len().min(usize::try_from(column.end - index).unwrap_or(usize::MAX));
-        let at = index - column.first;
-        let first = column.block + at / NODES_PER_BLOCK;
-        let last = column.block + (at + len as u64 - 1) / NODES_PER_BLOCK;
-        for block in first..=last {
-            self.check(block)?;
+        let wanted = out[..len].as_flattened_mut();
+        let start = column.block * PART_BLOCK + (index - column.first) * NODE_LEN;
+        let (first, last) = (start / PART_BLOCK, (start + wanted.len() as u64 - 1) / PART_BLOCK);
+        for number in first..=last {
+            if !self.is_checked(number) {
+                self.check(number)?;
+            }
         }
-        let start = usize::try_from(column.block * PART_BLOCK).unwrap_or(usize::MAX);
-        let (nodes, _) = self.bytes[start..].as_chunks::<32>();
-        let at = usize::try_from(at).unwrap_or(usize::MAX);
-        out[..len].copy_from_slice(&nodes[at..at + len]);
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let bytes = self.bytes.get(start..start + wanted.len());
+        let bytes = bytes.ok_or_else(|| short(&self.path, self.bytes.len() as u64))?;
+        wanted.copy_from_slice(bytes);
         Ok(len)
+    }
+
+    /// Whether a block was found intact before.
+    #[inline]
+    fn is_checked(&self, number: u64) -> bool {
+        // The bit guards no other memory: the mapped bytes never change.
+        let word = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX));
+        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
     }
 
     /// Finds out whether `block`, of a column or of a table, is intact.
     fn check(&self, number: u64) -> Result<(), ReadError> {
-        let word = usize::try_from(number / 64).unwrap_or(usize::MAX);
-        let bit = 1 << (number % 64);
-        // The bit guards no other memory: the mapped bytes never change.
-        if self.checked[word].load(Ordering::Relaxed) & bit != 0 {
+        if self.is_checked(number) {
             return Ok(());
         }
         let stored = self.stored_sum(number)?;
@@ -133,7 +141,9 @@ impl Part {
                 Problem::Checksum { stored: u64::from(stored), computed: u64::from(computed) };
             return Err(ReadError::Damaged(Damage::new(&self.path, number * PART_BLOCK, problem)));
         }
-        self.checked[word].fetch_or(bit, Ordering::Relaxed);
+        if let Some(word) = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX)) {
+            word.fetch_or(1 << (number % 64), Ordering::Relaxed);
+        }
         Ok(())
     }
 

@@ -42,12 +42,19 @@ impl Archive for PartSet {
         first: NodeIndex,
         out: &mut [Hash],
     ) -> Result<(), ReadError> {
+        // Most reads are of one group of siblings, and most groups are in one part.
+        let mut number = match &self.parts[..] {
+            [_] => 0,
+            parts => parts.partition_point(|part| part.end(level) <= first.0),
+        };
         let mut at = first.0;
         let mut rest = out;
-        let mut number = self.parts.partition_point(|part| part.end(level) <= at);
-        while !rest.is_empty() {
+        loop {
             let part = self.parts.get(number).ok_or(ReadError::Absent { level, at })?;
             let read = part.read(level, at, rest)?;
+            if read == rest.len() {
+                return Ok(());
+            }
             at += read as u64;
             rest = &mut rest[read..];
             // The next part may hold nothing of this level.
@@ -56,6 +63,5 @@ impl Archive for PartSet {
                 number += 1;
             }
         }
-        Ok(())
     }
 }
