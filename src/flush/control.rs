@@ -25,6 +25,11 @@ pub(crate) enum Work {
     Stop,
 }
 
+/// How often the flusher offers its core to others, after a group that somebody waited for, before it
+/// sleeps. A thread that inserts durably in a loop asks again within microseconds, and to be woken
+/// takes longer than that.
+const PATIENCE: u32 = if cfg!(duramen_loom) { 0 } else { 16 };
+
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     state: Mutex<State>,
@@ -41,6 +46,8 @@ struct State {
     /// When to look at the checkpoint policy.
     tick: Option<Instant>,
     stop: bool,
+    /// The last group was asked for. Whoever waited for it is likely to ask again at once.
+    answered: bool,
     /// The flusher waits.
     asleep: bool,
 }
@@ -94,16 +101,19 @@ impl Control {
     /// made the store dirty, if there is one.
     pub(crate) fn next(&self, durable: Seq, interval: Option<Duration>) -> Work {
         let mut state = self.state.lock();
+        let mut patience = if std::mem::take(&mut state.answered) { PATIENCE } else { 0 };
         loop {
             if state.stop {
                 return Work::Stop;
             }
             let now = Instant::now();
             let flush_at = match (interval, state.dirty_since) {
-                (Some(interval), Some(since)) => Some(since + interval),
+                // An interval beyond the clock's end is never over.
+                (Some(interval), Some(since)) => since.checked_add(interval),
                 _ => None,
             };
             if state.wanted > durable || flush_at.is_some_and(|at| at <= now) {
+                state.answered = state.wanted > durable;
                 state.dirty_since = None;
                 state.spill = false;
                 return Work::Flush;
@@ -114,6 +124,13 @@ impl Control {
             if state.tick.is_some_and(|at| at <= now) {
                 state.tick = None;
                 return Work::Tick;
+            }
+            if patience > 0 {
+                patience -= 1;
+                drop(state);
+                std::thread::yield_now();
+                state = self.state.lock();
+                continue;
             }
             let wake_at = [flush_at, state.tick].into_iter().flatten().min();
             state.asleep = true;
