@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::commonware;
 use crate::env::Env;
 
 /// The machine and the versions under test.
@@ -30,7 +31,7 @@ pub fn describe(env: &Env) -> Machine {
         ("rustc", env!("PEERS_RUSTC").to_owned()),
         ("duramen", locked_version("duramen")),
         ("rotortree", locked_version("rotortree")),
-        ("commonware-storage", locked_version("commonware-storage")),
+        ("commonware-storage", commonware_version()),
         ("blake3", locked_version("blake3")),
     ];
     Machine { facts: facts.into_iter().filter(|(_, value)| !value.is_empty()).collect() }
@@ -77,8 +78,20 @@ fn mount_of(path: &Path) -> (String, String) {
 
 /// The version of a package in the lock file this was built from, empty if it has none.
 fn locked_version(package: &str) -> String {
+    version_in(include_str!("../Cargo.lock"), package)
+}
+
+/// The version of commonware-storage, if it takes part.
+fn commonware_version() -> String {
+    if !commonware::ENABLED {
+        return String::new();
+    }
+    version_in(include_str!("../commonware/Cargo.lock"), "commonware-storage")
+}
+
+fn version_in(lock: &str, package: &str) -> String {
     let name = format!("name = \"{package}\"");
-    let mut lines = include_str!("../Cargo.lock").lines();
+    let mut lines = lock.lines();
     lines
         .by_ref()
         .find(|line| *line == name)

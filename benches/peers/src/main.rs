@@ -8,6 +8,7 @@
 //! device or the hash kernel reaches in the same run when it does nothing else, and `of_limit` the
 //! share of it that duramen reaches.
 
+mod commonware;
 mod env;
 mod leaves;
 mod limit;

@@ -40,7 +40,6 @@ pub enum Who {
     /// rotortree.
     Rotortree,
     /// commonware-storage.
-    #[cfg_attr(not(feature = "commonware"), allow(dead_code))]
     Commonware,
     /// The bare device or hash kernel.
     Limit,

@@ -2,15 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::commonware;
 use crate::env::Env;
 use crate::machine::Machine;
 use crate::measure::{Row, Who};
 
-const PEERS: &[Who] = &[
-    Who::Rotortree,
-    #[cfg(feature = "commonware")]
-    Who::Commonware,
-];
+const PEERS: &[Who] =
+    if commonware::ENABLED { &[Who::Rotortree, Who::Commonware] } else { &[Who::Rotortree] };
 
 /// Prints one line per row.
 pub fn print_table(rows: &[Row]) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 
+use crate::commonware;
 use crate::env::Env;
 use crate::leaves::{self, Leaf};
 use crate::limit::device::WrittenFile;
@@ -62,7 +63,9 @@ fn run(env: &Env, name: &str, before: Before) -> Result<Vec<Row>> {
         }
         Ok(rate(start.elapsed()))
     });
-    interleave(env, name, &[more("leaves_per_second")], vec![duramen, rotortree, limit])
+    let mut sides = vec![duramen, rotortree, limit];
+    sides.extend(commonware::fresh(env, name, total));
+    interleave(env, name, &[more("leaves_per_second")], sides)
 }
 
 fn duramen(

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
+use crate::commonware;
 use crate::env::Env;
 use crate::leaves;
 use crate::measure::{Row, Who, interleave, more, side};
@@ -45,5 +46,7 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
         tree.close()?;
         Ok(vec![rate(elapsed)])
     });
-    interleave(env, name, &[more("inserts_per_second")], vec![duramen, rotortree])
+    let mut sides = vec![duramen, rotortree];
+    sides.extend(commonware::fresh(env, name, leaves.len() as u64));
+    interleave(env, name, &[more("inserts_per_second")], sides)
 }

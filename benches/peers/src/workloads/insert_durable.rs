@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+use crate::commonware;
 use crate::env::Env;
 use crate::leaves::{Leaf, Random};
 use crate::limit::device::WrittenFile;
@@ -48,7 +49,11 @@ pub fn run(env: &Env, name: &str, threads: u64) -> Result<Vec<Row>> {
         if threads == 1 { overwrite(&file, time) } else { group_commit(&file, threads, time) }
     });
     let metrics = [more("inserts_per_second"), less("p50_microseconds"), less("p99_microseconds")];
-    interleave(env, name, &metrics, vec![duramen, rotortree, limit])
+    let mut sides = vec![duramen, rotortree, limit];
+    if threads == 1 {
+        sides.extend(commonware::fresh(env, name, time.as_millis() as u64));
+    }
+    interleave(env, name, &metrics, sides)
 }
 
 /// Calls `insert` from every thread until the time is over.

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use duramen::{Blake3, MemoryAccumulator};
 use rotortree::{Blake3Hasher, LeanIMT};
 
+use crate::commonware;
 use crate::env::Env;
 use crate::leaves;
 use crate::limit::kernel::{self, Levels};
@@ -49,5 +50,9 @@ pub fn run<const N: usize, const LEN: usize>(env: &Env, name: &str) -> Result<Ve
         black_box(levels.hash(&leaves));
         Ok(rate(start))
     });
-    interleave(env, name, &[more("leaves_per_second")], vec![duramen, rotortree, limit])
+    let mut sides = vec![duramen, rotortree, limit];
+    if N == 2 {
+        sides.extend(commonware::fresh(env, name, leaves.len() as u64));
+    }
+    interleave(env, name, &[more("leaves_per_second")], sides)
 }

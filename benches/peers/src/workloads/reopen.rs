@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::commonware;
 use crate::env::Env;
 use crate::leaves::{self, Leaf};
 use crate::measure::{Row, Who, interleave, less, side};
@@ -43,7 +44,7 @@ fn at_size(
     total: u64,
     metrics: [&'static str; 2],
 ) -> Result<Vec<Row>> {
-    let (ours, theirs) = (env.fresh_dir()?, env.fresh_dir()?);
+    let (ours, theirs, third) = (env.fresh_dir()?, env.fresh_dir()?, env.fresh_dir()?);
     let store = sides::duramen(ours.path(), None)?;
     let tree = sides::rotor(theirs.path(), true)?;
     for batch in batches(pool, BATCH, total) {
@@ -66,7 +67,12 @@ fn at_size(
     let rotortree = side(Who::Rotortree, || {
         Ok(vec![rotor(theirs.path(), true)?, rotor(theirs.path(), false)?])
     });
-    interleave(env, name, &metrics.map(less), vec![duramen, rotortree])
+    let mut sides = vec![duramen, rotortree];
+    if commonware::ENABLED {
+        commonware::run("reopen-fill", third.path(), total)?;
+        sides.push(side(Who::Commonware, || commonware::run("reopen", third.path(), total)));
+    }
+    interleave(env, name, &metrics.map(less), sides)
 }
 
 fn rotor(path: &Path, verify: bool) -> Result<Option<f64>> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::commonware;
 use crate::env::Env;
 use crate::leaves;
 use crate::measure::{Row, Who, interleave, more, side};
@@ -41,6 +42,8 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
         tree.close()?;
         Ok(vec![rate(inserted), rate(durable)])
     });
+    let mut sides = vec![duramen, rotortree];
+    sides.extend(commonware::fresh(env, name, leaves.len() as u64));
     let metrics = [more("inserts_per_second"), more("inserts_per_second_with_final_flush")];
-    interleave(env, name, &metrics, vec![duramen, rotortree])
+    interleave(env, name, &metrics, sides)
 }
