@@ -276,13 +276,22 @@ pub(crate) fn read(fs: &dyn FileSystem, number: u64) -> Result<Manifest> {
 
 /// Removes every manifest but `newest` and the one before it, and what was left half-written.
 pub(crate) fn remove_old(fs: &dyn FileSystem, newest: u64) -> Result<()> {
-    let (complete, temporary) = list(fs)?;
-    let before = complete.iter().rev().find(|number| **number < newest).copied();
-    let old = complete.iter().filter(|number| **number < newest && Some(**number) != before);
-    for name in old.map(|number| file(*number)).chain(temporary) {
+    for name in old(fs, newest)? {
         fs.remove(name).map_err(|error| Error::io("remove", fs.display(name), error))?;
     }
     Ok(())
+}
+
+/// Whether there is anything that [`remove_old`] removes.
+pub(crate) fn has_old(fs: &dyn FileSystem, newest: u64) -> Result<bool> {
+    old(fs, newest).map(|old| !old.is_empty())
+}
+
+fn old(fs: &dyn FileSystem, newest: u64) -> Result<Vec<FileName>> {
+    let (complete, temporary) = list(fs)?;
+    let before = complete.iter().rev().find(|number| **number < newest).copied();
+    let old = complete.into_iter().filter(|number| *number < newest && Some(*number) != before);
+    Ok(old.map(file).chain(temporary).collect())
 }
 
 fn reject(path: &std::path::Path, len: u64, fault: ManifestFault) -> Error {

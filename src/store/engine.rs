@@ -179,7 +179,7 @@ impl Engine {
             self.ingest.lock().check().is_err() || self.control.is_idle(self.watermark.durable())
         };
         while !(flusher_is_idle() && self.jobs.is_idle() && flusher_is_idle()) {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_micros(5));
         }
     }
 

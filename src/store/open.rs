@@ -3,6 +3,9 @@
 //! # Invariants
 //!
 //! - Nothing is changed before the manifest was read and what it names was found intact.
+//! - Nothing is recycled or removed before this process has made a manifest durable. The one that was
+//!   read may be visible and not durable: its publication failed, and after a power cut the one
+//!   before counts, with all that it needs.
 //! - What is shown was made durable first: after a power cut at any later moment the next open finds
 //!   at least that.
 //! - After an unclean stop the log goes on in a new segment, and a manifest that says where the old
@@ -138,7 +141,7 @@ fn create(config: &Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Open
     directory::remove(&**fs, &leftovers)?;
     let store = StoreId(*uuid::Uuid::new_v4().as_bytes());
     let limits = limits(config);
-    let segments = Arc::new(Segments::new(Arc::clone(fs), limits, 1, Vec::new(), Vec::new()));
+    let segments = Arc::new(Segments::new(Arc::clone(fs), limits, 1, Vec::new()));
     let segment = segments.take(0, false)?;
     let position = Position { segment: segment.id, offset: ByteOffset(0), group: GroupNumber(1) };
     let manifest = Manifest {
@@ -223,15 +226,30 @@ fn recover(
     report.replay_time = started.elapsed();
 
     let started = Instant::now();
-    let next_part = next_part(&**fs, &manifest)?;
+    manifest.next_part = next_part(&**fs, &manifest)?;
+    let next_part = manifest.next_part;
     let mut next_manifest = manifest::next_number(&**fs)?;
-    let (segments, segment) = segments(config, &manifest, &files, &replayed)?;
-    let supply = Arc::clone(&segments);
-    let (log, position) =
-        settle(config, &mut manifest, &mut next_manifest, supply, segment, &replayed)?;
-    report.removed = remove_orphans(&**fs, &manifest, &files)?;
+    let orphans = orphans(&**fs, &manifest, &files)?;
+    let (segments, segment, spare) = segments(config, &manifest, &files, &replayed)?;
+    let leftovers =
+        !orphans.is_empty() || !spare.is_empty() || manifest::has_old(&**fs, manifest.number)?;
+    let end = settle(&**fs, &mut manifest, &mut next_manifest, &segments, &replayed, leftovers)?;
+    let (segment, position) = end.unwrap_or((segment, replayed.end));
+    segments.add_spare(spare);
+    directory::remove(&**fs, &orphans)?;
+    manifest::remove_old(&**fs, manifest.number)?;
+    report.removed = orphans.into_iter().map(|name| fs.display(name)).collect();
     report.settle_time = started.elapsed();
 
+    let log = LogWriter::new(
+        Arc::clone(fs),
+        manifest.store,
+        Arc::clone(&segments),
+        segment,
+        position,
+        replayed.seq,
+        replayed.clean,
+    );
     let point = FlushPoint {
         seq: replayed.seq,
         sizes: vec![leaves.len()],
@@ -351,13 +369,13 @@ fn limits(config: &Config) -> SegmentLimits {
     }
 }
 
-/// The supply of segments, and the segment where the log ends.
+/// The supply of segments, the segment where the log ends, and the files that nothing refers to.
 fn segments(
     config: &Config,
     manifest: &Manifest,
     files: &Files,
     replayed: &Replayed,
-) -> Result<(Arc<Segments>, Segment)> {
+) -> Result<(Arc<Segments>, Segment, Vec<(FileName, u64)>)> {
     let fs = &config.fs;
     let mut in_use = Vec::new();
     let mut spare = Vec::new();
@@ -376,23 +394,22 @@ fn segments(
     let file = fs
         .open(end.file(), crate::fs::Access::ReadWrite)
         .map_err(|error| Error::io("open", fs.display(end.file()), error))?;
-    let segments = Segments::new(Arc::clone(fs), limits(config), next, in_use, spare);
-    Ok((Arc::new(segments), Segment { id: end, file, len }))
+    let segments = Segments::new(Arc::clone(fs), limits(config), next, in_use);
+    Ok((Arc::new(segments), Segment { id: end, file, len }, spare))
 }
 
-/// Makes it durable where the log ended, and returns the writer that goes on from there.
+/// Makes it durable where the log ended and, after an unclean stop, where it goes on. With
+/// `leftovers` a manifest of this process is made durable in any case.
 fn settle(
-    config: &Config,
+    fs: &dyn FileSystem,
     manifest: &mut Manifest,
-    next_manifest: &mut u64,
-    segments: Arc<Segments>,
-    segment: Segment,
+    next_number: &mut u64,
+    segments: &Segments,
     replayed: &Replayed,
-) -> Result<(LogWriter, Position)> {
-    let fs = &config.fs;
-    let (segment, position) = if replayed.clean {
-        (segment, replayed.end)
-    } else {
+    leftovers: bool,
+) -> Result<Option<(Segment, Position)>> {
+    let mut begun = None;
+    if !replayed.clean {
         let next = segments.take(0, false)?;
         let position = Position { segment: next.id, offset: ByteOffset(0), ..replayed.end };
         let log = &mut manifest.log;
@@ -401,31 +418,20 @@ fn settle(
         }
         log.open = position;
         log.clean = false;
-        manifest.number = *next_manifest;
-        *next_manifest += 1;
-        manifest.checkpoint = *uuid::Uuid::new_v4().as_bytes();
         manifest.next_segment = segments.next_id();
-        manifest::publish(&**fs, manifest)?;
-        (next, position)
-    };
-    let writer = LogWriter::new(
-        Arc::clone(fs),
-        manifest.store,
-        segments,
-        segment,
-        position,
-        replayed.seq,
-        replayed.clean,
-    );
-    Ok((writer, position))
+        begun = Some((next, position));
+    } else if !leftovers {
+        return Ok(None);
+    }
+    manifest.number = *next_number;
+    *next_number += 1;
+    manifest.checkpoint = *uuid::Uuid::new_v4().as_bytes();
+    manifest::publish(fs, manifest)?;
+    Ok(begun)
 }
 
-/// Removes what a crash left behind: files half-written, and parts that no manifest names.
-fn remove_orphans(
-    fs: &dyn FileSystem,
-    manifest: &Manifest,
-    wal: &Files,
-) -> Result<Vec<std::path::PathBuf>> {
+/// What a crash left behind: files half-written, and parts that no manifest names.
+fn orphans(fs: &dyn FileSystem, manifest: &Manifest, wal: &Files) -> Result<Vec<FileName>> {
     let parts = directory::files(fs, Dir::Parts)?;
     let named = |name: &FileName| {
         let mut all = manifest.trees.iter().flat_map(|tree| &tree.parts);
@@ -433,7 +439,5 @@ fn remove_orphans(
     };
     let mut orphans: Vec<_> = wal.temporary.iter().chain(&parts.temporary).copied().collect();
     orphans.extend(parts.complete.iter().map(|(name, _)| *name).filter(|name| !named(name)));
-    directory::remove(fs, &orphans)?;
-    manifest::remove_old(fs, manifest.number)?;
-    Ok(orphans.into_iter().map(|name| fs.display(name)).collect())
+    Ok(orphans)
 }

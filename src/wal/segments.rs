@@ -63,19 +63,23 @@ struct State {
 const ZERO_STEP: usize = 1 << 20;
 
 impl Segments {
-    /// A supply whose next segment has number `next`. The log consists of `in_use`, oldest first;
-    /// `spare` are files that nothing refers to.
+    /// A supply whose next segment has number `next`. The log consists of `in_use`, oldest first.
     pub(crate) fn new(
         fs: Arc<dyn FileSystem>,
         limits: SegmentLimits,
         next: u64,
         in_use: Vec<(SegmentId, u64)>,
-        spare: Vec<(FileName, u64)>,
     ) -> Self {
         let newest = in_use.last().map_or(0, |(_, len)| *len);
         let in_use = VecDeque::from(in_use);
-        let state = Mutex::new(State { next, newest, in_use, ready: VecDeque::new(), spare });
-        Self { fs, limits, state }
+        let (ready, spare) = (VecDeque::new(), Vec::new());
+        Self { fs, limits, state: Mutex::new(State { next, newest, in_use, ready, spare }) }
+    }
+
+    /// Adds files that may be recycled. Only to be called once a manifest that needs none of them is
+    /// durable.
+    pub(crate) fn add_spare(&self, files: Vec<(FileName, u64)>) {
+        self.state.lock().spare.extend(files);
     }
 
     /// The number that the next segment will have.

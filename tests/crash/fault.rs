@@ -1,0 +1,447 @@
+//! Every operation fails: once and for ever, with and without having happened.
+
+use std::collections::HashSet;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
+use duramen::{DurabilityToken, DynAccumulator, Error};
+
+use crate::check::{Bounds, chain, check, fingerprint, reopen, same};
+use crate::findings::{Finding, Kind, Outcome, Tally};
+use crate::model::Model;
+use crate::rig::Step;
+use crate::scale;
+use crate::setup::{Setup, abandon};
+
+/// A store whose disk fails, and what it has answered.
+pub(crate) struct Patient<'a> {
+    pub(crate) setup: Setup,
+    pub(crate) disk: SimDisk,
+    pub(crate) model: Model,
+    pub(crate) store: Option<DynAccumulator>,
+    /// With the sizes they stand for.
+    tokens: Vec<(u64, DurabilityToken)>,
+    /// The operation that fails, or the first that does.
+    fault: u64,
+    /// How many operations there were before the store was opened.
+    since: u64,
+    tally: &'a Tally,
+}
+
+impl<'a> Patient<'a> {
+    pub(crate) fn new(setup: Setup, disk: SimDisk, fault: u64, tally: &'a Tally) -> Self {
+        let model = Model::new(setup.oracle(), setup.arity.children(), 7);
+        Self { setup, disk, model, store: None, tokens: Vec::new(), fault, since: 0, tally }
+    }
+
+    /// Runs the steps. Whatever fails, the store is looked at, and opened again once the disk is
+    /// well, and the workload goes on.
+    fn run(&mut self, steps: &[Step]) -> Outcome {
+        self.open()?;
+        for (at, step) in steps.iter().enumerate() {
+            self.step(*step)
+                .map_err(|finding| finding.context(format_args!("step {at}, {step:?}")))?;
+        }
+        self.judge()?;
+        // The same process opens the store again, with all that the cache still shows.
+        self.close()?;
+        self.open()?;
+        self.checkpoint()?;
+        self.close()
+    }
+
+    pub(crate) fn step(&mut self, step: Step) -> Outcome {
+        match step {
+            Step::Insert => self.insert(1),
+            Step::Batch(count) => self.insert(count),
+            Step::Flush => self.flush(),
+            Step::InsertDurable => self.insert_durable(),
+            Step::Checkpoint => self.checkpoint(),
+            Step::Reopen | Step::Kill | Step::Cut(_) => {
+                self.close()?;
+                self.open()
+            }
+        }?;
+        if let Some(store) = &self.store {
+            store.wait_idle();
+            same(store, &self.model)?;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, count: usize) -> Outcome {
+        let leaves = self.model.next(count);
+        match self.store.as_ref().unwrap().insert_many(&leaves) {
+            Ok(inserted) => {
+                self.model.submit(&leaves);
+                self.tokens.push((self.model.size(), inserted.token));
+                Ok(())
+            }
+            Err(error) => self.must_be_poison(&error),
+        }
+    }
+
+    fn flush(&mut self) -> Outcome {
+        match self.store.as_ref().unwrap().flush() {
+            Ok(()) => self.acknowledged(),
+            Err(error) => self.must_be_poison(&error),
+        }
+    }
+
+    fn insert_durable(&mut self) -> Outcome {
+        let leaf = self.model.next(1);
+        let store = self.store.as_ref().unwrap();
+        let answer = store.insert_durable(leaf[0]);
+        if store.size().get() > self.model.size() {
+            self.model.submit(&leaf);
+        }
+        match answer {
+            Ok(index) if index.get() + 1 == self.model.size() => self.acknowledged(),
+            Ok(index) => Err(Finding::new(Kind::Answer, format!("index {index}"))),
+            Err(error) => self.must_be_poison(&error),
+        }
+    }
+
+    fn checkpoint(&mut self) -> Outcome {
+        self.model.checkpoints.push(self.model.size());
+        match self.store.as_ref().unwrap().checkpoint() {
+            Ok(info) if info.size.get() == self.model.size() => {
+                self.model.checkpoint();
+                self.acknowledged()
+            }
+            Ok(info) => Err(Finding::new(Kind::Answer, format!("a checkpoint of {}", info.size))),
+            Err(error @ Error::Poisoned { .. }) => self.must_be_poison(&error),
+            Err(Error::Io { .. }) => {
+                self.tally.count("failed checkpoints", 1);
+                // The flush came first.
+                self.acknowledged()?;
+                self.judge()?;
+                self.disk.clear_faults();
+                let context = |finding: Finding| finding.context("after a failed checkpoint");
+                self.insert_durable().map_err(context)?;
+                self.model.checkpoints.push(self.model.size());
+                let again = self.store.as_ref().unwrap().checkpoint();
+                again
+                    .map_err(|error| context(Finding::new(Kind::Answer, chain(&error))))
+                    .map(|_| self.model.checkpoint())
+            }
+            Err(error) => Err(Finding::new(Kind::Answer, chain(&error))),
+        }
+    }
+
+    pub(crate) fn close(&mut self) -> Outcome {
+        let Some(store) = self.store.take() else { return Ok(()) };
+        self.model.checkpoints.push(self.model.size());
+        match store.close() {
+            Ok(()) => {
+                if self.setup.on_close {
+                    self.model.checkpoint();
+                }
+                self.acknowledged()
+            }
+            Err(Error::Io { .. }) => {
+                self.tally.count("failed closes", 1);
+                // Either the log or what comes after it. The tokens know.
+                self.resolve()
+            }
+            Err(Error::Poisoned { .. }) => self.resolve(),
+            Err(error) => Err(Finding::new(Kind::Answer, chain(&error))),
+        }?;
+        self.no_retry()
+    }
+
+    pub(crate) fn open(&mut self) -> Outcome {
+        self.since = self.disk.operations();
+        let store = match self.setup.open(&self.disk) {
+            Ok(store) => store,
+            Err(Error::Io { .. }) => {
+                self.tally.count("failed opens", 1);
+                self.no_retry()?;
+                self.judge()?;
+                self.disk.clear_faults();
+                self.since = self.disk.operations();
+                reopen(&self.setup, &self.disk)
+                    .map_err(|finding| finding.context("once the disk is well"))?
+            }
+            Err(error) => return Err(Finding::new(Kind::Refused, chain(&error))),
+        };
+        let size = check(&store, &self.model, &self.bounds())?;
+        self.model.reset(size, store.recovery().checkpointed);
+        self.tokens.clear();
+        store.wait_idle();
+        self.store = Some(store);
+        Ok(())
+    }
+
+    fn bounds(&self) -> Bounds {
+        let Model { acked, checkpoints, .. } = &self.model;
+        Bounds { from: *acked, to: self.model.size(), checkpoints: checkpoints.clone() }
+    }
+
+    /// Everything inserted so far is durable, and the tokens say so.
+    fn acknowledged(&mut self) -> Outcome {
+        self.model.acknowledge();
+        self.resolve()?;
+        if self.model.acked < self.model.size() {
+            return Err(Finding::new(Kind::Answer, "a token failed after a call that did not"));
+        }
+        Ok(())
+    }
+
+    /// Every token has its answer, now, and in order: none is durable after one that is not.
+    fn resolve(&mut self) -> Outcome {
+        let mut failed = None;
+        for (size, token) in self.tokens.drain(..) {
+            match (token.wait_timeout(Duration::ZERO), &failed) {
+                (Ok(true), None) => self.model.acked = self.model.acked.max(size),
+                (Ok(true), Some(earlier)) => {
+                    let text = format!("leaf {size} is durable and {earlier} is not");
+                    return Err(Finding::new(Kind::Answer, text));
+                }
+                (Ok(false), _) => {
+                    return Err(Finding::new(Kind::Answer, format!("no answer for {size}")));
+                }
+                (Err(Error::Poisoned { .. } | Error::Closed), _) => failed = Some(size),
+                (Err(error), _) => return Err(Finding::new(Kind::Answer, chain(&error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// The log has failed: nothing is taken any more, reading goes on, and what was acknowledged is
+    /// there for whoever opens the store next.
+    fn must_be_poison(&mut self, error: &Error) -> Outcome {
+        let is_poison = |error: &Error| matches!(error, Error::Poisoned { .. });
+        if !is_poison(error) {
+            return Err(Finding::new(Kind::Answer, chain(error)));
+        }
+        self.tally.count("poisoned stores", 1);
+        self.resolve()?;
+        self.disk.clear_faults();
+        let store = self.store.take().unwrap();
+        store.wait_idle();
+        same(&store, &self.model).map_err(|finding| finding.context("reading when poisoned"))?;
+        let operations = self.disk.operations();
+        let answers = [
+            ("insert", store.insert([1; 32]).err()),
+            ("insert_many", store.insert_many(&[[1; 32], [2; 32]]).err()),
+            ("insert_durable", store.insert_durable([1; 32]).err()),
+            ("flush", store.flush().err()),
+            ("checkpoint", store.checkpoint().err()),
+            ("close", store.close().err()),
+        ];
+        for (call, answer) in answers {
+            if !answer.as_ref().is_some_and(is_poison) {
+                let text = format!("{call} of a poisoned store: {answer:?}");
+                return Err(Finding::new(Kind::Answer, text));
+            }
+        }
+        if self.disk.operations() != operations {
+            let trace = self.disk.trace();
+            let text = format!("a poisoned store did {:?}", trace.last());
+            return Err(Finding::new(Kind::Answer, text));
+        }
+        self.no_retry()?;
+        self.judge()?;
+        self.open()
+    }
+
+    /// After an operation failed on a file, nothing but its removal was tried on it by the same
+    /// store.
+    fn no_retry(&self) -> Outcome {
+        let trace = self.disk.trace();
+        let at = usize::try_from(self.fault).unwrap();
+        if self.fault <= self.since || trace.len() < at {
+            return Ok(());
+        }
+        let failed = trace[at - 1];
+        let Some(file) = failed.file() else { return Ok(()) };
+        let again = trace[at..].iter().find(|operation| {
+            operation.file() == Some(file) && operation.kind() != OperationKind::Remove
+        });
+        match again {
+            Some(again) => {
+                Err(Finding::new(Kind::Answer, format!("{failed} failed, then {again}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What a power cut or a kill leaves now keeps every promise, and a store that is opened after a
+    /// kill shows nothing that a later power cut takes away.
+    fn judge(&self) -> Outcome {
+        let choices = [
+            CrashChoice::NothingKept,
+            CrashChoice::AllKept,
+            CrashChoice::Seeded(self.disk.operations()),
+        ];
+        let mut seen = HashSet::new();
+        for choice in choices {
+            let left = self.disk.crash(choice);
+            if !seen.insert(fingerprint(&left)) {
+                continue;
+            }
+            self.holds(&left, &self.bounds())
+                .map_err(|finding| finding.context(format_args!("power cut, {choice:?}")))?;
+        }
+        let killed = self.disk.kill();
+        killed.record();
+        let shown = self
+            .holds(&killed, &self.bounds())
+            .map_err(|finding| finding.context("process killed"))?;
+        let opened = killed.operations();
+        seen.clear();
+        for moment in 0..=opened {
+            let mut bounds = self.bounds();
+            if moment == opened {
+                bounds = shown.clone();
+                seen.clear();
+            }
+            for choice in choices {
+                let left = killed.crash_at(moment, choice).unwrap();
+                if !seen.insert(fingerprint(&left)) {
+                    continue;
+                }
+                self.holds(&left, &bounds).map_err(|finding| {
+                    finding.context(format_args!(
+                        "process killed, power cut at {moment} of {opened}, {choice:?}; shown {}",
+                        shown.from
+                    ))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens what is left and checks it; tells what it showed.
+    fn holds(&self, left: &SimDisk, bounds: &Bounds) -> Outcome<Bounds> {
+        self.tally.count("images", 1);
+        let store = reopen(&self.setup, left)?;
+        let size = check(&store, &self.model, bounds)?;
+        let checkpoints = vec![store.recovery().checkpointed];
+        abandon(left, store);
+        Ok(Bounds { from: size, to: size, checkpoints })
+    }
+}
+
+impl Drop for Patient<'_> {
+    fn drop(&mut self) {
+        if let Some(store) = self.store.take() {
+            abandon(&self.disk, store);
+        }
+    }
+}
+
+/// A workload that meets every kind of operation: rolls, recycling, spares, three checkpoints,
+/// closing with and without anything new.
+const STEPS: [Step; 22] = [
+    Step::InsertDurable,
+    Step::Batch(5),
+    Step::Checkpoint,
+    Step::InsertDurable,
+    Step::Insert,
+    Step::Flush,
+    Step::InsertDurable,
+    Step::Checkpoint,
+    Step::InsertDurable,
+    Step::Insert,
+    Step::Reopen,
+    Step::InsertDurable,
+    Step::Batch(150),
+    Step::Flush,
+    Step::Reopen,
+    Step::Reopen,
+    Step::Insert,
+    Step::Checkpoint,
+    Step::InsertDurable,
+    Step::InsertDurable,
+    Step::Insert,
+    Step::Checkpoint,
+];
+
+fn setups() -> [Setup; 3] {
+    [
+        Setup { on_close: true, ..Setup::PLAIN },
+        Setup { segment: 8 << 10, spare: 0, ..Setup::PLAIN },
+        Setup { segment: 12 << 10, spare: 16 << 10, unflushed: 640, ..Setup::PLAIN },
+    ]
+}
+
+/// Runs `each` on a thread of its own and fails if it says nothing for long: something hangs.
+pub(crate) fn watched(each: impl FnOnce(&mut dyn FnMut(String)) + Send + 'static) {
+    let (beat, beats) = mpsc::channel();
+    let thread = std::thread::spawn(move || each(&mut |what| beat.send(what).unwrap()));
+    let mut last = String::from("the start");
+    loop {
+        match beats.recv_timeout(Duration::from_secs(600)) {
+            Ok(what) => last = what,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("something hangs after {last}"),
+        }
+    }
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[test]
+fn whatever_operation_fails_nothing_hangs_lies_or_is_lost() {
+    watched(|beat| {
+        let tally = Tally::default();
+        for setup in setups() {
+            let count = healthy_operations(setup);
+            for number in 1..=count {
+                for fault in plans(number) {
+                    let what = format!("{fault:?} on {setup:?}");
+                    beat(what.clone());
+                    let disk = SimDisk::new();
+                    disk.inject(fault);
+                    tally.count("injected errors", 1);
+                    let mut patient = Patient::new(setup, disk, number, &tally);
+                    let found = patient.run(&STEPS);
+                    let found = found.map_err(|finding| finding.context(&what));
+                    if tally.note(found) && tally.is_enough() {
+                        break;
+                    }
+                }
+            }
+        }
+        tally.report(
+            "failing operations",
+            "0 false acknowledgements, 0 leaves lost, 0 resurrected, 0 retries, 0 tokens without \
+             answer, 0 hangs",
+        );
+    });
+}
+
+/// The ways in which the operation of this number fails: the two plain ones, and in turn others.
+fn plans(number: u64) -> Vec<Fault> {
+    let fails = |error| Fault::new(When::operation(number), error);
+    let mut plans = vec![
+        fails(FaultError::EIO),
+        fails(FaultError::EIO).keeping(CrashChoice::AllKept),
+        fails(FaultError::EIO).for_ever(),
+        fails(FaultError::ENOSPC).for_ever().keeping(CrashChoice::AllKept),
+        fails(FaultError::ENOSPC),
+    ];
+    plans.extend((0..scale()).map(|seed| {
+        let kept = CrashChoice::Seeded(number + seed * 1000);
+        fails(FaultError::EIO).keeping(kept)
+    }));
+    if scale() == 1 {
+        let turn = 2 + usize::try_from(number).unwrap() % 4;
+        plans.swap(2, turn);
+        plans.truncate(3);
+    }
+    plans
+}
+
+/// How many operations the workload has when nothing fails.
+fn healthy_operations(setup: Setup) -> u64 {
+    let tally = Tally::default();
+    let disk = SimDisk::new();
+    let mut patient = Patient::new(setup, disk.clone(), u64::MAX, &tally);
+    patient.run(&STEPS).unwrap();
+    disk.operations()
+}

@@ -1,0 +1,26 @@
+//! Stores on a disk that loses what it may lose: the power is cut at every operation of a workload,
+//! every operation fails, syncs never come back. What is left must keep every promise.
+//!
+//! `DURAMEN_CRASH_SCALE=n` looks at n times as much and, from 2 on, at all workloads of four steps.
+//! `DURAMEN_CRASH_SEED=n` runs the one random workload that a failure named.
+#![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
+
+#[path = "../reference/mod.rs"]
+mod reference;
+
+mod check;
+mod examine;
+mod fault;
+mod findings;
+mod model;
+mod power;
+mod random;
+mod rig;
+mod setup;
+mod waiting;
+
+/// How much more than usual is looked at.
+fn scale() -> u64 {
+    std::env::var("DURAMEN_CRASH_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}

@@ -1,0 +1,76 @@
+//! The stores that are tortured, and how they are opened.
+
+use std::sync::Arc;
+
+use duramen::fs::sim::SimDisk;
+use duramen::{
+    Arity, Blake3, CheckpointPolicy, Config, DynAccumulator, Error, FlushPolicy, Hasher,
+    Rfc6962Sha256,
+};
+
+use crate::random::Random;
+use crate::reference::{BLAKE3, Oracle, RFC6962};
+
+/// One kind of store. Segments are small, so that the log rolls, recycles and runs out of spares.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) arity: Arity,
+    pub(crate) sha: bool,
+    pub(crate) segment: u64,
+    pub(crate) spare: u64,
+    pub(crate) unflushed: u64,
+    /// Whether closing makes a checkpoint.
+    pub(crate) on_close: bool,
+}
+
+impl Setup {
+    pub(crate) const PLAIN: Self = Self {
+        arity: Arity::Four,
+        sha: false,
+        segment: 16 << 10,
+        spare: 64 << 10,
+        unflushed: 1 << 20,
+        on_close: false,
+    };
+
+    pub(crate) fn random(random: &mut Random) -> Self {
+        Self {
+            arity: random.pick(&Arity::ALL),
+            sha: random.one_in(2),
+            segment: random.pick(&[8 << 10, 12 << 10, 16 << 10]),
+            spare: random.pick(&[0, 16 << 10, 64 << 10]),
+            unflushed: random.pick(&[640, 1 << 20]),
+            on_close: random.one_in(2),
+        }
+    }
+
+    pub(crate) fn oracle(&self) -> Oracle {
+        if self.sha { RFC6962 } else { BLAKE3 }
+    }
+
+    pub(crate) fn config(&self, disk: &SimDisk) -> Config {
+        Config::new("simulated")
+            .file_system(Arc::new(disk.clone()))
+            .flush_policy(FlushPolicy::Manual)
+            .checkpoint_policy(CheckpointPolicy::manual().on_close(self.on_close))
+            .wal_segment_bytes(self.segment)
+            .wal_spare_bytes(self.spare)
+            .max_unflushed_bytes(self.unflushed)
+    }
+
+    pub(crate) fn open(&self, disk: &SimDisk) -> Result<DynAccumulator, Error> {
+        self.open_as(self.config(disk))
+    }
+
+    pub(crate) fn open_as(&self, config: Config) -> Result<DynAccumulator, Error> {
+        let hasher: Arc<dyn Hasher> =
+            if self.sha { Arc::new(Rfc6962Sha256) } else { Arc::new(Blake3) };
+        DynAccumulator::open(config, hasher, self.arity)
+    }
+}
+
+/// Ends a store as a kill does: the disk takes nothing more from it.
+pub(crate) fn abandon(disk: &SimDisk, store: DynAccumulator) {
+    disk.stop_after(0);
+    drop(store);
+}

@@ -1,0 +1,1 @@
+//! Syncs that do not come back for a while.
