@@ -140,6 +140,7 @@ impl DynAccumulator {
     /// # Errors
     ///
     /// As [`Accumulator::open`].
+    #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for one store")]
     pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
         let (engine, flusher) = store::open(&config, hasher, arity)?;
         let tree = Arc::clone(&engine.trees[0]);

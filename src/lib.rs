@@ -24,6 +24,8 @@ mod error;
 mod flush;
 #[cfg(feature = "std")]
 pub mod fs;
+#[cfg(all(test, feature = "std"))]
+mod golden;
 #[cfg(feature = "std")]
 mod jobs;
 #[cfg(feature = "std")]

@@ -352,6 +352,11 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_has_the_bytes_of_the_golden_file() {
+        crate::golden::check("manifest.hex", &manifest().encode());
+    }
+
+    #[test]
     fn a_manifest_with_any_bit_changed_or_any_length_is_refused() {
         let bytes = manifest().encode();
         for bit in 0..bytes.len() * 8 {

@@ -177,7 +177,7 @@ impl Engine {
                 Error::io("sync the directory of", self.fs.display(name), error)
             })?;
         }
-        Part::open(&*self.fs, identity, reference)
+        Part::open(&*self.fs, &identity, reference)
     }
 
     /// Makes `manifest` the one in force.

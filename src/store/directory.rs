@@ -28,9 +28,9 @@ pub(super) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
 /// manifest is gone. Says yes to an empty directory, a missing one, and one where making a store was
 /// cut short before it held anything; of that, the files are returned.
 pub(super) fn check_empty(fs: &dyn FileSystem, root: &std::path::Path) -> Result<Vec<FileName>> {
-    let foreign = list(fs, Dir::Root)?.into_iter().find_map(|entry| match entry {
-        Entry::Other(name) => Some(name),
-        Entry::File(name, _) => Some(name.to_string()),
+    let foreign = list(fs, Dir::Root)?.into_iter().next().map(|entry| match entry {
+        Entry::Other(name) => name,
+        Entry::File(name, _) => name.to_string(),
     });
     if let Some(found) = foreign {
         return Err(Error::NotAStore { path: root.to_owned(), found });

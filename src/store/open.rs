@@ -306,7 +306,7 @@ fn open_parts(fs: &dyn FileSystem, store: StoreId, entry: &TreeEntry) -> Result<
             from: reference.from,
             to: reference.to,
         };
-        Part::open(fs, identity, *reference).map(Arc::new)
+        Part::open(fs, &identity, *reference).map(Arc::new)
     };
     Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
 }
@@ -369,13 +369,16 @@ fn limits(config: &Config) -> SegmentLimits {
     }
 }
 
+/// A file that nothing refers to, with its length.
+type SpareFile = (FileName, u64);
+
 /// The supply of segments, the segment where the log ends, and the files that nothing refers to.
 fn segments(
     config: &Config,
     manifest: &Manifest,
     files: &Files,
     replayed: &Replayed,
-) -> Result<(Arc<Segments>, Segment, Vec<(FileName, u64)>)> {
+) -> Result<(Arc<Segments>, Segment, Vec<SpareFile>)> {
     let fs = &config.fs;
     let mut in_use = Vec::new();
     let mut spare = Vec::new();

@@ -236,6 +236,16 @@ mod tests {
     }
 
     #[test]
+    fn a_group_has_the_bytes_of_the_golden_file() {
+        let leaves = [[0xaa; 32], [0xbb; 32]];
+        let mut bytes = header().encode().to_vec();
+        bytes.extend(frame_header(FrameHeader::Leaves { tree: TreeId(4), first: 9, count: 2 }));
+        bytes.extend(leaves.as_flattened());
+        bytes.extend(frame_header(FrameHeader::Roll { next: SegmentId(6) }));
+        crate::golden::check("group.hex", &bytes);
+    }
+
+    #[test]
     fn a_group_header_with_any_bit_changed_is_refused() {
         let bytes = header().encode();
         for bit in 0..bytes.len() * 8 {

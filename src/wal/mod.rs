@@ -22,7 +22,8 @@ use crate::fs::{ByteOffset, FileKind, FileName};
 
 /// Groups start at multiples of this many bytes: the page of the operating system and the physical
 /// sector of most disks.
-pub(crate) const BLOCK: u64 = 4096;
+pub(crate) const BLOCK: u64 = BLOCK_LEN as u64;
+pub(crate) const BLOCK_LEN: usize = 4096;
 
 /// Rounds up to a multiple of [`BLOCK`].
 pub(crate) const fn block_align(len: u64) -> u64 {

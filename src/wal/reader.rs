@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::frame::{self, BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault};
-use super::{BLOCK, Position, SegmentId, StoreId};
+use super::{BLOCK, BLOCK_LEN, Position, SegmentId, StoreId};
 use crate::codec::checksum;
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::{Access, ByteOffset, File, FileSystem};
@@ -123,7 +123,7 @@ impl<'a> LogReader<'a> {
             let step = usize::try_from(len - at).unwrap_or(SCAN_STEP).min(SCAN_STEP);
             let piece = &mut buffer[..step];
             file.read_at(ByteOffset(at), piece).map_err(|error| Error::io("read", &path, error))?;
-            for (number, block) in piece.chunks(BLOCK as usize).enumerate() {
+            for (number, block) in piece.chunks(BLOCK_LEN).enumerate() {
                 let offset = ByteOffset(at + number as u64 * BLOCK);
                 let Some(bytes) = block.first_chunk() else { continue };
                 if let Ok(header) = GroupHeader::decode(bytes)
@@ -168,4 +168,4 @@ impl<'a> LogReader<'a> {
 
 /// Bytes read at a time when looking for headers.
 const SCAN_STEP: usize = 1 << 20;
-const _: () = assert!(SCAN_STEP % BLOCK as usize == 0);
+const _: () = assert!(SCAN_STEP.is_multiple_of(BLOCK_LEN));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, GROUP_HEADER_LEN, GroupHeader, frame_header};
 use super::segments::{Segment, Segments};
-use super::{BLOCK, GroupNumber, Position, StoreId, TreeId, block_align};
+use super::{BLOCK, BLOCK_LEN, GroupNumber, Position, StoreId, TreeId, block_align};
 use crate::codec::Checksum;
 use crate::durability::Seq;
 use crate::error::{Error, Result};
@@ -52,8 +52,8 @@ const WRITEBACK_STEP: u64 = 4 << 20;
 
 /// Room that is always left for the roll frame.
 const ROLL_LEN: u64 = BLOCK;
-const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
-const _: () = assert!(GROUP_HEADER_LEN + FRAME_HEADER_LEN <= BLOCK as usize);
+const ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
+const _: () = assert!(GROUP_HEADER_LEN + FRAME_HEADER_LEN <= BLOCK_LEN);
 
 impl LogWriter {
     /// A writer that goes on at `position` in `segment`, with everything before it durable.
@@ -174,7 +174,7 @@ impl LogWriter {
         let written = if padded <= WRITEBACK_STEP {
             self.segment.file.write_at(ByteOffset(self.offset), &mut slices)
         } else {
-            write_busily(&*self.segment.file, self.offset, slices)
+            write_busily(&*self.segment.file, self.offset, &slices)
         };
         written.map_err(|error| Error::io("write", self.fs.display(file), error))?;
         self.offset += padded;
@@ -198,9 +198,9 @@ impl Record<'_> {
 }
 
 /// Writes a large group piece by piece and has the device start on each while the next is copied.
-fn write_busily(file: &dyn File, at: u64, slices: Vec<IoSlice<'_>>) -> std::io::Result<()> {
+fn write_busily(file: &dyn File, at: u64, slices: &[IoSlice<'_>]) -> std::io::Result<()> {
     let mut at = at;
-    let mut rest = slices.as_slice();
+    let mut rest = slices;
     while !rest.is_empty() {
         let mut len = 0;
         let take = rest

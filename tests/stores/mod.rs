@@ -1,5 +1,6 @@
 //! Helpers of the tests that work on stores.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::future::Future;
 use std::path::Path;

@@ -148,7 +148,7 @@ pub(crate) fn miri() -> Steps {
 }
 
 pub(crate) fn bench() -> Steps {
-    vec![Step::cargo("criterion", "bench -p duramen-benches").with_args()]
+    vec![Step::cargo("criterion", "bench -p duramen").with_args()]
 }
 
 pub(crate) fn peers() -> Steps {

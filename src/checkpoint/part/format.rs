@@ -18,7 +18,8 @@ use crate::wal::{StoreId, TreeId};
 use super::PartId;
 
 /// What checksums cover: one page.
-pub(crate) const PART_BLOCK: u64 = 4096;
+pub(crate) const PART_BLOCK: u64 = PART_BLOCK_LEN as u64;
+pub(crate) const PART_BLOCK_LEN: usize = 4096;
 /// Nodes in a block.
 pub(super) const NODES_PER_BLOCK: u64 = PART_BLOCK / size_of::<Hash>() as u64;
 /// Checksums in a block of a table.
@@ -28,7 +29,7 @@ pub(super) const PART_VERSION: u16 = 1;
 const HEADER_MAGIC: [u8; 8] = *b"duraPRT\n";
 const FOOTER_MAGIC: [u8; 8] = *b"duraEND\n";
 const HASHER_LEN: usize = 32;
-const BLOCK_LEN: usize = PART_BLOCK as usize;
+const BLOCK_LEN: usize = PART_BLOCK_LEN;
 const CHECKSUM_AT: usize = BLOCK_LEN - 8;
 
 /// Which nodes a part holds, and of which tree.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::format::{
-    BlockFault, Footer, PART_BLOCK, PART_VERSION, PartIdentity, PartLayout, PartRef,
-    SUMS_PER_BLOCK, seal_of,
+    BlockFault, Footer, PART_BLOCK, PART_BLOCK_LEN, PART_VERSION, PartIdentity, PartLayout,
+    PartRef, SUMS_PER_BLOCK, seal_of,
 };
 use crate::codec::{Decoder, block_checksum};
 use crate::error::{Damage, Error, Problem, ReadError, Result};
@@ -31,7 +31,7 @@ impl Part {
     /// Opens the part that the manifest names. `expected` is what the header must say.
     pub(crate) fn open(
         fs: &dyn FileSystem,
-        expected: PartIdentity,
+        expected: &PartIdentity,
         reference: PartRef,
     ) -> Result<Self> {
         let name = reference.number.file();
@@ -57,7 +57,7 @@ impl Part {
         let footer_at = layout.footer * PART_BLOCK;
 
         let identity = PartIdentity::parse(header).map_err(|fault| reject(&path, 0, fault))?;
-        if identity != expected {
+        if identity != *expected {
             let (expected, found) = (format!("{expected:?}"), format!("{identity:?}"));
             return Err(Damage::field(&path, 0, "identity", expected, found).into());
         }
@@ -170,7 +170,7 @@ impl Part {
     }
 }
 
-fn block(bytes: &[u8], number: u64) -> Option<&[u8; PART_BLOCK as usize]> {
+fn block(bytes: &[u8], number: u64) -> Option<&[u8; PART_BLOCK_LEN]> {
     let at = usize::try_from(number.checked_mul(PART_BLOCK)?).ok()?;
     bytes.get(at..)?.first_chunk()
 }

@@ -3,7 +3,8 @@
 use std::io::IoSlice;
 
 use super::format::{
-    Footer, NODES_PER_BLOCK, PART_BLOCK, PartIdentity, PartLayout, PartRef, SUMS_PER_BLOCK, seal_of,
+    Footer, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartLayout, PartRef,
+    SUMS_PER_BLOCK, seal_of,
 };
 use crate::codec::block_checksum;
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::merkle::{Hash, NodeIndex, NodeSource};
 
 /// Nodes copied at a time: 1 MiB.
 const STEP_NODES: u64 = 1 << 15;
-const _: () = assert!(STEP_NODES % NODES_PER_BLOCK == 0);
+const _: () = assert!(STEP_NODES.is_multiple_of(NODES_PER_BLOCK));
 /// Bytes handed to the device between two pauses, so that other writers are not kept waiting behind
 /// all of the part at the end.
 const WRITEBACK_STEP: u64 = 8 << 20;
@@ -53,7 +54,7 @@ where
             let wanted = &mut nodes[..usize::try_from(len).unwrap_or(0)];
             source.read_nodes(column.level, NodeIndex(at), wanted)?;
             let bytes = nodes.as_flattened();
-            sums.extend(bytes.chunks(PART_BLOCK as usize).map(block_checksum));
+            sums.extend(bytes.chunks(PART_BLOCK_LEN).map(block_checksum));
             out.write(bytes)?;
             at += len;
         }
@@ -61,8 +62,8 @@ where
     let mut last_sum = 0;
     for _ in &layout.tables {
         let mut table: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
-        table.resize(table.len().next_multiple_of(PART_BLOCK as usize), 0);
-        sums = table.chunks(PART_BLOCK as usize).map(block_checksum).collect();
+        table.resize(table.len().next_multiple_of(PART_BLOCK_LEN), 0);
+        sums = table.chunks(PART_BLOCK_LEN).map(block_checksum).collect();
         out.write(&table)?;
         last_sum = sums.first().copied().unwrap_or(0);
     }
@@ -106,5 +107,44 @@ impl Output<'_> {
             self.handed = self.at;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::column::{Columns, Layout};
+    use crate::fs::Access;
+    use crate::fs::sim::SimDisk;
+    use crate::merkle::{Arity, Blake3};
+    use crate::wal::{StoreId, TreeId};
+
+    #[test]
+    fn a_part_has_the_bytes_of_the_golden_file() {
+        let (columns, mut leaves, mut nodes) = Columns::empty(Layout::new(Arity::Two));
+        leaves.append(&(0..7u8).map(|byte| [byte; 32]).collect::<Vec<_>>());
+        nodes.hash_to(&Blake3, 7);
+        let identity = PartIdentity {
+            store: StoreId([3; 16]),
+            tree: TreeId(1),
+            hasher: "blake3".into(),
+            arity: Arity::Two,
+            number: crate::checkpoint::part::PartId(5),
+            from: 2,
+            to: 7,
+        };
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let reference = write_part(&disk, &identity, &columns.view(), true).unwrap();
+        let file = disk.open(identity.number.file().tmp(), Access::Read).unwrap();
+        assert_eq!(file.len().unwrap(), reference.len);
+        for (number, name) in
+            ["header", "level-0", "level-1", "level-2", "table", "footer"].into_iter().enumerate()
+        {
+            let mut block = vec![0; PART_BLOCK_LEN];
+            file.read_at(ByteOffset(number as u64 * PART_BLOCK), &mut block).unwrap();
+            crate::golden::check(&format!("part-{name}.hex"), &block);
+        }
+        assert_eq!(reference.len, 6 * PART_BLOCK);
     }
 }
