@@ -170,6 +170,14 @@ impl Error {
         Self::Io { action, path: path.into(), source: Arc::new(source) }
     }
 
+    /// The error, unless it is that the store is closed.
+    pub(crate) fn unless_closed(self) -> Result<()> {
+        match self {
+            Self::Closed => Ok(()),
+            other => Err(other),
+        }
+    }
+
     pub(crate) fn poisoned(source: &Arc<Self>) -> Self {
         Self::Poisoned { source: Arc::clone(source) }
     }

@@ -1,5 +1,7 @@
 //! Bytes that must never change without a new format version.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 
 /// Compares `bytes` with the golden file of this name: hexadecimal digits, 32 bytes a line, trailing

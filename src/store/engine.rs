@@ -163,7 +163,9 @@ impl Engine {
             }
             Job::Hash => self.trees.iter().for_each(|tree| tree.hash_if_free()),
             Job::Checkpoint(reason) => {
-                if let Err(error) = self.checkpoint(reason) {
+                let done = self.checkpoint(reason);
+                // A store that is being closed makes its own.
+                if let Err(error) = done.map(drop).or_else(Error::unless_closed) {
                     tracing::error!(%error, %reason, "a checkpoint failed; the last one stays");
                 }
             }
