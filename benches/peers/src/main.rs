@@ -58,6 +58,16 @@ struct Args {
 
     #[arg(long, hide = true)]
     resident_leaves: Option<u64>,
+
+    /// Builds one side's trees in this process; what `memory-build-N` starts.
+    #[arg(long, hide = true, value_name = "SIDE", requires_all = ["build_arity", "build_leaves"])]
+    build_side: Option<String>,
+
+    #[arg(long, hide = true)]
+    build_arity: Option<usize>,
+
+    #[arg(long, hide = true)]
+    build_leaves: Option<u64>,
 }
 
 fn main() -> Result<()> {
@@ -74,6 +84,11 @@ fn main() -> Result<()> {
     let dir = args.dir.canonicalize()?;
     if let (Some(side), Some(leaves)) = (&args.resident_side, args.resident_leaves) {
         return workloads::memory_bytes::child(side, leaves, &dir);
+    }
+    if let (Some(side), Some(arity), Some(leaves)) =
+        (&args.build_side, args.build_arity, args.build_leaves)
+    {
+        return workloads::memory_build::child(side, arity, leaves);
     }
 
     let chosen = workloads::choose(&args.workload)?;

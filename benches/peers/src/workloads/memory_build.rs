@@ -1,9 +1,14 @@
-//! A whole tree in memory from one batch.
+//! A whole tree in memory from one batch, in a process per side.
+//!
+//! A program builds one tree: the first build in a process is what it sees. The builds after it find
+//! memory that the allocator kept from the one before, where it does keep some; they are measured
+//! apart.
 
 use std::hint::black_box;
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use duramen::{Blake3, MemoryAccumulator};
 use rotortree::{Blake3Hasher, LeanIMT};
 
@@ -11,9 +16,11 @@ use crate::commonware;
 use crate::env::Env;
 use crate::leaves;
 use crate::limit::kernel::{self, Levels};
-use crate::measure::{Row, Who, interleave, more, side};
+use crate::measure::{Row, Sample, Who, interleave, more, side};
 
 const MAX_DEPTH: usize = 32;
+/// Builds in a process after the first.
+const AGAIN: usize = 4;
 
 /// Times one batch and its root, from nothing. `LEN` is the length of `N` children in bytes.
 ///
@@ -21,38 +28,90 @@ const MAX_DEPTH: usize = 32;
 pub fn run<const N: usize, const LEN: usize>(env: &Env, name: &str) -> Result<Vec<Row>> {
     const { assert!(LEN == N * 32) };
     kernel::check::<LEN>()?;
-    let leaves = leaves::many(3, env.scaled(4_000_000, 1));
-    let rate = |start: Instant| vec![Some(leaves.len() as f64 / start.elapsed().as_secs_f64())];
-    let last = std::cell::Cell::new(None);
+    let total = env.scaled(4_000_000, 1);
+    let root = std::cell::RefCell::new(None);
+    let measure = |who: Who| {
+        let root = &root;
+        side(who, move || {
+            let (sample, found) = in_a_child(who, N, total)?;
+            let agreed = root.borrow_mut().get_or_insert_with(|| found.clone()) == &found;
+            ensure!(agreed, "the sides disagree about the root");
+            Ok(sample)
+        })
+    };
+    let leaves = leaves::many(3, total);
     let mut levels = Levels::<LEN>::for_leaves(leaves.len());
     rayon::broadcast(|_| {});
-
-    let duramen = side(Who::Duramen, || {
-        let start = Instant::now();
-        let mut tree = MemoryAccumulator::<Blake3, N>::new();
-        tree.extend(&leaves)?;
-        let head = black_box(tree.head()?);
-        let sample = rate(start);
-        last.set(Some(head.root));
-        Ok(sample)
-    });
-    let rotortree = side(Who::Rotortree, || {
-        let start = Instant::now();
-        let mut tree = LeanIMT::<Blake3Hasher, N, MAX_DEPTH>::new(Blake3Hasher);
-        let root = tree.insert_many(&leaves)?;
-        let root = black_box(root);
-        let sample = rate(start);
-        ensure!(last.get().is_none_or(|ours| ours == root), "the sides disagree about the root");
-        Ok(sample)
-    });
     let limit = side(Who::Limit, || {
         let start = Instant::now();
         black_box(levels.hash(&leaves));
-        Ok(rate(start))
+        let rate = Some(total as f64 / start.elapsed().as_secs_f64());
+        Ok(vec![rate, rate])
     });
-    let mut sides = vec![duramen, rotortree, limit];
+    let mut sides = vec![measure(Who::Duramen), measure(Who::Rotortree), limit];
     if N == 2 {
-        sides.extend(commonware::fresh(env, name, leaves.len() as u64));
+        sides.extend(commonware::fresh(env, name, total));
     }
-    interleave(env, name, &[more("leaves_per_second")], sides)
+    let metrics = [more("leaves_per_second"), more("leaves_per_second_again")];
+    interleave(env, name, &metrics, sides)
+}
+
+fn in_a_child(who: Who, arity: usize, total: u64) -> Result<(Sample, String)> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["--build-side", who.name(), "--build-arity", &arity.to_string()])
+        .args(["--build-leaves", &total.to_string()])
+        .output()
+        .context("cannot start a process of its own for the side")?;
+    ensure!(
+        output.status.success(),
+        "the side's process failed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    let text = String::from_utf8(output.stdout)?;
+    let words: Vec<_> = text.split_whitespace().collect();
+    let [first, again, root] = words[..] else { bail!("the side's process printed {text:?}") };
+    let rate = |seconds: &str| Ok::<_, anyhow::Error>(Some(total as f64 / seconds.parse::<f64>()?));
+    Ok((vec![rate(first)?, rate(again)?], root.to_owned()))
+}
+
+/// What the process of a side does: builds the tree and prints the seconds of the first build, the
+/// median of the others, and the root.
+pub fn child(side: &str, arity: usize, total: u64) -> Result<()> {
+    let leaves = leaves::many(3, total);
+    let build = |once: &dyn Fn(&[[u8; 32]]) -> Result<[u8; 32]>| -> Result<()> {
+        let mut seconds = Vec::new();
+        let mut root = [0; 32];
+        for _ in 0..=AGAIN {
+            let start = Instant::now();
+            root = black_box(once(&leaves)?);
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        let first = seconds.remove(0);
+        seconds.sort_by(f64::total_cmp);
+        let root: String = root.iter().map(|byte| format!("{byte:02x}")).collect();
+        println!("{first} {} {root}", seconds[seconds.len() / 2]);
+        Ok(())
+    };
+    match (side, arity) {
+        ("duramen", 2) => build(&duramen::<2>),
+        ("duramen", 4) => build(&duramen::<4>),
+        ("duramen", 8) => build(&duramen::<8>),
+        ("duramen", 16) => build(&duramen::<16>),
+        ("rotortree", 2) => build(&rotortree::<2>),
+        ("rotortree", 4) => build(&rotortree::<4>),
+        ("rotortree", 8) => build(&rotortree::<8>),
+        ("rotortree", 16) => build(&rotortree::<16>),
+        _ => bail!("there is no side {side} of arity {arity}"),
+    }
+}
+
+fn duramen<const N: usize>(leaves: &[[u8; 32]]) -> Result<[u8; 32]> {
+    let mut tree = MemoryAccumulator::<Blake3, N>::new();
+    tree.extend(leaves)?;
+    Ok(tree.head()?.root)
+}
+
+fn rotortree<const N: usize>(leaves: &[[u8; 32]]) -> Result<[u8; 32]> {
+    let mut tree = LeanIMT::<Blake3Hasher, N, MAX_DEPTH>::new(Blake3Hasher);
+    Ok(tree.insert_many(leaves)?)
 }

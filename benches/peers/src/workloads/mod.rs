@@ -4,7 +4,7 @@ mod batch_durable;
 mod disk_bytes;
 mod insert_and_root;
 mod insert_durable;
-mod memory_build;
+pub mod memory_build;
 pub mod memory_bytes;
 mod proof;
 mod reopen;
