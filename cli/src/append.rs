@@ -2,6 +2,9 @@
 //!
 //! Every read hands over all leaves it completed as one batch, so a slow pipe is acknowledged
 //! promptly and a fast file in large pieces.
+//!
+//! Memory stays bounded whatever the input's size: where checkpoints are made by themselves and the
+//! input comes faster than they are written, it waits for one.
 
 use std::io::IsTerminal;
 
@@ -12,8 +15,8 @@ use crate::ack::Acks;
 use crate::args::AppendArgs;
 use crate::error::Error;
 use crate::input::{Parser, Source};
-use crate::output;
 use crate::store;
+use crate::{output, policy};
 
 /// How much is read at once.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -21,17 +24,21 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// The most leaves of one batch.
 const BATCH_LEAVES: usize = 64 << 10;
 
+/// How many bytes of nodes may be in memory only before the input waits for a checkpoint.
+const MAX_TAIL_BYTES: u64 = 1 << 30;
+
 /// Appends the input and prints the head.
 pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let mut source = Source::open(&args.file)?;
     let config = Config::new(&args.dir)
-        .flush_policy(args.flush_policy.clone())
+        .flush_policy(args.flush_policy)
         .checkpoint_policy(args.checkpoint_policy.clone());
     let store = store::open_or_create(&args.dir, config, args.hasher, args.arity)?;
     let progress = progress(source.len, args.ack);
     let acks = args.ack.then(|| Acks::start(std::io::stdout()));
 
-    let mut leaves = Leaves { store: &store, args, acks: acks.as_ref(), appended: 0 };
+    let checkpoints = policy::checkpoints_on_the_way(&args.checkpoint_policy);
+    let mut leaves = Leaves { store: &store, args, acks: acks.as_ref(), appended: 0, checkpoints };
     let streamed = stream(&mut source, args, &mut leaves, &progress);
     let appended = leaves.appended;
     progress.finish_and_clear();
@@ -81,6 +88,8 @@ struct Leaves<'a> {
     args: &'a AppendArgs,
     acks: Option<&'a Acks>,
     appended: u64,
+    /// Whether checkpoints are made while the input goes on.
+    checkpoints: bool,
 }
 
 impl Leaves<'_> {
@@ -89,6 +98,9 @@ impl Leaves<'_> {
         for batch in leaves.chunks(BATCH_LEAVES) {
             let inserted = self.store.insert_many(batch)?;
             self.appended += batch.len() as u64;
+            if self.checkpoints && self.store.stats().memory_bytes > MAX_TAIL_BYTES {
+                self.store.checkpoint()?;
+            }
             let Some(acks) = self.acks else { continue };
             let make_room = || match self.args.flush_policy {
                 FlushPolicy::Manual => Ok(self.store.flush()?),

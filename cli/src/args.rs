@@ -68,7 +68,7 @@ pub(crate) struct AppendArgs {
     pub(crate) flush_policy: FlushPolicy,
 
     /// When to checkpoint: manual, or a list of close, every:LEAVES, wal:BYTES, segments:COUNT,
-    /// memory:BYTES and interval:DURATION.
+    /// memory:BYTES and interval:DURATION. With manual or close alone, memory grows with the input.
     #[arg(
         long,
         default_value = "wal:256MiB,close",

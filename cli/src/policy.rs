@@ -34,6 +34,11 @@ pub(crate) fn checkpoint(text: &str) -> Result<CheckpointPolicy, String> {
     })
 }
 
+/// Whether the policy makes checkpoints while leaves come, and not only on close or never.
+pub(crate) fn checkpoints_on_the_way(policy: &CheckpointPolicy) -> bool {
+    *policy != CheckpointPolicy::manual() && *policy != CheckpointPolicy::manual().on_close(true)
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{text:?} is not a duration such as 10ms: {error}"))?;
@@ -76,15 +81,16 @@ mod tests {
 
     #[test]
     fn a_checkpoint_policy_is_a_list_of_triggers_or_manual_alone() {
-        for good in [
-            "manual",
-            "close",
-            "every:1000000",
-            "wal:256MiB",
-            "segments:8",
-            "memory:1GiB,interval:60s,close",
+        for (good, on_the_way) in [
+            ("manual", false),
+            ("close", false),
+            ("every:1000000", true),
+            ("wal:256MiB", true),
+            ("segments:8", true),
+            ("memory:1GiB,interval:60s,close", true),
         ] {
-            assert!(checkpoint(good).is_ok(), "{good:?}");
+            let policy = checkpoint(good).unwrap();
+            assert_eq!(checkpoints_on_the_way(&policy), on_the_way, "{good:?}");
         }
         for bad in [
             "",
