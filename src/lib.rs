@@ -5,6 +5,7 @@
 extern crate alloc;
 
 pub mod merkle;
+pub mod tlog;
 
 #[cfg(feature = "std")]
 mod accumulator;
@@ -40,9 +41,14 @@ mod sync;
 mod wal;
 
 pub use merkle::{
-    Arity, Blake3, Hash, Hasher, HasherId, InclusionProof, LeafIndex, Rfc6962Sha256, TreeHead,
-    TreeSize, VerifyError,
+    Arity, Blake3, ConsistencyProof, Frontier, FrontierError, Growth, Hash, Hasher, HasherId,
+    InclusionProof, LeafIndex, MultiProof, Rfc6962Sha256, TreeHead, TreeSize, VerifyError,
 };
+
+#[cfg(feature = "keccak")]
+pub use merkle::Keccak256;
+#[cfg(feature = "poseidon")]
+pub use merkle::PoseidonBn254;
 
 #[cfg(feature = "std")]
 pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};

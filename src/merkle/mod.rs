@@ -12,12 +12,18 @@ mod hasher;
 mod head;
 mod hex;
 mod proof;
+#[cfg(feature = "serde")]
+mod serial;
 mod shape;
 mod source;
 mod types;
 
 pub use edge::{RightEdge, root_at};
 pub use frontier::{Frontier, FrontierError};
+#[cfg(feature = "keccak")]
+pub use hasher::Keccak256;
+#[cfg(feature = "poseidon")]
+pub use hasher::PoseidonBn254;
 pub use hasher::{Blake3, Hasher, HasherId, Rfc6962Sha256};
 pub use head::{ParseHeadError, TreeHead};
 pub use proof::{ConsistencyProof, Growth, InclusionProof, MultiProof, ProveError, VerifyError};

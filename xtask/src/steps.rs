@@ -102,7 +102,7 @@ pub(crate) fn test() -> Steps {
     vec![
         Step::cargo(
             "unit, integration, crash and program tests, examples, documentation",
-            "test --workspace --features duramen/testing",
+            "test --workspace --all-features",
         ),
         Step::cargo(
             "equality with rotortree",
@@ -118,13 +118,13 @@ pub(crate) fn check() -> Steps {
         Step::cargo("formatting", "fmt --all --check"),
         Step::cargo(
             "lints",
-            "clippy --workspace --all-targets --features duramen/testing -- -D warnings",
+            "clippy --workspace --all-targets --all-features -- -D warnings",
         ),
         Step::cargo(
             "lints without features",
             "clippy -p duramen --no-default-features -- -D warnings",
         ),
-        Step::cargo("documentation", "doc --workspace --no-deps --features duramen/testing")
+        Step::cargo("documentation", "doc --workspace --no-deps --all-features")
             .with_env(&[("RUSTDOCFLAGS", "-D warnings")]),
     ]
 }
