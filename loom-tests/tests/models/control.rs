@@ -45,7 +45,10 @@ impl Store {
         }
     }
 
-    fn start_flusher(self: &Arc<Self>, interval: Option<Duration>) -> thread::JoinHandle<Vec<Work>> {
+    fn start_flusher(
+        self: &Arc<Self>,
+        interval: Option<Duration>,
+    ) -> thread::JoinHandle<Vec<Work>> {
         let store = Arc::clone(self);
         thread::spawn(move || store.flush_until_stopped(interval))
     }

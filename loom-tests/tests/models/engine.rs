@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::fs::FileKind;
+use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, CheckpointPolicy, Config, DynAccumulator, Error, FlushPolicy, Hash, TreeSize,
 };
@@ -162,6 +162,38 @@ fn who_waits_for_room_gets_it() {
             close(store).unwrap();
         });
     }
+}
+
+/// Threads that insert one leaf each where there is room for one, and wait for more at most a
+/// second. How many got in.
+fn insert_with_little_patience(store: &Arc<Store>) -> u64 {
+    let threads = [(), ()].map(|()| {
+        spawn(store, |store| match store.tree.insert(leaf(0)) {
+            Ok(_) => 1,
+            Err(Error::Backpressure { unflushed: 32, .. }) => 0,
+            Err(error) => panic!("{error}"),
+        })
+    });
+    threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+}
+
+#[test]
+fn who_waits_for_room_for_so_long_gets_it_or_is_told_that_it_did_not() {
+    let config = |config: Config| {
+        let config = config.flush_policy(FlushPolicy::Interval(Duration::from_secs(3600)));
+        config.max_unflushed_bytes(32).backpressure_wait(Duration::from_secs(1))
+    };
+    Model::new(2).check(move || {
+        let store = Arc::new(open(config));
+        assert_eq!(insert_with_little_patience(&store), 2, "nobody's time was up");
+        close(store).unwrap();
+    });
+    Model::new(2).timed_waits_expire().check(move || {
+        let store = Arc::new(open(config));
+        let inserted = insert_with_little_patience(&store);
+        assert_eq!(store.tree.size(), TreeSize(inserted));
+        close(store).unwrap();
+    });
 }
 
 #[test]

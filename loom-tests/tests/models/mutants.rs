@@ -7,7 +7,12 @@ use std::process::Command;
 
 /// Sites that may be broken without harm to what the models promise: kind, file, source line, and
 /// why the line stands there all the same.
-const HARMLESS: &[(&str, &str, &str, &str)] = &[];
+const HARMLESS: &[(&str, &str, &str, &str)] = &[(
+    "notify",
+    "src/store/close.rs",
+    "self.room.notify_all();",
+    "a store is closed by its only owner, so nobody waits for room in it; closing does not rely on that",
+)];
 
 /// Runs `model` alone in a process, with `env` set. What it printed, and whether it passed.
 fn run(model: &str, env: &[(&str, &str)]) -> (String, bool) {
@@ -25,7 +30,10 @@ fn models() -> Vec<String> {
     let output = Command::new(std::env::current_exe().unwrap()).arg("--list").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
     let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
-    names.filter(|name| !name.starts_with("mutants::")).map(str::to_owned).collect()
+    let mut models: Vec<_> = names.filter(|name| !name.starts_with("mutants::")).collect();
+    // Those of single parts are quick and say more.
+    models.sort_by_key(|name| name.starts_with("engine::"));
+    models.into_iter().map(str::to_owned).collect()
 }
 
 /// The text of the line that a site stands on.
