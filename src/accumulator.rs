@@ -4,7 +4,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use crate::checkpoint::{CheckpointInfo, CheckpointReason};
 use crate::config::Config;
@@ -16,6 +15,7 @@ use crate::merkle::{
 };
 use crate::snapshot::Snapshot;
 use crate::store::{self, Engine, RecoveryReport, Stats, Tree};
+use crate::sync::JoinHandle;
 
 /// A leaf that was inserted.
 #[derive(Debug)]

@@ -2,14 +2,18 @@
 //!
 //! # Invariants
 //!
-//! - A job that waits is not queued a second time; one that runs may be queued again. So the queue
-//!   is never longer than there are kinds of jobs.
+//! - A job that waits is not queued a second time; one that runs may be queued again, and starts
+//!   when it has ended. So the queue is never longer than there are kinds of jobs, and a slow job
+//!   takes up one thread, however often it is asked for.
+//! - A job that waits and could run has a thread that is on its way to it, unless all threads are
+//!   busy or none could be started. A thread decides to leave, and counts itself out, under the lock
+//!   under which jobs are queued.
 //! - After [`Jobs::stop`] has returned no job runs and none will.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard};
 
 /// Threads that may work at once. One may wait for the disk while another computes.
 const MOST_THREADS: usize = 2;
@@ -29,15 +33,33 @@ struct Shared<J> {
 
 struct State<J> {
     queue: Vec<J>,
+    running: Vec<J>,
     threads: usize,
+    /// Threads that wait, also if they have been woken and are not yet back.
     idle: usize,
     stopped: bool,
 }
 
-impl<J: PartialEq + Send + 'static> Jobs<J> {
+impl<J: Copy + PartialEq> State<J> {
+    /// How many waiting jobs could run now.
+    fn ready(&self) -> usize {
+        self.queue.iter().filter(|job| !self.running.contains(job)).count()
+    }
+
+    /// Takes the oldest of them.
+    fn start(&mut self) -> Option<J> {
+        let at = self.queue.iter().position(|job| !self.running.contains(job))?;
+        let job = self.queue.remove(at);
+        self.running.push(job);
+        Some(job)
+    }
+}
+
+impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
     /// Workers that do their jobs with `run`.
     pub(crate) fn new(run: impl Fn(J) + Send + Sync + 'static) -> Self {
-        let state = State { queue: Vec::new(), threads: 0, idle: 0, stopped: false };
+        let (queue, running) = (Vec::new(), Vec::new());
+        let state = State { queue, running, threads: 0, idle: 0, stopped: false };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Self { shared: Arc::new(Shared { run: Box::new(run), state, changed }) }
     }
@@ -45,24 +67,24 @@ impl<J: PartialEq + Send + 'static> Jobs<J> {
     /// Has `job` run soon, unless the same job waits already.
     pub(crate) fn request(&self, job: J) {
         let mut state = self.shared.state.lock();
-        if state.stopped || state.queue.contains(&job) {
+        if state.stopped {
             return;
         }
-        state.queue.push(job);
-        if state.idle > 0 {
-            drop(state);
+        if !state.queue.contains(&job) {
+            state.queue.push(job);
+        }
+        let ready = state.ready();
+        if ready > 0 && state.idle > 0 {
             self.shared.changed.notify_all();
-        } else if state.threads < MOST_THREADS {
+        }
+        if ready > state.idle && state.threads < MOST_THREADS {
             state.threads += 1;
             drop(state);
             let shared = Arc::clone(&self.shared);
-            let spawned = std::thread::Builder::new()
-                .name("duramen-worker".to_owned())
-                .spawn(move || shared.work());
-            if let Err(error) = spawned {
+            if let Err(error) = sync::spawn("duramen-worker", move || shared.work()) {
                 // The job stays queued; the next request tries again.
                 tracing::warn!(%error, "cannot start a worker thread");
-                self.shared.state.lock().threads -= 1;
+                self.shared.leave(self.shared.state.lock());
             }
         }
     }
@@ -86,41 +108,43 @@ impl<J: PartialEq + Send + 'static> Jobs<J> {
     }
 }
 
-impl<J> Shared<J> {
-    fn work(self: Arc<Self>) {
-        // Counts the thread out however it ends.
-        let leave = Leave(&self);
+impl<J: Copy + PartialEq> Shared<J> {
+    fn work(&self) {
         let mut state = self.state.lock();
         loop {
-            if !state.queue.is_empty() {
-                let job = state.queue.remove(0);
+            if let Some(job) = state.start() {
                 drop(state);
-                (self.run)(job);
+                if !sync::returns(|| (self.run)(job)) {
+                    tracing::error!("a background job panicked");
+                }
                 state = self.state.lock();
+                state.running.retain(|running| *running != job);
                 continue;
             }
             if state.stopped {
                 break;
             }
             state.idle += 1;
-            let before = std::time::Instant::now();
+            let before = Instant::now();
             state = self.changed.wait_for(state, LINGER);
             state.idle -= 1;
-            if state.queue.is_empty() && before.elapsed() >= LINGER {
+            if state.ready() == 0 && before.elapsed() >= LINGER {
                 break;
             }
         }
-        drop(state);
-        drop(leave);
+        if sync::defect("a worker decides to leave and counts itself out later") {
+            drop(state);
+            state = self.state.lock();
+        }
+        self.leave(state);
     }
-}
 
-struct Leave<'a, J>(&'a Shared<J>);
-
-impl<J> Drop for Leave<'_, J> {
-    fn drop(&mut self) {
-        self.0.state.lock().threads -= 1;
-        self.0.changed.notify_all();
+    /// Counts a thread out, or one that could not be started.
+    #[cfg_attr(duramen_loom, track_caller)]
+    fn leave(&self, mut state: MutexGuard<'_, State<J>>) {
+        state.threads -= 1;
+        drop(state);
+        self.changed.notify_all();
     }
 }
 
@@ -168,5 +192,44 @@ mod tests {
         assert_eq!(receiver.recv(), Ok(7));
         jobs.stop();
         assert!(receiver.try_recv().is_err(), "job 7 ran twice");
+    }
+
+    #[test]
+    fn a_job_is_not_run_beside_itself_and_leaves_a_thread_for_others() {
+        let (release, gate) = mpsc::channel::<()>();
+        let (sender, receiver) = mpsc::channel();
+        let gate = std::sync::Mutex::new(gate);
+        let jobs = Jobs::new(move |job: u32| {
+            sender.send(job).unwrap();
+            if job == 0 {
+                gate.lock().unwrap().recv().unwrap();
+            }
+        });
+        jobs.request(0);
+        assert_eq!(receiver.recv(), Ok(0));
+        jobs.request(0);
+        jobs.request(1);
+        assert_eq!(receiver.recv(), Ok(1), "job 0 took both threads");
+        release.send(()).unwrap();
+        assert_eq!(receiver.recv(), Ok(0), "what was asked for while it ran was forgotten");
+        release.send(()).unwrap();
+        jobs.stop();
+        assert!(receiver.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_job_that_panics_takes_no_other_with_it() {
+        let (sender, receiver) = mpsc::channel();
+        let jobs = Jobs::new(move |job: u32| {
+            assert!(job != 0, "on purpose");
+            sender.send(job).unwrap();
+        });
+        for job in [0, 1, 0, 2, 0, 3] {
+            jobs.request(job);
+        }
+        let mut ran: Vec<u32> = receiver.iter().take(3).collect();
+        ran.sort_unstable();
+        assert_eq!(ran, [1, 2, 3]);
+        jobs.stop();
     }
 }

@@ -27,6 +27,9 @@ mod flush;
 pub mod fs;
 #[cfg(all(test, feature = "std"))]
 mod golden;
+#[cfg(duramen_loom)]
+#[doc(hidden)]
+pub mod internals;
 #[cfg(feature = "std")]
 mod jobs;
 #[cfg(feature = "std")]

@@ -1,105 +1,103 @@
-//! The one place where the engine gets its threads, locks and atomics from.
+//! The one place where the engine gets its threads, locks, atomics and clock from.
 //!
 //! Built with `--cfg duramen_loom` these are loom's, so that the models in `loom-tests` explore the
 //! code that ships and not a copy of it. Locks do not poison: a thread that panics while it holds
 //! one is a defect that the store's own poison reports.
 
+#[cfg(duramen_loom)]
+mod modelled;
+#[cfg(duramen_loom)]
+use modelled as imp;
+#[cfg(duramen_loom)]
+pub(crate) use modelled::knobs;
+
 #[cfg(not(duramen_loom))]
 mod imp {
+    use std::io;
+    use std::sync::PoisonError;
+    use std::time::Duration;
+
     pub(crate) use std::sync::MutexGuard;
     pub(crate) use std::sync::atomic;
-    pub(super) use std::sync::{Condvar, Mutex};
+    pub(crate) use std::thread::JoinHandle;
+    pub(crate) use std::time::Instant;
 
     pub(crate) use arc_swap::ArcSwap;
-}
 
-#[cfg(duramen_loom)]
-mod imp {
-    use std::sync::Arc;
+    /// Mutual exclusion.
+    #[derive(Debug, Default)]
+    pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
-    pub(crate) use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic;
-    pub(super) use loom::sync::{Condvar, Mutex};
-
-    /// `arc_swap::ArcSwap` as far as it is used here. loom cannot look into the real one, which is
-    /// taken on trust: a load sees a whole `Arc`, and one that was stored before it.
-    #[derive(Debug)]
-    pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
-
-    impl<T> ArcSwap<T> {
-        pub(crate) fn new(value: Arc<T>) -> Self {
-            Self(Mutex::new(value))
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
         }
 
-        pub(crate) fn load_full(&self) -> Arc<T> {
-            Arc::clone(&super::unpoisoned(self.0.lock()))
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
-        pub(crate) fn store(&self, value: Arc<T>) {
-            *super::unpoisoned(self.0.lock()) = value;
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            match self.0.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(std::sync::TryLockError::Poisoned(poison)) => Some(poison.into_inner()),
+                Err(std::sync::TryLockError::WouldBlock) => None,
+            }
         }
     }
-}
 
-use std::sync::PoisonError;
-use std::time::Duration;
+    /// Waiting for a change of what a [`Mutex`] guards. `notify_all` is one system call, however
+    /// many threads wait.
+    #[derive(Debug, Default)]
+    pub(crate) struct Condvar(std::sync::Condvar);
 
-pub(crate) use imp::{ArcSwap, MutexGuard, atomic};
+    impl Condvar {
+        pub(crate) fn new() -> Self {
+            Self::default()
+        }
 
-fn unpoisoned<T>(result: Result<T, PoisonError<T>>) -> T {
-    result.unwrap_or_else(PoisonError::into_inner)
-}
+        pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+        }
 
-/// Mutual exclusion.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(imp::Mutex<T>);
+        /// As [`wait`](Self::wait), for at most `timeout`.
+        pub(crate) fn wait_for<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            timeout: Duration,
+        ) -> MutexGuard<'a, T> {
+            self.0.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner).0
+        }
 
-impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(imp::Mutex::new(value))
-    }
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        unpoisoned(self.0.lock())
-    }
-
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(std::sync::TryLockError::Poisoned(poison)) => Some(poison.into_inner()),
-            Err(std::sync::TryLockError::WouldBlock) => None,
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
         }
     }
-}
 
-/// Waiting for a change of what a [`Mutex`] guards. `notify_all` is one system call, however many
-/// threads wait.
-#[derive(Debug, Default)]
-pub(crate) struct Condvar(imp::Condvar);
-
-impl Condvar {
-    pub(crate) fn new() -> Self {
-        Self(imp::Condvar::new())
+    /// Starts a thread.
+    pub(crate) fn spawn(
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name(name.to_owned()).spawn(work)
     }
 
-    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        unpoisoned(self.0.wait(guard))
+    /// Calls `work`, which may be code that is not ours, and tells whether it returned: a panic in
+    /// it ends here.
+    pub(crate) fn returns(work: impl FnOnce()) -> bool {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok()
     }
 
-    /// As [`wait`](Self::wait), for at most `timeout`.
-    pub(crate) fn wait_for<'a, T>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        timeout: Duration,
-    ) -> MutexGuard<'a, T> {
-        unpoisoned(self.0.wait_timeout(guard, timeout)).0
-    }
-
-    pub(crate) fn notify_one(&self) {
-        self.0.notify_one();
-    }
-
-    pub(crate) fn notify_all(&self) {
-        self.0.notify_all();
+    /// Whether the model runs with this defect built in. Never, but in the models.
+    pub(crate) const fn defect(_: &str) -> bool {
+        false
     }
 }
+
+pub(crate) use imp::{
+    ArcSwap, Condvar, Instant, JoinHandle, Mutex, MutexGuard, atomic, defect, returns, spawn,
+};

@@ -10,7 +10,7 @@ use super::version::{Archive, Version};
 use super::view::View;
 use crate::merkle::{Hash, Level};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Mutex};
+use crate::sync::{self, ArcSwap, Mutex};
 
 /// What one tree's readers and writers share.
 #[derive(Debug)]
@@ -88,16 +88,22 @@ impl Columns {
 
     /// Everything that is published now. Lock-free.
     pub(crate) fn view(&self) -> View {
+        let early = sync::defect("a view loads the version before the counts")
+            .then(|| self.version.load_full());
         // The counts first: the version loaded after them has every chunk they speak of.
         let hashed = self.hashed.load(Ordering::Acquire);
         let leaves = self.leaves.load(Ordering::Acquire);
-        View { layout: self.layout, version: self.version.load_full(), leaves, hashed }
+        let version = early.unwrap_or_else(|| self.version.load_full());
+        View { layout: self.layout, version, leaves, hashed }
     }
 
     /// Lets `archive`, which holds every node complete at `size`, answer for them, and drops the
     /// chunks that hold nothing else as soon as no view needs them.
     pub(crate) fn archive(&self, size: u64, archive: Arc<dyn Archive>) {
-        let _install = self.install.lock();
+        let install = self.install.lock();
+        if sync::defect("an archive is installed without the lock") {
+            drop(install);
+        }
         let next = self.version.load_full().archived(self.layout, size, archive);
         self.version.store(Arc::new(next));
     }

@@ -6,14 +6,16 @@
 //! - Once ended, by a failure or by closing, it never rises again. The first end stays.
 //! - Whoever waits for a number is woken when the watermark reaches it or ends: a waiter looks at
 //!   both under the lock under which they change, so no change falls between look and sleep.
+//! - Wakers are other people's code. They are cloned, called and dropped without the lock, since any
+//!   of that may drop a token, and one that panics keeps no other from being called.
 
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Seq;
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{self, Condvar, Instant, Mutex};
 
 /// Names one waiting future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,18 @@ impl State {
             return Some(Ok(()));
         }
         self.ended.clone().map(Err)
+    }
+
+    fn keep_waker(&mut self, seq: Seq, waker: Waker) -> WakerId {
+        let id = WakerId(self.next_waker);
+        self.next_waker += 1;
+        self.wakers.push((id, seq, waker));
+        id
+    }
+
+    fn take_waker(&mut self, id: WakerId) -> Option<Waker> {
+        let at = self.wakers.iter().position(|(other, ..)| *other == id)?;
+        Some(self.wakers.swap_remove(at).2)
     }
 }
 
@@ -93,12 +107,15 @@ impl Watermark {
         self.wake(sleepers, wakers);
     }
 
+    #[cfg_attr(duramen_loom, track_caller)]
     fn wake(&self, sleepers: usize, wakers: Vec<(WakerId, Seq, Waker)>) {
         if sleepers > 0 {
             self.changed.notify_all();
         }
         for (_, _, waker) in wakers {
-            waker.wake();
+            if !sync::returns(|| waker.wake()) {
+                tracing::error!("the waker of a durability token panicked");
+            }
         }
     }
 
@@ -150,28 +167,226 @@ impl Watermark {
         id: &mut Option<WakerId>,
         waker: &Waker,
     ) -> Option<Result<()>> {
+        let new = waker.clone();
         let mut state = self.state.lock();
-        if let Some(answer) = state.answer(seq) {
-            if let Some(id) = id.take() {
-                state.wakers.retain(|(other, ..)| *other != id);
-            }
-            return Some(answer);
+        let old = id.take().and_then(|id| state.take_waker(id));
+        let answer = state.answer(seq);
+        if answer.is_none() {
+            *id = Some(state.keep_waker(seq, new));
         }
-        if let Some(id) = *id
-            && let Some((_, _, old)) = state.wakers.iter_mut().find(|(other, ..)| *other == id)
-        {
-            old.clone_from(waker);
-            return None;
-        }
-        let new = WakerId(state.next_waker);
-        state.next_waker += 1;
-        state.wakers.push((new, seq, waker.clone()));
-        *id = Some(new);
-        None
+        drop(state);
+        drop(old);
+        answer
     }
 
     /// Forgets a waker that [`poll`](Self::poll) kept.
     pub(crate) fn forget(&self, id: WakerId) {
-        self.state.lock().wakers.retain(|(other, ..)| *other != id);
+        let old = self.state.lock().take_waker(id);
+        drop(old);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Context, Poll, Wake};
+
+    use super::super::DurabilityToken;
+    use super::*;
+
+    /// Counts how often it was woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Count {
+        fn get(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn watermark() -> Arc<Watermark> {
+        Arc::new(Watermark::new(Seq(0)))
+    }
+
+    fn token(watermark: &Arc<Watermark>, seq: u64) -> DurabilityToken {
+        DurabilityToken::new(Seq(seq), Arc::clone(watermark))
+    }
+
+    fn poll(token: &mut DurabilityToken, waker: &Waker) -> Poll<Result<()>> {
+        Pin::new(token).poll(&mut Context::from_waker(waker))
+    }
+
+    fn kept(watermark: &Watermark) -> usize {
+        watermark.state.lock().wakers.len()
+    }
+
+    #[test]
+    fn the_watermark_only_rises_and_stays_where_it_ended() {
+        let watermark = watermark();
+        watermark.advance(Seq(5));
+        watermark.advance(Seq(3));
+        assert_eq!(watermark.durable(), Seq(5));
+        watermark.end(Error::Closed);
+        watermark.end(Error::ThreadPanicked { thread: "flusher" });
+        watermark.advance(Seq(9));
+        assert_eq!(watermark.durable(), Seq(5));
+        token(&watermark, 5).wait().unwrap();
+        assert!(matches!(token(&watermark, 6).wait(), Err(Error::Closed)));
+    }
+
+    #[test]
+    fn a_wait_with_a_limit_tells_too_short_from_ended_from_durable() {
+        let watermark = watermark();
+        let (first, second) = (token(&watermark, 1), token(&watermark, 2));
+        assert!(!first.wait_timeout(Duration::ZERO).unwrap());
+        assert!(!first.wait_timeout(Duration::from_millis(2)).unwrap());
+        watermark.advance(Seq(1));
+        assert!(first.wait_timeout(Duration::ZERO).unwrap());
+        watermark.end(Error::Closed);
+        assert!(first.wait_timeout(Duration::ZERO).unwrap());
+        assert!(matches!(second.wait_timeout(Duration::ZERO), Err(Error::Closed)));
+    }
+
+    #[test]
+    fn a_limit_beyond_the_end_of_time_is_none() {
+        let watermark = watermark();
+        let token = token(&watermark, 1);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| token.wait_timeout(Duration::MAX));
+            watermark.advance(Seq(1));
+            assert!(waiter.join().unwrap().unwrap());
+        });
+    }
+
+    #[test]
+    fn only_the_waker_of_the_last_poll_is_woken_and_once() {
+        let watermark = watermark();
+        let mut token = token(&watermark, 2);
+        let (old, new) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        assert!(poll(&mut token, &old.clone().into()).is_pending());
+        assert!(poll(&mut token, &new.clone().into()).is_pending());
+        assert_eq!((kept(&watermark), Arc::strong_count(&old)), (1, 1));
+        watermark.advance(Seq(1));
+        assert_eq!((old.get(), new.get()), (0, 0), "woken for too little");
+        watermark.advance(Seq(2));
+        watermark.advance(Seq(3));
+        assert_eq!((old.get(), new.get()), (0, 1));
+        assert!(poll(&mut token, &old.clone().into()).is_ready());
+        assert!(poll(&mut token, &old.clone().into()).is_ready(), "an answer stays");
+        assert_eq!((kept(&watermark), Arc::strong_count(&old)), (0, 1));
+    }
+
+    #[test]
+    fn a_dropped_token_leaves_nothing_behind_and_takes_nothing_from_its_clone() {
+        let watermark = watermark();
+        let mut token = token(&watermark, 1);
+        let mut clone = token.clone();
+        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        assert!(poll(&mut token, &first.clone().into()).is_pending());
+        assert!(poll(&mut clone, &second.clone().into()).is_pending());
+        drop(token);
+        assert_eq!((kept(&watermark), Arc::strong_count(&first)), (1, 1));
+        watermark.end(Error::Closed);
+        assert_eq!((first.get(), second.get()), (0, 1));
+        assert!(matches!(poll(&mut clone, Waker::noop()), Poll::Ready(Err(Error::Closed))));
+    }
+
+    /// A task that holds a token of its own; its last waker takes it along.
+    struct Task {
+        _token: DurabilityToken,
+    }
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_waker_may_own_a_token_of_the_same_store() {
+        let watermark = watermark();
+        let task = || {
+            let mut own = token(&watermark, 9);
+            assert!(poll(&mut own, Waker::noop()).is_pending());
+            Waker::from(Arc::new(Task { _token: own }))
+        };
+        // Replaced by another, forgotten with its token, and dropped after an answer.
+        let mut replaced = token(&watermark, 8);
+        assert!(poll(&mut replaced, &task()).is_pending());
+        assert!(poll(&mut replaced, Waker::noop()).is_pending());
+        let mut forgotten = token(&watermark, 8);
+        assert!(poll(&mut forgotten, &task()).is_pending());
+        drop(forgotten);
+        let mut answered = token(&watermark, 8);
+        assert!(poll(&mut answered, &task()).is_pending());
+        watermark.advance(Seq(8));
+        assert!(poll(&mut answered, &task()).is_ready());
+        drop(replaced);
+        assert_eq!(kept(&watermark), 0);
+    }
+
+    /// A waker that is somebody's defect.
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_no_other_from_being_woken() {
+        for end in [false, true] {
+            let watermark = watermark();
+            let count = Arc::new(Count::default());
+            let wakers = [Arc::new(Panics).into(), Waker::from(count.clone())];
+            let mut tokens = wakers.map(|waker| {
+                let mut token = token(&watermark, 1);
+                assert!(poll(&mut token, &waker).is_pending());
+                token
+            });
+            if end {
+                watermark.end(Error::Closed);
+            } else {
+                watermark.advance(Seq(1));
+            }
+            assert_eq!(count.get(), 1);
+            for token in &mut tokens {
+                assert!(poll(token, Waker::noop()).is_ready());
+            }
+        }
+    }
+
+    #[test]
+    fn many_waiters_are_told_the_truth_each() {
+        let watermark = watermark();
+        let synced = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for seq in 1..=40 {
+                let token = token(&watermark, seq);
+                let synced = &synced;
+                scope.spawn(move || {
+                    let answer = match seq % 2 {
+                        0 => token.wait(),
+                        _ => token.wait_timeout(Duration::MAX).map(|durable| assert!(durable)),
+                    };
+                    assert_eq!(answer.is_ok(), seq <= 30);
+                    assert!(answer.is_err() || synced.load(Ordering::Relaxed) >= seq);
+                });
+            }
+            for seq in [1, 2, 7, 30] {
+                synced.store(seq, Ordering::Relaxed);
+                watermark.advance(Seq(seq));
+            }
+            watermark.end(Error::Closed);
+        });
+        assert_eq!(watermark.state.lock().sleepers, 0);
     }
 }

@@ -5,5 +5,7 @@ mod flusher;
 mod policy;
 
 pub(crate) use control::Control;
+#[cfg(duramen_loom)]
+pub(crate) use control::Work;
 pub(crate) use flusher::{Cut, Flusher};
 pub use policy::FlushPolicy;

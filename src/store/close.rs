@@ -1,11 +1,11 @@
 //! Closing a store.
 
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::engine::Engine;
 use crate::checkpoint::CheckpointReason;
 use crate::error::{Error, Result};
+use crate::sync::JoinHandle;
 
 impl Engine {
     /// Ends everything in order: no more inserts, background work done, what is there made durable,

@@ -9,7 +9,7 @@
 //! 3. `flushed`, `marks`, and those inside columns, control and watermark: for a few words.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::checkpoint::{Checkpoints, Marks};
 use super::ingest::Ingest;
@@ -148,7 +148,7 @@ impl Engine {
         let wait = policy.next_interval(since.time).filter(|_| since.leaves > 0);
         // A checkpoint that is due is under way; looking again at once would not hasten it.
         let wait = wait.map(|wait| wait.max(Duration::from_millis(10)));
-        self.control.tick_at(wait.and_then(|wait| Instant::now().checked_add(wait)));
+        self.control.tick_in(wait);
     }
 
     /// Does a worker's job. Failures that matter to the log have poisoned the store when this

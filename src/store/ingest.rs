@@ -7,7 +7,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::engine::Engine;
 use crate::column::LeafWriter;
@@ -15,7 +14,7 @@ use crate::durability::{DurabilityToken, Seq};
 use crate::error::{Error, Result};
 use crate::flush::{Cut, FlushPolicy};
 use crate::merkle::Hash;
-use crate::sync::MutexGuard;
+use crate::sync::{Instant, MutexGuard};
 
 /// What the insertion lock guards.
 #[derive(Debug)]

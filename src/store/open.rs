@@ -13,7 +13,6 @@
 //!   read again.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoints, Marks};
@@ -32,7 +31,7 @@ use crate::flush::{Control, Flusher};
 use crate::fs::{ByteOffset, Dir, FileName, FileSystem, StoreLock};
 use crate::jobs::Jobs;
 use crate::merkle::{Arity, Hasher, Level, NodeIndex, TreeSize, root_at};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{self, Condvar, JoinHandle, Mutex};
 use crate::wal::frame::Frame;
 use crate::wal::{
     Extent, GroupNumber, Log, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments,
@@ -126,9 +125,7 @@ fn start(
         }
     });
     let flusher = Flusher::new(Arc::clone(&engine), log, point.clone());
-    let thread = std::thread::Builder::new()
-        .name("duramen-flusher".to_owned())
-        .spawn(move || flusher.run())
+    let thread = sync::spawn("duramen-flusher", move || flusher.run())
         .map_err(|error| Error::io("start the flusher of", &config.path, error))?;
     engine.checkpoint_if_due(&point);
     Ok((engine, thread))

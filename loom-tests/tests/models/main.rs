@@ -1,0 +1,11 @@
+//! Models of the code that ships, and proof that they see: every notify and every memory order in
+//! that code is broken in turn, and some model must find it.
+#![cfg(duramen_loom)]
+
+mod columns;
+mod control;
+mod engine;
+mod jobs;
+mod mutants;
+mod sum;
+mod watermark;

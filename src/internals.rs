@@ -1,0 +1,237 @@
+//! The primitives of the engine as the models in `loom-tests` use them: thin handles around what
+//! ships, and nothing of their own. Only built for loom.
+#![allow(missing_docs, reason = "each handle is named after what it holds")]
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::column;
+use crate::durability;
+use crate::error::{Error, ReadError};
+use crate::flush;
+use crate::merkle::{Arity, Hash, Hasher, Level, NodeIndex, NodeSource};
+use crate::{DurabilityToken, Seq};
+
+pub use crate::sync::knobs::{begin, fail_spawns, sites};
+
+/// [`durability::Watermark`].
+#[derive(Clone)]
+pub struct Watermark(Arc<durability::Watermark>);
+
+impl Watermark {
+    #[must_use]
+    pub fn new(durable: u64) -> Self {
+        Self(Arc::new(durability::Watermark::new(Seq(durable))))
+    }
+
+    pub fn token(&self, seq: u64) -> DurabilityToken {
+        DurabilityToken::new(Seq(seq), Arc::clone(&self.0))
+    }
+
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.0.durable().0
+    }
+
+    pub fn advance(&self, seq: u64) {
+        self.0.advance(Seq(seq));
+    }
+
+    pub fn end(&self, error: Error) {
+        self.0.end(error);
+    }
+}
+
+/// [`flush::Work`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    Flush,
+    Spill,
+    Tick,
+    Stop,
+}
+
+/// [`flush::Control`].
+#[derive(Clone, Default)]
+pub struct Control(Arc<flush::Control>);
+
+impl Control {
+    pub fn request(&self, seq: u64) {
+        self.0.request(Seq(seq));
+    }
+
+    pub fn dirty(&self) {
+        self.0.dirty();
+    }
+
+    pub fn spill(&self) {
+        self.0.spill();
+    }
+
+    pub fn tick_in(&self, wait: Option<Duration>) {
+        self.0.tick_in(wait);
+    }
+
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
+    #[must_use]
+    pub fn next(&self, durable: u64, interval: Option<Duration>) -> Work {
+        match self.0.next(Seq(durable), interval) {
+            flush::Work::Flush => Work::Flush,
+            flush::Work::Spill => Work::Spill,
+            flush::Work::Tick => Work::Tick,
+            flush::Work::Stop => Work::Stop,
+        }
+    }
+}
+
+/// [`crate::jobs::Jobs`] of numbers.
+#[derive(Clone)]
+pub struct Jobs(Arc<crate::jobs::Jobs<u32>>);
+
+impl Jobs {
+    pub fn new(run: impl Fn(u32) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(crate::jobs::Jobs::new(run)))
+    }
+
+    /// Workers whose jobs can ask for more.
+    pub fn new_cyclic(run: impl Fn(&Jobs, u32) + Send + Sync + 'static) -> Self {
+        Self(Arc::new_cyclic(|jobs: &std::sync::Weak<crate::jobs::Jobs<u32>>| {
+            let jobs = jobs.clone();
+            crate::jobs::Jobs::new(move |job| {
+                if let Some(jobs) = jobs.upgrade() {
+                    run(&Jobs(jobs), job);
+                }
+            })
+        }))
+    }
+
+    pub fn request(&self, job: u32) {
+        self.0.request(job);
+    }
+
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+/// The columns of a tree whose chunks hold `arity^height` leaves.
+#[must_use]
+pub fn columns(arity: Arity, height: u8) -> (Columns, LeafWriter, NodeWriter) {
+    let layout = column::Layout::with_height(arity, height);
+    let (columns, leaves, nodes) = column::Columns::empty(layout);
+    (Columns(columns), LeafWriter(leaves), NodeWriter(nodes))
+}
+
+/// [`column::Columns`].
+#[derive(Clone)]
+pub struct Columns(Arc<column::Columns>);
+
+/// What an archive answers: the node of a level and an index.
+pub type Answer = fn(u8, u64) -> Hash;
+
+impl Columns {
+    #[must_use]
+    pub fn view(&self) -> View {
+        View(self.0.view())
+    }
+
+    #[must_use]
+    pub fn leaves(&self) -> u64 {
+        self.0.leaves()
+    }
+
+    /// Lets `answer` speak for every node complete at `size`.
+    pub fn archive(&self, size: u64, answer: Answer) {
+        let layout = self.0.layout();
+        self.0.archive(size, Arc::new(Archived { layout, size, answer }));
+    }
+
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.0.memory_bytes()
+    }
+}
+
+struct Archived {
+    layout: column::Layout,
+    size: u64,
+    answer: Answer,
+}
+
+impl fmt::Debug for Archived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an archive of {} leaves", self.size)
+    }
+}
+
+impl column::Archive for Archived {
+    fn read_nodes(
+        &self,
+        level: Level,
+        first: NodeIndex,
+        out: &mut [Hash],
+    ) -> Result<(), ReadError> {
+        for (slot, at) in out.iter_mut().zip(first.0..) {
+            if at >= self.layout.complete(level, self.size) {
+                return Err(ReadError::Absent { level, at });
+            }
+            *slot = (self.answer)(level.0, at);
+        }
+        Ok(())
+    }
+}
+
+/// [`column::LeafWriter`].
+pub struct LeafWriter(column::LeafWriter);
+
+impl LeafWriter {
+    pub fn append(&mut self, leaves: &[Hash]) {
+        self.0.append(leaves);
+    }
+}
+
+/// [`column::NodeWriter`].
+pub struct NodeWriter(column::NodeWriter);
+
+impl NodeWriter {
+    pub fn hash_to(&mut self, hasher: &dyn Hasher, size: u64) {
+        self.0.hash_to(hasher, size);
+    }
+
+    pub fn append_and_hash(
+        &mut self,
+        hasher: &dyn Hasher,
+        writer: &mut LeafWriter,
+        leaves: &[Hash],
+    ) {
+        self.0.append_and_hash(hasher, &mut writer.0, leaves);
+    }
+}
+
+/// [`column::View`].
+pub struct View(column::View);
+
+impl View {
+    #[must_use]
+    pub fn leaves(&self) -> u64 {
+        self.0.leaves()
+    }
+
+    #[must_use]
+    pub fn hashed(&self) -> u64 {
+        self.0.hashed()
+    }
+
+    /// # Errors
+    ///
+    /// If the node is neither in memory nor archived.
+    pub fn node(&self, level: u8, index: u64) -> Result<Hash, Error> {
+        let mut out = [[0; 32]];
+        self.0.read_nodes(Level(level), NodeIndex(index), &mut out)?;
+        Ok(out[0])
+    }
+}
