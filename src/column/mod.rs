@@ -18,6 +18,8 @@ mod chunk;
 mod layout;
 mod nodes;
 mod parallel;
+#[cfg(test)]
+mod tests;
 mod version;
 mod view;
 mod writer;

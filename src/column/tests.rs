@@ -1,0 +1,400 @@
+//! The columns against vectors: every node that a view says it has is there, and right, however
+//! leaves were appended, hashed and archived, and however long the view was kept.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::error::ReadError;
+use crate::merkle::{Arity, Hash, Hasher, HasherId, Level, NodeIndex, NodeSource};
+
+/// Cheap, and tells children apart by what they are and where they stand.
+#[derive(Debug)]
+struct Mix;
+
+impl Hasher for Mix {
+    fn id(&self) -> HasherId {
+        HasherId::new("mix")
+    }
+
+    fn leaf(&self, _: &[u8]) -> Hash {
+        [0; 32]
+    }
+
+    fn node(&self, children: &[Hash]) -> Hash {
+        let mut state = children.len() as u64;
+        for child in children {
+            let (word, _) = child.split_first_chunk().unwrap();
+            state = (state.rotate_left(7) ^ u64::from_le_bytes(*word))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        let mut hash = [1; 32];
+        hash[..8].copy_from_slice(&state.to_le_bytes());
+        hash
+    }
+
+    fn empty_root(&self) -> Hash {
+        [0; 32]
+    }
+}
+
+fn leaf(index: u64) -> Hash {
+    let mut leaf = [2; 32];
+    leaf[..8].copy_from_slice(&(index + 1).to_le_bytes());
+    leaf
+}
+
+/// All complete nodes, level by level.
+#[derive(Debug)]
+struct Model {
+    arity: Arity,
+    levels: Vec<Vec<Hash>>,
+}
+
+impl Model {
+    fn new(arity: Arity) -> Self {
+        Self { arity, levels: vec![Vec::new()] }
+    }
+
+    fn of(arity: Arity, size: u64) -> Self {
+        let mut model = Self::new(arity);
+        model.append(size);
+        model
+    }
+
+    fn len(&self) -> u64 {
+        self.levels[0].len() as u64
+    }
+
+    fn append(&mut self, count: u64) -> Vec<Hash> {
+        let new: Vec<_> = (self.len()..self.len() + count).map(leaf).collect();
+        self.levels[0].extend(&new);
+        let arity = self.arity.children();
+        for level in 1.. {
+            let Some(below) = self.levels.get(level - 1).filter(|below| below.len() >= arity)
+            else {
+                break;
+            };
+            let done = self.levels.get(level).map_or(0, Vec::len);
+            let parents: Vec<_> =
+                below.chunks_exact(arity).skip(done).map(|children| Mix.node(children)).collect();
+            if self.levels.len() == level {
+                self.levels.push(Vec::new());
+            }
+            self.levels[level].extend(parents);
+        }
+        new
+    }
+
+    /// The nodes of `level` that are complete at `size`.
+    fn complete(&self, level: usize, size: u64) -> &[Hash] {
+        let len = size.checked_shr(u32::try_from(level).unwrap() * self.arity.bits()).unwrap_or(0);
+        let nodes = self.levels.get(level).map_or(&[][..], Vec::as_slice);
+        &nodes[..usize::try_from(len).unwrap()]
+    }
+
+    /// What a tree that goes on at `size` needs in memory.
+    fn seeds(&self, size: u64) -> Vec<Seed> {
+        let group = self.arity.children();
+        let rest = |level: usize| {
+            let nodes = self.complete(level, size);
+            let first = nodes.len() / group * group;
+            (first < nodes.len()).then(|| Seed {
+                level: Level(u8::try_from(level).unwrap()),
+                first: first as u64,
+                nodes: nodes[first..].to_vec(),
+            })
+        };
+        (0..self.levels.len()).filter_map(rest).collect()
+    }
+
+    fn archive(&self, size: u64) -> Arc<dyn Archive> {
+        let levels =
+            (0..self.levels.len()).map(|level| self.complete(level, size).to_vec()).collect();
+        Arc::new(Self { arity: self.arity, levels })
+    }
+}
+
+impl Archive for Model {
+    fn read_nodes(
+        &self,
+        level: Level,
+        first: NodeIndex,
+        out: &mut [Hash],
+    ) -> Result<(), ReadError> {
+        let at = first.0;
+        let start = usize::try_from(at).unwrap();
+        let nodes = self.levels.get(usize::from(level.0)).and_then(|nodes| nodes.get(start..));
+        let nodes = nodes.and_then(|nodes| nodes.get(..out.len()));
+        out.copy_from_slice(nodes.ok_or(ReadError::Absent { level, at })?);
+        Ok(())
+    }
+}
+
+/// Reads everything that `view` has, in one piece and in pieces of two, and not a node more.
+fn check(view: &View, model: &Model) {
+    for level in 0..model.levels.len() + 1 {
+        let size = if level == 0 { view.leaves() } else { view.hashed() };
+        let expected = model.complete(level, size);
+        let level = Level(u8::try_from(level).unwrap());
+        let mut found = vec![[0; 32]; expected.len()];
+        view.read_nodes(level, NodeIndex(0), &mut found).unwrap();
+        assert_eq!(found, expected, "level {level} of {size}");
+        for (first, expected) in (0..).zip(expected.windows(2)) {
+            let mut found = [[0; 32]; 2];
+            view.read_nodes(level, NodeIndex(first), &mut found).unwrap();
+            assert_eq!(found, expected, "from {first} in level {level} of {size}");
+        }
+        let beyond = expected.len() as u64;
+        assert!(view.run(level, beyond, u64::MAX).is_none(), "{beyond} in level {level} of {size}");
+    }
+}
+
+/// One thing that happens to a tree.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Append(u64),
+    /// Hash so many leaves more, if they are there.
+    Hash(u64),
+    AppendAndHash(u64),
+    /// Archive what is hashed, but for so many leaves.
+    Archive(u64),
+    /// Keep a view.
+    View,
+}
+
+/// A tree and what it should be.
+struct Tree {
+    columns: Arc<Columns>,
+    leaves: LeafWriter,
+    nodes: NodeWriter,
+    model: Model,
+    archived: u64,
+    views: Vec<View>,
+}
+
+impl Tree {
+    fn resume(layout: Layout, size: u64) -> Self {
+        let model = Model::of(layout.arity(), size);
+        let archive = (size > 0).then(|| model.archive(size));
+        let (columns, leaves, nodes) = Columns::resume(layout, size, archive, &model.seeds(size));
+        Self { columns, leaves, nodes, model, archived: size, views: Vec::new() }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Append(count) => {
+                let new = self.model.append(count);
+                self.leaves.append(&new);
+            }
+            Step::Hash(count) => {
+                let size = self.columns.view().hashed() + count;
+                self.nodes.hash_to(&Mix, size);
+            }
+            Step::AppendAndHash(count) => {
+                let new = self.model.append(count);
+                self.nodes.append_and_hash(&Mix, &mut self.leaves, &new);
+            }
+            Step::Archive(less) => {
+                let size = self.columns.view().hashed().saturating_sub(less);
+                if size > self.archived {
+                    self.columns.archive(size, self.model.archive(size));
+                    self.archived = size;
+                }
+            }
+            Step::View => self.views.push(self.columns.view()),
+        }
+    }
+
+    /// Everything there ever was to see is still there.
+    fn check(&self) {
+        assert_eq!(self.columns.leaves(), self.model.len());
+        for view in self.views.iter().chain([&self.columns.view()]) {
+            check(view, &self.model);
+        }
+    }
+}
+
+fn layouts() -> impl Iterator<Item = Layout> {
+    let heights = |arity| (1..=2).map(move |height| Layout::with_height(arity, height));
+    Arity::ALL.into_iter().flat_map(heights)
+}
+
+#[test]
+fn borders_of_chunks_are_nothing_to_readers() {
+    for layout in layouts() {
+        let chunk = layout.leaves_per_chunk().min(if cfg!(miri) { 32 } else { 256 });
+        let mut tree = Tree::resume(layout, 0);
+        for step in [
+            Step::View,
+            Step::Append(1),
+            Step::Append(chunk - 1),
+            Step::View,
+            Step::Hash(chunk - 1),
+            Step::Append(chunk + 1),
+            Step::View,
+            Step::Hash(u64::MAX / 2),
+            Step::Archive(1),
+            Step::View,
+            Step::AppendAndHash(2 * chunk + 1),
+            Step::Archive(0),
+            Step::Append(0),
+            Step::Append(chunk),
+            Step::View,
+            Step::AppendAndHash(1),
+            Step::Archive(chunk),
+        ] {
+            tree.step(step);
+        }
+        tree.check();
+    }
+}
+
+#[test]
+fn an_archive_lets_go_of_every_chunk_that_it_has_whole_once_no_view_needs_it() {
+    let layout = Layout::with_height(Arity::Two, 2);
+    let mut tree = Tree::resume(layout, 0);
+    let chunk = (layout.slots() * size_of::<Hash>()) as u64;
+    tree.step(Step::AppendAndHash(64));
+    // Leaves in 16 chunks, their grandparents in 4, and so on: 16 + 4 + 1 and the root's.
+    assert_eq!(tree.columns.memory_bytes(), 22 * chunk);
+    tree.step(Step::View);
+    tree.step(Step::Archive(1));
+    // Of each tier the last chunk holds nodes above leaf 63.
+    assert_eq!(tree.columns.memory_bytes(), 4 * chunk);
+    tree.step(Step::Archive(0));
+    assert_eq!(tree.columns.memory_bytes(), chunk);
+    tree.check();
+}
+
+#[test]
+fn a_tree_goes_on_from_an_archive_of_any_size() {
+    let sizes = if cfg!(miri) { 0..=20 } else { 0..=300 };
+    for layout in layouts() {
+        for size in sizes.clone() {
+            let mut tree = Tree::resume(layout, size);
+            check(&tree.columns.view(), &tree.model);
+            for step in [Step::Append(3), Step::Hash(2), Step::AppendAndHash(18), Step::Archive(7)]
+            {
+                tree.step(step);
+            }
+            tree.check();
+        }
+    }
+}
+
+#[test]
+fn blocks_that_are_hashed_side_by_side_fit_together() {
+    // Blocks have 4,096 leaves; these are parts of three of them.
+    let (before, batch) = (4_000, 4_300);
+    for layout in layouts().skip(if cfg!(miri) { 7 } else { 0 }) {
+        let mut tree = Tree::resume(layout, 0);
+        tree.step(Step::Append(before));
+        tree.step(Step::AppendAndHash(batch));
+        let view = tree.columns.view();
+        assert_eq!((view.leaves(), view.hashed()), (before + batch, before + batch));
+        for level in 0..tree.model.levels.len() {
+            let expected = tree.model.complete(level, view.hashed());
+            let mut found = vec![[0; 32]; expected.len()];
+            view.read_nodes(Level(u8::try_from(level).unwrap()), NodeIndex(0), &mut found).unwrap();
+            assert!(found == expected, "level {level}");
+        }
+    }
+}
+
+#[test]
+fn large_runs_are_hashed_in_blocks_and_come_out_the_same() {
+    if cfg!(miri) {
+        return;
+    }
+    for layout in layouts() {
+        let mut tree = Tree::resume(layout, 1_001);
+        tree.step(Step::Append(40_000));
+        tree.step(Step::Hash(39_000));
+        let view = tree.columns.view();
+        for level in 0..tree.model.levels.len() {
+            let size = if level == 0 { view.leaves() } else { view.hashed() };
+            let expected = tree.model.complete(level, size);
+            let mut found = vec![[0; 32]; expected.len()];
+            view.read_nodes(Level(u8::try_from(level).unwrap()), NodeIndex(0), &mut found).unwrap();
+            assert!(found == expected, "level {level}");
+        }
+    }
+}
+
+#[test]
+fn readers_beside_writers_see_whole_appends() {
+    let rounds = if cfg!(miri) { 4 } else { 200 };
+    for layout in layouts() {
+        let Tree { columns, mut leaves, mut nodes, mut model, .. } = Tree::resume(layout, 0);
+        let full = Model::of(layout.arity(), rounds * 5);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut kept = Vec::new();
+                loop {
+                    let view = columns.view();
+                    assert_eq!(view.leaves() % 5, 0, "a part of an append was seen");
+                    let last = view.leaves() == full.len() && view.hashed() == full.len();
+                    check(&view, &full);
+                    kept.push(view);
+                    if last {
+                        break;
+                    }
+                    if kept.len() > 4 {
+                        kept.remove(1);
+                    }
+                }
+                kept.iter().for_each(|view| check(view, &full));
+            });
+            let hashing = scope.spawn(|| {
+                let mut archived = 0;
+                while columns.view().hashed() < full.len() {
+                    nodes.hash_to(&Mix, u64::MAX);
+                    let hashed = columns.view().hashed();
+                    if hashed > archived + 20 {
+                        columns.archive(hashed, full.archive(hashed));
+                        archived = hashed;
+                    }
+                }
+            });
+            for _ in 0..rounds {
+                let new = model.append(5);
+                leaves.append(&new);
+            }
+            hashing.join().unwrap();
+            reader.join().unwrap();
+        });
+    }
+}
+
+#[cfg(not(miri))]
+mod random {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0..70u64).prop_map(Step::Append),
+            2 => (0..90u64).prop_map(Step::Hash),
+            1 => Just(Step::Hash(1 << 40)),
+            2 => (1..70u64).prop_map(Step::AppendAndHash),
+            2 => (0..40u64).prop_map(Step::Archive),
+            1 => Just(Step::View),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_history_leaves_the_same_nodes(
+            layout in prop::sample::select(layouts().collect::<Vec<_>>()),
+            size in 0..300u64,
+            steps in prop::collection::vec(step(), 0..24),
+        ) {
+            let mut tree = Tree::resume(layout, size);
+            for step in steps {
+                tree.step(step);
+            }
+            tree.check();
+        }
+    }
+}
