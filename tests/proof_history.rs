@@ -1,5 +1,7 @@
 //! Proofs and frontiers of every size a tree had, from nodes in memory and in parts.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 mod stores;
 
 use std::sync::Arc;

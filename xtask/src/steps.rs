@@ -116,10 +116,7 @@ pub(crate) fn test() -> Steps {
 pub(crate) fn check() -> Steps {
     vec![
         Step::cargo("formatting", "fmt --all --check"),
-        Step::cargo(
-            "lints",
-            "clippy --workspace --all-targets --all-features -- -D warnings",
-        ),
+        Step::cargo("lints", "clippy --workspace --all-targets --all-features -- -D warnings"),
         Step::cargo(
             "lints without features",
             "clippy -p duramen --no-default-features -- -D warnings",
