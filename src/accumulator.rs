@@ -11,7 +11,8 @@ use crate::config::Config;
 use crate::durability::DurabilityToken;
 use crate::error::{Error, Result};
 use crate::merkle::{
-    Arity, Blake3, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeSize, VerifyError,
+    Arity, Blake3, ConsistencyProof, Frontier, Hash, Hasher, InclusionProof, LeafIndex, MultiProof,
+    TreeHead, TreeSize, VerifyError,
 };
 use crate::snapshot::Snapshot;
 use crate::store::{self, Engine, RecoveryReport, Stats, Tree};
@@ -96,6 +97,34 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
         proof: &InclusionProof,
     ) -> Result<(), VerifyError> {
         proof.verify(&H::default(), Arity::of::<N>(), head, index.into(), leaf)
+    }
+
+    /// Verifies that each of `leaves` stands at its index in the tree that `head`, which the caller
+    /// trusts, commits to. They may come in any order. Needs no store.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] says why nothing was proven, of none of the leaves.
+    pub fn verify_many(
+        head: &TreeHead,
+        leaves: &[(LeafIndex, Hash)],
+        proof: &MultiProof,
+    ) -> Result<(), VerifyError> {
+        proof.verify(&H::default(), Arity::of::<N>(), head, leaves)
+    }
+
+    /// Verifies that the tree of `old` is a prefix of the tree of `new`: that nobody rewrote a leaf
+    /// between the two heads. Needs no store.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] says why nothing was proven.
+    pub fn verify_consistency(
+        old: &TreeHead,
+        new: &TreeHead,
+        proof: &ConsistencyProof,
+    ) -> Result<(), VerifyError> {
+        proof.verify(&H::default(), Arity::of::<N>(), old, new)
     }
 
     /// Stops the threads, makes everything durable, makes a checkpoint if the policy says so, and
@@ -277,6 +306,70 @@ impl DynAccumulator {
         size: impl Into<TreeSize>,
     ) -> Result<InclusionProof> {
         self.snapshot().prove_at(index, size)
+    }
+
+    /// One proof that the leaves at `indexes` are in the tree as it is now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove_many`].
+    pub fn prove_many(&self, indexes: &[LeafIndex]) -> Result<MultiProof> {
+        self.snapshot().prove_many(indexes)
+    }
+
+    /// One proof that the leaves at `indexes` were in the tree when it had `size` leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove_many_at`].
+    pub fn prove_many_at(
+        &self,
+        indexes: &[LeafIndex],
+        size: impl Into<TreeSize>,
+    ) -> Result<MultiProof> {
+        self.snapshot().prove_many_at(indexes, size)
+    }
+
+    /// The proof that the tree of `old` leaves is a prefix of the tree as it is now. Take a
+    /// [`snapshot`](Self::snapshot) to learn the head that it leads to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove_consistency`].
+    pub fn prove_consistency(&self, old: impl Into<TreeSize>) -> Result<ConsistencyProof> {
+        self.snapshot().prove_consistency(old)
+    }
+
+    /// The proof that the tree of `old` leaves is a prefix of the tree of `new` leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove_consistency_between`].
+    pub fn prove_consistency_between(
+        &self,
+        old: impl Into<TreeSize>,
+        new: impl Into<TreeSize>,
+    ) -> Result<ConsistencyProof> {
+        self.snapshot().prove_consistency_between(old, new)
+    }
+
+    /// The frontier of the tree as it is now: what somebody needs to append leaves and to give
+    /// roots without any leaf.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::frontier`].
+    pub fn frontier(&self) -> Result<Frontier> {
+        self.snapshot().frontier()
+    }
+
+    /// The frontier of the tree when it had `size` leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::frontier_at`].
+    pub fn frontier_at(&self, size: impl Into<TreeSize>) -> Result<Frontier> {
+        self.snapshot().frontier_at(size)
     }
 
     /// The leaf at `index`, from memory or from a mapped part.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::merkle::{LeafIndex, Level, TreeSize};
+use crate::merkle::{LeafIndex, Level, ProveError, TreeSize};
 
 /// The result of most calls of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -124,6 +124,19 @@ pub enum Error {
         /// The current size.
         current: TreeSize,
     },
+
+    /// A proof that a larger tree is a prefix of a smaller one was asked for.
+    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    OldBeyondNew {
+        /// The size of the old tree.
+        old: TreeSize,
+        /// The size of the new tree.
+        new: TreeSize,
+    },
+
+    /// A proof of many leaves was asked for, and no index was given.
+    #[error("a proof needs at least one index")]
+    NoIndexes,
 
     /// A leaf that the hash function cannot take. Nothing of its batch was inserted.
     #[error("leaf {position} of the batch is not a value that hasher {hasher} takes")]
@@ -282,6 +295,17 @@ impl From<ReadError> for Error {
         match error {
             ReadError::Damaged(damage) => Self::Damaged(damage),
             ReadError::Absent { level, at } => Self::NodeAbsent { level, index: at },
+        }
+    }
+}
+
+impl From<ProveError<ReadError>> for Error {
+    fn from(error: ProveError<ReadError>) -> Self {
+        match error {
+            ProveError::IndexBeyondSize { index, size } => Self::IndexOutOfRange { index, size },
+            ProveError::NoIndexes => Self::NoIndexes,
+            ProveError::OldBeyondNew { old, new } => Self::OldBeyondNew { old, new },
+            ProveError::Source(error) => error.into(),
         }
     }
 }

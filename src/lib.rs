@@ -40,9 +40,10 @@ mod sync;
 mod wal;
 
 pub use merkle::{
-    Arity, Blake3, Hash, Hasher, HasherId, InclusionProof, LeafIndex, Rfc6962Sha256, TreeHead,
-    TreeSize, VerifyError,
+    Arity, Blake3, ConsistencyProof, Frontier, FrontierError, Growth, Hash, Hasher, HasherId,
+    InclusionProof, LeafIndex, MultiProof, Rfc6962Sha256, TreeHead, TreeSize, VerifyError,
 };
+
 
 #[cfg(feature = "std")]
 pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};

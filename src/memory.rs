@@ -108,7 +108,8 @@ impl<H, const N: usize> MemoryAccumulator<H, N> {
         self.tree.head_at(size)
     }
 
-    /// The proof that the leaf at `index` is in the tree.
+    /// The proof that the leaf at `index` is in the tree. Every other kind of proof, and proofs at
+    /// past sizes, come from a [`snapshot`](Self::snapshot).
     ///
     /// # Errors
     ///

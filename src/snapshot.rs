@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::column::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, ReadError, Result};
 use crate::merkle::{
-    Hash, InclusionProof, LeafIndex, Level, NodeIndex, NodeSource, ProveError, RightEdge, TreeHead,
-    TreeSize,
+    ConsistencyProof, Frontier, Hash, InclusionProof, LeafIndex, Level, MultiProof, NodeIndex,
+    NodeSource, ProveError, RightEdge, TreeHead, TreeSize,
 };
 use crate::store::Tree;
 
@@ -82,7 +82,7 @@ impl Snapshot {
     /// [`Error::IndexOutOfRange`] at or beyond the size; [`Error::Damaged`] if a part cannot be read.
     pub fn prove(&self, index: impl Into<LeafIndex>) -> Result<InclusionProof> {
         let warm = self.warm()?;
-        self.build(&warm.view, &warm.edge, index.into())
+        InclusionProof::build(&warm.view, &warm.edge, index.into()).map_err(Error::from)
     }
 
     /// The proof that the leaf at `index` was in the tree when it had `size` leaves.
@@ -96,14 +96,105 @@ impl Snapshot {
         index: impl Into<LeafIndex>,
         size: impl Into<TreeSize>,
     ) -> Result<InclusionProof> {
+        self.at(size.into(), |view, edge| InclusionProof::build(view, edge, index.into()))
+    }
+
+    /// One proof that the leaves at `indexes` are in the tree of the snapshot's size. It is smaller
+    /// than their single proofs together: a hash that several leaves need is there once.
+    ///
+    /// The indexes are a set: their order does not matter, duplicates count once.
+    ///
+    /// ```
+    /// use duramen::{Blake3, LeafIndex, MemoryAccumulator};
+    ///
+    /// let mut tree = MemoryAccumulator::<Blake3, 4>::new();
+    /// tree.extend(&[[1; 32], [2; 32], [3; 32], [4; 32], [5; 32]])?;
+    /// let snapshot = tree.snapshot();
+    /// let proof = snapshot.prove_many(&[LeafIndex(0), LeafIndex(4)])?;
+    /// let leaves = [(LeafIndex(0), [1; 32]), (LeafIndex(4), [5; 32])];
+    /// proof.verify(&Blake3, duramen::Arity::Four, &snapshot.head()?, &leaves)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoIndexes`] without any index, [`Error::IndexOutOfRange`] with the largest one if it
+    /// is at or beyond the size; [`Error::Damaged`] if a part cannot be read.
+    pub fn prove_many(&self, indexes: &[LeafIndex]) -> Result<MultiProof> {
+        self.prove_many_at(indexes, self.size)
+    }
+
+    /// One proof that the leaves at `indexes` were in the tree when it had `size` leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`prove_many`](Self::prove_many), and [`Error::SizeOutOfRange`] beyond the snapshot's size.
+    pub fn prove_many_at(
+        &self,
+        indexes: &[LeafIndex],
+        size: impl Into<TreeSize>,
+    ) -> Result<MultiProof> {
+        self.at(size.into(), |view, edge| MultiProof::build(view, edge, indexes))
+    }
+
+    /// The proof that the tree of `old` leaves is a prefix of the tree of the snapshot's size. It is
+    /// empty from size 0 and between equal sizes.
+    ///
+    /// ```
+    /// use duramen::{Blake3, MemoryAccumulator};
+    ///
+    /// let mut tree = MemoryAccumulator::<Blake3, 4>::new();
+    /// tree.extend(&[[1; 32]; 100])?;
+    /// let published = tree.head()?;
+    /// tree.extend(&[[2; 32]; 50])?;
+    /// let snapshot = tree.snapshot();
+    /// let proof = snapshot.prove_consistency(published.size)?;
+    /// proof.verify(&Blake3, duramen::Arity::Four, &published, &snapshot.head()?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SizeOutOfRange`] beyond the snapshot's size; [`Error::Damaged`] if a part cannot be
+    /// read.
+    pub fn prove_consistency(&self, old: impl Into<TreeSize>) -> Result<ConsistencyProof> {
+        let old = self.check_size(old.into())?;
+        self.prove_consistency_between(old, self.size)
+    }
+
+    /// The proof that the tree of `old` leaves is a prefix of the tree of `new` leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SizeOutOfRange`] if `new` is beyond the snapshot's size, [`Error::OldBeyondNew`] if
+    /// `old` is larger than `new`; [`Error::Damaged`] if a part cannot be read.
+    pub fn prove_consistency_between(
+        &self,
+        old: impl Into<TreeSize>,
+        new: impl Into<TreeSize>,
+    ) -> Result<ConsistencyProof> {
+        self.at(new.into(), |view, edge| ConsistencyProof::build(view, edge, old.into()))
+    }
+
+    /// The frontier of the tree of the snapshot's size: what somebody needs to append leaves and to
+    /// give roots without any leaf. At most 240 hashes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] if a part cannot be read.
+    pub fn frontier(&self) -> Result<Frontier> {
+        self.frontier_at(self.size)
+    }
+
+    /// The frontier of the tree when it had `size` leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SizeOutOfRange`] beyond the snapshot's size; [`Error::Damaged`] if a part cannot be
+    /// read.
+    pub fn frontier_at(&self, size: impl Into<TreeSize>) -> Result<Frontier> {
         let size = self.check_size(size.into())?;
-        if size == self.size {
-            return self.prove(index);
-        }
-        let tree = &self.tree;
-        let view = tree.view_at(size.0);
-        let edge = RightEdge::fold(&view, &*tree.hasher, tree.arity, size)?;
-        self.build(&view, &edge, index.into())
+        Ok(Frontier::read(&self.tree.view_at(size.0), self.tree.arity, size)?)
     }
 
     /// The leaf at `index`.
@@ -143,11 +234,21 @@ impl Snapshot {
         Ok(size)
     }
 
-    fn build(&self, view: &View, edge: &RightEdge, index: LeafIndex) -> Result<InclusionProof> {
-        InclusionProof::build(view, edge, index).map_err(|error| match error {
-            ProveError::Source(error) => error.into(),
-            _ => Error::IndexOutOfRange { index, size: edge.size() },
-        })
+    /// Builds something from the nodes and the right edge of `size`.
+    fn at<T>(
+        &self,
+        size: TreeSize,
+        build: impl FnOnce(&View, &RightEdge) -> Result<T, ProveError<ReadError>>,
+    ) -> Result<T> {
+        let size = self.check_size(size)?;
+        if size == self.size {
+            let warm = self.warm()?;
+            return Ok(build(&warm.view, &warm.edge)?);
+        }
+        let tree = &self.tree;
+        let view = tree.view_at(size.0);
+        let edge = RightEdge::fold(&view, &*tree.hasher, tree.arity, size)?;
+        Ok(build(&view, &edge)?)
     }
 
     fn warm(&self) -> Result<&Warm> {
