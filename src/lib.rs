@@ -44,6 +44,10 @@ pub use merkle::{
     InclusionProof, LeafIndex, MultiProof, Rfc6962Sha256, TreeHead, TreeSize, VerifyError,
 };
 
+#[cfg(feature = "keccak")]
+pub use merkle::Keccak256;
+#[cfg(feature = "poseidon")]
+pub use merkle::PoseidonBn254;
 
 #[cfg(feature = "std")]
 pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};

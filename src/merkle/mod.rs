@@ -18,6 +18,10 @@ mod types;
 
 pub use edge::{RightEdge, root_at};
 pub use frontier::{Frontier, FrontierError};
+#[cfg(feature = "keccak")]
+pub use hasher::Keccak256;
+#[cfg(feature = "poseidon")]
+pub use hasher::PoseidonBn254;
 pub use hasher::{Blake3, Hasher, HasherId, Rfc6962Sha256};
 pub use head::{ParseHeadError, TreeHead};
 pub use proof::{ConsistencyProof, Growth, InclusionProof, MultiProof, ProveError, VerifyError};

@@ -1,6 +1,10 @@
 //! The hash function of a tree.
 
 mod blake3;
+#[cfg(feature = "keccak")]
+mod keccak;
+#[cfg(feature = "poseidon")]
+mod poseidon;
 mod rfc6962;
 
 use core::fmt;
@@ -8,6 +12,10 @@ use core::fmt;
 use super::types::{Arity, Hash};
 
 pub use self::blake3::Blake3;
+#[cfg(feature = "keccak")]
+pub use keccak::Keccak256;
+#[cfg(feature = "poseidon")]
+pub use poseidon::PoseidonBn254;
 pub use rfc6962::Rfc6962Sha256;
 
 /// The stable name of a hasher, recorded in every store and every proof.
