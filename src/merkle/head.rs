@@ -26,10 +26,13 @@ use super::types::{Arity, Hash, TreeSize};
 /// # Ok::<(), duramen::merkle::ParseHeadError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct TreeHead {
     /// How many leaves the root commits to.
     pub size: TreeSize,
     /// The root.
+    #[cfg_attr(feature = "serde", serde(with = "super::serial::hash"))]
     pub root: Hash,
 }
 

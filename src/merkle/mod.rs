@@ -12,6 +12,8 @@ mod hasher;
 mod head;
 mod hex;
 mod proof;
+#[cfg(feature = "serde")]
+mod serial;
 mod shape;
 mod source;
 mod types;

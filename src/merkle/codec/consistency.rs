@@ -11,6 +11,8 @@ use crate::merkle::types::{Arity, TreeSize};
 
 /// A consistency proof and what it claims to be a proof of: what its encoding holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct ConsistencyClaim {
     /// The size of the old tree.
     pub old: TreeSize,

@@ -12,6 +12,8 @@ use crate::merkle::types::{Arity, Hash, LeafIndex, TreeSize};
 
 /// A proof of many leaves and what it claims to be a proof of: what its encoding holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct MultiClaim {
     /// The size of the tree.
     pub size: TreeSize,

@@ -28,7 +28,10 @@ use crate::merkle::types::{Arity, Hash, Level, TreeSize};
 /// clients that follow it to the letter (the Go `transparency-dev/merkle` among them) refuse to
 /// verify one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct ConsistencyProof {
+    #[cfg_attr(feature = "serde", serde(with = "crate::merkle::serial::hashes"))]
     hashes: Vec<Hash>,
 }
 

@@ -17,7 +17,10 @@ use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex};
 /// arity 2 and [`Rfc6962Sha256`](crate::Rfc6962Sha256) this is the audit path of RFC 6962, section
 /// 2.1.1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct InclusionProof {
+    #[cfg_attr(feature = "serde", serde(with = "crate::merkle::serial::hashes"))]
     siblings: Vec<Hash>,
 }
 

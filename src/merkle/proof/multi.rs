@@ -20,7 +20,10 @@ use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex};
 /// The indexes are a set: their order does not matter and duplicates count once. The empty set is
 /// refused, when the proof is made and when it is verified: it would verify without any proof.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct MultiProof {
+    #[cfg_attr(feature = "serde", serde(with = "crate::merkle::serial::hashes"))]
     hashes: Vec<Hash>,
 }
 
