@@ -5,6 +5,7 @@
 extern crate alloc;
 
 pub mod merkle;
+pub mod tlog;
 
 #[cfg(feature = "std")]
 mod accumulator;

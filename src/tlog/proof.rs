@@ -1,0 +1,102 @@
+//! An inclusion proof together with the signed checkpoint that it leads to, as text.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+
+use super::base64;
+use super::checkpoint::{Checkpoint, hash, number};
+use super::error::TlogError;
+use super::note::{NoteVerifier, SignedNote};
+use crate::merkle::{Arity, Hash, InclusionProof, LeafIndex, MAX_DEPTH, Rfc6962Sha256};
+
+const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
+
+/// A proof that can be verified offline, in the form of C2SP `tlog-proof@v1`: the index of a leaf,
+/// its inclusion proof, and the signed checkpoint of the tree that it is in.
+///
+/// For trees of [`Rfc6962Sha256`] with arity 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlogProof {
+    /// Data that the proof says nothing about: do not trust it.
+    pub extra: Option<Vec<u8>>,
+    /// Where the proof says that the leaf stands.
+    pub index: LeafIndex,
+    /// The siblings of the leaf and of its ancestors.
+    pub proof: InclusionProof,
+    /// The checkpoint, perhaps with cosignatures of witnesses.
+    pub checkpoint: SignedNote,
+}
+
+impl TlogProof {
+    /// Verifies that `leaf` stands at [`index`](Self::index) in the tree of the checkpoint, and that
+    /// one of `keys` signed that as a checkpoint of the log `origin`. Returns the checkpoint.
+    ///
+    /// How many witnesses must have signed it as well is the caller's to decide: see
+    /// [`SignedNote::verify`].
+    ///
+    /// # Errors
+    ///
+    /// [`TlogError`] says what does not hold. Nothing was proven then.
+    pub fn verify(
+        &self,
+        keys: &[&dyn NoteVerifier],
+        origin: &str,
+        leaf: &Hash,
+    ) -> Result<Checkpoint, TlogError> {
+        let checkpoint = self.checkpoint.verify_checkpoint(keys, origin)?;
+        self.proof.verify(&Rfc6962Sha256, Arity::Two, &checkpoint.head(), self.index, leaf)?;
+        Ok(checkpoint)
+    }
+}
+
+impl fmt::Display for TlogProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{FIRST_LINE}")?;
+        if let Some(extra) = &self.extra {
+            writeln!(f, "extra {}", base64::encode(extra))?;
+        }
+        writeln!(f, "index {}", self.index)?;
+        for sibling in self.proof.siblings() {
+            writeln!(f, "{}", base64::encode(sibling))?;
+        }
+        write!(f, "\n{}", self.checkpoint)
+    }
+}
+
+impl FromStr for TlogProof {
+    type Err = TlogError;
+
+    fn from_str(text: &str) -> Result<Self, TlogError> {
+        let (first, mut rest) = text.split_once('\n').ok_or(TlogError::NotAProof)?;
+        if first != FIRST_LINE {
+            return Err(TlogError::NotAProof);
+        }
+        let mut line = || {
+            let (line, behind) = rest.split_once('\n')?;
+            rest = behind;
+            Some(line)
+        };
+        let mut next = line().ok_or(TlogError::NoIndex)?;
+        let mut extra = None;
+        if let Some(data) = next.strip_prefix("extra ") {
+            let data = base64::decode(data).ok_or(TlogError::Base64 { what: "extra data" })?;
+            extra = Some(data);
+            next = line().ok_or(TlogError::NoIndex)?;
+        }
+        let index = next.strip_prefix("index ").ok_or(TlogError::NoIndex)?;
+        let index = LeafIndex(number(index, "index")?);
+        let mut siblings = Vec::new();
+        loop {
+            match line().ok_or(TlogError::NoCheckpoint)? {
+                "" => break,
+                _ if siblings.len() == MAX_DEPTH => {
+                    return Err(TlogError::TooManyHashes { most: MAX_DEPTH });
+                }
+                sibling => siblings.push(hash(sibling, "sibling")?),
+            }
+        }
+        let checkpoint = rest.parse()?;
+        Ok(Self { extra, index, proof: InclusionProof::from_siblings(siblings), checkpoint })
+    }
+}
