@@ -11,6 +11,7 @@ use crate::merkle::{
     NodeSource, ProveError, RightEdge, TreeHead, TreeSize,
 };
 use crate::store::Tree;
+use crate::sync::ArcSwap;
 
 /// A tree as it was at one size, for as long as somebody holds it.
 ///
@@ -22,6 +23,8 @@ pub struct Snapshot {
     size: TreeSize,
     /// Made when first needed: a view that has every inner node of this size, and the folded edge.
     warm: OnceLock<Result<Warm>>,
+    /// The same for the past size that was asked for last: most who ask for one ask again.
+    past: OnceLock<ArcSwap<Warm>>,
 }
 
 struct Warm {
@@ -29,10 +32,18 @@ struct Warm {
     edge: Box<RightEdge>,
 }
 
+impl Warm {
+    fn fold(tree: &Tree, size: TreeSize) -> Result<Self> {
+        let view = tree.view_at(size.0);
+        let edge = RightEdge::fold(&view, &*tree.hasher, tree.arity, size)?;
+        Ok(Self { view, edge: Box::new(edge) })
+    }
+}
+
 impl Snapshot {
     pub(crate) fn new(tree: Arc<Tree>) -> Self {
         let size = TreeSize(tree.columns.leaves());
-        Self { tree, size, warm: OnceLock::new() }
+        Self { tree, size, warm: OnceLock::new(), past: OnceLock::new() }
     }
 
     /// How many leaves the snapshot has.
@@ -245,26 +256,34 @@ impl Snapshot {
             let warm = self.warm()?;
             return Ok(build(&warm.view, &warm.edge)?);
         }
-        let tree = &self.tree;
-        let view = tree.view_at(size.0);
-        let edge = RightEdge::fold(&view, &*tree.hasher, tree.arity, size)?;
-        Ok(build(&view, &edge)?)
+        let past = self.past(size)?;
+        Ok(build(&past.view, &past.edge)?)
+    }
+
+    /// The nodes and the right edge of a past size.
+    fn past(&self, size: TreeSize) -> Result<Arc<Warm>> {
+        let last = self.past.get();
+        if let Some(past) = last.map(ArcSwap::load_full).filter(|past| past.edge.size() == size) {
+            return Ok(past);
+        }
+        let past = Arc::new(Warm::fold(&self.tree, size)?);
+        match last {
+            Some(last) => last.store(Arc::clone(&past)),
+            None => drop(self.past.set(ArcSwap::new(Arc::clone(&past)))),
+        }
+        Ok(past)
     }
 
     fn warm(&self) -> Result<&Warm> {
-        let made = self.warm.get_or_init(|| {
-            let tree = &self.tree;
-            let view = tree.view_at(self.size.0);
-            let edge = RightEdge::fold(&view, &*tree.hasher, tree.arity, self.size)?;
-            Ok(Warm { view, edge: Box::new(edge) })
-        });
+        let made = self.warm.get_or_init(|| Warm::fold(&self.tree, self.size));
         made.as_ref().map_err(Clone::clone)
     }
 }
 
 impl Clone for Snapshot {
     fn clone(&self) -> Self {
-        Self { tree: Arc::clone(&self.tree), size: self.size, warm: OnceLock::new() }
+        let (warm, past) = (OnceLock::new(), OnceLock::new());
+        Self { tree: Arc::clone(&self.tree), size: self.size, warm, past }
     }
 }
 

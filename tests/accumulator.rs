@@ -1,5 +1,7 @@
 //! The accumulator from the outside: what it answers, and what is there after each kind of stop.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 mod reference;
 mod stores;
 

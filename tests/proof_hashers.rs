@@ -1,4 +1,5 @@
 //! The hashers behind features, against published values and the definitions that they document.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 #![cfg(all(feature = "keccak", feature = "poseidon"))]
 
 mod reference;

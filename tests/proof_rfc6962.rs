@@ -1,6 +1,8 @@
 //! The profile of RFC 6962 against two independent implementations, in both directions: our proofs
 //! through their verifiers, their proofs through ours.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use duramen::{
     Accumulator, ConsistencyProof, Hash, Hasher, InclusionProof, MemoryAccumulator, Rfc6962Sha256,

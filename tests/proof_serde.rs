@@ -1,4 +1,5 @@
 //! Heads, proofs and frontiers through serde.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 #![cfg(feature = "serde")]
 
 mod reference;

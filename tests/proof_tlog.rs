@@ -1,4 +1,5 @@
 //! The text forms of transparency logs: read, written, and against published implementations.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 #![cfg(feature = "note")]
 
 use duramen::tlog::{

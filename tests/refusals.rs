@@ -1,5 +1,7 @@
 //! What a store refuses, in which words, and that it loses nothing by it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 mod stores;
 
 use std::path::Path;

@@ -13,6 +13,13 @@ pub(crate) trait Archive: Send + Sync + fmt::Debug {
     /// Copies the nodes `[first, first + out.len())` of `level` into `out`.
     fn read_nodes(&self, level: Level, first: NodeIndex, out: &mut [Hash])
     -> Result<(), ReadError>;
+
+    /// The nodes `[first, first + count)` of `level` as they lie in memory, if they do so side by
+    /// side and are known to be intact. `None` means no more than that they must be read.
+    fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {
+        let _ = (level, first, count);
+        None
+    }
 }
 
 /// An immutable list of where every node is. Cheap to clone: a handful of `Arc`s.

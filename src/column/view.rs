@@ -90,4 +90,13 @@ impl NodeSource for View {
         }
         Ok(())
     }
+
+    #[inline]
+    fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {
+        let end = first.0.checked_add(count as u64)?;
+        if end <= self.layout.complete(level, self.version.memory_from) {
+            return self.version.archive.as_ref()?.borrow_nodes(level, first, count);
+        }
+        self.run(level, first.0, end).filter(|run| run.len() == count)
+    }
 }

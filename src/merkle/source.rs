@@ -61,4 +61,13 @@ pub trait NodeSource {
         first: NodeIndex,
         out: &mut [Hash],
     ) -> Result<(), Self::Error>;
+
+    /// The complete nodes `[first, first + count)` of `level` as they lie in memory, side by side,
+    /// for a source that has them so. `None` where it has not, and always unless overridden:
+    /// [`read_nodes`](Self::read_nodes) is asked then.
+    #[inline]
+    fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {
+        let _ = (level, first, count);
+        None
+    }
 }

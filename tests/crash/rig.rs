@@ -1,5 +1,7 @@
 //! Runs workloads step by step on a disk that records, and knows what must survive each moment.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 use duramen::fs::sim::{CrashChoice, SimDisk};
 use duramen::{DurabilityToken, DynAccumulator};
 

@@ -120,6 +120,25 @@ impl Part {
         Ok(len)
     }
 
+    /// The nodes `[index, index + count)` of `level` as they lie in the map, if all of them are in
+    /// this part and their blocks were found intact before.
+    #[inline]
+    pub(super) fn borrow(&self, level: Level, index: u64, count: usize) -> Option<&[Hash]> {
+        let column = self.layout.columns.get(usize::from(level.0))?;
+        let end = index.checked_add(count as u64)?;
+        if count == 0 || index < column.first || end > column.end {
+            return None;
+        }
+        let start = column.block * PART_BLOCK + (index - column.first) * NODE_LEN;
+        let behind = start + count as u64 * NODE_LEN;
+        let mut blocks = start / PART_BLOCK..=(behind - 1) / PART_BLOCK;
+        if !blocks.all(|number| self.is_checked(number)) {
+            return None;
+        }
+        let range = usize::try_from(start).ok()?..usize::try_from(behind).ok()?;
+        Some(self.bytes.get(range)?.as_chunks().0)
+    }
+
     /// Whether a block was found intact before.
     #[inline]
     fn is_checked(&self, number: u64) -> bool {

@@ -36,6 +36,14 @@ impl PartSet {
 }
 
 impl Archive for PartSet {
+    fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {
+        let number = match &self.parts[..] {
+            [_] => 0,
+            parts => parts.partition_point(|part| part.end(level) <= first.0),
+        };
+        self.parts.get(number)?.borrow(level, first.0, count)
+    }
+
     fn read_nodes(
         &self,
         level: Level,

@@ -152,11 +152,21 @@ fn full_groups<S: NodeSource + ?Sized, const N: usize>(
     let mut level = Level::LEAVES;
     while level < full {
         let first = node >> bits << bits;
-        source.read_nodes(level, NodeIndex(first), &mut group)?;
         let own = shape.place(NodeIndex(node));
+        let borrowed = source.borrow_nodes(level, NodeIndex(first), N);
+        let nodes: &[Hash; N] = match borrowed.and_then(<[Hash]>::first_chunk) {
+            Some(nodes) => nodes,
+            None => {
+                source.read_nodes(level, NodeIndex(first), &mut group)?;
+                &group
+            }
+        };
+        // A constant number to copy leaves one check of the capacity and no loop.
+        let mut others = [[0; 32]; N];
         for at in 0..N - 1 {
-            siblings.push(group[at + usize::from(at >= own)]);
+            others[at] = nodes[at + usize::from(at >= own)];
         }
+        siblings.extend_from_slice(&others[..N - 1]);
         node >>= bits;
         level = level.up();
     }
