@@ -4,12 +4,14 @@
 //!
 //! - A job that waits is not queued a second time; one that runs may be queued again. So the queue
 //!   is never longer than there are kinds of jobs.
+//! - A job that waits has a thread that will look for it, or gets one at the next request, whatever
+//!   became of the threads before.
 //! - After [`Jobs::stop`] has returned no job runs and none will.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Threads that may work at once. One may wait for the disk while another computes.
 const MOST_THREADS: usize = 2;
@@ -45,10 +47,12 @@ impl<J: PartialEq + Send + 'static> Jobs<J> {
     /// Has `job` run soon, unless the same job waits already.
     pub(crate) fn request(&self, job: J) {
         let mut state = self.shared.state.lock();
-        if state.stopped || state.queue.contains(&job) {
+        if state.stopped {
             return;
         }
-        state.queue.push(job);
+        if !state.queue.contains(&job) {
+            state.queue.push(job);
+        }
         if state.idle > 0 {
             drop(state);
             self.shared.changed.notify_all();
@@ -62,7 +66,7 @@ impl<J: PartialEq + Send + 'static> Jobs<J> {
             if let Err(error) = spawned {
                 // The job stays queued; the next request tries again.
                 tracing::warn!(%error, "cannot start a worker thread");
-                self.shared.state.lock().threads -= 1;
+                self.shared.leave(self.shared.state.lock());
             }
         }
     }
@@ -88,8 +92,7 @@ impl<J: PartialEq + Send + 'static> Jobs<J> {
 
 impl<J> Shared<J> {
     fn work(self: Arc<Self>) {
-        // Counts the thread out however it ends.
-        let leave = Leave(&self);
+        let leave = LeaveOnPanic(&self);
         let mut state = self.state.lock();
         loop {
             if !state.queue.is_empty() {
@@ -110,17 +113,24 @@ impl<J> Shared<J> {
                 break;
             }
         }
+        std::mem::forget(leave);
+        self.leave(state);
+    }
+
+    /// Counts a thread out, under the lock under which it found that there is nothing to do: nobody
+    /// counts on it in between.
+    fn leave(&self, mut state: MutexGuard<'_, State<J>>) {
+        state.threads -= 1;
         drop(state);
-        drop(leave);
+        self.changed.notify_all();
     }
 }
 
-struct Leave<'a, J>(&'a Shared<J>);
+struct LeaveOnPanic<'a, J>(&'a Shared<J>);
 
-impl<J> Drop for Leave<'_, J> {
+impl<J> Drop for LeaveOnPanic<'_, J> {
     fn drop(&mut self) {
-        self.0.state.lock().threads -= 1;
-        self.0.changed.notify_all();
+        self.0.leave(self.0.state.lock());
     }
 }
 
@@ -168,5 +178,34 @@ mod tests {
         assert_eq!(receiver.recv(), Ok(7));
         jobs.stop();
         assert!(receiver.try_recv().is_err(), "job 7 ran twice");
+    }
+
+    #[test]
+    fn a_job_that_waited_for_threads_that_panicked_runs_at_the_next_request() {
+        let (release, gate) = mpsc::channel::<()>();
+        let (sender, receiver) = mpsc::channel();
+        let gate = std::sync::Mutex::new(gate);
+        let jobs = Jobs::new(move |job: u32| {
+            sender.send(job).unwrap();
+            if job < 2 {
+                gate.lock().unwrap().recv().unwrap();
+                std::panic::resume_unwind(Box::new(()));
+            }
+        });
+        for job in [0, 1] {
+            jobs.request(job);
+            receiver.recv().unwrap();
+        }
+        jobs.request(7);
+        for _ in 0..2 {
+            release.send(()).unwrap();
+        }
+        while jobs.shared.state.lock().threads > 0 {
+            std::thread::yield_now();
+        }
+        assert!(receiver.try_recv().is_err(), "nobody was left to run job 7");
+        jobs.request(7);
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(60)), Ok(7));
+        jobs.stop();
     }
 }
