@@ -86,7 +86,7 @@ impl Rig {
     }
 
     /// Goes on with `disk`, which is what an end without warning has left.
-    fn restart(&mut self, disk: SimDisk) -> Outcome<Span> {
+    pub(crate) fn restart(&mut self, disk: SimDisk) -> Outcome<Span> {
         if let Some(store) = self.store.take() {
             abandon(&self.disk, store);
         }
