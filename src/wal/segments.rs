@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! - A segment is handed out only once its name is durable.
-//! - Numbers are never reused, not even those of attempts that failed.
+//! - Numbers are never reused, not even those of attempts that failed, and rise along the log.
 //! - A segment that is handed out holds no group that could be taken for one of its own: it is
 //!   blank, or its groups carry another segment's number.
 //!
@@ -100,11 +100,13 @@ impl Segments {
         let mut state = self.state.lock();
         let mut found = None;
         while let Some(segment) = state.ready.pop_front() {
-            if segment.len >= len {
+            if segment.len >= len && state.in_use.back().is_none_or(|(last, _)| *last < segment.id)
+            {
                 found = Some(segment);
                 break;
             }
-            // Too short. The log's numbers only rise, so it cannot be used later under this one.
+            // Too short, or made so slowly that the log went on without it. Numbers rise along the
+            // log, so it cannot be used later under this one.
             state.spare.push((segment.id.file(), segment.len));
         }
         drop(state);

@@ -18,6 +18,7 @@ mod power;
 mod random;
 mod rig;
 mod setup;
+mod stale;
 mod waiting;
 
 /// How much more than usual is looked at.

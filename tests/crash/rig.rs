@@ -66,7 +66,7 @@ impl Rig {
 
     /// Makes the store.
     pub(crate) fn create(&mut self) -> Outcome<Span> {
-        self.span(0, |rig| rig.open())
+        self.span(0, Rig::open)
     }
 
     /// Does one step and checks that it was answered as it must be.
@@ -88,7 +88,7 @@ impl Rig {
     }
 
     /// Goes on with `disk`, which is what an end without warning has left.
-    fn restart(&mut self, disk: SimDisk) -> Outcome<Span> {
+    pub(crate) fn restart(&mut self, disk: SimDisk) -> Outcome<Span> {
         if let Some(store) = self.store.take() {
             abandon(&self.disk, store);
         }
