@@ -272,7 +272,7 @@ fn threads_that_insert_while_checkpoints_run_lose_nothing_to_a_power_cut() {
                         let mut leaf = [thread; 32];
                         leaf[0] = number;
                         let inserted = store.insert(leaf).unwrap();
-                        if number % 3 == 0 {
+                        if number.is_multiple_of(3) {
                             store.flush().unwrap();
                         }
                         inserted.token.wait().unwrap();
