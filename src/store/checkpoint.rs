@@ -5,8 +5,11 @@
 //! Each step is durable before the next: the log up to the point that is checkpointed, the part,
 //! the part's name, the manifest. Only then do readers get the part and does the log let go. A
 //! checkpoint that fails anywhere leaves the one before in force, and the numbers it used are not
-//! used again.
+//! used again. Its files are removed, unless its manifest can be seen: then a power cut may bring it
+//! into force.
 
+use std::io::ErrorKind;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -80,6 +83,7 @@ impl Engine {
         started: Instant,
         clean: bool,
     ) -> Result<CheckpointInfo> {
+        let (part, manifest) = (live.next_part, live.next_manifest);
         let done = self.write_checkpoint(live, point, reason, started, clean);
         match &done {
             Ok(info) if info.leaves > 0 => {
@@ -87,9 +91,30 @@ impl Engine {
                 tracing::info!(size = %info.size, bytes = info.bytes, %reason, "checkpoint");
             }
             Ok(_) => {}
-            Err(_) => self.counters.checkpoint_failed(),
+            Err(_) => {
+                self.counters.checkpoint_failed();
+                self.discard(part..live.next_part, manifest..live.next_manifest);
+            }
         }
         done
+    }
+
+    /// Removes what a failed checkpoint has made, as far as that is possible.
+    fn discard(&self, parts: Range<u64>, manifests: Range<u64>) {
+        let seen = manifest::list(&*self.fs).map(|(complete, _)| complete);
+        if !seen.is_ok_and(|seen| seen.iter().all(|number| !manifests.contains(number))) {
+            return;
+        }
+        let manifests = manifests.map(|number| manifest::file(number).tmp());
+        let parts = parts.map(|number| PartId(number).file());
+        for name in parts.flat_map(|part| [part.tmp(), part]).chain(manifests) {
+            match self.fs.remove(name) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    tracing::warn!(%error, file = %name, "cannot remove a file of a checkpoint");
+                }
+                _ => {}
+            }
+        }
     }
 
     fn write_checkpoint(

@@ -206,6 +206,18 @@ impl Segments {
         let path = self.fs.display(id.file());
         let fail = |action| move |error| Error::io(action, self.fs.display(id.file()), error);
         let file = self.fs.create(id.file()).map_err(fail("create"))?;
+        let made = self.fill(id, &*file, len, zeroed);
+        if let Err(error) = made {
+            // So that trying again and again does not fill the disk with what could not be made.
+            let _ = self.fs.remove(id.file());
+            return Err(error);
+        }
+        tracing::debug!(path = %path.display(), len, zeroed, "made a log segment");
+        Ok(self.handed_out(id, file, len))
+    }
+
+    fn fill(&self, id: SegmentId, file: &dyn File, len: u64, zeroed: bool) -> Result<()> {
+        let fail = |action| move |error| Error::io(action, self.fs.display(id.file()), error);
         file.allocate(len).map_err(fail("reserve space in"))?;
         if zeroed {
             let zeros = vec![0; ZERO_STEP];
@@ -219,9 +231,7 @@ impl Segments {
             }
         }
         file.sync().map_err(fail("sync"))?;
-        self.sync_names()?;
-        tracing::debug!(path = %path.display(), len, zeroed, "made a log segment");
-        Ok(self.handed_out(id, file, len))
+        self.sync_names()
     }
 
     fn handed_out(&self, id: SegmentId, file: Arc<dyn File>, len: u64) -> Segment {

@@ -16,10 +16,10 @@ use crate::setup::{Setup, abandon};
 
 /// A store whose disk fails, and what it has answered.
 pub(crate) struct Patient<'a> {
-    pub(crate) setup: Setup,
-    pub(crate) disk: SimDisk,
-    pub(crate) model: Model,
-    pub(crate) store: Option<DynAccumulator>,
+    setup: Setup,
+    disk: SimDisk,
+    model: Model,
+    store: Option<DynAccumulator>,
     /// With the sizes they stand for.
     tokens: Vec<(u64, DurabilityToken)>,
     /// The operation that fails, or the first that does.
@@ -37,7 +37,7 @@ impl<'a> Patient<'a> {
 
     /// Runs the steps. Whatever fails, the store is looked at, and opened again once the disk is
     /// well, and the workload goes on.
-    fn run(&mut self, steps: &[Step]) -> Outcome {
+    pub(crate) fn run(&mut self, steps: &[Step]) -> Outcome {
         self.open()?;
         for (at, step) in steps.iter().enumerate() {
             self.step(*step)
@@ -51,7 +51,7 @@ impl<'a> Patient<'a> {
         self.close()
     }
 
-    pub(crate) fn step(&mut self, step: Step) -> Outcome {
+    fn step(&mut self, step: Step) -> Outcome {
         match step {
             Step::Insert => self.insert(1),
             Step::Batch(count) => self.insert(count),
@@ -117,7 +117,7 @@ impl<'a> Patient<'a> {
                 // The flush came first.
                 self.acknowledged()?;
                 self.judge()?;
-                self.disk.clear_faults();
+                self.heal();
                 let context = |finding: Finding| finding.context("after a failed checkpoint");
                 self.insert_durable().map_err(context)?;
                 self.model.checkpoints.push(self.model.size());
@@ -130,7 +130,7 @@ impl<'a> Patient<'a> {
         }
     }
 
-    pub(crate) fn close(&mut self) -> Outcome {
+    fn close(&mut self) -> Outcome {
         let Some(store) = self.store.take() else { return Ok(()) };
         self.model.checkpoints.push(self.model.size());
         match store.close() {
@@ -151,7 +151,7 @@ impl<'a> Patient<'a> {
         self.no_retry()
     }
 
-    pub(crate) fn open(&mut self) -> Outcome {
+    fn open(&mut self) -> Outcome {
         self.since = self.disk.operations();
         let store = match self.setup.open(&self.disk) {
             Ok(store) => store,
@@ -159,7 +159,7 @@ impl<'a> Patient<'a> {
                 self.tally.count("failed opens", 1);
                 self.no_retry()?;
                 self.judge()?;
-                self.disk.clear_faults();
+                self.heal();
                 self.since = self.disk.operations();
                 reopen(&self.setup, &self.disk)
                     .map_err(|finding| finding.context("once the disk is well"))?
@@ -172,6 +172,12 @@ impl<'a> Patient<'a> {
         store.wait_idle();
         self.store = Some(store);
         Ok(())
+    }
+
+    /// Nothing fails any more, and there is room.
+    fn heal(&self) {
+        self.disk.clear_faults();
+        self.disk.limit_space(None);
     }
 
     fn bounds(&self) -> Bounds {
@@ -218,7 +224,7 @@ impl<'a> Patient<'a> {
         }
         self.tally.count("poisoned stores", 1);
         self.resolve()?;
-        self.disk.clear_faults();
+        self.heal();
         let store = self.store.take().unwrap();
         store.wait_idle();
         same(&store, &self.model).map_err(|finding| finding.context("reading when poisoned"))?;
@@ -335,7 +341,7 @@ impl Drop for Patient<'_> {
 
 /// A workload that meets every kind of operation: rolls, recycling, spares, three checkpoints,
 /// closing with and without anything new.
-const STEPS: [Step; 22] = [
+pub(crate) const STEPS: [Step; 22] = [
     Step::InsertDurable,
     Step::Batch(5),
     Step::Checkpoint,
@@ -360,7 +366,7 @@ const STEPS: [Step; 22] = [
     Step::Checkpoint,
 ];
 
-fn setups() -> [Setup; 3] {
+pub(crate) fn setups() -> [Setup; 3] {
     [
         Setup { on_close: true, ..Setup::PLAIN },
         Setup { segment: 8 << 10, spare: 0, ..Setup::PLAIN },
@@ -369,7 +375,7 @@ fn setups() -> [Setup; 3] {
 }
 
 /// Runs `each` on a thread of its own and fails if it says nothing for long: something hangs.
-pub(crate) fn watched(each: impl FnOnce(&mut dyn FnMut(String)) + Send + 'static) {
+fn watched(each: impl FnOnce(&mut dyn FnMut(String)) + Send + 'static) {
     let (beat, beats) = mpsc::channel();
     let thread = std::thread::spawn(move || each(&mut |what| beat.send(what).unwrap()));
     let mut last = String::from("the start");

@@ -13,6 +13,7 @@ mod check;
 mod examine;
 mod fault;
 mod findings;
+mod full;
 mod model;
 mod power;
 mod random;
