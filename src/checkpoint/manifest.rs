@@ -219,14 +219,8 @@ pub(crate) fn publish(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
     };
     let tmp = fs.create(name.tmp()).map_err(fail("create"))?;
     let bytes = manifest.encode();
-    let written = tmp
-        .write_at(ByteOffset(0), &mut [IoSlice::new(&bytes)])
-        .map_err(fail("write"))
-        .and_then(|()| tmp.sync().map_err(fail("sync")));
-    if written.is_err() {
-        let _ = fs.remove(name.tmp());
-    }
-    written?;
+    tmp.write_at(ByteOffset(0), &mut [IoSlice::new(&bytes)]).map_err(fail("write"))?;
+    tmp.sync().map_err(fail("sync"))?;
     fs.rename(name.tmp(), name).map_err(fail("rename"))?;
     fs.sync_dir(Dir::Manifest).map_err(fail("sync the directory of"))
 }

@@ -18,7 +18,6 @@ use super::tree::Tree;
 use crate::checkpoint::manifest::{self, Manifest};
 use crate::checkpoint::part::{Part, PartId, PartIdentity, PartSet, write_part};
 use crate::checkpoint::{CheckpointInfo, CheckpointReason, Install, Since};
-use crate::column::View;
 use crate::error::{Error, Result};
 use crate::fs::Dir;
 use crate::merkle::TreeSize;
@@ -191,23 +190,10 @@ impl Engine {
             from,
             to,
         };
-        let view = tree.view_at(to);
-        let part = self.place_part(&identity, &view);
-        if part.is_err() {
-            // No manifest names it, so its space is free; a full disk may need just that.
-            let name = id.file();
-            for name in [name.tmp(), name] {
-                let _ = self.fs.remove(name);
-            }
-        }
-        part
-    }
-
-    /// Writes a part, gives it its name and opens it.
-    fn place_part(&self, identity: &PartIdentity, view: &View) -> Result<Part> {
         let strict = self.settings.install == Install::Strict;
-        let reference = write_part(&*self.fs, identity, view, strict)?;
-        let name = identity.number.file();
+        let view = tree.view_at(to);
+        let reference = write_part(&*self.fs, &identity, &view, strict)?;
+        let name = id.file();
         self.fs
             .rename(name.tmp(), name)
             .map_err(|error| Error::io("rename", self.fs.display(name.tmp()), error))?;
@@ -216,7 +202,7 @@ impl Engine {
                 Error::io("sync the directory of", self.fs.display(name), error)
             })?;
         }
-        Part::open(&*self.fs, identity, reference)
+        Part::open(&*self.fs, &identity, reference)
     }
 
     /// Makes `manifest` the one in force.
