@@ -108,6 +108,10 @@ pub(crate) fn test() -> Steps {
             "equality with rotortree",
             "test --manifest-path tests/rotortree-equality/Cargo.toml --target-dir target/equality",
         ),
+        Step::cargo(
+            "a verifier without std",
+            "test --manifest-path tests/light-client/Cargo.toml --target-dir target/light-client",
+        ),
         Step::cargo("loom models", "test --release --manifest-path loom-tests/Cargo.toml")
             .with_env(LOOM),
     ]
