@@ -76,6 +76,40 @@ fn a_store_answers_as_the_definition_does_with_checkpoints_at_any_place() {
 }
 
 #[test]
+fn large_trees_built_in_random_batches_have_the_root_of_the_definition() {
+    let all = leaves(1_000_000, 10);
+    let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let seed = u64::try_from(seed & u128::from(u64::MAX)).unwrap();
+    println!("seed {seed}");
+    let mut state = seed | 1;
+    let mut random = |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for hasher in hashers() {
+        for arity in Arity::ALL {
+            let dir = tempfile::tempdir().unwrap();
+            let store = DynAccumulator::open(manual(dir.path()), hasher.clone(), arity).unwrap();
+            let size = 1 + random(all.len());
+            let mut at = 0;
+            while at < size {
+                let end = size.min(at + 1 + random(100_000));
+                store.insert_many(&all[at..end]).unwrap();
+                at = end;
+                if random(4) == 0 {
+                    store.checkpoint().unwrap();
+                }
+            }
+            check(&store, &all[..size]);
+            let past = random(size);
+            let root = root_of(&*hasher, arity, &all[..past]);
+            assert_eq!(store.head_at(past as u64).unwrap().root, root, "{past} of {size}");
+        }
+    }
+}
+
+#[test]
 fn proofs_at_every_size_verify_across_parts_and_memory() {
     let dir = tempfile::tempdir().unwrap();
     let store = DynAccumulator::open(manual(dir.path()), Arc::new(Blake3), Arity::Four).unwrap();
