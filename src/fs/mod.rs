@@ -51,6 +51,7 @@ impl fmt::Display for ByteOffset {
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Access {
     /// Reading only.
     Read,
@@ -60,6 +61,7 @@ pub enum Access {
 
 /// One entry of a directory of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Entry {
     /// A regular file whose name the store would give, with its length in bytes.
     File(FileName, u64),

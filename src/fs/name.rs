@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A directory of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Dir {
     /// The store's own directory.
     Root,
@@ -33,6 +34,7 @@ impl Dir {
 
 /// What a numbered file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum FileKind {
     /// `manifest/NNNNNNNN.manifest`.
     Manifest,
