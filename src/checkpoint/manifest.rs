@@ -253,6 +253,26 @@ pub(crate) fn next_number(fs: &dyn FileSystem) -> Result<u64> {
 
 /// Reads the manifest with this number.
 pub(crate) fn read(fs: &dyn FileSystem, number: u64) -> Result<Manifest> {
+    let path = fs.display(file(number));
+    let bytes = read_bytes(fs, number)?;
+    let manifest =
+        Manifest::decode(&bytes).map_err(|fault| reject(&path, bytes.len() as u64, fault))?;
+    if manifest.number != number {
+        return Err(Damage::field(&path, 0, "manifest number", number, manifest.number).into());
+    }
+    Ok(manifest)
+}
+
+/// The store that the manifest with this number belongs to, if it says so.
+pub(crate) fn owner(fs: &dyn FileSystem, number: u64) -> Result<Option<StoreId>> {
+    match read_bytes(fs, number) {
+        Ok(bytes) => Ok(Manifest::decode(&bytes).ok().map(|manifest| manifest.store)),
+        Err(Error::Damaged(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_bytes(fs: &dyn FileSystem, number: u64) -> Result<Vec<u8>> {
     let name = file(number);
     let path = fs.display(name);
     let fail = |action| {
@@ -267,11 +287,7 @@ pub(crate) fn read(fs: &dyn FileSystem, number: u64) -> Result<Manifest> {
     }
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
     file.read_at(ByteOffset(0), &mut bytes).map_err(fail("read"))?;
-    let manifest = Manifest::decode(&bytes).map_err(|fault| reject(&path, len, fault))?;
-    if manifest.number != number {
-        return Err(Damage::field(&path, 0, "manifest number", number, manifest.number).into());
-    }
-    Ok(manifest)
+    Ok(bytes)
 }
 
 /// Removes every manifest but `newest` and the one before it, and what was left half-written.

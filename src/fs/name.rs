@@ -66,6 +66,10 @@ pub struct FileName {
 }
 
 impl FileName {
+    /// No number is higher. Counting never gets there, so a file with a higher number is not the
+    /// store's, and numbers can be counted on without overflow.
+    pub const LAST_NUMBER: u64 = u64::MAX / 2;
+
     /// The file of this kind and number.
     #[must_use]
     pub const fn new(kind: FileKind, number: u64) -> Self {
@@ -111,7 +115,7 @@ impl FileName {
             Dir::Parts => FileKind::Part,
         };
         let digits = base.split('.').next()?;
-        let number = digits.parse().ok()?;
+        let number = digits.parse().ok().filter(|number| *number <= Self::LAST_NUMBER)?;
         let name = Self { kind, number, temporary: base.ends_with(".tmp") };
         (name.base() == base).then_some(name)
     }
@@ -130,12 +134,14 @@ mod tests {
     #[test]
     fn a_name_is_read_back_as_it_was_written_and_nothing_else_is_a_name() {
         for kind in [FileKind::Manifest, FileKind::Segment, FileKind::Part] {
-            for number in [0, 7, 99_999_999, 100_000_000, u64::MAX] {
+            for number in [0, 7, 99_999_999, 100_000_000, FileName::LAST_NUMBER] {
                 for name in [FileName::new(kind, number), FileName::new(kind, number).tmp()] {
                     assert_eq!(FileName::parse(name.dir(), &name.base()), Some(name));
                 }
             }
         }
+        let beyond = FileName::new(FileKind::Segment, FileName::LAST_NUMBER + 1).base();
+        assert_eq!(FileName::parse(Dir::Wal, &beyond), None);
         for bad in ["", "1.wal", "+0000001.wal", "00000001.part", "00000001.wal.tmp.tmp", "../x"] {
             assert_eq!(FileName::parse(Dir::Wal, bad), None, "{bad:?}");
         }

@@ -7,6 +7,7 @@ mod checkpoint;
 mod close;
 mod directory;
 mod engine;
+mod foreign;
 mod ingest;
 mod open;
 mod report;

@@ -18,6 +18,7 @@ use std::time::Instant;
 use super::checkpoint::{Checkpoints, Marks};
 use super::directory::{self, Files};
 use super::engine::{Engine, FlushPoint, Settings};
+use super::foreign;
 use super::ingest::Ingest;
 use super::report::RecoveryReport;
 use super::tree::Tree;
@@ -34,8 +35,8 @@ use crate::merkle::{Arity, Hasher, Level, NodeIndex, TreeSize, root_at};
 use crate::sync::{self, Condvar, JoinHandle, Mutex};
 use crate::wal::frame::Frame;
 use crate::wal::{
-    Extent, GroupNumber, Log, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments,
-    StoreId, TreeId, replay,
+    BLOCK, Extent, GroupNumber, Log, LogWriter, Position, Replayed, Segment, SegmentLimits,
+    Segments, StoreId, TreeId, replay,
 };
 
 /// Bytes of the first log segment of a store.
@@ -226,12 +227,21 @@ fn recover(
     manifest.next_part = next_part(&**fs, &manifest)?;
     let next_part = manifest.next_part;
     let mut next_manifest = manifest::next_number(&**fs)?;
-    let orphans = orphans(&**fs, &manifest, &files)?;
-    let (segments, segment, spare) = segments(config, &manifest, &files, &replayed)?;
+    let (segments, segment, mut spare) = segments(config, &manifest, &files, &replayed)?;
+    let mut orphans = orphans(&**fs, &manifest, &files)?;
+    let short = spare.extract_if(.., |(_, len)| *len < Segments::SHORTEST);
+    orphans.extend(short.map(|(name, _)| name));
+    let unused = orphans.iter().copied().chain(spare.iter().map(|(name, _)| *name));
+    foreign::refuse(&**fs, manifest.store, manifest.number, unused)?;
     let leftovers =
         !orphans.is_empty() || !spare.is_empty() || manifest::has_old(&**fs, manifest.number)?;
-    let end = settle(&**fs, &mut manifest, &mut next_manifest, &segments, &replayed, leftovers)?;
-    let (segment, position) = end.unwrap_or((segment, replayed.end));
+    // Every group that may stand behind the end of the log keeps its number for itself: so its
+    // number is lower than that of any group that will be looked for where it stands.
+    let cut_off = segment.len.saturating_sub(replayed.end.offset.0) / BLOCK;
+    let group = GroupNumber(replayed.end.group.0.saturating_add(cut_off));
+    let next = &mut next_manifest;
+    let begun = settle(&**fs, &mut manifest, next, &segments, &replayed, group, leftovers)?;
+    let (segment, position) = begun.unwrap_or((segment, replayed.end));
     segments.add_spare(spare);
     directory::remove(&**fs, &orphans)?;
     manifest::remove_old(&**fs, manifest.number)?;
@@ -398,20 +408,21 @@ fn segments(
     Ok((Arc::new(segments), Segment { id: end, file, len }, spare))
 }
 
-/// Makes it durable where the log ended and, after an unclean stop, where it goes on. With
-/// `leftovers` a manifest of this process is made durable in any case.
+/// Makes it durable where the log ended and, after an unclean stop, where it goes on: with `group`
+/// in a new segment. With `leftovers` a manifest of this process is made durable in any case.
 fn settle(
     fs: &dyn FileSystem,
     manifest: &mut Manifest,
     next_number: &mut u64,
     segments: &Segments,
     replayed: &Replayed,
+    group: GroupNumber,
     leftovers: bool,
 ) -> Result<Option<(Segment, Position)>> {
     let mut begun = None;
     if !replayed.clean {
         let next = segments.take(0, false)?;
-        let position = Position { segment: next.id, offset: ByteOffset(0), ..replayed.end };
+        let position = Position { segment: next.id, offset: ByteOffset(0), group };
         let log = &mut manifest.log;
         if log.open != replayed.end {
             log.closed.push(Extent { from: log.open, to: replayed.end });

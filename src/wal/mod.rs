@@ -14,6 +14,7 @@ mod writer;
 
 use std::fmt;
 
+pub(crate) use reader::owner;
 pub(crate) use recovery::{Extent, Log, Replayed, replay};
 pub(crate) use segments::{Segment, SegmentLimits, Segments};
 pub(crate) use writer::{LogWriter, Record};
@@ -46,7 +47,8 @@ impl fmt::Display for SegmentId {
     }
 }
 
-/// The number of a group, counted over the whole life of the log.
+/// The number of a group, counted over the whole life of the log. After an unclean stop some are
+/// left out: groups that were cut off may have had them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct GroupNumber(pub(crate) u64);
 

@@ -6,7 +6,7 @@ use super::frame::{self, BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, Header
 use super::{BLOCK, BLOCK_LEN, Position, SegmentId, StoreId};
 use crate::codec::checksum;
 use crate::error::{Damage, Error, Problem, Result};
-use crate::fs::{Access, ByteOffset, File, FileSystem};
+use crate::fs::{Access, ByteOffset, File, FileName, FileSystem};
 
 /// Reads groups of one store's log.
 pub(super) struct LogReader<'a> {
@@ -27,11 +27,12 @@ pub(super) enum Found<'a> {
 /// Why the group that belongs at a position is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Absence {
-    /// Nothing was ever written there: zeros, or the end of the file.
+    /// Nothing was ever written there: zeros.
     Blank,
-    /// A group of an earlier life of this recycled file.
+    /// A group of an earlier life of this recycled file: its number is lower than that of any group
+    /// of this life.
     Recycled,
-    /// Bytes that are no group.
+    /// Bytes that are no group: a write that was torn, or damage.
     Damaged(Box<Damage>),
     /// No such file.
     NoFile,
@@ -49,10 +50,12 @@ impl<'a> LogReader<'a> {
         };
         let path = self.fs.display(position.segment.file());
         let at = position.offset.0;
-        let mut bytes = [0; GROUP_HEADER_LEN];
-        if len < at.saturating_add(bytes.len() as u64) {
-            return Ok(Found::Nothing(Absence::Blank));
+        // There is always room for one more block before the log leaves a segment.
+        let least = at.saturating_add(BLOCK);
+        if len < least {
+            return Err(Damage::new(path, 0, truncated(least, len)).into());
         }
+        let mut bytes = [0; GROUP_HEADER_LEN];
         let fail = |error| Error::io("read", &path, error);
         file.read_at(position.offset, &mut bytes).map_err(fail)?;
         let damaged = |damage| Ok(Found::Nothing(Absence::Damaged(damage)));
@@ -72,8 +75,10 @@ impl<'a> LogReader<'a> {
                 return damaged(Damage::new(&path, at, Problem::Checksum { stored, computed }));
             }
         };
+        // From here on the header is intact, which no torn write is: what does not fit is not the end
+        // of the log but a file that does not belong here.
         if header.store != self.store {
-            return damaged(Damage::field(&path, at, "store id", self.store, header.store));
+            return Err(Damage::field(&path, at, "store id", self.store, header.store).into());
         }
         if header.segment != position.segment && header.number < position.group {
             return Ok(Found::Nothing(Absence::Recycled));
@@ -85,15 +90,18 @@ impl<'a> LogReader<'a> {
         ];
         for (field, expected, found) in expected {
             if expected != found {
-                return damaged(Damage::field(&path, at, field, expected, found));
+                return Err(Damage::field(&path, at, field, expected, found).into());
             }
         }
-        let longest = len - at;
-        if header.len < GROUP_HEADER_LEN as u64 || header.len > longest {
-            let expected = at.saturating_add(header.len);
-            return damaged(Damage::new(&path, at, Problem::Truncated { expected, found: len }));
+        let end = at.saturating_add(header.len);
+        if end > len {
+            return Err(Damage::new(path, 0, truncated(end, len)).into());
         }
-        let body_len = usize::try_from(header.len).unwrap_or(usize::MAX) - GROUP_HEADER_LEN;
+        let group_len = usize::try_from(header.len).unwrap_or(usize::MAX);
+        let Some(body_len) = group_len.checked_sub(GROUP_HEADER_LEN) else {
+            let expected = "one with a header";
+            return Err(Damage::field(&path, at, "group length", expected, header.len).into());
+        };
         self.body.resize(body_len, 0);
         let body_at = at + GROUP_HEADER_LEN as u64;
         file.read_at(ByteOffset(body_at), &mut self.body).map_err(fail)?;
@@ -106,7 +114,7 @@ impl<'a> LogReader<'a> {
             Ok(frames) => Ok(Found::Group(header, frames)),
             Err(BodyFault { at, field, found }) => {
                 let at = body_at + at as u64;
-                damaged(Damage::field(&path, at, field, "one that fits", found))
+                Err(Damage::field(&path, at, field, "one that fits", found).into())
             }
         }
     }
@@ -139,6 +147,19 @@ impl<'a> LogReader<'a> {
         Ok(claim)
     }
 
+    /// Whether the log has reached segment `id`: a group of this segment stands at its start.
+    pub(super) fn is_begun(&mut self, id: SegmentId) -> Result<bool> {
+        let Some((file, len)) = self.segment(id)? else { return Ok(false) };
+        let mut bytes = [0; GROUP_HEADER_LEN];
+        if len < bytes.len() as u64 {
+            return Ok(false);
+        }
+        let fail = |error| Error::io("read", self.fs.display(id.file()), error);
+        file.read_at(ByteOffset(0), &mut bytes).map_err(fail)?;
+        let header = GroupHeader::decode(&bytes);
+        Ok(header.is_ok_and(|header| header.store == self.store && header.segment == id))
+    }
+
     /// Makes the segments that were read durable as they were read.
     pub(super) fn sync(&mut self, id: SegmentId) -> Result<()> {
         let Some((file, _)) = self.segment(id)? else { return Ok(()) };
@@ -164,6 +185,22 @@ impl<'a> LogReader<'a> {
         self.open = Some((id, Arc::clone(&file), len));
         Ok(Some((file, len)))
     }
+}
+
+/// The store that the segment `name` was begun by, if it says so.
+pub(crate) fn owner(fs: &dyn FileSystem, name: FileName) -> Result<Option<StoreId>> {
+    let fail = |action, error| Error::io(action, fs.display(name), error);
+    let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
+    let mut bytes = [0; GROUP_HEADER_LEN];
+    if file.len().map_err(|error| fail("measure", error))? < bytes.len() as u64 {
+        return Ok(None);
+    }
+    file.read_at(ByteOffset(0), &mut bytes).map_err(|error| fail("read", error))?;
+    Ok(GroupHeader::decode(&bytes).ok().map(|header| header.store))
+}
+
+fn truncated(expected: u64, found: u64) -> Problem {
+    Problem::Truncated { expected, found }
 }
 
 /// Bytes read at a time when looking for headers.

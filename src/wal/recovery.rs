@@ -135,6 +135,11 @@ impl Walk<'_> {
         let untouched = matches!(absence, Absence::Blank | Absence::Recycled);
         self.done.clean = log.clean && at == log.open && untouched;
         if self.done.clean {
+            for &id in files.iter().filter(|id| **id > at.segment) {
+                if self.reader.is_begun(id)? {
+                    return Err(self.damage(at, absence).into());
+                }
+            }
             return Ok(());
         }
         for &id in files.iter().filter(|id| **id >= at.segment) {

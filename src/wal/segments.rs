@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - A segment is handed out only once its name is durable.
+//! - A segment is handed out only once its name and its length are durable.
 //! - Numbers are never reused, not even those of attempts that failed, and rise along the log.
 //! - A segment that is handed out holds no group that could be taken for one of its own: it is
 //!   blank, or its groups carry another segment's number.
@@ -76,7 +76,10 @@ impl Segments {
         Self { fs, limits, state: Mutex::new(State { next, newest, in_use, ready, spare }) }
     }
 
-    /// Adds files that may be recycled. Only to be called once a manifest that needs none of them is
+    /// The shortest file that can be a segment: room for a group and for leaving it.
+    pub(crate) const SHORTEST: u64 = 2 * BLOCK;
+
+    /// Adds files that may be recycled, none of them too short. Only to be called once a manifest that needs none of them is
     /// durable.
     pub(crate) fn add_spare(&self, files: Vec<(FileName, u64)>) {
         self.state.lock().spare.extend(files);
@@ -171,7 +174,7 @@ impl Segments {
     fn next_len(&self, filled: bool) -> u64 {
         let newest = self.state.lock().newest;
         let wanted = if filled { newest.saturating_mul(2) } else { newest };
-        block_align(wanted.clamp(self.limits.first, self.limits.largest)).max(2 * BLOCK)
+        block_align(wanted.clamp(self.limits.first, self.limits.largest)).max(Self::SHORTEST)
     }
 
     fn next_number(&self) -> SegmentId {
@@ -197,6 +200,8 @@ impl Segments {
             .fs
             .open(id.file(), crate::fs::Access::ReadWrite)
             .map_err(|error| Error::io("open", self.fs.display(id.file()), error))?;
+        // A crash may have come before the length was synced.
+        file.sync().map_err(|error| Error::io("sync", self.fs.display(id.file()), error))?;
         Ok(Some(self.handed_out(id, file, len)))
     }
 

@@ -105,7 +105,11 @@ impl<'a> Patient<'a> {
 
     fn checkpoint(&mut self) -> Outcome {
         self.model.checkpoints.push(self.model.size());
-        match self.store.as_ref().unwrap().checkpoint() {
+        // So that the log's own background work does not run beside the checkpoint.
+        let store = self.store.as_ref().unwrap();
+        let _ = store.flush();
+        store.wait_idle();
+        match store.checkpoint() {
             Ok(info) if info.size.get() == self.model.size() => {
                 self.model.checkpoint();
                 self.acknowledged()

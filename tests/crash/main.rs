@@ -10,6 +10,7 @@
 mod reference;
 
 mod check;
+mod damage;
 mod examine;
 mod fault;
 mod findings;

@@ -9,8 +9,9 @@ use super::format::{
 };
 use crate::codec::{Decoder, block_checksum};
 use crate::error::{Damage, Error, Problem, ReadError, Result};
-use crate::fs::{Access, FileSystem, Region};
+use crate::fs::{Access, ByteOffset, FileName, FileSystem, Region};
 use crate::merkle::{Hash, Level};
+use crate::wal::StoreId;
 
 const NODE_LEN: u64 = size_of::<Hash>() as u64;
 
@@ -80,6 +81,18 @@ impl Part {
         let words = usize::try_from(layout.footer.div_ceil(64)).unwrap_or(0);
         let checked = (0..words).map(|_| AtomicU64::new(0)).collect();
         Ok(Self { identity, reference, layout, bytes, checked, tables_sum: parsed.tables, path })
+    }
+
+    /// The store that the part `name` belongs to, if it says so.
+    pub(crate) fn owner(fs: &dyn FileSystem, name: FileName) -> Result<Option<StoreId>> {
+        let fail = |action, error| Error::io(action, fs.display(name), error);
+        let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
+        let mut header = [0; PART_BLOCK_LEN];
+        if file.len().map_err(|error| fail("measure", error))? < PART_BLOCK {
+            return Ok(None);
+        }
+        file.read_at(ByteOffset(0), &mut header).map_err(|error| fail("read", error))?;
+        Ok(PartIdentity::parse(&header).ok().map(|identity| identity.store))
     }
 
     pub(crate) fn reference(&self) -> PartRef {
