@@ -265,11 +265,8 @@ pub(crate) fn read(fs: &dyn FileSystem, number: u64) -> Result<Manifest> {
 
 /// The store that the manifest with this number belongs to, if it says so.
 pub(crate) fn owner(fs: &dyn FileSystem, number: u64) -> Result<Option<StoreId>> {
-    match read_bytes(fs, number) {
-        Ok(bytes) => Ok(Manifest::decode(&bytes).ok().map(|manifest| manifest.store)),
-        Err(Error::Damaged(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let bytes = read_bytes(fs, number)?;
+    Ok(Manifest::decode(&bytes).ok().map(|manifest| manifest.store))
 }
 
 fn read_bytes(fs: &dyn FileSystem, number: u64) -> Result<Vec<u8>> {

@@ -10,7 +10,7 @@ use crate::fs::{FileKind, FileName, FileSystem};
 use crate::wal::{self, StoreId};
 
 /// Refuses files of another store than `store`: those of `unused`, and manifests older than number
-/// `newest`. Files that do not say whose they are pass.
+/// `newest`. Files that do not say whose they are, or cannot be read, pass: nothing needs them.
 pub(super) fn refuse(
     fs: &dyn FileSystem,
     store: StoreId,
@@ -21,11 +21,11 @@ pub(super) fn refuse(
     let older = manifests.into_iter().filter(|number| *number < newest).map(manifest::file);
     for name in unused.filter(|name| !name.temporary).chain(older) {
         let owner = match name.kind {
-            FileKind::Segment => wal::owner(fs, name)?,
-            FileKind::Part => Part::owner(fs, name)?,
-            FileKind::Manifest => manifest::owner(fs, name.number)?,
+            FileKind::Segment => wal::owner(fs, name),
+            FileKind::Part => Part::owner(fs, name),
+            FileKind::Manifest => manifest::owner(fs, name.number),
         };
-        if let Some(found) = owner.filter(|owner| *owner != store) {
+        if let Some(found) = owner.unwrap_or_default().filter(|owner| *owner != store) {
             return Err(Damage::field(&fs.display(name), 0, "store id", store, found).into());
         }
     }

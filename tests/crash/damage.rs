@@ -1,7 +1,7 @@
 //! Files that are damaged, gone, or not the ones they should be. Whatever is done to them, the store
 //! says so or answers as if nothing had happened.
 
-use duramen::fs::sim::{CrashChoice, SimDisk};
+use duramen::fs::sim::{CrashChoice, FaultError, SimDisk};
 use duramen::fs::{FileKind, FileName};
 use duramen::{DynAccumulator, Error};
 
@@ -275,6 +275,48 @@ fn a_file_in_the_place_of_another_is_noticed_or_harmless() {
         }
     }
     report(&tally, "files in the place of others");
+}
+
+/// A read that fails says nothing of what is there: it is neither damage nor the end of the log.
+#[test]
+fn a_read_that_fails_is_an_error_of_its_own_and_changes_nothing() {
+    let tally = Tally::default();
+    for end in [End::Closed, End::Killed] {
+        let subject = Subject::new(9, end);
+        for file in subject.disk.files() {
+            let len = subject.disk.read(file).unwrap().len() as u64;
+            for at in (0..len).step_by(512) {
+                let disk = subject.copy();
+                disk.fail_reads(file, at..at + 512, FaultError::EIO);
+                let before = fingerprint(&disk);
+                let context = |finding: Finding| {
+                    finding.context(format_args!("byte {at} of {file} is not read, {end:?}"))
+                };
+                tally.count("bad sectors", 1);
+                match subject.setup.open(&disk) {
+                    Ok(store) => {
+                        let found = if store.size().get() == subject.model.size() {
+                            subject.is_true(&store, &tally)
+                        } else {
+                            Err(Finding::new(Kind::Lost, store.recovery()))
+                        };
+                        tally.note(found.map_err(context));
+                        abandon(&disk, store);
+                    }
+                    Err(Error::Io { .. }) if fingerprint(&disk) == before => {
+                        tally.count("refused", 1);
+                        disk.clear_faults();
+                        tally.note(subject.judge(&disk, &tally).map_err(context));
+                    }
+                    Err(error) => {
+                        let finding = Finding::new(Kind::Answer, chain(&error));
+                        tally.note(Err(context(finding)));
+                    }
+                }
+            }
+        }
+    }
+    report(&tally, "failing reads");
 }
 
 /// A manifest of an empty store, put over that of another store which happens to have a blank segment
