@@ -193,9 +193,12 @@ fn links_pipes_and_directories_in_the_place_of_files_are_not_followed_opened_or_
     }
 }
 
+/// Where something is planted, and how.
+type Plant = (&'static str, fn(&Path));
+
 #[test]
 fn what_another_program_keeps_is_refused_and_left_as_it_is() {
-    let plants: [(&str, fn(&Path)); 6] = [
+    let plants: [Plant; 6] = [
         ("notes.txt", |at| std::fs::write(at, "mine").unwrap()),
         (".hidden", |at| std::fs::write(at, "mine").unwrap()),
         ("wal", |at| std::fs::write(at, "a file").unwrap()),
