@@ -236,11 +236,23 @@ pub(crate) fn list(fs: &dyn FileSystem) -> Result<(Vec<u64>, Vec<FileName>)> {
         match entry {
             Entry::File(name, _) if name.temporary => temporary.push(name),
             Entry::File(name, _) => complete.push(name.number),
-            Entry::Other(_) => {}
+            Entry::Other(base) => refuse_impostor(fs, Dir::Manifest, &base)?,
         }
     }
     complete.sort_unstable();
     Ok((complete, temporary))
+}
+
+/// Refuses a link, a directory or the like that has a name of the store's: the file that belongs
+/// there is not there, and must not be passed over.
+pub(crate) fn refuse_impostor(fs: &dyn FileSystem, dir: Dir, base: &str) -> Result<()> {
+    match FileName::parse(dir, base) {
+        Some(name) => {
+            let path = fs.display(name);
+            Err(Damage::field(&path, 0, "file type", "a regular file", "something else").into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// The number of the next manifest: beyond every one that is there, also of those that a crash cut

@@ -1,5 +1,6 @@
 //! What is in a store's directory, and what of it belongs to nobody.
 
+use crate::checkpoint::manifest;
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::{Access, ByteOffset, Dir, Entry, FileName, FileSystem};
 use crate::wal::{BLOCK, SegmentId};
@@ -10,14 +11,15 @@ pub(super) struct Files {
     pub(super) temporary: Vec<FileName>,
 }
 
-/// Lists the files of `dir` that the store would name so, by number. Others are left alone.
+/// Lists the files of `dir` that the store would name so, by number. Others are left alone, unless
+/// they have a name that the store would give to a file.
 pub(super) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
     let mut files = Files { complete: Vec::new(), temporary: Vec::new() };
     for entry in list(fs, dir)? {
         match entry {
             Entry::File(name, _) if name.temporary => files.temporary.push(name),
             Entry::File(name, len) => files.complete.push((name, len)),
-            Entry::Other(_) => {}
+            Entry::Other(base) => manifest::refuse_impostor(fs, dir, &base)?,
         }
     }
     files.complete.sort_unstable_by_key(|(name, _)| name.number);
@@ -36,7 +38,7 @@ pub(super) fn check_empty(fs: &dyn FileSystem, root: &std::path::Path) -> Result
         return Err(Error::NotAStore { path: root.to_owned(), found });
     }
     let manifest_gone = || {
-        let path = fs.display(crate::checkpoint::manifest::file(1));
+        let path = fs.display(manifest::file(1));
         Error::from(Damage::new(path, 0, Problem::Missing))
     };
     let mut leftovers = Vec::new();

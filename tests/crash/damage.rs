@@ -357,6 +357,30 @@ fn the_manifest_of_an_empty_store_does_not_empty_another_one() {
     }
 }
 
+/// A manifest may be intact and still name another root than its parts have.
+#[test]
+fn a_root_that_the_parts_do_not_have_is_refused() {
+    let subject = Subject::new(10, End::Closed);
+    let files = subject.disk.files();
+    let newest = files.into_iter().filter(|file| file.kind == FileKind::Manifest).max().unwrap();
+    let checkpointed = {
+        let disk = subject.copy();
+        let store = subject.setup.open(&disk).unwrap();
+        store.recovery().checkpointed
+    };
+    let root = subject.model.root(checkpointed);
+    let mut bytes = subject.disk.read(newest).unwrap();
+    let at = bytes.windows(32).position(|window| window == root).unwrap();
+    bytes[at] ^= 1;
+    let end = bytes.len() - 8;
+    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, &bytes[..end]);
+    bytes[end..].copy_from_slice(&sum.to_le_bytes());
+    let damaged = subject.copy();
+    damaged.put(newest, &bytes);
+    let error = subject.setup.open(&damaged).map(|store| store.size()).unwrap_err();
+    assert!(error.to_string().contains("wrong root"), "{error}");
+}
+
 /// Files of another store that are added under numbers of their own are neither used nor removed.
 #[test]
 fn files_of_another_store_are_not_cleared_away() {
