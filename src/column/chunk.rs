@@ -25,8 +25,8 @@ pub(crate) struct Chunk {
 enum Memory {
     /// Straight from the operating system: zeroed lazily, returned at once when dropped.
     Mapped(#[expect(dead_code, reason = "held for its Drop")] memmap2::MmapMut),
-    /// From the allocator.
-    Heap(#[expect(dead_code, reason = "held for its Drop")] Box<[std::cell::UnsafeCell<Hash>]>),
+    /// From the allocator. Not a `Box`, which claims its memory for itself whenever it is moved.
+    Heap(#[expect(dead_code, reason = "held for its Drop")] Vec<Hash>),
 }
 
 // SAFETY: a chunk is plain memory. Sharing it is sound because the unsafe functions below demand
@@ -62,9 +62,8 @@ impl Chunk {
                 (map.as_mut_ptr().cast::<Hash>(), Memory::Mapped(map))
             }
             None => {
-                let cells: Box<[std::cell::UnsafeCell<Hash>]> =
-                    (0..len).map(|_| std::cell::UnsafeCell::new([0; 32])).collect();
-                (std::cell::UnsafeCell::raw_get(cells.as_ptr()), Memory::Heap(cells))
+                let mut slots = vec![[0; 32]; len];
+                (slots.as_mut_ptr(), Memory::Heap(slots))
             }
         };
         let _ = huge;

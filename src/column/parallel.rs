@@ -15,8 +15,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 /// first needed and sleep when there is nothing to do.
 pub(super) fn pool() -> Option<&'static ThreadPool> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
-    // loom knows only threads that it started.
-    if cfg!(duramen_loom) || rayon::current_thread_index().is_some() {
+    // loom knows only threads that it started, and miri wants to see all of them end.
+    if cfg!(any(duramen_loom, miri)) || rayon::current_thread_index().is_some() {
         return None;
     }
     let make = || {
