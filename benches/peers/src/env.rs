@@ -16,6 +16,8 @@ pub struct Env {
     pub runs: u32,
     /// What sizes are multiplied by.
     pub scale: f64,
+    /// Where plots are drawn, if they are wanted.
+    pub plots: Option<PathBuf>,
 }
 
 impl Env {

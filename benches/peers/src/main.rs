@@ -8,12 +8,14 @@
 //! device or the hash kernel reaches in the same run when it does nothing else, and `of_limit` the
 //! share of it that duramen reaches.
 
+mod child;
 mod commonware;
 mod env;
 mod leaves;
 mod limit;
 mod machine;
 mod measure;
+mod plot;
 mod report;
 mod sides;
 mod workloads;
@@ -52,22 +54,13 @@ struct Args {
     #[arg(long)]
     list: bool,
 
-    /// Measures one side's memory in this process; what `memory-bytes-per-leaf` starts.
-    #[arg(long, hide = true, value_name = "SIDE", requires = "resident_leaves")]
-    resident_side: Option<String>,
+    /// Draw the plots of the workloads that have some into this directory.
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
 
-    #[arg(long, hide = true)]
-    resident_leaves: Option<u64>,
-
-    /// Builds one side's trees in this process; what `memory-build-N` starts.
-    #[arg(long, hide = true, value_name = "SIDE", requires_all = ["build_arity", "build_leaves"])]
-    build_side: Option<String>,
-
-    #[arg(long, hide = true)]
-    build_arity: Option<usize>,
-
-    #[arg(long, hide = true)]
-    build_leaves: Option<u64>,
+    /// Measures one side of a workload in this process; what some workloads start.
+    #[arg(long, hide = true, num_args = 1.., value_names = ["WORKLOAD", "SIDE", "ARGUMENT"])]
+    child: Vec<String>,
 }
 
 fn main() -> Result<()> {
@@ -82,17 +75,11 @@ fn main() -> Result<()> {
     std::fs::create_dir_all(&args.dir)
         .with_context(|| format!("cannot create {}", args.dir.display()))?;
     let dir = args.dir.canonicalize()?;
-    if let (Some(side), Some(leaves)) = (&args.resident_side, args.resident_leaves) {
-        return workloads::memory_bytes::child(side, leaves, &dir);
+    if !args.child.is_empty() {
+        return child::answer(&args.child, &dir);
     }
-    if let (Some(side), Some(arity), Some(leaves)) =
-        (&args.build_side, args.build_arity, args.build_leaves)
-    {
-        return workloads::memory_build::child(side, arity, leaves);
-    }
-
     let chosen = workloads::choose(&args.workload)?;
-    let env = Env { dir, runs: args.runs, scale: args.scale };
+    let env = Env { dir, runs: args.runs, scale: args.scale, plots: args.plots };
     let machine = machine::describe(&env);
     machine.print();
     let mut rows = Vec::new();

@@ -93,13 +93,15 @@ impl Row {
         median(self.samples(who))
     }
 
-    /// How many times better duramen is than `other`: above 1 is better.
+    /// How many times better duramen is than `other`: above 1 is better. No number says how much
+    /// better nothing is than something.
     pub fn ratio(&self, other: Who) -> Option<f64> {
         let (ours, theirs) = (self.median(Who::Duramen)?, self.median(other)?);
-        Some(match self.metric.better {
+        let ratio = match self.metric.better {
             Better::More => ours / theirs,
             Better::Less => theirs / ours,
-        })
+        };
+        Some(ratio).filter(|ratio| ratio.is_finite())
     }
 }
 
@@ -178,6 +180,7 @@ mod tests {
         let cost = row(Better::Less, &[2.0, 4.0], &[6.0]);
         assert_eq!(cost.ratio(Who::Rotortree), Some(2.0));
         assert_eq!(cost.ratio(Who::Limit), None);
+        assert_eq!(row(Better::Less, &[0.0], &[98.0]).ratio(Who::Rotortree), None);
     }
 
     #[test]

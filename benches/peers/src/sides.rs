@@ -36,6 +36,29 @@ pub fn duramen(path: &Path, spare: Option<u64>) -> Result<Duramen> {
     Ok(Accumulator::open(config)?)
 }
 
+/// After how many leaves a store that checkpoints by itself does so.
+pub const CHECKPOINT_EVERY: u64 = 4_000_000;
+
+/// Opens duramen so that it makes a checkpoint every [`CHECKPOINT_EVERY`] leaves.
+pub fn duramen_with_checkpoints(path: &Path) -> Result<Duramen> {
+    let policy = CheckpointPolicy::manual().every_leaves(CHECKPOINT_EVERY);
+    let config =
+        Config::new(path).flush_policy(FlushPolicy::Interval(INTERVAL)).checkpoint_policy(policy);
+    Ok(Accumulator::open(config)?)
+}
+
+/// Opens rotortree so that it makes a checkpoint every so many calls of an insert.
+pub fn rotor_with_checkpoints(path: &Path, calls: u64) -> Result<Rotor> {
+    let config = RotorTreeConfig {
+        path: path.to_path_buf(),
+        flush_policy: rotortree::FlushPolicy::Interval(INTERVAL),
+        checkpoint_policy: rotortree::CheckpointPolicy::EveryNEntries(calls),
+        tiering: TieringConfig::default(),
+        verify_checkpoint: true,
+    };
+    Ok(RotorTree::open(Blake3Hasher, config)?)
+}
+
 /// Opens rotortree. With `verify` it recomputes its checkpoint's root, its own default.
 pub fn rotor(path: &Path, verify: bool) -> Result<Rotor> {
     let config = RotorTreeConfig {

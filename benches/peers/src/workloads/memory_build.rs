@@ -5,13 +5,13 @@
 //! apart.
 
 use std::hint::black_box;
-use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use duramen::{Blake3, MemoryAccumulator};
 use rotortree::{Blake3Hasher, LeanIMT};
 
+use crate::child;
 use crate::commonware;
 use crate::env::Env;
 use crate::leaves;
@@ -33,7 +33,7 @@ pub fn run<const N: usize, const LEN: usize>(env: &Env, name: &str) -> Result<Ve
     let measure = |who: Who| {
         let root = &root;
         side(who, move || {
-            let (sample, found) = in_a_child(who, N, total)?;
+            let (sample, found) = in_a_child(env, who, N, total)?;
             let agreed = root.borrow_mut().get_or_insert_with(|| found.clone()) == &found;
             ensure!(agreed, "the sides disagree about the root");
             Ok(sample)
@@ -56,18 +56,8 @@ pub fn run<const N: usize, const LEN: usize>(env: &Env, name: &str) -> Result<Ve
     interleave(env, name, &metrics, sides)
 }
 
-fn in_a_child(who: Who, arity: usize, total: u64) -> Result<(Sample, String)> {
-    let output = Command::new(std::env::current_exe()?)
-        .args(["--build-side", who.name(), "--build-arity", &arity.to_string()])
-        .args(["--build-leaves", &total.to_string()])
-        .output()
-        .context("cannot start a process of its own for the side")?;
-    ensure!(
-        output.status.success(),
-        "the side's process failed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    let text = String::from_utf8(output.stdout)?;
+fn in_a_child(env: &Env, who: Who, arity: usize, total: u64) -> Result<(Sample, String)> {
+    let text = child::ask(&env.dir, "memory-build", who, &[arity as u64, total])?;
     let words: Vec<_> = text.split_whitespace().collect();
     let [first, again, root] = words[..] else { bail!("the side's process printed {text:?}") };
     let rate = |seconds: &str| Ok::<_, anyhow::Error>(Some(total as f64 / seconds.parse::<f64>()?));

@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail};
 
+use crate::child::{self, memory};
 use crate::env::Env;
 use crate::leaves::{Leaf, Random};
 use crate::measure::{Row, Sample, Who, interleave, less, side};
@@ -28,17 +28,7 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
 
 fn in_a_child(env: &Env, who: Who, total: u64) -> Result<Sample> {
     let dir = env.fresh_dir()?;
-    let output = Command::new(std::env::current_exe()?)
-        .args(["--resident-side", who.name(), "--resident-leaves", &total.to_string(), "--dir"])
-        .arg(dir.path())
-        .output()
-        .context("cannot start a process of its own for the side")?;
-    ensure!(
-        output.status.success(),
-        "the side's process failed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    let text = String::from_utf8(output.stdout)?;
+    let text = child::ask(dir.path(), "memory-bytes", who, &[total])?;
     text.split_whitespace()
         .map(|word| Ok(Some(word.parse::<f64>()? / total as f64)))
         .collect::<Result<Sample>>()
@@ -83,12 +73,12 @@ fn growth(
     settle: impl FnOnce() -> Result<()>,
     checkpoint: impl FnOnce() -> Result<()>,
 ) -> Result<[u64; 3]> {
-    let (before, anonymous_before) = (status("VmRSS")?, status("RssAnon")?);
+    let (before, anonymous_before) = (memory("VmRSS")?, memory("RssAnon")?);
     fill()?;
     settle()?;
-    let filled = status("VmRSS")?;
+    let filled = memory("VmRSS")?;
     checkpoint()?;
-    let (after, anonymous_after) = (status("VmRSS")?, status("RssAnon")?);
+    let (after, anonymous_after) = (memory("VmRSS")?, memory("RssAnon")?);
     Ok([
         filled.saturating_sub(before),
         after.saturating_sub(before),
@@ -107,15 +97,4 @@ fn fill(
         insert(batch)?;
     }
     Ok(())
-}
-
-/// A line of the kernel's account of this process, in bytes.
-fn status(field: &str) -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
-        .and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
-        .with_context(|| format!("/proc/self/status has no {field}"))?;
-    Ok(kib * 1024)
 }

@@ -1,7 +1,9 @@
 //! What is compared, one file per family.
 
 mod batch_durable;
+pub mod checkpoint_stall;
 mod disk_bytes;
+pub mod idle;
 mod insert_and_root;
 mod insert_durable;
 pub mod memory_build;
@@ -9,6 +11,7 @@ pub mod memory_bytes;
 mod proof;
 mod reopen;
 mod single_insert;
+pub mod sustained;
 mod verify;
 
 use anyhow::{Result, bail};
@@ -114,6 +117,22 @@ pub const ALL: &[Workload] = &[
         name: "memory-bytes-per-leaf",
         about: "resident memory before and after a checkpoint, 8 M leaves, a process per side",
         run: memory_bytes::run,
+    },
+    Workload {
+        name: "checkpoint-stall",
+        about: "latency of inserts without a checkpoint, while 16 M leaves are checkpointed, and \
+                while eight checkpoints are made and merged",
+        run: checkpoint_stall::run,
+    },
+    Workload {
+        name: "sustained",
+        about: "100 M leaves in batches of 10 k with a checkpoint every 4 M, a process per side",
+        run: sustained::run,
+    },
+    Workload {
+        name: "idle",
+        about: "wake-ups, writes and processor time of a store that nobody uses",
+        run: idle::run,
     },
 ];
 

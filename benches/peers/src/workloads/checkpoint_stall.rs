@@ -1,0 +1,255 @@
+//! Who has to wait while a checkpoint runs?
+//!
+//! The load is the same from beginning to end: four threads that insert one leaf and wait until it is
+//! durable, one that inserts every 50 us without waiting, and one that inserts batches of 10 k, 2 M
+//! leaves a second. Three stretches of it are told apart: *quiet*, without checkpoints; *checkpoint*,
+//! while the 16 M leaves that were inserted before are checkpointed at once; *compaction*, eight
+//! seconds with a checkpoint in each, so that duramen merges the small parts they make.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+use crate::env::Env;
+use crate::leaves::{self, Leaf, Random};
+use crate::measure::{Metric, Row, Sample, Who, interleave, less, percentile, side};
+use crate::plot;
+use crate::sides::{self, batches};
+
+const BATCH: u64 = 10_000;
+const BATCH_EVERY: Duration = Duration::from_millis(5);
+const SINGLE_EVERY: Duration = Duration::from_micros(50);
+const WAITING_THREADS: u64 = 4;
+const CHECKPOINTS: u32 = 8;
+
+/// The stretches of a run, in order.
+pub const STRETCHES: [&str; 3] = ["quiet", "checkpoint", "compaction"];
+
+const METRICS: [Metric; 27] = [
+    less("durable_p99_checkpoint_over_quiet"),
+    less("durable_p99_compaction_over_quiet"),
+    less("checkpoint_seconds"),
+    less("durable_p50_microseconds_quiet"),
+    less("durable_p99_microseconds_quiet"),
+    less("durable_p999_microseconds_quiet"),
+    less("durable_max_microseconds_quiet"),
+    less("durable_p50_microseconds_checkpoint"),
+    less("durable_p99_microseconds_checkpoint"),
+    less("durable_p999_microseconds_checkpoint"),
+    less("durable_max_microseconds_checkpoint"),
+    less("durable_p50_microseconds_compaction"),
+    less("durable_p99_microseconds_compaction"),
+    less("durable_p999_microseconds_compaction"),
+    less("durable_max_microseconds_compaction"),
+    less("insert_p50_microseconds_quiet"),
+    less("insert_p99_microseconds_quiet"),
+    less("insert_p999_microseconds_quiet"),
+    less("insert_max_microseconds_quiet"),
+    less("insert_p50_microseconds_checkpoint"),
+    less("insert_p99_microseconds_checkpoint"),
+    less("insert_p999_microseconds_checkpoint"),
+    less("insert_max_microseconds_checkpoint"),
+    less("insert_p50_microseconds_compaction"),
+    less("insert_p99_microseconds_compaction"),
+    less("insert_p999_microseconds_compaction"),
+    less("insert_max_microseconds_compaction"),
+];
+
+/// When a call began and how long it took, from the beginning of the load.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// When it began.
+    pub at: Duration,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// All calls of a run.
+#[derive(Debug)]
+pub struct Trace {
+    /// Whose.
+    pub who: Who,
+    /// Calls that returned when the leaf was durable.
+    pub durable: Vec<Call>,
+    /// Calls that returned at once.
+    pub insert: Vec<Call>,
+    /// When each stretch began and ended.
+    pub stretches: [(Duration, Duration); 3],
+}
+
+/// What the load needs of a side.
+trait Target: Sync {
+    fn insert(&self, leaf: Leaf) -> Result<()>;
+    fn insert_durable(&self, leaf: Leaf) -> Result<()>;
+    fn insert_many(&self, leaves: &[Leaf]) -> Result<()>;
+    fn checkpoint(&self) -> Result<()>;
+}
+
+impl Target for sides::Duramen {
+    fn insert(&self, leaf: Leaf) -> Result<()> {
+        Ok((**self).insert(leaf).map(drop)?)
+    }
+    fn insert_durable(&self, leaf: Leaf) -> Result<()> {
+        Ok((**self).insert_durable(leaf).map(drop)?)
+    }
+    fn insert_many(&self, leaves: &[Leaf]) -> Result<()> {
+        Ok((**self).insert_many(leaves).map(drop)?)
+    }
+    fn checkpoint(&self) -> Result<()> {
+        Ok((**self).checkpoint().map(drop)?)
+    }
+}
+
+impl Target for sides::Rotor {
+    fn insert(&self, leaf: Leaf) -> Result<()> {
+        Ok(sides::Rotor::insert(self, leaf).map(drop)?)
+    }
+    fn insert_durable(&self, leaf: Leaf) -> Result<()> {
+        Ok(sides::Rotor::insert_durable(self, leaf).map(drop)?)
+    }
+    fn insert_many(&self, leaves: &[Leaf]) -> Result<()> {
+        Ok(sides::Rotor::insert_many(self, leaves).map(drop)?)
+    }
+    fn checkpoint(&self) -> Result<()> {
+        Ok(sides::Rotor::checkpoint(self)?)
+    }
+}
+
+/// Percentiles of both kinds of inserts in each stretch.
+pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
+    let before = env.scaled(16_000_000, BATCH);
+    let pool = leaves::many(13, 16 * BATCH);
+    let traces = std::cell::RefCell::new(Vec::new());
+    let measure = |who, target: &dyn Target| -> Result<Sample> {
+        let trace = drive(env, who, target, &pool, before)?;
+        let sample = summary(&trace);
+        traces.borrow_mut().push(trace);
+        Ok(sample)
+    };
+    let duramen = side(Who::Duramen, || {
+        let dir = env.fresh_dir()?;
+        let store = sides::duramen(dir.path(), None)?;
+        let sample = measure(Who::Duramen, &store)?;
+        store.close()?;
+        Ok(sample)
+    });
+    let rotortree = side(Who::Rotortree, || {
+        let dir = env.fresh_dir()?;
+        let tree = sides::rotor(dir.path(), true)?;
+        let sample = measure(Who::Rotortree, &tree)?;
+        tree.close()?;
+        Ok(sample)
+    });
+    let rows = interleave(env, name, &METRICS, vec![duramen, rotortree])?;
+    if let Some(dir) = &env.plots {
+        let traces = traces.borrow();
+        plot::stall_over_time(&dir.join("checkpoint-stall.svg"), &traces)?;
+        plot::stall_percentiles(&dir.join("checkpoint-stall-percentiles.svg"), &traces)?;
+    }
+    Ok(rows)
+}
+
+fn drive(env: &Env, who: Who, target: &dyn Target, pool: &[Leaf], before: u64) -> Result<Trace> {
+    for batch in batches(pool, BATCH, before) {
+        target.insert_many(batch)?;
+    }
+    let stop = AtomicBool::new(false);
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let (stop, goes_on) = (&stop, || !stop.load(Ordering::Relaxed));
+        let waiting: Vec<_> = (0..WAITING_THREADS)
+            .map(|number| {
+                scope.spawn(move || {
+                    let mut random = Random::new(number);
+                    calls(start, goes_on, || target.insert_durable(random.leaf()), None)
+                })
+            })
+            .collect();
+        let single = scope.spawn(move || {
+            let mut random = Random::new(100);
+            calls(start, goes_on, || target.insert(random.leaf()), Some(SINGLE_EVERY))
+        });
+        let batch = scope.spawn(move || {
+            let mut cycle = pool.chunks_exact(BATCH as usize).cycle();
+            let insert = || cycle.next().map_or(Ok(()), |batch| target.insert_many(batch));
+            calls(start, goes_on, insert, Some(BATCH_EVERY))
+        });
+        let stretches = stretches(env, start, target);
+        stop.store(true, Ordering::Relaxed);
+        let join = |thread: thread::ScopedJoinHandle<'_, Result<Vec<Call>>>| {
+            thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked")))
+        };
+        let mut durable = Vec::new();
+        for thread in waiting {
+            durable.extend(join(thread)?);
+        }
+        join(batch)?;
+        Ok(Trace { who, durable, insert: join(single)?, stretches: stretches? })
+    })
+}
+
+/// Lets the load run and makes the checkpoints.
+fn stretches(env: &Env, start: Instant, target: &dyn Target) -> Result<[(Duration, Duration); 3]> {
+    let second = env.seconds(1.0);
+    thread::sleep(second);
+    let began = start.elapsed();
+    thread::sleep(3 * second);
+    let quiet = (began, start.elapsed());
+    target.checkpoint()?;
+    let checkpoint = (quiet.1, start.elapsed());
+    let began = start.elapsed();
+    for number in 1..=CHECKPOINTS {
+        target.checkpoint()?;
+        thread::sleep((began + number * second).saturating_sub(start.elapsed()));
+    }
+    Ok([quiet, checkpoint, (began, start.elapsed())])
+}
+
+/// Calls `call` as long as the load goes on, at most once in `every`.
+fn calls(
+    start: Instant,
+    goes_on: impl Fn() -> bool,
+    mut call: impl FnMut() -> Result<()>,
+    every: Option<Duration>,
+) -> Result<Vec<Call>> {
+    let mut calls = Vec::new();
+    while goes_on() {
+        let at = start.elapsed();
+        call()?;
+        let took = start.elapsed() - at;
+        calls.push(Call { at, took });
+        if let Some(rest) = every.and_then(|every| every.checked_sub(took)) {
+            thread::sleep(rest);
+        }
+    }
+    Ok(calls)
+}
+
+/// The nanoseconds of the calls that were under way in a stretch, in ascending order.
+pub fn latencies(calls: &[Call], stretch: (Duration, Duration)) -> Vec<u64> {
+    let mut took: Vec<u64> = calls
+        .iter()
+        .filter(|call| call.at < stretch.1 && call.at + call.took > stretch.0)
+        .map(|call| call.took.as_nanos() as u64)
+        .collect();
+    took.sort_unstable();
+    took
+}
+
+fn summary(trace: &Trace) -> Sample {
+    let percentiles = |calls: &[Call]| {
+        trace.stretches.map(|stretch| {
+            let took = latencies(calls, stretch);
+            [0.5, 0.99, 0.999, 1.0].map(|p| percentile(&took, p).map(|nanos| nanos / 1e3))
+        })
+    };
+    let (durable, insert) = (percentiles(&trace.durable), percentiles(&trace.insert));
+    let p99 = |stretch: usize| durable[stretch][1];
+    let over_quiet = |stretch| Some(p99(stretch)? / p99(0)?);
+    let (from, to) = trace.stretches[1];
+    let mut sample = vec![over_quiet(1), over_quiet(2), Some((to - from).as_secs_f64())];
+    sample.extend(durable.iter().chain(&insert).flatten());
+    sample
+}
