@@ -279,6 +279,9 @@ fn hints_do_no_harm(fs: &dyn FileSystem) {
     for (at, len) in [(0, 10_000), (0, 0), (9_999, u64::MAX), (u64::MAX, 1)] {
         file.start_writeback(ByteOffset(at), len);
     }
+    for (at, len) in [(0, 10_000), (4096, 4096), (0, 0), (20_000, 1)] {
+        file.write_back(ByteOffset(at), len).unwrap();
+    }
     file.drop_cache();
     assert_eq!(read(&*file, 0, 10_000), [1; 10_000]);
     file.sync().unwrap();

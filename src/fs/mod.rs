@@ -189,6 +189,17 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     /// promises nothing and cannot fail.
     fn start_writeback(&self, at: ByteOffset, len: u64);
 
+    /// Hands the written bytes `[at, at + len)` to the device and waits until it has taken them, so
+    /// that a large file written in steps never fills the device's queue, in which the syncs of
+    /// other files have to stand. It makes nothing durable, and does nothing where the system has no
+    /// call for it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the disk reports. Bytes of the file may be lost then, and a later
+    /// [`sync`](File::sync) need not report it again.
+    fn write_back(&self, at: ByteOffset, len: u64) -> io::Result<()>;
+
     /// Asks the operating system to forget cached pages of this file, so that the next read comes
     /// from the device. Dirty pages stay. A hint: it promises nothing and cannot fail.
     fn drop_cache(&self);

@@ -59,8 +59,8 @@ struct State {
     spare: Vec<(FileName, u64)>,
 }
 
-/// Bytes zeroed between two fsyncs, so that the log's own fsync never waits behind many.
-const ZERO_STEP: usize = 1 << 20;
+/// Bytes zeroed and handed over at a time, so that the log's own fsync never waits behind many.
+const ZERO_STEP: usize = 256 << 10;
 
 impl Segments {
     /// A supply whose next segment has number `next`. The log consists of `in_use`, oldest first.
@@ -230,8 +230,8 @@ impl Segments {
             while at < len {
                 let step = usize::try_from(len - at).unwrap_or(ZERO_STEP).min(ZERO_STEP);
                 file.write_at(ByteOffset(at), &mut [IoSlice::new(&zeros[..step])])
+                    .and_then(|()| file.write_back(ByteOffset(at), step as u64))
                     .map_err(fail("write"))?;
-                file.sync().map_err(fail("sync"))?;
                 at += step as u64;
             }
         }

@@ -308,3 +308,20 @@ fn threads_that_insert_while_checkpoints_run_lose_nothing_to_a_power_cut() {
         }
     }
 }
+
+#[test]
+fn a_part_whose_bytes_cannot_be_handed_over_is_not_put_in_place() {
+    let disk = SimDisk::new();
+    let store = Setup::PLAIN.open(&disk).unwrap();
+    let leaves = model();
+    let handing = When::nth(OperationKind::WriteBack, 1).on(FileKind::Part);
+    // Parts of less than a step are not handed over in steps.
+    store.insert_many(&leaves.next(20_000)).unwrap();
+    disk.inject(Fault::new(handing, FaultError::EIO));
+    let error = store.checkpoint().unwrap_err();
+    assert!(chain(&error).contains(".part"), "{}", chain(&error));
+    assert_eq!(store.stats().failed_checkpoints, 1);
+    assert_eq!(left(&disk).len(), 20_000, "the log has them");
+    assert_eq!(store.checkpoint().unwrap().leaves, 20_000, "the next one is made anew");
+    assert_eq!(left(&disk).len(), 20_000);
+}

@@ -49,6 +49,30 @@ fn the_next_process_sees_the_truth_once_it_has_dropped_the_cache() {
 }
 
 #[test]
+fn handing_over_makes_nothing_durable() {
+    let disk = disk();
+    let file = synced(&disk, SEGMENT, &[1; 512]);
+    write(&*file, 0, &[2; 512]);
+    file.write_back(ByteOffset(0), 512).unwrap();
+    let left = BTreeSet::from_iter(left(&disk, SEGMENT, 50));
+    for byte in [1, 2] {
+        assert!(left.contains(&Some(vec![byte; 512])), "never {byte} after a power cut");
+    }
+}
+
+#[test]
+fn what_failed_to_be_handed_over_is_lost_and_the_next_sync_does_not_tell() {
+    let disk = disk();
+    let file = synced(&disk, SEGMENT, &[1; 512]);
+    write(&*file, 0, &[2; 512]);
+    disk.inject(Fault::new(When::nth(OperationKind::WriteBack, 1), FaultError::EIO));
+    file.write_back(ByteOffset(0), 512).unwrap_err();
+    file.sync().unwrap();
+    let left = BTreeSet::from_iter(left(&disk, SEGMENT, 50));
+    assert_eq!(left, BTreeSet::from([Some(vec![1; 512])]));
+}
+
+#[test]
 fn what_is_written_again_after_a_failed_sync_becomes_durable() {
     let disk = disk();
     let file = synced(&disk, SEGMENT, b"");

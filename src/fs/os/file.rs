@@ -92,6 +92,10 @@ impl File for OsFile {
         writeback::start(&self.0, at.0, len);
     }
 
+    fn write_back(&self, at: ByteOffset, len: u64) -> io::Result<()> {
+        writeback::finish(&self.0, at.0, len)
+    }
+
     fn drop_cache(&self) {
         #[cfg(not(target_vendor = "apple"))]
         {

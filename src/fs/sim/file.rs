@@ -130,6 +130,19 @@ impl File for SimFile {
 
     fn start_writeback(&self, _at: ByteOffset, _len: u64) {}
 
+    fn write_back(&self, at: ByteOffset, len: u64) -> io::Result<()> {
+        self.shared.operate(
+            |state| Ok(Operation::WriteBack { file: self.name(state)?, at, len }),
+            |state, step| {
+                if step.failure.is_some() {
+                    let file = state.contents.file_mut(self.id)?;
+                    file.settle_badly(step.begun, &mut step.chooser);
+                }
+                Ok(())
+            },
+        )
+    }
+
     fn drop_cache(&self) {
         let mut state = self.shared.lock();
         if state.running().is_ok()

@@ -21,6 +21,15 @@ pub enum Operation {
         /// How many bytes it has.
         len: u64,
     },
+    /// [`File::write_back`](crate::fs::File::write_back).
+    WriteBack {
+        /// The file.
+        file: FileName,
+        /// Where its first byte is.
+        at: ByteOffset,
+        /// How many bytes it has.
+        len: u64,
+    },
     /// [`File::sync`](crate::fs::File::sync).
     Sync(FileName),
     /// [`File::allocate`](crate::fs::File::allocate).
@@ -51,6 +60,7 @@ pub enum OperationKind {
     MakeDirs,
     Create,
     Write,
+    WriteBack,
     Sync,
     Allocate,
     Rename,
@@ -66,6 +76,7 @@ impl Operation {
             Self::MakeDirs => OperationKind::MakeDirs,
             Self::Create(_) => OperationKind::Create,
             Self::Write { .. } => OperationKind::Write,
+            Self::WriteBack { .. } => OperationKind::WriteBack,
             Self::Sync(_) => OperationKind::Sync,
             Self::Allocate { .. } => OperationKind::Allocate,
             Self::Rename { .. } => OperationKind::Rename,
@@ -80,7 +91,9 @@ impl Operation {
         match self {
             Self::MakeDirs | Self::SyncDir(_) => None,
             Self::Create(file) | Self::Sync(file) | Self::Remove(file) => Some(*file),
-            Self::Write { file, .. } | Self::Allocate { file, .. } => Some(*file),
+            Self::Write { file, .. }
+            | Self::WriteBack { file, .. }
+            | Self::Allocate { file, .. } => Some(*file),
             Self::Rename { from, .. } => Some(*from),
         }
     }
@@ -92,6 +105,9 @@ impl fmt::Display for Operation {
             Self::MakeDirs => f.write_str("make the directories"),
             Self::Create(file) => write!(f, "create {file}"),
             Self::Write { file, at, len } => write!(f, "write {len} bytes at {at} of {file}"),
+            Self::WriteBack { file, at, len } => {
+                write!(f, "hand over {len} bytes at {at} of {file}")
+            }
             Self::Sync(file) => write!(f, "sync {file}"),
             Self::Allocate { file, len } => write!(f, "set the length of {file} to {len}"),
             Self::Rename { from, to } => write!(f, "rename {from} to {to}"),
