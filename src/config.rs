@@ -50,7 +50,7 @@ impl Config {
             max_unflushed_bytes: 64 << 20,
             backpressure_wait: None,
             wal_segment_bytes: 64 << 20,
-            wal_spare_bytes: 128 << 20,
+            wal_spare_bytes: 256 << 20,
         }
     }
 
@@ -110,7 +110,8 @@ impl Config {
     }
 
     /// How many bytes of log segments that are no longer needed are kept to be used again.
-    /// Overwriting them is faster than writing new files. Default: 128 MiB.
+    /// Overwriting them is faster than writing new files. Default: 256 MiB, as much as the default
+    /// policy lets come together between two checkpoints.
     #[must_use]
     pub fn wal_spare_bytes(mut self, bytes: u64) -> Self {
         self.wal_spare_bytes = bytes;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::{BLOCK, SegmentId, block_align};
 use crate::error::{Error, Result};
-use crate::fs::{ByteOffset, Dir, File, FileName, FileSystem};
+use crate::fs::{Access, ByteOffset, Dir, File, FileName, FileSystem};
 use crate::sync::Mutex;
 
 /// How large segments are and how many are kept.
@@ -61,6 +61,9 @@ struct State {
 
 /// Bytes zeroed and handed over at a time, so that the log's own fsync never waits behind many.
 const ZERO_STEP: usize = 256 << 10;
+/// Bytes freed at a time. Freeing 64 MiB at once was seen to hold up a sync of the log for 13 ms on
+/// ext4, and 4 MiB for 1 to 4.
+const FREE_STEP: u64 = 4 << 20;
 
 impl Segments {
     /// A supply whose next segment has number `next`. The log consists of `in_use`, oldest first.
@@ -163,12 +166,25 @@ impl Segments {
             })
             .collect();
         drop(state);
-        for (name, _) in surplus {
-            self.fs
-                .remove(name)
+        for (name, len) in surplus {
+            self.remove(name, len)
                 .map_err(|error| Error::io("remove", self.fs.display(name), error))?;
         }
         Ok(())
+    }
+
+    /// Removes a segment that nobody needs, the end of a large one first: a file system that frees
+    /// all of it at once has every other write wait meanwhile.
+    fn remove(&self, name: FileName, len: u64) -> std::io::Result<()> {
+        if len > FREE_STEP {
+            let file = self.fs.open(name, Access::ReadWrite)?;
+            let mut left = len;
+            while left > FREE_STEP {
+                left -= FREE_STEP;
+                file.allocate(left)?;
+            }
+        }
+        self.fs.remove(name)
     }
 
     fn next_len(&self, filled: bool) -> u64 {
@@ -198,7 +214,7 @@ impl Segments {
         self.sync_names()?;
         let file = self
             .fs
-            .open(id.file(), crate::fs::Access::ReadWrite)
+            .open(id.file(), Access::ReadWrite)
             .map_err(|error| Error::io("open", self.fs.display(id.file()), error))?;
         // A crash may have come before the length was synced.
         file.sync().map_err(|error| Error::io("sync", self.fs.display(id.file()), error))?;

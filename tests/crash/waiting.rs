@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
+use duramen::fs::sim::{CrashChoice, Fault, FaultError, Operation, OperationKind, SimDisk, When};
 use duramen::fs::{ByteOffset, FileKind};
 use duramen::{
     CheckpointPolicy, Config, DurabilityToken, DynAccumulator, Error, FlushPolicy, Hash,
@@ -324,4 +324,33 @@ fn a_part_whose_bytes_cannot_be_handed_over_is_not_put_in_place() {
     assert_eq!(left(&disk).len(), 20_000, "the log has them");
     assert_eq!(store.checkpoint().unwrap().leaves, 20_000, "the next one is made anew");
     assert_eq!(left(&disk).len(), 20_000);
+}
+
+#[test]
+fn a_large_segment_is_freed_a_little_at_a_time() {
+    const STEP: u64 = 4 << 20;
+    let disk = SimDisk::new();
+    let config = Setup::PLAIN.config(&disk).wal_segment_bytes(4 * STEP).wal_spare_bytes(0);
+    let store = Setup::PLAIN.open_as(config).unwrap();
+    let leaves = vec![[7; 32]; (4 * STEP / 32) as usize];
+    for _ in 0..3 {
+        store.insert_many(&leaves).unwrap();
+        store.flush().unwrap();
+    }
+    store.checkpoint().unwrap();
+    let trace = disk.trace();
+    let mut lengths = std::collections::BTreeMap::new();
+    let mut removed = 0;
+    for operation in trace {
+        match operation {
+            Operation::Allocate { file, len } => drop(lengths.insert(file, len)),
+            Operation::Remove(file) if file.kind == FileKind::Segment => {
+                let left = lengths[&file];
+                assert!(left <= STEP, "{left} bytes of {file} were freed at once");
+                removed += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(removed >= 2, "{removed} segments were removed");
 }
