@@ -36,8 +36,12 @@ impl Subject {
     /// A store with several parts and segments, recycled ones among them, of which the log goes
     /// through some.
     fn new(seed: u64, end: End) -> Self {
+        Self::on(Setup::PLAIN, seed, end)
+    }
+
+    fn on(plain: Setup, seed: u64, end: End) -> Self {
         use Step::{Batch, Checkpoint, Flush, InsertDurable, Kill, Reopen};
-        let setup = Setup { segment: 12 << 10, spare: 12 << 10, ..Setup::PLAIN };
+        let setup = Setup { segment: 12 << 10, spare: 12 << 10, ..plain };
         let mut rig = Rig::new(setup, seed);
         rig.create().unwrap();
         let past = [InsertDurable, Batch(6), Checkpoint, InsertDurable, Batch(130), Checkpoint];
@@ -118,6 +122,23 @@ impl Subject {
         tally.count(if refused { "answered in part" } else { "answered in full" }, 1);
         Ok(())
     }
+}
+
+/// Whether blocks of zeros where something was written are noticed, in a store of a defective engine.
+pub(crate) fn lost_blocks(setup: Setup, tally: &Tally) -> Outcome {
+    let subject = Subject { told: false, ..Subject::on(setup, 6, End::Killed) };
+    for file in subject.disk.files() {
+        let bytes = subject.disk.read(file).unwrap();
+        for at in (0..bytes.len()).step_by(4096) {
+            let mut bytes = bytes.clone();
+            let end = bytes.len().min(at + 4096);
+            bytes[at..end].fill(0);
+            let damaged = subject.copy();
+            damaged.put(file, &bytes);
+            subject.judge(&damaged, tally)?;
+        }
+    }
+    Ok(())
 }
 
 fn report(tally: &Tally, name: &str) {

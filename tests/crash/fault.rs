@@ -31,6 +31,7 @@ pub(crate) struct Patient<'a> {
 
 impl<'a> Patient<'a> {
     pub(crate) fn new(setup: Setup, disk: SimDisk, fault: u64, tally: &'a Tally) -> Self {
+        disk.set_defect(setup.defect);
         let model = Model::new(setup.oracle(), setup.arity.children(), 7);
         Self { setup, disk, model, store: None, tokens: Vec::new(), fault, since: 0, tally }
     }
@@ -426,7 +427,7 @@ fn whatever_operation_fails_nothing_hangs_lies_or_is_lost() {
 }
 
 /// The ways in which the operation of this number fails: the two plain ones, and in turn others.
-fn plans(number: u64) -> Vec<Fault> {
+pub(crate) fn plans(number: u64) -> Vec<Fault> {
     let fails = |error| Fault::new(When::operation(number), error);
     let mut plans = vec![
         fails(FaultError::EIO),
@@ -448,7 +449,7 @@ fn plans(number: u64) -> Vec<Fault> {
 }
 
 /// How many operations the workload has when nothing fails.
-fn healthy_operations(setup: Setup) -> u64 {
+pub(crate) fn healthy_operations(setup: Setup) -> u64 {
     let tally = Tally::default();
     let disk = SimDisk::new();
     let mut patient = Patient::new(setup, disk.clone(), u64::MAX, &tally);

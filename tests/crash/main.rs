@@ -10,6 +10,7 @@
 mod reference;
 
 mod check;
+mod controls;
 mod damage;
 mod examine;
 mod fault;

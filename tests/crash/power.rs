@@ -60,11 +60,11 @@ impl Past {
 
 /// One workload: nothing is examined before its last `examined` steps.
 #[derive(Clone, Debug)]
-struct Workload {
-    setup: Setup,
-    seed: u64,
-    steps: Vec<Step>,
-    examined: usize,
+pub(crate) struct Workload {
+    pub(crate) setup: Setup,
+    pub(crate) seed: u64,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) examined: usize,
 }
 
 impl fmt::Display for Workload {
@@ -75,7 +75,7 @@ impl fmt::Display for Workload {
 }
 
 impl Workload {
-    fn run(&self, depth: Depth, moments: u64, tally: &Tally) -> Outcome {
+    pub(crate) fn run(&self, depth: Depth, moments: u64, tally: &Tally) -> Outcome {
         let mut random = Random(self.seed);
         let mut rig = Rig::new(self.setup, self.seed);
         let context = |at: usize| {
@@ -177,7 +177,7 @@ fn no_power_cut_in_any_short_workload_breaks_a_promise() {
 }
 
 /// A workload of 20 to 60 steps.
-fn random_workload(seed: u64) -> Workload {
+pub(crate) fn random_workload(seed: u64) -> Workload {
     let mut random = Random(seed);
     let setup = Setup::random(&mut random);
     let count = 20 + random.below(41);
