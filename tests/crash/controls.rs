@@ -9,7 +9,8 @@ use crate::damage;
 use crate::examine::Depth;
 use crate::fault::{self, Patient, STEPS, setups};
 use crate::findings::{Finding, Outcome, Tally};
-use crate::power::{Workload, random_workload};
+use crate::power::{LONG, Workload, random_workload};
+use crate::run::Run;
 use crate::setup::Setup;
 use crate::stale;
 
@@ -64,16 +65,21 @@ impl Probe {
     /// Looks at an engine with this defect until something is found.
     fn look(self, defect: Defect) -> Outcome {
         let tally = Tally::default();
+        let run = Run::of_this_process();
         let flawed = |setup: Setup| Setup { defect: Some(defect), ..setup };
         match self {
             Self::PowerCuts => {
                 for setup in setups().map(flawed) {
                     let steps = STEPS.to_vec();
                     let examined = steps.len();
-                    Workload { setup, seed: 1, steps, examined }.run(DEPTH, u64::MAX, &tally)?;
+                    Workload { setup, seed: run.seed(1), steps, examined }.run(
+                        DEPTH,
+                        u64::MAX,
+                        &tally,
+                    )?;
                 }
-                for seed in 0..6 {
-                    let workload = random_workload(seed);
+                for number in LONG..LONG + 6 {
+                    let workload = random_workload(run.seed(number));
                     let setup = flawed(workload.setup);
                     Workload { setup, ..workload }.run(DEPTH, 8, &tally)?;
                 }
