@@ -154,17 +154,18 @@ impl<'a> LogReader<'a> {
         Ok(claim)
     }
 
-    /// Whether the log has reached segment `id`: a group of this segment stands at its start.
-    pub(super) fn is_begun(&mut self, id: SegmentId) -> Result<bool> {
-        let Some((file, len)) = self.segment(id)? else { return Ok(false) };
+    /// The segment that a group of this store at the start of file `id` says it belongs to. It is `id`
+    /// once the log has reached it, and an older one in a recycled file.
+    pub(super) fn begun_as(&mut self, id: SegmentId) -> Result<Option<SegmentId>> {
+        let Some((file, len)) = self.segment(id)? else { return Ok(None) };
         let mut bytes = [0; GROUP_HEADER_LEN];
         if len < bytes.len() as u64 {
-            return Ok(false);
+            return Ok(None);
         }
         let fail = |error| Error::io("read", self.fs.display(id.file()), error);
         file.read_at(ByteOffset(0), &mut bytes).map_err(fail)?;
-        let header = GroupHeader::decode(&bytes);
-        Ok(header.is_ok_and(|header| header.store == self.store && header.segment == id))
+        let header = GroupHeader::decode(&bytes).ok();
+        Ok(header.filter(|header| header.store == self.store).map(|header| header.segment))
     }
 
     /// Makes the segments that were read durable as they were read.

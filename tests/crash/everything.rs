@@ -1,8 +1,6 @@
 //! The full run, `cargo xtask crash --full`: every short workload with 32 seeded subsets of what was not
 //! synced, long workloads, and every failing call.
 
-use std::io::Write;
-
 use duramen::fs::sim::{Fault, SimDisk};
 
 use crate::examine::Depth;
@@ -90,11 +88,6 @@ fn the_full_run() {
     let run = Run::of_this_process().full();
     let tally = Tally::default();
     run.each(&items(run), Item::seed, &tally, |item| item.work(&tally));
-    if let Some(path) = std::env::var_os("DURAMEN_CRASH_COUNTS") {
-        let mut file = std::fs::File::create(path).unwrap();
-        for (what, number) in tally.counts() {
-            writeln!(file, "{number} {what}").unwrap();
-        }
-    }
+    run.write_down(&tally);
     tally.report("full run", ZEROS);
 }

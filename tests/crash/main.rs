@@ -9,6 +9,7 @@
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod bytes;
 mod check;
 mod controls;
 mod damage;

@@ -7,6 +7,7 @@
 //! - `DURAMEN_CRASH_COUNTS=FILE`: where a full run writes down what it counted.
 
 use std::fmt;
+use std::fs::File;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -73,6 +74,18 @@ impl Run {
 
     pub(crate) fn seed(self, number: u64) -> Seed {
         Seed { run: self.seed, number, full: self.full }
+    }
+
+    /// Adds what was counted to the file that the environment names.
+    pub(crate) fn write_down(self, tally: &Tally) {
+        if let Some(path) = std::env::var_os("DURAMEN_CRASH_COUNTS")
+            && self.full
+        {
+            let mut file = File::options().create(true).append(true).open(path).unwrap();
+            for (what, number) in tally.counts() {
+                writeln!(file, "{number} {what}").unwrap();
+            }
+        }
     }
 
     fn includes(self, seed: Seed, place: usize) -> bool {
