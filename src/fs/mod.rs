@@ -20,6 +20,7 @@
 //! Names are built from kinds and numbers, never from text that was read from a file, so nothing on
 //! the disk can direct an access out of the store's directory.
 
+pub(crate) mod defect;
 mod name;
 #[cfg(unix)]
 mod os;
@@ -133,6 +134,13 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     ///
     /// `WouldBlock` if somebody else holds it, in this process or another.
     fn lock(&self) -> io::Result<Box<dyn StoreLock>>;
+
+    /// What is wrong, on purpose, with the engine that runs on this file system.
+    #[cfg(any(test, feature = "testing"))]
+    #[doc(hidden)]
+    fn defect(&self) -> Option<sim::Defect> {
+        None
+    }
 }
 
 /// Holds a store's lock while it lives.

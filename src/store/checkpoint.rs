@@ -20,6 +20,7 @@ use crate::checkpoint::part::{Part, PartId, PartIdentity, PartSet, write_part};
 use crate::checkpoint::{CheckpointInfo, CheckpointReason, Install, Since};
 use crate::error::{Error, Result};
 use crate::fs::Dir;
+use crate::fs::defect::{self, Defect};
 use crate::merkle::TreeSize;
 use crate::wal::{Extent, Log};
 
@@ -140,6 +141,12 @@ impl Engine {
             }
             let id = PartId(live.next_part);
             live.next_part += 1;
+            let overwritten = if defect::has(&*self.fs, Defect::PartOverwritten) {
+                parts[number].take_last()
+            } else {
+                None
+            };
+            let (id, from) = overwritten.map_or((id, from), |last| (last.number, last.from));
             let part = self.write_tree(tree, id, from, to, &next)?;
             info.leaves += to - from;
             info.bytes += part.reference().len;
@@ -153,6 +160,9 @@ impl Engine {
             return Ok(info);
         }
         next.log = Log { closed: Vec::new(), open: point.position, seq: point.seq, clean };
+        if defect::has(&*self.fs, Defect::LogReleasedEarly) {
+            let _ = self.segments.release_before(point.position.segment);
+        }
         self.publish(live, next)?;
 
         for (number, tree) in self.trees.iter().enumerate() {
@@ -191,13 +201,17 @@ impl Engine {
             to,
         };
         let strict = self.settings.install == Install::Strict;
+        let synced = strict && !defect::has(&*self.fs, Defect::PartNotSynced);
         let view = tree.view_at(to);
-        let reference = write_part(&*self.fs, &identity, &view, strict)?;
+        let reference = write_part(&*self.fs, &identity, &view, synced)?;
         let name = id.file();
-        self.fs
-            .rename(name.tmp(), name)
-            .map_err(|error| Error::io("rename", self.fs.display(name.tmp()), error))?;
-        if strict {
+        let named = if defect::has(&*self.fs, Defect::PartOverwritten) {
+            defect::overwrite(&*self.fs, name)
+        } else {
+            self.fs.rename(name.tmp(), name)
+        };
+        named.map_err(|error| Error::io("rename", self.fs.display(name.tmp()), error))?;
+        if strict && !defect::has(&*self.fs, Defect::PartNameNotSynced) {
             self.fs.sync_dir(Dir::Parts).map_err(|error| {
                 Error::io("sync the directory of", self.fs.display(name), error)
             })?;

@@ -29,6 +29,7 @@ use crate::config::Config;
 use crate::durability::{Seq, Watermark};
 use crate::error::{Damage, Error, Result};
 use crate::flush::{Control, Flusher};
+use crate::fs::defect::{self, Defect};
 use crate::fs::{ByteOffset, Dir, FileName, FileSystem, StoreLock};
 use crate::jobs::Jobs;
 use crate::merkle::{Arity, Hasher, Level, NodeIndex, TreeSize, root_at};
@@ -239,6 +240,9 @@ fn recover(
     // number is lower than that of any group that will be looked for where it stands.
     let cut_off = segment.len.saturating_sub(replayed.end.offset.0) / BLOCK;
     let group = GroupNumber(replayed.end.group.0.saturating_add(cut_off));
+    if defect::has(&**fs, Defect::SparesUsedEarly) {
+        segments.add_spare(std::mem::take(&mut spare));
+    }
     let next = &mut next_manifest;
     let begun = settle(&**fs, &mut manifest, next, &segments, &replayed, group, leftovers)?;
     let (segment, position) = begun.unwrap_or((segment, replayed.end));

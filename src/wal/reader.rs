@@ -6,6 +6,7 @@ use super::frame::{self, BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, Header
 use super::{BLOCK, BLOCK_LEN, Position, SegmentId, StoreId};
 use crate::codec::checksum;
 use crate::error::{Damage, Error, Problem, Result};
+use crate::fs::defect::{self, Defect};
 use crate::fs::{Access, ByteOffset, File, FileName, FileSystem};
 
 /// Reads groups of one store's log.
@@ -59,7 +60,7 @@ impl<'a> LogReader<'a> {
         let fail = |error| Error::io("read", &path, error);
         file.read_at(position.offset, &mut bytes).map_err(fail)?;
         let damaged = |damage| Ok(Found::Nothing(Absence::Damaged(damage)));
-        let header = match GroupHeader::decode(&bytes) {
+        let mut header = match GroupHeader::decode(&bytes) {
             Ok(header) => header,
             Err(HeaderFault::NoMagic) if bytes == [0; GROUP_HEADER_LEN] => {
                 return Ok(Found::Nothing(Absence::Blank));
@@ -75,6 +76,9 @@ impl<'a> LogReader<'a> {
                 return damaged(Damage::new(&path, at, Problem::Checksum { stored, computed }));
             }
         };
+        if defect::has(self.fs, Defect::GroupWithoutSegment) {
+            header.segment = position.segment;
+        }
         // From here on the header is intact, which no torn write is: what does not fit is not the end
         // of the log but a file that does not belong here.
         if header.store != self.store {
@@ -122,6 +126,9 @@ impl<'a> LogReader<'a> {
     /// The highest number below which groups are said to be durable by any intact group header of
     /// segment `id`, wherever it stands.
     pub(super) fn durable_claim(&mut self, id: SegmentId) -> Result<u64> {
+        if defect::has(self.fs, Defect::ClaimsIgnored) {
+            return Ok(0);
+        }
         let Some((file, len)) = self.segment(id)? else { return Ok(0) };
         let path = self.fs.display(id.file());
         let mut claim = 0;
@@ -147,21 +154,25 @@ impl<'a> LogReader<'a> {
         Ok(claim)
     }
 
-    /// Whether the log has reached segment `id`: a group of this segment stands at its start.
-    pub(super) fn is_begun(&mut self, id: SegmentId) -> Result<bool> {
-        let Some((file, len)) = self.segment(id)? else { return Ok(false) };
+    /// The segment that a group of this store at the start of file `id` says it belongs to. It is `id`
+    /// once the log has reached it, and an older one in a recycled file.
+    pub(super) fn begun_as(&mut self, id: SegmentId) -> Result<Option<SegmentId>> {
+        let Some((file, len)) = self.segment(id)? else { return Ok(None) };
         let mut bytes = [0; GROUP_HEADER_LEN];
         if len < bytes.len() as u64 {
-            return Ok(false);
+            return Ok(None);
         }
         let fail = |error| Error::io("read", self.fs.display(id.file()), error);
         file.read_at(ByteOffset(0), &mut bytes).map_err(fail)?;
-        let header = GroupHeader::decode(&bytes);
-        Ok(header.is_ok_and(|header| header.store == self.store && header.segment == id))
+        let header = GroupHeader::decode(&bytes).ok();
+        Ok(header.filter(|header| header.store == self.store).map(|header| header.segment))
     }
 
     /// Makes the segments that were read durable as they were read.
     pub(super) fn sync(&mut self, id: SegmentId) -> Result<()> {
+        if defect::has(self.fs, Defect::ReplayNotSynced) {
+            return Ok(());
+        }
         let Some((file, _)) = self.segment(id)? else { return Ok(()) };
         file.sync().map_err(|error| Error::io("sync", self.fs.display(id.file()), error))
     }
@@ -180,7 +191,9 @@ impl<'a> LogReader<'a> {
             Err(error) => return Err(fail("open", error)),
         };
         // After a failed fsync the system may hold pages that never reached the device.
-        file.drop_cache();
+        if !defect::has(self.fs, Defect::CacheTrusted) {
+            file.drop_cache();
+        }
         let len = file.len().map_err(|error| fail("measure", error))?;
         self.open = Some((id, Arc::clone(&file), len));
         Ok(Some((file, len)))

@@ -136,11 +136,18 @@ impl Walk<'_> {
         self.done.clean = log.clean && at == log.open && untouched;
         if self.done.clean {
             for &id in files.iter().filter(|id| **id > at.segment) {
-                if self.reader.is_begun(id)? {
+                if self.reader.begun_as(id)? == Some(id) {
                     return Err(self.damage(at, absence).into());
                 }
             }
             return Ok(());
+        }
+        // The log has not let go of this segment, so no other file was made of it.
+        for &id in files.iter().filter(|id| **id != at.segment) {
+            if self.reader.begun_as(id)? == Some(at.segment) {
+                let path = self.fs.display(id.file());
+                return Err(Damage::field(&path, 0, "segment number", id, at.segment).into());
+            }
         }
         for &id in files.iter().filter(|id| **id >= at.segment) {
             if self.reader.durable_claim(id)? > at.group.0 {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::{BLOCK, SegmentId, block_align};
 use crate::error::{Error, Result};
+use crate::fs::defect::{self, Defect};
 use crate::fs::{Access, ByteOffset, Dir, File, FileName, FileSystem};
 use crate::sync::Mutex;
 
@@ -261,6 +262,9 @@ impl Segments {
     }
 
     fn sync_names(&self) -> Result<()> {
+        if defect::has(&*self.fs, Defect::SegmentNameNotSynced) {
+            return Ok(());
+        }
         self.fs.sync_dir(Dir::Wal).map_err(|error| {
             Error::io("sync the directory of", self.fs.display(SegmentId(0).file()), error)
         })

@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, GROUP_HEADER_LEN, GroupHeader, frame_header};
 use super::segments::{Segment, Segments};
-use super::{BLOCK, BLOCK_LEN, GroupNumber, Position, StoreId, TreeId, block_align};
+use super::{BLOCK, BLOCK_LEN, GroupNumber, Position, SegmentId, StoreId, TreeId, block_align};
 use crate::codec::Checksum;
 use crate::durability::Seq;
 use crate::error::{Error, Result};
+use crate::fs::defect::{self, Defect};
 use crate::fs::{ByteOffset, File, FileSystem};
 use crate::merkle::Hash;
 
@@ -112,9 +113,10 @@ impl LogWriter {
     /// Makes everything appended durable.
     pub(crate) fn sync(&mut self) -> Result<()> {
         let file = self.segment.id.file();
-        self.segment
-            .file
-            .sync()
+        let sync = || self.segment.file.sync();
+        let again = defect::has(&*self.fs, Defect::SyncTriedAgain);
+        sync()
+            .or_else(|error| if again { sync() } else { Err(error) })
             .map_err(|error| Error::io("sync", self.fs.display(file), error))?;
         self.durable = self.number;
         Ok(())
@@ -126,7 +128,9 @@ impl LogWriter {
         let next = self.segments.take(needed, filled)?;
         let roll = frame_header(FrameHeader::Roll { next: next.id });
         self.write_group(std::iter::once((roll, &[][..])), self.seq)?;
-        self.sync()?;
+        if !defect::has(&*self.fs, Defect::RollNotSynced) {
+            self.sync()?;
+        }
         self.segment = next;
         self.offset = 0;
         self.inherited = false;
@@ -150,9 +154,10 @@ impl LogWriter {
                 body.push(bytes);
             }
         }
+        let unnamed = defect::has(&*self.fs, Defect::GroupWithoutSegment);
         let header = GroupHeader {
             store: self.store,
-            segment: self.segment.id,
+            segment: if unnamed { SegmentId(0) } else { self.segment.id },
             offset: ByteOffset(self.offset),
             number: self.number,
             len: len as u64,

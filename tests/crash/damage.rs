@@ -14,20 +14,22 @@ use crate::scale;
 use crate::setup::{Setup, abandon};
 
 /// A store to be damaged.
-struct Subject {
+pub(crate) struct Subject {
     setup: Setup,
-    disk: SimDisk,
+    pub(crate) disk: SimDisk,
     model: Model,
     /// The least size that must be there when nothing is reported. After an unclean stop damage in
     /// the last group cannot be told from a write that a crash tore.
     least: u64,
     /// Whether the report says so if that group is missing: it cannot if nothing of it is left.
     told: bool,
+    /// What was on the disk before the last steps.
+    pub(crate) past: Vec<SimDisk>,
 }
 
 /// How the store was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Closed,
     Killed,
 }
@@ -36,35 +38,47 @@ impl Subject {
     /// A store with several parts and segments, recycled ones among them, of which the log goes
     /// through some.
     fn new(seed: u64, end: End) -> Self {
+        Self::on(Setup::PLAIN, seed, end)
+    }
+
+    fn on(plain: Setup, seed: u64, end: End) -> Self {
         use Step::{Batch, Checkpoint, Flush, InsertDurable, Kill, Reopen};
-        let setup = Setup { segment: 12 << 10, spare: 12 << 10, ..Setup::PLAIN };
-        let mut rig = Rig::new(setup, seed);
-        rig.create().unwrap();
+        let setup = Setup { segment: 12 << 10, spare: 12 << 10, ..plain };
         let past = [InsertDurable, Batch(6), Checkpoint, InsertDurable, Batch(130), Checkpoint];
         let kill = [InsertDurable, Kill, InsertDurable, InsertDurable, InsertDurable];
         let close = [Batch(3), Flush, Reopen, InsertDurable, Batch(2), Flush];
-        for step in past.into_iter().chain(kill).chain(close) {
-            rig.step(step).unwrap();
+        Self::after(setup, seed, end, &[&past[..], &kill, &close].concat())
+    }
+
+    /// What these steps and one more durable insert leave.
+    pub(crate) fn after(setup: Setup, seed: u64, end: End, steps: &[Step]) -> Self {
+        let mut rig = Rig::new(setup, seed);
+        rig.create().unwrap();
+        let mut past = Vec::new();
+        for step in steps {
+            past.push(rig.disk.crash(CrashChoice::NothingKept));
+            rig.step(*step).unwrap();
         }
+        past.push(rig.disk.crash(CrashChoice::NothingKept));
         let before = rig.model.size();
-        rig.step(InsertDurable).unwrap();
+        rig.step(Step::InsertDurable).unwrap();
         if end == End::Closed {
-            rig.step(Reopen).unwrap();
+            rig.step(Step::Reopen).unwrap();
         }
         let disk = rig.disk.crash(CrashChoice::NothingKept);
         let Rig { setup, ref model, .. } = rig;
         let mut copy = Model::new(setup.oracle(), setup.arity.children(), seed);
         copy.submit(&model.leaves);
         let least = if end == End::Closed { copy.size() } else { before };
-        Self { setup, disk, model: copy, least, told: true }
+        Self { setup, disk, model: copy, least, told: true, past }
     }
 
-    fn copy(&self) -> SimDisk {
+    pub(crate) fn copy(&self) -> SimDisk {
         self.disk.crash(CrashChoice::AllKept)
     }
 
     /// Opens a damaged copy. It is refused and left as it was, or it answers truly where it answers.
-    fn judge(&self, damaged: &SimDisk, tally: &Tally) -> Outcome {
+    pub(crate) fn judge(&self, damaged: &SimDisk, tally: &Tally) -> Outcome {
         tally.count("damaged stores", 1);
         let before = fingerprint(damaged);
         match self.setup.open(damaged) {
@@ -115,9 +129,31 @@ impl Subject {
             let proof = store.prove(index).map(|proof| proof.siblings() == expected);
             answer(Kind::WrongProof, proof)?;
         }
-        tally.count(if refused { "answered in part" } else { "answered in full" }, 1);
+        let answered = match refused {
+            true => "answered in part",
+            false if size < self.model.size() => "answered without the last group",
+            false => "answered in full",
+        };
+        tally.count(answered, 1);
         Ok(())
     }
+}
+
+/// Whether blocks of zeros where something was written are noticed, in a store of a defective engine.
+pub(crate) fn lost_blocks(setup: Setup, tally: &Tally) -> Outcome {
+    let subject = Subject { told: false, ..Subject::on(setup, 6, End::Killed) };
+    for file in subject.disk.files() {
+        let bytes = subject.disk.read(file).unwrap();
+        for at in (0..bytes.len()).step_by(4096) {
+            let mut bytes = bytes.clone();
+            let end = bytes.len().min(at + 4096);
+            bytes[at..end].fill(0);
+            let damaged = subject.copy();
+            damaged.put(file, &bytes);
+            subject.judge(&damaged, tally)?;
+        }
+    }
+    Ok(())
 }
 
 fn report(tally: &Tally, name: &str) {
@@ -404,7 +440,7 @@ fn files_of_another_store_are_not_cleared_away() {
 
 /// The last segment that has groups. After an unclean stop an older state of it looks as if what came
 /// later had not been written.
-fn is_last_segment(disk: &SimDisk, file: FileName) -> bool {
+pub(crate) fn is_last_segment(disk: &SimDisk, file: FileName) -> bool {
     let used = |file: &FileName| disk.read(*file).is_some_and(|bytes| bytes[0] != 0);
     let segments = disk.files().into_iter().filter(|file| file.kind == FileKind::Segment);
     segments.filter(used).max_by_key(|file| file.number) == Some(file)

@@ -31,6 +31,7 @@ pub(crate) struct Patient<'a> {
 
 impl<'a> Patient<'a> {
     pub(crate) fn new(setup: Setup, disk: SimDisk, fault: u64, tally: &'a Tally) -> Self {
+        disk.set_defect(setup.defect);
         let model = Model::new(setup.oracle(), setup.arity.children(), 7);
         Self { setup, disk, model, store: None, tokens: Vec::new(), fault, since: 0, tally }
     }
@@ -426,7 +427,18 @@ fn whatever_operation_fails_nothing_hangs_lies_or_is_lost() {
 }
 
 /// The ways in which the operation of this number fails: the two plain ones, and in turn others.
-fn plans(number: u64) -> Vec<Fault> {
+pub(crate) fn plans(number: u64) -> Vec<Fault> {
+    let mut plans = all_plans(number);
+    if scale() == 1 {
+        let turn = 2 + usize::try_from(number).unwrap() % 4;
+        plans.swap(2, turn);
+        plans.truncate(3);
+    }
+    plans
+}
+
+/// All the ways.
+pub(crate) fn all_plans(number: u64) -> Vec<Fault> {
     let fails = |error| Fault::new(When::operation(number), error);
     let mut plans = vec![
         fails(FaultError::EIO),
@@ -439,19 +451,19 @@ fn plans(number: u64) -> Vec<Fault> {
         let kept = CrashChoice::Seeded(number + seed * 1000);
         fails(FaultError::EIO).keeping(kept)
     }));
-    if scale() == 1 {
-        let turn = 2 + usize::try_from(number).unwrap() % 4;
-        plans.swap(2, turn);
-        plans.truncate(3);
-    }
     plans
 }
 
-/// How many operations the workload has when nothing fails.
-fn healthy_operations(setup: Setup) -> u64 {
+/// How many operations the usual workload has when nothing fails.
+pub(crate) fn healthy_operations(setup: Setup) -> u64 {
+    operations(setup, &STEPS)
+}
+
+/// How many operations a workload has when nothing fails.
+pub(crate) fn operations(setup: Setup, steps: &[Step]) -> u64 {
     let tally = Tally::default();
     let disk = SimDisk::new();
     let mut patient = Patient::new(setup, disk.clone(), u64::MAX, &tally);
-    patient.run(&STEPS).unwrap();
+    patient.run(steps).unwrap();
     disk.operations()
 }

@@ -65,6 +65,18 @@ impl Tally {
         *self.state.lock().unwrap().counts.entry(what).or_default() += number;
     }
 
+    pub(crate) fn get(&self, what: &str) -> u64 {
+        self.state.lock().unwrap().counts.get(what).copied().unwrap_or(0)
+    }
+
+    /// Everything that was counted, findings too.
+    pub(crate) fn counts(&self) -> Vec<(String, u64)> {
+        let state = self.state.lock().unwrap();
+        let counts = state.counts.iter().map(|(what, number)| ((*what).to_owned(), *number));
+        let kinds = state.kinds.iter().map(|(kind, number)| (format!("found {kind:?}"), *number));
+        counts.chain(kinds).collect()
+    }
+
     /// Notes a finding; tells whether there is one.
     pub(crate) fn note(&self, outcome: Outcome) -> bool {
         let Err(finding) = outcome else { return false };

@@ -1,16 +1,19 @@
 //! Stores on a disk that loses what it may lose: the power is cut at every operation of a workload,
 //! every operation fails, syncs never come back. What is left must keep every promise.
 //!
-//! `DURAMEN_CRASH_SCALE=n` looks at n times as much and, from 2 on, at all workloads of four steps.
-//! `DURAMEN_CRASH_SEED=n` runs the one random workload that a failure named.
+//! `cargo xtask crash` runs this with a seed, `cargo xtask crash --full` much more of it; a failure names
+//! the seed that shows it again. `DURAMEN_CRASH_SCALE=2` damages every byte of every file.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
 
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod bytes;
 mod check;
+mod controls;
 mod damage;
+mod everything;
 mod examine;
 mod fault;
 mod findings;
@@ -19,6 +22,7 @@ mod model;
 mod power;
 mod random;
 mod rig;
+mod run;
 mod setup;
 mod stale;
 mod waiting;

@@ -1,19 +1,18 @@
 //! The power is cut at every operation.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use duramen::Arity;
-use duramen::fs::sim::CrashChoice;
+use duramen::fs::sim::{CrashChoice, Defect};
 
 use crate::examine::{self, Depth};
 use crate::findings::{Outcome, Tally};
 use crate::random::Random;
 use crate::rig::{Rig, Span, Step};
-use crate::scale;
+use crate::run::{Run, Seed};
 use crate::setup::Setup;
 
-const ZEROS: &str = "0 acknowledged leaves lost, 0 phantoms, 0 torn batches, 0 wrong roots or \
+pub(crate) const ZEROS: &str = "0 acknowledged leaves lost, 0 phantoms, 0 torn batches, 0 wrong roots or \
                      proofs, 0 mixed checkpoints, 0 stores that do not open";
 
 /// The steps that all short workloads are made of. The large batch takes several blocks of log.
@@ -60,24 +59,24 @@ impl Past {
 
 /// One workload: nothing is examined before its last `examined` steps.
 #[derive(Clone, Debug)]
-struct Workload {
-    setup: Setup,
-    seed: u64,
-    steps: Vec<Step>,
-    examined: usize,
+pub(crate) struct Workload {
+    pub(crate) setup: Setup,
+    pub(crate) seed: Seed,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) examined: usize,
 }
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { setup, seed, steps, .. } = self;
-        write!(f, "workload of seed {seed}: {steps:?} on {setup:?}")
+        write!(f, "{steps:?} on {setup:?}\n    to see it again: {seed}")
     }
 }
 
 impl Workload {
-    fn run(&self, depth: Depth, moments: u64, tally: &Tally) -> Outcome {
-        let mut random = Random(self.seed);
-        let mut rig = Rig::new(self.setup, self.seed);
+    pub(crate) fn run(&self, depth: Depth, moments: u64, tally: &Tally) -> Outcome {
+        let mut random = self.seed.random();
+        let mut rig = Rig::new(self.setup, self.seed.number);
         let context = |at: usize| {
             move |finding: crate::findings::Finding| {
                 finding.context(format_args!("step {at}")).context(self)
@@ -119,24 +118,6 @@ fn look(
     Ok(())
 }
 
-/// Runs workloads on all cores until all are done or enough is broken.
-fn run_all(workloads: &[Workload], depth: Depth, moments: u64, tally: &Tally) {
-    let next = AtomicUsize::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(workload) = workloads.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if tally.is_enough() {
-                        break;
-                    }
-                    tally.note(workload.run(depth, moments, tally));
-                }
-            });
-        }
-    });
-}
-
 /// All workloads of `len` steps.
 fn all_of(len: u32) -> impl Iterator<Item = Vec<Step>> {
     (0..ALPHABET.len().pow(len)).map(move |mut number| {
@@ -149,36 +130,33 @@ fn all_of(len: u32) -> impl Iterator<Item = Vec<Step>> {
     })
 }
 
-#[test]
-fn no_power_cut_in_any_short_workload_breaks_a_promise() {
+/// All workloads of up to `longest` steps, on stores with a past and without. Their numbers do not
+/// depend on `longest`.
+pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
     let setups = [
         Setup { segment: 8 << 10, spare: 16 << 10, on_close: true, ..Setup::PLAIN },
         Setup { arity: Arity::Two, sha: true, ..Setup::PLAIN },
     ];
-    let longest = if scale() > 1 { 4 } else { 3 };
     let mut workloads = Vec::new();
-    for past in [Past::Nothing, Past::Long] {
-        for setup in setups {
-            for len in 1..=longest {
+    for len in 1..=longest {
+        for past in [Past::Nothing, Past::Long] {
+            for setup in setups {
                 for steps in all_of(len) {
                     let steps: Vec<_> = past.steps().iter().copied().chain(steps).collect();
                     // What comes before the last step is looked at in the shorter workload.
                     let examined = if len == 1 { steps.len() } else { 1 };
-                    let seed = workloads.len() as u64;
+                    let seed = run.seed(workloads.len() as u64);
                     workloads.push(Workload { setup, seed, steps, examined });
                 }
             }
         }
     }
-    let tally = Tally::default();
-    let depth = Depth { seeds: 3 * scale(), nested: 24, onward: 6 };
-    run_all(&workloads, depth, u64::MAX, &tally);
-    tally.report("power cuts, short workloads", ZEROS);
+    workloads
 }
 
 /// A workload of 20 to 60 steps.
-fn random_workload(seed: u64) -> Workload {
-    let mut random = Random(seed);
+pub(crate) fn random_workload(seed: Seed) -> Workload {
+    let mut random = seed.random();
     let setup = Setup::random(&mut random);
     let count = 20 + random.below(41);
     let step = |random: &mut Random| match random.below(32) {
@@ -201,19 +179,36 @@ fn random_workload(seed: u64) -> Workload {
     Workload { setup, seed, steps, examined }
 }
 
+/// The first number of a long workload in a run.
+pub(crate) const LONG: u64 = 100_000;
+
+#[test]
+fn no_power_cut_in_any_short_workload_breaks_a_promise() {
+    let run = Run::of_this_process();
+    let tally = Tally::default();
+    let depth = Depth { seeds: 3, nested: 24, onward: 6 };
+    run.each(
+        &short_workloads(run, 3),
+        |workload| workload.seed,
+        &tally,
+        |workload| workload.run(depth, u64::MAX, &tally),
+    );
+    tally.report("power cuts, short workloads", ZEROS);
+}
+
 #[test]
 fn no_power_cut_in_a_long_workload_breaks_a_promise() {
-    let seeds = match std::env::var("DURAMEN_CRASH_SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().unwrap();
-            seed..seed + 1
-        }
-        Err(_) => 0..60 * scale(),
-    };
-    let workloads: Vec<_> = seeds.map(random_workload).collect();
+    let run = Run::of_this_process();
+    let workloads: Vec<_> =
+        (LONG..LONG + 60).map(|number| random_workload(run.seed(number))).collect();
     let tally = Tally::default();
     let depth = Depth { seeds: 3, nested: 60, onward: 12 };
-    run_all(&workloads, depth, 4, &tally);
+    run.each(
+        &workloads,
+        |workload| workload.seed,
+        &tally,
+        |workload| workload.run(depth, 4, &tally),
+    );
     tally.report("power cuts, long workloads", ZEROS);
 }
 
@@ -221,7 +216,7 @@ fn no_power_cut_in_a_long_workload_breaks_a_promise() {
 fn the_same_workload_leaves_the_same_trace() {
     let traces = |seed| {
         let workload = random_workload(seed);
-        let mut rig = Rig::new(workload.setup, seed);
+        let mut rig = Rig::new(workload.setup, workload.seed.number);
         let mut traces = vec![];
         rig.create().unwrap();
         for step in &workload.steps {
@@ -231,7 +226,30 @@ fn the_same_workload_leaves_the_same_trace() {
         }
         traces
     };
-    for seed in 0..8 {
-        assert_eq!(traces(seed), traces(seed), "seed {seed}");
+    for number in 0..8 {
+        let seed = Run::of_this_process().seed(LONG + number);
+        assert_eq!(traces(seed), traces(seed), "{seed}");
+    }
+}
+
+/// A defective engine is found out twice in the same way, by nothing but the seed.
+#[test]
+fn a_broken_promise_is_found_again_by_its_seed() {
+    let depth = Depth { seeds: 3, nested: 60, onward: 12 };
+    let find = |seed| {
+        let mut workload = random_workload(seed);
+        workload.setup.defect = Some(Defect::RollNotSynced);
+        let finding = workload.run(depth, 4, &Tally::default()).err()?;
+        // The first line may have the random name of the store in it.
+        let place: Vec<_> = finding.text.lines().skip(1).map(str::to_owned).collect();
+        Some((finding.kind, place))
+    };
+    let run = Run::of_this_process();
+    let seeds = (LONG..LONG + 8).map(|number| run.seed(number));
+    let found: Vec<_> = seeds.filter_map(|seed| Some((seed, find(seed)?))).collect();
+    assert!(!found.is_empty(), "a defect that nothing shows");
+    for (seed, finding) in found {
+        assert!(finding.1.iter().any(|line| line.contains(&seed.to_string())), "{finding:?}");
+        assert_eq!(find(seed), Some(finding));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use duramen::fs::sim::SimDisk;
+use duramen::fs::sim::{Defect, SimDisk};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, Config, DynAccumulator, Error, FlushPolicy, Hasher,
     Rfc6962Sha256,
@@ -21,6 +21,8 @@ pub(crate) struct Setup {
     pub(crate) unflushed: u64,
     /// Whether closing makes a checkpoint.
     pub(crate) on_close: bool,
+    /// What is wrong with the engine, on purpose.
+    pub(crate) defect: Option<Defect>,
 }
 
 impl Setup {
@@ -31,6 +33,7 @@ impl Setup {
         spare: 64 << 10,
         unflushed: 1 << 20,
         on_close: false,
+        defect: None,
     };
 
     pub(crate) fn random(random: &mut Random) -> Self {
@@ -41,6 +44,7 @@ impl Setup {
             spare: random.pick(&[0, 16 << 10, 64 << 10]),
             unflushed: random.pick(&[640, 1 << 20]),
             on_close: random.one_in(2),
+            defect: None,
         }
     }
 

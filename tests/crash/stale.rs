@@ -18,16 +18,16 @@ const BLOCK: usize = 4096;
 fn groups_that_were_cut_off_never_come_back_in_a_recycled_segment() {
     for single in 0..9 {
         for blocks in [1, 2, 4, 5, 6, 7, 9, 11, 12, 13] {
-            recycle(single, blocks).unwrap_or_else(|finding| {
+            recycle(Setup::PLAIN, single, blocks).unwrap_or_else(|finding| {
                 panic!("{single} single leaves, then {blocks} blocks: {finding:?}")
             });
         }
     }
 }
 
-fn recycle(single: usize, blocks: usize) -> Outcome {
+pub(crate) fn recycle(plain: Setup, single: usize, blocks: usize) -> Outcome {
     // Every insert is written at once, as a group of its own, and not synced.
-    let setup = Setup { segment: 16 * BLOCK as u64, unflushed: 64, ..Setup::PLAIN };
+    let setup = Setup { segment: 16 * BLOCK as u64, unflushed: 64, ..plain };
     let mut rig = Rig::new(setup, 3);
     rig.create()?;
     for step in [&[Step::Insert; 15][..], &[Step::Flush], &[Step::Insert; 15]].concat() {

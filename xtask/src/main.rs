@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask` lists them.
 
+mod crash;
 mod steps;
 
 use std::process::ExitCode;
@@ -11,31 +12,52 @@ use steps::{Step, Steps};
 struct Command {
     name: &'static str,
     about: &'static str,
-    steps: fn() -> Steps,
+    run: Run,
 }
 
-const COMMANDS: [Command; 6] = [
+/// How a command does its work.
+enum Run {
+    /// One program after the other.
+    Steps(fn() -> Steps),
+    /// In its own way, with the arguments behind its name.
+    Own(fn(&[String]) -> ExitCode),
+}
+
+const COMMANDS: [Command; 7] = [
     Command {
         name: "test",
         about: "all tests, in under 10 minutes on 2 cores",
-        steps: steps::test,
+        run: Run::Steps(steps::test),
     },
-    Command { name: "check", about: "formatting, lints, docs, no_std", steps: steps::check },
-    Command { name: "loom", about: "the concurrency models and their mutants", steps: steps::loom },
+    Command {
+        name: "check",
+        about: "formatting, lints, docs, no_std",
+        run: Run::Steps(steps::check),
+    },
+    Command {
+        name: "crash",
+        about: "power cuts and failing calls on a simulated disk; --full for all of it",
+        run: Run::Own(crash::run),
+    },
+    Command {
+        name: "loom",
+        about: "the concurrency models and their mutants",
+        run: Run::Steps(steps::loom),
+    },
     Command {
         name: "miri",
         about: "the modules with unsafe code, under miri (needs nightly with miri)",
-        steps: steps::miri,
+        run: Run::Steps(steps::miri),
     },
     Command {
         name: "bench",
         about: "criterion benchmarks, one per operation",
-        steps: steps::bench,
+        run: Run::Steps(steps::bench),
     },
     Command {
         name: "peers",
         about: "duramen beside rotortree and the bare machine",
-        steps: steps::peers,
+        run: Run::Steps(steps::peers),
     },
 ];
 
@@ -51,8 +73,12 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let rest: Vec<String> = args.collect();
+    let steps = match command.run {
+        Run::Steps(steps) => steps,
+        Run::Own(run) => return run(&rest),
+    };
     let mut done = Vec::new();
-    for step in (command.steps)() {
+    for step in steps() {
         println!("\n== {}", step.name);
         let started = Instant::now();
         let outcome = step.run(&rest);

@@ -26,6 +26,11 @@ impl PartSet {
         Self { parts }
     }
 
+    /// Takes the last part out.
+    pub(crate) fn take_last(&mut self) -> Option<PartRef> {
+        self.parts.pop().map(|part| part.reference())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }

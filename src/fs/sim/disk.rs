@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::super::defect::Defect;
 use super::choice::CrashChoice;
 use super::contents::Contents;
 use super::fault::{Fault, FaultError, HoldId};
@@ -39,11 +40,11 @@ impl SimDisk {
     /// An empty disk: not even the store's directory is there.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Contents::default())
+        Self::with(Contents::default(), None)
     }
 
-    fn with(contents: Contents) -> Self {
-        Self { shared: Arc::new(Shared::new(contents)) }
+    fn with(contents: Contents, defect: Option<Defect>) -> Self {
+        Self { shared: Arc::new(Shared::new(contents, defect)) }
     }
 
     /// How many operations there were so far, counting those that failed.
@@ -79,7 +80,8 @@ impl SimDisk {
     /// The new disk counts from nought and has no faults, no limit and no lock.
     #[must_use]
     pub fn crash(&self, choice: CrashChoice) -> Self {
-        Self::with(self.shared.lock().contents.after_crash(choice))
+        let state = self.shared.lock();
+        Self::with(state.contents.after_crash(choice), state.defect)
     }
 
     /// The disk after a power cut when `operations` of them had been done and the next one had not
@@ -92,7 +94,7 @@ impl SimDisk {
         } else {
             state.history.as_ref()?.at(operations)?
         };
-        Some(Self::with(contents.after_crash(choice)))
+        Some(Self::with(contents.after_crash(choice), state.defect))
     }
 
     /// The disk after the process was killed at this moment and the power stayed on: what was written
@@ -102,7 +104,7 @@ impl SimDisk {
     #[must_use]
     pub fn kill(&self) -> Self {
         let state = self.shared.lock();
-        let disk = Self::with(state.contents.clone());
+        let disk = Self::with(state.contents.clone(), state.defect);
         {
             let mut new = disk.shared.lock();
             new.continue_clock_of(&state);
@@ -136,6 +138,12 @@ impl SimDisk {
     #[must_use]
     pub fn used_space(&self) -> u64 {
         self.shared.lock().contents.used()
+    }
+
+    /// Builds a defect into the engine that runs on this disk, and on those that crashes make of it.
+    /// For harnesses that want to know whether they would see it.
+    pub fn set_defect(&self, defect: Option<Defect>) {
+        self.shared.lock().defect = defect;
     }
 
     /// Makes one operation wait, before it has any effect, until the returned guard is dropped. Other
@@ -271,5 +279,9 @@ impl FileSystem for SimDisk {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(Box::new(SimLock::new(Arc::clone(&self.shared))))
+    }
+
+    fn defect(&self) -> Option<Defect> {
+        self.shared.lock().defect
     }
 }

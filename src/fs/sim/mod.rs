@@ -87,6 +87,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! Whoever measures a harness, and not the engine, builds a [`Defect`] into the engine with
+//! [`SimDisk::set_defect`].
+//!
 //! # What it does not model
 //!
 //! Names are kept or lost file by file, but not the order between them that journals give. A torn
@@ -105,6 +108,7 @@ mod operation;
 mod state;
 mod tamper;
 
+pub use super::defect::Defect;
 pub use choice::CrashChoice;
 pub use disk::{Hold, SimDisk};
 pub use fault::{Fault, FaultError};

@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
+use super::super::defect::Defect;
 use super::choice::{Chooser, CrashChoice, Stamp};
 use super::contents::{Contents, InodeId};
 use super::fault::{Failure, Faults};
@@ -51,6 +52,8 @@ pub(super) struct State {
     pub(super) stop_after: Option<u64>,
     /// How many bytes the disk holds, if that is limited.
     pub(super) space: Option<u64>,
+    /// What is wrong with the engine that runs on this disk.
+    pub(super) defect: Option<Defect>,
     clock: Stamp,
 }
 
@@ -117,8 +120,8 @@ impl State {
 }
 
 impl Shared {
-    pub(super) fn new(contents: Contents) -> Self {
-        let state = State { contents, ..State::default() };
+    pub(super) fn new(contents: Contents, defect: Option<Defect>) -> Self {
+        let state = State { contents, defect, ..State::default() };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 

@@ -1,0 +1,174 @@
+//! `cargo xtask crash`: stores on a simulated disk whose power is cut and whose calls fail.
+//!
+//! `--full` is the run whose figures are published. It may be done in parts, on different days; what a
+//! part counted is kept in `target/crash`, and the sum is printed once all parts are there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+const USAGE: &str = "usage: cargo xtask crash [--full] [--seed S | --seed S-K] [--part I/N]
+
+  without --full   the crash tests as `cargo xtask test` runs them, with another seed if one is given
+  --full           everything, at least 1,000,000 crash images: about 25 minutes on 2 cores
+  --seed S         the seed from which all random choices follow; default 0
+  --seed S-K       nothing but workload K of that run: what a failure prints
+  --part I/N       every Nth workload of the full run from the Ith on
+";
+
+/// What was asked for.
+struct Asked {
+    full: bool,
+    seed: String,
+    part: Option<(u64, u64)>,
+}
+
+impl Asked {
+    fn parse(args: &[String]) -> Option<Self> {
+        let mut asked = Self { full: false, seed: "0".to_owned(), part: None };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match &arg[..] {
+                "--full" => asked.full = true,
+                "--seed" => {
+                    let seed = args.next()?;
+                    seed.split('-').all(|number| number.parse::<u64>().is_ok()).then_some(())?;
+                    asked.seed.clone_from(seed);
+                }
+                "--part" => {
+                    let (part, parts) = args.next()?.split_once('/')?;
+                    let (part, parts) = (part.parse().ok()?, parts.parse().ok()?);
+                    (1..=parts).contains(&part).then_some(())?;
+                    asked.part = Some((part, parts));
+                }
+                _ => return None,
+            }
+        }
+        (asked.full || asked.part.is_none()).then_some(asked)
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &[String]) -> ExitCode {
+    let Some(asked) = Asked::parse(args) else {
+        print!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    if !asked.full {
+        // One workload alone is in the tests of power cuts.
+        let tests: &[&str] = if asked.seed.contains('-') { &["power::no_power_cut"] } else { &[] };
+        return exit(cargo_test(&asked.seed, &[], tests));
+    }
+    let started = Instant::now();
+    let controls = cargo_test(&asked.seed, &[], &["controls::"]);
+    let (part, parts) = asked.part.unwrap_or((1, 1));
+    let counts = counts_file(&asked.seed, part, parts);
+    if let Some(dir) = counts.parent()
+        && let Err(error) = fs::create_dir_all(dir)
+    {
+        println!("cannot make {}: {error}", dir.display());
+        return ExitCode::FAILURE;
+    }
+    let env = [
+        ("DURAMEN_CRASH_PART", format!("{part}/{parts}")),
+        ("DURAMEN_CRASH_COUNTS", counts.display().to_string()),
+    ];
+    // Parts add to this file one after the other.
+    let _ = fs::remove_file(&counts);
+    let found =
+        cargo_test(&asked.seed, &env, &["--", "--ignored", "--nocapture", "--test-threads=1"]);
+    println!("part {part} of {parts} took {:.0} s", started.elapsed().as_secs_f64());
+    if !asked.seed.contains('-') {
+        sum(&asked.seed, parts, controls);
+    }
+    exit(controls && found)
+}
+
+fn exit(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn cargo_test(seed: &str, env: &[(&str, String)], args: &[&str]) -> bool {
+    let status = Command::new("cargo")
+        .args(["test", "-p", "duramen", "--features", "testing", "--test", "crash"])
+        .args(args)
+        .env("DURAMEN_CRASH_SEED", seed)
+        .envs(env.iter().map(|(key, value)| (key, value)))
+        .status();
+    match status {
+        Ok(status) => status.success(),
+        Err(error) => {
+            println!("cannot start cargo: {error}");
+            false
+        }
+    }
+}
+
+fn counts_file(seed: &str, part: u64, parts: u64) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    root.join(format!("target/crash/seed-{seed}-part-{part}-of-{parts}"))
+}
+
+/// Prints the line to publish, if all parts are there.
+fn sum(seed: &str, parts: u64, controls: bool) {
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for part in 1..=parts {
+        let Ok(text) = fs::read_to_string(counts_file(seed, part, parts)) else {
+            println!("part {part} of {parts} has not been run with seed {seed} yet");
+            return;
+        };
+        for line in text.lines() {
+            if let Some((number, what)) = line.split_once(' ') {
+                *sums.entry(what.to_owned()).or_default() += number.parse().unwrap_or(0);
+            }
+        }
+    }
+    let get = |what: &str| sums.get(what).copied().unwrap_or(0);
+    let found =
+        |kinds: &[&str]| kinds.iter().map(|kind| get(&format!("found {kind}"))).sum::<u64>();
+    println!(
+        "\n{} crash images at {} crash points of {} workloads, {} cuts of a recovery, {} later cuts, \
+         {} images after failed calls: {} acknowledged leaves lost, {} phantoms, {} torn batches, \
+         {} wrong roots or proofs, {} mixed checkpoints, {} stores that do not open. {} injected \
+         errors: {} wrong answers (retries, false acknowledgements, tokens without answer). {} flipped \
+         bits of stores of {} bytes, {} files cut short, {} taken away, exchanged or replaced: 0 \
+         undetected. Negative controls: {}. (cargo xtask crash --full --seed {seed})",
+        Thousands(get("crash images")),
+        Thousands(get("crash points")),
+        Thousands(get("workloads")),
+        Thousands(get("cuts of a recovery")),
+        Thousands(get("later cuts") + get("second cuts")),
+        Thousands(get("images")),
+        found(&["Lost"]),
+        found(&["Phantom"]),
+        found(&["TornBatch"]),
+        found(&["WrongRoot", "WrongProof"]),
+        found(&["Checkpoint"]),
+        found(&["Refused"]),
+        Thousands(get("injected errors")),
+        found(&["Answer"]),
+        Thousands(get("flipped bits")),
+        Thousands(get("bytes") / parts),
+        Thousands(get("files cut short")),
+        Thousands(get("files taken away") + get("files exchanged") + get("files replaced")),
+        if controls { "7 of 7 caught" } else { "NOT ALL CAUGHT" },
+    );
+}
+
+/// A number in groups of three digits.
+struct Thousands(u64);
+
+impl std::fmt::Display for Thousands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digits = self.0.to_string();
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
