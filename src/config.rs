@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::{CheckpointPolicy, Install};
+use crate::checkpoint::{CheckpointPolicy, CompactionPolicy, Install};
 use crate::error::{Error, Result};
 use crate::flush::FlushPolicy;
 use crate::fs::{FileSystem, OsFileSystem};
@@ -28,6 +28,7 @@ pub struct Config {
     pub(crate) flush: FlushPolicy,
     pub(crate) checkpoint: CheckpointPolicy,
     pub(crate) install: Install,
+    pub(crate) compaction: CompactionPolicy,
     pub(crate) max_unflushed_bytes: u64,
     pub(crate) backpressure_wait: Option<Duration>,
     pub(crate) wal_segment_bytes: u64,
@@ -47,6 +48,7 @@ impl Config {
             flush: FlushPolicy::default(),
             checkpoint: CheckpointPolicy::default(),
             install: Install::default(),
+            compaction: CompactionPolicy::default(),
             max_unflushed_bytes: 64 << 20,
             backpressure_wait: None,
             wal_segment_bytes: 64 << 20,
@@ -80,6 +82,14 @@ impl Config {
     #[must_use]
     pub fn install(mut self, install: Install) -> Self {
         self.install = install;
+        self
+    }
+
+    /// When small parts are merged into larger ones in the background. Default: once there are more
+    /// than four of one tier.
+    #[must_use]
+    pub fn compaction_policy(mut self, policy: CompactionPolicy) -> Self {
+        self.compaction = policy;
         self
     }
 
@@ -135,6 +145,9 @@ impl Config {
             );
         }
         if let Some(fault) = self.checkpoint.fault() {
+            return refuse(fault.to_owned());
+        }
+        if let Some(fault) = self.compaction.fault() {
             return refuse(fault.to_owned());
         }
         if self.max_unflushed_bytes == 0 {

@@ -56,7 +56,9 @@ pub use merkle::PoseidonBn254;
 #[cfg(feature = "std")]
 pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};
 #[cfg(feature = "std")]
-pub use checkpoint::{CheckpointInfo, CheckpointPolicy, CheckpointReason, Install};
+pub use checkpoint::{
+    CheckpointInfo, CheckpointPolicy, CheckpointReason, CompactionPolicy, Install,
+};
 #[cfg(feature = "std")]
 pub use config::Config;
 #[cfg(feature = "std")]

@@ -20,7 +20,7 @@ use crate::checkpoint::part::{Part, PartId, PartIdentity, PartSet, write_part};
 use crate::checkpoint::{CheckpointInfo, CheckpointReason, Install, Since};
 use crate::error::{Error, Result};
 use crate::fs::Dir;
-use crate::merkle::TreeSize;
+use crate::merkle::{NodeSource, TreeSize};
 use crate::wal::{Extent, Log};
 
 /// What the checkpoint lock guards: the manifest in force and the parts it names.
@@ -98,8 +98,8 @@ impl Engine {
         done
     }
 
-    /// Removes what a failed checkpoint has made, as far as that is possible.
-    fn discard(&self, parts: Range<u64>, manifests: Range<u64>) {
+    /// Removes what a failed checkpoint or merge has made, as far as that is possible.
+    pub(super) fn discard(&self, parts: Range<u64>, manifests: Range<u64>) {
         let seen = manifest::list(&*self.fs).map(|(complete, _)| complete);
         if !seen.is_ok_and(|seen| seen.iter().all(|number| !manifests.contains(number))) {
             return;
@@ -109,11 +109,17 @@ impl Engine {
         for name in parts.flat_map(|part| [part.tmp(), part]).chain(manifests) {
             match self.fs.remove(name) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    tracing::warn!(%error, file = %name, "cannot remove a file of a checkpoint");
+                    tracing::warn!(%error, file = %name, "cannot remove a file that is of no use");
                 }
                 _ => {}
             }
         }
+    }
+
+    /// Notes how many parts there are.
+    pub(super) fn count_parts(&self, live: &Checkpoints) {
+        let parts: usize = live.parts.iter().map(|parts| parts.parts().len()).sum();
+        self.counters.parts(parts as u64);
     }
 
     fn write_checkpoint(
@@ -161,6 +167,7 @@ impl Engine {
             }
         }
         live.parts = parts;
+        self.count_parts(live);
         let leaves = point.sizes.iter().sum();
         let at = Instant::now();
         *self.marks.lock() = Marks { leaves, log_bytes: point.log_bytes, at };
@@ -168,11 +175,12 @@ impl Engine {
             // The checkpoint stands; files that could not be removed are looked for at open.
             tracing::warn!(%error, "cannot remove a log segment");
         }
+        self.request_compaction(live);
         info.duration = started.elapsed();
         Ok(info)
     }
 
-    /// Writes, names and opens the part of one tree.
+    /// Writes the part of one tree.
     fn write_tree(
         &self,
         tree: &Tree,
@@ -191,9 +199,22 @@ impl Engine {
             to,
         };
         let strict = self.settings.install == Install::Strict;
-        let view = tree.view_at(to);
-        let reference = write_part(&*self.fs, &identity, &view, strict)?;
-        let name = id.file();
+        self.make_part(&identity, &tree.view_at(to), strict)
+    }
+
+    /// Writes, names and opens a part; makes it durable if `strict`.
+    pub(super) fn make_part<S>(
+        &self,
+        identity: &PartIdentity,
+        source: &S,
+        strict: bool,
+    ) -> Result<Part>
+    where
+        S: NodeSource,
+        Error: From<S::Error>,
+    {
+        let reference = write_part(&*self.fs, identity, source, strict)?;
+        let name = identity.number.file();
         self.fs
             .rename(name.tmp(), name)
             .map_err(|error| Error::io("rename", self.fs.display(name.tmp()), error))?;
@@ -202,7 +223,7 @@ impl Engine {
                 Error::io("sync the directory of", self.fs.display(name), error)
             })?;
         }
-        Part::open(&*self.fs, &identity, reference)
+        Part::open(&*self.fs, identity, reference)
     }
 
     /// Makes `manifest` the one in force.

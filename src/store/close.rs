@@ -1,5 +1,6 @@
 //! Closing a store.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::engine::Engine;
@@ -18,6 +19,7 @@ impl Engine {
             ingest.end(Error::Closed);
             before
         };
+        self.closing.store(true, Ordering::Relaxed);
         self.room.notify_all();
         self.jobs.stop();
         self.control.stop();

@@ -4,11 +4,13 @@
 //!
 //! Taken in this order, and none of them across I/O but `checkpoints`:
 //!
-//! 1. `checkpoints`: one checkpoint at a time. Nothing that inserts, flushes or reads takes it.
+//! 1. `checkpoints`: one checkpoint at a time, and merges while they are put in place. Nothing that
+//!    inserts, flushes or reads takes it.
 //! 2. `ingest`: assigns indexes. Held for the copy of a leaf or a batch.
 //! 3. `flushed`, `marks`, and those inside columns, control and watermark: for a few words.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::checkpoint::{Checkpoints, Marks};
@@ -16,7 +18,7 @@ use super::ingest::Ingest;
 use super::report::RecoveryReport;
 use super::stats::Counters;
 use super::tree::Tree;
-use crate::checkpoint::{CheckpointPolicy, CheckpointReason, Install};
+use crate::checkpoint::{CheckpointPolicy, CheckpointReason, CompactionPolicy, Install};
 use crate::config::Config;
 use crate::durability::{Seq, Watermark};
 use crate::error::Error;
@@ -47,6 +49,8 @@ pub(super) enum Job {
     Hash,
     /// Make a checkpoint.
     Checkpoint(CheckpointReason),
+    /// Merge parts.
+    Compact,
 }
 
 /// A store in operation.
@@ -67,6 +71,8 @@ pub(crate) struct Engine {
     pub(super) marks: Mutex<Marks>,
     pub(super) checkpoints: Mutex<Checkpoints>,
     pub(super) jobs: Jobs<Job>,
+    /// Tells long jobs that the store is being closed.
+    pub(super) closing: AtomicBool,
     /// Held until the store is closed.
     pub(super) lock: Mutex<Option<Box<dyn StoreLock>>>,
 }
@@ -77,6 +83,7 @@ pub(super) struct Settings {
     pub(super) flush: FlushPolicy,
     pub(super) checkpoint: CheckpointPolicy,
     pub(super) install: Install,
+    pub(super) compaction: CompactionPolicy,
     pub(super) max_unflushed_bytes: u64,
     pub(super) backpressure_wait: Option<Duration>,
 }
@@ -87,6 +94,7 @@ impl From<&Config> for Settings {
             flush: config.flush,
             checkpoint: config.checkpoint.clone(),
             install: config.install,
+            compaction: config.compaction,
             max_unflushed_bytes: config.max_unflushed_bytes,
             backpressure_wait: config.backpressure_wait,
         }
@@ -167,6 +175,11 @@ impl Engine {
                 // A store that is being closed makes its own.
                 if let Err(error) = done.map(drop).or_else(Error::unless_closed) {
                     tracing::error!(%error, %reason, "a checkpoint failed; the last one stays");
+                }
+            }
+            Job::Compact => {
+                if let Err(error) = self.compact().or_else(Error::unless_closed) {
+                    tracing::error!(%error, "merging parts failed; they stay as they are");
                 }
             }
         }

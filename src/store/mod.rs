@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod close;
+mod compact;
 mod directory;
 mod engine;
 mod foreign;

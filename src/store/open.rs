@@ -13,6 +13,7 @@
 //!   read again.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoints, Marks};
@@ -122,6 +123,7 @@ fn start(
             marks: Mutex::new(Marks { leaves, log_bytes: 0, at: Instant::now() }),
             checkpoints: Mutex::new(Checkpoints { manifest, parts, next_manifest, next_part }),
             jobs,
+            closing: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         }
     });
@@ -129,6 +131,11 @@ fn start(
     let thread = sync::spawn("duramen-flusher", move || flusher.run())
         .map_err(|error| Error::io("start the flusher of", &config.path, error))?;
     engine.checkpoint_if_due(&point);
+    {
+        let live = engine.checkpoints.lock();
+        engine.count_parts(&live);
+        engine.request_compaction(&live);
+    }
     Ok((engine, thread))
 }
 

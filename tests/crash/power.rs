@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use duramen::Arity;
 use duramen::fs::sim::CrashChoice;
+use duramen::{Arity, CompactionPolicy};
 
 use crate::examine::{self, Depth};
 use crate::findings::{Outcome, Tally};
@@ -33,6 +33,8 @@ enum Past {
     Nothing,
     /// A store with parts, spare segments and a log that has rolled.
     Long,
+    /// A store with so many parts that the next one has them merged.
+    Parts,
 }
 
 impl Past {
@@ -54,6 +56,7 @@ impl Past {
                 InsertDurable,
                 Insert,
             ],
+            Self::Parts => &[Batch(70), Checkpoint, InsertDurable, Checkpoint, Batch(3)],
         }
     }
 }
@@ -199,6 +202,49 @@ fn random_workload(seed: u64) -> Workload {
     let steps: Vec<_> = (0..count).map(|_| step(&mut random)).collect();
     let examined = steps.len();
     Workload { setup, seed, steps, examined }
+}
+
+#[test]
+fn no_power_cut_while_parts_are_merged_breaks_a_promise() {
+    let pair = CompactionPolicy::Tiered(2);
+    let setups = [
+        Setup { compaction: pair, segment: 8 << 10, spare: 16 << 10, ..Setup::PLAIN },
+        Setup { compaction: pair, arity: Arity::Two, sha: true, on_close: true, ..Setup::PLAIN },
+    ];
+    let merging =
+        [Step::Checkpoint, Step::InsertDurable, Step::Checkpoint, Step::Reopen, Step::Kill];
+    let mut workloads = Vec::new();
+    for setup in setups {
+        // The merge comes with a checkpoint; the second one comes when two of a tier are left over.
+        for rounds in 1..=3 {
+            let mut steps = Past::Parts.steps().to_vec();
+            for _ in 0..rounds {
+                steps.extend(merging);
+            }
+            let seed = workloads.len() as u64;
+            workloads.push(Workload { setup, seed, steps, examined: merging.len() });
+        }
+        for steps in all_of(2) {
+            let steps: Vec<_> = Past::Parts.steps().iter().copied().chain(steps).collect();
+            let seed = workloads.len() as u64;
+            workloads.push(Workload { setup, seed, steps, examined: 2 });
+        }
+    }
+    let mut merges = 0;
+    let tally = Tally::default();
+    for workload in &workloads[..3] {
+        let mut rig = Rig::new(workload.setup, workload.seed);
+        rig.create().unwrap();
+        for step in &workload.steps {
+            rig.step(*step).unwrap();
+            rig.settle();
+            merges += rig.store().stats().compactions;
+        }
+    }
+    assert!(merges > 0, "nothing was merged");
+    let depth = Depth { seeds: 3 * scale(), nested: 24, onward: 6 };
+    run_all(&workloads, depth, u64::MAX, &tally);
+    tally.report("power cuts, merges", ZEROS);
 }
 
 #[test]

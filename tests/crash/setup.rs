@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use duramen::fs::sim::SimDisk;
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, Config, DynAccumulator, Error, FlushPolicy, Hasher,
-    Rfc6962Sha256,
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
+    Hasher, Rfc6962Sha256,
 };
 
 use crate::random::Random;
@@ -21,6 +21,7 @@ pub(crate) struct Setup {
     pub(crate) unflushed: u64,
     /// Whether closing makes a checkpoint.
     pub(crate) on_close: bool,
+    pub(crate) compaction: CompactionPolicy,
 }
 
 impl Setup {
@@ -31,6 +32,7 @@ impl Setup {
         spare: 64 << 10,
         unflushed: 1 << 20,
         on_close: false,
+        compaction: CompactionPolicy::Tiered(4),
     };
 
     pub(crate) fn random(random: &mut Random) -> Self {
@@ -41,6 +43,11 @@ impl Setup {
             spare: random.pick(&[0, 16 << 10, 64 << 10]),
             unflushed: random.pick(&[640, 1 << 20]),
             on_close: random.one_in(2),
+            compaction: random.pick(&[
+                CompactionPolicy::Off,
+                CompactionPolicy::Tiered(2),
+                CompactionPolicy::Tiered(4),
+            ]),
         }
     }
 
@@ -56,6 +63,7 @@ impl Setup {
             .wal_segment_bytes(self.segment)
             .wal_spare_bytes(self.spare)
             .max_unflushed_bytes(self.unflushed)
+            .compaction_policy(self.compaction)
     }
 
     pub(crate) fn open(&self, disk: &SimDisk) -> Result<DynAccumulator, Error> {
