@@ -22,6 +22,8 @@ mod durability;
 #[cfg(feature = "std")]
 mod error;
 #[cfg(feature = "std")]
+mod event;
+#[cfg(feature = "std")]
 mod flush;
 #[cfg(feature = "std")]
 pub mod fs;
@@ -65,6 +67,8 @@ pub use config::Config;
 pub use durability::{DurabilityToken, Seq};
 #[cfg(feature = "std")]
 pub use error::{Damage, Error, Problem, Result};
+#[cfg(feature = "std")]
+pub use event::{Event, EventListener};
 #[cfg(feature = "std")]
 pub use flush::FlushPolicy;
 #[cfg(feature = "std")]

@@ -19,6 +19,7 @@ use crate::checkpoint::manifest::{self, Manifest};
 use crate::checkpoint::part::{Part, PartId, PartIdentity, PartSet, write_part};
 use crate::checkpoint::{CheckpointInfo, CheckpointReason, Install, Since};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::fs::Dir;
 use crate::merkle::{NodeSource, TreeSize};
 use crate::wal::{Extent, Log};
@@ -65,6 +66,48 @@ impl Engine {
 
     /// Flushes, then writes what is new since the last checkpoint as parts and lets the log go.
     pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
+        self.told(reason, false, || self.flush_and_checkpoint(reason))
+    }
+
+    /// Makes the checkpoint that was asked for automatically, if the policy still wants it: one that
+    /// was made meanwhile may have had the same reason.
+    pub(super) fn checkpoint_job(&self) {
+        let Some(reason) = self.take_checkpoint() else { return };
+        let point = self.flushed.lock().clone();
+        if self.settings.checkpoint.due(&self.since_checkpoint(&point)).is_none() {
+            return;
+        }
+        if let Err(error) = self.told(reason, true, || self.flush_and_checkpoint(reason)) {
+            tracing::error!(%error, %reason, "a checkpoint failed; the last one stays");
+        }
+    }
+
+    /// Does `make` and tells how it ended. An `automatic` checkpoint that failed may be put off.
+    pub(super) fn told(
+        &self,
+        reason: CheckpointReason,
+        automatic: bool,
+        make: impl FnOnce() -> Result<CheckpointInfo>,
+    ) -> Result<CheckpointInfo> {
+        self.listeners.tell(|| Event::CheckpointBegun { reason });
+        let done = make();
+        match &done {
+            Ok(info) => {
+                self.checkpoint_succeeded(automatic);
+                self.listeners.tell(|| Event::CheckpointCompleted { info: info.clone() });
+            }
+            Err(error) => {
+                self.counters.checkpoint_failed();
+                let put_off = automatic && !matches!(error, Error::Closed);
+                let retry_in = if put_off { self.checkpoint_put_off(reason, error) } else { None };
+                let error = error.clone();
+                self.listeners.tell(|| Event::CheckpointFailed { reason, error, retry_in });
+            }
+        }
+        done
+    }
+
+    fn flush_and_checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
         let started = Instant::now();
         let mut live = self.checkpoints.lock();
         self.flush()?;
@@ -91,7 +134,6 @@ impl Engine {
             }
             Ok(_) => {}
             Err(_) => {
-                self.counters.checkpoint_failed();
                 self.discard(part..live.next_part, manifest..live.next_manifest);
             }
         }

@@ -14,13 +14,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::checkpoint::Checkpoints;
 use super::engine::{Engine, Job};
 use crate::checkpoint::part::{Merged, Part, PartId, PartIdentity, PartSet};
 use crate::error::{Damage, Error, Result};
+use crate::event::Event;
 use crate::merkle::{TreeSize, root_at};
-use crate::sync::{self, Instant};
+use crate::sync;
 
 /// Parts of one tree that become one.
 struct Merge {
@@ -37,12 +39,41 @@ impl Engine {
         }
     }
 
-    /// Merges parts until the policy wants no more merges.
-    pub(super) fn compact(&self) -> Result<()> {
-        while let Some(merge) = self.next_merge()? {
-            self.merge(&merge).inspect_err(|_| self.counters.compaction_failed())?;
+    /// Merges parts until the policy wants no more merges, or one fails.
+    pub(super) fn compaction_job(&self) {
+        if !self.take_compaction() {
+            return;
         }
-        Ok(())
+        while let Some(merge) = self.next_merge() {
+            let parts = merge.inputs.len();
+            let leaves = merge.identity.to - merge.identity.from;
+            self.listeners.tell(|| Event::CompactionBegun { parts, leaves });
+            let started = Instant::now();
+            match self.merge(&merge) {
+                Ok(Some(bytes)) => {
+                    let duration = started.elapsed();
+                    self.counters.compacted(bytes, duration);
+                    self.upkeep.lock().compaction.succeeded();
+                    tracing::info!(parts, leaves, bytes, ?duration, "parts merged");
+                    self.listeners.tell(|| Event::CompactionCompleted {
+                        parts,
+                        leaves,
+                        bytes,
+                        duration,
+                    });
+                }
+                Ok(None) | Err(Error::Closed) => {
+                    self.listeners.tell(|| Event::CompactionAbandoned { parts });
+                }
+                Err(error) => {
+                    self.counters.compaction_failed();
+                    let retry_in = self.compaction_put_off(&error);
+                    tracing::error!(%error, ?retry_in, "merging parts failed; they stay");
+                    self.listeners.tell(|| Event::CompactionFailed { parts, error, retry_in });
+                    return;
+                }
+            }
+        }
     }
 
     /// Which of a tree's parts are to be merged.
@@ -52,8 +83,8 @@ impl Engine {
         self.settings.compaction.next(&leaves)
     }
 
-    fn next_merge(&self) -> Result<Option<Merge>> {
-        self.go_on()?;
+    fn next_merge(&self) -> Option<Merge> {
+        self.go_on().ok()?;
         let mut live = self.checkpoints.lock();
         for tree in 0..live.parts.len() {
             let Some(range) = self.merge_of(&live.parts[tree]) else { continue };
@@ -61,9 +92,9 @@ impl Engine {
             let number = PartId(live.next_part);
             let Some(identity) = Merged::identity(&inputs, number) else { continue };
             live.next_part += 1;
-            return Ok(Some(Merge { tree, inputs, identity }));
+            return Some(Merge { tree, inputs, identity });
         }
-        Ok(None)
+        None
     }
 
     /// Neither a store that is being closed nor one that is poisoned starts or ends a merge.
@@ -74,8 +105,8 @@ impl Engine {
         self.ingest.lock().check()
     }
 
-    fn merge(&self, merge: &Merge) -> Result<()> {
-        let started = Instant::now();
+    /// Merges parts. Tells the bytes of the new one, or nothing if its inputs were no longer live.
+    fn merge(&self, merge: &Merge) -> Result<Option<u64>> {
         let number = merge.identity.number.0;
         let source = Merged { inputs: &merge.inputs, go_on: &|| self.go_on() };
         let made = self.make_part(&merge.identity, &source, true);
@@ -83,12 +114,8 @@ impl Engine {
         let bytes = part.reference().len;
         if !self.install(merge, Arc::new(part))? {
             self.discard(number..number + 1, 0..0);
-            return Ok(());
+            return Ok(None);
         }
-        let took = started.elapsed();
-        self.counters.compacted(bytes, took);
-        let (inputs, leaves) = (merge.inputs.len(), merge.identity.to - merge.identity.from);
-        tracing::info!(inputs, leaves, bytes, ?took, "parts merged");
         for input in &merge.inputs {
             let name = input.reference().number.file();
             if let Err(error) = self.fs.remove(name) {
@@ -96,7 +123,7 @@ impl Engine {
                 tracing::warn!(%error, file = %name, "cannot remove a part that was merged");
             }
         }
-        Ok(())
+        Ok(Some(bytes))
     }
 
     /// Puts `part` in the place of the inputs. Tells whether they were still there.

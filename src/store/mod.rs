@@ -14,9 +14,11 @@ mod open;
 mod report;
 mod stats;
 mod tree;
+mod upkeep;
 
 pub(crate) use engine::{Engine, FlushPoint};
 pub(crate) use open::open;
 pub use report::{RecoveryReport, StoreInfo};
 pub use stats::Stats;
 pub(crate) use tree::Tree;
+pub(crate) use upkeep::Backoff;
