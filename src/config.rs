@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::{CheckpointPolicy, Install};
+use crate::checkpoint::{CheckpointPolicy, CompactionPolicy, Install};
 use crate::error::{Error, Result};
+use crate::event::{EventListener, Listeners};
 use crate::flush::FlushPolicy;
 use crate::fs::{FileSystem, OsFileSystem};
+use crate::store::Backoff;
 
 /// How a store is opened: where, and under which policies.
 ///
@@ -28,6 +30,9 @@ pub struct Config {
     pub(crate) flush: FlushPolicy,
     pub(crate) checkpoint: CheckpointPolicy,
     pub(crate) install: Install,
+    pub(crate) compaction: CompactionPolicy,
+    pub(crate) backoff: Backoff,
+    pub(crate) listeners: Listeners,
     pub(crate) max_unflushed_bytes: u64,
     pub(crate) backpressure_wait: Option<Duration>,
     pub(crate) wal_segment_bytes: u64,
@@ -47,6 +52,12 @@ impl Config {
             flush: FlushPolicy::default(),
             checkpoint: CheckpointPolicy::default(),
             install: Install::default(),
+            compaction: CompactionPolicy::default(),
+            backoff: Backoff {
+                first: Duration::from_millis(100),
+                longest: Duration::from_secs(30),
+            },
+            listeners: Listeners::default(),
             max_unflushed_bytes: 64 << 20,
             backpressure_wait: None,
             wal_segment_bytes: 64 << 20,
@@ -80,6 +91,44 @@ impl Config {
     #[must_use]
     pub fn install(mut self, install: Install) -> Self {
         self.install = install;
+        self
+    }
+
+    /// When small parts are merged into larger ones in the background. Default: once there are more
+    /// than four of one tier.
+    #[must_use]
+    pub fn compaction_policy(mut self, policy: CompactionPolicy) -> Self {
+        self.compaction = policy;
+        self
+    }
+
+    /// How long to wait before an automatic checkpoint or a merge that failed is tried again: `first`,
+    /// then twice as long after each further failure, up to `longest`. Only failures that may go away
+    /// by themselves are followed by another try, such as a full disk or too many open files
+    /// ([`Error::is_transient`]); after others nothing is tried automatically until a
+    /// [`checkpoint`](crate::DynAccumulator::checkpoint) that is called for succeeds. Failures of the
+    /// log are never followed by another try. Default: 100 ms to 30 s.
+    #[must_use]
+    pub fn retry_wait(mut self, first: Duration, longest: Duration) -> Self {
+        self.backoff = Backoff { first, longest };
+        self
+    }
+
+    /// Tells `listener` what the store does, from opening it on. May be called several times.
+    ///
+    /// ```
+    /// use duramen::{Config, Event};
+    ///
+    /// let config = Config::new("some/directory").listener(|event: &Event| {
+    ///     if let Event::CheckpointFailed { error, retry_in, .. } = event {
+    ///         eprintln!("checkpoint: {error}; next try in {retry_in:?}");
+    ///     }
+    /// });
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn listener(mut self, listener: impl EventListener) -> Self {
+        self.listeners.add(Arc::new(listener));
         self
     }
 
@@ -137,6 +186,13 @@ impl Config {
         }
         if let Some(fault) = self.checkpoint.fault() {
             return refuse(fault.to_owned());
+        }
+        if let Some(fault) = self.compaction.fault() {
+            return refuse(fault.to_owned());
+        }
+        if self.backoff.first.is_zero() || self.backoff.longest < self.backoff.first {
+            let Backoff { first, longest } = self.backoff;
+            return refuse(format!("waits of {first:?} to {longest:?} before another try"));
         }
         if self.max_unflushed_bytes == 0 {
             return refuse("0 unflushed bytes, which lets nobody insert".to_owned());

@@ -183,17 +183,39 @@ impl Error {
         Self::Io { action, path: path.into(), source: Arc::new(source) }
     }
 
-    /// The error, unless it is that the store is closed.
-    pub(crate) fn unless_closed(self) -> Result<()> {
-        match self {
-            Self::Closed => Ok(()),
-            other => Err(other),
-        }
+    /// Whether this may go away without anybody changing the store: the disk or a quota is full, too
+    /// many files are open, memory is short, a call was interrupted or timed out. An automatic
+    /// checkpoint or a merge that fails so is tried again later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        use io::ErrorKind;
+        let Self::Io { source, .. } = self else { return false };
+        let open_files = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+        let number = os_error(source);
+        open_files.iter().any(|errno| number == Some(errno.raw_os_error()))
+            || matches!(
+                source.kind(),
+                ErrorKind::StorageFull
+                    | ErrorKind::QuotaExceeded
+                    | ErrorKind::Interrupted
+                    | ErrorKind::WouldBlock
+                    | ErrorKind::TimedOut
+                    | ErrorKind::OutOfMemory
+                    | ErrorKind::ResourceBusy
+            )
     }
 
     pub(crate) fn poisoned(source: &Arc<Self>) -> Self {
         Self::Poisoned { source: Arc::clone(source) }
     }
+}
+
+/// The operating system's number of an error, also of one that is wrapped to say more.
+fn os_error(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| {
+        let source = std::error::Error::source(error)?;
+        os_error(source.downcast_ref()?)
+    })
 }
 
 /// What is wrong with a file.

@@ -22,6 +22,8 @@ mod durability;
 #[cfg(feature = "std")]
 mod error;
 #[cfg(feature = "std")]
+mod event;
+#[cfg(feature = "std")]
 mod flush;
 #[cfg(feature = "std")]
 pub mod fs;
@@ -56,13 +58,17 @@ pub use merkle::PoseidonBn254;
 #[cfg(feature = "std")]
 pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};
 #[cfg(feature = "std")]
-pub use checkpoint::{CheckpointInfo, CheckpointPolicy, CheckpointReason, Install};
+pub use checkpoint::{
+    CheckpointInfo, CheckpointPolicy, CheckpointReason, CompactionPolicy, Install,
+};
 #[cfg(feature = "std")]
 pub use config::Config;
 #[cfg(feature = "std")]
 pub use durability::{DurabilityToken, Seq};
 #[cfg(feature = "std")]
 pub use error::{Damage, Error, Problem, Result};
+#[cfg(feature = "std")]
+pub use event::{Event, EventListener};
 #[cfg(feature = "std")]
 pub use flush::FlushPolicy;
 #[cfg(feature = "std")]

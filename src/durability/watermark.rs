@@ -94,17 +94,19 @@ impl Watermark {
         self.wake(sleepers, ready);
     }
 
-    /// Answers everyone who waits, now or later, for more than is durable with `error`.
-    pub(crate) fn end(&self, error: Error) {
+    /// Answers everyone who waits, now or later, for more than is durable with `error`. Tells whether
+    /// this is the first end.
+    pub(crate) fn end(&self, error: Error) -> bool {
         let mut state = self.state.lock();
         if state.ended.is_some() {
-            return;
+            return false;
         }
         state.ended = Some(error);
         let wakers = std::mem::take(&mut state.wakers);
         let sleepers = state.sleepers;
         drop(state);
         self.wake(sleepers, wakers);
+        true
     }
 
     #[cfg_attr(duramen_loom, track_caller)]

@@ -86,6 +86,14 @@ impl Control {
         self.wake(state);
     }
 
+    /// Asks for [`Work::Tick`] after `wait` at the latest.
+    pub(crate) fn tick_within(&self, wait: Option<Duration>) {
+        let mut state = self.state.lock();
+        let tick = wait.and_then(|wait| Instant::now().checked_add(wait));
+        state.tick = [state.tick, tick].into_iter().flatten().min();
+        self.wake(state);
+    }
+
     /// Asks the flusher to end.
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();

@@ -8,10 +8,12 @@
 //! - The first error ends the thread: the store is poisoned and the log is not touched again.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::control::Work;
 use crate::durability::Seq;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::fs::defect::{self, Defect};
 use crate::store::{Engine, FlushPoint};
 use crate::wal::{LogWriter, Record};
@@ -22,11 +24,13 @@ pub(crate) struct Flusher {
     log: LogWriter,
     /// What the last group reached.
     written: FlushPoint,
+    /// Bytes of log that were told of.
+    told_bytes: u64,
 }
 
 impl Flusher {
     pub(crate) fn new(engine: Arc<Engine>, log: LogWriter, written: FlushPoint) -> Self {
-        Self { engine, log, written }
+        Self { engine, log, written, told_bytes: 0 }
     }
 
     /// Runs until told to stop or until the log fails. Either way every waiter has its answer when
@@ -53,17 +57,28 @@ impl Flusher {
 
     /// Writes one group with everything that is new and makes it durable.
     fn flush(&mut self) -> Result<()> {
-        self.spill()?;
-        if self.written.seq == self.engine.watermark.durable() {
+        let durable = self.engine.watermark.durable();
+        let cut = self.engine.cut();
+        if cut.seq == durable {
             return Ok(());
         }
-        let started = std::time::Instant::now();
-        if defect::has(&*self.engine.fs, Defect::AcknowledgeBeforeSync) {
-            self.engine.flushed(self.written.clone());
+        let leaves = cut.seq.0 - durable.0;
+        let listeners = &self.engine.listeners;
+        listeners.tell(|| Event::FlushBegun { leaves });
+        match self.write_and_sync(cut) {
+            Ok((write, sync)) => {
+                let bytes = self.log.bytes_written() - std::mem::take(&mut self.told_bytes);
+                self.told_bytes = self.log.bytes_written();
+                let completed = || Event::FlushCompleted { leaves, bytes, write, sync };
+                self.engine.listeners.tell(completed);
+            }
+            Err(error) => {
+                self.engine.poison(error.clone());
+                let failed = || Event::FlushFailed { leaves, error: error.clone() };
+                self.engine.listeners.tell(failed);
+                return Err(error);
+            }
         }
-        self.log.sync()?;
-        self.engine.counters.synced(started.elapsed());
-        self.engine.flushed(self.written.clone());
         if self.log.wants_next_segment() {
             self.engine.request_segment();
         }
@@ -71,9 +86,29 @@ impl Flusher {
         Ok(())
     }
 
+    /// Writes what was cut, if the log does not have it yet, and syncs the log. Tells how long each
+    /// took.
+    fn write_and_sync(&mut self, cut: Cut) -> Result<(Duration, Duration)> {
+        let started = Instant::now();
+        self.write(cut)?;
+        let written = started.elapsed();
+        if defect::has(&*self.engine.fs, Defect::AcknowledgeBeforeSync) {
+            self.engine.flushed(self.written.clone());
+        }
+        self.log.sync()?;
+        let synced = started.elapsed() - written;
+        self.engine.counters.synced(synced);
+        self.engine.flushed(self.written.clone());
+        Ok((written, synced))
+    }
+
     /// Writes one group with everything that is new.
     fn spill(&mut self) -> Result<()> {
         let cut = self.engine.cut();
+        self.write(cut)
+    }
+
+    fn write(&mut self, cut: Cut) -> Result<()> {
         if cut.seq == self.written.seq {
             return Ok(());
         }

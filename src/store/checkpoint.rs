@@ -19,9 +19,10 @@ use crate::checkpoint::manifest::{self, Manifest};
 use crate::checkpoint::part::{Part, PartId, PartIdentity, PartSet, write_part};
 use crate::checkpoint::{CheckpointInfo, CheckpointReason, Install, Since};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::fs::Dir;
 use crate::fs::defect::{self, Defect};
-use crate::merkle::TreeSize;
+use crate::merkle::{NodeSource, TreeSize};
 use crate::wal::{Extent, Log};
 
 /// What the checkpoint lock guards: the manifest in force and the parts it names.
@@ -66,6 +67,48 @@ impl Engine {
 
     /// Flushes, then writes what is new since the last checkpoint as parts and lets the log go.
     pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
+        self.told(reason, false, || self.flush_and_checkpoint(reason))
+    }
+
+    /// Makes the checkpoint that was asked for automatically, if the policy still wants it: one that
+    /// was made meanwhile may have had the same reason.
+    pub(super) fn checkpoint_job(&self) {
+        let Some(reason) = self.take_checkpoint() else { return };
+        let point = self.flushed.lock().clone();
+        if self.settings.checkpoint.due(&self.since_checkpoint(&point)).is_none() {
+            return;
+        }
+        if let Err(error) = self.told(reason, true, || self.flush_and_checkpoint(reason)) {
+            tracing::error!(%error, %reason, "a checkpoint failed; the last one stays");
+        }
+    }
+
+    /// Does `make` and tells how it ended. An `automatic` checkpoint that failed may be put off.
+    pub(super) fn told(
+        &self,
+        reason: CheckpointReason,
+        automatic: bool,
+        make: impl FnOnce() -> Result<CheckpointInfo>,
+    ) -> Result<CheckpointInfo> {
+        self.listeners.tell(|| Event::CheckpointBegun { reason });
+        let done = make();
+        match &done {
+            Ok(info) => {
+                self.checkpoint_succeeded(automatic);
+                self.listeners.tell(|| Event::CheckpointCompleted { info: info.clone() });
+            }
+            Err(error) => {
+                self.counters.checkpoint_failed();
+                let put_off = automatic && !matches!(error, Error::Closed);
+                let retry_in = if put_off { self.checkpoint_put_off(reason, error) } else { None };
+                let error = error.clone();
+                self.listeners.tell(|| Event::CheckpointFailed { reason, error, retry_in });
+            }
+        }
+        done
+    }
+
+    fn flush_and_checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
         let started = Instant::now();
         let mut live = self.checkpoints.lock();
         self.flush()?;
@@ -92,15 +135,14 @@ impl Engine {
             }
             Ok(_) => {}
             Err(_) => {
-                self.counters.checkpoint_failed();
                 self.discard(part..live.next_part, manifest..live.next_manifest);
             }
         }
         done
     }
 
-    /// Removes what a failed checkpoint has made, as far as that is possible.
-    fn discard(&self, parts: Range<u64>, manifests: Range<u64>) {
+    /// Removes what a failed checkpoint or merge has made, as far as that is possible.
+    pub(super) fn discard(&self, parts: Range<u64>, manifests: Range<u64>) {
         let seen = manifest::list(&*self.fs).map(|(complete, _)| complete);
         if !seen.is_ok_and(|seen| seen.iter().all(|number| !manifests.contains(number))) {
             return;
@@ -110,11 +152,17 @@ impl Engine {
         for name in parts.flat_map(|part| [part.tmp(), part]).chain(manifests) {
             match self.fs.remove(name) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    tracing::warn!(%error, file = %name, "cannot remove a file of a checkpoint");
+                    tracing::warn!(%error, file = %name, "cannot remove a file that is of no use");
                 }
                 _ => {}
             }
         }
+    }
+
+    /// Notes how many parts there are.
+    pub(super) fn count_parts(&self, live: &Checkpoints) {
+        let parts: usize = live.parts.iter().map(|parts| parts.parts().len()).sum();
+        self.counters.parts(parts as u64);
     }
 
     fn write_checkpoint(
@@ -171,6 +219,7 @@ impl Engine {
             }
         }
         live.parts = parts;
+        self.count_parts(live);
         let leaves = point.sizes.iter().sum();
         let at = Instant::now();
         *self.marks.lock() = Marks { leaves, log_bytes: point.log_bytes, at };
@@ -178,11 +227,12 @@ impl Engine {
             // The checkpoint stands; files that could not be removed are looked for at open.
             tracing::warn!(%error, "cannot remove a log segment");
         }
+        self.request_compaction(live);
         info.duration = started.elapsed();
         Ok(info)
     }
 
-    /// Writes, names and opens the part of one tree.
+    /// Writes the part of one tree.
     fn write_tree(
         &self,
         tree: &Tree,
@@ -201,10 +251,23 @@ impl Engine {
             to,
         };
         let strict = self.settings.install == Install::Strict;
+        self.make_part(&identity, &tree.view_at(to), strict)
+    }
+
+    /// Writes, names and opens a part; makes it durable if `strict`.
+    pub(super) fn make_part<S>(
+        &self,
+        identity: &PartIdentity,
+        source: &S,
+        strict: bool,
+    ) -> Result<Part>
+    where
+        S: NodeSource,
+        Error: From<S::Error>,
+    {
         let synced = strict && !defect::has(&*self.fs, Defect::PartNotSynced);
-        let view = tree.view_at(to);
-        let reference = write_part(&*self.fs, &identity, &view, synced)?;
-        let name = id.file();
+        let reference = write_part(&*self.fs, identity, source, synced)?;
+        let name = identity.number.file();
         let named = if defect::has(&*self.fs, Defect::PartOverwritten) {
             defect::overwrite(&*self.fs, name)
         } else {
@@ -216,7 +279,7 @@ impl Engine {
                 Error::io("sync the directory of", self.fs.display(name), error)
             })?;
         }
-        Part::open(&*self.fs, &identity, reference)
+        Part::open(&*self.fs, identity, reference)
     }
 
     /// Makes `manifest` the one in force.

@@ -1,5 +1,6 @@
 //! Closing a store.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::engine::Engine;
@@ -18,6 +19,7 @@ impl Engine {
             ingest.end(Error::Closed);
             before
         };
+        self.closing.store(true, Ordering::Relaxed);
         self.room.notify_all();
         self.jobs.stop();
         self.control.stop();
@@ -34,14 +36,18 @@ impl Engine {
         // Nothing waits here: the flusher has gone, and either this is durable or it failed.
         self.watermark.wait(seq)?;
         let point = self.flushed.lock().clone();
-        let mut live = self.checkpoints.lock();
-        let grown =
-            live.manifest.trees.iter().map(|tree| tree.size).ne(point.sizes.iter().copied());
+        let grown = {
+            let live = self.checkpoints.lock();
+            live.manifest.trees.iter().map(|tree| tree.size).ne(point.sizes.iter().copied())
+        };
+        let reason = CheckpointReason::Close;
         if grown && self.settings.checkpoint.is_on_close() {
             let started = Instant::now();
-            self.checkpoint_at(&mut live, &point, CheckpointReason::Close, started, true)?;
-            return Ok(());
+            let made = self.told(reason, false, || {
+                self.checkpoint_at(&mut self.checkpoints.lock(), &point, reason, started, true)
+            });
+            return made.map(drop);
         }
-        self.publish_clean_end(&mut live, &point)
+        self.publish_clean_end(&mut self.checkpoints.lock(), &point)
     }
 }

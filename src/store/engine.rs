@@ -4,11 +4,14 @@
 //!
 //! Taken in this order, and none of them across I/O but `checkpoints`:
 //!
-//! 1. `checkpoints`: one checkpoint at a time. Nothing that inserts, flushes or reads takes it.
+//! 1. `checkpoints`: one checkpoint at a time, and merges while they are put in place. Nothing that
+//!    inserts, flushes or reads takes it.
 //! 2. `ingest`: assigns indexes. Held for the copy of a leaf or a batch.
-//! 3. `flushed`, `marks`, and those inside columns, control and watermark: for a few words.
+//! 3. `upkeep`: what is asked for automatically. Taken before those inside control and jobs.
+//! 4. `flushed`, `marks`, and those inside columns, control and watermark: for a few words.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::checkpoint::{Checkpoints, Marks};
@@ -16,10 +19,12 @@ use super::ingest::Ingest;
 use super::report::RecoveryReport;
 use super::stats::Counters;
 use super::tree::Tree;
-use crate::checkpoint::{CheckpointPolicy, CheckpointReason, Install};
+use super::upkeep::{Backoff, Upkeep};
+use crate::checkpoint::{CheckpointPolicy, CompactionPolicy, Install};
 use crate::config::Config;
 use crate::durability::{Seq, Watermark};
 use crate::error::Error;
+use crate::event::{Event, Listeners};
 use crate::flush::{Control, Cut, FlushPolicy};
 use crate::fs::{FileSystem, StoreLock};
 use crate::jobs::Jobs;
@@ -46,7 +51,9 @@ pub(super) enum Job {
     /// Hash complete groups of leaves.
     Hash,
     /// Make a checkpoint.
-    Checkpoint(CheckpointReason),
+    Checkpoint,
+    /// Merge parts.
+    Compact,
 }
 
 /// A store in operation.
@@ -66,7 +73,11 @@ pub(crate) struct Engine {
     pub(super) flushed: Mutex<FlushPoint>,
     pub(super) marks: Mutex<Marks>,
     pub(super) checkpoints: Mutex<Checkpoints>,
+    pub(super) upkeep: Mutex<Upkeep>,
+    pub(crate) listeners: Listeners,
     pub(super) jobs: Jobs<Job>,
+    /// Tells long jobs that the store is being closed.
+    pub(super) closing: AtomicBool,
     /// Held until the store is closed.
     pub(super) lock: Mutex<Option<Box<dyn StoreLock>>>,
 }
@@ -77,6 +88,8 @@ pub(super) struct Settings {
     pub(super) flush: FlushPolicy,
     pub(super) checkpoint: CheckpointPolicy,
     pub(super) install: Install,
+    pub(super) compaction: CompactionPolicy,
+    pub(super) backoff: Backoff,
     pub(super) max_unflushed_bytes: u64,
     pub(super) backpressure_wait: Option<Duration>,
 }
@@ -87,6 +100,8 @@ impl From<&Config> for Settings {
             flush: config.flush,
             checkpoint: config.checkpoint.clone(),
             install: config.install,
+            compaction: config.compaction,
+            backoff: config.backoff,
             max_unflushed_bytes: config.max_unflushed_bytes,
             backpressure_wait: config.backpressure_wait,
         }
@@ -137,20 +152,6 @@ impl Engine {
         self.jobs.request(Job::PrepareSegment);
     }
 
-    /// Asks for a checkpoint if the policy wants one now, and sees to it that somebody looks again
-    /// when the policy may want one later.
-    pub(crate) fn checkpoint_if_due(&self, point: &FlushPoint) {
-        let policy = &self.settings.checkpoint;
-        let since = self.since_checkpoint(point);
-        if let Some(reason) = policy.due(&since) {
-            self.jobs.request(Job::Checkpoint(reason));
-        }
-        let wait = policy.next_interval(since.time).filter(|_| since.leaves > 0);
-        // A checkpoint that is due is under way; looking again at once would not hasten it.
-        let wait = wait.map(|wait| wait.max(Duration::from_millis(10)));
-        self.control.tick_in(wait);
-    }
-
     /// Does a worker's job. Failures that matter to the log have poisoned the store when this
     /// returns; others are reported and the job may be asked for again.
     pub(super) fn run(&self, job: Job) {
@@ -162,13 +163,8 @@ impl Engine {
                 }
             }
             Job::Hash => self.trees.iter().for_each(|tree| tree.hash_if_free()),
-            Job::Checkpoint(reason) => {
-                let done = self.checkpoint(reason);
-                // A store that is being closed makes its own.
-                if let Err(error) = done.map(drop).or_else(Error::unless_closed) {
-                    tracing::error!(%error, %reason, "a checkpoint failed; the last one stays");
-                }
-            }
+            Job::Checkpoint => self.checkpoint_job(),
+            Job::Compact => self.compaction_job(),
         }
     }
 
@@ -191,7 +187,9 @@ impl Engine {
         // Inserts first, so that nobody gets a token that is never answered.
         self.ingest.lock().end(error.clone());
         self.room.notify_all();
-        self.watermark.end(error);
+        if self.watermark.end(error.clone()) {
+            self.listeners.tell(|| Event::Poisoned { error });
+        }
     }
 }
 

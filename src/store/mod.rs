@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod close;
+mod compact;
 mod directory;
 mod engine;
 mod foreign;
@@ -13,9 +14,11 @@ mod open;
 mod report;
 mod stats;
 mod tree;
+mod upkeep;
 
 pub(crate) use engine::{Engine, FlushPoint};
 pub(crate) use open::open;
 pub use report::{RecoveryReport, StoreInfo};
 pub use stats::Stats;
 pub(crate) use tree::Tree;
+pub(crate) use upkeep::Backoff;

@@ -13,6 +13,7 @@
 //!   read again.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoints, Marks};
@@ -28,6 +29,7 @@ use crate::column::{Archive, Columns, Layout, LeafWriter, NodeWriter, Seed};
 use crate::config::Config;
 use crate::durability::{Seq, Watermark};
 use crate::error::{Damage, Error, Result};
+use crate::event::Event;
 use crate::flush::{Control, Flusher};
 use crate::fs::defect::{self, Defect};
 use crate::fs::{ByteOffset, Dir, FileName, FileSystem, StoreLock};
@@ -50,6 +52,20 @@ pub(crate) fn open(
     arity: Arity,
 ) -> Result<(Arc<Engine>, JoinHandle<()>)> {
     config.check()?;
+    config.listeners.tell(|| Event::RecoveryBegun { path: config.path.clone() });
+    let opened = open_store(config, hasher, arity);
+    config.listeners.tell(|| match &opened {
+        Ok((engine, _)) => Event::RecoveryCompleted { report: engine.report.clone() },
+        Err(error) => Event::RecoveryFailed { error: error.clone() },
+    });
+    opened
+}
+
+fn open_store(
+    config: &Config,
+    hasher: Arc<dyn Hasher>,
+    arity: Arity,
+) -> Result<(Arc<Engine>, JoinHandle<()>)> {
     let fs = &*config.fs;
     let started = Instant::now();
     let found = newest_manifest(fs)?;
@@ -122,7 +138,10 @@ fn start(
             flushed: Mutex::new(point.clone()),
             marks: Mutex::new(Marks { leaves, log_bytes: 0, at: Instant::now() }),
             checkpoints: Mutex::new(Checkpoints { manifest, parts, next_manifest, next_part }),
+            upkeep: Mutex::default(),
+            listeners: config.listeners.clone(),
             jobs,
+            closing: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         }
     });
@@ -130,6 +149,11 @@ fn start(
     let thread = sync::spawn("duramen-flusher", move || flusher.run())
         .map_err(|error| Error::io("start the flusher of", &config.path, error))?;
     engine.checkpoint_if_due(&point);
+    {
+        let live = engine.checkpoints.lock();
+        engine.count_parts(&live);
+        engine.request_compaction(&live);
+    }
     Ok((engine, thread))
 }
 

@@ -44,6 +44,16 @@ pub struct Stats {
     pub part_bytes_written: u64,
     /// Time spent in completed checkpoints.
     pub checkpoint_time: Duration,
+    /// Parts that readers may have to search.
+    pub parts: u64,
+    /// Merges of parts completed.
+    pub compactions: u64,
+    /// Merges that failed.
+    pub failed_compactions: u64,
+    /// Bytes of parts written by merges.
+    pub compaction_bytes_written: u64,
+    /// Time spent in completed merges.
+    pub compaction_time: Duration,
 }
 
 /// Counters that any thread may raise. They guard nothing, so relaxed order is enough.
@@ -61,6 +71,11 @@ pub(crate) struct Counters {
     failed_checkpoints: AtomicU64,
     part_bytes: AtomicU64,
     checkpoint_nanos: AtomicU64,
+    parts: AtomicU64,
+    compactions: AtomicU64,
+    failed_compactions: AtomicU64,
+    compaction_bytes: AtomicU64,
+    compaction_nanos: AtomicU64,
 }
 
 impl Counters {
@@ -85,6 +100,21 @@ impl Counters {
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
         self.part_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.checkpoint_nanos.fetch_add(nanos(took), Ordering::Relaxed);
+    }
+
+    pub(super) fn compacted(&self, bytes: u64, took: Duration) {
+        self.compactions.fetch_add(1, Ordering::Relaxed);
+        self.compaction_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.compaction_nanos.fetch_add(nanos(took), Ordering::Relaxed);
+    }
+
+    pub(super) fn compaction_failed(&self) {
+        self.failed_compactions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many parts are live now.
+    pub(super) fn parts(&self, parts: u64) {
+        self.parts.store(parts, Ordering::Relaxed);
     }
 
     pub(super) fn checkpoint_failed(&self) {
@@ -123,6 +153,11 @@ impl Engine {
             failed_checkpoints: get(&counters.failed_checkpoints),
             part_bytes_written: get(&counters.part_bytes),
             checkpoint_time: time(&counters.checkpoint_nanos),
+            parts: get(&counters.parts),
+            compactions: get(&counters.compactions),
+            failed_compactions: get(&counters.failed_compactions),
+            compaction_bytes_written: get(&counters.compaction_bytes),
+            compaction_time: time(&counters.compaction_nanos),
         }
     }
 }

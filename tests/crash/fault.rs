@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
-use duramen::{DurabilityToken, DynAccumulator, Error};
+use duramen::{CompactionPolicy, DurabilityToken, DynAccumulator, Error};
 
 use crate::check::{Bounds, chain, check, fingerprint, reopen, same};
 use crate::findings::{Finding, Kind, Outcome, Tally};
@@ -371,11 +371,13 @@ pub(crate) const STEPS: [Step; 22] = [
     Step::Checkpoint,
 ];
 
-pub(crate) fn setups() -> [Setup; 3] {
+pub(crate) fn setups() -> [Setup; 4] {
     [
         Setup { on_close: true, ..Setup::PLAIN },
         Setup { segment: 8 << 10, spare: 0, ..Setup::PLAIN },
         Setup { segment: 12 << 10, spare: 16 << 10, unflushed: 640, ..Setup::PLAIN },
+        // The last checkpoint but one has parts merged.
+        Setup { compaction: CompactionPolicy::Tiered(2), ..Setup::PLAIN },
     ]
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use duramen::Arity;
 use duramen::fs::sim::{CrashChoice, Defect};
+use duramen::{Arity, CompactionPolicy};
 
 use crate::examine::{self, Depth};
 use crate::findings::{Outcome, Tally};
@@ -32,6 +32,8 @@ enum Past {
     Nothing,
     /// A store with parts, spare segments and a log that has rolled.
     Long,
+    /// A store with so many parts that the next one has them merged.
+    Parts,
 }
 
 impl Past {
@@ -53,6 +55,7 @@ impl Past {
                 InsertDurable,
                 Insert,
             ],
+            Self::Parts => &[Batch(70), Checkpoint, InsertDurable, Checkpoint, Batch(3)],
         }
     }
 }
@@ -181,6 +184,8 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
 
 /// The first number of a long workload in a run.
 pub(crate) const LONG: u64 = 100_000;
+/// The first number of a workload that merges parts.
+const MERGING: u64 = 200_000;
 
 #[test]
 fn no_power_cut_in_any_short_workload_breaks_a_promise() {
@@ -194,6 +199,55 @@ fn no_power_cut_in_any_short_workload_breaks_a_promise() {
         |workload| workload.run(depth, u64::MAX, &tally),
     );
     tally.report("power cuts, short workloads", ZEROS);
+}
+
+#[test]
+fn no_power_cut_while_parts_are_merged_breaks_a_promise() {
+    let run = Run::of_this_process();
+    let pair = CompactionPolicy::Tiered(2);
+    let setups = [
+        Setup { compaction: pair, segment: 8 << 10, spare: 16 << 10, ..Setup::PLAIN },
+        Setup { compaction: pair, arity: Arity::Two, sha: true, on_close: true, ..Setup::PLAIN },
+    ];
+    let merging =
+        [Step::Checkpoint, Step::InsertDurable, Step::Checkpoint, Step::Reopen, Step::Kill];
+    let mut workloads = Vec::new();
+    for setup in setups {
+        // The merge comes with a checkpoint; the second one comes when two of a tier are left over.
+        for rounds in 1..=3 {
+            let mut steps = Past::Parts.steps().to_vec();
+            for _ in 0..rounds {
+                steps.extend(merging);
+            }
+            let seed = run.seed(MERGING + workloads.len() as u64);
+            workloads.push(Workload { setup, seed, steps, examined: merging.len() });
+        }
+        for steps in all_of(2) {
+            let steps: Vec<_> = Past::Parts.steps().iter().copied().chain(steps).collect();
+            let seed = run.seed(MERGING + workloads.len() as u64);
+            workloads.push(Workload { setup, seed, steps, examined: 2 });
+        }
+    }
+    let mut merges = 0;
+    let tally = Tally::default();
+    for workload in &workloads[..3] {
+        let mut rig = Rig::new(workload.setup, workload.seed.number);
+        rig.create().unwrap();
+        for step in &workload.steps {
+            rig.step(*step).unwrap();
+            rig.settle();
+            merges += rig.store().stats().compactions;
+        }
+    }
+    assert!(merges > 0, "nothing was merged");
+    let depth = Depth { seeds: 3, nested: 24, onward: 6 };
+    run.each(
+        &workloads,
+        |workload| workload.seed,
+        &tally,
+        |workload| workload.run(depth, u64::MAX, &tally),
+    );
+    tally.report("power cuts, merges", ZEROS);
 }
 
 #[test]

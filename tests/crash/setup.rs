@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use duramen::fs::sim::{Defect, SimDisk};
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, Config, DynAccumulator, Error, FlushPolicy, Hasher,
-    Rfc6962Sha256,
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
+    Hasher, Rfc6962Sha256,
 };
 
 use crate::random::Random;
@@ -23,6 +23,7 @@ pub(crate) struct Setup {
     pub(crate) on_close: bool,
     /// What is wrong with the engine, on purpose.
     pub(crate) defect: Option<Defect>,
+    pub(crate) compaction: CompactionPolicy,
 }
 
 impl Setup {
@@ -34,6 +35,7 @@ impl Setup {
         unflushed: 1 << 20,
         on_close: false,
         defect: None,
+        compaction: CompactionPolicy::Tiered(4),
     };
 
     pub(crate) fn random(random: &mut Random) -> Self {
@@ -45,6 +47,11 @@ impl Setup {
             unflushed: random.pick(&[640, 1 << 20]),
             on_close: random.one_in(2),
             defect: None,
+            compaction: random.pick(&[
+                CompactionPolicy::Off,
+                CompactionPolicy::Tiered(2),
+                CompactionPolicy::Tiered(4),
+            ]),
         }
     }
 
@@ -60,6 +67,7 @@ impl Setup {
             .wal_segment_bytes(self.segment)
             .wal_spare_bytes(self.spare)
             .max_unflushed_bytes(self.unflushed)
+            .compaction_policy(self.compaction)
     }
 
     pub(crate) fn open(&self, disk: &SimDisk) -> Result<DynAccumulator, Error> {

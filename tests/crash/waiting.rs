@@ -6,7 +6,8 @@ use std::time::Duration;
 use duramen::fs::sim::{CrashChoice, Fault, FaultError, Operation, OperationKind, SimDisk, When};
 use duramen::fs::{ByteOffset, FileKind};
 use duramen::{
-    CheckpointPolicy, Config, DurabilityToken, DynAccumulator, Error, FlushPolicy, Hash,
+    CheckpointPolicy, CompactionPolicy, Config, DurabilityToken, DynAccumulator, Error,
+    FlushPolicy, Hash,
 };
 
 use crate::check::chain;
@@ -168,6 +169,89 @@ fn inserts_and_flushes_go_on_while_any_step_of_a_checkpoint_hangs() {
         assert_eq!(left(&disk), leaves, "{step:?}");
         store.close().unwrap();
     }
+}
+
+#[test]
+fn inserts_flushes_and_checkpoints_go_on_while_any_step_of_a_merge_hangs() {
+    // Counted from the third checkpoint on, which makes a part of its own before the merge.
+    let steps = [
+        When::nth(OperationKind::Create, 2).on(FileKind::Part),
+        When::nth(OperationKind::Allocate, 2).on(FileKind::Part),
+        // A header, two columns, a table and a footer of its own; then the merge's.
+        When::nth(OperationKind::Write, 8).on(FileKind::Part),
+        When::nth(OperationKind::Sync, 2).on(FileKind::Part),
+        When::nth(OperationKind::Rename, 2).on(FileKind::Part),
+        // The directories of the part, of the manifest, and of the merged part.
+        When::nth(OperationKind::SyncDir, 3),
+        When::nth(OperationKind::Remove, 2).on(FileKind::Part),
+    ];
+    for step in steps {
+        let disk = SimDisk::new();
+        let compaction = CompactionPolicy::Tiered(2);
+        let setup = Setup { segment: 1 << 20, compaction, ..Setup::PLAIN };
+        let store = setup.open(&disk).unwrap();
+        let leaves = model().next(60);
+        for batch in leaves[..20].chunks(10) {
+            store.insert_many(batch).unwrap();
+            store.checkpoint().unwrap();
+        }
+        store.insert_many(&leaves[20..30]).unwrap();
+        store.flush().unwrap();
+        store.wait_idle();
+        let hold = disk.hold(step);
+        store.checkpoint().unwrap();
+        hold.wait_reached();
+        let snapshot = store.snapshot();
+        store.insert_many(&leaves[30..50]).unwrap();
+        store.insert_durable(leaves[50]).unwrap();
+        assert_eq!(store.checkpoint().unwrap().size.get(), 51, "{step:?}");
+        assert_eq!(left(&disk), leaves[..51], "{step:?}");
+        hold.release();
+        store.insert_many(&leaves[51..]).unwrap();
+        store.checkpoint().unwrap();
+        store.wait_idle();
+        assert!(store.stats().compactions > 0, "{step:?}");
+        assert_eq!(snapshot.leaves(0..30).unwrap(), leaves[..30], "{step:?}");
+        assert_eq!(store.leaves(0..60).unwrap(), leaves, "{step:?}");
+        assert_eq!(left(&disk), leaves, "{step:?}");
+        store.close().unwrap();
+    }
+}
+
+/// How many writes a merge still does when it is let go a while after the store began to close.
+fn writes_of_a_merge_while_closing(patience: Duration) -> usize {
+    let disk = SimDisk::new();
+    let setup = Setup { segment: 1 << 20, compaction: CompactionPolicy::Tiered(2), ..Setup::PLAIN };
+    let store = setup.open(&disk).unwrap();
+    let leaves = model().next(30);
+    let hold = disk.hold(When::nth(OperationKind::Allocate, 4).on(FileKind::Part));
+    for batch in leaves.chunks(10) {
+        store.insert_many(batch).unwrap();
+        store.checkpoint().unwrap();
+    }
+    hold.wait_reached();
+    let before = usize::try_from(disk.operations()).unwrap();
+    let closing = thread::spawn(|| store.close());
+    thread::sleep(patience);
+    hold.release();
+    closing.join().unwrap().unwrap();
+    assert_eq!(left(&disk), leaves);
+    let parts = disk.files().into_iter().filter(|file| file.kind == FileKind::Part);
+    assert!(parts.count() == 1 || disk.files().iter().all(|file| !file.temporary));
+    let after = disk.trace().split_off(before);
+    let writes = after.iter().filter(|operation| {
+        operation.kind() == OperationKind::Write
+            && operation.file().is_some_and(|file| file.kind == FileKind::Part)
+    });
+    writes.count()
+}
+
+#[test]
+fn closing_does_not_wait_for_a_merge_to_be_done() {
+    // Nobody can see from outside that closing has begun, so more and more time is given to it. A
+    // merge that goes on writes a header, two columns, a table and a footer.
+    let patience = [1, 10, 100, 1000, 5000].map(Duration::from_millis);
+    assert!(patience.into_iter().any(|patience| writes_of_a_merge_while_closing(patience) < 5));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Part files: one column per level, written once, mapped for reading.
 
 mod format;
+mod merge;
 mod reader;
 mod set;
 mod writer;
@@ -10,6 +11,7 @@ use std::fmt;
 use crate::fs::{FileKind, FileName};
 
 pub(crate) use format::{PartIdentity, PartRef};
+pub(crate) use merge::Merged;
 pub(crate) use reader::Part;
 pub(crate) use set::PartSet;
 pub(crate) use writer::write_part;

@@ -99,6 +99,10 @@ impl Part {
         self.reference
     }
 
+    pub(crate) fn identity(&self) -> &PartIdentity {
+        &self.identity
+    }
+
     /// The first index of `level` that is beyond this part.
     pub(super) fn end(&self, level: Level) -> u64 {
         self.reference.to.checked_shr(u32::from(level.0) * self.identity.arity.bits()).unwrap_or(0)
@@ -112,6 +116,28 @@ impl Part {
         index: u64,
         out: &mut [Hash],
     ) -> Result<usize, ReadError> {
+        self.copy(level, index, out, false)
+    }
+
+    /// As [`read`](Self::read), and checks every block again, also those that were found intact
+    /// before: for whoever is about to remove the part.
+    pub(super) fn read_anew(
+        &self,
+        level: Level,
+        index: u64,
+        out: &mut [Hash],
+    ) -> Result<usize, ReadError> {
+        self.copy(level, index, out, true)
+    }
+
+    #[inline]
+    fn copy(
+        &self,
+        level: Level,
+        index: u64,
+        out: &mut [Hash],
+        anew: bool,
+    ) -> Result<usize, ReadError> {
         let column = self.layout.columns.get(usize::from(level.0));
         let Some(column) = column.filter(|column| (column.first..column.end).contains(&index))
         else {
@@ -122,7 +148,9 @@ impl Part {
         let start = column.block * PART_BLOCK + (index - column.first) * NODE_LEN;
         let (first, last) = (start / PART_BLOCK, (start + wanted.len() as u64 - 1) / PART_BLOCK);
         for number in first..=last {
-            if !self.is_checked(number) {
+            if anew {
+                self.verify(number)?;
+            } else if !self.is_checked(number) {
                 self.check(number)?;
             }
         }
@@ -165,6 +193,15 @@ impl Part {
         if self.is_checked(number) {
             return Ok(());
         }
+        self.verify(number)?;
+        if let Some(word) = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX)) {
+            word.fetch_or(1 << (number % 64), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Compares a block with its checksum.
+    fn verify(&self, number: u64) -> Result<(), ReadError> {
         let stored = self.stored_sum(number)?;
         let bytes = block(&self.bytes, number).ok_or_else(|| short(&self.path, 0))?;
         let computed = block_checksum(bytes);
@@ -172,9 +209,6 @@ impl Part {
             let problem =
                 Problem::Checksum { stored: u64::from(stored), computed: u64::from(computed) };
             return Err(ReadError::Damaged(Damage::new(&self.path, number * PART_BLOCK, problem)));
-        }
-        if let Some(word) = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX)) {
-            word.fetch_or(1 << (number % 64), Ordering::Relaxed);
         }
         Ok(())
     }

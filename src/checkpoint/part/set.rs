@@ -6,7 +6,7 @@ use super::format::PartRef;
 use super::reader::Part;
 use crate::column::Archive;
 use crate::error::ReadError;
-use crate::merkle::{Hash, Level, NodeIndex};
+use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
 /// The parts of a tree, oldest first: each begins at the size where the one before ends.
 #[derive(Clone, Debug, Default)]
@@ -31,12 +31,43 @@ impl PartSet {
         self.parts.pop().map(|part| part.reference())
     }
 
+    /// This set with `merged` in place of `inputs`; `None` unless those are there, side by side.
+    pub(crate) fn merged(&self, inputs: &[Arc<Part>], merged: Arc<Part>) -> Option<Self> {
+        let number = |part: &Arc<Part>| part.reference().number;
+        let first = number(inputs.first()?);
+        let at = self.parts.iter().position(|part| number(part) == first)?;
+        let there = self.parts.get(at..at + inputs.len())?;
+        if !there.iter().map(number).eq(inputs.iter().map(number)) {
+            return None;
+        }
+        let mut parts = self.parts.clone();
+        parts.splice(at..at + inputs.len(), [merged]);
+        Some(Self { parts })
+    }
+
+    pub(crate) fn parts(&self) -> &[Arc<Part>] {
+        &self.parts
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
     pub(crate) fn references(&self) -> Vec<PartRef> {
         self.parts.iter().map(|part| part.reference()).collect()
+    }
+}
+
+impl NodeSource for PartSet {
+    type Error = ReadError;
+
+    fn read_nodes(
+        &self,
+        level: Level,
+        first: NodeIndex,
+        out: &mut [Hash],
+    ) -> Result<(), ReadError> {
+        Archive::read_nodes(self, level, first, out)
     }
 }
 

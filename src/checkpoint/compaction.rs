@@ -1,0 +1,129 @@
+//! Which parts are merged. Pure.
+//!
+//! # Invariants
+//!
+//! - Parts that are merged are neighbours, so that the merged one covers their leaves without a gap.
+//! - A merge of one tier gives a part of a higher tier, so a leaf is copied once per tier at most,
+//!   but for merges that keep the number of parts in bounds.
+
+use std::ops::Range;
+
+/// Whether small parts are merged into larger ones in the background, and when.
+///
+/// A part's *tier* is the logarithm of its leaves, to the base of the fan-in. Readers search one
+/// part more for every merge that is not made; merging copies each leaf about once per tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CompactionPolicy {
+    /// Parts stay as the checkpoints wrote them.
+    Off,
+    /// Neighbouring parts are merged once there are more than so many of one tier, and whenever there
+    /// are more than twelve times as many altogether. Must be at least 2.
+    Tiered(u32),
+}
+
+impl Default for CompactionPolicy {
+    /// Parts are merged once there are more than four of one tier.
+    fn default() -> Self {
+        Self::Tiered(4)
+    }
+}
+
+/// How many parts there may be for each one that a tier may have.
+const MOST_TIERS: usize = 12;
+
+impl CompactionPolicy {
+    /// What cannot work.
+    pub(crate) fn fault(self) -> Option<&'static str> {
+        match self {
+            Self::Tiered(0 | 1) => Some("parts merged before there are two of a tier"),
+            Self::Off | Self::Tiered(_) => None,
+        }
+    }
+
+    /// Which of the parts with these numbers of leaves, oldest first, are to be merged next.
+    pub(crate) fn next(self, leaves: &[u64]) -> Option<Range<usize>> {
+        let Self::Tiered(fan_in) = self else { return None };
+        let base = u64::from(fan_in.max(2));
+        let most = usize::try_from(base).unwrap_or(usize::MAX);
+        let tiers: Vec<u32> = leaves.iter().map(|leaves| leaves.max(&1).ilog(base)).collect();
+        let highest = tiers.iter().max().copied().unwrap_or(0);
+        (0..=highest).find_map(|tier| crowded(&tiers, tier, most)).or_else(|| {
+            let too_many = leaves.len() > most.saturating_mul(MOST_TIERS);
+            too_many.then(|| cheapest(leaves, most.saturating_add(1))).flatten()
+        })
+    }
+}
+
+/// The first stretch of parts up to `tier` that has more than `most` of that tier.
+fn crowded(tiers: &[u32], tier: u32, most: usize) -> Option<Range<usize>> {
+    let mut start = 0;
+    while start < tiers.len() {
+        let len = tiers[start..].iter().take_while(|other| **other <= tier).count();
+        let stretch = &tiers[start..start + len];
+        if stretch.iter().filter(|other| **other == tier).count() > most {
+            return Some(start..start + len);
+        }
+        start += len + 1;
+    }
+    None
+}
+
+/// The `count` neighbours that have the fewest leaves together.
+fn cheapest(leaves: &[u64], count: usize) -> Option<Range<usize>> {
+    let sum = |at: &usize| leaves[*at..at + count].iter().map(|n| u128::from(*n)).sum::<u128>();
+    let at = (0..=leaves.len().checked_sub(count)?).min_by_key(sum)?;
+    Some(at..at + count)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FOUR: CompactionPolicy = CompactionPolicy::Tiered(4);
+
+    #[test]
+    fn four_parts_of_a_tier_stay_and_the_fifth_has_them_merged() {
+        assert_eq!(FOUR.next(&[]), None);
+        assert_eq!(FOUR.next(&[1; 4]), None);
+        assert_eq!(FOUR.next(&[1; 5]), Some(0..5));
+        assert_eq!(FOUR.next(&[100, 5, 1, 1, 1, 1]), None);
+        assert_eq!(FOUR.next(&[100, 5, 1, 1, 1, 1, 1]), Some(2..7));
+        assert_eq!(FOUR.next(&[5, 1, 5, 5, 1, 5, 5]), Some(0..7), "smaller ones between them too");
+        assert_eq!(CompactionPolicy::Tiered(2).next(&[9, 1, 1, 1]), Some(1..4));
+        assert_eq!(CompactionPolicy::Off.next(&[1; 1000]), None);
+    }
+
+    #[test]
+    fn the_lowest_crowded_tier_comes_first() {
+        assert_eq!(FOUR.next(&[16, 16, 16, 16, 16, 1, 1, 1, 1, 1]), Some(5..10));
+    }
+
+    proptest! {
+        #[test]
+        fn merging_ends_with_a_few_dozen_parts_of_the_same_leaves_and_copies_each_leaf_seldom(
+            checkpoints in proptest::collection::vec((0..20_u32).prop_map(|bits| 1_u64 << bits), 1..400),
+            fan_in in 2..6_u32,
+        ) {
+            let policy = CompactionPolicy::Tiered(fan_in);
+            let mut parts = Vec::new();
+            let mut copied = 0_u64;
+            for leaves in &checkpoints {
+                parts.push(*leaves);
+                while let Some(range) = policy.next(&parts) {
+                    prop_assert!(range.len() > 1);
+                    let merged = parts[range.clone()].iter().sum();
+                    copied += merged;
+                    parts.splice(range, [merged]);
+                }
+                prop_assert!(parts.len() <= MOST_TIERS * fan_in as usize);
+            }
+            let all: u64 = checkpoints.iter().sum();
+            prop_assert_eq!(parts.iter().sum::<u64>(), all);
+            let tiers = u64::from(all.ilog(u64::from(fan_in))) + 1;
+            prop_assert!(copied <= all * tiers, "{} of {} in {} tiers", copied, all, tiers);
+        }
+    }
+}

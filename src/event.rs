@@ -1,0 +1,177 @@
+//! What a store tells while it works.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::checkpoint::{CheckpointInfo, CheckpointReason};
+use crate::error::Error;
+use crate::store::RecoveryReport;
+use crate::sync;
+
+/// Is told what a store does.
+///
+/// It is called on the store's own threads and on those that call the store, without any lock held:
+/// it may call the store's methods. What it takes in time the caller waits, the flusher too, so it
+/// should hand on what takes long. Calls may come from several threads at once, and what two threads
+/// do at the same time may be told in either order. A listener that panics is not heard by anybody
+/// else; the store goes on.
+pub trait EventListener: Send + Sync + 'static {
+    /// Something has happened.
+    fn event(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Send + Sync + 'static> EventListener for F {
+    fn event(&self, event: &Event) {
+        self(event);
+    }
+}
+
+/// Something that a store does or that happens to it.
+///
+/// What has begun ends in one event of the same kind: completed, failed or abandoned. *Completed*
+/// means that a power cut from now on leaves it, but for checkpoints under
+/// [`Install::Fast`](crate::Install::Fast).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A store is being opened.
+    #[non_exhaustive]
+    RecoveryBegun {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// It is open: everything that it shows is durable.
+    #[non_exhaustive]
+    RecoveryCompleted {
+        /// What was found, and how long the steps took.
+        report: RecoveryReport,
+    },
+    /// It could not be opened.
+    #[non_exhaustive]
+    RecoveryFailed {
+        /// Why.
+        error: Error,
+    },
+    /// A group is being written to the log and synced.
+    #[non_exhaustive]
+    FlushBegun {
+        /// The leaves that will be durable.
+        leaves: u64,
+    },
+    /// They are.
+    #[non_exhaustive]
+    FlushCompleted {
+        /// How many leaves became durable.
+        leaves: u64,
+        /// Bytes written to the log since the flush before, headers and padding included.
+        bytes: u64,
+        /// How long writing took.
+        write: Duration,
+        /// How long the sync took.
+        sync: Duration,
+    },
+    /// They are not; the store is being poisoned.
+    #[non_exhaustive]
+    FlushFailed {
+        /// How many leaves are in doubt.
+        leaves: u64,
+        /// Why.
+        error: Error,
+    },
+    /// A checkpoint is to be made; it may have to wait for one that is being made.
+    #[non_exhaustive]
+    CheckpointBegun {
+        /// Why it is made.
+        reason: CheckpointReason,
+    },
+    /// It has been made, or there was nothing new since the last one.
+    #[non_exhaustive]
+    CheckpointCompleted {
+        /// What it holds and how long it took.
+        info: CheckpointInfo,
+    },
+    /// It has not been made; the last one stays.
+    #[non_exhaustive]
+    CheckpointFailed {
+        /// Why it was to be made.
+        reason: CheckpointReason,
+        /// Why it was not.
+        error: Error,
+        /// After how long it is tried again by itself, if it is.
+        retry_in: Option<Duration>,
+    },
+    /// Parts are being merged into one.
+    #[non_exhaustive]
+    CompactionBegun {
+        /// How many.
+        parts: usize,
+        /// The leaves they have together.
+        leaves: u64,
+    },
+    /// They are one part.
+    #[non_exhaustive]
+    CompactionCompleted {
+        /// How many parts there were.
+        parts: usize,
+        /// The leaves of the new one.
+        leaves: u64,
+        /// Its bytes.
+        bytes: u64,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// They stay as they are.
+    #[non_exhaustive]
+    CompactionFailed {
+        /// How many parts were to be merged.
+        parts: usize,
+        /// Why they were not.
+        error: Error,
+        /// After how long merging is tried again, if it is.
+        retry_in: Option<Duration>,
+    },
+    /// They stay as they are, since the store is being closed or no longer has them.
+    #[non_exhaustive]
+    CompactionAbandoned {
+        /// How many parts were to be merged.
+        parts: usize,
+    },
+    /// The log has failed: nothing more is accepted, reading goes on.
+    #[non_exhaustive]
+    Poisoned {
+        /// The failure.
+        error: Error,
+    },
+}
+
+/// Those who are told.
+#[derive(Clone, Default)]
+pub(crate) struct Listeners(Vec<Arc<dyn EventListener>>);
+
+impl Listeners {
+    pub(crate) fn add(&mut self, listener: Arc<dyn EventListener>) {
+        self.0.push(listener);
+    }
+
+    /// Tells everybody what `event` gives, which is not asked if there is nobody. Not to be called
+    /// with a lock held.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        if self.0.is_empty() {
+            return;
+        }
+        let event = event();
+        for listener in &self.0 {
+            if !sync::returns(|| listener.event(&event)) {
+                tracing::error!(?event, "an event listener panicked");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} listeners", self.0.len())
+    }
+}
