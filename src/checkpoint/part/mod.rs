@@ -1,6 +1,7 @@
 //! Part files: one column per level, written once, mapped for reading.
 
 mod format;
+mod raw;
 mod reader;
 mod set;
 mod writer;
@@ -9,10 +10,11 @@ use std::fmt;
 
 use crate::fs::{FileKind, FileName};
 
-pub(crate) use format::{PartIdentity, PartRef};
+pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartRef};
+pub(crate) use raw::{PartFrame, RawPart, Verdict};
 pub(crate) use reader::Part;
 pub(crate) use set::PartSet;
-pub(crate) use writer::write_part;
+pub(crate) use writer::{write_part, write_part_with};
 
 /// The number of a part, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
