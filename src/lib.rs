@@ -29,6 +29,8 @@ mod flush;
 pub mod fs;
 #[cfg(all(test, feature = "std"))]
 mod golden;
+#[cfg(feature = "std")]
+pub mod inspect;
 #[cfg(duramen_loom)]
 #[doc(hidden)]
 pub mod internals;
@@ -36,6 +38,8 @@ pub mod internals;
 mod jobs;
 #[cfg(feature = "std")]
 mod memory;
+#[cfg(feature = "std")]
+pub mod scrub;
 #[cfg(feature = "std")]
 mod snapshot;
 #[cfg(feature = "std")]

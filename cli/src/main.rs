@@ -6,7 +6,9 @@
 mod ack;
 mod append;
 mod args;
+mod dump;
 mod error;
+mod fsck;
 mod head;
 mod hex;
 mod input;
@@ -14,6 +16,7 @@ mod output;
 mod policy;
 mod proof;
 mod prove;
+mod scrub;
 mod store;
 mod verify;
 
@@ -34,6 +37,9 @@ fn main() -> ExitCode {
         Command::Head(args) => head::run(args),
         Command::Prove(args) => prove::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Scrub(args) => scrub::run(args),
+        Command::Fsck(args) => fsck::run(args),
+        Command::Dump(args) => dump::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
