@@ -48,6 +48,10 @@ impl File for Looked {
 
     fn start_writeback(&self, _: ByteOffset, _: u64) {}
 
+    fn write_back(&self, _: ByteOffset, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn drop_cache(&self) {}
 
     fn map(&self, _: u64) -> io::Result<Region> {
