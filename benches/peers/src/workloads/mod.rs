@@ -126,7 +126,7 @@ pub const ALL: &[Workload] = &[
     },
     Workload {
         name: "sustained",
-        about: "100 M leaves in batches of 10 k with a checkpoint every 4 M, a process per side",
+        about: "100 M leaves in batches of 10 k with a checkpoint every 4 M, after 20 M, a process per side",
         run: sustained::run,
     },
     Workload {
