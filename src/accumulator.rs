@@ -13,6 +13,7 @@ use crate::merkle::{
     Arity, Blake3, ConsistencyProof, Frontier, Hash, Hasher, InclusionProof, LeafIndex, MultiProof,
     TreeHead, TreeSize, VerifyError,
 };
+use crate::scrub;
 use crate::snapshot::Snapshot;
 use crate::store::{self, Engine, RecoveryReport, Stats, Tree};
 use crate::sync::JoinHandle;
@@ -388,6 +389,23 @@ impl DynAccumulator {
     /// As [`Snapshot::leaves`].
     pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
         self.snapshot().leaves(range)
+    }
+
+    /// Verifies every byte of the parts on disk and of the log as far as it is durable, while the
+    /// store goes on. Repairs nothing, whatever `options` say: [`scrub::run`] does, of a closed store.
+    ///
+    /// Works on the calling thread, with the cores' help where no rate is set. A checkpoint that is
+    /// under way is waited for at the beginning; after that none waits for the scrub.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](Error::Io) if a file cannot be opened. Damage is no error but a finding.
+    pub fn scrub(
+        &self,
+        options: &scrub::Options,
+        progress: scrub::OnProgress<'_>,
+    ) -> Result<scrub::Report> {
+        self.engine.scrub(options, progress)
     }
 
     /// The hash function.

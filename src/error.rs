@@ -258,6 +258,18 @@ pub enum Problem {
     },
     /// The file is not there.
     Missing,
+    /// The bytes do not come off the disk.
+    Unreadable {
+        /// What the system said.
+        reason: String,
+    },
+    /// A node is not the hash of its children, and its block and theirs match their checksums.
+    NotTheHash {
+        /// The node's level; its children are one level below.
+        level: Level,
+        /// The node's place in it.
+        index: u64,
+    },
 }
 
 impl Damage {
@@ -297,6 +309,13 @@ impl fmt::Display for Damage {
                 write!(f, "{file} is cut short: expected {expected} bytes, found {found}")
             }
             Problem::Missing => write!(f, "{file} is missing"),
+            Problem::Unreadable { reason } => {
+                write!(f, "cannot read {file} at byte {offset}: {reason}")
+            }
+            Problem::NotTheHash { level, index } => write!(
+                f,
+                "node {index} of level {level} in {file} at byte {offset} is not the hash of its children"
+            ),
         }
     }
 }

@@ -37,6 +37,8 @@ mod jobs;
 #[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
+pub mod scrub;
+#[cfg(feature = "std")]
 mod snapshot;
 #[cfg(feature = "std")]
 mod store;

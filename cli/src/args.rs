@@ -39,6 +39,30 @@ pub(crate) enum Command {
     /// Check a proof against a head that is trusted; needs no store.
     #[command(subcommand)]
     Verify(VerifyArgs),
+    /// Verify every stored byte of a store against its checksums and hashes.
+    ///
+    /// Works beside a writer, unless it is to repair.
+    Scrub(ScrubArgs),
+}
+
+/// `duramen scrub`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScrubArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// Rebuild damaged inner nodes, checksums and headers from what is intact, into new parts.
+    /// Leaves are never touched.
+    #[arg(long)]
+    pub(crate) repair: bool,
+
+    /// Read at most so many bytes a second, such as 100MB, on one core.
+    #[arg(long, value_name = "BYTES", value_parser = policy::bytes)]
+    pub(crate) rate: Option<u64>,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `duramen append`.

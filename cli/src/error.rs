@@ -60,7 +60,7 @@ pub(crate) enum Error {
     Store(#[from] duramen::Error),
 }
 
-/// Why a proof does not convince.
+/// Why a proof does not convince, or a store is not intact.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("the proof is for {field} {in_proof}, the caller trusts {trusted}")]
@@ -68,6 +68,9 @@ pub(crate) enum Refusal {
 
     #[error(transparent)]
     Proof(#[from] duramen::VerifyError),
+
+    #[error("{left} stretches of damage are left in {}", dir.display())]
+    Damaged { dir: PathBuf, left: usize },
 }
 
 impl Error {

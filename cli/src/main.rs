@@ -14,6 +14,7 @@ mod output;
 mod policy;
 mod proof;
 mod prove;
+mod scrub;
 mod store;
 mod verify;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Head(args) => head::run(args),
         Command::Prove(args) => prove::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Scrub(args) => scrub::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -48,7 +48,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-fn bytes(text: &str) -> Result<u64, String> {
+/// Reads a number of bytes above zero, with a unit or without.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let size: ByteSize = text
         .parse()
         .map_err(|error| format!("{text:?} is not a number of bytes such as 256MiB: {error}"))?;

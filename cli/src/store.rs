@@ -33,7 +33,8 @@ pub(crate) fn open_or_create(
     Ok(DynAccumulator::open(config, hasher, arity.unwrap_or(stored_arity))?)
 }
 
-fn known(dir: &Path, info: &StoreInfo) -> Result<HasherName, Error> {
+/// The hash function that the store names.
+pub(crate) fn known(dir: &Path, info: &StoreInfo) -> Result<HasherName, Error> {
     HasherName::by_id(&info.hasher)
         .ok_or_else(|| Error::UnknownHasher { dir: dir.to_path_buf(), id: info.hasher.clone() })
 }

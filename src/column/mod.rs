@@ -26,6 +26,7 @@ mod writer;
 
 pub(crate) use layout::Layout;
 pub(crate) use nodes::NodeWriter;
+pub(crate) use parallel::pool;
 pub(crate) use version::Archive;
 pub(crate) use view::View;
 pub(crate) use writer::{Columns, LeafWriter, Seed};

@@ -13,7 +13,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// The pool, or `None` where the calling thread must do the work alone. The threads are started when
 /// first needed and sleep when there is nothing to do.
-pub(super) fn pool() -> Option<&'static ThreadPool> {
+pub(crate) fn pool() -> Option<&'static ThreadPool> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     // loom knows only threads that it started, and miri wants to see all of them end.
     if cfg!(any(duramen_loom, miri)) || rayon::current_thread_index().is_some() {

@@ -242,6 +242,23 @@ impl Region {
     pub fn owned(bytes: Arc<[u8]>) -> Self {
         Self(Bytes::Owned(bytes))
     }
+
+    /// Brings `len` bytes at `at` into memory now and tells whether they are there. Where a disk
+    /// fails, reading mapped bytes ends the process, and this says no. It says no as well where the
+    /// operating system cannot do it.
+    #[must_use]
+    pub fn populate(&self, at: usize, len: usize) -> bool {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            Bytes::Mapped(map) => {
+                at.checked_add(len).is_some_and(|end| end <= map.len())
+                    && map.advise_range(memmap2::Advice::PopulateRead, at, len).is_ok()
+            }
+            #[cfg(not(target_os = "linux"))]
+            Bytes::Mapped(_) => false,
+            Bytes::Owned(bytes) => at.checked_add(len).is_some_and(|end| end <= bytes.len()),
+        }
+    }
 }
 
 impl Deref for Region {

@@ -10,14 +10,17 @@ mod directory;
 mod engine;
 mod foreign;
 mod ingest;
+mod look;
 mod open;
 mod report;
+mod scrub;
 mod stats;
 mod tree;
 mod upkeep;
 
 pub(crate) use engine::{Engine, FlushPoint};
-pub(crate) use open::open;
+pub(crate) use look::{lock, newest_manifest};
+pub(crate) use open::{next_part, open};
 pub use report::{RecoveryReport, StoreInfo};
 pub use stats::Stats;
 pub(crate) use tree::Tree;

@@ -389,7 +389,7 @@ fn check_root(
 }
 
 /// The number of the next part: beyond every one that was ever used, as far as anything tells.
-fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
+pub(crate) fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
     let files = directory::files(fs, Dir::Parts)?;
     let seen = files.complete.iter().map(|(name, _)| *name).chain(files.temporary);
     let beyond = seen.map(|name| name.number.saturating_add(1)).max().unwrap_or(0);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::checkpoint::manifest;
+use super::look::newest_manifest;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::merkle::{Arity, TreeSize};
@@ -84,21 +84,10 @@ impl StoreInfo {
     /// [`NoStore`](Error::NoStore) if there is none; else what is wrong with its manifest.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self> {
         let config = Config::new(path);
-        // The newest manifest may be replaced between listing and reading; the next try sees that.
-        for _ in 0..100 {
-            let (numbers, _) = manifest::list(&*config.fs)?;
-            let newest = *numbers.last().ok_or(Error::NoStore { path: config.path.clone() })?;
-            let manifest = match manifest::read(&*config.fs, newest) {
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                    continue;
-                }
-                other => other?,
-            };
-            if let Some(tree) = manifest.trees.into_iter().next() {
-                let checkpointed = TreeSize(tree.size);
-                return Ok(Self { hasher: tree.hasher, arity: tree.arity, checkpointed });
-            }
-        }
-        Err(Error::NoStore { path: config.path })
+        let manifest = newest_manifest(&config)?;
+        let tree = manifest.trees.into_iter().next();
+        let tree = tree.ok_or(Error::NoStore { path: config.path })?;
+        let checkpointed = TreeSize(tree.size);
+        Ok(Self { hasher: tree.hasher, arity: tree.arity, checkpointed })
     }
 }

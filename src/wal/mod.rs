@@ -15,7 +15,7 @@ mod writer;
 use std::fmt;
 
 pub(crate) use reader::owner;
-pub(crate) use recovery::{Extent, Log, Replayed, replay};
+pub(crate) use recovery::{Extent, Log, Replayed, replay, replay_closed, replay_read_only};
 pub(crate) use segments::{Segment, SegmentLimits, Segments};
 pub(crate) use writer::{LogWriter, Record};
 

@@ -13,6 +13,7 @@ use crate::fs::{Access, ByteOffset, File, FileName, FileSystem};
 pub(super) struct LogReader<'a> {
     fs: &'a dyn FileSystem,
     store: StoreId,
+    access: Access,
     open: Option<(SegmentId, Arc<dyn File>, u64)>,
     body: Vec<u8>,
 }
@@ -40,8 +41,9 @@ pub(super) enum Absence {
 }
 
 impl<'a> LogReader<'a> {
-    pub(super) fn new(fs: &'a dyn FileSystem, store: StoreId) -> Self {
-        Self { fs, store, open: None, body: Vec::new() }
+    /// A reader that opens segments for `access`.
+    pub(super) fn new(fs: &'a dyn FileSystem, store: StoreId, access: Access) -> Self {
+        Self { fs, store, access, open: None, body: Vec::new() }
     }
 
     /// What stands at `position`.
@@ -185,7 +187,7 @@ impl<'a> LogReader<'a> {
             return Ok(Some((Arc::clone(file), *len)));
         }
         let fail = |action, error| Error::io(action, self.fs.display(id.file()), error);
-        let file = match self.fs.open(id.file(), Access::ReadWrite) {
+        let file = match self.fs.open(id.file(), self.access) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fail("open", error)),

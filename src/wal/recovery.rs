@@ -13,7 +13,7 @@ use super::reader::{Absence, Found, LogReader};
 use super::{Position, SegmentId, StoreId, block_align};
 use crate::durability::Seq;
 use crate::error::{Damage, Problem, Result};
-use crate::fs::{ByteOffset, FileSystem};
+use crate::fs::{Access, ByteOffset, FileSystem};
 
 /// What the manifest says of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,23 +60,8 @@ pub(crate) fn replay(
     files: &[SegmentId],
     apply: &mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
 ) -> Result<Replayed> {
-    let mut walk = Walk {
-        reader: LogReader::new(fs, store),
-        fs,
-        apply,
-        done: Replayed {
-            end: log.open,
-            seq: log.seq,
-            clean: false,
-            groups: 0,
-            bytes: 0,
-            torn: None,
-            segments: Vec::new(),
-        },
-    };
-    for extent in &log.closed {
-        walk.closed(*extent)?;
-    }
+    let mut walk = Walk::new(fs, store, log, Access::ReadWrite, apply);
+    walk.all_closed(log)?;
     let pinned = walk.done.segments.len();
     walk.open(log, files)?;
     if !walk.done.clean {
@@ -84,6 +69,33 @@ pub(crate) fn replay(
             walk.reader.sync(*id)?;
         }
     }
+    Ok(walk.done)
+}
+
+/// Reads the log as [`replay`] does and changes nothing: what it finds beyond the last group that a
+/// later one calls durable may not be so yet.
+pub(crate) fn replay_read_only(
+    fs: &dyn FileSystem,
+    store: StoreId,
+    log: &Log,
+    files: &[SegmentId],
+    apply: &mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
+) -> Result<Replayed> {
+    let mut walk = Walk::new(fs, store, log, Access::Read, apply);
+    walk.all_closed(log)?;
+    walk.open(log, files)?;
+    Ok(walk.done)
+}
+
+/// Reads the closed stretches of the log alone, each group of which must be there.
+pub(crate) fn replay_closed(
+    fs: &dyn FileSystem,
+    store: StoreId,
+    log: &Log,
+    apply: &mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
+) -> Result<Replayed> {
+    let mut walk = Walk::new(fs, store, log, Access::Read, apply);
+    walk.all_closed(log)?;
     Ok(walk.done)
 }
 
@@ -100,7 +112,30 @@ enum Step {
     Nothing(Absence),
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(
+        fs: &'a dyn FileSystem,
+        store: StoreId,
+        log: &Log,
+        access: Access,
+        apply: &'a mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
+    ) -> Self {
+        let done = Replayed {
+            end: log.open,
+            seq: log.seq,
+            clean: false,
+            groups: 0,
+            bytes: 0,
+            torn: None,
+            segments: Vec::new(),
+        };
+        Self { reader: LogReader::new(fs, store, access), fs, apply, done }
+    }
+
+    fn all_closed(&mut self, log: &Log) -> Result<()> {
+        log.closed.iter().try_for_each(|extent| self.closed(*extent))
+    }
+
     fn closed(&mut self, extent: Extent) -> Result<()> {
         let mut at = extent.from;
         while at != extent.to {

@@ -21,7 +21,7 @@ use super::PartId;
 pub(crate) const PART_BLOCK: u64 = PART_BLOCK_LEN as u64;
 pub(crate) const PART_BLOCK_LEN: usize = 4096;
 /// Nodes in a block.
-pub(super) const NODES_PER_BLOCK: u64 = PART_BLOCK / size_of::<Hash>() as u64;
+pub(crate) const NODES_PER_BLOCK: u64 = PART_BLOCK / size_of::<Hash>() as u64;
 /// Checksums in a block of a table.
 pub(super) const SUMS_PER_BLOCK: u64 = PART_BLOCK / size_of::<u32>() as u64;
 

@@ -2,6 +2,7 @@
 
 mod format;
 mod merge;
+mod raw;
 mod reader;
 mod set;
 mod writer;
@@ -10,11 +11,12 @@ use std::fmt;
 
 use crate::fs::{FileKind, FileName};
 
-pub(crate) use format::{PartIdentity, PartRef};
+pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartRef};
 pub(crate) use merge::Merged;
+pub(crate) use raw::{PartFrame, RawPart, Verdict};
 pub(crate) use reader::Part;
 pub(crate) use set::PartSet;
-pub(crate) use writer::write_part;
+pub(crate) use writer::{write_part, write_part_with};
 
 /// The number of a part, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -32,6 +32,22 @@ where
     S: NodeSource,
     Error: From<S::Error>,
 {
+    write_part_with(fs, identity, source, durable, |_, sum| sum)
+}
+
+/// As [`write_part`], with `sum` having the last word on the checksum of each block of the columns,
+/// given its number and the checksum of its bytes.
+pub(crate) fn write_part_with<S>(
+    fs: &dyn FileSystem,
+    identity: &PartIdentity,
+    source: &S,
+    durable: bool,
+    sum: impl Fn(u64, u32) -> u32,
+) -> Result<PartRef>
+where
+    S: NodeSource,
+    Error: From<S::Error>,
+{
     let name = identity.number.file().tmp();
     let path = fs.display(name);
     let Some(layout) = PartLayout::new(identity.arity, identity.from, identity.to) else {
@@ -56,7 +72,10 @@ where
             let wanted = &mut nodes[..usize::try_from(len).unwrap_or(0)];
             source.read_nodes(column.level, NodeIndex(at), wanted)?;
             let bytes = nodes.as_flattened();
-            sums.extend(bytes.chunks(PART_BLOCK_LEN).map(block_checksum));
+            for block in bytes.chunks(PART_BLOCK_LEN) {
+                let number = 1 + sums.len() as u64;
+                sums.push(sum(number, block_checksum(block)));
+            }
             out.write(bytes)?;
             at += len;
         }

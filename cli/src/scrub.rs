@@ -1,0 +1,175 @@
+//! `duramen scrub`.
+
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use duramen::scrub::{self, Finding, Options, Progress, Report};
+use duramen::{Config, StoreInfo};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::args::ScrubArgs;
+use crate::error::{Error, Refusal};
+use crate::{hex, output, store};
+
+/// How long the hash function alone is measured, before and after.
+const MEASURE: Duration = Duration::from_millis(250);
+
+#[derive(Serialize)]
+struct ScrubJson {
+    clean: bool,
+    size: u64,
+    root: String,
+    parts: u64,
+    leaves: u64,
+    part_bytes: u64,
+    seconds: f64,
+    leaves_per_second: f64,
+    kernel_leaves_per_second: f64,
+    log_groups: u64,
+    log_bytes: u64,
+    log_leaves: u64,
+    torn: Option<String>,
+    findings: Vec<FindingJson>,
+    rebuilt: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct FindingJson {
+    file: String,
+    offset: u64,
+    what: String,
+    problem: String,
+    first_block: Option<u64>,
+    last_block: Option<u64>,
+    first_leaf: Option<u64>,
+    last_leaf: Option<u64>,
+    remedy: String,
+}
+
+/// Scrubs, reports, and ends with status 1 if damage is left.
+pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
+    let info = StoreInfo::read(&args.dir)?;
+    let hasher = store::known(&args.dir, &info)?.hasher();
+    let options = match args.rate {
+        Some(rate) => Options::new().bytes_per_second(rate),
+        None => Options::new(),
+    };
+    let options = options.repair(args.repair);
+    let before = scrub::kernel_rate(&*hasher, info.arity, MEASURE);
+    let bar = bar();
+    let report = scrub::run(&Config::new(&args.dir), &*hasher, &options, &mut |progress| {
+        show(&bar, progress);
+        ControlFlow::Continue(())
+    })?;
+    bar.finish_and_clear();
+    let after = scrub::kernel_rate(&*hasher, info.arity, MEASURE);
+    let kernel = f64::midpoint(before, after);
+
+    if args.json {
+        output::print(&format!("{}\n", output::to_json(&json(&report, kernel), false)?))?;
+    } else {
+        output::print(&text(&report, kernel))?;
+    }
+    if report.is_clean() {
+        return Ok(());
+    }
+    let left = report.findings.iter().filter(|f| f.remedy != scrub::Remedy::Rebuilt).count();
+    Err(Error::Refused { reason: Refusal::Damaged { dir: args.dir.clone(), left } })
+}
+
+fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.total);
+    bar.set_position(progress.done);
+}
+
+/// A bar on standard error; nothing if that is no terminal.
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template(style) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn text(report: &Report, kernel: f64) -> String {
+    let mut lines = vec![
+        format!("size {}", report.head.size),
+        format!("root {}", hex::encode(&report.head.root)),
+        format!(
+            "verified {} leaves in {} parts, {} bytes, in {:.3} s",
+            report.leaves,
+            report.parts,
+            report.part_bytes,
+            report.part_time.as_secs_f64()
+        ),
+    ];
+    if report.leaves > 0 {
+        let rate = report.leaves_per_second();
+        lines.push(format!(
+            "rate {:.1} M leaves/s, the hash function alone {:.1} M leaves/s: {:.0} %",
+            rate / 1e6,
+            kernel / 1e6,
+            100.0 * rate / kernel
+        ));
+    }
+    lines.push(format!(
+        "log {} leaves in {} groups, {} bytes",
+        report.log_leaves, report.log_groups, report.log_bytes
+    ));
+    lines.extend(report.torn.iter().map(|torn| format!("a torn write behind the log: {torn}")));
+    lines.extend(report.findings.iter().map(|finding| format!("damage: {finding}")));
+    lines.extend(report.rebuilt.iter().map(|name| format!("wrote {name}")));
+    lines.push(if report.findings.is_empty() { "no damage".to_owned() } else { summary(report) });
+    lines.join("\n") + "\n"
+}
+
+fn summary(report: &Report) -> String {
+    let count = |remedy| report.findings.iter().filter(|f| f.remedy == remedy).count();
+    format!(
+        "{} rebuilt, {} can be rebuilt with --repair, {} cannot be repaired",
+        count(scrub::Remedy::Rebuilt),
+        count(scrub::Remedy::Rebuild),
+        count(scrub::Remedy::None)
+    )
+}
+
+fn json(report: &Report, kernel: f64) -> ScrubJson {
+    ScrubJson {
+        clean: report.is_clean(),
+        size: report.head.size.get(),
+        root: hex::encode(&report.head.root),
+        parts: report.parts,
+        leaves: report.leaves,
+        part_bytes: report.part_bytes,
+        seconds: report.part_time.as_secs_f64(),
+        leaves_per_second: report.leaves_per_second(),
+        kernel_leaves_per_second: kernel,
+        log_groups: report.log_groups,
+        log_bytes: report.log_bytes,
+        log_leaves: report.log_leaves,
+        torn: report.torn.clone(),
+        findings: report.findings.iter().map(finding).collect(),
+        rebuilt: report.rebuilt.clone(),
+    }
+}
+
+fn finding(finding: &Finding) -> FindingJson {
+    let last = |range: &std::ops::Range<u64>| range.end.saturating_sub(1);
+    FindingJson {
+        file: finding.damage.file.display().to_string(),
+        offset: finding.damage.offset,
+        what: finding.element.to_string(),
+        problem: finding.damage.to_string(),
+        first_block: finding.blocks.as_ref().map(|blocks| blocks.start),
+        last_block: finding.blocks.as_ref().map(last),
+        first_leaf: finding.leaves.as_ref().map(|leaves| leaves.start),
+        last_leaf: finding.leaves.as_ref().map(last),
+        remedy: finding.remedy.to_string(),
+    }
+}

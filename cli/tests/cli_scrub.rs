@@ -1,0 +1,66 @@
+//! `scrub`: what it prints, what it repairs, and its exit status.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use common::{Place, duramen, printed};
+use serde_json::Value;
+
+/// A store of 1000 lines with one part.
+fn store() -> Place {
+    let place = Place::new();
+    let text: String = (0..1000).map(|line| format!("line {line}\n")).collect();
+    let mut command = duramen(&place, "append DIR");
+    command.write_stdin(text);
+    printed(command);
+    place
+}
+
+fn damage(place: &Place, at: usize) {
+    let file = place.path("store/parts/00000001.part");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn an_intact_store_is_verified_with_a_rate_beside_the_hash_functions() {
+    let place = store();
+    let text = printed(duramen(&place, "scrub DIR"));
+    assert!(text.contains("verified 1000 leaves in 1 parts"), "{text}");
+    assert!(text.contains("the hash function alone"), "{text}");
+    assert!(text.ends_with("no damage\n"), "{text}");
+    let json: Value = serde_json::from_str(&printed(duramen(&place, "scrub DIR --json"))).unwrap();
+    assert_eq!(json["clean"], true);
+    assert_eq!(json["leaves"], 1000);
+    assert!(json["kernel_leaves_per_second"].as_f64().unwrap() > 0.0);
+    printed(duramen(&place, "scrub DIR --rate 1GB"));
+}
+
+#[test]
+fn damaged_nodes_are_told_and_repaired_and_damaged_leaves_only_told() {
+    let place = store();
+    let head = printed(duramen(&place, "head DIR"));
+    // The leaves take blocks 1 to 8; their parents begin in block 9.
+    damage(&place, 9 * 4096 + 7);
+    let output = duramen(&place, "scrub DIR").assert().code(1).get_output().clone();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("nodes of level 1, block 9, leaves 0 to 511): can be rebuilt"), "{text}");
+    let text = printed(duramen(&place, "scrub DIR --repair"));
+    assert!(text.contains("wrote ") && text.contains("00000002.part"), "{text}");
+    assert_eq!(printed(duramen(&place, "head DIR")), head);
+    assert!(printed(duramen(&place, "scrub DIR")).ends_with("no damage\n"));
+
+    let place = store();
+    damage(&place, 2 * 4096);
+    for line in ["scrub DIR --json", "scrub DIR --json --repair"] {
+        let output = duramen(&place, line).assert().code(1).get_output().clone();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let finding = &json["findings"][0];
+        assert_eq!(json["clean"], false);
+        assert_eq!(finding["what"], "leaves");
+        assert_eq!(finding["first_leaf"], 128);
+        assert_eq!(finding["last_leaf"], 255);
+        assert_eq!(finding["remedy"], "cannot be repaired");
+    }
+}

@@ -1,0 +1,95 @@
+//! The log's frames, group by group.
+
+use super::report::{Element, Finding, Remedy};
+use crate::checkpoint::manifest::Manifest;
+use crate::error::{Damage, Error, Result};
+use crate::fs::{Dir, Entry, FileKind, FileSystem};
+use crate::wal::frame::{Frame, GroupHeader};
+use crate::wal::{Log, Replayed, SegmentId, TreeId, replay_closed, replay_read_only};
+
+/// What the log holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LogFacts {
+    pub(super) groups: u64,
+    pub(super) bytes: u64,
+    pub(super) leaves: u64,
+    pub(super) torn: Option<String>,
+    pub(super) finding: Option<Finding>,
+}
+
+/// Verifies the log that `manifest` speaks of, to its end.
+pub(super) fn verify(fs: &dyn FileSystem, manifest: &Manifest) -> Result<LogFacts> {
+    let files = segments(fs)?;
+    walk(manifest, fs, |apply| replay_read_only(fs, manifest.store, &manifest.log, &files, apply))
+}
+
+/// Verifies closed stretches of a log.
+pub(super) fn verify_closed(
+    fs: &dyn FileSystem,
+    manifest: &Manifest,
+    log: &Log,
+) -> Result<LogFacts> {
+    walk(manifest, fs, |apply| replay_closed(fs, manifest.store, log, apply))
+}
+
+type Apply<'a> = &'a mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>;
+
+fn walk(
+    manifest: &Manifest,
+    fs: &dyn FileSystem,
+    replay: impl FnOnce(Apply<'_>) -> Result<Replayed>,
+) -> Result<LogFacts> {
+    let mut sizes: Vec<(TreeId, u64)> =
+        manifest.trees.iter().map(|tree| (tree.id, tree.size)).collect();
+    let mut facts = LogFacts::default();
+    let replayed = replay(&mut |header, frame| {
+        let Frame::Leaves { tree, first, leaves } = frame else { return Ok(()) };
+        let path = || fs.display(header.segment.file());
+        let Some((_, size)) = sizes.iter_mut().find(|(id, _)| id == tree) else {
+            let expected = "one of the manifest's";
+            return Err(
+                Damage::field(&path(), header.offset.0, "tree number", expected, tree.0).into()
+            );
+        };
+        if size != first {
+            return Err(Damage::field(&path(), header.offset.0, "leaf index", size, first).into());
+        }
+        *size += leaves.len() as u64;
+        facts.leaves += leaves.len() as u64;
+        Ok(())
+    });
+    match replayed {
+        Ok(replayed) => {
+            facts.groups = replayed.groups;
+            facts.bytes = replayed.bytes;
+            facts.torn = replayed.torn.map(|torn| torn.to_string());
+        }
+        Err(Error::Damaged(damage)) => {
+            facts.finding = Some(Finding {
+                damage: *damage,
+                element: Element::Log,
+                blocks: None,
+                leaves: None,
+                remedy: Remedy::None,
+            });
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(facts)
+}
+
+/// The segments in the directory.
+pub(crate) fn segments(fs: &dyn FileSystem) -> Result<Vec<SegmentId>> {
+    let entries = fs.list(Dir::Wal).map_err(|error| Error::io("list", Dir::Wal.path(), error))?;
+    let mut ids: Vec<_> = entries
+        .into_iter()
+        .filter_map(|entry| match entry {
+            Entry::File(name, _) if name.kind == FileKind::Segment && !name.temporary => {
+                Some(SegmentId(name.number))
+            }
+            _ => None,
+        })
+        .collect();
+    ids.sort_unstable();
+    Ok(ids)
+}

@@ -1,0 +1,335 @@
+//! Scrubbing: every stored byte verified against checksums and hashes, and what is damaged rebuilt
+//! from what is not.
+//!
+//! A scrub reads every part file whole: header, footer, the checksum of every block, every inner node
+//! against the hash of its children over all levels and across parts, and at last the root against
+//! the manifest. Then it reads the log, frame by frame. It believes nothing it can compute.
+//!
+//! ```
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path().join("log");
+//! use std::ops::ControlFlow;
+//!
+//! use duramen::{Accumulator, Blake3, Config, scrub};
+//!
+//! let log: Accumulator = Accumulator::open(Config::new(&dir))?;
+//! log.insert_many(&[[1; 32]; 1000])?;
+//! log.checkpoint()?;
+//!
+//! // Beside the writer, at 10 MB/s, on this thread.
+//! let gentle = scrub::Options::new().bytes_per_second(10_000_000);
+//! assert!(log.scrub(&gentle, &mut |_| ControlFlow::Continue(()))?.is_clean());
+//! log.close()?;
+//!
+//! // Of a directory, on every core, repairing what can be repaired.
+//! let options = scrub::Options::new().repair(true);
+//! let report =
+//!     scrub::run(&Config::new(&dir), &Blake3, &options, &mut |_| ControlFlow::Continue(()))?;
+//! assert!(report.is_clean() && report.leaves == 1000);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod kernel;
+mod log;
+mod pace;
+mod pass;
+mod plan;
+mod prefetch;
+mod repair;
+mod report;
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+pub use kernel::kernel_rate;
+pub use report::{Element, Finding, Remedy, Report};
+
+use self::pace::Pace;
+use self::pass::TreeParts;
+use self::plan::Plan;
+use crate::checkpoint::manifest::{self, Manifest};
+use crate::checkpoint::part::{PartIdentity, RawPart};
+use crate::config::Config;
+use crate::error::{Damage, Error, Result};
+use crate::fs::FileSystem;
+use crate::merkle::{Hasher, TreeHead, TreeSize};
+use crate::wal::Log;
+
+/// How a scrub is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    bytes_per_second: Option<u64>,
+    repair: bool,
+}
+
+impl Options {
+    /// As fast as it goes, on every core, without changing anything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads at most so many bytes a second, and works on the calling thread alone.
+    #[must_use]
+    pub fn bytes_per_second(mut self, bytes: u64) -> Self {
+        self.bytes_per_second = Some(bytes);
+        self
+    }
+
+    /// Whether damaged inner nodes, checksums, headers and footers are rebuilt into new parts.
+    /// Leaves never are. Only [`run`] can do that.
+    #[must_use]
+    pub fn repair(mut self, yes: bool) -> Self {
+        self.repair = yes;
+        self
+    }
+}
+
+/// How far a scrub has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes of parts read.
+    pub done: u64,
+    /// Bytes of all parts.
+    pub total: u64,
+}
+
+/// What a scrub calls from time to time, on the calling thread. A break ends it early.
+pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
+/// How often a store that changes while it is looked at is looked at anew.
+const TRIES: usize = 100;
+
+/// Scrubs the store that `config` names, which may be open elsewhere: nothing is locked or changed,
+/// unless a repair is asked for.
+///
+/// A repair takes the store's lock. Each part with damage that can be rebuilt is written anew under a
+/// new number, read back and verified, and put in force by a new manifest, in the order in which a
+/// checkpoint is published. The damaged file stays until the store is opened next. A block that cannot
+/// be rebuilt stays damaged in the new part as well, under a checksum that refuses it.
+///
+/// Memory: 4 bytes for each 4,096 bytes of parts, and what is rebuilt.
+///
+/// # Errors
+///
+/// [`NoStore`](Error::NoStore), [`HasherMismatch`](Error::HasherMismatch);
+/// [`Damaged`](Error::Damaged) only if the manifest is, without which nothing can be told;
+/// [`Locked`](Error::Locked) if a repair finds the store open; [`Io`](Error::Io) if a repair cannot
+/// write. Damage of other files is no error but a finding.
+pub fn run(
+    config: &Config,
+    hasher: &dyn Hasher,
+    options: &Options,
+    progress: OnProgress<'_>,
+) -> Result<Report> {
+    let fs = &*config.fs;
+    newest(config)?;
+    let _lock = if options.repair { Some(crate::store::lock(config)?) } else { None };
+    let (manifest, subject) = open_subject(config, hasher)?;
+    let (mut report, plans) = parts(fs, &manifest, &subject, options, progress)?;
+    if !report.interrupted {
+        let log = settled(config, |manifest| log::verify(fs, manifest))?;
+        report.add_log(log);
+        if repair::is_wanted(options, &plans) {
+            let rebuilt = repair::rebuild(fs, &manifest, &subject, &plans)?;
+            report.rebuilt = rebuilt.names;
+            for finding in &mut report.findings {
+                if finding.remedy == Remedy::Rebuild {
+                    finding.remedy = Remedy::Rebuilt;
+                }
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Scrubs a store in operation: the parts of `manifest`, which `open` opened while it was in force,
+/// and its log as far as it is durable.
+pub(crate) fn online(
+    fs: &dyn FileSystem,
+    manifest: &Manifest,
+    subject: &Subject<'_>,
+    options: &Options,
+    progress: OnProgress<'_>,
+) -> Result<Report> {
+    parts(fs, manifest, subject, options, progress).map(|(report, _)| report)
+}
+
+/// Adds to `report` what the closed stretches of `log` hold.
+pub(crate) fn add_closed(
+    fs: &dyn FileSystem,
+    manifest: &Manifest,
+    log: &Log,
+    report: &mut Report,
+) -> Result<bool> {
+    let facts = log::verify_closed(fs, manifest, log)?;
+    let intact = facts.finding.is_none();
+    report.add_log(facts);
+    Ok(intact)
+}
+
+impl Report {
+    fn add_log(&mut self, facts: log::LogFacts) {
+        self.log_groups = facts.groups;
+        self.log_bytes = facts.bytes;
+        self.log_leaves = facts.leaves;
+        self.torn = facts.torn;
+        self.findings.retain(|finding| finding.element != Element::Log);
+        self.findings.extend(facts.finding);
+    }
+}
+
+/// The trees of a store, as files.
+pub(crate) struct Subject<'a> {
+    trees: Vec<TreeParts<'a>>,
+    hasher: &'a dyn Hasher,
+}
+
+impl<'a> Subject<'a> {
+    /// Opens every part that `manifest` names, whatever is in it.
+    pub(crate) fn open(
+        fs: &dyn FileSystem,
+        manifest: &Manifest,
+        hasher: &'a dyn Hasher,
+    ) -> Result<Self> {
+        let mut trees = Vec::new();
+        for entry in &manifest.trees {
+            let open = |reference: &crate::checkpoint::part::PartRef| {
+                let identity = PartIdentity {
+                    store: manifest.store,
+                    tree: entry.id,
+                    hasher: entry.hasher.clone(),
+                    arity: entry.arity,
+                    number: reference.number,
+                    from: reference.from,
+                    to: reference.to,
+                };
+                RawPart::open(fs, identity, *reference)
+            };
+            let parts = entry.parts.iter().map(open).collect::<Result<Vec<_>>>()?;
+            trees.push(TreeParts {
+                frames: Vec::new(),
+                parts,
+                hasher,
+                arity: entry.arity,
+                size: entry.size,
+            });
+        }
+        let mut subject = Self { trees, hasher };
+        subject.read_frames();
+        Ok(subject)
+    }
+
+    fn read_frames(&mut self) {
+        for tree in &mut self.trees {
+            tree.frames = tree.parts.iter().map(RawPart::frame).collect();
+        }
+    }
+
+    fn is_missing_one(&self) -> bool {
+        self.trees.iter().flat_map(|tree| &tree.parts).any(RawPart::is_missing)
+    }
+
+    /// The damage of a manifest whose root is not that of its nodes.
+    fn root_damage(&self, fs: &dyn FileSystem, manifest: &Manifest) -> Damage {
+        let path = fs.display(manifest::file(manifest.number));
+        *Damage::field(&path, 0, "root", "that of the nodes", "another")
+    }
+}
+
+/// The manifest in force and the parts it names. A part may be gone because a newer manifest needs it
+/// no more.
+fn open_subject<'a>(config: &Config, hasher: &'a dyn Hasher) -> Result<(Manifest, Subject<'a>)> {
+    let mut manifest = newest(config)?;
+    for _ in 0..TRIES {
+        for entry in &manifest.trees {
+            let asked = hasher.id();
+            if entry.hasher != asked.as_str() {
+                let (stored, asked) = (entry.hasher.clone(), asked.to_string());
+                return Err(Error::HasherMismatch { path: config.path.clone(), stored, asked });
+            }
+        }
+        let subject = Subject::open(&*config.fs, &manifest, hasher)?;
+        let again = newest(config)?;
+        if again.number == manifest.number || !subject.is_missing_one() {
+            return Ok((manifest, subject));
+        }
+        manifest = again;
+    }
+    let subject = Subject::open(&*config.fs, &manifest, hasher)?;
+    Ok((manifest, subject))
+}
+
+/// What `look` finds with the newest manifest; done anew if a newer one came meanwhile, or if what was
+/// found damaged is found otherwise the next time: a writer may be at work there.
+fn settled(
+    config: &Config,
+    look: impl Fn(&Manifest) -> Result<log::LogFacts>,
+) -> Result<log::LogFacts> {
+    let mut last = None;
+    for _ in 0..TRIES {
+        let manifest = newest(config)?;
+        let facts = look(&manifest)?;
+        let seen = (manifest.number, facts.finding.clone());
+        let settled = facts.finding.is_none() || last.as_ref() == Some(&seen);
+        if settled && newest(config)?.number == manifest.number {
+            return Ok(facts);
+        }
+        last = Some(seen);
+    }
+    look(&newest(config)?)
+}
+
+/// The newest manifest.
+fn newest(config: &Config) -> Result<Manifest> {
+    crate::store::newest_manifest(config)
+}
+
+fn parts(
+    fs: &dyn FileSystem,
+    manifest: &Manifest,
+    subject: &Subject<'_>,
+    options: &Options,
+    progress: OnProgress<'_>,
+) -> Result<(Report, Vec<Plan>)> {
+    let started = Instant::now();
+    let mut pace = options.bytes_per_second.map(Pace::new);
+    let head =
+        manifest.trees.first().map_or(TreeHead { size: TreeSize(0), root: [0; 32] }, |tree| {
+            TreeHead { size: TreeSize(tree.size), root: tree.root }
+        });
+    let mut report = Report {
+        head,
+        parts: 0,
+        leaves: 0,
+        part_bytes: 0,
+        part_time: started.elapsed(),
+        log_groups: 0,
+        log_bytes: 0,
+        log_leaves: 0,
+        torn: None,
+        findings: Vec::new(),
+        rebuilt: Vec::new(),
+        interrupted: false,
+    };
+    let mut plans = Vec::new();
+    for (tree, entry) in subject.trees.iter().zip(&manifest.trees) {
+        let faults = tree.verify(pace.as_mut(), progress);
+        report.parts += tree.parts.len() as u64;
+        report.leaves += entry.size;
+        report.part_bytes += tree.parts.iter().map(RawPart::full_len).sum::<u64>();
+        report.part_time = started.elapsed();
+        if faults.interrupted {
+            report.interrupted = true;
+            break;
+        }
+        let mut plan = Plan::new(tree, &faults, &entry.root, &subject.root_damage(fs, manifest));
+        report.findings.append(&mut plan.findings);
+        plans.push(plan);
+    }
+    Ok((report, plans))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! The pass over all parts of a tree: every block against its checksum, every inner node against the
+//! hash of its children, in one go while the bytes are in the cache.
+//!
+//! # Invariants
+//!
+//! - Every block of every column is judged by exactly one piece of work: the one that has the first
+//!   of the block's nodes.
+//! - A node is compared with the hash of its children *as they are stored*. So one damaged node shows
+//!   in itself and in its parent, and nowhere else.
+
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use super::Progress;
+use super::pace::Pace;
+use super::prefetch::prefetch;
+use crate::checkpoint::part::{
+    NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartFrame, RawPart, Verdict,
+};
+use crate::column::pool;
+use crate::error::{Damage, Problem};
+use crate::merkle::{Arity, Hash, Hasher, Level, Shape, TreeSize};
+
+/// Leaves of one piece of work, as a power of two: with the nodes above them they stay in a core's
+/// second cache. Arities round down.
+const PIECE_BITS: u32 = 14;
+/// Pieces worked on between two looks at the clock.
+const BATCH: u64 = 512;
+/// Nodes that vector instructions hash at once.
+const LANES: usize = 16;
+/// How far ahead of the hashing the memory is asked for.
+const AHEAD_NODES: usize = 256;
+/// Nodes read at a time on the levels above the pieces.
+const STEP_NODES: u64 = 1 << 14;
+
+/// The parts of one tree, as files.
+pub(super) struct TreeParts<'a> {
+    pub(super) parts: Vec<RawPart>,
+    pub(super) frames: Vec<PartFrame>,
+    pub(super) hasher: &'a dyn Hasher,
+    pub(super) arity: Arity,
+    pub(super) size: u64,
+}
+
+/// A block of a column, by the number of its part in the tree and its number in the file.
+pub(super) type BlockId = (usize, u64);
+
+/// What the pass found, before anybody thought about it.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// Blocks that do not match their checksum or cannot be read.
+    pub(super) blocks: BTreeMap<BlockId, BlockFault>,
+    /// Inner nodes that are not the hash of their children as stored.
+    pub(super) nodes: Vec<(Level, u64)>,
+    pub(super) interrupted: bool,
+}
+
+/// Why a block is not taken as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum BlockFault {
+    /// The damage, and whether the checksum itself may be what is wrong.
+    Mismatch {
+        damage: Box<Damage>,
+        doubtful: bool,
+    },
+    Unreadable(Box<Damage>),
+}
+
+impl BlockFault {
+    pub(super) fn damage(&self) -> &Damage {
+        match self {
+            Self::Mismatch { damage, .. } | Self::Unreadable(damage) => damage,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    blocks: Vec<(BlockId, BlockFault)>,
+    nodes: Vec<(Level, u64)>,
+}
+
+/// Memory that one thread works in.
+#[derive(Default)]
+struct Scratch {
+    bytes: Vec<u8>,
+    joined: Vec<Hash>,
+    /// The hashes of the nodes of the level below.
+    computed: Vec<Hash>,
+    /// Where the hashes of this level go.
+    hashed: Vec<Hash>,
+}
+
+impl TreeParts<'_> {
+    fn shape(&self) -> Shape {
+        Shape::new(self.arity, TreeSize(self.size))
+    }
+
+    /// The height of the pieces: above their leaves, below their one top node.
+    fn height(&self) -> Level {
+        Level(u8::try_from(PIECE_BITS / self.arity.bits()).unwrap_or(1))
+    }
+
+    /// Verifies everything. With a pace all work is done on the calling thread, else on every core.
+    pub(super) fn verify(
+        &self,
+        mut pace: Option<&mut Pace>,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Faults {
+        let mut faults = Faults::default();
+        let total: u64 = self.parts.iter().map(RawPart::full_len).sum();
+        let height = self.height();
+        let bits = self.arity.bits() * u32::from(height.0);
+        let pieces = self.size.div_ceil(1 << bits);
+        let scratch = Mutex::new(Vec::<Scratch>::new());
+        let read = AtomicU64::new(0);
+        let tops = Mutex::new(Vec::new());
+        let batch = if pace.is_some() { 1 } else { BATCH };
+        let lock = |faults: &Mutex<Vec<Scratch>>| {
+            faults.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        };
+        let mut at = 0;
+        while at < pieces {
+            let end = pieces.min(at + batch);
+            let work = |number: u64| {
+                let mut own = lock(&scratch);
+                let (found, top, bytes) = self.piece(number, &mut own);
+                read.fetch_add(bytes, Ordering::Relaxed);
+                scratch.lock().unwrap_or_else(PoisonError::into_inner).push(own);
+                if let Some(top) = top {
+                    tops.lock().unwrap_or_else(PoisonError::into_inner).push((number, top));
+                }
+                found
+            };
+            let found: Vec<Found> = match pool().filter(|_| pace.is_none()) {
+                Some(pool) => pool.install(|| (at..end).into_par_iter().map(work).collect()),
+                None => (at..end).map(work).collect(),
+            };
+            found.into_iter().for_each(|found| faults.add(found));
+            let done = read.load(Ordering::Relaxed).min(total);
+            if let Some(pace) = &mut pace {
+                pace.wait(done);
+            }
+            if progress(Progress { done, total }).is_break() {
+                faults.interrupted = true;
+                return faults;
+            }
+            at = end;
+        }
+        let mut tops = tops.into_inner().unwrap_or_else(PoisonError::into_inner);
+        tops.sort_unstable_by_key(|(number, _)| *number);
+        let tops = tops.into_iter().map(|(_, top)| top).collect();
+        faults.add(self.upper_levels(height, tops, &mut lock(&scratch)));
+        if progress(Progress { done: total, total }).is_break() {
+            faults.interrupted = true;
+        }
+        faults
+    }
+
+    /// The leaves of piece `number` and the levels above them, without the top node, which is
+    /// returned if it is complete, with the bytes read.
+    fn piece(&self, number: u64, scratch: &mut Scratch) -> (Found, Option<Hash>, u64) {
+        let mut found = Found::default();
+        let height = self.height();
+        let bits = self.arity.bits();
+        let mut read = 0;
+        scratch.computed.clear();
+        for level in (0..height.0).map(Level) {
+            let wide = bits * u32::from(height.0 - level.0);
+            let start = number << wide;
+            let end = self.shape().complete(level).min((number + 1) << wide);
+            if start >= end {
+                return (found, None, read);
+            }
+            read += (end - start) * size_of::<Hash>() as u64;
+            self.level(level, start..end, scratch, &mut found);
+        }
+        let top = scratch.computed.first().copied();
+        (found, top, read)
+    }
+
+    /// Reads and judges the nodes `range` of `level`, compares them with what `scratch` says their
+    /// children give, and leaves there what they give their parents.
+    fn level(&self, level: Level, range: Range<u64>, scratch: &mut Scratch, found: &mut Found) {
+        let Scratch { bytes, joined, computed, hashed } = scratch;
+        let start = range.start;
+        let (nodes, blocks) = self.fetch(level, range, bytes, joined, found);
+        let expected = (level != Level::LEAVES).then_some(&computed[..]);
+        let mut parents = std::mem::take(hashed);
+        parents.resize(nodes.len() >> self.arity.bits(), [0; 32]);
+        let step = LANES << self.arity.bits();
+        for (number, group) in nodes.chunks(step).enumerate() {
+            let at = number * step;
+            let ahead = (at + AHEAD_NODES).min(nodes.len());
+            prefetch(&nodes[ahead..nodes.len().min(ahead + step)]);
+            if let Some(expected) = expected
+                && expected[at..at + group.len()] != *group
+            {
+                let expected = &expected[at..at + group.len()];
+                let differ = expected.iter().zip(group).zip(start + at as u64..);
+                let differ = differ.filter(|((computed, stored), _)| computed != stored);
+                found.nodes.extend(differ.map(|(_, index)| (level, index)));
+            }
+            let complete = group.len() >> self.arity.bits();
+            let first = at >> self.arity.bits();
+            let children = &group[..complete << self.arity.bits()];
+            self.hasher.nodes(self.arity, children, &mut parents[first..first + complete]);
+        }
+        *hashed = std::mem::replace(computed, parents);
+        // After hashing, which has enough to do to wait for the memory meanwhile.
+        blocks.judge(self, found);
+    }
+
+    /// The levels from `level` on, whose nodes their children give as `computed`.
+    fn upper_levels(&self, level: Level, computed: Vec<Hash>, scratch: &mut Scratch) -> Found {
+        let mut found = Found::default();
+        let mut level = level;
+        let mut computed = computed;
+        while self.shape().complete(level) > 0 {
+            let complete = self.shape().complete(level);
+            let mut parents = Vec::new();
+            let mut at = 0;
+            while at < complete {
+                let end = complete.min(at + STEP_NODES);
+                let from = usize::try_from(at).unwrap_or(usize::MAX);
+                let to = usize::try_from(end).unwrap_or(usize::MAX);
+                scratch.computed.clear();
+                scratch.computed.extend_from_slice(&computed[from..to]);
+                self.level(level, at..end, scratch, &mut found);
+                parents.append(&mut scratch.computed);
+                at = end;
+            }
+            computed = parents;
+            level = level.up();
+        }
+        found
+    }
+
+    /// The nodes `range` of `level` as stored, and their blocks, to be judged.
+    /// What cannot be read is zero.
+    fn fetch<'s>(
+        &'s self,
+        level: Level,
+        range: Range<u64>,
+        bytes: &'s mut Vec<u8>,
+        joined: &'s mut Vec<Hash>,
+        found: &mut Found,
+    ) -> (&'s [Hash], Blocks<'s>) {
+        let first = self.parts.partition_point(|part| part.end(level) <= range.start);
+        if self.parts.get(first).is_some_and(|part| part.end(level) >= range.end) {
+            return self.fetch_from(first, level, range, bytes, found);
+        }
+        joined.clear();
+        let mut at = range.start;
+        for number in first..self.parts.len() {
+            let end = self.parts[number].end(level).min(range.end);
+            if at < end {
+                let (nodes, blocks) = self.fetch_from(number, level, at..end, bytes, found);
+                joined.extend_from_slice(nodes);
+                blocks.judge(self, found);
+                at = end;
+            }
+        }
+        (joined, Blocks { first: (0, 0), owned: 0, bytes: &[] })
+    }
+
+    /// The same, of one part that has all of them.
+    fn fetch_from<'s>(
+        &'s self,
+        number: usize,
+        level: Level,
+        range: Range<u64>,
+        bytes: &'s mut Vec<u8>,
+        found: &mut Found,
+    ) -> (&'s [Hash], Blocks<'s>) {
+        let part = &self.parts[number];
+        let (first, skip) = part.place(level, range.start);
+        let (last, _) = part.place(level, range.end - 1);
+        let blocks = usize::try_from(last - first + 1).unwrap_or(0);
+        let owned = usize::from(skip > 0);
+        let bytes = match part.borrow(first, blocks) {
+            Some(bytes) => bytes,
+            None => {
+                bytes.resize(blocks * PART_BLOCK_LEN, 0);
+                if part.read(first, bytes).is_err() {
+                    Self::read_what_can_be(part, (number, first), owned, bytes, found);
+                }
+                bytes
+            }
+        };
+        debug_assert!(skip < NODES_PER_BLOCK);
+        let skip = usize::try_from(skip).unwrap_or(0);
+        let len = usize::try_from(range.end - range.start).unwrap_or(0);
+        let nodes = &bytes.as_chunks().0[skip..skip + len];
+        (nodes, Blocks { first: (number, first), owned, bytes })
+    }
+
+    /// Reads block by block, from `first` on, what cannot be read in one piece.
+    #[cold]
+    fn read_what_can_be(
+        part: &RawPart,
+        first: BlockId,
+        owned: usize,
+        bytes: &mut [u8],
+        found: &mut Found,
+    ) {
+        for (at, block) in bytes.chunks_exact_mut(PART_BLOCK_LEN).enumerate() {
+            let id = first.1 + at as u64;
+            if let Err(damage) = part.read(id, block) {
+                block.fill(0);
+                if at >= owned {
+                    found.blocks.push(((first.0, id), BlockFault::Unreadable(damage)));
+                }
+            }
+        }
+    }
+}
+
+/// Blocks of one part that lie side by side.
+struct Blocks<'a> {
+    first: BlockId,
+    /// The first to judge; the one before belongs to who has its first node.
+    owned: usize,
+    bytes: &'a [u8],
+}
+
+impl Blocks<'_> {
+    fn judge(&self, tree: &TreeParts<'_>, found: &mut Found) {
+        let (number, first) = self.first;
+        let blocks = self.bytes.chunks_exact(PART_BLOCK_LEN).zip(first..);
+        for (block, at) in blocks.skip(self.owned) {
+            let (stored, computed, doubtful) = match tree.frames[number].judge(at, block) {
+                Verdict::Intact => continue,
+                Verdict::Damaged { stored, computed } => (stored, computed, false),
+                Verdict::Doubtful { stored, computed } => (stored, computed, true),
+            };
+            found.mismatch(&tree.parts[number], (number, at), stored, computed, doubtful);
+        }
+    }
+}
+
+impl Found {
+    #[cold]
+    fn mismatch(
+        &mut self,
+        part: &RawPart,
+        id: BlockId,
+        stored: u32,
+        computed: u32,
+        doubtful: bool,
+    ) {
+        let problem =
+            Problem::Checksum { stored: u64::from(stored), computed: u64::from(computed) };
+        let damage = Damage::new(&part.path, id.1 * PART_BLOCK, problem);
+        self.blocks.push((id, BlockFault::Mismatch { damage, doubtful }));
+    }
+}
+
+impl Faults {
+    fn add(&mut self, found: Found) {
+        for (id, fault) in found.blocks {
+            // What cannot be read does not match its checksum either.
+            match fault {
+                BlockFault::Unreadable(_) => drop(self.blocks.insert(id, fault)),
+                BlockFault::Mismatch { .. } => drop(self.blocks.entry(id).or_insert(fault)),
+            }
+        }
+        self.nodes.extend(found.nodes);
+    }
+}

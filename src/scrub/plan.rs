@@ -1,0 +1,416 @@
+//! What the faults mean, and what can be rebuilt.
+//!
+//! # Invariants
+//!
+//! - A leaf is never rebuilt. A block of leaves is taken as it is, or it stays damaged.
+//! - A node is rebuilt only from children each of which is proven by a checksum, was rebuilt itself,
+//!   or is proven by the root that comes out.
+//! - If the root that comes out is not the manifest's, nothing is rebuilt.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::pass::{BlockFault, BlockId, Faults, TreeParts};
+use super::report::{Element, Finding, Remedy};
+use crate::checkpoint::part::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, RawPart};
+use crate::codec::block_checksum;
+use crate::error::{Damage, Error, Problem};
+use crate::merkle::{Arity, Hash, Level, NodeIndex, NodeSource, Shape, TreeSize, root_at};
+
+/// What is wrong with a tree's parts, and what to do about it.
+pub(super) struct Plan {
+    pub(super) findings: Vec<Finding>,
+    /// Blocks of inner nodes as they must be.
+    patches: HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
+    /// Blocks that stay damaged.
+    pub(super) lost: BTreeSet<BlockId>,
+    /// Parts to write anew.
+    pub(super) rewrite: BTreeSet<usize>,
+}
+
+/// A damaged block and what it is.
+struct Case {
+    id: BlockId,
+    element: Element,
+    damage: Damage,
+    remedy: Remedy,
+}
+
+struct Planner<'a> {
+    tree: &'a TreeParts<'a>,
+    faults: &'a Faults,
+    /// Nodes that are not the hash of their children as stored, by level.
+    mismatches: BTreeMap<u8, BTreeSet<u64>>,
+    patches: HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
+    lost: BTreeSet<BlockId>,
+    cases: Vec<Case>,
+    /// Whether something was taken for intact, or for wrong, that only the root can prove so.
+    unproven: bool,
+}
+
+impl Plan {
+    /// Thinks about `faults`. `root` is the root that the manifest names, at `path`.
+    pub(super) fn new(
+        tree: &TreeParts<'_>,
+        faults: &Faults,
+        root: &Hash,
+        manifest: &Damage,
+    ) -> Self {
+        let mut mismatches: BTreeMap<u8, BTreeSet<u64>> = BTreeMap::new();
+        for (level, index) in &faults.nodes {
+            mismatches.entry(level.0).or_default().insert(*index);
+        }
+        let mut planner = Planner {
+            tree,
+            faults,
+            mismatches,
+            patches: HashMap::new(),
+            lost: BTreeSet::new(),
+            cases: Vec::new(),
+            unproven: false,
+        };
+        planner.leaves();
+        let shape = Shape::new(tree.arity, TreeSize(tree.size));
+        for level in (1..shape.columns()).map(Level) {
+            planner.inner(level);
+        }
+        planner.finish(root, manifest)
+    }
+
+    /// The nodes as they must be, damaged ones as they are.
+    pub(super) fn source<'a>(&'a self, tree: &'a TreeParts<'a>) -> Mended<'a> {
+        Mended { tree, patches: &self.patches, lost: None }
+    }
+}
+
+impl Planner<'_> {
+    fn faults_of(&self, level: Level) -> Vec<(BlockId, BlockFault)> {
+        let of_level = |id: &BlockId| {
+            self.tree.parts[id.0].nodes_of(id.1).is_some_and(|(found, _)| found == level)
+        };
+        let faults = self.faults.blocks.iter().filter(|(id, _)| of_level(id));
+        faults.map(|(id, fault)| (*id, fault.clone())).collect()
+    }
+
+    fn leaves(&mut self) {
+        for (id, fault) in self.faults_of(Level::LEAVES) {
+            let contradicted = self.contradicted(id);
+            let mut damaged = |remedy, element| {
+                let damage = fault.damage().clone();
+                self.cases.push(Case { id, element, damage, remedy });
+            };
+            let doubtful = match &fault {
+                BlockFault::Unreadable(_) => {
+                    damaged(Remedy::None, Element::Leaves);
+                    self.lost.insert(id);
+                    continue;
+                }
+                BlockFault::Mismatch { doubtful, .. } => *doubtful,
+            };
+            if only_padding(&self.tree.parts[id.0], id.1, &fault) {
+                damaged(Remedy::Rebuild, Element::Padding);
+            } else if !doubtful || contradicted {
+                damaged(Remedy::None, Element::Leaves);
+                self.lost.insert(id);
+            } else {
+                // The parents agree with it, or the root will.
+                self.unproven = true;
+            }
+        }
+    }
+
+    /// Whether an intact parent says that one of the leaves of the block is not what it was.
+    fn contradicted(&self, id: BlockId) -> bool {
+        let Some((_, nodes)) = self.tree.parts[id.0].nodes_of(id.1) else { return true };
+        let bits = self.tree.arity.bits();
+        let Some(wrong) = self.mismatches.get(&1) else { return false };
+        wrong
+            .range(nodes.start >> bits..=(nodes.end - 1) >> bits)
+            .filter_map(|parent| block_of(self.tree, Level(1), *parent))
+            .any(|block| !self.faults.blocks.contains_key(&block))
+    }
+
+    fn inner(&mut self, level: Level) {
+        let bits = self.tree.arity.bits();
+        let complete = Shape::new(self.tree.arity, TreeSize(self.tree.size)).complete(level);
+        // What has a new value below has to be compared again.
+        let mut compare = self.mismatches.remove(&level.0).unwrap_or_default();
+        for id in self.patches.keys() {
+            let below = self.tree.parts[id.0].nodes_of(id.1);
+            if let Some((_, nodes)) = below.filter(|(below, _)| below.up() == level) {
+                compare.extend(
+                    (nodes.start >> bits..=(nodes.end - 1) >> bits).take_while(|at| *at < complete),
+                );
+            }
+        }
+        for (id, fault) in self.faults_of(level) {
+            let part = &self.tree.parts[id.0];
+            let (damage, element) = (fault.damage().clone(), Element::Nodes { level: level.0 });
+            if only_padding(part, id.1, &fault) {
+                let element = Element::Padding;
+                self.cases.push(Case { id, element, damage, remedy: Remedy::Rebuild });
+                continue;
+            }
+            let Some((_, nodes)) = part.nodes_of(id.1) else { continue };
+            let mut block = Box::new([0; PART_BLOCK_LEN]);
+            let slots = block.as_chunks_mut().0;
+            let source = self.mended();
+            let known = nodes.zip(slots).all(|(index, slot)| {
+                source.parent(level, index).map(|node| *slot = node).is_some()
+            });
+            let remedy = if known {
+                let mut stored = [0; PART_BLOCK_LEN];
+                let readable = part.read(id.1, &mut stored).is_ok();
+                if readable && stored == *block && is_doubtful(&fault) {
+                    continue;
+                }
+                self.patches.insert(id, block);
+                Remedy::Rebuild
+            } else {
+                self.lost.insert(id);
+                Remedy::None
+            };
+            self.cases.push(Case { id, element, damage, remedy });
+        }
+        for index in compare {
+            self.compare(level, index);
+        }
+    }
+
+    /// Looks again at a node that is not what its children as stored give.
+    fn compare(&mut self, level: Level, index: u64) {
+        let Some(id) = block_of(self.tree, level, index) else { return };
+        if self.faults.blocks.contains_key(&id) {
+            return;
+        }
+        let part = &self.tree.parts[id.0];
+        let (_, at) = part.place(level, index);
+        let at = usize::try_from(at).unwrap_or(0);
+        let Some(wanted) = self.mended().parent(level, index) else { return };
+        let mut block = match self.patches.remove(&id) {
+            Some(block) => block,
+            None => {
+                let mut block = Box::new([0; PART_BLOCK_LEN]);
+                if part.read(id.1, &mut block[..]).is_err() {
+                    return;
+                }
+                block
+            }
+        };
+        let node: &mut Hash = &mut block.as_chunks_mut().0[at];
+        let differs = *node != wanted;
+        if differs {
+            *node = wanted;
+            self.unproven = true;
+            let offset = id.1 * PART_BLOCK + (at * size_of::<Hash>()) as u64;
+            let problem = Problem::NotTheHash { level, index };
+            let damage = *Damage::new(&part.path, offset, problem);
+            let element = Element::Nodes { level: level.0 };
+            self.cases.push(Case { id, element, damage, remedy: Remedy::Rebuild });
+        }
+        if differs || self.cases.iter().any(|case| case.id == id) {
+            self.patches.insert(id, block);
+        }
+    }
+
+    fn mended(&self) -> Mended<'_> {
+        Mended { tree: self.tree, patches: &self.patches, lost: Some(&self.lost) }
+    }
+
+    fn finish(mut self, root: &Hash, manifest: &Damage) -> Plan {
+        let tree = self.tree;
+        let mut findings = Vec::new();
+        let mut rewrite = BTreeSet::new();
+        let missing = |number: usize| tree.parts[number].is_missing();
+        let found = root_at(&self.mended(), tree.hasher, tree.arity, TreeSize(tree.size));
+        let allowed = match found {
+            Ok(found) if found == *root => true,
+            Ok(_) => {
+                findings.push(Finding {
+                    damage: manifest.clone(),
+                    element: Element::Root,
+                    blocks: None,
+                    leaves: Some(0..tree.size),
+                    remedy: Remedy::None,
+                });
+                false
+            }
+            Err(Lost { .. }) => !self.unproven,
+        };
+        let remedy = if allowed { Remedy::Rebuild } else { Remedy::None };
+        for (number, part) in tree.parts.iter().enumerate() {
+            let frame = &tree.frames[number];
+            let lost_leaves = self.lost.iter().any(|id| {
+                let level = || part.nodes_of(id.1).map(|(level, _)| level);
+                id.0 == number && level() == Some(Level::LEAVES)
+            });
+            if let Some(damage) = part.file_damage() {
+                let hopeless = part.is_missing() || lost_leaves;
+                findings.push(Finding {
+                    damage: *damage,
+                    element: Element::File,
+                    blocks: None,
+                    leaves: Some(part.reference.from..part.reference.to),
+                    remedy: if hopeless { Remedy::None } else { remedy },
+                });
+            }
+            if part.is_missing() {
+                continue;
+            }
+            if allowed && (frame.is_damaged() || part.file_damage().is_some()) {
+                rewrite.insert(number);
+            }
+            let mut add = |block: u64, element, damage: &Damage| {
+                findings.push(Finding {
+                    damage: damage.clone(),
+                    element,
+                    blocks: Some(block..block + 1),
+                    leaves: None,
+                    remedy,
+                });
+            };
+            if let Some(damage) = &frame.header {
+                add(0, Element::Header, damage);
+            }
+            if let Some(damage) = &frame.footer {
+                add(part.footer_block(), Element::Footer, damage);
+            }
+            for (block, damage) in &frame.tables {
+                add(*block, Element::Checksums, damage);
+            }
+        }
+        self.cases.sort_by_key(|case| case.id);
+        for case in self.cases.into_iter().filter(|case| !missing(case.id.0)) {
+            let remedy = if allowed { case.remedy } else { Remedy::None };
+            if remedy == Remedy::Rebuild {
+                rewrite.insert(case.id.0);
+            }
+            push(&mut findings, tree.arity, &tree.parts[case.id.0], Case { remedy, ..case });
+        }
+        Plan { findings, patches: self.patches, lost: self.lost, rewrite }
+    }
+}
+
+/// Adds a case, to the last finding if it goes on there.
+fn push(findings: &mut Vec<Finding>, arity: Arity, part: &RawPart, case: Case) {
+    let Some((level, nodes)) = part.nodes_of(case.id.1) else { return };
+    let bits = u32::from(level.0) * arity.bits();
+    let leaves = nodes.start << bits..nodes.end << bits;
+    let block = case.id.1;
+    if let Some(last) = findings.last_mut()
+        && last.damage.file == case.damage.file
+        && (last.element, last.remedy) == (case.element, case.remedy)
+        && let (Some(blocks), Some(known)) = (&mut last.blocks, &mut last.leaves)
+        && (blocks.end == block || blocks.end == block + 1)
+    {
+        blocks.end = block + 1;
+        known.end = leaves.end;
+        return;
+    }
+    findings.push(Finding {
+        damage: case.damage,
+        element: case.element,
+        blocks: Some(block..block + 1),
+        leaves: Some(leaves),
+        remedy: case.remedy,
+    });
+}
+
+fn is_doubtful(fault: &BlockFault) -> bool {
+    matches!(fault, BlockFault::Mismatch { doubtful: true, .. })
+}
+
+/// Whether the block matches its checksum once what lies behind its nodes is zero again.
+fn only_padding(part: &RawPart, number: u64, fault: &BlockFault) -> bool {
+    let BlockFault::Mismatch { damage, .. } = fault else { return false };
+    let Problem::Checksum { stored, .. } = damage.problem else { return false };
+    let Some((_, nodes)) = part.nodes_of(number) else { return false };
+    let len = usize::try_from(nodes.end - nodes.start).unwrap_or(0) * size_of::<Hash>();
+    let mut block = [0; PART_BLOCK_LEN];
+    if len == PART_BLOCK_LEN || part.read(number, &mut block).is_err() {
+        return false;
+    }
+    block[len..].fill(0);
+    u64::from(block_checksum(&block)) == stored
+}
+
+/// The block that holds a node.
+fn block_of(tree: &TreeParts<'_>, level: Level, index: u64) -> Option<BlockId> {
+    let number = tree.parts.partition_point(|part| part.end(level) <= index);
+    let part = tree.parts.get(number)?;
+    (part.first(level) <= index).then(|| (number, part.place(level, index).0))
+}
+
+/// A tree's nodes with damaged blocks replaced. With `lost`, nodes of those blocks are not given.
+pub(super) struct Mended<'a> {
+    tree: &'a TreeParts<'a>,
+    patches: &'a HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
+    lost: Option<&'a BTreeSet<BlockId>>,
+}
+
+/// A node that is damaged for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    level: Level,
+    index: u64,
+}
+
+impl From<Lost> for Error {
+    fn from(Lost { level, index }: Lost) -> Self {
+        Self::NodeAbsent { level, index }
+    }
+}
+
+impl Mended<'_> {
+    /// What the children of a node give, if all of them are known.
+    fn parent(&self, level: Level, index: u64) -> Option<Hash> {
+        let arity = self.tree.arity;
+        let mut children = [[0; 32]; Arity::MAX];
+        let children = &mut children[..arity.children()];
+        let first = NodeIndex(index << arity.bits());
+        self.read_nodes(Level(level.0 - 1), first, children).ok()?;
+        Some(self.tree.hasher.node(children))
+    }
+
+    /// Copies nodes that one block holds; `None` if they are lost.
+    fn copy(&self, id: BlockId, skip: usize, out: &mut [Hash]) -> Option<()> {
+        if self.lost.is_some_and(|lost| lost.contains(&id)) {
+            return None;
+        }
+        let nodes = skip..skip + out.len();
+        if let Some(patch) = self.patches.get(&id) {
+            out.copy_from_slice(&patch.as_chunks().0[nodes]);
+            return Some(());
+        }
+        let mut block = [0; PART_BLOCK_LEN];
+        if self.tree.parts[id.0].read(id.1, &mut block).is_err() {
+            if self.lost.is_some() {
+                return None;
+            }
+            block.fill(0);
+        }
+        out.copy_from_slice(&block.as_chunks().0[nodes]);
+        Some(())
+    }
+}
+
+impl NodeSource for Mended<'_> {
+    type Error = Lost;
+
+    fn read_nodes(&self, level: Level, first: NodeIndex, out: &mut [Hash]) -> Result<(), Lost> {
+        let mut at = first.0;
+        let mut rest = out;
+        while !rest.is_empty() {
+            let id = block_of(self.tree, level, at).ok_or(Lost { level, index: at })?;
+            let part = &self.tree.parts[id.0];
+            let (_, skip) = part.place(level, at);
+            let room = (NODES_PER_BLOCK - skip).min(part.end(level) - at);
+            let len = rest.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+            let (now, later) = rest.split_at_mut(len);
+            let copied = self.copy(id, usize::try_from(skip).unwrap_or(0), now);
+            copied.ok_or(Lost { level, index: at })?;
+            at += len as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+}

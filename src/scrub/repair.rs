@@ -1,0 +1,123 @@
+//! Writing damaged parts anew.
+//!
+//! # Invariants
+//!
+//! - The damaged file is not touched. The new part has a number of its own and is published as a
+//!   checkpoint is: part, its name, manifest, each durable before the next.
+//! - Before the manifest is published, every byte of the new parts has been read back and verified,
+//!   and nothing is wrong with them but what the plan gave up.
+//! - What was given up keeps a checksum that it does not match: damage stays loud.
+
+use std::ops::ControlFlow;
+
+use super::pass::TreeParts;
+use super::plan::Plan;
+use super::{Options, Subject};
+use crate::checkpoint::manifest::{self, Manifest};
+use crate::checkpoint::part::{Part, PartId, PartIdentity, PartRef, write_part_with};
+use crate::error::{Error, Result};
+use crate::fs::{Dir, FileName, FileSystem};
+
+/// What was written.
+pub(super) struct Rebuilt {
+    pub(super) names: Vec<String>,
+}
+
+/// Writes the parts that `plans`, one for each tree, want written anew, and makes a manifest that
+/// names them the one in force.
+pub(super) fn rebuild(
+    fs: &dyn FileSystem,
+    manifest: &Manifest,
+    subject: &Subject<'_>,
+    plans: &[Plan],
+) -> Result<Rebuilt> {
+    let mut next = manifest.clone();
+    next.next_part = crate::store::next_part(fs, manifest)?;
+    next.number = manifest::next_number(fs)?;
+    next.checkpoint = *uuid::Uuid::new_v4().as_bytes();
+    let mut made = Vec::new();
+    let done = write_all(fs, &mut next, subject, plans, &mut made)
+        .and_then(|()| check(fs, &next, subject, plans));
+    if let Err(error) = done {
+        for name in &made {
+            // Nothing refers to it; the next open removes what stays.
+            let _ = fs.remove(*name);
+        }
+        return Err(error);
+    }
+    manifest::publish(fs, &next)?;
+    let complete = made.iter().filter(|name| !name.temporary);
+    Ok(Rebuilt { names: complete.map(|name| fs.display(*name).display().to_string()).collect() })
+}
+
+fn write_all(
+    fs: &dyn FileSystem,
+    next: &mut Manifest,
+    subject: &Subject<'_>,
+    plans: &[Plan],
+    made: &mut Vec<FileName>,
+) -> Result<()> {
+    for ((entry, tree), plan) in next.trees.iter_mut().zip(&subject.trees).zip(plans) {
+        for &number in &plan.rewrite {
+            let id = PartId(next.next_part);
+            next.next_part += 1;
+            made.push(id.file().tmp());
+            let identity = PartIdentity { number: id, ..tree.parts[number].identity.clone() };
+            let reference = write_one(fs, tree, plan, number, &identity)?;
+            let name = id.file();
+            fs.rename(name.tmp(), name)
+                .map_err(|error| Error::io("rename", fs.display(name.tmp()), error))?;
+            made.push(name);
+            fs.sync_dir(Dir::Parts)
+                .map_err(|error| Error::io("sync the directory of", fs.display(name), error))?;
+            Part::open(fs, &identity, reference)?;
+            entry.parts[number] = reference;
+        }
+    }
+    Ok(())
+}
+
+fn write_one(
+    fs: &dyn FileSystem,
+    tree: &TreeParts<'_>,
+    plan: &Plan,
+    number: usize,
+    identity: &PartIdentity,
+) -> Result<PartRef> {
+    let frame = &tree.frames[number];
+    write_part_with(fs, identity, &plan.source(tree), true, |block, computed| {
+        if plan.lost.contains(&(number, block)) {
+            frame.keep_damaged(block, computed)
+        } else {
+            computed
+        }
+    })
+}
+
+/// Everything that `next` names is intact, but for what the plans gave up.
+fn check(
+    fs: &dyn FileSystem,
+    next: &Manifest,
+    subject: &Subject<'_>,
+    plans: &[Plan],
+) -> Result<()> {
+    let again = Subject::open(fs, next, subject.hasher)?;
+    for ((tree, plan), entry) in again.trees.iter().zip(plans).zip(&next.trees) {
+        let faults = tree.verify(None, &mut |_| ControlFlow::Continue(()));
+        let found = Plan::new(tree, &faults, &entry.root, &subject.root_damage(fs, next));
+        let known = |number: usize| !plan.rewrite.contains(&number);
+        let new = found.lost.iter().find(|id| !plan.lost.contains(id) && !known(id.0));
+        let wanted = found.rewrite.iter().find(|number| !known(**number));
+        if new.is_some() || wanted.is_some() {
+            let damage = found.findings.into_iter().next().map(|finding| finding.damage);
+            let damage = damage.unwrap_or_else(|| subject.root_damage(fs, next));
+            return Err(Error::Damaged(Box::new(damage)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a repair has anything to do.
+pub(super) fn is_wanted(options: &Options, plans: &[Plan]) -> bool {
+    options.repair && plans.iter().any(|plan| !plan.rewrite.is_empty())
+}
