@@ -29,6 +29,8 @@ mod flush;
 pub mod fs;
 #[cfg(all(test, feature = "std"))]
 mod golden;
+#[cfg(feature = "std")]
+pub mod inspect;
 #[cfg(duramen_loom)]
 #[doc(hidden)]
 pub mod internals;

@@ -43,6 +43,28 @@ pub(crate) enum Command {
     ///
     /// Works beside a writer, unless it is to repair.
     Scrub(ScrubArgs),
+    /// Tell of every file of a store what it is; changes nothing.
+    Fsck(FsckArgs),
+    /// Print what stands in one file of a store, damaged or not.
+    Dump(DumpArgs),
+}
+
+/// `duramen fsck`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FsckArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `duramen dump`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DumpArgs {
+    /// A manifest, a log segment, a part or the lock file, wherever it lies.
+    pub(crate) file: PathBuf,
 }
 
 /// `duramen scrub`.

@@ -69,8 +69,8 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Proof(#[from] duramen::VerifyError),
 
-    #[error("{left} stretches of damage are left in {}", dir.display())]
-    Damaged { dir: PathBuf, left: usize },
+    #[error("{left} damaged places in {}", dir.display())]
+    Damaged { dir: PathBuf, left: u64 },
 }
 
 impl Error {

@@ -6,7 +6,9 @@
 mod ack;
 mod append;
 mod args;
+mod dump;
 mod error;
+mod fsck;
 mod head;
 mod hex;
 mod input;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         Command::Prove(args) => prove::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Scrub(args) => scrub::run(args),
+        Command::Fsck(args) => fsck::run(args),
+        Command::Dump(args) => dump::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -75,7 +75,8 @@ pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
     if report.is_clean() {
         return Ok(());
     }
-    let left = report.findings.iter().filter(|f| f.remedy != scrub::Remedy::Rebuilt).count();
+    let left = |f: &&Finding| f.remedy != scrub::Remedy::Rebuilt;
+    let left = report.findings.iter().filter(left).count() as u64;
     Err(Error::Refused { reason: Refusal::Damaged { dir: args.dir.clone(), left } })
 }
 

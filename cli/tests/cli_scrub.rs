@@ -64,3 +64,26 @@ fn damaged_nodes_are_told_and_repaired_and_damaged_leaves_only_told() {
         assert_eq!(finding["remedy"], "cannot be repaired");
     }
 }
+
+#[test]
+fn fsck_tells_every_file_and_dump_what_stands_in_it() {
+    let place = store();
+    let text = printed(duramen(&place, "fsck DIR"));
+    assert!(text.contains("in force") && text.ends_with("1000 leaves\n"), "{text}");
+    let json: Value = serde_json::from_str(&printed(duramen(&place, "fsck DIR --json"))).unwrap();
+    assert_eq!(json["clean"], true);
+    for file in json["files"].as_array().unwrap() {
+        let mut command = duramen(&place, "dump");
+        command.arg(file["file"].as_str().unwrap());
+        assert!(!printed(command).is_empty());
+    }
+    damage(&place, 100);
+    let output = duramen(&place, "fsck DIR").assert().code(1).get_output().clone();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("PROBLEM: checksum mismatch"));
+    let mut command = duramen(&place, "dump");
+    command.arg(place.path("store/parts/00000001.part"));
+    let output = command.assert().code(1).get_output().clone();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("DAMAGED: header"));
+    duramen(&place, "fsck no-such-store").assert().code(2);
+    duramen(&place, "dump no-such-file").assert().code(2);
+}

@@ -191,7 +191,7 @@ impl Footer {
 
 /// Why a header or footer block cannot be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BlockFault {
+pub(crate) enum BlockFault {
     Magic,
     Version(u16),
     Fields,

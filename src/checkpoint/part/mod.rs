@@ -11,9 +11,10 @@ use std::fmt;
 
 use crate::fs::{FileKind, FileName};
 
+pub(crate) use format::BlockFault as HeaderFault;
 pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartRef};
 pub(crate) use merge::Merged;
-pub(crate) use raw::{PartFrame, RawPart, Verdict};
+pub(crate) use raw::{PartFrame, RawPart, Verdict, read_header};
 pub(crate) use reader::Part;
 pub(crate) use set::PartSet;
 pub(crate) use writer::{write_part, write_part_with};

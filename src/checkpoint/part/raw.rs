@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::format::{
-    Column, Footer, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartLayout, PartRef,
-    SUMS_PER_BLOCK, seal_of,
+    BlockFault, Column, Footer, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity,
+    PartLayout, PartRef, SUMS_PER_BLOCK, seal_of,
 };
 use crate::codec::{block_checksum, checksum};
 use crate::error::{Damage, Error, Problem, Result};
@@ -132,6 +132,35 @@ impl RawPart {
         };
         let map = file.as_ref().filter(|_| len == layout.len()).and_then(|file| file.map(len).ok());
         Ok(Self { identity, reference, layout, file, map, len, path })
+    }
+
+    /// A part's file that lies anywhere, judged by its own header and footer. `None` if the header's
+    /// range fits no file.
+    pub(crate) fn of_file(
+        path: &Path,
+        file: Arc<dyn File>,
+        len: u64,
+        identity: PartIdentity,
+    ) -> Option<Self> {
+        let layout = PartLayout::new(identity.arity, identity.from, identity.to)?;
+        let mut footer = [0; PART_BLOCK_LEN];
+        let at = ByteOffset(layout.footer * PART_BLOCK);
+        // What cannot be read is found damaged later.
+        let _ = file.read_at(at, &mut footer);
+        let reference = PartRef {
+            number: identity.number,
+            from: identity.from,
+            to: identity.to,
+            len: layout.len(),
+            checksum: seal_of(&footer),
+        };
+        let path = path.to_path_buf();
+        Some(Self { identity, reference, layout, file: Some(file), map: None, len, path })
+    }
+
+    /// How many blocks the tables take.
+    pub(crate) fn table_blocks(&self) -> u64 {
+        self.layout.tables.iter().map(|(_, len)| len).sum()
     }
 
     pub(crate) fn is_missing(&self) -> bool {
@@ -299,6 +328,11 @@ impl RawPart {
         };
         (0..len).map(one).collect()
     }
+}
+
+/// The header of a part.
+pub(crate) fn read_header(block: &[u8; PART_BLOCK_LEN]) -> Result<PartIdentity, BlockFault> {
+    PartIdentity::parse(block)
 }
 
 /// What is wrong with a header or footer that is not the one that belongs there.

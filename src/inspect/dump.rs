@@ -1,0 +1,360 @@
+//! One file in words.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::file::Looked;
+use crate::checkpoint::manifest::{Manifest, ManifestFault};
+use crate::checkpoint::part::{
+    HeaderFault as PartFault, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, RawPart, Verdict,
+    read_header,
+};
+use crate::codec::checksum;
+use crate::fs::{ByteOffset, File};
+use crate::merkle::Hash;
+use crate::wal::frame::{self, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault};
+use crate::wal::{BLOCK, BLOCK_LEN, Position, block_align};
+
+/// Files longer than this are no manifest.
+const LONGEST_MANIFEST: u64 = 1 << 30;
+
+/// What a file seems to be.
+enum Kind {
+    Manifest,
+    Segment,
+    Part,
+    Lock,
+    Unknown,
+}
+
+/// Writes to `out` what stands in the file at `path`, be it a manifest, a log segment, a part or the
+/// lock file, wherever it lies. What is damaged is said where it stands, and the rest told as far as
+/// it can be. Returns how many damaged places there are.
+///
+/// # Errors
+///
+/// Fails if the file cannot be opened, if reading fails, or if `out` does.
+pub fn dump(path: &Path, out: &mut dyn Write) -> io::Result<u64> {
+    let file = Looked::open(path)?;
+    let len = file.len()?;
+    let mut dump = Dump { out, damaged: 0 };
+    match kind(path, &*file, len)? {
+        Kind::Manifest => dump.manifest(&*file, len)?,
+        Kind::Segment => dump.segment(path, &*file, len)?,
+        Kind::Part => dump.part(path, &file, len)?,
+        Kind::Lock => writeln!(dump.out, "lock file, {len} bytes; it holds nothing")?,
+        Kind::Unknown => {
+            dump.damage(format_args!("{len} bytes that are no file of a store"))?;
+        }
+    }
+    Ok(dump.damaged)
+}
+
+fn kind(path: &Path, file: &dyn File, len: u64) -> io::Result<Kind> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let base = name.strip_suffix(".tmp").unwrap_or(&name);
+    let mut magic = [0; 8];
+    if len >= 8 {
+        file.read_at(ByteOffset(0), &mut magic)?;
+    }
+    Ok(match (&magic, base.rsplit('.').next()) {
+        (b"duraMAN\n", _) | (_, Some("manifest")) => Kind::Manifest,
+        (b"duraWAL\n", _) | (_, Some("wal")) => Kind::Segment,
+        (b"duraPRT\n", _) | (_, Some("part")) => Kind::Part,
+        (_, Some("LOCK")) => Kind::Lock,
+        _ => Kind::Unknown,
+    })
+}
+
+struct Dump<'a> {
+    out: &'a mut dyn Write,
+    damaged: u64,
+}
+
+impl Dump<'_> {
+    fn damage(&mut self, what: std::fmt::Arguments<'_>) -> io::Result<()> {
+        self.damaged += 1;
+        writeln!(self.out, "DAMAGED: {what}")
+    }
+
+    fn manifest(&mut self, file: &dyn File, len: u64) -> io::Result<()> {
+        writeln!(self.out, "manifest, {len} bytes")?;
+        if len > LONGEST_MANIFEST {
+            return self.damage(format_args!("too long to be a manifest"));
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        file.read_at(ByteOffset(0), &mut bytes)?;
+        let manifest = match Manifest::decode(&bytes) {
+            Err(ManifestFault::Checksum { stored, computed }) => {
+                self.damage(format_args!(
+                    "checksum stored {stored:#018x}, computed {computed:#018x}; what follows is not to be trusted"
+                ))?;
+                let end = bytes.len().saturating_sub(8);
+                let sum = checksum(&bytes[..end]).to_le_bytes();
+                bytes[end..].copy_from_slice(&sum);
+                Manifest::decode(&bytes)
+            }
+            decoded => decoded,
+        };
+        match manifest {
+            Ok(manifest) => self.manifest_fields(&manifest),
+            Err(fault) => self.damage(format_args!("no fields can be read: {fault:?}")),
+        }
+    }
+
+    fn manifest_fields(&mut self, manifest: &Manifest) -> io::Result<()> {
+        let out = &mut self.out;
+        writeln!(out, "store {}", manifest.store)?;
+        writeln!(out, "number {}", manifest.number)?;
+        writeln!(out, "checkpoint {}", uuid::Uuid::from_bytes(manifest.checkpoint))?;
+        writeln!(out, "next segment {}, next part {}", manifest.next_segment, manifest.next_part)?;
+        let end = if manifest.log.clean { "closed in order" } else { "not closed" };
+        writeln!(out, "log from sequence number {}, {end}", manifest.log.seq)?;
+        let place = |at: Position| {
+            format!("segment {} byte {} group {}", at.segment, at.offset, at.group.0)
+        };
+        for extent in &manifest.log.closed {
+            writeln!(out, "  closed: {} to {}", place(extent.from), place(extent.to))?;
+        }
+        writeln!(out, "  open: {}", place(manifest.log.open))?;
+        for tree in &manifest.trees {
+            writeln!(
+                out,
+                "tree {} {:?}: {}, arity {}, {} leaves, root {}",
+                tree.id.0,
+                tree.name,
+                tree.hasher,
+                tree.arity,
+                tree.size,
+                hex(&tree.root)
+            )?;
+            for part in &tree.parts {
+                writeln!(
+                    out,
+                    "  part {}: leaves {} to {}, {} bytes, checksum {:#018x}",
+                    part.number,
+                    part.from,
+                    part.to.saturating_sub(1),
+                    part.len,
+                    part.checksum
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn segment(&mut self, path: &Path, file: &dyn File, len: u64) -> io::Result<()> {
+        writeln!(self.out, "log segment, {len} bytes")?;
+        if !len.is_multiple_of(BLOCK) {
+            self.damage(format_args!("the length is no multiple of {BLOCK}"))?;
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let number = name.and_then(|name| name.split('.').next()?.parse::<u64>().ok());
+        let mut blank = 0;
+        let mut at = 0;
+        while at + BLOCK <= len {
+            let mut block = [0; BLOCK_LEN];
+            if let Err(error) = file.read_at(ByteOffset(at), &mut block) {
+                self.blank(&mut blank, at)?;
+                self.damage(format_args!("byte {at}: cannot be read: {error}"))?;
+                at += BLOCK;
+                continue;
+            }
+            if block == [0; BLOCK_LEN] {
+                blank += BLOCK;
+                at += BLOCK;
+                continue;
+            }
+            self.blank(&mut blank, at)?;
+            let mut header = [0; GROUP_HEADER_LEN];
+            header.copy_from_slice(&block[..GROUP_HEADER_LEN]);
+            at += match GroupHeader::decode(&header) {
+                Ok(header) => self.group(number, file, len, at, &header)?,
+                Err(HeaderFault::NoMagic) => {
+                    writeln!(self.out, "byte {at}: a block that begins no group")?;
+                    BLOCK
+                }
+                Err(HeaderFault::Version(version)) => {
+                    self.damage(format_args!("byte {at}: a group of format version {version}"))?;
+                    BLOCK
+                }
+                Err(HeaderFault::Checksum { stored, computed }) => {
+                    self.damage(format_args!(
+                        "byte {at}: group header: checksum stored {stored:#018x}, computed {computed:#018x}"
+                    ))?;
+                    BLOCK
+                }
+            };
+        }
+        self.blank(&mut blank, at)
+    }
+
+    fn blank(&mut self, blank: &mut u64, at: u64) -> io::Result<()> {
+        match std::mem::take(blank) {
+            0 => Ok(()),
+            blank => writeln!(self.out, "byte {}: {blank} bytes of zeros", at - blank),
+        }
+    }
+
+    /// Tells about a group and returns how many bytes further the next may begin.
+    fn group(
+        &mut self,
+        number: Option<u64>,
+        file: &dyn File,
+        len: u64,
+        at: u64,
+        header: &GroupHeader,
+    ) -> io::Result<u64> {
+        let here = header.offset.0 == at && number.is_none_or(|number| number == header.segment.0);
+        let place = match here {
+            true => String::new(),
+            false => format!(
+                " written for segment {} byte {}: from an earlier life of the file, or misplaced",
+                header.segment, header.offset
+            ),
+        };
+        writeln!(
+            self.out,
+            "byte {at}: group {}{place}\n  store {}, {} bytes, sequence numbers {} to {}, durable below group {}",
+            header.number.0, header.store, header.len, header.first, header.last, header.durable.0
+        )?;
+        let body_len = header.len.saturating_sub(GROUP_HEADER_LEN as u64);
+        if at.saturating_add(header.len) > len {
+            self.damage(format_args!("byte {at}: the group ends beyond the file"))?;
+            return Ok(BLOCK);
+        }
+        let mut body = vec![0; usize::try_from(body_len).unwrap_or(0)];
+        if let Err(error) = file.read_at(ByteOffset(at + GROUP_HEADER_LEN as u64), &mut body) {
+            self.damage(format_args!("byte {at}: the group's body cannot be read: {error}"))?;
+            return Ok(BLOCK);
+        }
+        let computed = checksum(&body);
+        if computed != header.body_checksum {
+            self.damage(format_args!(
+                "byte {at}: group body: checksum stored {:#018x}, computed {computed:#018x}",
+                header.body_checksum
+            ))?;
+            return Ok(BLOCK);
+        }
+        match frame::frames(&body, header.frames) {
+            Ok(frames) => {
+                for frame in frames {
+                    match frame {
+                        Frame::Leaves { tree, first, leaves } => writeln!(
+                            self.out,
+                            "  tree {}: leaves {first} to {}",
+                            tree.0,
+                            (first + leaves.len() as u64).saturating_sub(1)
+                        )?,
+                        Frame::Roll { next } => {
+                            writeln!(self.out, "  goes on in segment {next}")?;
+                        }
+                    }
+                }
+            }
+            Err(fault) => self.damage(format_args!("byte {at}: frames: {fault:?}"))?,
+        }
+        Ok(block_align(header.len).max(BLOCK))
+    }
+
+    fn part(&mut self, path: &Path, file: &Arc<dyn File>, len: u64) -> io::Result<()> {
+        writeln!(self.out, "part, {len} bytes")?;
+        let mut block = [0; PART_BLOCK_LEN];
+        if len < PART_BLOCK {
+            return self.damage(format_args!("too short for a header"));
+        }
+        file.read_at(ByteOffset(0), &mut block)?;
+        let identity = match read_header(&block) {
+            Err(fault @ PartFault::Checksum { .. }) => {
+                self.damage(format_args!("header: {fault:?}; what follows is not to be trusted"))?;
+                let sum = checksum(&block[..PART_BLOCK_LEN - 8]).to_le_bytes();
+                block[PART_BLOCK_LEN - 8..].copy_from_slice(&sum);
+                read_header(&block)
+            }
+            read => read,
+        };
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(fault) => return self.damage(format_args!("header: {fault:?}")),
+        };
+        writeln!(
+            self.out,
+            "store {}\npart {} of tree {}\nhasher {}, arity {}\nleaves {} to {}",
+            identity.store,
+            identity.number,
+            identity.tree.0,
+            identity.hasher,
+            identity.arity,
+            identity.from,
+            identity.to.saturating_sub(1)
+        )?;
+        self.part_blocks(path, file, len, identity)
+    }
+
+    fn part_blocks(
+        &mut self,
+        path: &Path,
+        file: &Arc<dyn File>,
+        len: u64,
+        identity: PartIdentity,
+    ) -> io::Result<()> {
+        let arity = identity.arity;
+        let Some(part) = RawPart::of_file(path, Arc::clone(file), len, identity) else {
+            return self.damage(format_args!("the range does not fit a file"));
+        };
+        if len != part.full_len() {
+            self.damage(format_args!("{} bytes are wanted, {len} are there", part.full_len()))?;
+        }
+        let frame = part.frame();
+        if let Some(damage) = &frame.footer {
+            self.damage(format_args!("footer: {damage}"))?;
+        }
+        for (block, damage) in &frame.tables {
+            self.damage(format_args!("block {block}, checksums: {damage}"))?;
+        }
+        let mut block = [0; PART_BLOCK_LEN];
+        let mut level = None;
+        for number in part.column_blocks() {
+            let Some((found, nodes)) = part.nodes_of(number) else { continue };
+            if level != Some(found) {
+                level = Some(found);
+                writeln!(
+                    self.out,
+                    "level {found}: nodes {} to {}, from byte {}",
+                    part.first(found),
+                    part.end(found).saturating_sub(1),
+                    number * PART_BLOCK
+                )?;
+            }
+            let bits = u32::from(found.0) * arity.bits();
+            let leaves = (nodes.start << bits, (nodes.end << bits).saturating_sub(1));
+            if let Err(damage) = part.read(number, &mut block) {
+                self.damage(format_args!(
+                    "block {number}, leaves {} to {}: {damage}",
+                    leaves.0, leaves.1
+                ))?;
+                if number * PART_BLOCK >= len {
+                    break;
+                }
+            } else if let Verdict::Damaged { stored, computed }
+            | Verdict::Doubtful { stored, computed } = frame.judge(number, &block)
+            {
+                self.damage(format_args!(
+                    "block {number}, leaves {} to {}: checksum stored {stored:#010x}, computed {computed:#010x}",
+                    leaves.0, leaves.1
+                ))?;
+            }
+        }
+        writeln!(
+            self.out,
+            "checksums in {} blocks, footer in block {}",
+            part.table_blocks(),
+            part.footer_block()
+        )
+    }
+}
+
+fn hex(hash: &Hash) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}

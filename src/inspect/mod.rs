@@ -1,0 +1,9 @@
+//! Looking at a store's files without opening it or changing anything: what each of them is, and what
+//! stands in it. For operators and post-mortems; tolerant of damage.
+
+mod dump;
+mod file;
+mod survey;
+
+pub use dump::dump;
+pub use survey::{FileReport, FileState, Survey, survey};

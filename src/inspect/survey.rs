@@ -1,0 +1,324 @@
+//! Every file of a store's directory, and what it is there for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use crate::checkpoint::manifest::{self, Manifest, TreeEntry};
+use crate::checkpoint::part::{Part, PartIdentity, PartRef};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::fs::{Dir, Entry, FileKind, FileName, FileSystem};
+use crate::wal::frame::Frame;
+use crate::wal::{self, SegmentId, StoreId, replay_read_only};
+
+/// What a store's directory holds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Survey {
+    /// Every file that is there, and every file that should be.
+    pub files: Vec<FileReport>,
+    /// Leaves that the store would open with, if nothing that it needs is damaged.
+    pub leaves: Option<u64>,
+    /// What stands behind the end of the log of a store that was not closed: the next open cuts it
+    /// off. No problem.
+    pub torn: Option<String>,
+}
+
+impl Survey {
+    /// Whether anything is wrong that keeps the store, or a copy of it, from being opened.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.files.iter().all(|file| file.problem.is_none())
+    }
+}
+
+/// One file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FileReport {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its length in bytes; `None` if it is not there or no file.
+    pub bytes: Option<u64>,
+    /// What it is there for.
+    pub state: FileState,
+    /// The leaves that it holds, with their inner nodes if it is a part.
+    pub leaves: Option<Range<u64>>,
+    /// More for people: the tree, the groups, the root.
+    pub detail: String,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
+/// What a file is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FileState {
+    /// The store needs it.
+    InForce,
+    /// The manifest before the newest, or a part or segment that only it names. Kept for people.
+    Previous,
+    /// A log segment that waits to be used again.
+    Reserve,
+    /// Half-written when something ended early. The next open removes it.
+    Temporary,
+    /// Complete, and named by nothing. The next open removes it.
+    Orphan,
+    /// The lock file.
+    Lock,
+    /// None of the store's names: left alone.
+    Foreign,
+}
+
+impl fmt::Display for FileState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::InForce => "in force",
+            Self::Previous => "previous",
+            Self::Reserve => "reserve",
+            Self::Temporary => "temporary",
+            Self::Orphan => "orphan",
+            Self::Lock => "lock",
+            Self::Foreign => "foreign",
+        })
+    }
+}
+
+/// Lists every file of the store that `config` names and says what each is. Takes no lock and changes
+/// nothing. Beside a writer, files come and go while they are looked at; look again then.
+///
+/// Headers, footers, lengths and the log are checked. [`scrub::run`](crate::scrub::run) checks every
+/// byte.
+///
+/// # Errors
+///
+/// [`Io`](Error::Io) if a directory cannot be listed, [`NoStore`](Error::NoStore) if there is nothing
+/// of a store in it. What is wrong with files is in the survey.
+pub fn survey(config: &Config) -> Result<Survey> {
+    let fs = &*config.fs;
+    let mut found = BTreeMap::new();
+    let mut files = Vec::new();
+    for dir in [Dir::Root, Dir::Manifest, Dir::Wal, Dir::Parts] {
+        for entry in fs.list(dir).map_err(|error| Error::io("list", dir.path(), error))? {
+            match entry {
+                Entry::File(name, bytes) => drop(found.insert(name, bytes)),
+                Entry::Other(base) => files.push(other(config, dir, &base)),
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::NoStore { path: config.path.clone() });
+    }
+    let lock = config.path.join("LOCK");
+    if let Some(meta) = std::fs::symlink_metadata(&lock).ok().filter(std::fs::Metadata::is_file) {
+        files.push(report(lock, Some(meta.len()), FileState::Lock));
+    }
+    let mut look = Look { fs, found, files, parts: BTreeMap::new() };
+    let newest = look.manifests();
+    look.named_parts(newest.as_ref());
+    let (leaves, torn) = look.log(newest.as_ref());
+    look.rest();
+    look.files.sort_by(|a, b| a.path.cmp(&b.path));
+    let leaves = leaves.filter(|_| newest.is_some());
+    Ok(Survey { files: look.files, leaves, torn })
+}
+
+fn report(path: PathBuf, bytes: Option<u64>, state: FileState) -> FileReport {
+    FileReport { path, bytes, state, leaves: None, detail: String::new(), problem: None }
+}
+
+fn other(config: &Config, dir: Dir, base: &str) -> FileReport {
+    let path = config.path.join(dir.path()).join(base);
+    let mut report = report(path, None, FileState::Foreign);
+    if FileName::parse(dir, base).is_some() {
+        report.problem = Some("has a name of the store's and is no regular file".to_owned());
+    }
+    report
+}
+
+struct Look<'a> {
+    fs: &'a dyn FileSystem,
+    /// What is left to be told about.
+    found: BTreeMap<FileName, u64>,
+    files: Vec<FileReport>,
+    /// Parts that only an older manifest names.
+    parts: BTreeMap<FileName, Range<u64>>,
+}
+
+impl Look<'_> {
+    fn take(&mut self, name: FileName, state: FileState) -> FileReport {
+        report(self.fs.display(name), self.found.remove(&name), state)
+    }
+
+    /// Tells about the manifests; the newest is returned if it can be read.
+    fn manifests(&mut self) -> Option<Manifest> {
+        let is_manifest = |name: &FileName| name.kind == FileKind::Manifest && !name.temporary;
+        let names: Vec<_> = self.found.keys().copied().filter(is_manifest).collect();
+        let mut newest = None;
+        for (age, name) in names.into_iter().rev().enumerate() {
+            let state = match age {
+                0 => FileState::InForce,
+                1 => FileState::Previous,
+                _ => FileState::Orphan,
+            };
+            let mut report = self.take(name, state);
+            match manifest::read(self.fs, name.number) {
+                Ok(manifest) => {
+                    report.detail = describe(&manifest);
+                    report.leaves = manifest.trees.first().map(|tree| 0..tree.size);
+                    for part in manifest.trees.iter().flat_map(|tree| &tree.parts) {
+                        self.parts.insert(part.number.file(), part.from..part.to);
+                    }
+                    if age == 0 {
+                        newest = Some(manifest);
+                    }
+                }
+                Err(error) => report.problem = Some(in_words(&error)),
+            }
+            self.files.push(report);
+        }
+        if newest.is_none() && self.files.iter().all(|file| file.state != FileState::InForce) {
+            let mut report = report(self.fs.display(manifest::file(1)), None, FileState::InForce);
+            report.problem = Some("there is no manifest".to_owned());
+            self.files.push(report);
+        }
+        newest
+    }
+
+    /// Tells about the parts that the newest manifest names.
+    fn named_parts(&mut self, newest: Option<&Manifest>) {
+        let Some(manifest) = newest else { return };
+        for tree in &manifest.trees {
+            for part in &tree.parts {
+                let mut report = self.take(part.number.file(), FileState::InForce);
+                report.leaves = Some(part.from..part.to);
+                report.detail = format!("tree {:?}", tree.name);
+                let opened = Part::open(self.fs, &identity(manifest.store, tree, part), *part);
+                report.problem = opened.err().map(|error| in_words(&error));
+                self.files.push(report);
+            }
+        }
+    }
+
+    /// Tells about the segments of the log. Returns the leaves of the store and the torn end.
+    fn log(&mut self, newest: Option<&Manifest>) -> (Option<u64>, Option<String>) {
+        let Some(manifest) = newest else { return (None, None) };
+        let is_segment = |name: &FileName| name.kind == FileKind::Segment && !name.temporary;
+        let names = self.found.keys().copied().filter(is_segment);
+        let ids: Vec<_> = names.map(|name| SegmentId(name.number)).collect();
+        let mut size = manifest.trees.first().map_or(0, |tree| tree.size);
+        // By segment: the leaves in it and its groups.
+        let mut held: BTreeMap<u64, (Range<u64>, u64)> = BTreeMap::new();
+        let fs = self.fs;
+        let replayed =
+            replay_read_only(fs, manifest.store, &manifest.log, &ids, &mut |header, frame| {
+                let held = held.entry(header.segment.0).or_insert((size..size, 0));
+                held.1 += 1;
+                if let Frame::Leaves { leaves, .. } = frame {
+                    size += leaves.len() as u64;
+                    held.0.end = size;
+                }
+                Ok(())
+            });
+        let mut in_force = vec![manifest.log.open.segment.0];
+        in_force
+            .extend(manifest.log.closed.iter().flat_map(|at| [at.from.segment.0, at.to.segment.0]));
+        let mut torn = None;
+        let mut damage = match replayed {
+            Ok(replayed) => {
+                in_force = replayed.segments.iter().map(|id| id.0).collect();
+                torn = replayed.torn.map(|torn| torn.to_string());
+                None
+            }
+            Err(error) => Some(error),
+        };
+        let whole = damage.is_none();
+        in_force.extend(held.keys());
+        in_force.sort_unstable();
+        in_force.dedup();
+        for number in in_force {
+            let name = SegmentId(number).file();
+            let mut report = self.take(name, FileState::InForce);
+            if let Some((leaves, groups)) = held.get(&number) {
+                report.leaves = Some(leaves.clone());
+                report.detail = format!("{groups} groups of leaves");
+            }
+            if let Some(Error::Damaged(found)) = &damage
+                && found.file == report.path
+            {
+                report.problem = damage.take().as_ref().map(in_words);
+            } else if report.bytes.is_none() {
+                report.problem = Some("is missing".to_owned());
+            }
+            self.files.push(report);
+        }
+        if let Some(error) = damage {
+            let path = match &error {
+                Error::Damaged(damage) => damage.file.clone(),
+                _ => fs.display(manifest.log.open.segment.file()),
+            };
+            let mut report = report(path, None, FileState::InForce);
+            report.problem = Some(in_words(&error));
+            self.files.push(report);
+        }
+        (whole.then_some(size), torn)
+    }
+
+    /// Tells about what nothing in force needs.
+    fn rest(&mut self) {
+        for (name, _) in self.found.clone() {
+            let state = match name.kind {
+                _ if name.temporary => FileState::Temporary,
+                FileKind::Segment => FileState::Reserve,
+                FileKind::Part if self.parts.contains_key(&name) => FileState::Previous,
+                FileKind::Part | FileKind::Manifest => FileState::Orphan,
+            };
+            let leaves = self.parts.get(&name).cloned();
+            let mut report = self.take(name, state);
+            report.leaves = leaves;
+            if state == FileState::Reserve {
+                report.detail = match wal::owner(self.fs, name) {
+                    Ok(Some(_)) => "was used before".to_owned(),
+                    Ok(None) => "blank".to_owned(),
+                    Err(error) => in_words(&error),
+                };
+            }
+            self.files.push(report);
+        }
+    }
+}
+
+fn identity(store: StoreId, tree: &TreeEntry, part: &PartRef) -> PartIdentity {
+    PartIdentity {
+        store,
+        tree: tree.id,
+        hasher: tree.hasher.clone(),
+        arity: tree.arity,
+        number: part.number,
+        from: part.from,
+        to: part.to,
+    }
+}
+
+fn describe(manifest: &Manifest) -> String {
+    let trees = manifest.trees.iter().map(|tree| {
+        let TreeEntry { name, hasher, arity, size, parts, .. } = tree;
+        format!("tree {name:?}: {hasher}, arity {arity}, {size} leaves in {} parts", parts.len())
+    });
+    let end = if manifest.log.clean { "closed in order" } else { "in use" };
+    let trees: Vec<_> = trees.collect();
+    format!("store {}, {end}, {}", manifest.store, trees.join(", "))
+}
+
+/// An error with its causes.
+fn in_words(error: &Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        words += &format!(": {error}");
+        cause = error.source();
+    }
+    words
+}
