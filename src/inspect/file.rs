@@ -49,7 +49,7 @@ impl File for Looked {
     fn start_writeback(&self, _: ByteOffset, _: u64) {}
 
     fn write_back(&self, _: ByteOffset, _: u64) -> io::Result<()> {
-        Ok(())
+        refused()
     }
 
     fn drop_cache(&self) {}
