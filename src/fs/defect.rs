@@ -43,6 +43,8 @@ pub enum Defect {
     CacheTrusted,
     /// After an unclean stop segments are recycled before the new manifest is durable.
     SparesUsedEarly,
+    /// Parts that were merged are removed before the manifest that does without them is durable.
+    InputsRemovedEarly,
     /// Damage in the log below what was durable is taken for the torn end.
     ClaimsIgnored,
 }

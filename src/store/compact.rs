@@ -21,6 +21,7 @@ use super::engine::{Engine, Job};
 use crate::checkpoint::part::{Merged, Part, PartId, PartIdentity, PartSet};
 use crate::error::{Damage, Error, Result};
 use crate::event::Event;
+use crate::fs::defect::{self, Defect};
 use crate::merkle::{TreeSize, root_at};
 use crate::sync;
 
@@ -112,6 +113,11 @@ impl Engine {
         let made = self.make_part(&merge.identity, &source, true);
         let part = made.inspect_err(|_| self.discard(number..number + 1, 0..0))?;
         let bytes = part.reference().len;
+        if defect::has(&*self.fs, Defect::InputsRemovedEarly) {
+            for input in &merge.inputs {
+                let _ = self.fs.remove(input.reference().number.file());
+            }
+        }
         if !self.install(merge, Arc::new(part))? {
             self.discard(number..number + 1, 0..0);
             return Ok(None);

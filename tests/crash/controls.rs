@@ -9,7 +9,7 @@ use crate::damage;
 use crate::examine::Depth;
 use crate::fault::{self, Patient, STEPS, setups};
 use crate::findings::{Finding, Outcome, Tally};
-use crate::power::{LONG, Workload, random_workload};
+use crate::power::{LONG, Workload, merging_workloads, random_workload};
 use crate::run::Run;
 use crate::setup::Setup;
 use crate::stale;
@@ -29,13 +29,14 @@ const MUTANTS: [(&str, &[Defect]); 7] = [
 ];
 
 /// More of their kind.
-const MORE: [Defect; 6] = [
+const MORE: [Defect; 7] = [
     Defect::ManifestNotSynced,
     Defect::RollNotSynced,
     Defect::ReplayNotSynced,
     Defect::CacheTrusted,
     Defect::SparesUsedEarly,
     Defect::ClaimsIgnored,
+    Defect::InputsRemovedEarly,
 ];
 
 const DEPTH: Depth = Depth { seeds: 6, nested: 6, onward: 4 };
@@ -44,13 +45,19 @@ const DEPTH: Depth = Depth { seeds: 6, nested: 6, onward: 4 };
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Probe {
     PowerCuts,
+    Merges,
     FailingCalls,
     LostBlocks,
     RecycledSegments,
 }
 
-const PROBES: [Probe; 4] =
-    [Probe::PowerCuts, Probe::FailingCalls, Probe::LostBlocks, Probe::RecycledSegments];
+const PROBES: [Probe; 5] = [
+    Probe::PowerCuts,
+    Probe::Merges,
+    Probe::FailingCalls,
+    Probe::LostBlocks,
+    Probe::RecycledSegments,
+];
 
 impl Probe {
     /// The one that should see this defect.
@@ -58,6 +65,7 @@ impl Probe {
         match defect {
             Defect::SyncTriedAgain | Defect::CacheTrusted => Self::FailingCalls,
             Defect::ClaimsIgnored => Self::LostBlocks,
+            Defect::InputsRemovedEarly => Self::Merges,
             _ => Self::PowerCuts,
         }
     }
@@ -82,6 +90,12 @@ impl Probe {
                     let workload = random_workload(run.seed(number));
                     let setup = flawed(workload.setup);
                     Workload { setup, ..workload }.run(DEPTH, 8, &tally)?;
+                }
+            }
+            Self::Merges => {
+                for workload in merging_workloads(run, 2) {
+                    let setup = flawed(workload.setup);
+                    Workload { setup, ..workload }.run(DEPTH, u64::MAX, &tally)?;
                 }
             }
             Self::FailingCalls => {

@@ -6,7 +6,7 @@ use duramen::fs::sim::{Fault, SimDisk};
 use crate::examine::Depth;
 use crate::fault::{self, Patient, STEPS, setups};
 use crate::findings::{Outcome, Tally};
-use crate::power::{LONG, Workload, ZEROS, random_workload, short_workloads};
+use crate::power::{LONG, Workload, ZEROS, merging_workloads, random_workload, short_workloads};
 use crate::rig::Step;
 use crate::run::{Run, Seed};
 use crate::setup::Setup;
@@ -14,7 +14,7 @@ use crate::setup::Setup;
 /// How many long workloads are cut.
 const LONG_ONES: u64 = 1000;
 /// The first number of a workload with failing calls.
-const FAULTS: u64 = 200_000;
+const FAULTS: u64 = 400_000;
 /// How many long workloads have failing calls.
 const FAULTY_ONES: u64 = 60;
 
@@ -79,6 +79,7 @@ fn items(run: Run) -> Vec<Item> {
     let long = (LONG..LONG + LONG_ONES).map(|number| random_workload(run.seed(number)));
     items.extend(long.map(Item::Long));
     items.extend(short_workloads(run, 4).into_iter().map(Item::Short));
+    items.extend(merging_workloads(run, 3).into_iter().map(Item::Short));
     items
 }
 

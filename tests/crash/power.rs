@@ -157,6 +157,35 @@ pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
     workloads
 }
 
+/// Workloads in which parts are merged: some rounds of checkpoints, and all of two to `longest` steps.
+pub(crate) fn merging_workloads(run: Run, longest: u32) -> Vec<Workload> {
+    let pair = CompactionPolicy::Tiered(2);
+    let setups = [
+        Setup { compaction: pair, segment: 8 << 10, spare: 16 << 10, ..Setup::PLAIN },
+        Setup { compaction: pair, arity: Arity::Two, sha: true, on_close: true, ..Setup::PLAIN },
+    ];
+    let merging =
+        [Step::Checkpoint, Step::InsertDurable, Step::Checkpoint, Step::Reopen, Step::Kill];
+    let mut workloads = Vec::new();
+    for setup in setups {
+        // The merge comes with a checkpoint; the second one comes when two of a tier are left over.
+        for rounds in 1..=3 {
+            let mut steps = Past::Parts.steps().to_vec();
+            for _ in 0..rounds {
+                steps.extend(merging);
+            }
+            let seed = run.seed(MERGING + workloads.len() as u64);
+            workloads.push(Workload { setup, seed, steps, examined: merging.len() });
+        }
+        for steps in (2..=longest).flat_map(all_of) {
+            let steps: Vec<_> = Past::Parts.steps().iter().copied().chain(steps).collect();
+            let seed = run.seed(MERGING + workloads.len() as u64);
+            workloads.push(Workload { setup, seed, steps, examined: 2 });
+        }
+    }
+    workloads
+}
+
 /// A workload of 20 to 60 steps.
 pub(crate) fn random_workload(seed: Seed) -> Workload {
     let mut random = seed.random();
@@ -204,30 +233,7 @@ fn no_power_cut_in_any_short_workload_breaks_a_promise() {
 #[test]
 fn no_power_cut_while_parts_are_merged_breaks_a_promise() {
     let run = Run::of_this_process();
-    let pair = CompactionPolicy::Tiered(2);
-    let setups = [
-        Setup { compaction: pair, segment: 8 << 10, spare: 16 << 10, ..Setup::PLAIN },
-        Setup { compaction: pair, arity: Arity::Two, sha: true, on_close: true, ..Setup::PLAIN },
-    ];
-    let merging =
-        [Step::Checkpoint, Step::InsertDurable, Step::Checkpoint, Step::Reopen, Step::Kill];
-    let mut workloads = Vec::new();
-    for setup in setups {
-        // The merge comes with a checkpoint; the second one comes when two of a tier are left over.
-        for rounds in 1..=3 {
-            let mut steps = Past::Parts.steps().to_vec();
-            for _ in 0..rounds {
-                steps.extend(merging);
-            }
-            let seed = run.seed(MERGING + workloads.len() as u64);
-            workloads.push(Workload { setup, seed, steps, examined: merging.len() });
-        }
-        for steps in all_of(2) {
-            let steps: Vec<_> = Past::Parts.steps().iter().copied().chain(steps).collect();
-            let seed = run.seed(MERGING + workloads.len() as u64);
-            workloads.push(Workload { setup, seed, steps, examined: 2 });
-        }
-    }
+    let workloads = merging_workloads(run, 2);
     let mut merges = 0;
     let tally = Tally::default();
     for workload in &workloads[..3] {

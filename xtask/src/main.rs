@@ -23,7 +23,7 @@ enum Run {
     Own(fn(&[String]) -> ExitCode),
 }
 
-const COMMANDS: [Command; 7] = [
+const COMMANDS: [Command; 8] = [
     Command {
         name: "test",
         about: "all tests, in under 10 minutes on 2 cores",
@@ -33,6 +33,11 @@ const COMMANDS: [Command; 7] = [
         name: "check",
         about: "formatting, lints, docs, no_std",
         run: Run::Steps(steps::check),
+    },
+    Command {
+        name: "torture",
+        about: "real file systems going down, devices and system calls that fail (root)",
+        run: Run::Steps(steps::torture),
     },
     Command {
         name: "crash",

@@ -158,3 +158,14 @@ pub(crate) fn peers() -> Steps {
             .with_args(),
     ]
 }
+
+pub(crate) fn torture() -> Steps {
+    vec![
+        Step::cargo("the program", "build --release -p duramen-cli"),
+        Step::cargo(
+            "torture",
+            "run --release --manifest-path torture/Cargo.toml --target-dir target/torture --",
+        )
+        .with_args(),
+    ]
+}
