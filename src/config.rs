@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::event::{EventListener, Listeners};
 use crate::flush::FlushPolicy;
 use crate::fs::{FileSystem, OsFileSystem};
-use crate::store::Backoff;
+use crate::merkle::Arity;
+use crate::store::{Backoff, Limits};
 
 /// How a store is opened: where, and under which policies.
 ///
@@ -34,10 +35,15 @@ pub struct Config {
     pub(crate) backoff: Backoff,
     pub(crate) listeners: Listeners,
     pub(crate) max_unflushed_bytes: u64,
+    pub(crate) max_uncheckpointed_bytes: Option<u64>,
+    pub(crate) max_parts: u64,
     pub(crate) backpressure_wait: Option<Duration>,
     pub(crate) wal_segment_bytes: u64,
     pub(crate) wal_spare_bytes: u64,
 }
+
+/// Bytes that may wait for a checkpoint where some are made automatically.
+const UNCHECKPOINTED: u64 = 2 << 30;
 
 impl Config {
     /// The store in directory `path`, which is created where it is missing, under the default
@@ -59,6 +65,8 @@ impl Config {
             },
             listeners: Listeners::default(),
             max_unflushed_bytes: 64 << 20,
+            max_uncheckpointed_bytes: None,
+            max_parts: 1000,
             backpressure_wait: None,
             wal_segment_bytes: 64 << 20,
             wal_spare_bytes: 256 << 20,
@@ -142,8 +150,31 @@ impl Config {
         self
     }
 
-    /// How long an insert waits at that bound before it fails with [`Error::Backpressure`]. Default:
-    /// as long as it takes.
+    /// How many bytes of nodes may be in memory that no checkpoint holds yet. From three quarters of
+    /// it on, a checkpoint is made with [`CheckpointReason::Backpressure`](crate::CheckpointReason),
+    /// whatever the checkpoint policy says, and inserts are slowed down to what checkpoints take out
+    /// of memory; at the limit an insert waits. If checkpoints fail in a way that does not go away by
+    /// itself, it fails with [`Error::CheckpointsFail`]. One batch may be larger than the limit.
+    ///
+    /// Default: 2 GiB if the checkpoint policy has a trigger of its own besides closing; else none, so
+    /// that a store whose owner calls for checkpoints himself makes no others.
+    #[must_use]
+    pub fn max_uncheckpointed_bytes(mut self, bytes: u64) -> Self {
+        self.max_uncheckpointed_bytes = Some(bytes);
+        self
+    }
+
+    /// How many parts there may be before inserts wait for merges. They are slowed down from three
+    /// quarters of it on. Without effect while the [`CompactionPolicy`] is `Off` or merges fail in a
+    /// way that does not go away by itself: then nothing would make the parts fewer. Default: 1000.
+    #[must_use]
+    pub fn max_parts(mut self, parts: u64) -> Self {
+        self.max_parts = parts;
+        self
+    }
+
+    /// How long an insert waits at a limit before it fails with [`Error::Backpressure`]. Default: as
+    /// long as it takes.
     #[must_use]
     pub fn backpressure_wait(mut self, wait: Duration) -> Self {
         self.backpressure_wait = Some(wait);
@@ -175,6 +206,16 @@ impl Config {
         self
     }
 
+    /// The limits of a store with this arity.
+    pub(crate) fn limits(&self, arity: Arity) -> Limits {
+        let uncheckpointed = self.max_uncheckpointed_bytes.or_else(|| {
+            let automatic = self.checkpoint.has_trigger();
+            automatic.then_some(UNCHECKPOINTED)
+        });
+        let parts = (self.compaction != CompactionPolicy::Off).then_some(self.max_parts);
+        Limits { unflushed: self.max_unflushed_bytes, uncheckpointed, parts, arity }
+    }
+
     /// Refuses values that cannot work.
     pub(crate) fn check(&self) -> Result<()> {
         let refuse = |what: String| Err(Error::Config(what));
@@ -196,6 +237,20 @@ impl Config {
         }
         if self.max_unflushed_bytes == 0 {
             return refuse("0 unflushed bytes, which lets nobody insert".to_owned());
+        }
+        if self.max_uncheckpointed_bytes == Some(0) {
+            return refuse(
+                "0 bytes beyond the last checkpoint, which lets nobody insert".to_owned(),
+            );
+        }
+        if let CompactionPolicy::Tiered(fan_in) = self.compaction
+            && self.max_parts - self.max_parts / 4 <= self.compaction.most()
+        {
+            let parts = self.max_parts;
+            return refuse(format!(
+                "at most {parts} parts where merging {fan_in} of a tier may leave {}, and from three quarters of the limit on inserts slow down",
+                self.compaction.most()
+            ));
         }
         if self.wal_segment_bytes < 2 * crate::wal::BLOCK {
             let least = 2 * crate::wal::BLOCK;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::merkle::{LeafIndex, Level, ProveError, TreeSize};
+use crate::store::Limit;
 
 /// The result of most calls of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -167,14 +168,29 @@ pub enum Error {
     #[error("the store is closed")]
     Closed,
 
-    /// Too many bytes wait to be flushed, and waiting for room took longer than configured. Nothing
-    /// was inserted.
-    #[error("{unflushed} bytes wait to be flushed, and {waited:?} made no room for more")]
+    /// A limit is reached, and waiting for room took longer than configured. Nothing was inserted.
+    #[error("{held} {limit} of {allowed} allowed, and {waited:?} made no room for more")]
     Backpressure {
-        /// Bytes of leaves not yet flushed.
-        unflushed: u64,
+        /// The limit.
+        limit: Limit,
+        /// What is held, in the limit's unit.
+        held: u64,
+        /// What is allowed.
+        allowed: u64,
         /// How long the call waited.
         waited: Duration,
+    },
+
+    /// There is room for more only after a checkpoint, and the last one failed in a way that does
+    /// not go away by itself. Nothing was inserted; a checkpoint that is called for and succeeds sets
+    /// things right.
+    #[error("{held} bytes wait for a checkpoint, and checkpoints fail")]
+    CheckpointsFail {
+        /// Bytes of nodes that no checkpoint holds.
+        held: u64,
+        /// Why the last one failed.
+        #[source]
+        source: Arc<Error>,
     },
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::checkpoint::{CheckpointInfo, CheckpointReason};
 use crate::error::Error;
-use crate::store::RecoveryReport;
+use crate::store::{Limit, RecoveryReport};
 use crate::sync;
 
 /// Is told what a store does.
@@ -138,6 +138,26 @@ pub enum Event {
         /// How many parts were to be merged.
         parts: usize,
     },
+    /// An insert has to wait: a limit is reached.
+    #[non_exhaustive]
+    BackpressureBegun {
+        /// Which.
+        limit: Limit,
+        /// What is held, in the limit's unit.
+        held: u64,
+        /// What is allowed.
+        allowed: u64,
+    },
+    /// It waits no longer.
+    #[non_exhaustive]
+    BackpressureEnded {
+        /// What it waited for.
+        limit: Limit,
+        /// How long.
+        waited: Duration,
+        /// Whether it may go on; else it fails.
+        admitted: bool,
+    },
     /// The log has failed: nothing more is accepted, reading goes on.
     #[non_exhaustive]
     Poisoned {
@@ -153,6 +173,10 @@ pub(crate) struct Listeners(Vec<Arc<dyn EventListener>>);
 impl Listeners {
     pub(crate) fn add(&mut self, listener: Arc<dyn EventListener>) {
         self.0.push(listener);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Tells everybody what `event` gives, which is not asked if there is nobody. Not to be called

@@ -94,14 +94,14 @@ pub struct Jobs(Arc<crate::jobs::Jobs<u32>>);
 
 impl Jobs {
     pub fn new(run: impl Fn(u32) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(crate::jobs::Jobs::new(run)))
+        Self(Arc::new(crate::jobs::Jobs::new(move |job, _| run(job))))
     }
 
     /// Workers whose jobs can ask for more.
     pub fn new_cyclic(run: impl Fn(&Jobs, u32) + Send + Sync + 'static) -> Self {
         Self(Arc::new_cyclic(|jobs: &std::sync::Weak<crate::jobs::Jobs<u32>>| {
             let jobs = jobs.clone();
-            crate::jobs::Jobs::new(move |job| {
+            crate::jobs::Jobs::new(move |job, _| {
                 if let Some(jobs) = jobs.upgrade() {
                     run(&Jobs(jobs), job);
                 }

@@ -27,13 +27,14 @@ pub(crate) struct Jobs<J> {
 }
 
 struct Shared<J> {
-    run: Box<dyn Fn(J) + Send + Sync>,
+    /// Told the job and how long it has waited.
+    run: Box<dyn Fn(J, Duration) + Send + Sync>,
     state: Mutex<State<J>>,
     changed: Condvar,
 }
 
 struct State<J> {
-    queue: Vec<J>,
+    queue: Vec<(J, Instant)>,
     running: Vec<J>,
     threads: usize,
     /// Threads that wait, also if they have been woken and are not yet back.
@@ -44,21 +45,21 @@ struct State<J> {
 impl<J: Copy + PartialEq> State<J> {
     /// How many waiting jobs could run now.
     fn ready(&self) -> usize {
-        self.queue.iter().filter(|job| !self.running.contains(job)).count()
+        self.queue.iter().filter(|(job, _)| !self.running.contains(job)).count()
     }
 
     /// Takes the oldest of them.
-    fn start(&mut self) -> Option<J> {
-        let at = self.queue.iter().position(|job| !self.running.contains(job))?;
-        let job = self.queue.remove(at);
+    fn start(&mut self) -> Option<(J, Duration)> {
+        let at = self.queue.iter().position(|(job, _)| !self.running.contains(job))?;
+        let (job, since) = self.queue.remove(at);
         self.running.push(job);
-        Some(job)
+        Some((job, since.elapsed()))
     }
 }
 
 impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
-    /// Workers that do their jobs with `run`.
-    pub(crate) fn new(run: impl Fn(J) + Send + Sync + 'static) -> Self {
+    /// Workers that do their jobs with `run`, which is told how long each has waited.
+    pub(crate) fn new(run: impl Fn(J, Duration) + Send + Sync + 'static) -> Self {
         let (queue, running) = (Vec::new(), Vec::new());
         let state = State { queue, running, threads: 0, idle: 0, stopped: false };
         let (state, changed) = (Mutex::new(state), Condvar::new());
@@ -71,8 +72,8 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
         if state.stopped {
             return;
         }
-        if !state.queue.contains(&job) {
-            state.queue.push(job);
+        if !state.queue.iter().any(|(waiting, _)| *waiting == job) {
+            state.queue.push((job, Instant::now()));
         }
         let ready = state.ready();
         if ready > 0 && state.idle > 0 {
@@ -88,6 +89,12 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
                 self.shared.leave(self.shared.state.lock());
             }
         }
+    }
+
+    /// How many jobs wait, and how many run.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let state = self.shared.state.lock();
+        (state.queue.len() as u64, state.running.len() as u64)
     }
 
     /// Whether nothing waits and nothing runs.
@@ -113,9 +120,9 @@ impl<J: Copy + PartialEq> Shared<J> {
     fn work(&self) {
         let mut state = self.state.lock();
         loop {
-            if let Some(job) = state.start() {
+            if let Some((job, waited)) = state.start() {
                 drop(state);
-                if !sync::returns(|| (self.run)(job)) {
+                if !sync::returns(|| (self.run)(job, waited)) {
                     tracing::error!("a background job panicked");
                 }
                 state = self.state.lock();
@@ -157,7 +164,7 @@ mod tests {
     #[test]
     fn every_requested_job_runs_and_none_after_stop() {
         let (sender, receiver) = mpsc::channel();
-        let jobs = Jobs::new(move |job| sender.send(job).unwrap());
+        let jobs = Jobs::new(move |job, _| sender.send(job).unwrap());
         for job in 0..10 {
             jobs.request(job);
         }
@@ -174,7 +181,7 @@ mod tests {
         let (release, gate) = mpsc::channel::<()>();
         let (sender, receiver) = mpsc::channel();
         let gate = std::sync::Mutex::new(gate);
-        let jobs = Jobs::new(move |job: usize| {
+        let jobs = Jobs::new(move |job: usize, _| {
             sender.send(job).unwrap();
             // So many jobs that block fill all threads.
             if job < MOST_THREADS {
@@ -201,7 +208,7 @@ mod tests {
         let (release, gate) = mpsc::channel::<()>();
         let (sender, receiver) = mpsc::channel();
         let gate = std::sync::Mutex::new(gate);
-        let jobs = Jobs::new(move |job: u32| {
+        let jobs = Jobs::new(move |job: u32, _| {
             sender.send(job).unwrap();
             if job == 0 {
                 gate.lock().unwrap().recv().unwrap();
@@ -222,7 +229,7 @@ mod tests {
     #[test]
     fn a_job_that_panics_takes_no_other_with_it() {
         let (sender, receiver) = mpsc::channel();
-        let jobs = Jobs::new(move |job: u32| {
+        let jobs = Jobs::new(move |job: u32, _| {
             assert!(job != 0, "on purpose");
             sender.send(job).unwrap();
         });

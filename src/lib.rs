@@ -80,4 +80,4 @@ pub use memory::MemoryAccumulator;
 #[cfg(feature = "std")]
 pub use snapshot::Snapshot;
 #[cfg(feature = "std")]
-pub use store::{RecoveryReport, Stats, StoreInfo};
+pub use store::{Distribution, JobStats, Limit, RecoveryReport, Stats, StoreInfo, Times};

@@ -67,6 +67,12 @@ fn line(event: &Event) -> String {
             format!("merge of {parts} failed, again {}", retry_in.is_some())
         }
         Event::CompactionAbandoned { parts, .. } => format!("merge of {parts} abandoned"),
+        Event::BackpressureBegun { limit, held, allowed, .. } => {
+            format!("{held} of {allowed} {limit}")
+        }
+        Event::BackpressureEnded { limit, admitted, .. } => {
+            format!("{limit}: admitted {admitted}")
+        }
         Event::Poisoned { .. } => "poisoned".into(),
         other => panic!("a new event: {other:?}"),
     }

@@ -41,6 +41,14 @@ impl CompactionPolicy {
         }
     }
 
+    /// How many parts there are at most once all merges are made that it wants.
+    pub(crate) fn most(self) -> u64 {
+        match self {
+            Self::Off => u64::MAX,
+            Self::Tiered(fan_in) => u64::from(fan_in) * MOST_TIERS as u64,
+        }
+    }
+
     /// Which of the parts with these numbers of leaves, oldest first, are to be merged next.
     pub(crate) fn next(self, leaves: &[u64]) -> Option<Range<usize>> {
         let Self::Tiered(fan_in) = self else { return None };

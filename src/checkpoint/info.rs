@@ -23,6 +23,22 @@ pub enum CheckpointReason {
     Interval,
     /// The store was closed.
     Close,
+    /// Inserts came up to a limit that a checkpoint makes room under.
+    Backpressure,
+}
+
+impl CheckpointReason {
+    /// All reasons.
+    pub const ALL: [Self; 8] = [
+        Self::Manual,
+        Self::Leaves,
+        Self::WalBytes,
+        Self::WalSegments,
+        Self::Memory,
+        Self::Interval,
+        Self::Close,
+        Self::Backpressure,
+    ];
 }
 
 impl fmt::Display for CheckpointReason {
@@ -35,6 +51,7 @@ impl fmt::Display for CheckpointReason {
             Self::Memory => "memory",
             Self::Interval => "interval",
             Self::Close => "close",
+            Self::Backpressure => "backpressure",
         })
     }
 }

@@ -93,6 +93,12 @@ impl CheckpointPolicy {
         self.on_close
     }
 
+    /// Whether checkpoints are made by themselves while the store is open.
+    pub(crate) fn has_trigger(&self) -> bool {
+        let counts = [self.leaves, self.wal_bytes, self.wal_segments, self.memory_bytes];
+        self.interval.is_some() || counts.iter().any(Option::is_some)
+    }
+
     /// What is zero where zero would mean a checkpoint without end.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let zero = |value: Option<u64>| value == Some(0);

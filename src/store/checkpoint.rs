@@ -11,12 +11,13 @@
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::engine::{Engine, FlushPoint};
+use super::job_stats::Steps;
 use super::tree::Tree;
 use crate::checkpoint::manifest::{self, Manifest};
-use crate::checkpoint::part::{Part, PartId, PartIdentity, PartSet, write_part};
+use crate::checkpoint::part::{Part, PartId, PartIdentity, PartSet, build_part, sync_part};
 use crate::checkpoint::{CheckpointInfo, CheckpointReason, Install, Since};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -67,18 +68,21 @@ impl Engine {
 
     /// Flushes, then writes what is new since the last checkpoint as parts and lets the log go.
     pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
-        self.told(reason, false, || self.flush_and_checkpoint(reason))
+        self.told(reason, false, || self.flush_and_checkpoint(reason, Duration::ZERO))
     }
 
     /// Makes the checkpoint that was asked for automatically, if the policy still wants it: one that
     /// was made meanwhile may have had the same reason.
-    pub(super) fn checkpoint_job(&self) {
-        let Some(reason) = self.take_checkpoint() else { return };
+    pub(super) fn checkpoint_job(&self, waited: Duration) {
+        let Some((reason, retry)) = self.take_checkpoint() else { return };
         let point = self.flushed.lock().clone();
-        if self.settings.checkpoint.due(&self.since_checkpoint(&point)).is_none() {
+        let due = self.settings.checkpoint.due(&self.since_checkpoint(&point)).is_some();
+        if !due && !self.ingest.lock().wants_checkpoint() {
             return;
         }
-        if let Err(error) = self.told(reason, true, || self.flush_and_checkpoint(reason)) {
+        self.work.lock().checkpoint.retries += u64::from(retry);
+        let make = || self.flush_and_checkpoint(reason, waited);
+        if let Err(error) = self.told(reason, true, make) {
             tracing::error!(%error, %reason, "a checkpoint failed; the last one stays");
         }
     }
@@ -98,7 +102,7 @@ impl Engine {
                 self.listeners.tell(|| Event::CheckpointCompleted { info: info.clone() });
             }
             Err(error) => {
-                self.counters.checkpoint_failed();
+                self.work.lock().checkpoint.failed += 1;
                 let put_off = automatic && !matches!(error, Error::Closed);
                 let retry_in = if put_off { self.checkpoint_put_off(reason, error) } else { None };
                 let error = error.clone();
@@ -108,29 +112,40 @@ impl Engine {
         done
     }
 
-    fn flush_and_checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
+    /// `waited` is how long it took until this was called.
+    fn flush_and_checkpoint(
+        &self,
+        reason: CheckpointReason,
+        waited: Duration,
+    ) -> Result<CheckpointInfo> {
         let started = Instant::now();
         let mut live = self.checkpoints.lock();
         self.flush()?;
         let point = self.flushed.lock().clone();
-        self.checkpoint_at(&mut live, &point, reason, started, false)
+        let wait = waited + started.elapsed();
+        self.checkpoint_at(&mut live, &point, reason, wait, false)
     }
 
-    /// Makes the checkpoint of `point`, which is durable. `clean` says that the store is being
-    /// closed there.
+    /// Makes the checkpoint of `point`, which is durable and was waited for so long. `clean` says
+    /// that the store is being closed there.
     pub(super) fn checkpoint_at(
         &self,
         live: &mut Checkpoints,
         point: &FlushPoint,
         reason: CheckpointReason,
-        started: Instant,
+        wait: Duration,
         clean: bool,
     ) -> Result<CheckpointInfo> {
         let (part, manifest) = (live.next_part, live.next_manifest);
-        let done = self.write_checkpoint(live, point, reason, started, clean);
+        let mut steps = Steps { wait, ..Steps::default() };
+        let done = self.write_checkpoint(live, point, reason, clean, &mut steps);
         match &done {
             Ok(info) if info.leaves > 0 => {
-                self.counters.checkpointed(info.bytes, info.duration);
+                let mut work = self.work.lock();
+                work.checkpoint.complete(&steps, info.bytes);
+                work.reasons.add(reason);
+                drop(work);
+                self.counters.checkpointed(info.duration);
                 tracing::info!(size = %info.size, bytes = info.bytes, %reason, "checkpoint");
             }
             Ok(_) => {}
@@ -163,6 +178,9 @@ impl Engine {
     pub(super) fn count_parts(&self, live: &Checkpoints) {
         let parts: usize = live.parts.iter().map(|parts| parts.parts().len()).sum();
         self.counters.parts(parts as u64);
+        // Where nothing makes the parts fewer, they are no reason to wait.
+        let merged = !self.upkeep.lock().compaction.is_suspended();
+        self.limit_parts(if merged { parts as u64 } else { 0 });
     }
 
     fn write_checkpoint(
@@ -170,9 +188,11 @@ impl Engine {
         live: &mut Checkpoints,
         point: &FlushPoint,
         reason: CheckpointReason,
-        started: Instant,
         clean: bool,
+        steps: &mut Steps,
     ) -> Result<CheckpointInfo> {
+        let started = Instant::now();
+        let wait = steps.wait;
         let mut next = live.manifest.clone();
         let mut parts = live.parts.clone();
         let mut info = CheckpointInfo {
@@ -180,7 +200,7 @@ impl Engine {
             leaves: 0,
             bytes: 0,
             reason,
-            duration: started.elapsed(),
+            duration: wait,
         };
         for (number, tree) in self.trees.iter().enumerate() {
             let (from, to) = (next.trees[number].size, point.sizes[number]);
@@ -195,7 +215,7 @@ impl Engine {
                 None
             };
             let (id, from) = overwritten.map_or((id, from), |last| (last.number, last.from));
-            let part = self.write_tree(tree, id, from, to, &next)?;
+            let part = self.write_tree(tree, id, from, to, &next, steps)?;
             info.leaves += to - from;
             info.bytes += part.reference().len;
             parts[number] = parts[number].with(Arc::new(part));
@@ -207,11 +227,13 @@ impl Engine {
         if info.leaves == 0 && !clean {
             return Ok(info);
         }
+        let built = started.elapsed();
         next.log = Log { closed: Vec::new(), open: point.position, seq: point.seq, clean };
         if defect::has(&*self.fs, Defect::LogReleasedEarly) {
             let _ = self.segments.release_before(point.position.segment);
         }
         self.publish(live, next)?;
+        let published = started.elapsed();
 
         for (number, tree) in self.trees.iter().enumerate() {
             if !parts[number].is_empty() {
@@ -223,12 +245,16 @@ impl Engine {
         let leaves = point.sizes.iter().sum();
         let at = Instant::now();
         *self.marks.lock() = Marks { leaves, log_bytes: point.log_bytes, at };
+        self.made_room(point.seq, info.leaves, started.elapsed());
         if let Err(error) = self.segments.release_before(point.position.segment) {
             // The checkpoint stands; files that could not be removed are looked for at open.
             tracing::warn!(%error, "cannot remove a log segment");
         }
         self.request_compaction(live);
-        info.duration = started.elapsed();
+        let done = started.elapsed();
+        steps.install = published - built;
+        steps.release = done - published;
+        info.duration = wait + done;
         Ok(info)
     }
 
@@ -240,6 +266,7 @@ impl Engine {
         from: u64,
         to: u64,
         manifest: &Manifest,
+        steps: &mut Steps,
     ) -> Result<Part> {
         let identity = PartIdentity {
             store: manifest.store,
@@ -251,7 +278,7 @@ impl Engine {
             to,
         };
         let strict = self.settings.install == Install::Strict;
-        self.make_part(&identity, &tree.view_at(to), strict)
+        self.make_part(&identity, &tree.view_at(to), strict, steps)
     }
 
     /// Writes, names and opens a part; makes it durable if `strict`.
@@ -260,13 +287,19 @@ impl Engine {
         identity: &PartIdentity,
         source: &S,
         strict: bool,
+        steps: &mut Steps,
     ) -> Result<Part>
     where
         S: NodeSource,
         Error: From<S::Error>,
     {
         let synced = strict && !defect::has(&*self.fs, Defect::PartNotSynced);
-        let reference = write_part(&*self.fs, identity, source, synced)?;
+        let started = Instant::now();
+        let (reference, file) = build_part(&*self.fs, identity, source)?;
+        let built = started.elapsed();
+        if synced {
+            sync_part(&*self.fs, identity, &*file)?;
+        }
         let name = identity.number.file();
         let named = if defect::has(&*self.fs, Defect::PartOverwritten) {
             defect::overwrite(&*self.fs, name)
@@ -279,6 +312,8 @@ impl Engine {
                 Error::io("sync the directory of", self.fs.display(name), error)
             })?;
         }
+        steps.build += built;
+        steps.sync += started.elapsed() - built;
         Part::open(&*self.fs, identity, reference)
     }
 

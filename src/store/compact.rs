@@ -14,10 +14,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::checkpoint::Checkpoints;
 use super::engine::{Engine, Job};
+use super::job_stats::Steps;
 use crate::checkpoint::part::{Merged, Part, PartId, PartIdentity, PartSet};
 use crate::error::{Damage, Error, Result};
 use crate::event::Event;
@@ -41,19 +42,20 @@ impl Engine {
     }
 
     /// Merges parts until the policy wants no more merges, or one fails.
-    pub(super) fn compaction_job(&self) {
-        if !self.take_compaction() {
-            return;
-        }
+    pub(super) fn compaction_job(&self, waited: Duration) {
+        let Some(retry) = self.take_compaction() else { return };
+        self.work.lock().compaction.retries += u64::from(retry);
+        let mut steps = Steps { wait: waited, ..Steps::default() };
         while let Some(merge) = self.next_merge() {
             let parts = merge.inputs.len();
             let leaves = merge.identity.to - merge.identity.from;
             self.listeners.tell(|| Event::CompactionBegun { parts, leaves });
             let started = Instant::now();
-            match self.merge(&merge) {
+            match self.merge(&merge, &mut steps) {
                 Ok(Some(bytes)) => {
                     let duration = started.elapsed();
-                    self.counters.compacted(bytes, duration);
+                    let steps = std::mem::take(&mut steps);
+                    self.work.lock().compaction.complete(&steps, bytes);
                     self.upkeep.lock().compaction.succeeded();
                     tracing::info!(parts, leaves, bytes, ?duration, "parts merged");
                     self.listeners.tell(|| Event::CompactionCompleted {
@@ -67,7 +69,7 @@ impl Engine {
                     self.listeners.tell(|| Event::CompactionAbandoned { parts });
                 }
                 Err(error) => {
-                    self.counters.compaction_failed();
+                    self.work.lock().compaction.failed += 1;
                     let retry_in = self.compaction_put_off(&error);
                     tracing::error!(%error, ?retry_in, "merging parts failed; they stay");
                     self.listeners.tell(|| Event::CompactionFailed { parts, error, retry_in });
@@ -107,10 +109,10 @@ impl Engine {
     }
 
     /// Merges parts. Tells the bytes of the new one, or nothing if its inputs were no longer live.
-    fn merge(&self, merge: &Merge) -> Result<Option<u64>> {
+    fn merge(&self, merge: &Merge, steps: &mut Steps) -> Result<Option<u64>> {
         let number = merge.identity.number.0;
         let source = Merged { inputs: &merge.inputs, go_on: &|| self.go_on() };
-        let made = self.make_part(&merge.identity, &source, true);
+        let made = self.make_part(&merge.identity, &source, true, steps);
         let part = made.inspect_err(|_| self.discard(number..number + 1, 0..0))?;
         let bytes = part.reference().len;
         if defect::has(&*self.fs, Defect::InputsRemovedEarly) {
@@ -118,10 +120,12 @@ impl Engine {
                 let _ = self.fs.remove(input.reference().number.file());
             }
         }
+        let built = Instant::now();
         if !self.install(merge, Arc::new(part))? {
             self.discard(number..number + 1, 0..0);
             return Ok(None);
         }
+        steps.install = built.elapsed();
         for input in &merge.inputs {
             let name = input.reference().number.file();
             if let Err(error) = self.fs.remove(name) {
@@ -129,6 +133,7 @@ impl Engine {
                 tracing::warn!(%error, file = %name, "cannot remove a part that was merged");
             }
         }
+        steps.release = built.elapsed() - steps.install;
         Ok(Some(bytes))
     }
 

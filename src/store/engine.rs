@@ -12,10 +12,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpoints, Marks};
 use super::ingest::Ingest;
+use super::job_stats::{JobStats, Steps, Work};
 use super::report::RecoveryReport;
 use super::stats::Counters;
 use super::tree::Tree;
@@ -74,6 +75,7 @@ pub(crate) struct Engine {
     pub(super) marks: Mutex<Marks>,
     pub(super) checkpoints: Mutex<Checkpoints>,
     pub(super) upkeep: Mutex<Upkeep>,
+    pub(super) work: Mutex<Work>,
     pub(crate) listeners: Listeners,
     pub(super) jobs: Jobs<Job>,
     /// Tells long jobs that the store is being closed.
@@ -154,17 +156,27 @@ impl Engine {
 
     /// Does a worker's job. Failures that matter to the log have poisoned the store when this
     /// returns; others are reported and the job may be asked for again.
-    pub(super) fn run(&self, job: Job) {
+    pub(super) fn run(&self, job: Job, waited: Duration) {
+        let started = Instant::now();
+        let done = |stats: &mut JobStats| {
+            let steps = Steps { wait: waited, build: started.elapsed(), ..Steps::default() };
+            stats.complete(&steps, 0);
+        };
         match job {
-            Job::PrepareSegment => {
-                if let Err(error) = self.segments.prepare() {
+            Job::PrepareSegment => match self.segments.prepare() {
+                Ok(()) => done(&mut self.work.lock().segment),
+                Err(error) => {
+                    self.work.lock().segment.failed += 1;
                     // The flusher makes one itself when it needs it, and fails if that fails.
                     tracing::warn!(%error, "cannot make a log segment ready");
                 }
+            },
+            Job::Hash => {
+                self.trees.iter().for_each(|tree| tree.hash_if_free());
+                done(&mut self.work.lock().hash);
             }
-            Job::Hash => self.trees.iter().for_each(|tree| tree.hash_if_free()),
-            Job::Checkpoint => self.checkpoint_job(),
-            Job::Compact => self.compaction_job(),
+            Job::Checkpoint => self.checkpoint_job(waited),
+            Job::Compact => self.compaction_job(waited),
         }
     }
 

@@ -7,14 +7,18 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::engine::Engine;
+use super::engine::{Engine, Job};
+use super::limits::{Held, Limit, Limits, Pressure, pace};
+use crate::checkpoint::CheckpointReason;
 use crate::column::LeafWriter;
 use crate::durability::{DurabilityToken, Seq};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::flush::{Cut, FlushPolicy};
 use crate::merkle::Hash;
-use crate::sync::{Instant, MutexGuard};
+use crate::sync::{self, Instant, MutexGuard};
 
 /// What the insertion lock guards.
 #[derive(Debug)]
@@ -26,6 +30,18 @@ pub(super) struct Ingest {
     cut: Seq,
     /// What the log has, durable or not.
     written: Seq,
+    /// What the last checkpoint holds.
+    checkpointed: Seq,
+    /// Parts that merging could make fewer.
+    parts: u64,
+    limits: Limits,
+    /// From this sequence number on an insert has to look closer. Follows from the limits and from
+    /// what is held.
+    gate: u64,
+    /// Bytes inserted while slowed down that nobody has waited for yet.
+    debt: u64,
+    /// Bytes per second that the last checkpoint took out of memory.
+    drain: u64,
     /// Whether the flusher was told that there is something new since the last cut.
     told: bool,
     /// Whether it was told to hurry since the last cut.
@@ -39,17 +55,40 @@ pub(super) struct Ingest {
 const HURRY_LEAVES: u64 = (8 << 20) / size_of::<Hash>() as u64;
 
 impl Ingest {
-    pub(super) fn new(writers: Vec<LeafWriter>, seq: Seq) -> Self {
-        Self {
+    /// With `seq` leaves in the log and `checkpointed` of them in a checkpoint.
+    pub(super) fn new(
+        writers: Vec<LeafWriter>,
+        seq: Seq,
+        checkpointed: Seq,
+        limits: Limits,
+    ) -> Self {
+        let mut ingest = Self {
             writers,
             seq,
             cut: seq,
             written: seq,
+            checkpointed,
+            parts: 0,
+            limits,
+            gate: 0,
+            debt: 0,
+            drain: FIRST_DRAIN,
             told: false,
             hurried: false,
             waiting: 0,
             ended: None,
-        }
+        };
+        ingest.set_gate();
+        ingest
+    }
+
+    fn held(&self) -> Held {
+        let (seq, written, checkpointed) = (self.seq.0, self.written.0, self.checkpointed.0);
+        Held { seq, written, checkpointed, parts: self.parts }
+    }
+
+    fn set_gate(&mut self) {
+        self.gate = self.limits.gate(&self.held());
     }
 
     pub(super) fn seq(&self) -> Seq {
@@ -66,7 +105,35 @@ impl Ingest {
     /// Notes what the log has; tells whether somebody waits for that.
     pub(super) fn written(&mut self, seq: Seq) -> bool {
         self.written = seq;
+        self.set_gate();
         self.waiting > 0
+    }
+
+    /// Notes what a checkpoint holds and how many bytes per second it took out of memory; tells
+    /// whether somebody waits for that.
+    fn checkpointed(&mut self, seq: Seq, drain: u64) -> bool {
+        self.checkpointed = seq;
+        self.drain = drain;
+        self.set_gate();
+        self.waiting > 0
+    }
+
+    /// Notes how many parts there are that merging could make fewer; tells whether somebody waits
+    /// for that.
+    fn parts(&mut self, parts: u64) -> bool {
+        self.parts = parts;
+        self.set_gate();
+        self.waiting > 0
+    }
+
+    /// Bytes of nodes that no checkpoint holds.
+    pub(super) fn uncheckpointed_bytes(&self) -> u64 {
+        self.limits.node_bytes(self.seq.0.saturating_sub(self.checkpointed.0))
+    }
+
+    /// Whether a checkpoint would relieve inserts.
+    pub(super) fn wants_checkpoint(&self) -> bool {
+        self.limits.wants_checkpoint(&self.held())
     }
 
     pub(super) fn end(&mut self, error: Error) {
@@ -82,6 +149,11 @@ impl Ingest {
         (self.seq.0 - self.written.0) * size_of::<Hash>() as u64
     }
 }
+
+/// Bytes per second that a checkpoint is taken to write before there was one.
+const FIRST_DRAIN: u64 = 64 << 20;
+/// Bytes after which an insert that is slowed down sleeps: sleeping is not exact.
+const PACE_BYTES: u64 = 64 << 10;
 
 /// What the flusher is told after an insert.
 enum Signal {
@@ -105,8 +177,8 @@ impl Engine {
         }
         let mut ingest = self.ingest.lock();
         ingest.check()?;
-        if ingest.unwritten_bytes() >= self.settings.max_unflushed_bytes {
-            ingest = self.wait_for_room(ingest)?;
+        if ingest.seq.0 >= ingest.gate {
+            ingest = self.make_way(ingest, leaves.len())?;
         }
         let writer = &mut ingest.writers[tree];
         let first = writer.len();
@@ -175,37 +247,161 @@ impl Engine {
         }
     }
 
-    /// Waits until the log has taken enough that more may come.
+    /// Slows down or waits until `count` leaves may come. Listeners are told without the lock.
+    fn make_way<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        count: usize,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        let mut stall = None;
+        loop {
+            let pressure = ingest.limits.pressure(&ingest.held());
+            match (pressure, stall) {
+                (Pressure::Full { limit, held, allowed }, None) => {
+                    stall = Some((limit, Instant::now()));
+                    let begun = || Event::BackpressureBegun { limit, held, allowed };
+                    ingest = self.tell_unlocked(ingest, begun)?;
+                }
+                (Pressure::Full { limit, held, allowed }, Some((_, since))) => {
+                    let waited = self.wait_for_room(ingest, limit, held, allowed, since);
+                    if let Err(error) = &waited {
+                        let waited = since.elapsed();
+                        self.counters.stalled(waited, matches!(error, Error::Backpressure { .. }));
+                        let ended = || Event::BackpressureEnded { limit, waited, admitted: false };
+                        self.listeners.tell(ended);
+                    }
+                    ingest = waited?;
+                }
+                (_, Some((limit, since))) => {
+                    let waited = since.elapsed();
+                    self.counters.stalled(waited, false);
+                    stall = None;
+                    let ended = || Event::BackpressureEnded { limit, waited, admitted: true };
+                    ingest = self.tell_unlocked(ingest, ended)?;
+                }
+                (Pressure::Slow(limit, share), None) => {
+                    ingest.debt += count as u64 * size_of::<Hash>() as u64;
+                    if ingest.debt < PACE_BYTES {
+                        return Ok(ingest);
+                    }
+                    self.ask_for_room(&ingest, limit)?;
+                    let time = pace(std::mem::take(&mut ingest.debt), ingest.drain, share);
+                    return self.slow_down(ingest, time);
+                }
+                (Pressure::Nothing, None) => return Ok(ingest),
+            }
+        }
+    }
+
+    /// Tells listeners, if there are any, with the lock let go meanwhile.
+    fn tell_unlocked<'a>(
+        &'a self,
+        ingest: MutexGuard<'a, Ingest>,
+        event: impl FnOnce() -> Event,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        if self.listeners.is_empty() {
+            return Ok(ingest);
+        }
+        drop(ingest);
+        self.listeners.tell(event);
+        let ingest = self.ingest.lock();
+        ingest.check()?;
+        Ok(ingest)
+    }
+
+    /// Asks those who can make room.
+    fn ask_for_room(&self, ingest: &Ingest, limit: Limit) -> Result<()> {
+        match (limit, self.settings.flush) {
+            (Limit::UnflushedBytes, FlushPolicy::Interval(_)) => self.control.request(ingest.seq),
+            (Limit::UnflushedBytes, FlushPolicy::Manual) => self.control.spill(),
+            (Limit::UncheckpointedBytes, _) => {
+                let held = ingest.uncheckpointed_bytes();
+                self.request_checkpoint(CheckpointReason::Backpressure)
+                    .map_err(|source| Error::CheckpointsFail { held, source })?;
+            }
+            (Limit::Parts, _) => self.jobs.request(Job::Compact),
+        }
+        Ok(())
+    }
+
+    /// Waits once for a change; fails when that has taken too long.
     fn wait_for_room<'a>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
+        limit: Limit,
+        held: u64,
+        allowed: u64,
+        since: Instant,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        self.ask_for_room(&ingest, limit)?;
+        ingest.waiting += 1;
+        ingest = match self.settings.backpressure_wait {
+            None => self.room.wait(ingest),
+            Some(longest) => {
+                let waited = since.elapsed();
+                if waited >= longest {
+                    ingest.waiting -= 1;
+                    return Err(Error::Backpressure { limit, held, allowed, waited });
+                }
+                self.room.wait_for(ingest, longest - waited)
+            }
+        };
+        ingest.waiting -= 1;
+        ingest.check()?;
+        Ok(ingest)
+    }
+
+    /// Waits for `time`, or until there is no more pressure.
+    fn slow_down<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        time: Duration,
     ) -> Result<MutexGuard<'a, Ingest>> {
         let started = Instant::now();
         loop {
-            let unflushed = ingest.unwritten_bytes();
-            if unflushed < self.settings.max_unflushed_bytes {
-                self.counters.stalled(started.elapsed());
+            let waited = started.elapsed();
+            let slow = matches!(ingest.limits.pressure(&ingest.held()), Pressure::Slow(..));
+            if waited >= time || !slow {
+                self.counters.slowed_down(waited);
                 return Ok(ingest);
             }
-            match self.settings.flush {
-                FlushPolicy::Interval(_) => self.control.request(ingest.seq),
-                FlushPolicy::Manual => self.control.spill(),
-            }
             ingest.waiting += 1;
-            ingest = match self.settings.backpressure_wait {
-                None => self.room.wait(ingest),
-                Some(limit) => {
-                    let waited = started.elapsed();
-                    if waited >= limit {
-                        ingest.waiting -= 1;
-                        self.counters.stalled(waited);
-                        return Err(Error::Backpressure { unflushed, waited });
-                    }
-                    self.room.wait_for(ingest, limit - waited)
-                }
-            };
+            ingest = self.room.wait_for(ingest, time - waited);
             ingest.waiting -= 1;
             ingest.check()?;
+        }
+    }
+
+    /// Told by a checkpoint: it holds everything up to `seq`, and took so many leaves out of memory
+    /// in so long.
+    pub(super) fn made_room(&self, seq: Seq, leaves: u64, took: Duration) {
+        let mut ingest = self.ingest.lock();
+        let bytes = u128::from(ingest.limits.node_bytes(leaves));
+        let drain = bytes * 1_000_000_000 / took.as_nanos().max(1);
+        let waiting = ingest.checkpointed(seq, u64::try_from(drain).unwrap_or(u64::MAX));
+        drop(ingest);
+        if waiting {
+            self.room.notify_all();
+        }
+    }
+
+    /// Tells how many parts there are that merging could make fewer.
+    pub(super) fn limit_parts(&self, parts: u64) {
+        let waiting = self.ingest.lock().parts(parts);
+        if waiting {
+            self.room.notify_all();
+        }
+    }
+
+    /// Has those who wait for room look again: what they wait for may never come.
+    pub(super) fn look_for_room_again(&self) {
+        let waiting = if sync::defect("waiting inserts are told without their lock") {
+            true
+        } else {
+            self.ingest.lock().waiting > 0
+        };
+        if waiting {
+            self.room.notify_all();
         }
     }
 }

@@ -117,11 +117,12 @@ fn start(
     let Opened { trees, writers, parts, manifest, next_manifest, next_part, .. } = opened;
     let Opened { segments, log, point, report, .. } = opened;
     let leaves = manifest.trees.iter().map(|tree| tree.size).sum();
+    let limits = config.limits(trees.first().map_or(Arity::Two, |tree| tree.arity));
     let engine = Arc::new_cyclic(|engine: &std::sync::Weak<Engine>| {
         let engine = engine.clone();
-        let jobs = Jobs::new(move |job| {
+        let jobs = Jobs::new(move |job, waited| {
             if let Some(engine) = engine.upgrade() {
-                engine.run(job);
+                engine.run(job, waited);
             }
         });
         Engine {
@@ -132,13 +133,14 @@ fn start(
             counters: super::stats::Counters::default(),
             report,
             settings: Settings::from(config),
-            ingest: Mutex::new(Ingest::new(writers, point.seq)),
+            ingest: Mutex::new(Ingest::new(writers, point.seq, manifest.log.seq, limits)),
             room: Condvar::new(),
             segments,
             flushed: Mutex::new(point.clone()),
             marks: Mutex::new(Marks { leaves, log_bytes: 0, at: Instant::now() }),
             checkpoints: Mutex::new(Checkpoints { manifest, parts, next_manifest, next_part }),
             upkeep: Mutex::default(),
+            work: Mutex::default(),
             listeners: config.listeners.clone(),
             jobs,
             closing: AtomicBool::new(false),

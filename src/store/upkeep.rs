@@ -9,6 +9,7 @@
 //! - When a try is noted, and when the flusher sets its clock, both happen under one lock. So the
 //!   flusher's clock is never set to a moment after the next try.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::{Engine, FlushPoint, Job};
@@ -46,13 +47,14 @@ pub(super) struct Tries {
     failures: u32,
     /// When the next one is due.
     again: Option<Instant>,
-    suspended: bool,
+    /// Why nothing is tried automatically any more.
+    suspended: Option<Arc<Error>>,
 }
 
 impl Tries {
     /// Whether the work may be done automatically now.
     fn may_start(&self, now: Instant) -> bool {
-        !self.suspended && self.again.is_none_or(|again| again <= now)
+        self.suspended.is_none() && self.again.is_none_or(|again| again <= now)
     }
 
     /// Whether a try that was put off is due.
@@ -71,8 +73,8 @@ impl Tries {
         self.failures = self.failures.saturating_add(1);
         let wait = error.is_transient().then(|| backoff.wait(self.failures));
         self.again = wait.and_then(|wait| now.checked_add(wait));
-        self.suspended = self.again.is_none();
-        wait.filter(|_| !self.suspended)
+        self.suspended = self.again.is_none().then(|| Arc::new(error.clone()));
+        wait.filter(|_| self.suspended.is_none())
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -81,7 +83,7 @@ impl Tries {
 
     /// Whether nothing is tried automatically any more.
     pub(super) fn is_suspended(&self) -> bool {
-        self.suspended
+        self.suspended.is_some()
     }
 }
 
@@ -114,7 +116,18 @@ impl Engine {
         self.control.tick_in(wait);
     }
 
-    /// Has a checkpoint made soon, unless one that failed is tried later. The first reason counts.
+    /// Has a checkpoint made soon, unless one that failed is tried later. Fails with the reason why
+    /// none is made any more.
+    pub(super) fn request_checkpoint(&self, reason: CheckpointReason) -> Result<(), Arc<Error>> {
+        let mut upkeep = self.upkeep.lock();
+        if let Some(error) = &upkeep.checkpoint.suspended {
+            return Err(Arc::clone(error));
+        }
+        self.ask_for_checkpoint(&mut upkeep, reason, Instant::now());
+        Ok(())
+    }
+
+    /// The first reason counts.
     fn ask_for_checkpoint(&self, upkeep: &mut Upkeep, reason: CheckpointReason, now: Instant) {
         if upkeep.checkpoint.may_start(now) {
             upkeep.reason.get_or_insert(reason);
@@ -122,24 +135,25 @@ impl Engine {
         }
     }
 
-    /// Why a checkpoint is to be made now, if one is.
-    pub(super) fn take_checkpoint(&self) -> Option<CheckpointReason> {
+    /// Why a checkpoint is to be made now, if one is, and whether one has failed before it.
+    pub(super) fn take_checkpoint(&self) -> Option<(CheckpointReason, bool)> {
         let mut upkeep = self.upkeep.lock();
         if !upkeep.checkpoint.may_start(Instant::now()) {
             return None;
         }
         upkeep.checkpoint.again = None;
-        upkeep.reason.take()
+        let retry = upkeep.checkpoint.failures > 0;
+        upkeep.reason.take().map(|reason| (reason, retry))
     }
 
-    /// Whether parts may be merged now.
-    pub(super) fn take_compaction(&self) -> bool {
+    /// Whether parts may be merged now; if so, whether a merge has failed before.
+    pub(super) fn take_compaction(&self) -> Option<bool> {
         let mut upkeep = self.upkeep.lock();
-        let starts = upkeep.compaction.may_start(Instant::now());
-        if starts {
-            upkeep.compaction.again = None;
+        if !upkeep.compaction.may_start(Instant::now()) {
+            return None;
         }
-        starts
+        upkeep.compaction.again = None;
+        Some(upkeep.compaction.failures > 0)
     }
 
     /// Notes that a checkpoint was made. One that was called for takes back that nothing is tried.
@@ -163,6 +177,10 @@ impl Engine {
             upkeep.reason.get_or_insert(reason);
         }
         self.control.tick_within(wait);
+        drop(upkeep);
+        if wait.is_none() {
+            self.look_for_room_again();
+        }
         wait
     }
 
@@ -171,6 +189,10 @@ impl Engine {
         let mut upkeep = self.upkeep.lock();
         let wait = upkeep.compaction.failed(error, self.settings.backoff, Instant::now());
         self.control.tick_within(wait);
+        drop(upkeep);
+        if wait.is_none() {
+            self.limit_parts(0);
+        }
         wait
     }
 }

@@ -51,7 +51,7 @@ fn while_a_sync_hangs_inserts_go_on_to_the_bound_and_nothing_is_called_durable()
     tokens.extend(insert_one_by_one(&store, &leaves[1..101]));
 
     let error = store.insert(leaves[101]).unwrap_err();
-    assert!(matches!(error, Error::Backpressure { unflushed: 3200, .. }), "{error}");
+    assert!(matches!(error, Error::Backpressure { held: 3200, .. }), "{error}");
     assert!(matches!(store.insert_many(&leaves[..2]), Err(Error::Backpressure { .. })));
     assert_eq!(store.size().get(), 101, "what was refused is not there");
     assert!(store.stats().stalls >= 2);

@@ -170,7 +170,7 @@ fn insert_with_little_patience(store: &Arc<Store>) -> u64 {
     let threads = [(), ()].map(|()| {
         spawn(store, |store| match store.tree.insert(leaf(0)) {
             Ok(_) => 1,
-            Err(Error::Backpressure { unflushed: 32, .. }) => 0,
+            Err(Error::Backpressure { held: 32, .. }) => 0,
             Err(error) => panic!("{error}"),
         })
     });

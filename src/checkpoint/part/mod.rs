@@ -17,7 +17,9 @@ pub(crate) use merge::Merged;
 pub(crate) use raw::{PartFrame, RawPart, Verdict, read_header};
 pub(crate) use reader::Part;
 pub(crate) use set::PartSet;
-pub(crate) use writer::{write_part, write_part_with};
+#[cfg(test)]
+pub(crate) use writer::write_part;
+pub(crate) use writer::{build_part, sync_part, write_part_with};
 
 /// The number of a part, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

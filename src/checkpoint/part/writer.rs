@@ -1,6 +1,7 @@
 //! Writing a part, from any source of nodes.
 
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use super::format::{
     Footer, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartLayout, PartRef,
@@ -22,6 +23,7 @@ const WRITEBACK_STEP: usize = 256 << 10;
 
 /// Writes the part that `identity` describes under its temporary name and, if `durable`, syncs it.
 /// The caller renames it.
+#[cfg(test)]
 pub(crate) fn write_part<S>(
     fs: &dyn FileSystem,
     identity: &PartIdentity,
@@ -44,6 +46,47 @@ pub(crate) fn write_part_with<S>(
     durable: bool,
     sum: impl Fn(u64, u32) -> u32,
 ) -> Result<PartRef>
+where
+    S: NodeSource,
+    Error: From<S::Error>,
+{
+    let (reference, file) = build_part_with(fs, identity, source, sum)?;
+    if durable {
+        sync_part(fs, identity, &*file)?;
+    }
+    Ok(reference)
+}
+
+/// Makes a part durable that was just built.
+pub(crate) fn sync_part(
+    fs: &dyn FileSystem,
+    identity: &PartIdentity,
+    file: &dyn File,
+) -> Result<()> {
+    let name = identity.number.file().tmp();
+    file.sync().map_err(|error| Error::io("sync", fs.display(name), error))
+}
+
+/// Writes the part that `identity` describes under its temporary name. The caller syncs and renames
+/// it.
+pub(crate) fn build_part<S>(
+    fs: &dyn FileSystem,
+    identity: &PartIdentity,
+    source: &S,
+) -> Result<(PartRef, Arc<dyn File>)>
+where
+    S: NodeSource,
+    Error: From<S::Error>,
+{
+    build_part_with(fs, identity, source, |_, sum| sum)
+}
+
+fn build_part_with<S>(
+    fs: &dyn FileSystem,
+    identity: &PartIdentity,
+    source: &S,
+    sum: impl Fn(u64, u32) -> u32,
+) -> Result<(PartRef, Arc<dyn File>)>
 where
     S: NodeSource,
     Error: From<S::Error>,
@@ -97,16 +140,14 @@ where
     }
     .block();
     out.write(&footer)?;
-    if durable {
-        file.sync().map_err(|error| Error::io("sync", &path, error))?;
-    }
-    Ok(PartRef {
+    let reference = PartRef {
         number: identity.number,
         from: identity.from,
         to: identity.to,
         len: layout.len(),
         checksum: seal_of(&footer),
-    })
+    };
+    Ok((reference, file))
 }
 
 /// Appends to the file, step by step.

@@ -1,0 +1,211 @@
+//! How much may wait before inserts have to. Pure.
+//!
+//! # Invariants
+//!
+//! - Below [`Limits::gate`] there is no pressure: an insert compares one number.
+//! - From three quarters of a limit on inserts are slowed down to what goes away meanwhile, at the
+//!   limit they stop. What makes room is asked for where the slowing begins.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::merkle::{Arity, Hash};
+
+/// What there may not be more of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Bytes of leaves that the log does not have yet. See
+    /// [`max_unflushed_bytes`](crate::Config::max_unflushed_bytes).
+    UnflushedBytes,
+    /// Bytes of nodes that no checkpoint holds yet. See
+    /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes).
+    UncheckpointedBytes,
+    /// Parts that readers may have to search. See [`max_parts`](crate::Config::max_parts).
+    Parts,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnflushedBytes => "unflushed bytes",
+            Self::UncheckpointedBytes => "bytes beyond the last checkpoint",
+            Self::Parts => "parts",
+        })
+    }
+}
+
+/// The limits of a store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// In bytes of leaves.
+    pub(crate) unflushed: u64,
+    /// In bytes of nodes.
+    pub(crate) uncheckpointed: Option<u64>,
+    pub(crate) parts: Option<u64>,
+    pub(crate) arity: Arity,
+}
+
+/// What waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    /// The leaves that were inserted.
+    pub(super) seq: u64,
+    /// Those that the log has.
+    pub(super) written: u64,
+    /// Those that a checkpoint holds.
+    pub(super) checkpointed: u64,
+    pub(super) parts: u64,
+}
+
+/// What an insert has to do about it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Pressure {
+    Nothing,
+    /// Slow down: how far it is from where the slowing begins, 0, to the limit, 1.
+    Slow(Limit, f64),
+    /// Wait.
+    Full {
+        limit: Limit,
+        held: u64,
+        allowed: u64,
+    },
+}
+
+const LEAF: u64 = size_of::<Hash>() as u64;
+
+/// Where slowing down begins.
+const fn soft(limit: u64) -> u64 {
+    limit - limit / 4
+}
+
+impl Limits {
+    /// Bytes that so many leaves and the complete nodes above them take.
+    pub(super) fn node_bytes(&self, leaves: u64) -> u64 {
+        let children = self.arity.children() as u64;
+        let bytes = u128::from(leaves) * u128::from(LEAF * children) / u128::from(children - 1);
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// The least number of leaves that take so many bytes.
+    fn leaves_of(&self, bytes: u64) -> u64 {
+        let children = self.arity.children() as u64;
+        let leaves =
+            (u128::from(bytes) * u128::from(children - 1)).div_ceil(u128::from(LEAF * children));
+        u64::try_from(leaves).unwrap_or(u64::MAX)
+    }
+
+    /// The number of leaves from which on an insert has to look closer.
+    pub(super) fn gate(&self, held: &Held) -> u64 {
+        if self.parts.is_some_and(|limit| held.parts >= soft(limit)) {
+            return 0;
+        }
+        let unflushed = held.written.saturating_add(self.unflushed.div_ceil(LEAF));
+        let memory = self.uncheckpointed.map_or(u64::MAX, |limit| {
+            held.checkpointed.saturating_add(self.leaves_of(soft(limit)))
+        });
+        unflushed.min(memory)
+    }
+
+    /// Whether a checkpoint would relieve inserts.
+    pub(super) fn wants_checkpoint(&self, held: &Held) -> bool {
+        let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
+        self.uncheckpointed.is_some_and(|limit| memory >= soft(limit))
+    }
+
+    pub(super) fn pressure(&self, held: &Held) -> Pressure {
+        let unflushed = (held.seq - held.written) * LEAF;
+        if unflushed >= self.unflushed {
+            let (limit, allowed) = (Limit::UnflushedBytes, self.unflushed);
+            return Pressure::Full { limit, held: unflushed, allowed };
+        }
+        let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
+        let others = [
+            (Limit::UncheckpointedBytes, memory, self.uncheckpointed),
+            (Limit::Parts, held.parts, self.parts),
+        ];
+        let mut slow = Pressure::Nothing;
+        let mut worst = -1.0;
+        for (limit, held, allowed) in others {
+            let Some(allowed) = allowed else { continue };
+            if held >= allowed {
+                return Pressure::Full { limit, held, allowed };
+            }
+            let from = soft(allowed);
+            if held >= from {
+                let share = share(held - from, allowed - from);
+                if share > worst {
+                    (slow, worst) = (Pressure::Slow(limit, share), share);
+                }
+            }
+        }
+        slow
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio that sets a pace")]
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
+/// How long `bytes` should take when `drain` bytes per second go away: from twice as fast as that,
+/// where the slowing begins, to half as fast at the limit.
+#[expect(clippy::cast_precision_loss, reason = "a pace")]
+pub(super) fn pace(bytes: u64, drain: u64, share: f64) -> Duration {
+    let rate = drain.max(1) as f64 * (2.0 - 1.5 * share);
+    Duration::try_from_secs_f64(bytes as f64 / rate).unwrap_or(LONGEST_PACE).min(LONGEST_PACE)
+}
+
+/// No insert is slowed down for longer at a time.
+const LONGEST_PACE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn below_the_gate_nothing_presses_and_at_it_something_does(
+            unflushed in 1..10_000_u64,
+            uncheckpointed in proptest::option::of(1..10_000_u64),
+            parts in proptest::option::of(1..20_u64),
+            written in 0..300_u64,
+            behind in 0..300_u64,
+            have in 0..25_u64,
+            arity in 0..4_usize,
+        ) {
+            let limits = Limits { unflushed, uncheckpointed, parts, arity: Arity::ALL[arity] };
+            let checkpointed = written.saturating_sub(behind);
+            for seq in written..written + 700 {
+                let held = Held { seq, written, checkpointed, parts: have };
+                let presses = limits.pressure(&held) != Pressure::Nothing;
+                prop_assert_eq!(presses, seq >= limits.gate(&held), "{:?} {:?}", limits, held);
+            }
+        }
+
+        #[test]
+        fn the_pace_falls_from_twice_the_drain_to_half_of_it(share in 0.0..1.0_f64) {
+            let second = |share| pace(1 << 20, 1 << 24, share).as_secs_f64() * 16.0;
+            prop_assert!((second(0.0) - 0.5).abs() < 1e-6 && (second(1.0) - 2.0).abs() < 0.5);
+            prop_assert!(second(share) >= 0.5 - 1e-6 && second(share) <= 2.0 + 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_limit_that_is_reached_is_named_with_what_is_held() {
+        let limits =
+            Limits { unflushed: 320, uncheckpointed: Some(640), parts: Some(8), arity: Arity::Two };
+        let held = |seq, written, checkpointed, parts| {
+            limits.pressure(&Held { seq, written, checkpointed, parts })
+        };
+        assert_eq!(held(9, 0, 0, 0), Pressure::Slow(Limit::UncheckpointedBytes, 96.0 / 160.0));
+        let full = |limit, held, allowed| Pressure::Full { limit, held, allowed };
+        assert_eq!(held(10, 0, 9, 0), full(Limit::UnflushedBytes, 320, 320));
+        assert_eq!(held(10, 10, 0, 0), full(Limit::UncheckpointedBytes, 640, 640));
+        assert_eq!(held(10, 10, 10, 8), full(Limit::Parts, 8, 8));
+        assert_eq!(held(10, 10, 10, 6), Pressure::Slow(Limit::Parts, 0.0));
+        assert_eq!(held(10, 10, 10, 5), Pressure::Nothing);
+    }
+}
