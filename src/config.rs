@@ -38,6 +38,7 @@ pub struct Config {
     pub(crate) max_uncheckpointed_bytes: Option<u64>,
     pub(crate) max_parts: u64,
     pub(crate) backpressure_wait: Option<Duration>,
+    pub(crate) huge_pages: bool,
     pub(crate) wal_segment_bytes: u64,
     pub(crate) wal_spare_bytes: u64,
 }
@@ -68,6 +69,7 @@ impl Config {
             max_uncheckpointed_bytes: None,
             max_parts: 1000,
             backpressure_wait: None,
+            huge_pages: true,
             wal_segment_bytes: 64 << 20,
             wal_spare_bytes: 256 << 20,
         }
@@ -178,6 +180,15 @@ impl Config {
     #[must_use]
     pub fn backpressure_wait(mut self, wait: Duration) -> Self {
         self.backpressure_wait = Some(wait);
+        self
+    }
+
+    /// Whether the system is asked for huge pages for nodes in memory, as far as it has them and where
+    /// they will be filled. They make filling faster; memory is then taken and given back in steps of
+    /// 2 MiB. Default: yes.
+    #[must_use]
+    pub fn huge_pages(mut self, yes: bool) -> Self {
+        self.huge_pages = yes;
         self
     }
 

@@ -8,6 +8,8 @@ pub(crate) struct Layout {
     arity: Arity,
     /// How many levels a chunk holds.
     height: u8,
+    /// Whether the system is asked for huge pages for chunks that fill soon.
+    huge_pages: bool,
 }
 
 /// One slot of one chunk, and how many slots of the same level follow in it.
@@ -34,14 +36,24 @@ impl Layout {
             Arity::Eight => 6,
             Arity::Sixteen => 4,
         };
-        Self { arity, height }
+        Self { arity, height, huge_pages: true }
+    }
+
+    /// The same, with huge pages or without.
+    pub(crate) const fn huge_pages(self, yes: bool) -> Self {
+        Self { huge_pages: yes, ..self }
+    }
+
+    /// Whether the system is asked for huge pages for chunks that fill soon.
+    pub(crate) const fn has_huge_pages(self) -> bool {
+        self.huge_pages
     }
 
     /// Chunks of `arity^height` leaves, for tests and models that want to cross many borders with
     /// few leaves.
     #[cfg(any(test, duramen_loom))]
     pub(crate) const fn with_height(arity: Arity, height: u8) -> Self {
-        Self { arity, height }
+        Self { arity, height, huge_pages: true }
     }
 
     pub(crate) const fn arity(self) -> Arity {

@@ -138,7 +138,8 @@ impl Columns {
         if let Some(chunk) = self.version.load_full().chunk(place) {
             return Arc::clone(chunk);
         }
-        let chunk = Arc::new(Chunk::new(self.layout.slots(), filling == Filling::Fast));
+        let huge = filling == Filling::Fast && self.layout.has_huge_pages();
+        let chunk = Arc::new(Chunk::new(self.layout.slots(), huge));
         let _install = self.install.lock();
         let next = self.version.load_full().with_chunk(place.tier, place.chunk, Arc::clone(&chunk));
         self.version.store(Arc::new(next));

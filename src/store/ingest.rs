@@ -121,9 +121,9 @@ impl Ingest {
     /// Notes how many parts there are that merging could make fewer; tells whether somebody waits
     /// for that.
     fn parts(&mut self, parts: u64) -> bool {
-        self.parts = parts;
+        let fewer = parts < std::mem::replace(&mut self.parts, parts);
         self.set_gate();
-        self.waiting > 0
+        fewer && self.waiting > 0
     }
 
     /// Bytes of nodes that no checkpoint holds.

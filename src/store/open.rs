@@ -187,7 +187,7 @@ fn create(config: &Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Open
         }],
     };
     manifest::publish(&**fs, &manifest)?;
-    let (columns, leaves, nodes) = Columns::empty(Layout::new(arity));
+    let (columns, leaves, nodes) = Columns::empty(Layout::new(arity).huge_pages(config.huge_pages));
     let tree = Tree::new(TreeId(0), "main".to_owned(), hasher, columns, nodes);
     let point = FlushPoint { seq: Seq(0), sizes: vec![0], position, log_bytes: 0 };
     Ok(Opened {
@@ -223,7 +223,8 @@ fn recover(
     let entry = single_tree(config, &manifest, &*hasher, arity)?;
     let mut report = RecoveryReport { checkpointed: entry.size, ..RecoveryReport::default() };
     let parts = open_parts(&**fs, manifest.store, entry)?;
-    let (columns, mut leaves, nodes) = resume(arity, entry.size, &parts)?;
+    let (columns, mut leaves, nodes) =
+        resume(Layout::new(arity).huge_pages(config.huge_pages), entry.size, &parts)?;
     let tree = Arc::new(Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes));
     check_root(&**fs, &manifest, entry, &tree)?;
 
@@ -350,11 +351,11 @@ fn open_parts(fs: &dyn FileSystem, store: StoreId, entry: &TreeEntry) -> Result<
 
 /// Columns over `parts`, with the children of incomplete nodes in memory. Reads O(log size) blocks.
 fn resume(
-    arity: Arity,
+    layout: Layout,
     size: u64,
     parts: &PartSet,
 ) -> Result<(Arc<Columns>, LeafWriter, NodeWriter)> {
-    let layout = Layout::new(arity);
+    let arity = layout.arity();
     if size == 0 {
         return Ok(Columns::empty(layout));
     }
