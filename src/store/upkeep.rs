@@ -159,6 +159,10 @@ impl Engine {
     /// Notes that a checkpoint was made. One that was called for takes back that nothing is tried.
     pub(super) fn checkpoint_succeeded(&self, automatic: bool) {
         let mut upkeep = self.upkeep.lock();
+        if upkeep.checkpoint.again.is_some() {
+            // What was put off has been done; the next one has a reason of its own.
+            upkeep.reason = None;
+        }
         upkeep.checkpoint.succeeded();
         if !automatic && upkeep.compaction.is_suspended() {
             upkeep.compaction.succeeded();

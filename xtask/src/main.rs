@@ -23,7 +23,7 @@ enum Run {
     Own(fn(&[String]) -> ExitCode),
 }
 
-const COMMANDS: [Command; 8] = [
+const COMMANDS: [Command; 9] = [
     Command {
         name: "test",
         about: "all tests, in under 10 minutes on 2 cores",
@@ -53,6 +53,11 @@ const COMMANDS: [Command; 8] = [
         name: "miri",
         about: "the modules with unsafe code, under miri (needs nightly with miri)",
         run: Run::Steps(steps::miri),
+    },
+    Command {
+        name: "tsan",
+        about: "whole stores under ThreadSanitizer (needs nightly with rust-src)",
+        run: Run::Steps(steps::tsan),
     },
     Command {
         name: "bench",

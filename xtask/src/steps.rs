@@ -13,8 +13,8 @@ pub(crate) struct Step {
     env: &'static [(&'static str, &'static str)],
     /// Whether arguments of the command line are handed on.
     takes_args: bool,
-    /// A program that must succeed first; without it the step cannot run here.
-    needs: Option<&'static str>,
+    /// A program that must succeed first and print this; else the step cannot run here.
+    needs: Option<(&'static str, &'static str)>,
 }
 
 /// How a step ended.
@@ -55,15 +55,15 @@ impl Step {
         Self { takes_args: true, ..self }
     }
 
-    const fn needing(self, program: &'static str) -> Self {
-        Self { needs: Some(program), ..self }
+    const fn needing(self, program: &'static str, printing: &'static str) -> Self {
+        Self { needs: Some((program, printing)), ..self }
     }
 
     pub(crate) fn run(&self, rest: &[String]) -> Outcome {
-        if let Some(needs) = self.needs
-            && !succeeds(needs)
+        if let Some((needs, printing)) = self.needs
+            && !prints(needs, printing)
         {
-            println!("SKIPPED: `{needs}` does not work here");
+            println!("SKIPPED: `{needs}` does not work here or does not name {printing:?}");
             return Outcome::Skipped;
         }
         let rest: &[String] = if self.takes_args { rest } else { &[] };
@@ -88,10 +88,14 @@ impl Step {
     }
 }
 
-fn succeeds(command: &str) -> bool {
+/// Whether `command` works here and prints `text`.
+fn prints(command: &str, text: &str) -> bool {
     let mut words = command.split_whitespace();
     let Some(program) = words.next() else { return false };
-    Command::new(program).args(words).output().is_ok_and(|output| output.status.success())
+    let output = Command::new(program).args(words).output();
+    output.is_ok_and(|output| {
+        output.status.success() && String::from_utf8_lossy(&output.stdout).contains(text)
+    })
 }
 
 /// Loom's own switch; its crate is built apart so that it shares nothing with ordinary builds.
@@ -144,7 +148,24 @@ pub(crate) fn miri() -> Steps {
             "+nightly miri test -p duramen --lib -- column durability",
         )
         .with_env(&[("MIRIFLAGS", "-Zmiri-disable-isolation")])
-        .needing("cargo +nightly miri --version"),
+        .needing("cargo +nightly miri --version", "miri"),
+    ]
+}
+
+/// The sanitizer sees what it has built itself, so the standard library is built with it, apart from
+/// everything else.
+pub(crate) fn tsan() -> Steps {
+    vec![
+        Step::cargo(
+            "stores under ThreadSanitizer",
+            concat!(
+                "+nightly test -Zbuild-std --target x86_64-unknown-linux-gnu",
+                " --target-dir target/tsan -p duramen --features testing",
+                " --test stress --test accumulator --test compaction --test limits",
+            ),
+        )
+        .with_env(&[("RUSTFLAGS", "-Zsanitizer=thread"), ("TSAN_OPTIONS", "halt_on_error=1")])
+        .needing("rustup component list --toolchain nightly --installed", "rust-src"),
     ]
 }
 

@@ -8,4 +8,5 @@ mod engine;
 mod jobs;
 mod mutants;
 mod sum;
+mod upkeep;
 mod watermark;

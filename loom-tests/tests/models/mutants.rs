@@ -32,7 +32,7 @@ fn models() -> Vec<String> {
     let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
     let mut models: Vec<_> = names.filter(|name| !name.starts_with("mutants::")).collect();
     // Those of single parts are quick and say more.
-    models.sort_by_key(|name| name.starts_with("engine::"));
+    models.sort_by_key(|name| name.starts_with("engine::") || name.starts_with("upkeep::"));
     models.into_iter().map(str::to_owned).collect()
 }
 
