@@ -36,7 +36,7 @@ pub struct Config {
     pub(crate) listeners: Listeners,
     pub(crate) max_unflushed_bytes: u64,
     pub(crate) max_uncheckpointed_bytes: Option<u64>,
-    pub(crate) max_parts: u64,
+    pub(crate) max_parts: Option<u64>,
     pub(crate) backpressure_wait: Option<Duration>,
     pub(crate) huge_pages: bool,
     pub(crate) wal_segment_bytes: u64,
@@ -67,7 +67,7 @@ impl Config {
             listeners: Listeners::default(),
             max_unflushed_bytes: 64 << 20,
             max_uncheckpointed_bytes: None,
-            max_parts: 1000,
+            max_parts: None,
             backpressure_wait: None,
             huge_pages: true,
             wal_segment_bytes: 64 << 20,
@@ -168,10 +168,11 @@ impl Config {
 
     /// How many parts there may be before inserts wait for merges. They are slowed down from three
     /// quarters of it on. Without effect while the [`CompactionPolicy`] is `Off` or merges fail in a
-    /// way that does not go away by itself: then nothing would make the parts fewer. Default: 1000.
+    /// way that does not go away by itself: then nothing would make the parts fewer. Default: 1000, or twice
+    /// what merging may leave if that is more.
     #[must_use]
     pub fn max_parts(mut self, parts: u64) -> Self {
-        self.max_parts = parts;
+        self.max_parts = Some(parts);
         self
     }
 
@@ -223,7 +224,10 @@ impl Config {
             let automatic = self.checkpoint.has_trigger();
             automatic.then_some(UNCHECKPOINTED)
         });
-        let parts = (self.compaction != CompactionPolicy::Off).then_some(self.max_parts);
+        let parts = match self.compaction {
+            CompactionPolicy::Off => None,
+            tiered => Some(self.max_parts.unwrap_or(tiered.most().saturating_mul(2).max(1000))),
+        };
         Limits { unflushed: self.max_unflushed_bytes, uncheckpointed, parts, arity }
     }
 
@@ -255,9 +259,9 @@ impl Config {
             );
         }
         if let CompactionPolicy::Tiered(fan_in) = self.compaction
-            && self.max_parts - self.max_parts / 4 <= self.compaction.most()
+            && let Some(parts) = self.max_parts
+            && parts - parts / 4 <= self.compaction.most()
         {
-            let parts = self.max_parts;
             return refuse(format!(
                 "at most {parts} parts where merging {fan_in} of a tier may leave {}, and from three quarters of the limit on inserts slow down",
                 self.compaction.most()

@@ -293,6 +293,7 @@ fn max_parts_must_leave_room_for_merging() {
     assert!(refused(pairs().max_parts(24)));
     open(pairs().max_parts(34));
     open(quiet(&SimDisk::new()).compaction_policy(CompactionPolicy::Off).max_parts(1));
+    open(quiet(&SimDisk::new()).compaction_policy(CompactionPolicy::Tiered(1000)));
 }
 
 #[test]

@@ -56,12 +56,14 @@ fn check(tree: &DynAccumulator, size: u64) {
 #[test]
 fn a_merge_takes_nothing_away_from_a_checkpoint_beside_it_nor_from_a_reader() {
     Model::new(1).check(|| {
-        let merged = Signal::new();
-        let told = Arc::clone(&merged);
+        let (begun, merged) = (Signal::new(), Signal::new());
+        let told = [Arc::clone(&begun), Arc::clone(&merged)];
         let store = open(|config| {
             config.compaction_policy(CompactionPolicy::Tiered(2)).listener(move |event: &Event| {
-                if let Event::CompactionCompleted { .. } = event {
-                    told.give();
+                match event {
+                    Event::CompactionBegun { .. } => told[0].give(),
+                    Event::CompactionCompleted { .. } => told[1].give(),
+                    _ => {}
                 }
             })
         });
@@ -69,6 +71,7 @@ fn a_merge_takes_nothing_away_from_a_checkpoint_beside_it_nor_from_a_reader() {
         store.insert_and_checkpoint(2..4);
         // This one has all three merged, while the next one is made and read.
         store.insert_and_checkpoint(4..6);
+        begun.take();
         store.insert_and_checkpoint(6..8);
         merged.take();
         check(&store.tree, 8);
