@@ -7,6 +7,7 @@ mod checkpoint;
 mod close;
 mod compact;
 mod directory;
+mod edges;
 mod engine;
 mod foreign;
 mod ingest;
