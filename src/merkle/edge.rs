@@ -112,7 +112,7 @@ where
 {
     let shape = Shape::new(arity, size);
     if size != TreeSize(0) && shape.has_edge(shape.depth()) {
-        return fold_to(source, hasher, shape, shape.depth());
+        return EdgeNodes::Fold(hasher, shape).node(source, shape.depth());
     }
     let read = |level, first, out: &mut [Hash]| source.read_nodes(level, first, out);
     fold(read, hasher, shape, |_, _| ())
@@ -143,46 +143,87 @@ impl<H: Hasher + ?Sized> EdgeNodes<'_, H> {
     where
         S: NodeSource + ?Sized,
     {
+        self.node_from(self.gather(source, level).as_ref(), source, level)
+    }
+
+    /// Begins to fetch what [`node_from`](Self::node_from) hashes for this level, so that it comes
+    /// from memory while the caller fetches other nodes. `None` where that does not help.
+    #[inline]
+    pub(super) fn gather<'s, S>(&self, source: &'s S, level: Level) -> Option<Gathered<'s>>
+    where
+        S: NodeSource + ?Sized,
+    {
+        match self {
+            Self::Folded(_) => None,
+            Self::Fold(_, shape) => Gathered::new(source, *shape, level),
+        }
+    }
+
+    /// The incomplete node of `level`, with what was gathered for it.
+    #[inline]
+    pub(super) fn node_from<S>(
+        &self,
+        gathered: Option<&Gathered<'_>>,
+        source: &S,
+        level: Level,
+    ) -> Result<Hash, S::Error>
+    where
+        S: NodeSource + ?Sized,
+    {
         match self {
             Self::Folded(edge) => {
                 let node = edge.node(level);
                 debug_assert!(node.is_some(), "level {level} ends in an incomplete node");
                 Ok(node.copied().unwrap_or_default())
             }
-            Self::Fold(hasher, shape) => fold_to(source, *hasher, *shape, level),
+            Self::Fold(hasher, shape) => {
+                if let Some(gathered) = gathered {
+                    return Ok(hasher.chain(&gathered.groups[..gathered.count]));
+                }
+                // What is read from a device comes level by level.
+                let read = |level, first, out: &mut [Hash]| source.read_nodes(level, first, out);
+                let node = climb(read, *hasher, *shape, level, |_, _| ())?;
+                debug_assert!(node.is_some(), "level {level} ends in an incomplete node");
+                Ok(node.unwrap_or_default())
+            }
         }
     }
 }
 
-/// The incomplete node of `level`, which the tree must have.
-fn fold_to<S, H>(source: &S, hasher: &H, shape: Shape, level: Level) -> Result<Hash, S::Error>
-where
-    S: NodeSource + ?Sized,
-    H: Hasher + ?Sized,
-{
-    // Where all nodes can be borrowed they are hashed as one chain. What is read from a device
-    // comes level by level.
-    let mut groups: [&[Hash]; MAX_DEPTH] = [&[]; MAX_DEPTH];
-    let mut count = 0;
-    let mut at = Level::LEAVES;
-    while at < level {
-        let children = shape.edge_children(at);
-        if children.complete > 0 {
-            match source.borrow_nodes(at, children.first, children.complete) {
-                Some(nodes) => groups[count] = nodes,
-                None => break,
+/// The complete children of incomplete nodes below one level, from the leaves up, as they lie in
+/// memory.
+pub(super) struct Gathered<'s> {
+    groups: [&'s [Hash]; MAX_DEPTH],
+    /// How many groups there are, at least one.
+    count: usize,
+}
+
+impl<'s> Gathered<'s> {
+    /// `None` if some of them do not lie in memory.
+    #[inline]
+    fn new<S>(source: &'s S, shape: Shape, top: Level) -> Option<Self>
+    where
+        S: NodeSource + ?Sized,
+    {
+        let mut gathered = Self { groups: [&[]; MAX_DEPTH], count: 0 };
+        let bits = shape.arity().bits();
+        let mut complete = shape.size().get();
+        let mut level = Level::LEAVES;
+        while level < top {
+            let beyond = shape.place(NodeIndex(complete));
+            if beyond > 0 {
+                let first = NodeIndex(complete - beyond as u64);
+                let nodes = source.borrow_nodes(level, first, beyond)?;
+                // The nodes lie apart: each is asked for now, and not when hashing waits for it.
+                core::hint::black_box(nodes.first().map(|node| node[0]));
+                gathered.groups[gathered.count] = nodes;
+                gathered.count += 1;
             }
-            count += 1;
+            complete >>= bits;
+            level = level.up();
         }
-        at = at.up();
+        (gathered.count > 0).then_some(gathered)
     }
-    if at == level && count > 0 {
-        return Ok(hasher.chain(&groups[..count]));
-    }
-    let read = |level, first, out: &mut [Hash]| source.read_nodes(level, first, out);
-    let node = climb(read, hasher, shape, level, |_, _| ())?;
-    debug_assert!(node.is_some(), "level {level} ends in an incomplete node");
-    Ok(node.unwrap_or_default())
 }
 
 /// Folds the edge from the leaves up and returns the root. `read` is asked for the complete children

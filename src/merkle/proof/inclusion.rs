@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::error::{ProveError, VerifyError};
-use crate::merkle::edge::{EdgeNodes, RightEdge};
+use crate::merkle::edge::{EdgeNodes, Gathered, RightEdge};
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
 use crate::merkle::shape::Shape;
@@ -79,6 +79,11 @@ impl InclusionProof {
             return Err(ProveError::IndexBeyondSize { index, size });
         }
         let mut siblings = Vec::with_capacity(shape.inclusion_siblings(index));
+        // The lowest last group that the path passes is the only one whose incomplete node is not
+        // on the path.
+        let full = shape.full_levels(index);
+        let edge_wanted = full < shape.depth() && shape.has_edge(full);
+        let gathered = if edge_wanted { edge.gather(source, full) } else { None };
         // A constant number of nodes per group lets the copies become plain loads and stores.
         match shape.arity() {
             Arity::Two => full_groups::<S, 2>(source, shape, index, &mut siblings),
@@ -87,7 +92,8 @@ impl InclusionProof {
             Arity::Sixteen => full_groups::<S, 16>(source, shape, index, &mut siblings),
         }
         .map_err(ProveError::Source)?;
-        edge_groups(source, edge, index, &mut siblings).map_err(ProveError::Source)?;
+        edge_groups(source, edge, gathered.as_ref(), index, &mut siblings)
+            .map_err(ProveError::Source)?;
         Ok(Self { siblings })
     }
 
@@ -211,6 +217,7 @@ fn full_groups<S: NodeSource + ?Sized, const N: usize>(
 fn edge_groups<S, H>(
     source: &S,
     edge: &EdgeNodes<'_, H>,
+    gathered: Option<&Gathered<'_>>,
     index: LeafIndex,
     siblings: &mut Vec<Hash>,
 ) -> Result<(), S::Error>
@@ -231,7 +238,7 @@ where
             if own < group.complete {
                 siblings.extend_from_slice(&nodes[own + 1..]);
                 if group.edge {
-                    siblings.push(edge.node(source, level)?);
+                    siblings.push(edge.node_from(gathered, source, level)?);
                 }
             }
         }
