@@ -23,7 +23,7 @@ enum Run {
     Own(fn(&[String]) -> ExitCode),
 }
 
-const COMMANDS: [Command; 7] = [
+const COMMANDS: [Command; 8] = [
     Command {
         name: "test",
         about: "all tests, in under 10 minutes on 2 cores",
@@ -31,7 +31,7 @@ const COMMANDS: [Command; 7] = [
     },
     Command {
         name: "check",
-        about: "formatting, lints, docs, no_std",
+        about: "formatting, lints, docs, no_std targets, fuzz targets",
         run: Run::Steps(steps::check),
     },
     Command {
@@ -48,6 +48,11 @@ const COMMANDS: [Command; 7] = [
         name: "miri",
         about: "the modules with unsafe code, under miri (needs nightly with miri)",
         run: Run::Steps(steps::miri),
+    },
+    Command {
+        name: "fuzz",
+        about: "every decoder with hostile bytes, [--seconds N] each (needs nightly and cargo-fuzz)",
+        run: Run::Steps(steps::fuzz),
     },
     Command {
         name: "bench",

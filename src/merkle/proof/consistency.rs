@@ -26,8 +26,10 @@ use crate::merkle::types::{Arity, Hash, Level, TreeSize};
 /// RFC 6962, section 2.1.2, hash by hash.
 ///
 /// From size 0, and between equal sizes, the proof is empty. RFC 6962 has no proof from size 0, and
-/// clients that follow it to the letter (the Go `transparency-dev/merkle` among them) refuse to
-/// verify one.
+/// other clients refuse to verify one: Go's `transparency-dev/merkle` (`proof.VerifyConsistency`)
+/// unless both sizes are 0, Go's `golang.org/x/mod/sumdb/tlog` and its port `tlog_tiles`
+/// (`CheckTree`, `check_tree`) and `ct-merkle` (`OldTreeEmpty`) always. Whoever serves them starts at
+/// size 1; every log begins with the empty one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
