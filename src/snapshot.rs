@@ -7,11 +7,10 @@ use std::sync::{Arc, OnceLock};
 use crate::column::View;
 use crate::error::{Error, ReadError, Result};
 use crate::merkle::{
-    ConsistencyProof, Frontier, Hash, InclusionProof, LeafIndex, Level, MultiProof, NodeIndex,
-    NodeSource, ProveError, RightEdge, TreeHead, TreeSize,
+    ConsistencyProof, EdgeNodes, Frontier, Hash, Hasher, InclusionProof, LeafIndex, Level,
+    MultiProof, NodeIndex, NodeSource, ProveError, RightEdge, Shape, TreeHead, TreeSize,
 };
 use crate::store::Tree;
-use crate::sync::ArcSwap;
 
 /// A tree as it was at one size, for as long as somebody holds it.
 ///
@@ -23,27 +22,25 @@ pub struct Snapshot {
     size: TreeSize,
     /// Made when first needed: a view that has every inner node of this size, and the folded edge.
     warm: OnceLock<Result<Warm>>,
-    /// The same for the past size that was asked for last: most who ask for one ask again.
-    past: OnceLock<ArcSwap<Warm>>,
 }
 
 struct Warm {
     view: View,
-    edge: Box<RightEdge>,
+    edge: Arc<RightEdge>,
 }
 
 impl Warm {
     fn fold(tree: &Tree, size: TreeSize) -> Result<Self> {
         let view = tree.view_at(size.0);
         let edge = RightEdge::fold(&view, &*tree.hasher, tree.arity, size)?;
-        Ok(Self { view, edge: Box::new(edge) })
+        Ok(Self { view, edge: Arc::new(edge) })
     }
 }
 
 impl Snapshot {
     pub(crate) fn new(tree: Arc<Tree>) -> Self {
         let size = TreeSize(tree.columns.leaves());
-        Self { tree, size, warm: OnceLock::new(), past: OnceLock::new() }
+        Self { tree, size, warm: OnceLock::new() }
     }
 
     /// How many leaves the snapshot has.
@@ -92,11 +89,17 @@ impl Snapshot {
     ///
     /// [`Error::IndexOutOfRange`] at or beyond the size; [`Error::Damaged`] if a part cannot be read.
     pub fn prove(&self, index: impl Into<LeafIndex>) -> Result<InclusionProof> {
-        let warm = self.warm()?;
-        InclusionProof::build(&warm.view, &warm.edge, index.into()).map_err(Error::from)
+        let index = index.into();
+        if let Some(Ok(warm)) = self.warm.get() {
+            return Ok(InclusionProof::build(&warm.view, &warm.edge, index)?);
+        }
+        self.prove_at(index, self.size)
     }
 
     /// The proof that the leaf at `index` was in the tree when it had `size` leaves.
+    ///
+    /// Hashes at most once per level, and not at all for a size that was asked for twice lately:
+    /// the right edges of some 64 such sizes are kept, 2 KiB each, and shared by all snapshots.
     ///
     /// # Errors
     ///
@@ -107,7 +110,7 @@ impl Snapshot {
         index: impl Into<LeafIndex>,
         size: impl Into<TreeSize>,
     ) -> Result<InclusionProof> {
-        self.at(size.into(), |view, edge| InclusionProof::build(view, edge, index.into()))
+        self.at(size.into(), |view, edge| InclusionProof::assemble(view, &edge, index.into()))
     }
 
     /// One proof that the leaves at `indexes` are in the tree of the snapshot's size. It is smaller
@@ -145,7 +148,7 @@ impl Snapshot {
         indexes: &[LeafIndex],
         size: impl Into<TreeSize>,
     ) -> Result<MultiProof> {
-        self.at(size.into(), |view, edge| MultiProof::build(view, edge, indexes))
+        self.at(size.into(), |view, edge| MultiProof::assemble(view, &edge, indexes))
     }
 
     /// The proof that the tree of `old` leaves is a prefix of the tree of the snapshot's size. It is
@@ -184,7 +187,7 @@ impl Snapshot {
         old: impl Into<TreeSize>,
         new: impl Into<TreeSize>,
     ) -> Result<ConsistencyProof> {
-        self.at(new.into(), |view, edge| ConsistencyProof::build(view, edge, old.into()))
+        self.at(new.into(), |view, edge| ConsistencyProof::assemble(view, &edge, old.into()))
     }
 
     /// The frontier of the tree of the snapshot's size: what somebody needs to append leaves and to
@@ -245,33 +248,33 @@ impl Snapshot {
         Ok(size)
     }
 
-    /// Builds something from the nodes and the right edge of `size`.
+    /// Builds something from the nodes of `size` and its right edge.
     fn at<T>(
         &self,
         size: TreeSize,
-        build: impl FnOnce(&View, &RightEdge) -> Result<T, ProveError<ReadError>>,
+        build: impl FnOnce(&View, EdgeNodes<'_, dyn Hasher>) -> Result<T, ProveError<ReadError>>,
     ) -> Result<T> {
         let size = self.check_size(size)?;
-        if size == self.size {
-            let warm = self.warm()?;
-            return Ok(build(&warm.view, &warm.edge)?);
+        if size == self.size
+            && let Some(Ok(warm)) = self.warm.get()
+        {
+            return Ok(build(&warm.view, EdgeNodes::Folded(&warm.edge))?);
         }
-        let past = self.past(size)?;
-        Ok(build(&past.view, &past.edge)?)
-    }
-
-    /// The nodes and the right edge of a past size.
-    fn past(&self, size: TreeSize) -> Result<Arc<Warm>> {
-        let last = self.past.get();
-        if let Some(past) = last.map(ArcSwap::load_full).filter(|past| past.edge.size() == size) {
-            return Ok(past);
+        let fresh;
+        let view = match self.warm.get() {
+            Some(Ok(warm)) => &warm.view,
+            _ => {
+                fresh = self.tree.view_at(size.0);
+                &fresh
+            }
+        };
+        match self.tree.edge(view, size)? {
+            Some(edge) => Ok(build(view, EdgeNodes::Folded(&edge))?),
+            None => {
+                let shape = Shape::new(self.tree.arity, size);
+                Ok(build(view, EdgeNodes::Fold(&*self.tree.hasher, shape))?)
+            }
         }
-        let past = Arc::new(Warm::fold(&self.tree, size)?);
-        match last {
-            Some(last) => last.store(Arc::clone(&past)),
-            None => drop(self.past.set(ArcSwap::new(Arc::clone(&past)))),
-        }
-        Ok(past)
     }
 
     fn warm(&self) -> Result<&Warm> {
@@ -282,8 +285,7 @@ impl Snapshot {
 
 impl Clone for Snapshot {
     fn clone(&self) -> Self {
-        let (warm, past) = (OnceLock::new(), OnceLock::new());
-        Self { tree: Arc::clone(&self.tree), size: self.size, warm, past }
+        Self { tree: Arc::clone(&self.tree), size: self.size, warm: OnceLock::new() }
     }
 }
 

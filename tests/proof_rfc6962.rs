@@ -165,3 +165,23 @@ fn random_pairs_up_to_a_million_agree_with_tlog_tiles_in_both_directions() {
     agree(&ours, &theirs, 1, SIZE, SIZE - 1);
     agree(&ours, &theirs, SIZE - 1, SIZE, 0);
 }
+
+#[test]
+fn a_proof_from_size_0_is_ours_alone_as_documented() {
+    let ours = ours(7);
+    let (nothing, head) = (ours.head_at(0).unwrap(), ours.head().unwrap());
+    let proof = ours.prove_consistency(0).unwrap();
+    assert!(proof.hashes().is_empty());
+    proof.verify(&Rfc6962Sha256, duramen::Arity::Two, &nothing, &head).unwrap();
+
+    let mut theirs = MemoryBackedTree::<Digest, [u8; 8]>::new();
+    let empty = theirs.root();
+    (0..7).for_each(|index| theirs.push(entry(index)));
+    let none = ct_merkle::ConsistencyProof::<Digest>::try_from_bytes(Vec::new()).unwrap();
+    assert!(matches!(
+        theirs.root().verify_consistency(&empty, &none),
+        Err(ct_merkle::ConsistencyVerifError::OldTreeEmpty)
+    ));
+    let hash = tlog_tiles::Hash;
+    assert!(tlog_tiles::check_tree(&vec![], 7, hash(head.root), 0, hash(nothing.root)).is_err());
+}

@@ -1,11 +1,18 @@
 //! The command line.
 
+mod proofs;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, FlushPolicy, Hash, Hasher, Rfc6962Sha256, TreeHead, TreeSize,
+};
+
+pub(crate) use proofs::{
+    ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat, ProveArgs,
+    ProveConsistencyArgs, VerifyArgs,
 };
 
 use crate::{hex, policy};
@@ -34,8 +41,19 @@ pub(crate) enum Command {
     Append(AppendArgs),
     /// Print a tree's size and root.
     Head(HeadArgs),
-    /// Print a proof that a leaf is in a tree, as JSON.
+    /// Print a proof that a leaf, or several, are in a tree.
+    ///
+    /// The indexes are a set: their order does not matter, and one that is given twice counts once.
+    /// One index gives an inclusion proof; several give one multi-inclusion proof, which has its
+    /// leaves in ascending order and is smaller than their single proofs together.
     Prove(ProveArgs),
+    /// Print a proof that the tree of OLD leaves is a prefix of the tree of NEW leaves.
+    ProveConsistency(ProveConsistencyArgs),
+    /// Make a key that signs checkpoints: writes the private key to a file, prints the public one.
+    ///
+    /// Both are one line of text, as the Go module golang.org/x/mod/sumdb/note and C2SP signed-note
+    /// define them: PRIVATE+KEY+NAME+ID+BASE64 and NAME+ID+BASE64, Ed25519.
+    Keygen(KeygenArgs),
     /// Check a proof against a head that is trusted; needs no store.
     #[command(subcommand)]
     Verify(VerifyArgs),
@@ -130,81 +148,6 @@ pub(crate) struct AppendArgs {
     /// Print the head as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// `duramen head`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct HeadArgs {
-    /// The store's directory.
-    pub(crate) dir: PathBuf,
-
-    /// The tree of this many leaves instead of all of them.
-    #[arg(long)]
-    pub(crate) size: Option<u64>,
-
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `duramen prove`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ProveArgs {
-    /// The store's directory.
-    pub(crate) dir: PathBuf,
-
-    /// The leaf to prove, counted from 0.
-    pub(crate) index: u64,
-
-    /// The tree of this many leaves instead of all of them.
-    #[arg(long)]
-    pub(crate) size: Option<u64>,
-
-    /// Print the JSON in one line.
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Write the proof to this file, replacing it, instead of printing it.
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-}
-
-/// `duramen verify`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum VerifyArgs {
-    /// Check that a leaf is in the tree of a trusted head.
-    Inclusion(InclusionArgs),
-}
-
-/// `duramen verify inclusion`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct InclusionArgs {
-    /// The proof as printed by prove; - is standard input.
-    pub(crate) proof: PathBuf,
-
-    /// The trusted head.
-    #[arg(long, value_name = "SIZE:ROOT", value_parser = head)]
-    pub(crate) head: TreeHead,
-
-    /// The leaf's index.
-    #[arg(long)]
-    pub(crate) index: u64,
-
-    /// The leaf itself, 64 hexadecimal digits.
-    #[arg(long, value_parser = hash, required_unless_present = "data", conflicts_with = "data")]
-    pub(crate) leaf: Option<Hash>,
-
-    /// A file whose whole content is the leaf's data; - is standard input.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) data: Option<PathBuf>,
-
-    /// Refuse a proof that is not made with this hash function.
-    #[arg(long, value_enum)]
-    pub(crate) hasher: Option<HasherName>,
-
-    /// Refuse a proof that is not made with this arity.
-    #[arg(long, value_parser = arity)]
-    pub(crate) arity: Option<Arity>,
 }
 
 /// What a leaf is in the input.

@@ -49,9 +49,24 @@ pub(crate) enum Error {
     #[error("the store in {} was made with hasher {id}, which is unknown here", dir.display())]
     UnknownHasher { dir: PathBuf, id: String },
 
-    #[error("{name} is not an inclusion proof")]
+    #[error("{name} is not {what}")]
     Unreadable {
         name: String,
+        what: &'static str,
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+
+    #[error("{name} is longer than {most} bytes")]
+    TooLong { name: String, most: u64 },
+
+    /// What was asked for does not go together.
+    #[error("{0}")]
+    Usage(String),
+
+    #[error("cannot make {what}")]
+    Make {
+        what: &'static str,
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
@@ -66,11 +81,23 @@ pub(crate) enum Refusal {
     #[error("the proof is for {field} {in_proof}, the caller trusts {trusted}")]
     Other { field: &'static str, in_proof: String, trusted: String },
 
+    /// Somebody signed a root that is not this tree's: one of both was forked.
+    #[error(
+        "the checkpoint has root {signed} at size {size}, where the root of the tree is {computed}"
+    )]
+    OtherTree { size: u64, signed: String, computed: String },
+
+    #[error("neither a head nor a key is trusted")]
+    NoHead,
+
     #[error(transparent)]
     Proof(#[from] duramen::VerifyError),
 
     #[error("{left} damaged places in {}", dir.display())]
     Damaged { dir: PathBuf, left: u64 },
+
+    #[error(transparent)]
+    Checkpoint(#[from] duramen::tlog::TlogError),
 }
 
 impl Error {

@@ -1,16 +1,29 @@
 //! `duramen head`.
 
-use crate::args::HeadArgs;
+use crate::args::{HeadArgs, HeadFormat};
 use crate::error::Error;
-use crate::{output, store};
+use crate::{key, output, store};
 
 /// Prints the head of the whole tree or of one of its past sizes.
 pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
+    let checkpoint = args.format == HeadFormat::Checkpoint;
+    if !checkpoint && (args.origin.is_some() || args.key.is_some()) {
+        return Err(Error::Usage("--origin and --key belong to --format checkpoint".into()));
+    }
+    // The key first: a store is not opened in vain.
+    let signer = args.key.as_deref().map(key::read).transpose()?;
     let store = store::open_existing(&args.dir)?;
     let head = match args.size {
         Some(size) => store.head_at(size)?,
         None => store.head()?,
     };
     store.close()?;
-    output::print_head(&head, args.json)
+    if !checkpoint {
+        return output::print_head(&head, args.json || args.format == HeadFormat::Json);
+    }
+    let checkpoint = key::checkpoint(head, args.origin.as_deref(), signer.as_ref())?;
+    match signer {
+        Some(signer) => output::print(&key::sign(&checkpoint, &signer)?.to_string()),
+        None => output::print(&checkpoint.to_string()),
+    }
 }

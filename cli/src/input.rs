@@ -65,11 +65,6 @@ impl Source {
         }
     }
 
-    /// The bytes as they are.
-    pub(crate) fn into_reader(self) -> Box<dyn Read> {
-        self.reader
-    }
-
     /// Reads what there is, waiting only if there is nothing; `None` at the end.
     pub(crate) fn read<'a>(&mut self, buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>, Error> {
         loop {
@@ -80,6 +75,17 @@ impl Source {
                 Err(source) => return Err(Error::Read { name: self.name.clone(), source }),
             }
         }
+    }
+}
+
+/// A whole file or standard input, with its name. More than `most` bytes are refused.
+pub(crate) fn read_all(path: &Path, most: u64) -> Result<(String, Vec<u8>), Error> {
+    let Source { name, reader, .. } = Source::open(path)?;
+    let mut bytes = Vec::new();
+    match reader.take(most.saturating_add(1)).read_to_end(&mut bytes) {
+        Ok(_) if bytes.len() as u64 > most => Err(Error::TooLong { name, most }),
+        Ok(_) => Ok((name, bytes)),
+        Err(source) => Err(Error::Read { name, source }),
     }
 }
 

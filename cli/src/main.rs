@@ -12,10 +12,13 @@ mod fsck;
 mod head;
 mod hex;
 mod input;
+mod key;
+mod keygen;
 mod output;
 mod policy;
 mod proof;
 mod prove;
+mod prove_consistency;
 mod scrub;
 mod store;
 mod verify;
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
         Command::Append(args) => append::run(args),
         Command::Head(args) => head::run(args),
         Command::Prove(args) => prove::run(args),
+        Command::ProveConsistency(args) => prove_consistency::run(args),
+        Command::Keygen(args) => keygen::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Scrub(args) => scrub::run(args),
         Command::Fsck(args) => fsck::run(args),

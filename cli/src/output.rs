@@ -1,6 +1,7 @@
 //! What the program prints.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use duramen::TreeHead;
 use serde::Serialize;
@@ -26,8 +27,17 @@ pub(crate) fn print_head(head: &TreeHead, json: bool) -> Result<(), Error> {
 
 /// Writes text to standard output, all of it.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
+    write(text.as_bytes(), None)
+}
+
+/// Writes bytes to `file`, replacing it, or to standard output, all of them.
+pub(crate) fn write(bytes: &[u8], file: Option<&Path>) -> Result<(), Error> {
+    if let Some(file) = file {
+        let fail = |source| Error::Write { name: file.display().to_string(), source };
+        return std::fs::write(file, bytes).map_err(fail);
+    }
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(cannot_print)
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(cannot_print)
 }
 
 /// A failure of standard output.

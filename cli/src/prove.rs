@@ -1,39 +1,163 @@
 //! `duramen prove`.
 
-use duramen::LeafIndex;
+use std::path::Path;
 
-use crate::args::ProveArgs;
-use crate::error::Error;
-use crate::proof::{Hex, InclusionJson, Kind};
-use crate::{output, store};
+use duramen::tlog::{Checkpoint, SignedNote, TlogProof};
+use duramen::{Arity, DynAccumulator, InclusionProof, LeafIndex, TreeHead, TreeSize};
+
+use crate::args::{HasherName, ProofFormat, ProveArgs};
+use crate::error::{Error, Refusal};
+use crate::hex::encode;
+use crate::proof::{AnyInclusion, Inclusion};
+use crate::{input, key, output, store};
+
+/// Longer notes than the library reads need not be read.
+const MAX_NOTE: u64 = 1 << 20;
 
 /// Prints or writes an inclusion proof.
 pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
-    let store = store::open_existing(&args.dir)?;
-    let snapshot = store.snapshot();
-    let head = match args.size {
-        Some(size) => snapshot.head_at(size)?,
-        None => snapshot.head()?,
-    };
-    let index = LeafIndex(args.index);
-    let proof = snapshot.prove_at(index, head.size)?;
-    let json = InclusionJson {
-        kind: Kind::Inclusion,
-        hasher: store.hasher().id().to_string(),
-        arity: store.arity().children(),
-        size: head.size.get(),
-        root: Hex(head.root),
-        index: args.index,
-        leaf: Hex(snapshot.leaf(index)?),
-        siblings: proof.siblings().iter().copied().map(Hex).collect(),
-    };
-    drop(snapshot);
-    store.close()?;
+    let mut indexes: Vec<LeafIndex> = args.indexes.iter().copied().map(LeafIndex).collect();
+    indexes.sort_unstable();
+    indexes.dedup();
+    check(args, &indexes)?;
+    let signing = Signing::read(args)?;
 
-    let text = format!("{}\n", output::to_json(&json, !args.json)?);
-    match &args.output {
-        None => output::print(&text),
-        Some(file) => std::fs::write(file, text)
-            .map_err(|source| Error::Write { name: file.display().to_string(), source }),
+    let store = store::open_existing(&args.dir)?;
+    let bytes = prove(args, &store, &indexes, &signing)?;
+    store.close()?;
+    output::write(&bytes, args.output.as_deref())
+}
+
+fn prove(
+    args: &ProveArgs,
+    store: &DynAccumulator,
+    indexes: &[LeafIndex],
+    signing: &Signing,
+) -> Result<Vec<u8>, Error> {
+    let snapshot = store.snapshot();
+    let size = signing.size().or(args.size.map(TreeSize)).unwrap_or_else(|| snapshot.size());
+    let head = snapshot.head_at(size)?;
+    let proof = match indexes {
+        [index] => AnyInclusion::Single(snapshot.prove_at(*index, size)?),
+        many => AnyInclusion::Multi(snapshot.prove_many_at(many, size)?),
+    };
+    if let ([index], AnyInclusion::Single(proof), ProofFormat::TlogProof) =
+        (indexes, &proof, args.format)
+    {
+        return tlog_proof(store, head, *index, proof, signing);
+    }
+    let leaf = |index: &LeafIndex| Ok((*index, Some(snapshot.leaf(*index)?)));
+    let inclusion = Inclusion {
+        hasher: known(store)?,
+        arity: store.arity(),
+        size,
+        root: Some(head.root),
+        leaves: indexes.iter().map(leaf).collect::<Result<_, Error>>()?,
+        proof,
+        checkpoint: None,
+    };
+    match args.format {
+        ProofFormat::Binary => inclusion.to_binary(),
+        _ => Ok(inclusion.to_json(!args.json)?.into_bytes()),
+    }
+}
+
+/// A proof with its signed checkpoint.
+fn tlog_proof(
+    store: &DynAccumulator,
+    head: TreeHead,
+    index: LeafIndex,
+    proof: &InclusionProof,
+    signing: &Signing,
+) -> Result<Vec<u8>, Error> {
+    let (hasher, arity) = (known(store)?, store.arity());
+    if (hasher, arity) != (HasherName::Sha256, Arity::Two) {
+        return Err(Error::Usage(format!(
+            "a tlog-proof is of a tree of rfc6962-sha256 with arity 2, \
+             but this store has {} with arity {arity}",
+            store.hasher().id()
+        )));
+    }
+    let checkpoint = signing.checkpoint(head)?;
+    let proof = TlogProof { extra: None, index, proof: proof.clone(), checkpoint };
+    Ok(proof.to_string().into_bytes())
+}
+
+fn known(store: &DynAccumulator) -> Result<HasherName, Error> {
+    let id = store.hasher().id();
+    HasherName::by_id(id.as_str())
+        .ok_or_else(|| Error::Usage(format!("the hasher {id} has no name here")))
+}
+
+/// Refuses what does not go together, before anything is opened.
+fn check(args: &ProveArgs, indexes: &[LeafIndex]) -> Result<(), Error> {
+    let tlog = args.format == ProofFormat::TlogProof;
+    let signing = args.key.is_some() || args.origin.is_some() || args.checkpoint.is_some();
+    let wrong = if args.json && args.format != ProofFormat::Json {
+        "--json belongs to --format json"
+    } else if !tlog && signing {
+        "--origin, --key and --checkpoint belong to --format tlog-proof"
+    } else if tlog && args.key.is_none() && args.checkpoint.is_none() {
+        "a tlog-proof has a signed checkpoint: give --key FILE or --checkpoint FILE"
+    } else if tlog && indexes.len() > 1 {
+        "a tlog-proof is of one leaf; json and binary take several"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Usage(wrong.into()))
+}
+
+/// Where the checkpoint of a tlog-proof comes from.
+enum Signing {
+    None,
+    Key { signer: duramen::tlog::Ed25519Signer, origin: Option<String> },
+    Signed { note: SignedNote, checkpoint: Checkpoint },
+}
+
+impl Signing {
+    fn read(args: &ProveArgs) -> Result<Self, Error> {
+        match (&args.key, &args.checkpoint) {
+            (Some(file), _) => {
+                Ok(Self::Key { signer: key::read(file)?, origin: args.origin.clone() })
+            }
+            (None, Some(file)) => Self::read_checkpoint(file),
+            (None, None) => Ok(Self::None),
+        }
+    }
+
+    fn read_checkpoint(file: &Path) -> Result<Self, Error> {
+        let (name, bytes) = input::read_all(file, MAX_NOTE)?;
+        let parse = || {
+            let note: SignedNote = std::str::from_utf8(&bytes)?.parse()?;
+            let checkpoint = note.unverified_text().parse()?;
+            Ok(Self::Signed { note, checkpoint })
+        };
+        let what = "a signed checkpoint";
+        parse().map_err(|source| Error::Unreadable { name, what, source })
+    }
+
+    /// The size that the checkpoint fixes, if it is there already.
+    fn size(&self) -> Option<TreeSize> {
+        match self {
+            Self::Signed { checkpoint, .. } => Some(checkpoint.head().size),
+            Self::None | Self::Key { .. } => None,
+        }
+    }
+
+    fn checkpoint(&self, head: TreeHead) -> Result<SignedNote, Error> {
+        match self {
+            Self::Key { signer, origin } => {
+                let checkpoint = key::checkpoint(head, origin.as_deref(), Some(signer))?;
+                key::sign(&checkpoint, signer)
+            }
+            Self::Signed { note, checkpoint } if checkpoint.head() == head => Ok(note.clone()),
+            Self::Signed { checkpoint, .. } => {
+                let size = head.size.get();
+                let (signed, computed) = (encode(&checkpoint.head().root), encode(&head.root));
+                let reason = Refusal::OtherTree { size, signed, computed };
+                Err(Error::Refused { reason })
+            }
+            Self::None => Err(Error::Usage("no key and no checkpoint is given".into())),
+        }
     }
 }

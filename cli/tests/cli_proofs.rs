@@ -3,53 +3,9 @@
 
 mod common;
 
-use common::{Function, Hash, Place, duramen, hex, lines, printed, refused};
-use serde_json::{Value, json};
-
-const COUNT: usize = 61;
-
-fn text() -> String {
-    (0..COUNT).map(|n| format!("entry {n}\n")).collect()
-}
-
-/// A store of `COUNT` lines and the trusted heads of all its sizes.
-struct Store {
-    place: Place,
-    function: Function,
-    arity: usize,
-    leaves: Vec<Hash>,
-}
-
-impl Store {
-    fn new(function: Function, arity: usize) -> Self {
-        let place = Place::new();
-        let flags = format!("append DIR --hasher {} --arity {arity}", function.flag());
-        let mut command = duramen(&place, &flags);
-        command.write_stdin(text());
-        printed(command);
-        Self { place, function, arity, leaves: lines(function, text().as_bytes()) }
-    }
-
-    fn head(&self, size: usize) -> String {
-        format!("{size}:{}", hex(&self.function.root(self.arity, &self.leaves[..size])))
-    }
-
-    fn leaf(&self, index: usize) -> String {
-        hex(&self.leaves[index])
-    }
-
-    fn prove(&self, index: usize, size: usize) -> Value {
-        let line = format!("prove DIR {index} --size {size} --json");
-        serde_json::from_str(&printed(duramen(&self.place, &line))).unwrap()
-    }
-
-    /// Runs `verify inclusion` with the proof on standard input.
-    fn verify(&self, proof: &str, flags: &str) -> assert_cmd::Command {
-        let mut command = duramen(&self.place, &format!("verify inclusion - {flags}"));
-        command.write_stdin(proof);
-        command
-    }
-}
+use common::store::{COUNT, Store};
+use common::{Function, Place, duramen, printed, refused};
+use serde_json::json;
 
 #[test]
 fn a_proof_of_any_leaf_at_any_size_verifies_against_the_reference_root() {

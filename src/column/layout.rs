@@ -71,17 +71,24 @@ impl Layout {
     }
 
     /// How many complete nodes `level` has in a tree of `leaves` leaves.
+    #[inline]
     pub(crate) fn complete(self, level: Level, leaves: u64) -> u64 {
         leaves.checked_shr(u32::from(level.0) * self.arity.bits()).unwrap_or(0)
     }
 
     /// The slot of node `index` of `level`.
+    #[inline]
     pub(crate) fn place(self, level: Level, index: u64) -> Place {
-        let relative = level.0 % self.height;
+        // Most nodes are in one of the two lowest tiers: this is faster than a division.
+        let (mut tier, mut relative) = (0, level.0);
+        while relative >= self.height {
+            relative -= self.height;
+            tier += 1;
+        }
         let bits = self.arity.bits() * u32::from(self.height - relative);
         let within = usize_of(index & ((1 << bits) - 1));
         Place {
-            tier: usize::from(level.0 / self.height),
+            tier,
             chunk: index >> bits,
             slot: self.level_start(relative) + within,
             room: self.level_len(relative) - within,
@@ -100,8 +107,14 @@ impl Layout {
     /// The first slot of the level `relative` levels above the base: a geometric sum.
     const fn level_start(self, relative: u8) -> usize {
         let sum = (1usize << self.base_bits()) - self.level_len(relative);
-        // sum = (N^h - N^(h-r)); the levels below add up to N/(N-1) of that.
-        sum / (self.arity.children() - 1) * self.arity.children()
+        // sum = (N^h - N^(h-r)); the levels below add up to N/(N-1) of that. A division by a constant
+        // is a multiplication.
+        match self.arity {
+            Arity::Two => sum * 2,
+            Arity::Four => sum / 3 * 4,
+            Arity::Eight => sum / 7 * 8,
+            Arity::Sixteen => sum / 15 * 16,
+        }
     }
 }
 

@@ -32,6 +32,7 @@ impl View {
 
     /// A run of nodes of `level` that lie side by side in memory, from `index` on and not beyond
     /// `end`. `None` if `index` is not published or not in memory.
+    #[inline]
     pub(crate) fn run(&self, level: Level, index: u64, end: u64) -> Option<&[Hash]> {
         let limit = if level == Level::LEAVES { self.leaves } else { self.hashed };
         let end = end.min(self.layout.complete(level, limit));

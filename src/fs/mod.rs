@@ -237,6 +237,16 @@ impl Region {
         Self(Bytes::Mapped(Arc::new(map)))
     }
 
+    /// Says that the bytes will be read here and there: a page that is not in memory is then fetched
+    /// alone, and not together with its neighbours. A hint; without a mapping it does nothing.
+    pub fn expect_random_reads(&self) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = &self.0 {
+            // Without it reading is only slower.
+            let _ = map.advise(memmap2::Advice::Random);
+        }
+    }
+
     /// Wraps bytes that were read.
     #[must_use]
     pub fn owned(bytes: Arc<[u8]>) -> Self {

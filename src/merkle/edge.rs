@@ -110,8 +110,120 @@ where
     S: NodeSource + ?Sized,
     H: Hasher + ?Sized,
 {
+    let shape = Shape::new(arity, size);
+    if size != TreeSize(0) && shape.has_edge(shape.depth()) {
+        return EdgeNodes::Fold(hasher, shape).node(source, shape.depth());
+    }
     let read = |level, first, out: &mut [Hash]| source.read_nodes(level, first, out);
-    fold(read, hasher, Shape::new(arity, size), |_, _| ())
+    fold(read, hasher, shape, |_, _| ())
+}
+
+/// Where a proof takes the incomplete node from that it needs.
+///
+/// It needs one at most: the lowest last group that the proof passes has an incomplete node, and on
+/// every level above, the node of the path is the incomplete one itself.
+pub(crate) enum EdgeNodes<'a, H: ?Sized> {
+    /// From an edge that was folded before.
+    Folded(&'a RightEdge),
+    /// Folded now, and no further than to the node that is needed.
+    Fold(&'a H, Shape),
+}
+
+impl<H: Hasher + ?Sized> EdgeNodes<'_, H> {
+    /// The shape of the tree.
+    pub(crate) fn shape(&self) -> Shape {
+        match self {
+            Self::Folded(edge) => edge.shape(),
+            Self::Fold(_, shape) => *shape,
+        }
+    }
+
+    /// The incomplete node of `level`, which the tree must have.
+    pub(super) fn node<S>(&self, source: &S, level: Level) -> Result<Hash, S::Error>
+    where
+        S: NodeSource + ?Sized,
+    {
+        self.node_from(self.gather(source, level).as_ref(), source, level)
+    }
+
+    /// Begins to fetch what [`node_from`](Self::node_from) hashes for this level, so that it comes
+    /// from memory while the caller fetches other nodes. `None` where that does not help.
+    #[inline]
+    pub(super) fn gather<'s, S>(&self, source: &'s S, level: Level) -> Option<Gathered<'s>>
+    where
+        S: NodeSource + ?Sized,
+    {
+        match self {
+            Self::Folded(_) => None,
+            Self::Fold(_, shape) => Gathered::new(source, *shape, level),
+        }
+    }
+
+    /// The incomplete node of `level`, with what was gathered for it.
+    #[inline]
+    pub(super) fn node_from<S>(
+        &self,
+        gathered: Option<&Gathered<'_>>,
+        source: &S,
+        level: Level,
+    ) -> Result<Hash, S::Error>
+    where
+        S: NodeSource + ?Sized,
+    {
+        match self {
+            Self::Folded(edge) => {
+                let node = edge.node(level);
+                debug_assert!(node.is_some(), "level {level} ends in an incomplete node");
+                Ok(node.copied().unwrap_or_default())
+            }
+            Self::Fold(hasher, shape) => {
+                if let Some(gathered) = gathered {
+                    return Ok(hasher.chain(&gathered.groups[..gathered.count]));
+                }
+                // What is read from a device comes level by level.
+                let read = |level, first, out: &mut [Hash]| source.read_nodes(level, first, out);
+                let node = climb(read, *hasher, *shape, level, |_, _| ())?;
+                debug_assert!(node.is_some(), "level {level} ends in an incomplete node");
+                Ok(node.unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// The complete children of incomplete nodes below one level, from the leaves up, as they lie in
+/// memory.
+pub(super) struct Gathered<'s> {
+    groups: [&'s [Hash]; MAX_DEPTH],
+    /// How many groups there are, at least one.
+    count: usize,
+}
+
+impl<'s> Gathered<'s> {
+    /// `None` if some of them do not lie in memory.
+    #[inline]
+    fn new<S>(source: &'s S, shape: Shape, top: Level) -> Option<Self>
+    where
+        S: NodeSource + ?Sized,
+    {
+        let mut gathered = Self { groups: [&[]; MAX_DEPTH], count: 0 };
+        let bits = shape.arity().bits();
+        let mut complete = shape.size().get();
+        let mut level = Level::LEAVES;
+        while level < top {
+            let beyond = shape.place(NodeIndex(complete));
+            if beyond > 0 {
+                let first = NodeIndex(complete - beyond as u64);
+                let nodes = source.borrow_nodes(level, first, beyond)?;
+                // The nodes lie apart: each is asked for now, and not when hashing waits for it.
+                core::hint::black_box(nodes.first().map(|node| node[0]));
+                gathered.groups[gathered.count] = nodes;
+                gathered.count += 1;
+            }
+            complete >>= bits;
+            level = level.up();
+        }
+        (gathered.count > 0).then_some(gathered)
+    }
 }
 
 /// Folds the edge from the leaves up and returns the root. `read` is asked for the complete children
@@ -122,7 +234,7 @@ pub(super) fn fold<H, E>(
     mut read: impl FnMut(Level, NodeIndex, &mut [Hash]) -> Result<(), E>,
     hasher: &H,
     shape: Shape,
-    mut keep: impl FnMut(Level, &Hash),
+    keep: impl FnMut(Level, &Hash),
 ) -> Result<Hash, E>
 where
     H: Hasher + ?Sized,
@@ -131,6 +243,27 @@ where
         return Ok(hasher.empty_root());
     }
     let depth = shape.depth();
+    if let Some(root) = climb(&mut read, hasher, shape, depth, keep)? {
+        return Ok(root);
+    }
+    // The size is a power of the arity: the root is a complete node.
+    let mut root = [[0; 32]];
+    read(depth, NodeIndex(0), &mut root)?;
+    Ok(root[0])
+}
+
+/// Folds the edge from the leaves up to the incomplete node of `top`, if there is one.
+#[inline]
+fn climb<H, E>(
+    mut read: impl FnMut(Level, NodeIndex, &mut [Hash]) -> Result<(), E>,
+    hasher: &H,
+    shape: Shape,
+    top: Level,
+    mut keep: impl FnMut(Level, &Hash),
+) -> Result<Option<Hash>, E>
+where
+    H: Hasher + ?Sized,
+{
     let bits = shape.arity().bits();
     // The children of the incomplete parent; one place more than it can have, so that the
     // incomplete child always finds room.
@@ -138,7 +271,7 @@ where
     let mut incomplete: Option<Hash> = None;
     let mut complete = shape.size().get();
     let mut level = Level::LEAVES;
-    while level < depth {
+    while level < top {
         let parents = complete >> bits;
         let first = parents << bits;
         let beyond = shape.place(NodeIndex(complete));
@@ -159,12 +292,5 @@ where
         complete = parents;
         level = level.up();
     }
-    match incomplete {
-        Some(root) => Ok(root),
-        // The size is a power of the arity: the root is a complete node.
-        None => {
-            read(depth, NodeIndex(0), &mut children[..1])?;
-            Ok(children[0])
-        }
-    }
+    Ok(incomplete)
 }

@@ -18,6 +18,8 @@ mod shape;
 mod source;
 mod types;
 
+#[cfg(feature = "std")]
+pub(crate) use edge::EdgeNodes;
 pub use edge::{RightEdge, root_at};
 pub use frontier::{Frontier, FrontierError};
 #[cfg(feature = "keccak")]

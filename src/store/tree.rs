@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::edges::EdgeCache;
 use crate::column::{Columns, LeafWriter, NodeWriter, View};
 use crate::error::Result;
-use crate::merkle::{Arity, Hash, Hasher, TreeHead, TreeSize, root_at};
+use crate::merkle::{Arity, Hash, Hasher, RightEdge, TreeHead, TreeSize, root_at};
 use crate::sync::Mutex;
 use crate::wal::TreeId;
 
@@ -20,6 +21,7 @@ pub(crate) struct Tree {
     pub(crate) arity: Arity,
     pub(crate) columns: Arc<Columns>,
     nodes: Mutex<NodeWriter>,
+    edges: EdgeCache,
 }
 
 impl Tree {
@@ -31,7 +33,8 @@ impl Tree {
         nodes: NodeWriter,
     ) -> Self {
         let arity = columns.layout().arity();
-        Self { id, name, hasher, arity, columns, nodes: Mutex::new(nodes) }
+        let nodes = Mutex::new(nodes);
+        Self { id, name, hasher, arity, columns, nodes, edges: EdgeCache::default() }
     }
 
     /// A view that can answer for every size up to `size`, which must be published. Hashes what was
@@ -49,6 +52,12 @@ impl Tree {
     pub(crate) fn head_at(&self, size: TreeSize) -> Result<TreeHead> {
         let root = root_at(&self.view_at(size.0), &*self.hasher, self.arity, size)?;
         Ok(TreeHead { size, root })
+    }
+
+    /// The right edge of `size`, if it is asked for often enough to be kept. `view` answers for it.
+    pub(crate) fn edge(&self, view: &View, size: TreeSize) -> Result<Option<Arc<RightEdge>>> {
+        let fold = || RightEdge::fold(view, &*self.hasher, self.arity, size);
+        Ok(self.edges.get(size, fold)?)
     }
 
     /// Hashes every inner node that is complete at `size`.

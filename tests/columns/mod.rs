@@ -49,3 +49,33 @@ impl NodeSource for Columns {
         Ok(())
     }
 }
+
+/// The same nodes, lent as they lie in memory on the levels below a limit.
+pub struct Borrowed<'a> {
+    columns: &'a Columns,
+    below: u8,
+}
+
+impl<'a> Borrowed<'a> {
+    pub fn all(columns: &'a Columns) -> Self {
+        Self::below(columns, u8::MAX)
+    }
+
+    pub fn below(columns: &'a Columns, below: u8) -> Self {
+        Self { columns, below }
+    }
+}
+
+impl NodeSource for Borrowed<'_> {
+    type Error = NotThere;
+
+    fn read_nodes(&self, level: Level, first: NodeIndex, out: &mut [Hash]) -> Result<(), NotThere> {
+        self.columns.read_nodes(level, first, out)
+    }
+
+    fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {
+        let start = usize::try_from(first.get()).unwrap();
+        let nodes = self.columns.levels.get(usize::from(level.0))?.get(start..start + count);
+        nodes.filter(|_| level.0 < self.below)
+    }
+}

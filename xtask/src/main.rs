@@ -23,7 +23,7 @@ enum Run {
     Own(fn(&[String]) -> ExitCode),
 }
 
-const COMMANDS: [Command; 9] = [
+const COMMANDS: [Command; 10] = [
     Command {
         name: "test",
         about: "all tests, in under 10 minutes on 2 cores",
@@ -31,7 +31,7 @@ const COMMANDS: [Command; 9] = [
     },
     Command {
         name: "check",
-        about: "formatting, lints, docs, no_std",
+        about: "formatting, lints, docs, no_std targets, fuzz targets",
         run: Run::Steps(steps::check),
     },
     Command {
@@ -58,6 +58,11 @@ const COMMANDS: [Command; 9] = [
         name: "tsan",
         about: "whole stores under ThreadSanitizer (needs nightly with rust-src)",
         run: Run::Steps(steps::tsan),
+    },
+    Command {
+        name: "fuzz",
+        about: "every decoder with hostile bytes, [--seconds N] each (needs nightly and cargo-fuzz)",
+        run: Run::Steps(steps::fuzz),
     },
     Command {
         name: "bench",

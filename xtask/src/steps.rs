@@ -15,6 +15,8 @@ pub(crate) struct Step {
     takes_args: bool,
     /// A program that must succeed first and print this; else the step cannot run here.
     needs: Option<(&'static str, &'static str)>,
+    /// Whether `--seconds N` of the command line becomes libFuzzer's limit of time.
+    fuzzes: bool,
 }
 
 /// How a step ended.
@@ -44,7 +46,8 @@ impl Outcome {
 
 impl Step {
     const fn cargo(name: &'static str, args: &'static str) -> Self {
-        Self { name, program: "cargo", args, env: &[], takes_args: false, needs: None }
+        let (env, takes_args, needs, fuzzes) = (&[], false, None, false);
+        Self { name, program: "cargo", args, env, takes_args, needs, fuzzes }
     }
 
     const fn with_env(self, env: &'static [(&'static str, &'static str)]) -> Self {
@@ -59,14 +62,40 @@ impl Step {
         Self { needs: Some((program, printing)), ..self }
     }
 
+    const fn fuzz(name: &'static str, args: &'static str) -> Self {
+        Self { fuzzes: true, ..Self::cargo(name, args).needing(CARGO_FUZZ, "cargo-fuzz") }
+    }
+
     pub(crate) fn run(&self, rest: &[String]) -> Outcome {
         if let Some((needs, printing)) = self.needs
             && !prints(needs, printing)
         {
             println!("SKIPPED: `{needs}` does not work here or does not name {printing:?}");
+            if needs == CARGO_FUZZ {
+                println!("it takes a nightly toolchain and `cargo install cargo-fuzz`");
+            }
             return Outcome::Skipped;
         }
-        let rest: &[String] = if self.takes_args { rest } else { &[] };
+        let limit;
+        let rest: &[String] = match self {
+            Self { fuzzes: true, .. } => {
+                let Some(seconds) = seconds(rest) else {
+                    println!("usage: cargo xtask fuzz [--seconds N]");
+                    return Outcome::Failed;
+                };
+                // What is found is kept apart from the corpus that the project keeps.
+                if let Err(error) =
+                    std::fs::create_dir_all(format!("target/fuzz-corpus/{}", self.name))
+                {
+                    println!("cannot make a directory for the corpus: {error}");
+                    return Outcome::Failed;
+                }
+                limit = [format!("-max_total_time={seconds}")];
+                &limit
+            }
+            Self { takes_args: true, .. } => rest,
+            _ => &[],
+        };
         let env: String = self.env.iter().map(|(key, value)| format!("{key}={value:?} ")).collect();
         println!("$ {env}{} {} {}", self.program, self.args, rest.join(" "));
         let status = Command::new(self.program)
@@ -87,6 +116,18 @@ impl Step {
         }
     }
 }
+
+/// How long each target is fuzzed; `None` if the arguments say something else.
+fn seconds(args: &[String]) -> Option<u32> {
+    match args {
+        [] => Some(60),
+        [flag, seconds] if flag == "--seconds" => seconds.parse().ok(),
+        _ => None,
+    }
+}
+
+/// What fuzzing takes.
+const CARGO_FUZZ: &str = "cargo +nightly fuzz --version";
 
 /// Whether `command` works here and prints `text`.
 fn prints(command: &str, text: &str) -> bool {
@@ -129,6 +170,23 @@ pub(crate) fn check() -> Steps {
             "lints without features",
             "clippy -p duramen --no-default-features -- -D warnings",
         ),
+        Step::cargo(
+            "the verifier for a microcontroller",
+            "check --target thumbv7em-none-eabi --manifest-path tests/light-client/Cargo.toml \
+             --target-dir target/light-client",
+        )
+        .needing("rustup target add thumbv7em-none-eabi", ""),
+        Step::cargo(
+            "the verifier for a browser",
+            "check --target wasm32-unknown-unknown --manifest-path tests/light-client/Cargo.toml \
+             --target-dir target/light-client",
+        )
+        .needing("rustup target add wasm32-unknown-unknown", ""),
+        Step::cargo(
+            "fuzz targets",
+            "check --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-check",
+        )
+        .needing("c++ --version", ""),
         Step::cargo("documentation", "doc --workspace --no-deps --all-features")
             .with_env(&[("RUSTDOCFLAGS", "-D warnings")]),
     ]
@@ -166,6 +224,31 @@ pub(crate) fn tsan() -> Steps {
         )
         .with_env(&[("RUSTFLAGS", "-Zsanitizer=thread"), ("TSAN_OPTIONS", "halt_on_error=1")])
         .needing("rustup component list --toolchain nightly --installed", "rust-src"),
+    ]
+}
+
+pub(crate) fn fuzz() -> Steps {
+    vec![
+        Step::fuzz(
+            "claims",
+            "+nightly fuzz run --fuzz-dir fuzz claims target/fuzz-corpus/claims fuzz/corpus/claims --",
+        ),
+        Step::fuzz(
+            "frontier",
+            "+nightly fuzz run --fuzz-dir fuzz frontier target/fuzz-corpus/frontier fuzz/corpus/frontier --",
+        ),
+        Step::fuzz(
+            "note",
+            "+nightly fuzz run --fuzz-dir fuzz note target/fuzz-corpus/note fuzz/corpus/note --",
+        ),
+        Step::fuzz(
+            "tlog_proof",
+            "+nightly fuzz run --fuzz-dir fuzz tlog_proof target/fuzz-corpus/tlog_proof fuzz/corpus/tlog_proof --",
+        ),
+        Step::fuzz(
+            "json",
+            "+nightly fuzz run --fuzz-dir fuzz json target/fuzz-corpus/json fuzz/corpus/json --",
+        ),
     ]
 }
 

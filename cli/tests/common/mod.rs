@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers may fail as it may")]
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
+pub(crate) mod store;
+
 use std::path::PathBuf;
 
 use assert_cmd::Command;
@@ -48,6 +50,11 @@ pub(crate) fn duramen(place: &Place, line: &str) -> Command {
 pub(crate) fn printed(mut command: Command) -> String {
     let output = command.assert().success().stderr("").get_output().clone();
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The bytes that a successful call printed.
+pub(crate) fn printed_bytes(mut command: Command) -> Vec<u8> {
+    command.assert().success().stderr("").get_output().stdout.clone()
 }
 
 /// The one line that a failed call with this status printed on standard error.

@@ -53,6 +53,7 @@ impl Part {
             return Err(Damage::new(&path, 0, problem).into());
         }
         let bytes = file.map(found).map_err(|error| fail("map", error))?;
+        bytes.expect_random_reads();
         let header = block(&bytes, 0).ok_or_else(|| short(&path, found))?;
         let footer = block(&bytes, layout.footer).ok_or_else(|| short(&path, found))?;
         let footer_at = layout.footer * PART_BLOCK;

@@ -88,6 +88,21 @@ pub trait Hasher: Send + Sync + 'static {
         }
     }
 
+    /// The node at the end of a chain of incomplete ones: the first of `groups` gives its parent, and
+    /// each further group together with the node so far gives the next. A group has 1 to 15 nodes;
+    /// a first group of one node is its own parent.
+    ///
+    /// The result equals [`node`](Hasher::node) called group by group; a hasher overrides this to
+    /// hash ahead what does not depend on the node so far.
+    ///
+    /// # Panics
+    ///
+    /// If there is no group or a group is empty or longer.
+    fn chain(&self, groups: &[&[Hash]]) -> Hash {
+        let (first, others) = chain_of(groups);
+        node_by_node(self, first, others)
+    }
+
     /// The root of the tree without leaves.
     fn empty_root(&self) -> Hash;
 
@@ -97,4 +112,29 @@ pub trait Hasher: Send + Sync + 'static {
         let _ = leaves;
         None
     }
+}
+
+/// Takes the first of the groups of a chain, and checks them.
+fn chain_of<'a, 'b>(groups: &'a [&'b [Hash]]) -> (&'b [Hash], &'a [&'b [Hash]]) {
+    assert!(
+        groups.iter().all(|group| (1..Arity::MAX).contains(&group.len())),
+        "a group of a chain has 1 to 15 nodes"
+    );
+    assert!(!groups.is_empty(), "a chain has a group");
+    (groups[0], &groups[1..])
+}
+
+/// The chain as it is defined.
+fn node_by_node<H: Hasher + ?Sized>(hasher: &H, first: &[Hash], others: &[&[Hash]]) -> Hash {
+    let mut node = match first {
+        [single] => *single,
+        several => hasher.node(several),
+    };
+    let mut children = [[0; 32]; Arity::MAX];
+    for group in others {
+        children[..group.len()].copy_from_slice(group);
+        children[group.len()] = node;
+        node = hasher.node(&children[..=group.len()]);
+    }
+    node
 }

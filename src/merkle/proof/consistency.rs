@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 
 use super::error::{ProveError, VerifyError};
 use super::path::Path;
-use crate::merkle::edge::RightEdge;
+use crate::merkle::edge::{EdgeNodes, RightEdge};
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
+use crate::merkle::shape::Shape;
 use crate::merkle::source::NodeSource;
 use crate::merkle::types::{Arity, Hash, Level, TreeSize};
 
@@ -25,8 +26,10 @@ use crate::merkle::types::{Arity, Hash, Level, TreeSize};
 /// RFC 6962, section 2.1.2, hash by hash.
 ///
 /// From size 0, and between equal sizes, the proof is empty. RFC 6962 has no proof from size 0, and
-/// clients that follow it to the letter (the Go `transparency-dev/merkle` among them) refuse to
-/// verify one.
+/// other clients refuse to verify one: Go's `transparency-dev/merkle` (`proof.VerifyConsistency`)
+/// unless both sizes are 0, Go's `golang.org/x/mod/sumdb/tlog` and its port `tlog_tiles`
+/// (`CheckTree`, `check_tree`) and `ct-merkle` (`OldTreeEmpty`) always. Whoever serves them starts at
+/// size 1; every log begins with the empty one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -51,11 +54,46 @@ impl ConsistencyProof {
         edge: &RightEdge,
         old: TreeSize,
     ) -> Result<Self, ProveError<S::Error>> {
-        let new = edge.size();
+        Self::assemble(source, &EdgeNodes::<dyn Hasher>::Folded(edge), old)
+    }
+
+    /// Proves that the tree of the first `old` leaves of `source` is a prefix of the tree of its first
+    /// `new` leaves.
+    ///
+    /// Gives what [`build`](Self::build) gives, for who does not have the right edge of the new size:
+    /// hashes at most once per level, and only what this proof needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn build_at<S, H>(
+        source: &S,
+        hasher: &H,
+        arity: Arity,
+        old: TreeSize,
+        new: TreeSize,
+    ) -> Result<Self, ProveError<S::Error>>
+    where
+        S: NodeSource + ?Sized,
+        H: Hasher + ?Sized,
+    {
+        Self::assemble(source, &EdgeNodes::Fold(hasher, Shape::new(arity, new)), old)
+    }
+
+    pub(crate) fn assemble<S, H>(
+        source: &S,
+        edge: &EdgeNodes<'_, H>,
+        old: TreeSize,
+    ) -> Result<Self, ProveError<S::Error>>
+    where
+        S: NodeSource + ?Sized,
+        H: Hasher + ?Sized,
+    {
+        let (arity, new) = (edge.shape().arity(), edge.shape().size());
         if old > new {
             return Err(ProveError::OldBeyondNew { old, new });
         }
-        let Some(path) = Path::new(edge.arity(), old, new) else {
+        let Some(path) = Path::new(arity, old, new) else {
             return Ok(Self { hashes: Vec::new() });
         };
         let mut hashes = Vec::with_capacity(path.hashes());
@@ -75,7 +113,7 @@ impl ConsistencyProof {
             }
             // The path's node is itself the incomplete one where all complete ones are left of it.
             if step.own < group.complete && group.edge {
-                hashes.extend(edge.node(step.level));
+                hashes.push(edge.node(source, step.level).map_err(ProveError::Source)?);
             }
         }
         debug_assert_eq!(hashes.len(), path.hashes());

@@ -3,12 +3,12 @@
 use alloc::vec::Vec;
 
 use super::error::{ProveError, VerifyError};
-use crate::merkle::edge::RightEdge;
+use crate::merkle::edge::{EdgeNodes, Gathered, RightEdge};
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
 use crate::merkle::shape::Shape;
 use crate::merkle::source::NodeSource;
-use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex};
+use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
 
 /// The proof that one leaf stands at one index of a tree of one size.
 ///
@@ -39,12 +39,51 @@ impl InclusionProof {
         edge: &RightEdge,
         index: LeafIndex,
     ) -> Result<Self, ProveError<S::Error>> {
+        Self::assemble(source, &EdgeNodes::<dyn Hasher>::Folded(edge), index)
+    }
+
+    /// Proves that leaf `index` is in the tree of the first `size` leaves of `source`.
+    ///
+    /// Gives what [`build`](Self::build) gives, for who does not have the right edge of that size:
+    /// hashes at most once per level, and only what this proof needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn build_at<S, H>(
+        source: &S,
+        hasher: &H,
+        arity: Arity,
+        size: TreeSize,
+        index: LeafIndex,
+    ) -> Result<Self, ProveError<S::Error>>
+    where
+        S: NodeSource + ?Sized,
+        H: Hasher + ?Sized,
+    {
+        Self::assemble(source, &EdgeNodes::Fold(hasher, Shape::new(arity, size)), index)
+    }
+
+    pub(crate) fn assemble<S, H>(
+        source: &S,
+        edge: &EdgeNodes<'_, H>,
+        index: LeafIndex,
+    ) -> Result<Self, ProveError<S::Error>>
+    where
+        S: NodeSource + ?Sized,
+        H: Hasher + ?Sized,
+    {
         let shape = edge.shape();
         let size = shape.size();
         if index.get() >= size.get() {
             return Err(ProveError::IndexBeyondSize { index, size });
         }
         let mut siblings = Vec::with_capacity(shape.inclusion_siblings(index));
+        // The lowest last group that the path passes is the only one whose incomplete node is not
+        // on the path.
+        let full = shape.full_levels(index);
+        let edge_wanted = full < shape.depth() && shape.has_edge(full);
+        let gathered = if edge_wanted { edge.gather(source, full) } else { None };
         // A constant number of nodes per group lets the copies become plain loads and stores.
         match shape.arity() {
             Arity::Two => full_groups::<S, 2>(source, shape, index, &mut siblings),
@@ -53,7 +92,8 @@ impl InclusionProof {
             Arity::Sixteen => full_groups::<S, 16>(source, shape, index, &mut siblings),
         }
         .map_err(ProveError::Source)?;
-        edge_groups(source, edge, index, &mut siblings).map_err(ProveError::Source)?;
+        edge_groups(source, edge, gathered.as_ref(), index, &mut siblings)
+            .map_err(ProveError::Source)?;
         Ok(Self { siblings })
     }
 
@@ -174,12 +214,17 @@ fn full_groups<S: NodeSource + ?Sized, const N: usize>(
 }
 
 /// Adds the siblings on the levels above, where the node above `index` stands in the last group.
-fn edge_groups<S: NodeSource + ?Sized>(
+fn edge_groups<S, H>(
     source: &S,
-    edge: &RightEdge,
+    edge: &EdgeNodes<'_, H>,
+    gathered: Option<&Gathered<'_>>,
     index: LeafIndex,
     siblings: &mut Vec<Hash>,
-) -> Result<(), S::Error> {
+) -> Result<(), S::Error>
+where
+    S: NodeSource + ?Sized,
+    H: Hasher + ?Sized,
+{
     let shape = edge.shape();
     let mut nodes = [[0; 32]; Arity::MAX];
     let (mut level, depth) = (shape.full_levels(index), shape.depth());
@@ -192,7 +237,9 @@ fn edge_groups<S: NodeSource + ?Sized>(
             siblings.extend_from_slice(&nodes[..own]);
             if own < group.complete {
                 siblings.extend_from_slice(&nodes[own + 1..]);
-                siblings.extend(edge.node(level));
+                if group.edge {
+                    siblings.push(edge.node_from(gathered, source, level)?);
+                }
             }
         }
         level = level.up();

@@ -3,12 +3,12 @@
 use alloc::vec::Vec;
 
 use super::error::{ProveError, VerifyError};
-use crate::merkle::edge::RightEdge;
+use crate::merkle::edge::{EdgeNodes, RightEdge};
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
 use crate::merkle::shape::{Group, Shape};
 use crate::merkle::source::NodeSource;
-use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex};
+use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
 
 /// The proof that several leaves stand at their indexes in a tree of one size.
 ///
@@ -43,7 +43,41 @@ impl MultiProof {
         edge: &RightEdge,
         indexes: &[LeafIndex],
     ) -> Result<Self, ProveError<S::Error>> {
-        let (shape, size) = (edge.shape(), edge.size());
+        Self::assemble(source, &EdgeNodes::<dyn Hasher>::Folded(edge), indexes)
+    }
+
+    /// Proves that the leaves at `indexes` are in the tree of the first `size` leaves of `source`.
+    ///
+    /// Gives what [`build`](Self::build) gives, for who does not have the right edge of that size:
+    /// hashes at most once per level, and only what this proof needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn build_at<S, H>(
+        source: &S,
+        hasher: &H,
+        arity: Arity,
+        size: TreeSize,
+        indexes: &[LeafIndex],
+    ) -> Result<Self, ProveError<S::Error>>
+    where
+        S: NodeSource + ?Sized,
+        H: Hasher + ?Sized,
+    {
+        Self::assemble(source, &EdgeNodes::Fold(hasher, Shape::new(arity, size)), indexes)
+    }
+
+    pub(crate) fn assemble<S, H>(
+        source: &S,
+        edge: &EdgeNodes<'_, H>,
+        indexes: &[LeafIndex],
+    ) -> Result<Self, ProveError<S::Error>>
+    where
+        S: NodeSource + ?Sized,
+        H: Hasher + ?Sized,
+    {
+        let (shape, size) = (edge.shape(), edge.shape().size());
         let mut known = indexes.to_vec();
         known.sort_unstable();
         known.dedup();
@@ -65,9 +99,9 @@ impl MultiProof {
             let nodes = &mut nodes[..group.len()];
             source.read_nodes(family.level, group.first, &mut nodes[..group.complete])?;
             if group.edge
-                && let (Some(slot), Some(node)) = (nodes.last_mut(), edge.node(family.level))
+                && let (Some(slot), Some(false)) = (nodes.last_mut(), family.is_known.last())
             {
-                *slot = *node;
+                *slot = edge.node(source, family.level)?;
             }
             hashes.extend(
                 nodes

@@ -9,6 +9,7 @@ mod insert_durable;
 pub mod memory_build;
 pub mod memory_bytes;
 mod proof;
+mod proof_past;
 mod reopen;
 mod single_insert;
 pub mod sustained;
@@ -102,6 +103,16 @@ pub const ALL: &[Workload] = &[
         name: "proof",
         about: "inclusion proofs from a snapshot of 8 M leaves",
         run: proof::run,
+    },
+    Workload {
+        name: "proof-past",
+        about: "inclusion proofs of 8 M leaves at sizes of the past, beside current ones",
+        run: proof_past::inclusion,
+    },
+    Workload {
+        name: "consistency",
+        about: "consistency proofs in 8 M leaves, to the current size and between past ones",
+        run: proof_past::consistency,
     },
     Workload {
         name: "verify",

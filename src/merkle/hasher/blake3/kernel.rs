@@ -33,6 +33,9 @@ pub(super) const DERIVE_KEY_MATERIAL: u8 = 1 << 6;
 /// The longest input that is a single chunk.
 pub(super) const CHUNK: usize = 1024;
 
+/// The most groups of [`hash_chain`].
+pub(super) const CHAIN: usize = 16;
+
 const CHUNK_START: u8 = 1 << 0;
 const CHUNK_END: u8 = 1 << 1;
 const ROOT: u8 = 1 << 3;
@@ -106,7 +109,24 @@ fn equals_public(platform: Platform) -> bool {
             .zip(&parents)
             .all(|(group, parent)| *parent == *::blake3::hash(group.as_flattened()).as_bytes())
     });
-    one_by_one && many
+    // Chains of every length, with groups of every length in turn.
+    let chained = (0..=CHAIN).all(|len| {
+        let first = &children[..1 + len % (Arity::MAX - 1)];
+        let node = match first {
+            [single] => *single,
+            several => *::blake3::hash(several.as_flattened()).as_bytes(),
+        };
+        let mut groups = [&children[..1]; CHAIN];
+        for (at, group) in groups.iter_mut().enumerate() {
+            *group = &children[at..][..1 + (at + len) % (Arity::MAX - 1)];
+        }
+        let expected = groups[..len].iter().fold(node, |node, group| {
+            let mut input = ::blake3::Hasher::new();
+            *input.update(group.as_flattened()).update(&node).finalize().as_bytes()
+        });
+        hash_chain(platform, first, &groups[..len]) == expected
+    });
+    one_by_one && many && chained
 }
 
 /// The 32-byte key or hash as the kernel wants it.
@@ -155,11 +175,84 @@ pub(super) fn hash_chunk(platform: Platform, key: &[u32; 8], mode: u8, input: &[
         let len = rest.len() as u8;
         platform.compress_in_place(&mut state, &block, len, 0, flags);
     }
+    bytes(&state)
+}
+
+/// The chaining value as a hash.
+#[inline]
+fn bytes(words: &[u32; 8]) -> Hash {
     let mut hash = [0; 32];
-    for (bytes, word) in hash.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+    for (bytes, word) in hash.as_chunks_mut::<4>().0.iter_mut().zip(words) {
         *bytes = word.to_le_bytes();
     }
     hash
+}
+
+/// Hashes the nodes of `first`, unless it is a single one; then the first of up to [`CHAIN`] groups
+/// together with the result, the second and that result, and so on. Each has 1 to 15 nodes.
+///
+/// The node so far is in the last block of each input. The blocks before are compressed ahead, the
+/// first ones side by side: only one compression per group waits for the one before.
+pub(super) fn hash_chain(platform: Platform, first: &[Hash], groups: &[&[Hash]]) -> Hash {
+    const EMPTY: &[u8; BLOCK] = &[0; BLOCK];
+    let groups = &groups[..groups.len().min(CHAIN)];
+    // The nodes lie apart in memory: all are touched before the first hash waits for one of them.
+    let single = first.first().copied().unwrap_or_default();
+    // What each group leaves for the block that it shares with the node so far.
+    let mut last = [[0; BLOCK]; CHAIN];
+    let mut firsts = [EMPTY; CHAIN];
+    let mut ahead = 0;
+    for (group, last) in groups.iter().zip(&mut last) {
+        let (blocks, rest) = group.as_flattened().as_chunks::<BLOCK>();
+        if let Some(rest) = rest.first_chunk::<32>() {
+            last[..32].copy_from_slice(rest);
+        }
+        if let Some(block) = blocks.first() {
+            firsts[ahead] = block;
+            ahead += 1;
+        }
+    }
+    let mut values = [[0u8; 32]; CHAIN];
+    // The kernel splits an odd number of inputs into passes of 8, 4, 2 and 1 lanes, which cost the
+    // same each: one wider pass is faster.
+    let ahead = ahead.next_power_of_two().min(CHAIN);
+    if ahead > 0 {
+        platform.hash_many(
+            &firsts[..ahead],
+            &IV,
+            0,
+            IncrementCounter::No,
+            PLAIN,
+            CHUNK_START,
+            0,
+            values[..ahead].as_flattened_mut(),
+        );
+    }
+    let mut states = [IV; CHAIN];
+    let mut values = values.iter();
+    for (group, state) in groups.iter().zip(&mut states) {
+        let (blocks, _) = group.as_flattened().as_chunks::<BLOCK>();
+        let Some((_, blocks)) = blocks.split_first() else { continue };
+        if let Some(value) = values.next() {
+            *state = words(value);
+        }
+        for block in blocks {
+            platform.compress_in_place(state, block, WHOLE_BLOCK, 0, PLAIN);
+        }
+    }
+    let mut node = match first {
+        [_] => single,
+        several => hash_chunk(platform, &IV, PLAIN, several.as_flattened()),
+    };
+    for ((group, last), state) in groups.iter().zip(&mut last).zip(&mut states) {
+        let odd = group.len() % 2;
+        last[32 * odd..][..32].copy_from_slice(&node);
+        let start = if group.len() < 2 { CHUNK_START } else { 0 };
+        let len = if odd == 1 { WHOLE_BLOCK } else { WHOLE_BLOCK / 2 };
+        platform.compress_in_place(state, last, len, 0, start | CHUNK_END | ROOT);
+        node = bytes(state);
+    }
+    node
 }
 
 /// The parents of complete groups: `children` is `arity.children()` times as long as `parents`.

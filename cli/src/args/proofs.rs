@@ -1,0 +1,229 @@
+//! The arguments of the commands about heads and proofs.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use duramen::tlog::Ed25519Verifier;
+use duramen::{Arity, Hash, TreeHead};
+
+use super::{HasherName, arity, hash, head};
+
+/// `duramen head`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HeadArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The tree of this many leaves instead of all of them.
+    #[arg(long)]
+    pub(crate) size: Option<u64>,
+
+    /// How to print the head.
+    #[arg(long, value_enum, default_value_t = HeadFormat::Text)]
+    pub(crate) format: HeadFormat,
+
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+
+    /// The name of the log, a checkpoint's first line [default: the name of the key].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
+
+    /// Sign the checkpoint with the private key in this file, as keygen makes it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// How a head is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HeadFormat {
+    /// Two lines, size and root.
+    Text,
+    /// One line of JSON.
+    Json,
+    /// A C2SP tlog-checkpoint, signed if there is a key. It names neither hash function nor arity:
+    /// others take it for one of sha256 and arity 2 unless the origin tells them better.
+    Checkpoint,
+}
+
+/// `duramen prove`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProveArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The leaves to prove, counted from 0.
+    #[arg(required = true, value_name = "INDEX")]
+    pub(crate) indexes: Vec<u64>,
+
+    /// The tree of this many leaves instead of all of them.
+    #[arg(long)]
+    pub(crate) size: Option<u64>,
+
+    /// How to write the proof.
+    #[arg(long, value_enum, default_value_t = ProofFormat::Json)]
+    pub(crate) format: ProofFormat,
+
+    /// Print the JSON in one line.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write the proof to this file, replacing it, instead of printing it.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// tlog-proof: the name of the log [default: the name of the key].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
+
+    /// tlog-proof: sign a checkpoint of the tree with the private key in this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// tlog-proof: prove at the size of the signed checkpoint in this file and hand it on as it is,
+    /// its signatures unchecked; - is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "origin", "size"])]
+    pub(crate) checkpoint: Option<PathBuf>,
+}
+
+/// How a proof is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProofFormat {
+    /// JSON with hashes in hex.
+    Json,
+    /// The bytes that FORMAT.md describes, without leaves and roots.
+    Binary,
+    /// A C2SP tlog-proof: one leaf, together with a signed checkpoint; for sha256 and arity 2.
+    TlogProof,
+}
+
+/// `duramen prove-consistency`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProveConsistencyArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The size of the old tree.
+    pub(crate) old: u64,
+
+    /// The size of the new tree [default: all leaves].
+    pub(crate) new: Option<u64>,
+
+    /// How to write the proof: json or binary.
+    #[arg(long, value_enum, default_value_t = ProofFormat::Json, hide_possible_values = true)]
+    pub(crate) format: ProofFormat,
+
+    /// Print the JSON in one line.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write the proof to this file, replacing it, instead of printing it.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `duramen keygen`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeygenArgs {
+    /// The key's name, best the origin of the log: without spaces and plus.
+    pub(crate) name: String,
+
+    /// The file for the private key. It must not exist; only its owner can read it.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// `duramen verify`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum VerifyArgs {
+    /// Check that a leaf, or several, are in the tree of a trusted head.
+    ///
+    /// Reads every format that prove writes, and tells them apart by their first bytes. For several
+    /// leaves give --index and --leaf (or --data) several times, the first index with the first
+    /// leaf and so on, or --leaves. A proof of other leaves, more or fewer, is refused.
+    Inclusion(Box<InclusionArgs>),
+    /// Check that the tree of a trusted head is a prefix of that of another trusted head.
+    Consistency(ConsistencyArgs),
+}
+
+/// `duramen verify inclusion`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InclusionArgs {
+    /// The proof as prove wrote it; - is standard input.
+    pub(crate) proof: PathBuf,
+
+    /// The trusted head.
+    #[arg(
+        long,
+        value_name = "SIZE:ROOT",
+        value_parser = head,
+        required_unless_present = "vkey"
+    )]
+    pub(crate) head: Option<TreeHead>,
+
+    /// Trust the checkpoint in a tlog-proof if this public key, NAME+ID+BASE64, signed it.
+    #[arg(long, value_name = "KEY", value_parser = vkey)]
+    pub(crate) vkey: Option<Ed25519Verifier>,
+
+    /// The origin that the signed checkpoint must have [default: the name of the key].
+    #[arg(long, value_name = "NAME", requires = "vkey")]
+    pub(crate) origin: Option<String>,
+
+    /// The leaf's index.
+    #[arg(long = "index", value_name = "INDEX", required_unless_present = "leaves")]
+    pub(crate) indexes: Vec<u64>,
+
+    /// The leaf itself, 64 hexadecimal digits.
+    #[arg(
+        long = "leaf",
+        value_name = "HEX",
+        value_parser = hash,
+        required_unless_present_any = ["data", "leaves"],
+        conflicts_with = "data"
+    )]
+    pub(crate) leaf: Vec<Hash>,
+
+    /// A file whose whole content is the leaf's data; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Vec<PathBuf>,
+
+    /// A file with a line INDEX HEX for every leaf; - is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["indexes", "leaf", "data"])]
+    pub(crate) leaves: Option<PathBuf>,
+
+    /// Refuse a proof that is not made with this hash function.
+    #[arg(long, value_enum)]
+    pub(crate) hasher: Option<HasherName>,
+
+    /// Refuse a proof that is not made with this arity.
+    #[arg(long, value_parser = arity)]
+    pub(crate) arity: Option<Arity>,
+}
+
+/// `duramen verify consistency`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConsistencyArgs {
+    /// The proof as prove-consistency wrote it; - is standard input.
+    pub(crate) proof: PathBuf,
+
+    /// The trusted head of the old tree.
+    #[arg(long, value_name = "SIZE:ROOT", value_parser = head)]
+    pub(crate) old_head: TreeHead,
+
+    /// The trusted head of the new tree.
+    #[arg(long, value_name = "SIZE:ROOT", value_parser = head)]
+    pub(crate) head: TreeHead,
+
+    /// Refuse a proof that is not made with this hash function.
+    #[arg(long, value_enum)]
+    pub(crate) hasher: Option<HasherName>,
+
+    /// Refuse a proof that is not made with this arity.
+    #[arg(long, value_parser = arity)]
+    pub(crate) arity: Option<Arity>,
+}
+
+fn vkey(text: &str) -> Result<Ed25519Verifier, String> {
+    text.parse().map_err(|error: duramen::tlog::TlogError| error.to_string())
+}

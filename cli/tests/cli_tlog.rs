@@ -1,0 +1,216 @@
+//! `duramen keygen`, `head --format checkpoint` and `prove --format tlog-proof`, verified by
+//! published libraries.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers may fail as it may")]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use common::store::{COUNT, Store};
+use common::{Function, Hash, Place, duramen, printed, refused};
+use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList};
+
+const ORIGIN: &str = "example.com/log";
+
+/// Makes a key; returns its file and the public text.
+fn keygen(place: &Place, name: &str) -> (PathBuf, String) {
+    let file = place.path("key");
+    let mut command = duramen(place, &format!("keygen {name} -o"));
+    command.arg(&file);
+    let public = printed(command);
+    (file, public.trim_end().to_owned())
+}
+
+/// The head of a checkpoint that this key signed, as two published crates read it.
+fn their_checkpoint(text: &str, vkey: &str) -> (String, u64, Hash) {
+    let known = StandardVerifier::new(vkey).unwrap();
+    let note = Note::from_bytes(text.as_bytes()).unwrap();
+    let (verified, unknown) = note.verify(&VerifierList::new(vec![Box::new(known)])).unwrap();
+    assert_eq!((verified.len(), unknown.len()), (1, 0));
+    let read = tlog_tiles::Checkpoint::from_bytes(note.text()).unwrap();
+    (read.origin().to_owned(), read.size(), read.hash().0)
+}
+
+#[test]
+fn a_key_is_readable_to_its_owner_only_and_never_overwritten() {
+    let place = Place::new();
+    let (file, public) = keygen(&place, ORIGIN);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let secret = std::fs::read_to_string(&file).unwrap();
+    assert!(secret.starts_with("PRIVATE+KEY+example.com/log+") && secret.ends_with('\n'));
+    // Theirs reads the private key, and it belongs to the public one.
+    let signer = StandardSigner::new(secret.trim_end()).unwrap();
+    let mut note = Note::new(b"text\n", &[]).unwrap();
+    note.add_sigs(&[&signer]).unwrap();
+    let known = StandardVerifier::new(&public).unwrap();
+    note.verify(&VerifierList::new(vec![Box::new(known)])).unwrap();
+
+    let mut again = duramen(&place, "keygen other -o");
+    again.arg(&file);
+    assert!(refused(again, 2).contains("cannot write"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), secret);
+    let other = place.path("other");
+    let mut command = duramen(&place, "keygen a+b -o");
+    command.arg(&other);
+    assert!(refused(command, 2).contains("is not a key name"));
+    assert!(!other.exists());
+}
+
+#[test]
+fn a_checkpoint_is_that_of_signed_note_and_tlog_tiles_at_every_size() {
+    let store = Store::new(Function::Sha256, 2);
+    let (key, vkey) = keygen(&store.place, ORIGIN);
+    for size in [0, 1, 33, COUNT] {
+        let line = format!("head DIR --size {size} --format checkpoint");
+        let mut signed = duramen(&store.place, &line);
+        signed.arg("--key").arg(&key);
+        let signed = printed(signed);
+        let root = store.function.root(2, &store.leaves[..size]);
+        assert_eq!(their_checkpoint(&signed, &vkey), (ORIGIN.to_owned(), size as u64, root));
+        // Without a key it is the text that the key signs.
+        let bare = printed(duramen(&store.place, &format!("{line} --origin {ORIGIN}")));
+        assert!(signed.starts_with(&format!("{bare}\n\u{2014} {ORIGIN} ")), "{signed}");
+        assert_eq!(bare.lines().count(), 3);
+    }
+    let mut named = duramen(&store.place, "head DIR --format checkpoint --origin other.org --key");
+    named.arg(&key);
+    assert_eq!(their_checkpoint(&printed(named), &vkey).0, "other.org");
+}
+
+#[test]
+fn a_tlog_proof_is_verified_by_published_crates_and_by_this_program() {
+    let store = Store::new(Function::Sha256, 2);
+    let (key, vkey) = keygen(&store.place, ORIGIN);
+    for (index, size) in [(0, 1), (5, COUNT), (60, COUNT), (16, 17), (3, 33)] {
+        let line = format!("prove DIR {index} --size {size} --format tlog-proof --key");
+        let mut command = duramen(&store.place, &line);
+        command.arg(&key);
+        let text = printed(command);
+
+        // The parts, taken apart by hand.
+        let (proof, checkpoint) = text.split_once("\n\n").unwrap();
+        let mut lines = proof.lines();
+        assert_eq!(lines.next(), Some("c2sp.org/tlog-proof@v1"));
+        assert_eq!(lines.next(), Some(format!("index {index}").as_str()));
+        let path: Vec<tlog_tiles::Hash> =
+            lines.map(|line| tlog_tiles::Hash::parse_hash(line).unwrap()).collect();
+        let (origin, signed_size, root) = their_checkpoint(checkpoint, &vkey);
+        assert_eq!((origin.as_str(), signed_size), (ORIGIN, size as u64));
+        let (size, at) = (size as u64, index as u64);
+        let leaf = tlog_tiles::Hash(store.leaves[index]);
+        tlog_tiles::check_record(&path, size, tlog_tiles::Hash(root), at, leaf).unwrap();
+
+        let flags = format!("--index {index} --leaf {}", store.leaf(index));
+        let head = store.head(usize::try_from(size).unwrap());
+        for trust in [
+            format!("--head {head}"),
+            format!("--vkey {vkey}"),
+            format!("--vkey {vkey} --origin {ORIGIN} --head {head}"),
+        ] {
+            printed(store.verify(&text, &format!("{trust} {flags}")));
+        }
+        let other = format!("--vkey {vkey} --index {index} --leaf {}", store.leaf(50));
+        let error = refused(store.verify(&text, &other), 1);
+        assert!(error.contains("the proof leads to the root"), "{error}");
+        let other = format!("--vkey {vkey} --origin other.org {flags}");
+        let error = refused(store.verify(&text, &other), 1);
+        assert!(error.contains("the checkpoint is of the log \"example.com/log\""), "{error}");
+        let forged = text.replace("\nindex ", "\nindex 1");
+        assert!(
+            refused(store.verify(&forged, &format!("--vkey {vkey} {flags}")), 1).contains("index")
+        );
+        let forged = text.replace(&format!("\n{size}\n"), &format!("\n{}\n", size + 1));
+        let error = refused(store.verify(&forged, &format!("--vkey {vkey} {flags}")), 1);
+        assert!(error.contains("the signature by example.com/log does not belong"), "{error}");
+    }
+    let (_, stranger) = keygen(&Place::new(), ORIGIN);
+    let mut command = duramen(&store.place, "prove DIR 5 --format tlog-proof --key");
+    command.arg(&key);
+    let text = printed(command);
+    let flags = format!("--vkey {stranger} --index 5 --leaf {}", store.leaf(5));
+    let error = refused(store.verify(&text, &flags), 1);
+    assert!(error.contains("none of the 1 signatures is by a known key"), "{error}");
+}
+
+#[test]
+fn a_proof_leads_to_a_checkpoint_that_was_signed_before() {
+    let store = Store::new(Function::Sha256, 2);
+    let (key, vkey) = keygen(&store.place, ORIGIN);
+    let mut command = duramen(&store.place, "head DIR --size 33 --format checkpoint --key");
+    command.arg(&key);
+    let signed = printed(command);
+    let prove = |checkpoint: &str| {
+        let mut prove = duramen(&store.place, "prove DIR 7 --format tlog-proof --checkpoint -");
+        prove.write_stdin(checkpoint);
+        prove
+    };
+    let text = printed(prove(&signed));
+    assert!(text.ends_with(&format!("\n\n{signed}")));
+    printed(store.verify(&text, &format!("--vkey {vkey} --index 7 --leaf {}", store.leaf(7))));
+
+    // One of another tree, or of a size that this tree never had.
+    let other = Store::new(Function::Sha256, 2);
+    let mut append = duramen(&other.place, "append DIR");
+    append.write_stdin("more\n");
+    printed(append);
+    let mut command = duramen(&other.place, "head DIR --format checkpoint --key");
+    command.arg(&key);
+    assert!(refused(prove(&printed(command)), 2).contains("62"));
+    let mut append = duramen(&store.place, "append DIR");
+    append.write_stdin("different\n");
+    printed(append);
+    let mut command = duramen(&other.place, "head DIR --format checkpoint --key");
+    command.arg(&key);
+    let error = refused(prove(&printed(command)), 1);
+    assert!(error.contains("refused: the checkpoint has root"), "{error}");
+    for bad in ["", "example.com/log\n1\n", "no note\n\n\u{2014} x y\n"] {
+        assert!(refused(prove(bad), 2).contains("is not a signed checkpoint: "));
+    }
+}
+
+#[test]
+fn what_does_not_make_a_checkpoint_or_a_tlog_proof_is_told() {
+    let store = Store::new(Function::Blake3, 4);
+    let (key, vkey) = keygen(&store.place, ORIGIN);
+    let key = key.display();
+    let bad = store.place.file("bad", "PRIVATE+KEY+x+00000000+AAAA\n");
+    for (line, reason) in [
+        (format!("head DIR --key {key}"), "belong to --format checkpoint"),
+        (format!("head DIR --origin {ORIGIN} --json"), "belong to --format checkpoint"),
+        ("head DIR --format checkpoint".into(), "--origin NAME or --key FILE"),
+        ("head DIR --format text --json".into(), "cannot be used with"),
+        ("head DIR --format checkpoint --key nowhere".into(), "cannot read nowhere"),
+        (format!("head DIR --format checkpoint --key {}", bad.display()), "is not a private key"),
+        (format!("prove DIR 3 4 --format tlog-proof --key {key}"), "is of one leaf"),
+        (format!("prove DIR 3 --format tlog-proof --key {key}"), "rfc6962-sha256 with arity 2"),
+    ] {
+        let error = refused(duramen(&store.place, &line), 2);
+        assert!(error.contains(reason), "{line}: {error}");
+        assert!(!error.contains("AAAA"), "no secret in a message: {error}");
+    }
+    let mut empty = duramen(&store.place, "head DIR --format checkpoint --origin");
+    empty.arg("two\nlines");
+    assert!(refused(empty, 2).contains("cannot make a checkpoint: line 1"));
+    // A head that is signed for people who know its tree.
+    let line = format!("head DIR --format checkpoint --key {key}");
+    let text = printed(duramen(&store.place, &line));
+    assert_eq!(their_checkpoint(&text, &vkey).2, store.function.root(4, &store.leaves));
+
+    let proof = store.prove(3, COUNT).to_string();
+    let leaf = store.leaf(3);
+    let flags = format!("--vkey {vkey} --index 3 --leaf {leaf}");
+    assert!(refused(store.verify(&proof, &flags), 2).contains("--vkey is for a tlog-proof"));
+    let flags = format!("--vkey x+y --index 3 --leaf {leaf}");
+    assert!(refused(store.verify(&proof, &flags), 2).contains("NAME+ID+BASE64"));
+    let head = store.head(COUNT);
+    for text in [
+        "c2sp.org/tlog-proof@v1\n",
+        "c2sp.org/tlog-proof@v2\nindex 3\n\n",
+        "c2sp.org/tlog-proof@v1\nindex 03\n\n",
+    ] {
+        let error =
+            refused(store.verify(text, &format!("--head {head} --index 3 --leaf {leaf}")), 2);
+        assert!(error.contains("is not an inclusion proof: "), "{error}");
+    }
+}
