@@ -6,11 +6,10 @@ use crate::{output, store};
 
 /// Prints the head of the whole tree or of one of its past sizes.
 pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
-    let store = store::open_existing(&args.dir)?;
+    let store = store::read(&args.dir)?;
     let head = match args.size {
         Some(size) => store.head_at(size)?,
         None => store.head()?,
     };
-    store.close()?;
     output::print_head(&head, args.json)
 }

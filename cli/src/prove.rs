@@ -9,7 +9,7 @@ use crate::{output, store};
 
 /// Prints or writes an inclusion proof.
 pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
-    let store = store::open_existing(&args.dir)?;
+    let store = store::read(&args.dir)?;
     let snapshot = store.snapshot();
     let head = match args.size {
         Some(size) => snapshot.head_at(size)?,
@@ -28,7 +28,6 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
         siblings: proof.siblings().iter().copied().map(Hex).collect(),
     };
     drop(snapshot);
-    store.close()?;
 
     let text = format!("{}\n", output::to_json(&json, !args.json)?);
     match &args.output {

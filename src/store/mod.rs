@@ -8,6 +8,7 @@ mod close;
 mod compact;
 mod directory;
 mod engine;
+mod follow;
 mod foreign;
 mod ingest;
 mod look;
@@ -19,6 +20,7 @@ mod tree;
 mod upkeep;
 
 pub(crate) use engine::{Engine, FlushPoint};
+pub(crate) use follow::{Followed, follow};
 pub(crate) use look::{lock, newest_manifest};
 pub(crate) use open::{next_part, open};
 pub use report::{RecoveryReport, StoreInfo};
