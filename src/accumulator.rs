@@ -13,6 +13,7 @@ use crate::merkle::{
     Arity, Blake3, ConsistencyProof, Frontier, Hash, Hasher, InclusionProof, LeafIndex, MultiProof,
     TreeHead, TreeSize, VerifyError,
 };
+use crate::reader::Reader;
 use crate::scrub;
 use crate::snapshot::Snapshot;
 use crate::store::{self, Engine, RecoveryReport, Stats, Tree};
@@ -83,6 +84,16 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
     pub fn open(config: Config) -> Result<Self> {
         let inner = DynAccumulator::open(config, Arc::new(H::default()), Arity::of::<N>())?;
         Ok(Self { inner, hasher: PhantomData })
+    }
+
+    /// Opens the store that `config` describes for reading only, beside a writer or without one.
+    /// Takes no lock and changes nothing. See [`Reader`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::open`].
+    pub fn open_read_only(config: Config) -> Result<Reader> {
+        Reader::open(config, Arc::new(H::default()), Arity::of::<N>())
     }
 
     /// Verifies that `leaf` stands at `index` in the tree that `head`, which the caller trusts,

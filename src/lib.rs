@@ -39,6 +39,8 @@ mod jobs;
 #[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
+mod reader;
+#[cfg(feature = "std")]
 pub mod scrub;
 #[cfg(feature = "std")]
 mod snapshot;
@@ -77,6 +79,8 @@ pub use event::{Event, EventListener};
 pub use flush::FlushPolicy;
 #[cfg(feature = "std")]
 pub use memory::MemoryAccumulator;
+#[cfg(feature = "std")]
+pub use reader::Reader;
 #[cfg(feature = "std")]
 pub use snapshot::Snapshot;
 #[cfg(feature = "std")]

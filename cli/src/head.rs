@@ -12,12 +12,11 @@ pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
     }
     // The key first: a store is not opened in vain.
     let signer = args.key.as_deref().map(key::read).transpose()?;
-    let store = store::open_existing(&args.dir)?;
+    let store = store::read(&args.dir)?;
     let head = match args.size {
         Some(size) => store.head_at(size)?,
         None => store.head()?,
     };
-    store.close()?;
     if !checkpoint {
         return output::print_head(&head, args.json || args.format == HeadFormat::Json);
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use duramen::tlog::{Checkpoint, SignedNote, TlogProof};
-use duramen::{Arity, DynAccumulator, InclusionProof, LeafIndex, TreeHead, TreeSize};
+use duramen::{Arity, InclusionProof, LeafIndex, Reader, TreeHead, TreeSize};
 
 use crate::args::{HasherName, ProofFormat, ProveArgs};
 use crate::error::{Error, Refusal};
@@ -22,15 +22,14 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
     check(args, &indexes)?;
     let signing = Signing::read(args)?;
 
-    let store = store::open_existing(&args.dir)?;
+    let store = store::read(&args.dir)?;
     let bytes = prove(args, &store, &indexes, &signing)?;
-    store.close()?;
     output::write(&bytes, args.output.as_deref())
 }
 
 fn prove(
     args: &ProveArgs,
-    store: &DynAccumulator,
+    store: &Reader,
     indexes: &[LeafIndex],
     signing: &Signing,
 ) -> Result<Vec<u8>, Error> {
@@ -64,7 +63,7 @@ fn prove(
 
 /// A proof with its signed checkpoint.
 fn tlog_proof(
-    store: &DynAccumulator,
+    store: &Reader,
     head: TreeHead,
     index: LeafIndex,
     proof: &InclusionProof,
@@ -83,7 +82,7 @@ fn tlog_proof(
     Ok(proof.to_string().into_bytes())
 }
 
-fn known(store: &DynAccumulator) -> Result<HasherName, Error> {
+fn known(store: &Reader) -> Result<HasherName, Error> {
     let id = store.hasher().id();
     HasherName::by_id(id.as_str())
         .ok_or_else(|| Error::Usage(format!("the hasher {id} has no name here")))

@@ -17,7 +17,7 @@ pub(crate) fn run(args: &ProveConsistencyArgs) -> Result<(), Error> {
     if let Some(wrong) = wrong {
         return Err(Error::Usage(wrong.into()));
     }
-    let store = store::open_existing(&args.dir)?;
+    let store = store::read(&args.dir)?;
     let snapshot = store.snapshot();
     let (old, new) = (TreeSize(args.old), args.new.map_or_else(|| snapshot.size(), TreeSize));
     // Before the heads: it tells best which of two sizes is wrong.
@@ -33,7 +33,6 @@ pub(crate) fn run(args: &ProveConsistencyArgs) -> Result<(), Error> {
         proof,
     };
     drop(snapshot);
-    store.close()?;
     let bytes = match args.format {
         ProofFormat::Binary => proof.to_binary()?,
         _ => proof.to_json(!args.json)?.into_bytes(),

@@ -2,17 +2,16 @@
 
 use std::path::Path;
 
-use duramen::{Arity, CheckpointPolicy, Config, DynAccumulator, StoreInfo};
+use duramen::{Arity, Config, DynAccumulator, Reader, StoreInfo};
 
 use crate::args::HasherName;
 use crate::error::Error;
 
-/// Opens a store that exists. Nothing is created.
-pub(crate) fn open_existing(dir: &Path) -> Result<DynAccumulator, Error> {
+/// Opens a store that exists for reading, also beside its writer. Nothing is created or changed.
+pub(crate) fn read(dir: &Path) -> Result<Reader, Error> {
     let info = StoreInfo::read(dir)?;
-    let config = Config::new(dir).create(false).checkpoint_policy(CheckpointPolicy::manual());
     let hasher = known(dir, &info)?.hasher();
-    Ok(DynAccumulator::open(config, hasher, info.arity)?)
+    Ok(Reader::open(Config::new(dir), hasher, info.arity)?)
 }
 
 /// Opens the store in `dir`, or creates one. What is not asked for is as the store has it; what is

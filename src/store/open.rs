@@ -222,7 +222,7 @@ fn recover(
     let fs = &config.fs;
     let entry = single_tree(config, &manifest, &*hasher, arity)?;
     let mut report = RecoveryReport { checkpointed: entry.size, ..RecoveryReport::default() };
-    let parts = open_parts(&**fs, manifest.store, entry)?;
+    let parts = open_parts(config, manifest.store, entry)?;
     let (columns, mut leaves, nodes) =
         resume(Layout::new(arity).huge_pages(config.huge_pages), entry.size, &parts)?;
     let tree = Arc::new(Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes));
@@ -309,7 +309,7 @@ fn recover(
 }
 
 /// The store's one tree, if it is the one that was asked for.
-fn single_tree<'a>(
+pub(super) fn single_tree<'a>(
     config: &Config,
     manifest: &'a Manifest,
     hasher: &dyn Hasher,
@@ -333,7 +333,7 @@ fn single_tree<'a>(
     Ok(entry)
 }
 
-fn open_parts(fs: &dyn FileSystem, store: StoreId, entry: &TreeEntry) -> Result<PartSet> {
+pub(super) fn open_parts(config: &Config, store: StoreId, entry: &TreeEntry) -> Result<PartSet> {
     let open = |reference: &crate::checkpoint::part::PartRef| {
         let identity = PartIdentity {
             store,
@@ -344,13 +344,13 @@ fn open_parts(fs: &dyn FileSystem, store: StoreId, entry: &TreeEntry) -> Result<
             from: reference.from,
             to: reference.to,
         };
-        Part::open(fs, &identity, *reference).map(Arc::new)
+        Part::open(&*config.fs, &identity, *reference).map(Arc::new)
     };
     Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
 }
 
 /// Columns over `parts`, with the children of incomplete nodes in memory. Reads O(log size) blocks.
-fn resume(
+pub(super) fn resume(
     layout: Layout,
     size: u64,
     parts: &PartSet,
@@ -375,7 +375,7 @@ fn resume(
 }
 
 /// The root that the parts give is the root that the manifest names.
-fn check_root(
+pub(super) fn check_root(
     fs: &dyn FileSystem,
     manifest: &Manifest,
     entry: &TreeEntry,

@@ -1,0 +1,171 @@
+//! A store opened for reading only.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::merkle::{
+    Arity, ConsistencyProof, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeSize,
+};
+use crate::snapshot::Snapshot;
+use crate::store::{Followed, follow};
+use crate::sync::Mutex;
+
+/// A store opened for reading only, beside its writer or without one.
+///
+/// It takes no lock, starts no thread and changes nothing: it works on a read-only file system, and
+/// the writer does not notice. It shows what opening the store would show at this moment: the parts,
+/// and the log up to its last whole group. [`refresh`](Self::refresh) reads what has come since.
+///
+/// **What may be taken back.** The writer writes a group before it syncs it. Leaves from
+/// [`durable_size`](Self::durable_size) on were written, but nothing in the files says yet that they
+/// are durable: after a power cut the store may go on without them, and with others in their place.
+/// Whoever hands out heads that must stand hands out those of sizes up to it, with
+/// [`head_at`](Self::head_at).
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path().join("log");
+/// use duramen::{Accumulator, Config};
+///
+/// let writer: Accumulator = Accumulator::open(Config::new(&dir))?;
+/// writer.insert_durable([1; 32])?;
+/// let reader = Accumulator::<duramen::Blake3, 4>::open_read_only(Config::new(&dir))?;
+/// assert_eq!(reader.head()?, writer.head()?);
+///
+/// writer.insert_durable([2; 32])?;
+/// assert_eq!(reader.refresh()?.get(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Reader {
+    config: Config,
+    followed: Mutex<Followed>,
+}
+
+impl Reader {
+    /// Opens the store that `config` names. O(log size) plus the log since the last checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`NoStore`](crate::Error::NoStore) if there is none; nothing is created. Else as
+    /// [`Accumulator::open`](crate::Accumulator::open), but never
+    /// [`Locked`](crate::Error::Locked).
+    #[expect(clippy::needless_pass_by_value, reason = "as opening for writing does")]
+    pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
+        config.check()?;
+        let followed = Mutex::new(follow(&config, &hasher, arity)?);
+        Ok(Self { config, followed })
+    }
+
+    /// Reads what has come since the last time and tells the size now. Snapshots taken before stay
+    /// as they are.
+    ///
+    /// The size falls only if a crash took back leaves that were not durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open). What was read before stays.
+    pub fn refresh(&self) -> Result<TreeSize> {
+        let mut followed = self.followed.lock();
+        followed.refresh(&self.config)?;
+        Ok(TreeSize(followed.tree.columns.leaves()))
+    }
+
+    /// How many leaves were found.
+    #[must_use]
+    pub fn size(&self) -> TreeSize {
+        self.snapshot().size()
+    }
+
+    /// How many of them are known to be durable: at least those of the last checkpoint, and those in
+    /// groups of the log of which a later group says so.
+    #[must_use]
+    pub fn durable_size(&self) -> TreeSize {
+        TreeSize(self.followed.lock().durable())
+    }
+
+    /// The tree as it was found, for as long as the snapshot is held: all that can be read and proven
+    /// is read and proven from it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(Arc::clone(&self.followed.lock().tree))
+    }
+
+    /// Size and root.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::head`].
+    pub fn head(&self) -> Result<TreeHead> {
+        self.snapshot().head()
+    }
+
+    /// The head of the tree when it had `size` leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::head_at`].
+    pub fn head_at(&self, size: impl Into<TreeSize>) -> Result<TreeHead> {
+        self.snapshot().head_at(size)
+    }
+
+    /// The proof that the leaf at `index` is in the tree as it was found.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove`].
+    pub fn prove(&self, index: impl Into<LeafIndex>) -> Result<InclusionProof> {
+        self.snapshot().prove(index)
+    }
+
+    /// The proof that the tree of `old` leaves is a prefix of the tree as it was found.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove_consistency`].
+    pub fn prove_consistency(&self, old: impl Into<TreeSize>) -> Result<ConsistencyProof> {
+        self.snapshot().prove_consistency(old)
+    }
+
+    /// The leaf at `index`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::leaf`].
+    pub fn leaf(&self, index: impl Into<LeafIndex>) -> Result<Hash> {
+        self.snapshot().leaf(index)
+    }
+
+    /// The leaves of `range`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::leaves`].
+    pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
+        self.snapshot().leaves(range)
+    }
+
+    /// The hash function.
+    #[must_use]
+    pub fn hasher(&self) -> Arc<dyn Hasher> {
+        Arc::clone(&self.followed.lock().tree.hasher)
+    }
+
+    /// How many children a complete node has.
+    #[must_use]
+    pub fn arity(&self) -> Arity {
+        self.followed.lock().tree.arity
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("path", &self.config.path)
+            .field("size", &self.size())
+            .field("durable", &self.durable_size())
+            .finish_non_exhaustive()
+    }
+}
