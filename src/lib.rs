@@ -29,6 +29,9 @@ mod flush;
 pub mod fs;
 #[cfg(all(test, feature = "std"))]
 mod golden;
+#[cfg(all(feature = "std", any(test, feature = "testing")))]
+#[doc(hidden)]
+pub mod hostile;
 #[cfg(feature = "std")]
 pub mod inspect;
 #[cfg(duramen_loom)]

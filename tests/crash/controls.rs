@@ -63,7 +63,9 @@ impl Probe {
     /// The one that should see this defect.
     fn for_defect(defect: Defect) -> Self {
         match defect {
-            Defect::SyncTriedAgain | Defect::CacheTrusted => Self::FailingCalls,
+            Defect::SyncTriedAgain | Defect::CacheTrusted | Defect::SparesUsedEarly => {
+                Self::FailingCalls
+            }
             Defect::ClaimsIgnored => Self::LostBlocks,
             Defect::InputsRemovedEarly => Self::Merges,
             _ => Self::PowerCuts,

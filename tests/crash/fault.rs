@@ -26,6 +26,10 @@ pub(crate) struct Patient<'a> {
     fault: u64,
     /// How many operations there were before the store was opened.
     since: u64,
+    /// Checkpoints that may come back. A manifest whose last sync failed is seen by the next open,
+    /// which goes on from it, and a power cut may take it away. The one before has the same leaves,
+    /// more of them in the log.
+    in_doubt: Vec<u64>,
     tally: &'a Tally,
 }
 
@@ -33,7 +37,17 @@ impl<'a> Patient<'a> {
     pub(crate) fn new(setup: Setup, disk: SimDisk, fault: u64, tally: &'a Tally) -> Self {
         disk.set_defect(setup.defect);
         let model = Model::new(setup.oracle(), setup.arity.children(), 7);
-        Self { setup, disk, model, store: None, tokens: Vec::new(), fault, since: 0, tally }
+        Self {
+            setup,
+            disk,
+            model,
+            store: None,
+            tokens: Vec::new(),
+            fault,
+            since: 0,
+            in_doubt: Vec::new(),
+            tally,
+        }
     }
 
     /// Runs the steps. Whatever fails, the store is looked at, and opened again once the disk is
@@ -147,6 +161,7 @@ impl<'a> Patient<'a> {
             }
             Err(Error::Io { .. }) => {
                 self.tally.count("failed closes", 1);
+                self.in_doubt.extend(&self.model.checkpoints);
                 // Either the log or what comes after it. The tokens know.
                 self.resolve()
             }
@@ -187,7 +202,8 @@ impl<'a> Patient<'a> {
 
     fn bounds(&self) -> Bounds {
         let Model { acked, checkpoints, .. } = &self.model;
-        Bounds { from: *acked, to: self.model.size(), checkpoints: checkpoints.clone() }
+        let checkpoints = checkpoints.iter().chain(&self.in_doubt).copied().collect();
+        Bounds { from: *acked, to: self.model.size(), checkpoints }
     }
 
     /// Everything inserted so far is durable, and the tokens say so.
@@ -330,7 +346,8 @@ impl<'a> Patient<'a> {
         self.tally.count("images", 1);
         let store = reopen(&self.setup, left)?;
         let size = check(&store, &self.model, bounds)?;
-        let checkpoints = vec![store.recovery().checkpointed];
+        let mut checkpoints = vec![store.recovery().checkpointed];
+        checkpoints.extend(&self.in_doubt);
         abandon(left, store);
         Ok(Bounds { from: size, to: size, checkpoints })
     }

@@ -1,6 +1,8 @@
 //! Part files: one column per level, written once, mapped for reading.
 
 mod format;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod hostile;
 mod merge;
 mod raw;
 mod reader;

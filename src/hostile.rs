@@ -1,0 +1,118 @@
+//! The decoders of the files of a store, for fuzzing. Each takes any bytes and may do with them what
+//! opening a store would; none may panic. What `fix_` makes of bytes has right checksums, so that what
+//! lies behind them is reached.
+
+use crate::checkpoint::manifest::Manifest;
+use crate::wal::frame::{self, Frame, GROUP_HEADER_LEN, GroupHeader};
+
+/// Decodes a group of the log. Tells whether it is one.
+#[must_use]
+pub fn group(bytes: &[u8]) -> bool {
+    let Some((head, body)) = bytes.split_first_chunk() else { return false };
+    let Ok(header) = GroupHeader::decode(head) else { return false };
+    assert_eq!(GroupHeader::decode(&header.encode()), Ok(header));
+    let Ok(frames) = frame::frames(body, header.frames) else { return false };
+    let payload = |frame: &Frame<'_>| match frame {
+        Frame::Leaves { leaves, .. } => size_of_val(*leaves),
+        Frame::Roll { .. } => 0,
+    };
+    let len: usize = frames.iter().map(payload).sum();
+    assert_eq!(len + frames.len() * frame::FRAME_HEADER_LEN, body.len());
+    true
+}
+
+/// Gives a group the checksums that fit its bytes.
+pub fn fix_group(bytes: &mut [u8]) {
+    // Behind the magic, four small fields, the store's id and eight numbers.
+    const BODY_SUM_AT: usize = 8 + 8 + 16 + 64;
+    let Some((head, body)) = bytes.split_first_chunk_mut::<GROUP_HEADER_LEN>() else { return };
+    let sum = crate::codec::checksum(body);
+    head[BODY_SUM_AT..BODY_SUM_AT + 8].copy_from_slice(&sum.to_le_bytes());
+    let sum = crate::codec::checksum(&head[..GROUP_HEADER_LEN - 8]);
+    head[GROUP_HEADER_LEN - 8..].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// Decodes a manifest. Tells whether it is one.
+#[must_use]
+pub fn manifest(bytes: &[u8]) -> bool {
+    let Ok(manifest) = Manifest::decode(bytes) else { return false };
+    assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+    true
+}
+
+/// Gives a manifest the checksum that fits its bytes.
+pub fn fix_manifest(bytes: &mut [u8]) {
+    if let Some((covered, sum)) = bytes.split_last_chunk_mut::<8>() {
+        *sum = crate::codec::checksum(covered).to_le_bytes();
+    }
+}
+
+/// Opens a part and reads every node. Tells whether it opened.
+#[must_use]
+pub fn part(bytes: &[u8]) -> bool {
+    crate::checkpoint::part::hostile::read(bytes)
+}
+
+/// Gives a part of a length that fits its header the checksums that fit its bytes.
+pub fn fix_part(bytes: &mut [u8]) {
+    crate::checkpoint::part::hostile::fix(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::FileKind;
+    use crate::fs::sim::SimDisk;
+    use crate::{Accumulator, Config, Hash};
+
+    /// The files of a small store.
+    fn files() -> Vec<(FileKind, Vec<u8>)> {
+        let disk = SimDisk::new();
+        let config = Config::new("simulated").file_system(std::sync::Arc::new(disk.clone()));
+        let store: Accumulator = Accumulator::open(config.wal_segment_bytes(8192)).unwrap();
+        store.insert_many(&(0..40).map(|byte| [byte; 32]).collect::<Vec<Hash>>()).unwrap();
+        store.checkpoint().unwrap();
+        store.close().unwrap();
+        disk.files().iter().map(|file| (file.kind, disk.read(*file).unwrap())).collect()
+    }
+
+    /// A field changed, then the checksums fixed: what stands behind the checksums is reached.
+    #[test]
+    fn what_was_written_decodes_and_what_was_fixed_does_again() {
+        let files = files();
+        let mut seen = 0;
+        for (kind, mut bytes) in files {
+            match kind {
+                FileKind::Manifest => {
+                    assert!(manifest(&bytes));
+                    bytes[60] ^= 1;
+                    assert!(!manifest(&bytes));
+                    fix_manifest(&mut bytes);
+                    assert!(manifest(&bytes));
+                }
+                FileKind::Part => {
+                    assert!(part(&bytes));
+                    bytes[5000] ^= 1;
+                    bytes[20] ^= 1;
+                    assert!(!part(&bytes));
+                    fix_part(&mut bytes);
+                    assert!(part(&bytes));
+                }
+                FileKind::Segment => {
+                    let len = usize::from(u16::from_le_bytes([bytes[56], bytes[57]]));
+                    let Some(bytes) = bytes.get_mut(..len).filter(|bytes| !bytes.is_empty()) else {
+                        continue;
+                    };
+                    assert!(group(bytes));
+                    bytes[200] ^= 1;
+                    bytes[40] ^= 1;
+                    assert!(!group(bytes));
+                    fix_group(bytes);
+                    assert!(group(bytes));
+                }
+            }
+            seen += 1;
+        }
+        assert!(seen >= 3, "{seen} files");
+    }
+}
