@@ -10,7 +10,7 @@
 //! Overwriting blocks that were written before is several times faster to fsync than growing a file,
 //! which is why segments are filled with zeros ahead of need and kept when the log lets go of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::IoSlice;
 use std::sync::Arc;
 
@@ -58,6 +58,8 @@ struct State {
     ready: VecDeque<Segment>,
     /// Files the log has let go of, still under their old names.
     spare: Vec<(FileName, u64)>,
+    /// Those of them that an earlier run has left. Its sync of their length may have failed.
+    inherited: BTreeSet<FileName>,
 }
 
 /// Bytes zeroed and handed over at a time, so that the log's own fsync never waits behind many.
@@ -76,8 +78,9 @@ impl Segments {
     ) -> Self {
         let newest = in_use.last().map_or(0, |(_, len)| *len);
         let in_use = VecDeque::from(in_use);
-        let (ready, spare) = (VecDeque::new(), Vec::new());
-        Self { fs, limits, state: Mutex::new(State { next, newest, in_use, ready, spare }) }
+        let (ready, spare, inherited) = (VecDeque::new(), Vec::new(), BTreeSet::new());
+        let state = State { next, newest, in_use, ready, spare, inherited };
+        Self { fs, limits, state: Mutex::new(state) }
     }
 
     /// The shortest file that can be a segment: room for a group and for leaving it.
@@ -86,7 +89,9 @@ impl Segments {
     /// Adds files that may be recycled, none of them too short. Only to be called once a manifest that needs none of them is
     /// durable.
     pub(crate) fn add_spare(&self, files: Vec<(FileName, u64)>) {
-        self.state.lock().spare.extend(files);
+        let mut state = self.state.lock();
+        state.inherited.extend(files.iter().map(|(name, _)| *name));
+        state.spare.extend(files);
     }
 
     /// The number that the next segment will have.
@@ -206,9 +211,10 @@ impl Segments {
         let found = {
             let mut state = self.state.lock();
             let at = state.spare.iter().position(|(_, have)| *have >= len);
-            at.map(|at| state.spare.swap_remove(at))
+            let found = at.map(|at| state.spare.swap_remove(at));
+            found.map(|(name, len)| (name, len, state.inherited.remove(&name)))
         };
-        let Some((old, len)) = found else { return Ok(None) };
+        let Some((old, len, inherited)) = found else { return Ok(None) };
         let id = self.next_number();
         let fail = |action, error| Error::io(action, self.fs.display(old), error);
         self.fs.rename(old, id.file()).map_err(|error| fail("rename", error))?;
@@ -217,7 +223,13 @@ impl Segments {
             .fs
             .open(id.file(), Access::ReadWrite)
             .map_err(|error| Error::io("open", self.fs.display(id.file()), error))?;
-        // A crash may have come before the length was synced.
+        // A crash may have come before the length was synced, and a sync that failed may have lost
+        // it for good, though it is still seen: so it is set anew.
+        if inherited {
+            file.allocate(len).map_err(|error| {
+                Error::io("reserve space in", self.fs.display(id.file()), error)
+            })?;
+        }
         file.sync().map_err(|error| Error::io("sync", self.fs.display(id.file()), error))?;
         Ok(Some(self.handed_out(id, file, len)))
     }

@@ -486,3 +486,59 @@ pub(crate) fn operations(setup: Setup, steps: &[Step]) -> u64 {
     patient.run(steps).unwrap();
     disk.operations()
 }
+
+/// The process ends after a call failed, and another one works on with what the system shows of the
+/// files, which may be more than will ever be durable. Whenever the power goes, the store opens.
+#[test]
+fn work_that_goes_on_with_what_a_failed_call_has_left_survives_power_cuts() {
+    let tally = Tally::default();
+    let before = [Step::InsertDurable; 7];
+    let setup = Setup { segment: 8 << 10, ..Setup::PLAIN };
+    for number in 1..=operations(setup, &before) {
+        let disk = SimDisk::new();
+        disk.inject(Fault::new(When::operation(number), FaultError::EIO).for_ever());
+        let mut model = Model::new(setup.oracle(), setup.arity.children(), 7);
+        if let Ok(store) = setup.open(&disk) {
+            for _ in before {
+                let leaf = model.next(1);
+                let done = store.insert_durable(leaf[0]);
+                store.wait_idle();
+                if store.size().get() > model.size() {
+                    model.submit(&leaf);
+                }
+                if done.is_ok() {
+                    model.acknowledge();
+                }
+            }
+            abandon(&disk, store);
+        }
+        let disk = disk.kill();
+        disk.record();
+        let store = setup.open(&disk).unwrap();
+        model.reset(store.size().get(), 0);
+        let mut acked = vec![(disk.operations(), model.size())];
+        for _ in 0..8 {
+            let leaf = model.next(1);
+            store.insert_durable(leaf[0]).unwrap();
+            model.submit(&leaf);
+            acked.push((disk.operations(), model.size()));
+            store.wait_idle();
+        }
+        for moment in acked[0].0..=disk.operations() {
+            let from = acked[acked.partition_point(|(at, _)| *at <= moment) - 1].1;
+            let left = disk.crash_at(moment, CrashChoice::NothingKept).unwrap();
+            tally.count("images", 1);
+            let bounds = Bounds { from, to: model.size(), checkpoints: vec![0] };
+            let found = reopen(&setup, &left).and_then(|store| {
+                let found = check(&store, &model, &bounds);
+                abandon(&left, store);
+                found.map(drop)
+            });
+            tally.note(found.map_err(|finding| {
+                finding.context(format_args!("operation {number} failed, cut at {moment}"))
+            }));
+        }
+        abandon(&disk, store);
+    }
+    tally.report("work after failures", "0 leaves lost, 0 stores that do not open");
+}
