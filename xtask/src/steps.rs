@@ -238,6 +238,22 @@ pub(crate) fn fuzz() -> Steps {
             "+nightly fuzz run --fuzz-dir fuzz frontier target/fuzz-corpus/frontier fuzz/corpus/frontier --",
         ),
         Step::fuzz(
+            "group",
+            "+nightly fuzz run --fuzz-dir fuzz group target/fuzz-corpus/group fuzz/corpus/group --",
+        ),
+        Step::fuzz(
+            "manifest",
+            "+nightly fuzz run --fuzz-dir fuzz manifest target/fuzz-corpus/manifest fuzz/corpus/manifest --",
+        ),
+        Step::fuzz(
+            "part",
+            "+nightly fuzz run --fuzz-dir fuzz part target/fuzz-corpus/part fuzz/corpus/part --",
+        ),
+        Step::fuzz(
+            "operations",
+            "+nightly fuzz run --fuzz-dir fuzz operations target/fuzz-corpus/operations fuzz/corpus/operations --",
+        ),
+        Step::fuzz(
             "note",
             "+nightly fuzz run --fuzz-dir fuzz note target/fuzz-corpus/note fuzz/corpus/note --",
         ),
