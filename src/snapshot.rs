@@ -269,7 +269,14 @@ impl Snapshot {
             }
         };
         match self.tree.edge(view, size)? {
-            Some(edge) => Ok(build(view, EdgeNodes::Folded(&edge))?),
+            Some(edge) => {
+                let built = build(view, EdgeNodes::Folded(&edge))?;
+                if size == self.size {
+                    // Who asks for this size again and again has everything at hand from now on.
+                    self.warm.get_or_init(|| Ok(Warm { view: view.clone(), edge }));
+                }
+                Ok(built)
+            }
             None => {
                 let shape = Shape::new(self.tree.arity, size);
                 Ok(build(view, EdgeNodes::Fold(&*self.tree.hasher, shape))?)

@@ -108,6 +108,7 @@ impl Chunk {
     /// # Panics
     ///
     /// If the range is outside the chunk.
+    #[inline]
     pub(crate) unsafe fn slots(&self, slot: usize, len: usize) -> &[Hash] {
         assert!(slot <= self.len && len <= self.len - slot, "slots outside the chunk");
         #[cfg(duramen_loom)]

@@ -100,11 +100,13 @@ impl Layout {
     }
 
     /// How many nodes of the level `relative` levels above the base a chunk holds.
+    #[inline]
     const fn level_len(self, relative: u8) -> usize {
         1 << (self.base_bits() - self.arity.bits() * relative as u32)
     }
 
     /// The first slot of the level `relative` levels above the base: a geometric sum.
+    #[inline]
     const fn level_start(self, relative: u8) -> usize {
         let sum = (1usize << self.base_bits()) - self.level_len(relative);
         // sum = (N^h - N^(h-r)); the levels below add up to N/(N-1) of that. A division by a constant

@@ -9,6 +9,7 @@
 
 use super::hasher::Hasher;
 use super::head::TreeHead;
+use super::prefetch::prefetch;
 use super::shape::{MAX_DEPTH, Shape};
 use super::source::NodeSource;
 use super::types::{Arity, Hash, Level, NodeIndex, TreeSize};
@@ -215,7 +216,7 @@ impl<'s> Gathered<'s> {
                 let first = NodeIndex(complete - beyond as u64);
                 let nodes = source.borrow_nodes(level, first, beyond)?;
                 // The nodes lie apart: each is asked for now, and not when hashing waits for it.
-                core::hint::black_box(nodes.first().map(|node| node[0]));
+                prefetch(nodes);
                 gathered.groups[gathered.count] = nodes;
                 gathered.count += 1;
             }

@@ -11,6 +11,7 @@ mod frontier;
 mod hasher;
 mod head;
 mod hex;
+mod prefetch;
 mod proof;
 #[cfg(feature = "serde")]
 mod serial;

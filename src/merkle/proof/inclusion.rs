@@ -3,10 +3,11 @@
 use alloc::vec::Vec;
 
 use super::error::{ProveError, VerifyError};
-use crate::merkle::edge::{EdgeNodes, Gathered, RightEdge};
+use crate::merkle::edge::{EdgeNodes, RightEdge};
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
-use crate::merkle::shape::Shape;
+use crate::merkle::prefetch::prefetch;
+use crate::merkle::shape::{MAX_DEPTH, Shape};
 use crate::merkle::source::NodeSource;
 use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
 
@@ -79,21 +80,14 @@ impl InclusionProof {
             return Err(ProveError::IndexBeyondSize { index, size });
         }
         let mut siblings = Vec::with_capacity(shape.inclusion_siblings(index));
-        // The lowest last group that the path passes is the only one whose incomplete node is not
-        // on the path.
-        let full = shape.full_levels(index);
-        let edge_wanted = full < shape.depth() && shape.has_edge(full);
-        let gathered = if edge_wanted { edge.gather(source, full) } else { None };
         // A constant number of nodes per group lets the copies become plain loads and stores.
         match shape.arity() {
-            Arity::Two => full_groups::<S, 2>(source, shape, index, &mut siblings),
-            Arity::Four => full_groups::<S, 4>(source, shape, index, &mut siblings),
-            Arity::Eight => full_groups::<S, 8>(source, shape, index, &mut siblings),
-            Arity::Sixteen => full_groups::<S, 16>(source, shape, index, &mut siblings),
+            Arity::Two => gather::<S, H, 2>(source, edge, index, &mut siblings),
+            Arity::Four => gather::<S, H, 4>(source, edge, index, &mut siblings),
+            Arity::Eight => gather::<S, H, 8>(source, edge, index, &mut siblings),
+            Arity::Sixteen => gather::<S, H, 16>(source, edge, index, &mut siblings),
         }
         .map_err(ProveError::Source)?;
-        edge_groups(source, edge, gathered.as_ref(), index, &mut siblings)
-            .map_err(ProveError::Source)?;
         Ok(Self { siblings })
     }
 
@@ -177,27 +171,78 @@ impl InclusionProof {
     }
 }
 
-/// Adds the siblings on the levels where the node above `index` stands in a full group.
+/// Adds the siblings on every level.
+#[inline]
+fn gather<S, H, const N: usize>(
+    source: &S,
+    edge: &EdgeNodes<'_, H>,
+    index: LeafIndex,
+    siblings: &mut Vec<Hash>,
+) -> Result<(), S::Error>
+where
+    S: NodeSource + ?Sized,
+    H: Hasher + ?Sized,
+{
+    let shape = edge.shape();
+    // The lowest last group that the path passes is the only one whose incomplete node is not on the
+    // path.
+    let full = shape.full_levels(index);
+    let edge_wanted = full < shape.depth() && shape.has_edge(full);
+    let below_edge = if edge_wanted { edge.gather(source, full) } else { None };
+    let groups = full_groups::<S, N>(source, shape, index);
+    // Hashing comes before the copies: meanwhile the groups come from memory.
+    let edge_node = match edge_wanted {
+        true => Some(edge.node_from(below_edge.as_ref(), source, full)?),
+        false => None,
+    };
+    copy_full_groups::<S, N>(source, shape, index, &groups, siblings)?;
+    edge_groups(source, shape, edge_node, index, siblings)
+}
+
+/// A full group as it lies in memory, if it does.
+type Borrowed<'s, const N: usize> = Option<&'s [Hash; N]>;
+
+/// The groups on the levels where the node above `index` stands in a full group, all of which are
+/// asked for now: they lie apart in memory.
 #[inline]
 fn full_groups<S: NodeSource + ?Sized, const N: usize>(
     source: &S,
     shape: Shape,
     index: LeafIndex,
+) -> [Borrowed<'_, N>; MAX_DEPTH] {
+    let bits = const { Arity::of::<N>().bits() };
+    let mut groups = [None; MAX_DEPTH];
+    let mut first = index.get() >> bits << bits;
+    for (level, slot) in (0..shape.full_levels(index).0).zip(&mut groups) {
+        *slot =
+            source.borrow_nodes(Level(level), NodeIndex(first), N).and_then(<[Hash]>::first_chunk);
+        if let Some(group) = slot {
+            prefetch(*group);
+        }
+        first = first >> bits >> bits << bits;
+    }
+    groups
+}
+
+/// Adds the siblings on those levels.
+#[inline]
+fn copy_full_groups<S: NodeSource + ?Sized, const N: usize>(
+    source: &S,
+    shape: Shape,
+    index: LeafIndex,
+    groups: &[Borrowed<'_, N>; MAX_DEPTH],
     siblings: &mut Vec<Hash>,
 ) -> Result<(), S::Error> {
     let bits = const { Arity::of::<N>().bits() };
-    let full = shape.full_levels(index);
     let mut group = [[0; 32]; N];
     let mut node = index.get();
-    let mut level = Level::LEAVES;
-    while level < full {
-        let first = node >> bits << bits;
+    for (level, borrowed) in (0..shape.full_levels(index).0).zip(groups) {
         let own = shape.place(NodeIndex(node));
-        let borrowed = source.borrow_nodes(level, NodeIndex(first), N);
-        let nodes: &[Hash; N] = match borrowed.and_then(<[Hash]>::first_chunk) {
-            Some(nodes) => nodes,
+        let nodes = match borrowed {
+            Some(nodes) => *nodes,
             None => {
-                source.read_nodes(level, NodeIndex(first), &mut group)?;
+                let first = NodeIndex(node >> bits << bits);
+                source.read_nodes(Level(level), first, &mut group)?;
                 &group
             }
         };
@@ -208,24 +253,22 @@ fn full_groups<S: NodeSource + ?Sized, const N: usize>(
         }
         siblings.extend_from_slice(&others[..N - 1]);
         node >>= bits;
-        level = level.up();
     }
     Ok(())
 }
 
 /// Adds the siblings on the levels above, where the node above `index` stands in the last group.
-fn edge_groups<S, H>(
+/// `edge_node` is the incomplete node of the lowest of them, if the path does not go through it.
+fn edge_groups<S>(
     source: &S,
-    edge: &EdgeNodes<'_, H>,
-    gathered: Option<&Gathered<'_>>,
+    shape: Shape,
+    mut edge_node: Option<Hash>,
     index: LeafIndex,
     siblings: &mut Vec<Hash>,
 ) -> Result<(), S::Error>
 where
     S: NodeSource + ?Sized,
-    H: Hasher + ?Sized,
 {
-    let shape = edge.shape();
     let mut nodes = [[0; 32]; Arity::MAX];
     let (mut level, depth) = (shape.full_levels(index), shape.depth());
     while level < depth {
@@ -237,9 +280,7 @@ where
             siblings.extend_from_slice(&nodes[..own]);
             if own < group.complete {
                 siblings.extend_from_slice(&nodes[own + 1..]);
-                if group.edge {
-                    siblings.push(edge.node_from(gathered, source, level)?);
-                }
+                siblings.extend(edge_node.take());
             }
         }
         level = level.up();

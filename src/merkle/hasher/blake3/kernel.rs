@@ -33,9 +33,6 @@ pub(super) const DERIVE_KEY_MATERIAL: u8 = 1 << 6;
 /// The longest input that is a single chunk.
 pub(super) const CHUNK: usize = 1024;
 
-/// The most groups of [`hash_chain`].
-pub(super) const CHAIN: usize = 16;
-
 const CHUNK_START: u8 = 1 << 0;
 const CHUNK_END: u8 = 1 << 1;
 const ROOT: u8 = 1 << 3;
@@ -109,7 +106,8 @@ fn equals_public(platform: Platform) -> bool {
             .zip(&parents)
             .all(|(group, parent)| *parent == *::blake3::hash(group.as_flattened()).as_bytes())
     });
-    // Chains of every length, with groups of every length in turn.
+    // Chains of several lengths, with groups of every length in turn.
+    const CHAIN: usize = Arity::MAX;
     let chained = (0..=CHAIN).all(|len| {
         let first = &children[..1 + len % (Arity::MAX - 1)];
         let node = match first {
@@ -188,71 +186,54 @@ fn bytes(words: &[u32; 8]) -> Hash {
     hash
 }
 
-/// Hashes the nodes of `first`, unless it is a single one; then the first of up to [`CHAIN`] groups
-/// together with the result, the second and that result, and so on. Each has 1 to 15 nodes.
+/// Hashes the nodes of `first`, unless it is a single one; then the first of `groups` together with the
+/// result, the second and that result, and so on. Each has 1 to 15 nodes.
 ///
-/// The node so far is in the last block of each input. The blocks before are compressed ahead, the
-/// first ones side by side: only one compression per group waits for the one before.
+/// The node so far is in the last block of each input. The blocks before are compressed one group
+/// ahead, beside the one compression per group that waits for the one before: the processor works on
+/// both at once.
 pub(super) fn hash_chain(platform: Platform, first: &[Hash], groups: &[&[Hash]]) -> Hash {
-    const EMPTY: &[u8; BLOCK] = &[0; BLOCK];
-    let groups = &groups[..groups.len().min(CHAIN)];
-    // The nodes lie apart in memory: all are touched before the first hash waits for one of them.
-    let single = first.first().copied().unwrap_or_default();
-    // What each group leaves for the block that it shares with the node so far.
-    let mut last = [[0; BLOCK]; CHAIN];
-    let mut firsts = [EMPTY; CHAIN];
-    let mut ahead = 0;
-    for (group, last) in groups.iter().zip(&mut last) {
-        let (blocks, rest) = group.as_flattened().as_chunks::<BLOCK>();
-        if let Some(rest) = rest.first_chunk::<32>() {
-            last[..32].copy_from_slice(rest);
-        }
-        if let Some(block) = blocks.first() {
-            firsts[ahead] = block;
-            ahead += 1;
-        }
-    }
-    let mut values = [[0u8; 32]; CHAIN];
-    // The kernel splits an odd number of inputs into passes of 8, 4, 2 and 1 lanes, which cost the
-    // same each: one wider pass is faster.
-    let ahead = ahead.next_power_of_two().min(CHAIN);
-    if ahead > 0 {
-        platform.hash_many(
-            &firsts[..ahead],
-            &IV,
-            0,
-            IncrementCounter::No,
-            PLAIN,
-            CHUNK_START,
-            0,
-            values[..ahead].as_flattened_mut(),
-        );
-    }
-    let mut states = [IV; CHAIN];
-    let mut values = values.iter();
-    for (group, state) in groups.iter().zip(&mut states) {
-        let (blocks, _) = group.as_flattened().as_chunks::<BLOCK>();
-        let Some((_, blocks)) = blocks.split_first() else { continue };
-        if let Some(value) = values.next() {
-            *state = words(value);
-        }
-        for block in blocks {
-            platform.compress_in_place(state, block, WHOLE_BLOCK, 0, PLAIN);
-        }
-    }
+    let mut begun = groups.first().map_or(IV, |group| begin_group(platform, group));
     let mut node = match first {
-        [_] => single,
+        [single] => *single,
         several => hash_chunk(platform, &IV, PLAIN, several.as_flattened()),
     };
-    for ((group, last), state) in groups.iter().zip(&mut last).zip(&mut states) {
-        let odd = group.len() % 2;
-        last[32 * odd..][..32].copy_from_slice(&node);
-        let start = if group.len() < 2 { CHUNK_START } else { 0 };
-        let len = if odd == 1 { WHOLE_BLOCK } else { WHOLE_BLOCK / 2 };
-        platform.compress_in_place(state, last, len, 0, start | CHUNK_END | ROOT);
-        node = bytes(state);
+    for (at, group) in groups.iter().enumerate() {
+        let mut state = begun;
+        if let Some(next) = groups.get(at + 1) {
+            begun = begin_group(platform, next);
+        }
+        let mut last = [0; BLOCK];
+        let (blocks, rest) = group.as_flattened().as_chunks::<BLOCK>();
+        // Lengths that are known make the copies plain loads and stores.
+        let len = match rest.first_chunk::<32>() {
+            Some(odd) => {
+                last[..32].copy_from_slice(odd);
+                last[32..].copy_from_slice(&node);
+                WHOLE_BLOCK
+            }
+            None => {
+                last[..32].copy_from_slice(&node);
+                WHOLE_BLOCK / 2
+            }
+        };
+        let start = if blocks.is_empty() { CHUNK_START } else { 0 };
+        platform.compress_in_place(&mut state, &last, len, 0, start | CHUNK_END | ROOT);
+        node = bytes(&state);
     }
     node
+}
+
+/// The state after the whole blocks of a group that one more node will follow.
+#[inline]
+fn begin_group(platform: Platform, group: &[Hash]) -> [u32; 8] {
+    let mut state = IV;
+    let mut flags = PLAIN | CHUNK_START;
+    for block in group.as_flattened().as_chunks::<BLOCK>().0 {
+        platform.compress_in_place(&mut state, block, WHOLE_BLOCK, 0, flags);
+        flags = PLAIN;
+    }
+    state
 }
 
 /// The parents of complete groups: `children` is `arity.children()` times as long as `parents`.
