@@ -47,6 +47,11 @@ pub struct InsertedMany {
 /// All methods take `&self`; share it between threads behind an `Arc`. The methods are those of
 /// [`DynAccumulator`], which has the same store with hash function and arity chosen at run time.
 ///
+/// A store belongs to the process that opened it. In a forked child every call fails at once with
+/// [`Error::Forked`], whatever other threads were doing at the moment of the fork, and dropping the
+/// accumulator there does nothing: the parent goes on undisturbed. The child may read the store
+/// through a [`Reader`] that it opens itself.
+///
 /// ```
 /// # let dir = tempfile::tempdir()?;
 /// use duramen::{Accumulator, Config};
@@ -147,7 +152,7 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
     /// # Errors
     ///
     /// Whatever kept the last leaves from being durable, or the checkpoint from being made. The store
-    /// is closed all the same.
+    /// is closed all the same; except in a forked child, where it is the parent's and stays open.
     pub fn close(self) -> Result<()> {
         self.inner.close()
     }
@@ -431,7 +436,7 @@ impl DynAccumulator {
         self.tree.arity
     }
 
-    /// Counters.
+    /// Counters. In a forked child all of them are zero.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
@@ -457,19 +462,26 @@ impl DynAccumulator {
     ///
     /// As [`Accumulator::close`].
     pub fn close(mut self) -> Result<()> {
-        match self.flusher.take() {
-            Some(flusher) => self.engine.close(flusher),
-            None => Ok(()),
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let Some(flusher) = self.flusher.take() else { return Ok(()) };
+        if let Err(forked) = self.engine.process.check() {
+            // Its threads are not here to be joined, and what is dropped might wait for them.
+            std::mem::forget((flusher, Arc::clone(&self.engine)));
+            return Err(forked);
         }
+        self.engine.close(flusher)
     }
 }
 
 impl Drop for DynAccumulator {
     fn drop(&mut self) {
-        if let Some(flusher) = self.flusher.take()
-            && let Err(error) = self.engine.close(flusher)
-        {
-            tracing::error!(%error, "closing a store that was dropped failed");
+        match self.end() {
+            // Nothing was lost, and who is told in a forked child may wait for a lock.
+            Ok(()) | Err(Error::Forked { .. }) => {}
+            Err(error) => tracing::error!(%error, "closing a store that was dropped failed"),
         }
     }
 }

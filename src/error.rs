@@ -164,6 +164,18 @@ pub enum Error {
         thread: &'static str,
     },
 
+    /// The call was made in a process that was forked from the one that opened the store. The store
+    /// stays the parent's; nothing was changed. What a child needs it opens itself.
+    #[error(
+        "the store was opened by process {opened_by} and cannot be used in process {process}, which is a fork of it"
+    )]
+    Forked {
+        /// The process that opened the store.
+        opened_by: u32,
+        /// The process that called.
+        process: u32,
+    },
+
     /// The store was closed before the call, or before the leaf was durable.
     #[error("the store is closed")]
     Closed,

@@ -11,6 +11,7 @@ use crate::durability;
 use crate::error::{Error, ReadError};
 use crate::flush;
 use crate::merkle::{Arity, Hash, Hasher, Level, NodeIndex, NodeSource};
+use crate::process::Process;
 use crate::{DurabilityToken, Seq};
 
 pub use crate::sync::knobs::{begin, fail_spawns, sites};
@@ -21,8 +22,10 @@ pub struct Watermark(Arc<durability::Watermark>);
 
 impl Watermark {
     #[must_use]
+    #[allow(clippy::unwrap_used, reason = "nothing is registered in a model")]
     pub fn new(durable: u64) -> Self {
-        Self(Arc::new(durability::Watermark::new(Seq(durable))))
+        let process = Process::current().unwrap();
+        Self(Arc::new(durability::Watermark::new(Seq(durable), process)))
     }
 
     pub fn token(&self, seq: u64) -> DurabilityToken {

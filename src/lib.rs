@@ -42,6 +42,8 @@ mod jobs;
 #[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
+mod process;
+#[cfg(feature = "std")]
 mod reader;
 #[cfg(feature = "std")]
 pub mod scrub;

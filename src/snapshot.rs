@@ -16,7 +16,8 @@ use crate::store::Tree;
 ///
 /// Taking a snapshot copies nothing and blocks nobody. Reading from it takes no lock, except that
 /// the first root or proof of a size hashes what was not hashed yet. What it shows never changes,
-/// and it outlives the store it was taken from.
+/// and it outlives the store it was taken from. In a forked child every call fails with
+/// [`Error::Forked`].
 pub struct Snapshot {
     tree: Arc<Tree>,
     size: TreeSize,
@@ -89,6 +90,7 @@ impl Snapshot {
     ///
     /// [`Error::IndexOutOfRange`] at or beyond the size; [`Error::Damaged`] if a part cannot be read.
     pub fn prove(&self, index: impl Into<LeafIndex>) -> Result<InclusionProof> {
+        self.tree.check_process()?;
         let index = index.into();
         if let Some(Ok(warm)) = self.warm.get() {
             return Ok(InclusionProof::build(&warm.view, &warm.edge, index)?);
@@ -217,6 +219,7 @@ impl Snapshot {
     ///
     /// [`Error::IndexOutOfRange`] at or beyond the size; [`Error::Damaged`] if a part cannot be read.
     pub fn leaf(&self, index: impl Into<LeafIndex>) -> Result<Hash> {
+        self.tree.check_process()?;
         let index = index.into();
         if index.0 >= self.size.0 {
             return Err(Error::IndexOutOfRange { index, size: self.size });
@@ -242,6 +245,7 @@ impl Snapshot {
     }
 
     fn check_size(&self, size: TreeSize) -> Result<TreeSize> {
+        self.tree.check_process()?;
         if size > self.size {
             return Err(Error::SizeOutOfRange { size, current: self.size });
         }
@@ -285,6 +289,7 @@ impl Snapshot {
     }
 
     fn warm(&self) -> Result<&Warm> {
+        self.tree.check_process()?;
         let made = self.warm.get_or_init(|| Warm::fold(&self.tree, self.size));
         made.as_ref().map_err(Clone::clone)
     }

@@ -180,3 +180,16 @@ fn a_dump_of_damaged_files_says_where_and_goes_on() {
     assert_eq!(dump(&odd).1, 1);
     assert!(inspect::dump(dir.path(), &mut Vec::new()).is_err());
 }
+
+#[test]
+fn what_is_no_file_is_neither_waited_for_nor_dumped() {
+    let dir = store(true);
+    let pipe = dir.path().join("wal/00000099.wal");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [&pipe, &dir.path().join("wal")] {
+        let error = inspect::dump(path, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{}", path.display());
+    }
+    let survey = survey(dir.path());
+    assert!(survey.files.iter().any(|file| file.path == pipe && file.problem.is_some()));
+}

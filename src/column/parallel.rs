@@ -11,12 +11,18 @@ use std::sync::OnceLock;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::process;
+
 /// The pool, or `None` where the calling thread must do the work alone. The threads are started when
 /// first needed and sleep when there is nothing to do.
 pub(crate) fn pool() -> Option<&'static ThreadPool> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     // loom knows only threads that it started, and miri wants to see all of them end.
     if cfg!(any(duramen_loom, miri)) || rayon::current_thread_index().is_some() {
+        return None;
+    }
+    // A forked child has the pool without its threads, or while it was being made.
+    if process::watch().is_err() || process::is_child() {
         return None;
     }
     let make = || {

@@ -54,8 +54,9 @@ impl DurabilityToken {
     /// # Errors
     ///
     /// [`Poisoned`](crate::Error::Poisoned) if the log could not be written,
-    /// [`Closed`](crate::Error::Closed) if the store went away first. The leaves are then not
-    /// durable as far as anybody knows.
+    /// [`Closed`](crate::Error::Closed) if the store went away first,
+    /// [`Forked`](crate::Error::Forked) in a forked child. The leaves are then not durable as far as
+    /// anybody knows.
     pub fn wait(&self) -> Result<()> {
         self.watermark.wait(self.seq)
     }

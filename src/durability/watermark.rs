@@ -6,6 +6,8 @@
 //! - Once ended, by a failure or by closing, it never rises again. The first end stays.
 //! - Whoever waits for a number is woken when the watermark reaches it or ends: a waiter looks at
 //!   both under the lock under which they change, so no change falls between look and sleep.
+//! - In a forked child nobody waits and no lock is taken: what was durable at the fork is, and the
+//!   rest is refused.
 //! - Wakers are other people's code. They are cloned, called and dropped without the lock, since any
 //!   of that may drop a token, and one that panics keeps no other from being called.
 
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use super::Seq;
 use crate::error::{Error, Result};
+use crate::process::Process;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{self, Condvar, Instant, Mutex};
 
@@ -27,6 +30,8 @@ pub(crate) struct Watermark {
     durable: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
+    /// Where those are who raise it.
+    process: Process,
 }
 
 #[derive(Debug)]
@@ -61,12 +66,13 @@ impl State {
 }
 
 impl Watermark {
-    pub(crate) fn new(durable: Seq) -> Self {
+    pub(crate) fn new(durable: Seq, process: Process) -> Self {
         let state = State { durable, ended: None, sleepers: 0, wakers: Vec::new(), next_waker: 0 };
         Self {
             durable: AtomicU64::new(durable.0),
             state: Mutex::new(state),
             changed: Condvar::new(),
+            process,
         }
     }
 
@@ -121,11 +127,12 @@ impl Watermark {
         }
     }
 
-    /// Waits until `seq` is durable or the watermark has ended.
+    /// Waits until `seq` is durable or the watermark has ended. In a forked child it never rises.
     pub(crate) fn wait(&self, seq: Seq) -> Result<()> {
         if self.durable() >= seq {
             return Ok(());
         }
+        self.process.check()?;
         let mut state = self.state.lock();
         loop {
             if let Some(answer) = state.answer(seq) {
@@ -142,6 +149,7 @@ impl Watermark {
         if self.durable() >= seq {
             return Ok(true);
         }
+        self.process.check()?;
         // A timeout too long for the clock is for ever.
         let Some(deadline) = Instant::now().checked_add(timeout) else {
             return self.wait(seq).map(|()| true);
@@ -169,6 +177,9 @@ impl Watermark {
         id: &mut Option<WakerId>,
         waker: &Waker,
     ) -> Option<Result<()>> {
+        if let Err(forked) = self.process.check() {
+            return Some(if self.durable() >= seq { Ok(()) } else { Err(forked) });
+        }
         let new = waker.clone();
         let mut state = self.state.lock();
         let old = id.take().and_then(|id| state.take_waker(id));
@@ -181,8 +192,11 @@ impl Watermark {
         answer
     }
 
-    /// Forgets a waker that [`poll`](Self::poll) kept.
+    /// Forgets a waker that [`poll`](Self::poll) kept. A forked child has none of its own here.
     pub(crate) fn forget(&self, id: WakerId) {
+        if !self.process.is_current() {
+            return;
+        }
         let old = self.state.lock().take_waker(id);
         drop(old);
     }
@@ -216,7 +230,7 @@ mod tests {
     }
 
     fn watermark() -> Arc<Watermark> {
-        Arc::new(Watermark::new(Seq(0)))
+        Arc::new(Watermark::new(Seq(0), Process::current().unwrap()))
     }
 
     fn token(watermark: &Arc<Watermark>, seq: u64) -> DurabilityToken {

@@ -37,7 +37,12 @@ impl Flusher {
     /// this returns.
     pub(crate) fn run(mut self) {
         let _guard = PoisonOnPanic(Arc::clone(&self.engine));
-        if let Err(error) = self.work() {
+        let done = self.work();
+        if !self.engine.process.is_current() {
+            // A listener or a waker has forked and come back in the child: the store is not ours.
+            return;
+        }
+        if let Err(error) = done {
             tracing::error!(%error, "the log failed; the store is poisoned");
             self.engine.poison(error);
         }
@@ -45,6 +50,7 @@ impl Flusher {
 
     fn work(&mut self) -> Result<()> {
         loop {
+            self.engine.process.check()?;
             let durable = self.engine.watermark.durable();
             match self.engine.control.next(durable, self.engine.flush_interval()) {
                 Work::Flush => self.flush()?,
@@ -65,6 +71,7 @@ impl Flusher {
         let leaves = cut.seq.0 - durable.0;
         let listeners = &self.engine.listeners;
         listeners.tell(|| Event::FlushBegun { leaves });
+        self.engine.process.check()?;
         match self.write_and_sync(cut) {
             Ok((write, sync)) => {
                 let bytes = self.log.bytes_written() - std::mem::take(&mut self.told_bytes);
@@ -79,6 +86,7 @@ impl Flusher {
                 return Err(error);
             }
         }
+        self.engine.process.check()?;
         if self.log.wants_next_segment() {
             self.engine.request_segment();
         }

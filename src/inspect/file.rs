@@ -1,9 +1,11 @@
 //! Any file, wherever it lies, to be read only.
 
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::fs::OFlags;
 
 use crate::fs::{ByteOffset, File, Region};
 
@@ -13,7 +15,9 @@ pub(super) struct Looked(std::fs::File);
 
 impl Looked {
     pub(super) fn open(path: &Path) -> io::Result<Arc<dyn File>> {
-        let file = std::fs::File::open(path)?;
+        // Opening a FIFO would wait for somebody who writes to it.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }

@@ -68,6 +68,7 @@ impl Engine {
 
     /// Flushes, then writes what is new since the last checkpoint as parts and lets the log go.
     pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
+        self.process.check()?;
         self.told(reason, false, || self.flush_and_checkpoint(reason, Duration::ZERO))
     }
 
@@ -95,6 +96,8 @@ impl Engine {
         make: impl FnOnce() -> Result<CheckpointInfo>,
     ) -> Result<CheckpointInfo> {
         self.listeners.tell(|| Event::CheckpointBegun { reason });
+        // A listener may have forked.
+        self.process.check()?;
         let done = make();
         match &done {
             Ok(info) => {

@@ -50,6 +50,10 @@ impl Engine {
             let parts = merge.inputs.len();
             let leaves = merge.identity.to - merge.identity.from;
             self.listeners.tell(|| Event::CompactionBegun { parts, leaves });
+            // A listener may have forked.
+            if !self.process.is_current() {
+                return;
+            }
             let started = Instant::now();
             match self.merge(&merge, &mut steps) {
                 Ok(Some(bytes)) => {
@@ -87,6 +91,7 @@ impl Engine {
     }
 
     fn next_merge(&self) -> Option<Merge> {
+        self.process.check().ok()?;
         self.go_on().ok()?;
         let mut live = self.checkpoints.lock();
         for tree in 0..live.parts.len() {

@@ -29,6 +29,7 @@ use crate::event::{Event, Listeners};
 use crate::flush::{Control, Cut, FlushPolicy};
 use crate::fs::{FileSystem, StoreLock};
 use crate::jobs::Jobs;
+use crate::process::Process;
 use crate::sync::{Condvar, Mutex};
 use crate::wal::{Position, Segments};
 
@@ -59,6 +60,8 @@ pub(super) enum Job {
 
 /// A store in operation.
 pub(crate) struct Engine {
+    /// The one that has the threads. In a forked child no lock is taken and no file is touched.
+    pub(crate) process: Process,
     pub(crate) fs: Arc<dyn FileSystem>,
     pub(crate) trees: Vec<Arc<Tree>>,
     pub(crate) watermark: Arc<Watermark>,
@@ -157,6 +160,10 @@ impl Engine {
     /// Does a worker's job. Failures that matter to the log have poisoned the store when this
     /// returns; others are reported and the job may be asked for again.
     pub(super) fn run(&self, job: Job, waited: Duration) {
+        // A listener may have forked, and come back in a child that has the queue as it was.
+        if !self.process.is_current() {
+            return;
+        }
         let started = Instant::now();
         let done = |stats: &mut JobStats| {
             let steps = Steps { wait: waited, build: started.elapsed(), ..Steps::default() };
@@ -183,6 +190,9 @@ impl Engine {
     /// Waits until the threads of the store have nothing to do.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn wait_idle(&self) {
+        if !self.process.is_current() {
+            return;
+        }
         // The flusher before the workers: it is the one that gives them work. After the log has
         // failed it is gone.
         let flusher_is_idle = || {

@@ -171,6 +171,7 @@ impl Engine {
         tree: usize,
         leaves: &[Hash],
     ) -> Result<(Range<u64>, DurabilityToken)> {
+        self.process.check()?;
         let hasher = &self.trees[tree].hasher;
         if let Some(position) = hasher.first_refused(leaves) {
             return Err(Error::LeafRefused { position, hasher: hasher.id().to_string() });
@@ -201,6 +202,7 @@ impl Engine {
 
     /// Returns when everything inserted before the call is durable.
     pub(crate) fn flush(&self) -> Result<()> {
+        self.process.check()?;
         let ingest = self.ingest.lock();
         ingest.check()?;
         let seq = ingest.seq;
@@ -304,6 +306,8 @@ impl Engine {
         }
         drop(ingest);
         self.listeners.tell(event);
+        // A listener may have forked.
+        self.process.check()?;
         let ingest = self.ingest.lock();
         ingest.check()?;
         Ok(ingest)

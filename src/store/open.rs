@@ -35,6 +35,7 @@ use crate::fs::defect::{self, Defect};
 use crate::fs::{ByteOffset, Dir, FileName, FileSystem, StoreLock};
 use crate::jobs::Jobs;
 use crate::merkle::{Arity, Hasher, Level, NodeIndex, TreeSize, root_at};
+use crate::process::Process;
 use crate::sync::{self, Condvar, JoinHandle, Mutex};
 use crate::wal::frame::Frame;
 use crate::wal::{
@@ -116,6 +117,7 @@ fn start(
 ) -> Result<(Arc<Engine>, JoinHandle<()>)> {
     let Opened { trees, writers, parts, manifest, next_manifest, next_part, .. } = opened;
     let Opened { segments, log, point, report, .. } = opened;
+    let process = this_process(config)?;
     let leaves = manifest.trees.iter().map(|tree| tree.size).sum();
     let limits = config.limits(trees.first().map_or(Arity::Two, |tree| tree.arity));
     let engine = Arc::new_cyclic(|engine: &std::sync::Weak<Engine>| {
@@ -128,7 +130,8 @@ fn start(
         Engine {
             fs: Arc::clone(&config.fs),
             trees,
-            watermark: Arc::new(Watermark::new(point.seq)),
+            process,
+            watermark: Arc::new(Watermark::new(point.seq, process)),
             control: Control::default(),
             counters: super::stats::Counters::default(),
             report,
@@ -157,6 +160,11 @@ fn start(
         engine.request_compaction(&live);
     }
     Ok((engine, thread))
+}
+
+/// The process that may use what is opened here.
+fn this_process(config: &Config) -> Result<Process> {
+    Process::current().map_err(|error| Error::io("watch for forks of", &config.path, error))
 }
 
 /// Makes a new store: its first segment, then the manifest that makes it one.
@@ -189,6 +197,7 @@ fn create(config: &Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Open
     manifest::publish(&**fs, &manifest)?;
     let (columns, leaves, nodes) = Columns::empty(Layout::new(arity).huge_pages(config.huge_pages));
     let tree = Tree::new(TreeId(0), "main".to_owned(), hasher, columns, nodes);
+    let tree = tree.only_in(this_process(config)?);
     let point = FlushPoint { seq: Seq(0), sizes: vec![0], position, log_bytes: 0 };
     Ok(Opened {
         trees: vec![Arc::new(tree)],
@@ -225,7 +234,8 @@ fn recover(
     let parts = open_parts(config, manifest.store, entry)?;
     let (columns, mut leaves, nodes) =
         resume(Layout::new(arity).huge_pages(config.huge_pages), entry.size, &parts)?;
-    let tree = Arc::new(Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes));
+    let tree = Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes);
+    let tree = Arc::new(tree.only_in(this_process(config)?));
     check_root(&**fs, &manifest, entry, &tree)?;
 
     let started = Instant::now();

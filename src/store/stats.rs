@@ -164,6 +164,9 @@ fn nanos(time: Duration) -> u64 {
 
 impl Engine {
     pub(crate) fn stats(&self) -> Stats {
+        if !self.process.is_current() {
+            return Stats::default();
+        }
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let time = |counter: &AtomicU64| Duration::from_nanos(get(counter));
         let counters = &self.counters;

@@ -7,6 +7,7 @@ use super::edges::EdgeCache;
 use crate::column::{Columns, LeafWriter, NodeWriter, View};
 use crate::error::Result;
 use crate::merkle::{Arity, Hash, Hasher, RightEdge, TreeHead, TreeSize, root_at};
+use crate::process::Process;
 use crate::sync::Mutex;
 use crate::wal::TreeId;
 
@@ -22,6 +23,8 @@ pub(crate) struct Tree {
     pub(crate) columns: Arc<Columns>,
     nodes: Mutex<NodeWriter>,
     edges: EdgeCache,
+    /// The only process that may read it, if it has threads that work on it.
+    process: Option<Process>,
 }
 
 impl Tree {
@@ -34,7 +37,18 @@ impl Tree {
     ) -> Self {
         let arity = columns.layout().arity();
         let nodes = Mutex::new(nodes);
-        Self { id, name, hasher, arity, columns, nodes, edges: EdgeCache::default() }
+        let edges = EdgeCache::default();
+        Self { id, name, hasher, arity, columns, nodes, edges, process: None }
+    }
+
+    /// The same tree, for `process` alone: one whose threads take its locks.
+    pub(crate) fn only_in(self, process: Process) -> Self {
+        Self { process: Some(process), ..self }
+    }
+
+    /// Refuses a forked child, where a lock may be held by nobody that is there.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        self.process.map_or(Ok(()), Process::check)
     }
 
     /// A view that can answer for every size up to `size`, which must be published. Hashes what was
@@ -50,6 +64,7 @@ impl Tree {
 
     /// The head of the tree when it had `size` leaves, which must be published.
     pub(crate) fn head_at(&self, size: TreeSize) -> Result<TreeHead> {
+        self.check_process()?;
         let root = root_at(&self.view_at(size.0), &*self.hasher, self.arity, size)?;
         Ok(TreeHead { size, root })
     }

@@ -7,11 +7,14 @@
 mod block;
 mod check;
 mod device;
+mod full;
 mod program;
 mod random;
 #[path = "../../tests/reference/mod.rs"]
 mod reference;
 mod shutdown;
+#[path = "../../tests/space/mod.rs"]
+mod space;
 mod syscalls;
 mod system;
 mod tally;
@@ -28,7 +31,10 @@ const USAGE: &str = "usage: duramen-torture [LAYER ...] [--seed S] [--scale N] [
   shutdown     ext4 and XFS on loop devices, shut down under a writer
   blocks       ext4 on a block device that records what it is told, replayed in part
   eio          the same device fails writes; the store is opened again on the same machine
-  syscalls     system calls of the program fail, or kill it
+  syscalls     system calls of the program fail, or kill it: of one that makes a store and of one that
+               recovers what a kill has left
+  full         tmpfs and ext4 that get full at every point of a store's work
+  read-only    ext4 that is mounted for reading only
 ";
 
 /// What was asked for.
@@ -42,11 +48,13 @@ pub(crate) struct Asked {
 type Layer = fn(&Asked, &Workspace, &Tally) -> Result<()>;
 
 /// Name, the tools it needs, and what it does.
-const LAYERS: [(&str, &[&str], Layer); 4] = [
+const LAYERS: [(&str, &[&str], Layer); 6] = [
     ("shutdown", &["mkfs.ext4", "mkfs.xfs", "mount", "umount"], shutdown::run),
     ("blocks", &["mkfs.ext4", "losetup", "mount", "umount"], block::replay),
     ("eio", &["mkfs.ext4", "losetup", "mount", "umount"], block::failing),
     ("syscalls", &["strace"], syscalls::run),
+    ("full", &["mkfs.ext4", "mount", "umount"], full::run),
+    ("read-only", &["mkfs.ext4", "mount", "umount"], full::read_only),
 ];
 
 fn asked() -> Result<Asked> {

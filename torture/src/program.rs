@@ -90,6 +90,18 @@ impl Writer {
         self.acked.load(Ordering::SeqCst)
     }
 
+    /// Waits until so many leaves are acknowledged; fails if that takes too long.
+    pub(crate) fn wait_for(&self, acked: u64) -> Result<()> {
+        let started = Instant::now();
+        while self.acked() < acked {
+            if started.elapsed() > Duration::from_secs(60) {
+                bail!("{} leaves of {acked} were acknowledged in a minute", self.acked());
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        Ok(())
+    }
+
     pub(crate) fn kill(&mut self) -> Result<()> {
         Ok(self.child.kill()?)
     }

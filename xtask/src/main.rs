@@ -61,7 +61,7 @@ const COMMANDS: [Command; 10] = [
     },
     Command {
         name: "fuzz",
-        about: "every decoder with hostile bytes, [--seconds N] each (needs nightly and cargo-fuzz)",
+        about: "every decoder with hostile bytes, five minutes or --seconds N each (nightly, cargo-fuzz)",
         run: Run::Steps(steps::fuzz),
     },
     Command {

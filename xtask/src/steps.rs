@@ -117,10 +117,10 @@ impl Step {
     }
 }
 
-/// How long each target is fuzzed; `None` if the arguments say something else.
+/// How long each target is fuzzed, five minutes if nothing is said; `None` if the arguments say something else.
 fn seconds(args: &[String]) -> Option<u32> {
     match args {
-        [] => Some(60),
+        [] => Some(300),
         [flag, seconds] if flag == "--seconds" => seconds.parse().ok(),
         _ => None,
     }

@@ -30,7 +30,7 @@ pub(super) fn open(root: &Path, dir: Dir) -> io::Result<File> {
 pub(super) fn list(root: &Path, dir: Dir) -> io::Result<Vec<Entry>> {
     let handle = open(root, dir)?;
     let mut entries = Vec::new();
-    for found in rustix::fs::Dir::read_from(&handle)? {
+    for found in retry_on_intr(|| rustix::fs::Dir::read_from(&handle))? {
         let found = found?;
         let base = found.file_name();
         if matches!(base.to_bytes(), b"." | b"..") {

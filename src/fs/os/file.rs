@@ -58,24 +58,10 @@ impl File for OsFile {
     }
 
     fn write_at(&self, at: ByteOffset, bufs: &mut [IoSlice<'_>]) -> io::Result<()> {
-        let mut offset = at.0;
-        let mut rest = bufs;
-        // Drops empty slices at the front, so that a call that writes nothing is always a failure.
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            let written = match one_call(rest) {
-                Call::Slices(count) => retry_on_intr(|| pwritev(&self.0, &rest[..count], offset))?,
-                Call::Start => {
-                    retry_on_intr(|| pwrite(&self.0, &rest[0][..BYTES_PER_CALL], offset))?
-                }
-            };
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            IoSlice::advance_slices(&mut rest, written);
-            offset = offset.saturating_add(written as u64);
-        }
-        Ok(())
+        write_all(at.0, bufs, |rest, offset| match one_call(rest) {
+            Call::Slices(count) => pwritev(&self.0, &rest[..count], offset),
+            Call::Start => pwrite(&self.0, &rest[0][..BYTES_PER_CALL], offset),
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -120,6 +106,27 @@ impl File for OsFile {
     }
 }
 
+/// Writes all of `bufs` from `offset` on, in as many calls as that takes: one may write less than it was
+/// given, or be interrupted.
+fn write_all(
+    mut offset: u64,
+    bufs: &mut [IoSlice<'_>],
+    mut call: impl FnMut(&[IoSlice<'_>], u64) -> rustix::io::Result<usize>,
+) -> io::Result<()> {
+    let mut rest = bufs;
+    // Drops empty slices at the front, so that a call that writes nothing is always a failure.
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        let written = retry_on_intr(|| call(rest, offset))?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut rest, written);
+        offset = offset.saturating_add(written as u64);
+    }
+    Ok(())
+}
+
 /// What the next call writes.
 #[derive(Debug, PartialEq, Eq)]
 enum Call {
@@ -147,7 +154,70 @@ fn one_call(bufs: &[IoSlice<'_>]) -> Call {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use rustix::io::Errno;
+
     use super::*;
+
+    /// How one call to the system goes.
+    #[derive(Clone, Copy, Debug)]
+    enum Way {
+        /// It takes at most so many bytes.
+        Takes(usize),
+        Interrupted,
+        Fails(i32),
+    }
+
+    fn way() -> impl Strategy<Value = Way> {
+        let fails = [Errno::NOSPC, Errno::FBIG, Errno::IO, Errno::ROFS];
+        prop_oneof![
+            8 => (1..40_usize).prop_map(Way::Takes),
+            3 => Just(Way::Interrupted),
+            1 => proptest::sample::select(fails.map(Errno::raw_os_error).to_vec()).prop_map(Way::Fails),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn short_and_interrupted_writes_go_on_where_they_ended_and_failures_are_told(
+            bufs in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..30), 0..12),
+            ways in proptest::collection::vec(way(), 0..60),
+        ) {
+            const START: usize = 5;
+            let all = bufs.concat();
+            let mut disk = vec![0; START];
+            let mut ways = ways.into_iter();
+            let mut failed = None;
+            let mut slices: Vec<_> = bufs.iter().map(|buf| IoSlice::new(buf)).collect();
+            let done = write_all(START as u64, &mut slices, |rest, offset| {
+                assert_eq!(offset, disk.len() as u64, "a gap, or bytes written twice");
+                assert!(failed.is_none(), "a call after one that failed");
+                let bytes = rest.iter().flat_map(|slice| slice.iter().copied());
+                let most = match ways.next() {
+                    Some(Way::Takes(most)) => most,
+                    Some(Way::Interrupted) => return Err(Errno::INTR),
+                    Some(Way::Fails(error)) => {
+                        failed = Some(error);
+                        return Err(Errno::from_raw_os_error(error));
+                    }
+                    None => usize::MAX,
+                };
+                let before = disk.len();
+                disk.extend(bytes.take(most));
+                Ok(disk.len() - before)
+            });
+            prop_assert_eq!(done.err().and_then(|error| error.raw_os_error()), failed);
+            let written = &disk[START..];
+            prop_assert_eq!(written, &all[..written.len()]);
+            prop_assert!(failed.is_some() || written.len() == all.len());
+        }
+    }
+
+    #[test]
+    fn a_call_that_takes_nothing_is_a_failure_and_not_tried_for_ever() {
+        let error = write_all(0, &mut [IoSlice::new(b"x")], |_, _| Ok(0)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    }
 
     #[test]
     fn a_call_takes_no_more_slices_than_the_system_allows() {

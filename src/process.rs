@@ -1,0 +1,116 @@
+//! Which process this is: a forked child has the memory of a store but none of its threads.
+//!
+//! # Invariants
+//!
+//! - The count of forks is raised in every child before `fork` returns there, by the one thread that
+//!   the child has. So whoever runs in the child sees it, with a relaxed load and without a call to
+//!   the system.
+//! - Who belongs to another process is told so before any lock is taken: the lock may have been held,
+//!   at the moment of the fork, by a thread that is not there any more.
+//!
+//! Children made by a bare `clone` system call do not run the handlers of `pthread_atfork` and are not
+//! noticed. Those of `posix_spawn`, and with it of [`std::process::Command`], run another program.
+#![expect(unsafe_code, reason = "registers a handler with the C library, which closes descriptors")]
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
+
+/// How many forks lie between this process and the first one that asked.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// The process in which something was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process {
+    forks: u64,
+    id: u32,
+}
+
+impl Process {
+    /// This process, whose forks are counted from now on at the latest.
+    ///
+    /// # Errors
+    ///
+    /// Without memory for the handler.
+    pub(crate) fn current() -> io::Result<Self> {
+        watch()?;
+        Ok(Self { forks: FORKS.load(Ordering::Relaxed), id: std::process::id() })
+    }
+
+    /// Whether this is still the same process.
+    pub(crate) fn is_current(self) -> bool {
+        FORKS.load(Ordering::Relaxed) == self.forks
+    }
+
+    /// Refuses a forked child. One relaxed load.
+    pub(crate) fn check(self) -> Result<()> {
+        if self.is_current() { Ok(()) } else { Err(self.forked()) }
+    }
+
+    #[cold]
+    fn forked(self) -> Error {
+        Error::Forked { opened_by: self.id, process: std::process::id() }
+    }
+}
+
+/// Whether this process is the child of one that had forks counted.
+pub(crate) fn is_child() -> bool {
+    FORKS.load(Ordering::Relaxed) > 0
+}
+
+/// Has forks counted. Threads that come here for the first time together may both register the handler:
+/// a fork then counts twice, which is as good, and nobody waits for a lock.
+pub(crate) fn watch() -> io::Result<()> {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    // Neither model nor interpreter forks.
+    if cfg!(any(duramen_loom, miri)) || WATCHED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    // SAFETY: the handler is called in a child whose parent may have had other threads. It does nothing
+    // but change atomic numbers and close files, which needs neither locks nor memory.
+    let failed = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    if failed != 0 {
+        return Err(io::Error::from_raw_os_error(failed));
+    }
+    WATCHED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+extern "C" fn in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    for slot in &KEPT {
+        let descriptor = slot.swap(NONE, Ordering::Relaxed);
+        if descriptor != NONE {
+            // SAFETY: whoever put it there owns it, and does not use it in a child.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+}
+
+/// Descriptors that children do not get. Where there are more, children get those.
+static KEPT: [AtomicI32; 64] = [const { AtomicI32::new(NONE) }; 64];
+const NONE: RawFd = -1;
+
+/// A descriptor that is closed in every child, where its owner must neither use nor close it.
+#[derive(Debug)]
+pub(crate) struct Kept(Option<&'static AtomicI32>);
+
+impl Kept {
+    pub(crate) fn from_children(owner: &impl AsRawFd) -> Self {
+        let descriptor = owner.as_raw_fd();
+        let free = |slot: &&AtomicI32| {
+            slot.compare_exchange(NONE, descriptor, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        Self(watch().ok().and_then(|()| KEPT.iter().find(free)))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0 {
+            slot.store(NONE, Ordering::Relaxed);
+        }
+    }
+}
