@@ -29,6 +29,8 @@ pub use hasher::Keccak256;
 pub use hasher::PoseidonBn254;
 pub use hasher::{Blake3, Hasher, HasherId, Rfc6962Sha256};
 pub use head::{ParseHeadError, TreeHead};
+#[cfg(feature = "std")]
+pub(crate) use prefetch::prefetch;
 pub use proof::{ConsistencyProof, Growth, InclusionProof, MultiProof, ProveError, VerifyError};
 pub use shape::{Group, MAX_DEPTH, Shape};
 pub use source::NodeSource;

@@ -34,7 +34,6 @@ mod log;
 mod pace;
 mod pass;
 mod plan;
-mod prefetch;
 mod repair;
 mod report;
 
