@@ -3,8 +3,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::backup::BackupInfo;
 use crate::checkpoint::{CheckpointInfo, CheckpointReason};
 use crate::config::Config;
 use crate::durability::DurabilityToken;
@@ -261,6 +263,44 @@ impl DynAccumulator {
     /// and another try may succeed.
     pub fn checkpoint(&self) -> Result<CheckpointInfo> {
         self.engine.checkpoint(CheckpointReason::Manual)
+    }
+
+    /// Makes a copy of the store in the directory `dir` while this one goes on: inserts, flushes,
+    /// checkpoints, merges and reads wait for nothing. When this returns, the copy holds everything
+    /// that was inserted before the call, is durable, and opens as a store that was closed in order.
+    ///
+    /// `dir` must be missing or empty. Parts, which never change, are taken over as hard links and
+    /// take no room; onto another file system they are copied. The log is copied up to the last leaf
+    /// that was durable at the moment, verified before and after. Parts are taken as they are:
+    /// [`scrub::run`] of the copy verifies them.
+    ///
+    /// The copy is the same store, under the same store id, and goes on by itself: what is inserted
+    /// there is not seen here. Never put files of the one into the other. Hard links share their
+    /// bytes on the disk, so a copy that is to outlive the disk belongs on another one.
+    ///
+    /// Meanwhile this store keeps what the copy reads: log segments are not used again, and parts
+    /// that were merged stay until it is done.
+    ///
+    /// # Errors
+    ///
+    /// [`NotEmpty`](Error::NotEmpty); [`Poisoned`](Error::Poisoned) if what was inserted could not be
+    /// flushed; [`Io`](Error::Io) and [`Damaged`](Error::Damaged) of either directory. What was
+    /// written to `dir` is removed, as far as that is possible. What a crash leaves in it has no
+    /// manifest, and opening it says so ([`Damaged`](Error::Damaged)): it is never taken for a
+    /// smaller store, nor for a new one.
+    pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
+        self.engine.snapshot_to(&Config::new(dir))
+    }
+
+    /// [`snapshot_to`](Self::snapshot_to) the file system of another configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`snapshot_to`](Self::snapshot_to).
+    #[cfg(any(test, feature = "testing"))]
+    #[doc(hidden)]
+    pub fn snapshot_to_config(&self, target: &Config) -> Result<BackupInfo> {
+        self.engine.snapshot_to(target)
     }
 
     /// How many leaves the tree has.

@@ -55,6 +55,16 @@ pub enum Error {
         found: String,
     },
 
+    /// A copy of a store was to be made in a directory that holds something. Nothing was changed in
+    /// it.
+    #[error("{} is not empty: it holds {found}", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+        /// What was found in it.
+        found: String,
+    },
+
     /// The store was made with another hash function.
     #[error(
         "the store {} was made with hasher {stored} and cannot be opened with {asked}",

@@ -10,6 +10,8 @@ pub mod tlog;
 #[cfg(feature = "std")]
 mod accumulator;
 #[cfg(feature = "std")]
+mod backup;
+#[cfg(feature = "std")]
 mod checkpoint;
 #[cfg(feature = "std")]
 mod codec;
@@ -68,6 +70,8 @@ pub use merkle::PoseidonBn254;
 
 #[cfg(feature = "std")]
 pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};
+#[cfg(feature = "std")]
+pub use backup::BackupInfo;
 #[cfg(feature = "std")]
 pub use checkpoint::{
     CheckpointInfo, CheckpointPolicy, CheckpointReason, CompactionPolicy, Install,

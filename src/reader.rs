@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::backup::BackupInfo;
 use crate::config::Config;
 use crate::error::Result;
 use crate::merkle::{
     Arity, ConsistencyProof, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeSize,
 };
 use crate::snapshot::Snapshot;
-use crate::store::{Followed, follow};
+use crate::store::{Followed, copy_from_outside, follow};
 use crate::sync::Mutex;
 
 /// A store opened for reading only, beside its writer or without one.
@@ -145,6 +147,33 @@ impl Reader {
     /// As [`Snapshot::leaves`].
     pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
         self.snapshot().leaves(range)
+    }
+
+    /// Makes a copy of the store in the directory `dir`, which must be missing or empty, as
+    /// [`DynAccumulator::snapshot_to`](crate::DynAccumulator::snapshot_to) does, but from outside: the
+    /// writer, if there is one, is not stopped and does not notice.
+    ///
+    /// The store is read anew. The copy holds at least what was durable before the call, and all that
+    /// was written to the log besides, up to its last whole group. It is read back and verified; where
+    /// the writer removed or used again what was being copied, it is done once more.
+    ///
+    /// # Errors
+    ///
+    /// [`NotEmpty`](crate::Error::NotEmpty); else as [`open`](Self::open), and
+    /// [`Io`](crate::Error::Io) of `dir`.
+    pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
+        copy_from_outside(&self.config, &self.hasher(), self.arity(), &Config::new(dir))
+    }
+
+    /// [`snapshot_to`](Self::snapshot_to) the file system of another configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`snapshot_to`](Self::snapshot_to).
+    #[cfg(any(test, feature = "testing"))]
+    #[doc(hidden)]
+    pub fn snapshot_to_config(&self, target: &Config) -> Result<BackupInfo> {
+        copy_from_outside(&self.config, &self.hasher(), self.arity(), target)
     }
 
     /// The hash function.

@@ -74,6 +74,7 @@ fn try_everything(
     refused("insert_durable", parent, store.insert_durable([1; 32]))?;
     refused("flush", parent, store.flush())?;
     refused("checkpoint", parent, store.checkpoint())?;
+    refused("snapshot_to", parent, store.snapshot_to("/nowhere"))?;
     refused("scrub", parent, store.scrub(&scrub::Options::default(), &mut go_on))?;
     refused("head", parent, store.head())?;
     refused("head_at", parent, store.head_at(1))?;

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use duramen::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem, OsFileSystem};
@@ -167,4 +167,25 @@ fn the_lock_file_stays_and_is_free_after_its_holder_let_go() {
     drop(os.lock().unwrap());
     assert!(temp.path().join("store/LOCK").is_file());
     os.lock().unwrap();
+}
+
+#[test]
+fn a_file_is_linked_between_two_stores_and_nothing_is_replaced_or_followed() {
+    let (temp, os) = store();
+    let other = OsFileSystem::new(temp.path().join("other"));
+    other.make_dirs().unwrap();
+    assert_eq!(other.link_from(&os, PART).unwrap_err().kind(), ErrorKind::NotFound);
+    os.create(PART).unwrap();
+    other.link_from(&os, PART).unwrap();
+    let inode = |os: &OsFileSystem| fs::metadata(os.display(PART)).unwrap().ino();
+    assert_eq!(inode(&os), inode(&other));
+    assert_eq!(other.link_from(&os, PART).unwrap_err().kind(), ErrorKind::AlreadyExists);
+
+    os.remove(PART).unwrap();
+    other.remove(PART).unwrap();
+    symlink(temp.path().join("outside/secret"), os.display(PART)).unwrap();
+    // Where a link can have a second name it is refused under that as well.
+    let _ = other.link_from(&os, PART);
+    let error = other.open(PART, Access::Read).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound), "{error}");
 }

@@ -33,7 +33,7 @@ compile_error!("the storage engine needs a Unix system; build without the featur
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use name::{Dir, FileKind, FileName};
@@ -134,6 +134,26 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     ///
     /// `WouldBlock` if somebody else holds it, in this process or another.
     fn lock(&self) -> io::Result<Box<dyn StoreLock>>;
+
+    /// Gives the file `name` of the store in `source` the same name here as well, by a hard link: one
+    /// file with two names. Whether it was done is known, but it is durable only after a
+    /// [`sync_dir`](FileSystem::sync_dir).
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if this file system has no links, which is what this does where it is not
+    /// implemented; else whatever the disk reports, above all where the two are on different ones.
+    /// The caller copies the file then.
+    fn link_from(&self, source: &dyn FileSystem, name: FileName) -> io::Result<()> {
+        let _ = (source, name);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The store's directory if it is one of the operating system's. Only for
+    /// [`link_from`](FileSystem::link_from).
+    fn os_path(&self) -> Option<&Path> {
+        None
+    }
 
     /// What is wrong, on purpose, with the engine that runs on this file system.
     #[cfg(any(test, feature = "testing"))]

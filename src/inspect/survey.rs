@@ -228,7 +228,7 @@ impl Look<'_> {
         let mut torn = None;
         let mut damage = match replayed {
             Ok(replayed) => {
-                in_force = replayed.segments.iter().map(|id| id.0).collect();
+                in_force = replayed.stretches.iter().map(|stretch| stretch.segment.0).collect();
                 torn = replayed.torn.map(|torn| torn.to_string());
                 None
             }

@@ -7,8 +7,8 @@
 //! - The merged part is durable before the manifest that names it, whatever [`Install`] says: what it
 //!   replaces was durable for long.
 //! - It is put in place only if its inputs are still live and the root that it gives is the one in
-//!   the manifest. Inputs are removed once that manifest is durable; whoever reads them goes on with
-//!   the mapping that he holds. A merge that fails, or that a crash cuts short, loses itself alone.
+//!   the manifest. Inputs are removed once that manifest is durable, and no backup needs them; whoever
+//!   reads them goes on with the mapping that he holds. A merge that fails, or that a crash cuts short, loses itself alone.
 //!
 //! [`Install`]: crate::checkpoint::Install
 
@@ -131,13 +131,7 @@ impl Engine {
             return Ok(None);
         }
         steps.install = built.elapsed();
-        for input in &merge.inputs {
-            let name = input.reference().number.file();
-            if let Err(error) = self.fs.remove(name) {
-                // The next open removes it.
-                tracing::warn!(%error, file = %name, "cannot remove a part that was merged");
-            }
-        }
+        self.retire(merge.inputs.iter().map(|input| input.reference().number.file()));
         steps.release = built.elapsed() - steps.install;
         Ok(Some(bytes))
     }

@@ -8,13 +8,14 @@
 //!    inserts, flushes or reads takes it.
 //! 2. `ingest`: assigns indexes. Held for the copy of a leaf or a batch.
 //! 3. `upkeep`: what is asked for automatically. Taken before those inside control and jobs.
-//! 4. `flushed`, `marks`, and those inside columns, control and watermark: for a few words.
+//! 4. `flushed`, `marks`, `holds`, and those inside columns, control and watermark: for a few words.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpoints, Marks};
+use super::hold::Holds;
 use super::ingest::Ingest;
 use super::job_stats::{JobStats, Steps, Work};
 use super::report::RecoveryReport;
@@ -77,6 +78,7 @@ pub(crate) struct Engine {
     pub(super) flushed: Mutex<FlushPoint>,
     pub(super) marks: Mutex<Marks>,
     pub(super) checkpoints: Mutex<Checkpoints>,
+    pub(super) holds: Mutex<Holds>,
     pub(super) upkeep: Mutex<Upkeep>,
     pub(super) work: Mutex<Work>,
     pub(crate) listeners: Listeners,

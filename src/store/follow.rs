@@ -27,7 +27,7 @@ use crate::wal::frame::{Frame, GroupHeader};
 use crate::wal::{Log, Position, Replayed, SegmentId, StoreId, replay_read_only};
 
 /// How often a store that changes while it is read is read anew.
-const TRIES: usize = 100;
+pub(super) const TRIES: usize = 100;
 
 /// A store as it was found, and where to read on.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Followed {
     store: StoreId,
     manifest: u64,
     leaves: LeafWriter,
-    end: Position,
+    pub(super) end: Position,
     seq: Seq,
     known: Known,
 }
@@ -106,7 +106,8 @@ impl Followed {
         Ok(())
     }
 
-    fn load(
+    /// What `manifest` says, and the log behind it as it is now.
+    pub(super) fn load(
         config: &Config,
         hasher: Arc<dyn Hasher>,
         arity: Arity,

@@ -3,6 +3,7 @@
 //! The engine is not generic. It drives each [`Tree`] through an object-safe hasher whose calls take
 //! whole runs of nodes; [`Accumulator`](crate::Accumulator) is a typed view of a store with one tree.
 
+mod backup;
 mod checkpoint;
 mod close;
 mod compact;
@@ -12,6 +13,7 @@ mod edges;
 mod engine;
 mod follow;
 mod foreign;
+mod hold;
 mod ingest;
 mod job_stats;
 mod limits;
@@ -23,6 +25,7 @@ mod stats;
 mod tree;
 mod upkeep;
 
+pub(crate) use backup::copy_from_outside;
 pub use distribution::Distribution;
 pub(crate) use engine::{Engine, FlushPoint};
 pub(crate) use follow::{Followed, follow};

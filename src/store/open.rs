@@ -142,6 +142,7 @@ fn start(
             flushed: Mutex::new(point.clone()),
             marks: Mutex::new(Marks { leaves, log_bytes: 0, at: Instant::now() }),
             checkpoints: Mutex::new(Checkpoints { manifest, parts, next_manifest, next_part }),
+            holds: Mutex::default(),
             upkeep: Mutex::default(),
             work: Mutex::default(),
             listeners: config.listeners.clone(),
@@ -432,7 +433,7 @@ fn segments(
     let mut spare = Vec::new();
     for &(name, len) in &files.complete {
         let id = directory::segment_id(name);
-        if replayed.segments.contains(&id) {
+        if replayed.stretches.iter().any(|stretch| stretch.segment == id) {
             in_use.push((id, len));
         } else {
             spare.push((name, len));

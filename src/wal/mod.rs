@@ -15,8 +15,10 @@ mod writer;
 use std::fmt;
 
 pub(crate) use reader::owner;
-pub(crate) use recovery::{Extent, Log, Replayed, replay, replay_closed, replay_read_only};
-pub(crate) use segments::{Segment, SegmentLimits, Segments};
+pub(crate) use recovery::{
+    Extent, Log, Replayed, Stretch, replay, replay_closed, replay_read_only,
+};
+pub(crate) use segments::{Segment, SegmentHold, SegmentLimits, Segments};
 pub(crate) use writer::{LogWriter, Record};
 
 use crate::fs::{ByteOffset, FileKind, FileName};

@@ -47,8 +47,17 @@ pub(crate) struct Replayed {
     pub(crate) bytes: u64,
     /// What was cut off at the end, if anything was there.
     pub(crate) torn: Option<Box<Damage>>,
-    /// The segments that hold the log, in order.
-    pub(crate) segments: Vec<SegmentId>,
+    /// Where the log stands, in order, each segment once. The last one is where it goes on, perhaps
+    /// with nothing in it.
+    pub(crate) stretches: Vec<Stretch>,
+}
+
+/// The bytes of one segment that hold groups which count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) segment: SegmentId,
+    pub(crate) from: ByteOffset,
+    pub(crate) to: ByteOffset,
 }
 
 /// Reads the log and hands every leaf frame to `apply`, in order. `files` are the segments in the
@@ -62,11 +71,11 @@ pub(crate) fn replay(
 ) -> Result<Replayed> {
     let mut walk = Walk::new(fs, store, log, Access::ReadWrite, apply);
     walk.all_closed(log)?;
-    let pinned = walk.done.segments.len();
+    let pinned = walk.done.stretches.len();
     walk.open(log, files)?;
     if !walk.done.clean {
-        for id in walk.done.segments.iter().skip(pinned.saturating_sub(1)) {
-            walk.reader.sync(*id)?;
+        for stretch in walk.done.stretches.iter().skip(pinned.saturating_sub(1)) {
+            walk.reader.sync(stretch.segment)?;
         }
     }
     Ok(walk.done)
@@ -96,6 +105,7 @@ pub(crate) fn replay_closed(
 ) -> Result<Replayed> {
     let mut walk = Walk::new(fs, store, log, Access::Read, apply);
     walk.all_closed(log)?;
+    walk.enter(log.open);
     Ok(walk.done)
 }
 
@@ -127,7 +137,7 @@ impl<'a> Walk<'a> {
             groups: 0,
             bytes: 0,
             torn: None,
-            segments: Vec::new(),
+            stretches: Vec::new(),
         };
         Self { reader: LogReader::new(fs, store, access), fs, apply, done }
     }
@@ -197,9 +207,7 @@ impl<'a> Walk<'a> {
 
     /// Applies the group at `at`.
     fn step(&mut self, at: Position) -> Result<Step> {
-        if self.done.segments.last() != Some(&at.segment) {
-            self.done.segments.push(at.segment);
-        }
+        self.enter(at);
         let (header, frames) = match self.reader.read(at)? {
             Found::Group(header, frames) => (header, frames),
             Found::Nothing(absence) => return Ok(Step::Nothing(absence)),
@@ -212,6 +220,9 @@ impl<'a> Walk<'a> {
             );
         }
         let len = block_align(header.len);
+        if let Some(stretch) = self.done.stretches.last_mut() {
+            stretch.to = ByteOffset(at.offset.0 + len);
+        }
         let mut position = Position {
             offset: ByteOffset(at.offset.0 + len),
             group: super::GroupNumber(at.group.0 + 1),
@@ -229,6 +240,14 @@ impl<'a> Walk<'a> {
         self.done.groups += 1;
         self.done.bytes += len;
         Ok(Step::Next(position))
+    }
+
+    /// Notes that the log goes on at `at`.
+    fn enter(&mut self, at: Position) {
+        let Position { segment, offset, .. } = at;
+        if self.done.stretches.last().is_none_or(|stretch| stretch.segment != segment) {
+            self.done.stretches.push(Stretch { segment, from: offset, to: offset });
+        }
     }
 
     fn damage(&self, at: Position, absence: Absence) -> Box<Damage> {

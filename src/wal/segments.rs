@@ -6,6 +6,7 @@
 //! - Numbers are never reused, not even those of attempts that failed, and rise along the log.
 //! - A segment that is handed out holds no group that could be taken for one of its own: it is
 //!   blank, or its groups carry another segment's number.
+//! - What the log consisted of when a [hold](Segments::hold) began stays as it is until it ends.
 //!
 //! Overwriting blocks that were written before is several times faster to fsync than growing a file,
 //! which is why segments are filled with zeros ahead of need and kept when the log lets go of them.
@@ -60,6 +61,27 @@ struct State {
     spare: Vec<(FileName, u64)>,
     /// Those of them that an earlier run has left. Its sync of their length may have failed.
     inherited: BTreeSet<FileName>,
+    /// How many read segments that the log may let go of meanwhile.
+    holders: usize,
+    /// What the log has let go of since, still needed by them.
+    held: Vec<(FileName, u64)>,
+}
+
+/// Keeps segments from being used again or removed while it lives. Made by [`Segments::hold`].
+#[derive(Debug)]
+#[must_use = "dropping it ends the hold"]
+pub(crate) struct SegmentHold<'a>(&'a Segments);
+
+impl Drop for SegmentHold<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.holders -= 1;
+        if state.holders == 0 {
+            // The next release removes those that are too many.
+            let held = std::mem::take(&mut state.held);
+            state.spare.extend(held);
+        }
+    }
 }
 
 /// Bytes zeroed and handed over at a time, so that the log's own fsync never waits behind many.
@@ -78,9 +100,24 @@ impl Segments {
     ) -> Self {
         let newest = in_use.last().map_or(0, |(_, len)| *len);
         let in_use = VecDeque::from(in_use);
-        let (ready, spare, inherited) = (VecDeque::new(), Vec::new(), BTreeSet::new());
-        let state = State { next, newest, in_use, ready, spare, inherited };
+        let state = State {
+            next,
+            newest,
+            in_use,
+            ready: VecDeque::new(),
+            spare: Vec::new(),
+            inherited: BTreeSet::new(),
+            holders: 0,
+            held: Vec::new(),
+        };
         Self { fs, limits, state: Mutex::new(state) }
+    }
+
+    /// Keeps every segment that the log consists of now, until the returned guard is dropped. The log
+    /// goes on meanwhile, in other files where it would have used these again.
+    pub(crate) fn hold(&self) -> SegmentHold<'_> {
+        self.state.lock().holders += 1;
+        SegmentHold(self)
     }
 
     /// The shortest file that can be a segment: room for a group and for leaving it.
@@ -152,7 +189,7 @@ impl Segments {
     }
 
     /// Lets go of the segments before `floor`: they are kept to be used again, or removed where that
-    /// would be more than the limit. Only to be called once the manifest that names `floor` is
+    /// would be more than the limit or they are shorter than any that is made, as in a backup. Only to be called once the manifest that names `floor` is
     /// durable.
     pub(crate) fn release_before(&self, floor: SegmentId) -> Result<()> {
         let mut state = self.state.lock();
@@ -160,13 +197,21 @@ impl Segments {
             && id < floor
         {
             state.in_use.pop_front();
-            state.spare.push((id.file(), len));
+            let file = (id.file(), len);
+            if state.holders > 0 {
+                state.held.push(file);
+            } else {
+                state.spare.push(file);
+            }
         }
         let mut kept: u64 = state.ready.iter().map(|segment| segment.len).sum();
         let limit = self.limits.spare;
         let surplus: Vec<_> = state
             .spare
             .extract_if(.., |(_, len)| {
+                if *len < self.limits.first {
+                    return true;
+                }
                 kept = kept.saturating_add(*len);
                 kept > limit
             })

@@ -33,10 +33,10 @@ mod writeback;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, linkat, openat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use self::error::{WithPath, not_regular};
@@ -129,6 +129,20 @@ impl FileSystem for OsFileSystem {
         dir::open(&self.root, dir)
             .and_then(|handle| handle.sync_all())
             .path(&self.dir_path(dir), "sync")
+    }
+
+    fn link_from(&self, source: &dyn FileSystem, name: FileName) -> io::Result<()> {
+        let Some(source) = source.os_path() else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let (from, to) = (dir::open(source, name.dir())?, dir::open(&self.root, name.dir())?);
+        // Without AT_SYMLINK_FOLLOW a link that is planted there is not followed. It gets a second
+        // name, and opening refuses that as it refuses the first.
+        Ok(linkat(&from, name.base(), &to, name.base(), AtFlags::empty())?)
+    }
+
+    fn os_path(&self) -> Option<&Path> {
+        Some(&self.root)
     }
 
     fn lock(&self) -> io::Result<Box<dyn StoreLock>> {

@@ -1,0 +1,67 @@
+//! A copy of a store, made while the store goes on.
+//!
+//! # Why it is whole
+//!
+//! A store is its newest manifest, the parts that this names, and the log from where the manifest says
+//! to the last group that is durable. The copy's manifest is the store's with the end of the log
+//! written into it, as if the store had been closed in order there. So all that is needed is that each
+//! of those files still is what it was when its bytes are taken:
+//!
+//! - a part never changes, and its number is never used again: what has its name is it. It can only be
+//!   gone. So it may be a hard link, which is one file with two names;
+//! - a segment below the end of the log never changes while the log consists of it. Later it is used
+//!   again under another number.
+//!
+//! A store that is open in this process keeps both until they are copied (`store/hold.rs`). From
+//! outside nothing can be kept, but everything can be recognised: each group carries its segment's
+//! number, its place and its checksum, and all groups of the copy are read back. What does not fit is
+//! copied anew, by the manifest that is the newest then.
+//!
+//! # Invariants
+//!
+//! - Nothing is written to a directory that holds anything, and nobody else opens the directory
+//!   meanwhile: its lock is held.
+//! - The first thing in the directory is a [mark](target) that makes opening refuse a directory without
+//!   a manifest. It and the parts, of which each does the same, have durable names before there is any
+//!   log. The manifest comes last, when everything it names is durable under its name. So what a crash
+//!   leaves is empty, or refused, or the whole copy.
+
+mod target;
+
+use std::time::Duration;
+
+pub(crate) use target::Target;
+
+use crate::checkpoint::manifest::Manifest;
+use crate::merkle::TreeHead;
+use crate::wal::{Extent, Position};
+
+/// A copy of a store that is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackupInfo {
+    /// Size and root of the tree that the copy holds.
+    pub head: TreeHead,
+    /// Parts that the copy has.
+    pub parts: u64,
+    /// Bytes of those that are hard links: they take no room of their own.
+    pub bytes_linked: u64,
+    /// Bytes of parts and of the log that were copied.
+    pub bytes_copied: u64,
+    /// From the call to the moment the copy was durable.
+    pub duration: Duration,
+}
+
+/// The manifest of a store that was closed in order at `end`, which is not before the log that
+/// `manifest` speaks of.
+pub(crate) fn closed_at(manifest: &Manifest, end: Position) -> Manifest {
+    let mut state = manifest.clone();
+    let log = &mut state.log;
+    if log.open != end {
+        log.closed.push(Extent { from: log.open, to: end });
+        log.open = end;
+    }
+    log.clean = true;
+    state.checkpoint = *uuid::Uuid::new_v4().as_bytes();
+    state
+}

@@ -1,0 +1,281 @@
+//! The directory in which a copy of a store is made.
+//!
+//! The mark is an empty file with the name of part 0, a number that no part ever has. A directory with
+//! parts and without a manifest is one whose manifest is lost, and no store is opened or made there.
+//! With a manifest the file belongs to nothing, and opening removes it. Its name is durable together
+//! with those of the parts, before there is anything else.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, IoSlice};
+use std::path::Path;
+use std::time::Instant;
+
+use super::BackupInfo;
+use crate::checkpoint::manifest::{self, Manifest, TreeEntry};
+use crate::checkpoint::part::{Part, PartId, PartIdentity, PartRef};
+use crate::config::Config;
+use crate::error::{Damage, Error, Problem, Result};
+use crate::fs::{Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, StoreLock};
+use crate::merkle::TreeHead;
+use crate::store;
+use crate::wal::{BLOCK, BLOCK_LEN, Stretch, replay_closed};
+
+const MARK: FileName = PartId(0).file();
+/// Bytes copied at a time, and the most that lies in the device's queue, in which the syncs of the
+/// store's log have to stand.
+const STEP: usize = 1 << 20;
+
+/// A copy that is being made. What is there of it is removed if it is dropped before it is complete.
+pub(crate) struct Target<'a> {
+    fs: &'a dyn FileSystem,
+    path: &'a Path,
+    parts: BTreeMap<FileName, Taken>,
+    log_bytes: u64,
+    complete: bool,
+    _lock: Box<dyn StoreLock>,
+}
+
+/// How a part came here.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    Linked(u64),
+    Copied(u64),
+}
+
+impl<'a> Target<'a> {
+    /// Takes possession of the directory that `config` names, which must be missing or empty.
+    pub(crate) fn begin(config: &'a Config) -> Result<Self> {
+        let fs = &*config.fs;
+        refuse_files(config)?;
+        fs.make_dirs().map_err(|error| Error::io("create", &config.path, error))?;
+        let lock = store::lock(config)?;
+        // What was seen before the lock was held may have changed since.
+        refuse_files(config)?;
+        let (parts, log_bytes, complete) = (BTreeMap::new(), 0, false);
+        let target = Self { fs, path: &config.path, parts, log_bytes, complete, _lock: lock };
+        target.create(MARK)?;
+        Ok(target)
+    }
+
+    /// Takes everything that `state` names over from `source`, and makes it durable under its name.
+    /// May be called again with another state after a failure.
+    pub(crate) fn fill(&mut self, source: &dyn FileSystem, state: &Manifest) -> Result<()> {
+        self.clear(state)?;
+        for tree in &state.trees {
+            for part in &tree.parts {
+                self.part(source, state, tree, part)?;
+            }
+        }
+        self.sync_dir(Dir::Parts)?;
+        self.log(source, state)
+    }
+
+    /// Makes it a store.
+    pub(crate) fn finish(
+        mut self,
+        state: &Manifest,
+        head: TreeHead,
+        started: Instant,
+    ) -> Result<BackupInfo> {
+        manifest::publish(self.fs, state)?;
+        self.remove(MARK)?;
+        self.sync_dir(Dir::Parts)?;
+        self.complete = true;
+        let mut info = BackupInfo {
+            head,
+            parts: self.parts.len() as u64,
+            bytes_linked: 0,
+            bytes_copied: self.log_bytes,
+            duration: started.elapsed(),
+        };
+        for taken in self.parts.values() {
+            match taken {
+                Taken::Linked(bytes) => info.bytes_linked += bytes,
+                Taken::Copied(bytes) => info.bytes_copied += bytes,
+            }
+        }
+        Ok(info)
+    }
+
+    /// Removes what an earlier try has left, but for the parts that `state` needs.
+    fn clear(&mut self, state: &Manifest) -> Result<()> {
+        let needed = |name: FileName| {
+            let mut parts = state.trees.iter().flat_map(|tree| &tree.parts);
+            parts.any(|part| part.number.file() == name)
+        };
+        self.parts.retain(|name, _| needed(*name));
+        for dir in [Dir::Wal, Dir::Parts] {
+            for name in self.list(dir)? {
+                if name != MARK && !self.parts.contains_key(&name) {
+                    self.remove(name)?;
+                }
+            }
+        }
+        self.log_bytes = 0;
+        Ok(())
+    }
+
+    /// Takes one part over, unless it is there.
+    fn part(
+        &mut self,
+        source: &dyn FileSystem,
+        state: &Manifest,
+        tree: &TreeEntry,
+        part: &PartRef,
+    ) -> Result<()> {
+        let name = part.number.file();
+        if self.parts.contains_key(&name) {
+            return Ok(());
+        }
+        // Whatever keeps it from being linked, copying it says so or does not need to know.
+        let taken = match self.fs.link_from(source, name) {
+            Ok(()) => Taken::Linked(part.len),
+            Err(_) => {
+                let from = open(source, name)?;
+                let to = self.create(name)?;
+                self.copy(source, name, &*from, &*to, 0..part.len)?;
+                Taken::Copied(part.len)
+            }
+        };
+        let identity = PartIdentity {
+            store: state.store,
+            tree: tree.id,
+            hasher: tree.hasher.clone(),
+            arity: tree.arity,
+            number: part.number,
+            from: part.from,
+            to: part.to,
+        };
+        Part::open(self.fs, &identity, *part)?;
+        self.sync(name, &*open(self.fs, name)?)?;
+        self.parts.insert(name, taken);
+        Ok(())
+    }
+
+    /// Copies the log up to where `state` says that it ends.
+    fn log(&mut self, source: &dyn FileSystem, state: &Manifest) -> Result<()> {
+        let walk = |fs| replay_closed(fs, state.store, &state.log, &mut |_, _| Ok(()));
+        let found = walk(source)?;
+        for stretch in &found.stretches {
+            self.stretch(source, *stretch)?;
+        }
+        self.sync_dir(Dir::Wal)?;
+        walk(self.fs).map(drop)
+    }
+
+    /// Copies the groups of one segment and writes one blank block behind them: room for the frame
+    /// with which the log leaves a segment.
+    fn stretch(&mut self, source: &dyn FileSystem, stretch: Stretch) -> Result<()> {
+        let name = stretch.segment.file();
+        let from = open(source, name)?;
+        let to = self.create(name)?;
+        self.copy(source, name, &*from, &*to, stretch.from.0..stretch.to.0)?;
+        to.write_at(stretch.to, &mut [IoSlice::new(&[0; BLOCK_LEN])])
+            .map_err(|error| self.fail("write", name, error))?;
+        self.log_bytes += stretch.to.0 - stretch.from.0 + BLOCK;
+        self.sync(name, &*to)
+    }
+
+    fn copy(
+        &self,
+        source: &dyn FileSystem,
+        name: FileName,
+        from: &dyn File,
+        to: &dyn File,
+        range: std::ops::Range<u64>,
+    ) -> Result<()> {
+        let mut buffer = vec![0; STEP];
+        let mut at = range.start;
+        while at < range.end {
+            let len = usize::try_from(range.end - at).unwrap_or(STEP).min(STEP);
+            let step = &mut buffer[..len];
+            from.read_at(ByteOffset(at), step)
+                .map_err(|error| Error::io("read", source.display(name), error))?;
+            to.write_at(ByteOffset(at), &mut [IoSlice::new(step)])
+                .and_then(|()| to.write_back(ByteOffset(at), len as u64))
+                .map_err(|error| self.fail("write", name, error))?;
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    fn create(&self, name: FileName) -> Result<std::sync::Arc<dyn File>> {
+        self.fs.create(name).map_err(|error| self.fail("create", name, error))
+    }
+
+    fn sync(&self, name: FileName, file: &dyn File) -> Result<()> {
+        file.sync().map_err(|error| self.fail("sync", name, error))
+    }
+
+    fn sync_dir(&self, dir: Dir) -> Result<()> {
+        self.fs.sync_dir(dir).map_err(|error| Error::io("sync", self.path.join(dir.path()), error))
+    }
+
+    fn remove(&self, name: FileName) -> Result<()> {
+        self.fs.remove(name).map_err(|error| self.fail("remove", name, error))
+    }
+
+    fn list(&self, dir: Dir) -> Result<Vec<FileName>> {
+        let entries = self.fs.list(dir);
+        let entries =
+            entries.map_err(|error| Error::io("list", self.path.join(dir.path()), error))?;
+        // The directory was empty: what has a name of the store's came from here, links too.
+        let file = |entry| match entry {
+            Entry::File(name, _) => Some(name),
+            Entry::Other(base) => FileName::parse(dir, &base),
+        };
+        Ok(entries.into_iter().filter_map(file).collect())
+    }
+
+    fn fail(&self, action: &'static str, name: FileName, error: std::io::Error) -> Error {
+        Error::io(action, self.fs.display(name), error)
+    }
+
+    /// Removes everything, the mark last, unless there is a manifest to be seen: then it may be whole.
+    fn discard(&self) -> Result<()> {
+        if !manifest::list(self.fs)?.0.is_empty() {
+            return Ok(());
+        }
+        for dir in [Dir::Manifest, Dir::Wal, Dir::Parts] {
+            for name in self.list(dir)?.into_iter().filter(|name| *name != MARK) {
+                self.remove(name)?;
+            }
+            self.sync_dir(dir)?;
+        }
+        self.remove(MARK)
+    }
+}
+
+impl Drop for Target<'_> {
+    fn drop(&mut self) {
+        if !self.complete
+            && let Err(error) = self.discard()
+        {
+            // Without a manifest it stays refused.
+            tracing::warn!(%error, "cannot remove a copy that was not completed");
+        }
+    }
+}
+
+fn open(fs: &dyn FileSystem, name: FileName) -> Result<std::sync::Arc<dyn File>> {
+    fs.open(name, Access::Read).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Damage::new(fs.display(name), 0, Problem::Missing).into(),
+        _ => Error::io("open", fs.display(name), error),
+    })
+}
+
+/// Refuses a directory in which there is any file but the lock's.
+fn refuse_files(config: &Config) -> Result<()> {
+    for dir in [Dir::Root, Dir::Manifest, Dir::Wal, Dir::Parts] {
+        let entries = config.fs.list(dir);
+        let entries = entries.map_err(|error| Error::io("list", &config.path, error))?;
+        let found = entries.into_iter().next().map(|entry| match entry {
+            Entry::File(name, _) => name.to_string(),
+            Entry::Other(base) => config.path.join(dir.path()).join(base).display().to_string(),
+        });
+        if let Some(found) = found {
+            return Err(Error::NotEmpty { path: config.path.clone(), found });
+        }
+    }
+    Ok(())
+}
