@@ -61,10 +61,30 @@ pub(crate) enum Command {
     ///
     /// Works beside a writer, unless it is to repair.
     Scrub(ScrubArgs),
+    /// Copy a store into a new directory, also while a program writes to it.
+    ///
+    /// The copy holds everything that was durable before, and is durable and a store of its own when
+    /// this ends. The store is neither locked nor stopped nor changed. Parts become hard links, which
+    /// take no room; onto another file system they are copied.
+    Backup(BackupArgs),
     /// Tell of every file of a store what it is; changes nothing.
     Fsck(FsckArgs),
     /// Print what stands in one file of a store, damaged or not.
     Dump(DumpArgs),
+}
+
+/// `duramen backup`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackupArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The directory of the copy, which is made. One that is there must be empty.
+    pub(crate) target: PathBuf,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `duramen fsck`.

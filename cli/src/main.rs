@@ -6,6 +6,7 @@
 mod ack;
 mod append;
 mod args;
+mod backup;
 mod dump;
 mod error;
 mod fsck;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Keygen(args) => keygen::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Scrub(args) => scrub::run(args),
+        Command::Backup(args) => backup::run(args),
         Command::Fsck(args) => fsck::run(args),
         Command::Dump(args) => dump::run(args),
     };
