@@ -429,7 +429,7 @@ impl DynAccumulator {
         self.snapshot().frontier_at(size)
     }
 
-    /// The leaf at `index`, from memory or from a mapped part.
+    /// The leaf at `index`, from memory or from a part.
     ///
     /// # Errors
     ///

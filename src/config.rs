@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::{CheckpointPolicy, CompactionPolicy, Install};
+use crate::checkpoint::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
 use crate::error::{Error, Result};
 use crate::event::{EventListener, Listeners};
 use crate::flush::FlushPolicy;
@@ -38,6 +38,7 @@ pub struct Config {
     pub(crate) max_uncheckpointed_bytes: Option<u64>,
     pub(crate) max_parts: Option<u64>,
     pub(crate) backpressure_wait: Option<Duration>,
+    pub(crate) read_mode: ReadMode,
     pub(crate) huge_pages: bool,
     pub(crate) wal_segment_bytes: u64,
     pub(crate) wal_spare_bytes: u64,
@@ -69,6 +70,7 @@ impl Config {
             max_uncheckpointed_bytes: None,
             max_parts: None,
             backpressure_wait: None,
+            read_mode: ReadMode::default(),
             huge_pages: true,
             wal_segment_bytes: 64 << 20,
             wal_spare_bytes: 256 << 20,
@@ -181,6 +183,22 @@ impl Config {
     #[must_use]
     pub fn backpressure_wait(mut self, wait: Duration) -> Self {
         self.backpressure_wait = Some(wait);
+        self
+    }
+
+    /// How parts are read: mapped into memory, or by reads that can fail. Goes for everything that reads
+    /// them: proofs, merges, read-only readers, [`scrub`](crate::scrub). Answers are the same. The log
+    /// and manifests are never mapped. Default: [`ReadMode::Mapped`].
+    ///
+    /// ```
+    /// use duramen::{Config, ReadMode};
+    ///
+    /// let config = Config::new("some/directory").read_mode(ReadMode::Pread);
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn read_mode(mut self, mode: ReadMode) -> Self {
+        self.read_mode = mode;
         self
     }
 

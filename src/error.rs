@@ -21,12 +21,14 @@ pub enum Error {
     Config(String),
 
     /// A call to the operating system failed.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}{}", path.display(), at_byte(*offset))]
     Io {
         /// What was being done, as a verb.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
+        /// Where in the file, in bytes from its start, if it was a place of a part that was read.
+        offset: Option<u64>,
         /// What the system said.
         #[source]
         source: Arc<io::Error>,
@@ -218,7 +220,18 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::Io { action, path: path.into(), source: Arc::new(source) }
+        Self::Io { action, path: path.into(), offset: None, source: Arc::new(source) }
+    }
+
+    /// As [`io`](Self::io), of the bytes from `offset` on.
+    pub(crate) fn io_at(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        offset: u64,
+        source: io::Error,
+    ) -> Self {
+        let offset = Some(offset);
+        Self::Io { action, path: path.into(), offset, source: Arc::new(source) }
     }
 
     /// Whether this may go away without anybody changing the store: the disk or a quota is full, too
@@ -246,6 +259,10 @@ impl Error {
     pub(crate) fn poisoned(source: &Arc<Self>) -> Self {
         Self::Poisoned { source: Arc::clone(source) }
     }
+}
+
+fn at_byte(offset: Option<u64>) -> String {
+    offset.map_or_else(String::new, |offset| format!(" at byte {offset}"))
 }
 
 /// The operating system's number of an error, also of one that is wrapped to say more.
@@ -365,6 +382,8 @@ impl std::error::Error for Damage {}
 pub(crate) enum ReadError {
     /// The part that holds it is damaged.
     Damaged(Box<Damage>),
+    /// The part that holds it cannot be read.
+    Failed(Box<Error>),
     /// It is nowhere.
     Absent { level: Level, at: u64 },
 }
@@ -373,6 +392,7 @@ impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Damaged(damage) => Self::Damaged(damage),
+            ReadError::Failed(error) => *error,
             ReadError::Absent { level, at } => Self::NodeAbsent { level, index: at },
         }
     }

@@ -74,7 +74,7 @@ pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};
 pub use backup::BackupInfo;
 #[cfg(feature = "std")]
 pub use checkpoint::{
-    CheckpointInfo, CheckpointPolicy, CheckpointReason, CompactionPolicy, Install,
+    CheckpointInfo, CheckpointPolicy, CheckpointReason, CompactionPolicy, Install, ReadMode,
 };
 #[cfg(feature = "std")]
 pub use config::Config;

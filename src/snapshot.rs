@@ -22,7 +22,7 @@ pub struct Snapshot {
     tree: Arc<Tree>,
     size: TreeSize,
     /// Made when first needed: a view that has every inner node of this size, and the folded edge.
-    warm: OnceLock<Result<Warm>>,
+    warm: OnceLock<Warm>,
 }
 
 struct Warm {
@@ -92,7 +92,7 @@ impl Snapshot {
     pub fn prove(&self, index: impl Into<LeafIndex>) -> Result<InclusionProof> {
         self.tree.check_process()?;
         let index = index.into();
-        if let Some(Ok(warm)) = self.warm.get() {
+        if let Some(warm) = self.warm.get() {
             return Ok(InclusionProof::build(&warm.view, &warm.edge, index)?);
         }
         self.prove_at(index, self.size)
@@ -260,14 +260,14 @@ impl Snapshot {
     ) -> Result<T> {
         let size = self.check_size(size)?;
         if size == self.size
-            && let Some(Ok(warm)) = self.warm.get()
+            && let Some(warm) = self.warm.get()
         {
             return Ok(build(&warm.view, EdgeNodes::Folded(&warm.edge))?);
         }
         let fresh;
         let view = match self.warm.get() {
-            Some(Ok(warm)) => &warm.view,
-            _ => {
+            Some(warm) => &warm.view,
+            None => {
                 fresh = self.tree.view_at(size.0);
                 &fresh
             }
@@ -277,7 +277,7 @@ impl Snapshot {
                 let built = build(view, EdgeNodes::Folded(&edge))?;
                 if size == self.size {
                     // Who asks for this size again and again has everything at hand from now on.
-                    self.warm.get_or_init(|| Ok(Warm { view: view.clone(), edge }));
+                    self.warm.get_or_init(|| Warm { view: view.clone(), edge });
                 }
                 Ok(built)
             }
@@ -290,8 +290,12 @@ impl Snapshot {
 
     fn warm(&self) -> Result<&Warm> {
         self.tree.check_process()?;
-        let made = self.warm.get_or_init(|| Warm::fold(&self.tree, self.size));
-        made.as_ref().map_err(Clone::clone)
+        if let Some(warm) = self.warm.get() {
+            return Ok(warm);
+        }
+        // A failure is not kept: what cannot be read now may be read the next time.
+        let made = Warm::fold(&self.tree, self.size)?;
+        Ok(self.warm.get_or_init(|| made))
     }
 }
 

@@ -5,13 +5,14 @@
 mod stores;
 
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duramen::scrub::{self, Element, Finding, Options, Remedy, Report};
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, Config, DynAccumulator, Error, FlushPolicy, Hash, LeafIndex,
-    Problem, TreeHead, TreeSize,
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
+    Hash, LeafIndex, Problem, TreeHead, TreeSize,
 };
 use stores::{copy_of, leaves, root_of};
 
@@ -69,6 +70,15 @@ fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = std::fs::read(path).unwrap();
     change(&mut bytes);
     std::fs::write(path, bytes).unwrap();
+}
+
+/// Changes a byte of a file that a store may have mapped. Writing it anew would cut it short first,
+/// and the system ends a process that reads a mapped page then.
+fn flip(path: &Path, at: u64) {
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }
 
 /// What a block of a part holds, from the layout that FORMAT.md tells.
@@ -420,8 +430,13 @@ fn a_store_is_scrubbed_while_leaves_come_and_checkpoints_are_made() {
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(writer.join().unwrap() > 0);
     store.checkpoint().unwrap();
+    // Closing ends the merges. One that is under way would read the part that is damaged now, and
+    // remove it.
+    Arc::into_inner(store).unwrap().close().unwrap();
+    let apart = config(dir.path()).compaction_policy(CompactionPolicy::Off);
+    let store = DynAccumulator::open(apart, Arc::new(Blake3), Arity::Four).unwrap();
     let file = parts(dir.path()).pop().unwrap();
-    edit(&file, |bytes| bytes[BLOCK + 1] ^= 1);
+    flip(&file, BLOCK as u64 + 1);
     let report = store.scrub(&Options::new(), &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(report.findings.len(), 1);
     assert_eq!(report.findings[0].element, Element::Leaves);

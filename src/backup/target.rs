@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::BackupInfo;
+use crate::checkpoint::ReadMode;
 use crate::checkpoint::manifest::{self, Manifest, TreeEntry};
 use crate::checkpoint::part::{Part, PartId, PartIdentity, PartRef};
 use crate::config::Config;
@@ -146,7 +147,7 @@ impl<'a> Target<'a> {
             from: part.from,
             to: part.to,
         };
-        Part::open(self.fs, &identity, *part)?;
+        Part::open(self.fs, &identity, *part, ReadMode::Pread)?;
         self.sync(name, &*open(self.fs, name)?)?;
         self.parts.insert(name, taken);
         Ok(())

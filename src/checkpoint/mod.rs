@@ -8,5 +8,6 @@ mod policy;
 
 pub use compaction::CompactionPolicy;
 pub use info::{CheckpointInfo, CheckpointReason};
+pub use part::ReadMode;
 pub(crate) use policy::Since;
 pub use policy::{CheckpointPolicy, Install};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use crate::checkpoint::ReadMode;
 use crate::checkpoint::manifest::{self, Manifest, TreeEntry};
 use crate::checkpoint::part::{Part, PartIdentity, PartRef};
 use crate::config::Config;
@@ -195,7 +196,8 @@ impl Look<'_> {
                 let mut report = self.take(part.number.file(), FileState::InForce);
                 report.leaves = Some(part.from..part.to);
                 report.detail = format!("tree {:?}", tree.name);
-                let opened = Part::open(self.fs, &identity(manifest.store, tree, part), *part);
+                let identity = identity(manifest.store, tree, part);
+                let opened = Part::open(self.fs, &identity, *part, ReadMode::Pread);
                 report.problem = opened.err().map(|error| in_words(&error));
                 self.files.push(report);
             }

@@ -46,6 +46,7 @@ pub use report::{Element, Finding, Remedy, Report};
 use self::pace::Pace;
 use self::pass::TreeParts;
 use self::plan::Plan;
+use crate::checkpoint::ReadMode;
 use crate::checkpoint::manifest::{self, Manifest};
 use crate::checkpoint::part::{PartIdentity, RawPart};
 use crate::config::Config;
@@ -183,6 +184,7 @@ impl Report {
 pub(crate) struct Subject<'a> {
     trees: Vec<TreeParts<'a>>,
     hasher: &'a dyn Hasher,
+    mode: ReadMode,
 }
 
 impl<'a> Subject<'a> {
@@ -191,6 +193,7 @@ impl<'a> Subject<'a> {
         fs: &dyn FileSystem,
         manifest: &Manifest,
         hasher: &'a dyn Hasher,
+        mode: ReadMode,
     ) -> Result<Self> {
         let mut trees = Vec::new();
         for entry in &manifest.trees {
@@ -204,7 +207,7 @@ impl<'a> Subject<'a> {
                     from: reference.from,
                     to: reference.to,
                 };
-                RawPart::open(fs, identity, *reference)
+                RawPart::open(fs, identity, *reference, mode)
             };
             let parts = entry.parts.iter().map(open).collect::<Result<Vec<_>>>()?;
             trees.push(TreeParts {
@@ -215,7 +218,7 @@ impl<'a> Subject<'a> {
                 size: entry.size,
             });
         }
-        let mut subject = Self { trees, hasher };
+        let mut subject = Self { trees, hasher, mode };
         subject.read_frames();
         Ok(subject)
     }
@@ -249,14 +252,14 @@ fn open_subject<'a>(config: &Config, hasher: &'a dyn Hasher) -> Result<(Manifest
                 return Err(Error::HasherMismatch { path: config.path.clone(), stored, asked });
             }
         }
-        let subject = Subject::open(&*config.fs, &manifest, hasher)?;
+        let subject = Subject::open(&*config.fs, &manifest, hasher, config.read_mode)?;
         let again = newest(config)?;
         if again.number == manifest.number || !subject.is_missing_one() {
             return Ok((manifest, subject));
         }
         manifest = again;
     }
-    let subject = Subject::open(&*config.fs, &manifest, hasher)?;
+    let subject = Subject::open(&*config.fs, &manifest, hasher, config.read_mode)?;
     Ok((manifest, subject))
 }
 

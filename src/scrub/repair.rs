@@ -70,7 +70,7 @@ fn write_all(
             made.push(name);
             fs.sync_dir(Dir::Parts)
                 .map_err(|error| Error::io("sync the directory of", fs.display(name), error))?;
-            Part::open(fs, &identity, reference)?;
+            Part::open(fs, &identity, reference, subject.mode)?;
             entry.parts[number] = reference;
         }
     }
@@ -101,7 +101,7 @@ fn check(
     subject: &Subject<'_>,
     plans: &[Plan],
 ) -> Result<()> {
-    let again = Subject::open(fs, next, subject.hasher)?;
+    let again = Subject::open(fs, next, subject.hasher, subject.mode)?;
     for ((tree, plan), entry) in again.trees.iter().zip(plans).zip(&next.trees) {
         let faults = tree.verify(None, &mut |_| ControlFlow::Continue(()));
         let found = Plan::new(tree, &faults, &entry.root, &subject.root_damage(fs, next));

@@ -317,7 +317,7 @@ impl Engine {
         }
         steps.build += built;
         steps.sync += started.elapsed() - built;
-        Part::open(&*self.fs, identity, reference)
+        Part::open(&*self.fs, identity, reference, self.settings.read_mode)
     }
 
     /// Makes `manifest` the one in force.

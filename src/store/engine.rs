@@ -22,7 +22,7 @@ use super::report::RecoveryReport;
 use super::stats::Counters;
 use super::tree::Tree;
 use super::upkeep::{Backoff, Upkeep};
-use crate::checkpoint::{CheckpointPolicy, CompactionPolicy, Install};
+use crate::checkpoint::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
 use crate::config::Config;
 use crate::durability::{Seq, Watermark};
 use crate::error::Error;
@@ -95,6 +95,7 @@ pub(super) struct Settings {
     pub(super) flush: FlushPolicy,
     pub(super) checkpoint: CheckpointPolicy,
     pub(super) install: Install,
+    pub(super) read_mode: ReadMode,
     pub(super) compaction: CompactionPolicy,
     pub(super) backoff: Backoff,
     pub(super) max_unflushed_bytes: u64,
@@ -107,6 +108,7 @@ impl From<&Config> for Settings {
             flush: config.flush,
             checkpoint: config.checkpoint.clone(),
             install: config.install,
+            read_mode: config.read_mode,
             compaction: config.compaction,
             backoff: config.backoff,
             max_unflushed_bytes: config.max_unflushed_bytes,

@@ -355,7 +355,7 @@ pub(super) fn open_parts(config: &Config, store: StoreId, entry: &TreeEntry) -> 
             from: reference.from,
             to: reference.to,
         };
-        Part::open(&*config.fs, &identity, *reference).map(Arc::new)
+        Part::open(&*config.fs, &identity, *reference, config.read_mode).map(Arc::new)
     };
     Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
 }

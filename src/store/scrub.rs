@@ -17,7 +17,8 @@ impl Engine {
         // readable.
         let (manifest, subject) = {
             let live = self.checkpoints.lock();
-            (live.manifest.clone(), Subject::open(&*self.fs, &live.manifest, hasher)?)
+            let mode = self.settings.read_mode;
+            (live.manifest.clone(), Subject::open(&*self.fs, &live.manifest, hasher, mode)?)
         };
         let mut report = scrub::online(&*self.fs, &manifest, &subject, options, progress)?;
         for _ in 0..TRIES {

@@ -1,15 +1,15 @@
 //! Parts from anybody's bytes, for fuzzing.
 
 use super::format::{Footer, PART_BLOCK_LEN, PartIdentity, PartLayout, seal_of};
-use super::{Part, PartRef};
+use super::{Part, PartRef, ReadMode};
 use crate::codec::{block_checksum, checksum};
 use crate::fs::FileName;
 use crate::fs::sim::SimDisk;
 
 const SEAL_AT: usize = PART_BLOCK_LEN - 8;
 
-/// Opens the part, with a manifest that says of it what it says itself, and reads every node. Tells
-/// whether it opened.
+/// Opens the part, with a manifest that says of it what it says itself, and reads every node, in both
+/// modes, which must answer alike. Tells whether it opened.
 pub(crate) fn read(bytes: &[u8]) -> bool {
     let Some(identity) = bytes.first_chunk().and_then(|block| PartIdentity::parse(block).ok())
     else {
@@ -24,12 +24,17 @@ pub(crate) fn read(bytes: &[u8]) -> bool {
     let reference = PartRef { number, from, to, len, checksum: seal_of(footer) };
     let disk = SimDisk::new();
     disk.put(number.file(), bytes);
-    let Ok(part) = Part::open(&disk, &identity, reference) else { return false };
+    let [mapped, read] = [ReadMode::Mapped, ReadMode::Pread]
+        .map(|mode| Part::open(&disk, &identity, reference, mode).ok());
+    assert_eq!(mapped.is_some(), read.is_some());
+    let (Some(mapped), Some(read)) = (mapped, read) else { return false };
     let Some(layout) = PartLayout::new(arity, from, to) else { return true };
     let mut node = [[0; 32]];
     for column in &layout.columns {
         for index in column.first..column.end {
-            let _ = part.read(column.level, index, &mut node);
+            let one = mapped.read(column.level, index, &mut node).is_ok().then_some(node);
+            let other = read.read(column.level, index, &mut node).is_ok().then_some(node);
+            assert_eq!(one, other);
         }
     }
     true

@@ -1,5 +1,6 @@
-//! Part files: one column per level, written once, mapped for reading.
+//! Part files: one column per level, written once, mapped or read as [`ReadMode`] says.
 
+mod bytes;
 mod format;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod hostile;
@@ -13,6 +14,7 @@ use std::fmt;
 
 use crate::fs::{FileKind, FileName};
 
+pub use bytes::ReadMode;
 pub(crate) use format::BlockFault as HeaderFault;
 pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartRef};
 pub(crate) use merge::Merged;

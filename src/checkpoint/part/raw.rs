@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::bytes::ReadMode;
 use super::format::{
     BlockFault, Column, Footer, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity,
     PartLayout, PartRef, SUMS_PER_BLOCK, seal_of,
@@ -30,7 +31,7 @@ pub(crate) struct RawPart {
     layout: PartLayout,
     /// `None` if there is no such file.
     file: Option<Arc<dyn File>>,
-    /// The whole file as memory, if it has the length it must have.
+    /// The whole file as memory, if it is to be mapped and has the length it must have.
     map: Option<Region>,
     /// The length the file has.
     pub(crate) len: u64,
@@ -114,6 +115,7 @@ impl RawPart {
         fs: &dyn FileSystem,
         identity: PartIdentity,
         reference: PartRef,
+        mode: ReadMode,
     ) -> Result<Self> {
         let name = reference.number.file();
         let path = fs.display(name);
@@ -130,7 +132,8 @@ impl RawPart {
             Some(file) => file.len().map_err(|error| Error::io("measure", &path, error))?,
             None => 0,
         };
-        let map = file.as_ref().filter(|_| len == layout.len()).and_then(|file| file.map(len).ok());
+        let mappable = mode == ReadMode::Mapped && len == layout.len();
+        let map = file.as_ref().filter(|_| mappable).and_then(|file| file.map(len).ok());
         Ok(Self { identity, reference, layout, file, map, len, path })
     }
 

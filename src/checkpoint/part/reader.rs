@@ -1,15 +1,17 @@
 //! Reading a part. Opening it reads header and footer; a block is checked when it is first touched.
+//! How its bytes are reached is the business of [`Bytes`].
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::bytes::{Bytes, ReadMode};
 use super::format::{
     BlockFault, Footer, PART_BLOCK, PART_BLOCK_LEN, PART_VERSION, PartIdentity, PartLayout,
     PartRef, SUMS_PER_BLOCK, seal_of,
 };
 use crate::codec::{Decoder, block_checksum};
 use crate::error::{Damage, Error, Problem, ReadError, Result};
-use crate::fs::{Access, ByteOffset, FileName, FileSystem, Region};
+use crate::fs::{Access, ByteOffset, FileName, FileSystem};
 use crate::merkle::{Hash, Level};
 use crate::wal::StoreId;
 
@@ -21,7 +23,7 @@ pub(crate) struct Part {
     identity: PartIdentity,
     reference: PartRef,
     layout: PartLayout,
-    bytes: Region,
+    bytes: Bytes,
     /// One bit per block: whether it was found intact.
     checked: Vec<AtomicU64>,
     tables_sum: u32,
@@ -34,6 +36,7 @@ impl Part {
         fs: &dyn FileSystem,
         expected: &PartIdentity,
         reference: PartRef,
+        mode: ReadMode,
     ) -> Result<Self> {
         let name = reference.number.file();
         let path = fs.display(name);
@@ -52,35 +55,34 @@ impl Part {
             let problem = Problem::Truncated { expected: reference.len, found };
             return Err(Damage::new(&path, 0, problem).into());
         }
-        let bytes = file.map(found).map_err(|error| fail("map", error))?;
-        bytes.expect_random_reads();
-        let header = block(&bytes, 0).ok_or_else(|| short(&path, found))?;
-        let footer = block(&bytes, layout.footer).ok_or_else(|| short(&path, found))?;
+        let bytes = Bytes::open(file, found, path.clone(), mode)?;
+        let (header, footer) = (bytes.block(0)?, bytes.block(layout.footer)?);
         let footer_at = layout.footer * PART_BLOCK;
 
-        let identity = PartIdentity::parse(header).map_err(|fault| reject(&path, 0, fault))?;
+        let identity = PartIdentity::parse(&header).map_err(|fault| reject(&path, 0, fault))?;
         if identity != *expected {
             let (expected, found) = (format!("{expected:?}"), format!("{identity:?}"));
             return Err(Damage::field(&path, 0, "identity", expected, found).into());
         }
-        let parsed = Footer::parse(footer).map_err(|fault| reject(&path, footer_at, fault))?;
+        let parsed = Footer::parse(&footer).map_err(|fault| reject(&path, footer_at, fault))?;
         let wanted = Footer {
             number: reference.number,
             len: found,
-            header: seal_of(header),
+            header: seal_of(&header),
             tables: parsed.tables,
         };
         if parsed != wanted {
             let (expected, found) = (format!("{wanted:?}"), format!("{parsed:?}"));
             return Err(Damage::field(&path, footer_at, "footer", expected, found).into());
         }
-        if seal_of(footer) != reference.checksum {
+        if seal_of(&footer) != reference.checksum {
             let problem =
-                Problem::Checksum { stored: reference.checksum, computed: seal_of(footer) };
+                Problem::Checksum { stored: reference.checksum, computed: seal_of(&footer) };
             return Err(Damage::new(&path, footer_at, problem).into());
         }
         let words = usize::try_from(layout.footer.div_ceil(64)).unwrap_or(0);
         let checked = (0..words).map(|_| AtomicU64::new(0)).collect();
+        drop((header, footer));
         Ok(Self { identity, reference, layout, bytes, checked, tables_sum: parsed.tables, path })
     }
 
@@ -155,15 +157,12 @@ impl Part {
                 self.check(number)?;
             }
         }
-        let start = usize::try_from(start).unwrap_or(usize::MAX);
-        let bytes = self.bytes.get(start..start + wanted.len());
-        let bytes = bytes.ok_or_else(|| short(&self.path, self.bytes.len() as u64))?;
-        wanted.copy_from_slice(bytes);
+        self.bytes.read(start, wanted)?;
         Ok(len)
     }
 
-    /// The nodes `[index, index + count)` of `level` as they lie in the map, if all of them are in
-    /// this part and their blocks were found intact before.
+    /// The nodes `[index, index + count)` of `level` as they lie in the map, if there is one, all of
+    /// them are in this part, and their blocks were found intact before.
     #[inline]
     pub(super) fn borrow(&self, level: Level, index: u64, count: usize) -> Option<&[Hash]> {
         let column = self.layout.columns.get(usize::from(level.0))?;
@@ -177,14 +176,13 @@ impl Part {
         if !blocks.all(|number| self.is_checked(number)) {
             return None;
         }
-        let range = usize::try_from(start).ok()?..usize::try_from(behind).ok()?;
-        Some(self.bytes.get(range)?.as_chunks().0)
+        Some(self.bytes.borrow(start..behind)?.as_chunks().0)
     }
 
     /// Whether a block was found intact before.
     #[inline]
     fn is_checked(&self, number: u64) -> bool {
-        // The bit guards no other memory: the mapped bytes never change.
+        // The bit guards no other memory: the bytes never change.
         let word = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX));
         word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
     }
@@ -204,8 +202,7 @@ impl Part {
     /// Compares a block with its checksum.
     fn verify(&self, number: u64) -> Result<(), ReadError> {
         let stored = self.stored_sum(number)?;
-        let bytes = block(&self.bytes, number).ok_or_else(|| short(&self.path, 0))?;
-        let computed = block_checksum(bytes);
+        let computed = block_checksum(&*self.bytes.block(number)?);
         if computed != stored {
             let problem =
                 Problem::Checksum { stored: u64::from(stored), computed: u64::from(computed) };
@@ -224,7 +221,7 @@ impl Part {
                 let entry = number - covered;
                 let holder = table + entry / SUMS_PER_BLOCK;
                 self.check(holder)?;
-                let bytes = block(&self.bytes, holder).ok_or_else(|| short(&self.path, 0))?;
+                let bytes = self.bytes.block(holder)?;
                 let at = usize::try_from(entry % SUMS_PER_BLOCK).unwrap_or(0) * size_of::<u32>();
                 return Ok(Decoder(&bytes[at..]).u32().unwrap_or(0));
             }
@@ -235,15 +232,6 @@ impl Part {
         }
         Ok(self.tables_sum)
     }
-}
-
-fn block(bytes: &[u8], number: u64) -> Option<&[u8; PART_BLOCK_LEN]> {
-    let at = usize::try_from(number.checked_mul(PART_BLOCK)?).ok()?;
-    bytes.get(at..)?.first_chunk()
-}
-
-fn short(path: &std::path::Path, found: u64) -> Box<Damage> {
-    Damage::new(path, 0, Problem::Truncated { expected: PART_BLOCK, found })
 }
 
 impl From<Box<Damage>> for ReadError {

@@ -1,0 +1,244 @@
+//! `ReadMode::Pread`: the same answers as mapped parts, and typed errors where the disk fails.
+#![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod stores;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use duramen::fs::sim::{FaultError, SimDisk};
+use duramen::fs::{FileKind, FileName};
+use duramen::scrub::{self, Element, Options};
+use duramen::{
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
+    Hash, Problem, ReadMode, Reader, Result,
+};
+use stores::{leaves, root_of};
+
+const BLOCK: u64 = 4096;
+
+fn policies(config: Config) -> Config {
+    config
+        .flush_policy(FlushPolicy::Manual)
+        .checkpoint_policy(CheckpointPolicy::manual().on_close(false))
+        .compaction_policy(CompactionPolicy::Off)
+        .wal_segment_bytes(64 << 10)
+}
+
+fn on_disk(dir: &Path, mode: ReadMode) -> Config {
+    policies(Config::new(dir)).read_mode(mode)
+}
+
+fn simulated(disk: &SimDisk) -> Config {
+    policies(Config::new("simulated"))
+        .file_system(Arc::new(disk.clone()))
+        .read_mode(ReadMode::Pread)
+}
+
+fn open(config: Config) -> Result<DynAccumulator> {
+    DynAccumulator::open(config, Arc::new(Blake3), Arity::Four)
+}
+
+/// A part for each of `sizes`, and 30 leaves in the log.
+fn fill(config: Config, sizes: &[usize]) -> Vec<Hash> {
+    let store = open(config).unwrap();
+    let all = leaves(sizes.iter().sum::<usize>() + 30, 8);
+    let mut at = 0;
+    for size in sizes {
+        store.insert_many(&all[at..at + size]).unwrap();
+        store.checkpoint().unwrap();
+        at += size;
+    }
+    store.insert_many(&all[at..]).unwrap();
+    store.close().unwrap();
+    all
+}
+
+fn scrubbed(store: &DynAccumulator) -> scrub::Report {
+    store.scrub(&Options::new(), &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// Everything one can ask of a part, for every leaf: the errors.
+fn ask(store: &DynAccumulator, size: u64) -> Vec<Error> {
+    let mut errors = Vec::new();
+    for index in 0..size {
+        let asked = [
+            store.leaf(index).map(drop),
+            store.prove(index).map(drop),
+            store.prove_at(index, index + 1).map(drop),
+            store.head_at(index).map(drop),
+            store.prove_consistency(index).map(drop),
+            store.leaves(index..size.min(index + 200)).map(drop),
+        ];
+        errors.extend(asked.into_iter().filter_map(Result::err));
+    }
+    errors
+}
+
+#[test]
+fn both_modes_answer_alike_and_what_one_writes_the_other_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = fill(on_disk(dir.path(), ReadMode::Mapped), &[300, 1, 290, 400]);
+    let answers = |mode| {
+        let store = open(on_disk(dir.path(), mode)).unwrap();
+        let reader = Reader::open(on_disk(dir.path(), mode), store_hasher(), Arity::Four).unwrap();
+        assert_eq!(reader.head().unwrap(), store.head().unwrap());
+        assert_eq!(reader.leaves(0..all.len() as u64).unwrap(), all);
+        assert!(scrubbed(&store).is_clean());
+        let mut answers = Vec::new();
+        for index in 0..all.len() as u64 {
+            answers.push((
+                store.leaf(index).unwrap(),
+                store.prove(index).unwrap(),
+                store.prove_at(index, index + 1).unwrap(),
+                store.head_at(index).unwrap(),
+                store.prove_consistency(index).unwrap(),
+            ));
+        }
+        assert_eq!(store.leaves(0..all.len() as u64).unwrap(), all);
+        store.close().unwrap();
+        answers
+    };
+    assert!(answers(ReadMode::Mapped) == answers(ReadMode::Pread));
+
+    // Checkpoints and merges of the one are read by the other.
+    let merging =
+        on_disk(dir.path(), ReadMode::Pread).compaction_policy(CompactionPolicy::Tiered(2));
+    let store = open(merging).unwrap();
+    store.checkpoint().unwrap();
+    store.wait_idle();
+    assert!(store.stats().compactions > 0);
+    assert!(ask(&store, all.len() as u64).is_empty());
+    store.close().unwrap();
+    assert!(answers(ReadMode::Mapped) == answers(ReadMode::Pread));
+    let report =
+        scrub::run(&on_disk(dir.path(), ReadMode::Pread), &Blake3, &Options::new(), &mut |_| {
+            ControlFlow::Continue(())
+        });
+    assert!(report.unwrap().is_clean());
+}
+
+fn store_hasher() -> Arc<dyn duramen::Hasher> {
+    Arc::new(Blake3)
+}
+
+#[test]
+fn a_part_that_is_cut_short_behind_the_stores_back_is_an_error_and_not_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = fill(on_disk(dir.path(), ReadMode::Mapped), &[5000, 700]);
+    let config = || on_disk(dir.path(), ReadMode::Pread);
+    let store = open(config().compaction_policy(CompactionPolicy::Off)).unwrap();
+    let reader = Reader::open(config(), store_hasher(), Arity::Four).unwrap();
+    let part = dir.path().join("parts/00000001.part");
+    let file = std::fs::OpenOptions::new().write(true).open(&part).unwrap();
+    let whole = file.metadata().unwrap().len();
+    for len in [BLOCK * 3, BLOCK * 2 + 100, 1, 0] {
+        file.set_len(len).unwrap();
+        for found in [store.leaf(4000).unwrap_err(), reader.leaf(4000).unwrap_err()] {
+            let Error::Damaged(damage) = found else { panic!("{found}") };
+            assert_eq!(damage.file, part);
+            let expected = Problem::Truncated { expected: whole, found: len };
+            assert_eq!(damage.problem, expected);
+        }
+        let errors = ask(&store, all.len() as u64);
+        assert!(!errors.is_empty());
+        for error in errors {
+            assert!(matches!(error, Error::Damaged(_)), "{error}");
+        }
+        let report = scrubbed(&store);
+        assert!(report.findings.iter().any(|finding| finding.damage.file == part));
+    }
+    // What is not in the part goes on.
+    let index = store.insert_durable([5; 32]).unwrap();
+    assert_eq!(store.leaf(index).unwrap(), [5; 32]);
+    assert_eq!(store.leaf(5500).unwrap(), all[5500]);
+    store.close().unwrap();
+    assert!(matches!(open(config()), Err(Error::Damaged(_))));
+}
+
+#[test]
+fn a_read_that_fails_is_an_error_with_file_and_offset_and_the_next_one_may_succeed() {
+    let disk = SimDisk::new();
+    let all = fill(simulated(&disk), &[600, 150]);
+    let size = all.len() as u64;
+    let parts: Vec<FileName> =
+        disk.files().into_iter().filter(|name| name.kind == FileKind::Part).collect();
+    assert_eq!(parts.len(), 2);
+    let mut failed = 0;
+    for name in parts {
+        let blocks = disk.read(name).unwrap().len() as u64 / BLOCK;
+        for block in 0..blocks {
+            let bytes = block * BLOCK..(block + 1) * BLOCK;
+            // A store that has read nothing yet but what opening reads, and one that has read all.
+            for warm in [false, true] {
+                let store = open(simulated(&disk)).unwrap();
+                if warm {
+                    assert!(ask(&store, size).is_empty());
+                }
+                disk.fail_reads(name, bytes.clone(), FaultError::EIO);
+                let snapshot = store.snapshot();
+                let _ = snapshot.head();
+                let errors = ask(&store, size);
+                for error in &errors {
+                    let Error::Io { path, offset: Some(offset), source, .. } = error else {
+                        panic!("block {block} of {name}: {error}")
+                    };
+                    assert!(path.ends_with(name.to_string()), "{error}");
+                    // A read of several blocks is told by its start.
+                    assert!(*offset < bytes.end, "{error} for {bytes:?}");
+                    assert_eq!(source.raw_os_error(), Some(5));
+                }
+                let is_frame = block == 0 || block >= blocks - 1;
+                assert!(is_frame || warm || !errors.is_empty(), "block {block} of {name}");
+                failed += errors.len();
+                let report = scrubbed(&store);
+                assert!(report.findings.iter().all(|finding| {
+                    matches!(finding.damage.problem, Problem::Unreadable { .. })
+                        || finding.element == Element::File
+                }));
+                assert!(!report.is_clean(), "block {block} of {name}");
+
+                disk.clear_faults();
+                assert!(ask(&store, size).is_empty());
+                let root = root_of(&Blake3, Arity::Four, &all);
+                assert_eq!(store.head().unwrap().root, root);
+                assert_eq!(snapshot.head().unwrap().root, root, "a failure was kept");
+                assert!(scrubbed(&store).is_clean());
+                store.close().unwrap();
+            }
+            // Opening reads some of the blocks.
+            disk.fail_reads(name, bytes, FaultError::EIO);
+            match open(simulated(&disk)) {
+                Ok(store) => store.close().unwrap(),
+                Err(error) => {
+                    assert!(matches!(error, Error::Io { offset: Some(_), .. }), "{error}");
+                }
+            }
+            disk.clear_faults();
+        }
+    }
+    assert!(failed > 1000, "{failed}");
+}
+
+#[test]
+fn a_merge_that_cannot_read_fails_and_the_store_goes_on() {
+    let disk = SimDisk::new();
+    let all = fill(simulated(&disk), &[300, 290, 400]);
+    let name = FileName::new(FileKind::Part, 2);
+    let store = open(simulated(&disk)).unwrap();
+    store.close().unwrap();
+    disk.fail_reads(name, BLOCK..2 * BLOCK, FaultError::EIO);
+    let store = open(simulated(&disk).compaction_policy(CompactionPolicy::Tiered(2))).unwrap();
+    store.wait_idle();
+    let stats = store.stats();
+    assert_eq!((stats.compactions, stats.failed_compactions), (0, 1), "{stats:?}");
+    disk.clear_faults();
+    store.insert_durable([1; 32]).unwrap();
+    store.checkpoint().unwrap();
+    store.wait_idle();
+    assert!(store.stats().compactions > 0);
+    assert!(ask(&store, all.len() as u64).is_empty());
+    store.close().unwrap();
+}
