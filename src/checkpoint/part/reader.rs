@@ -172,8 +172,9 @@ impl Part {
         }
         let start = column.block * PART_BLOCK + (index - column.first) * NODE_LEN;
         let behind = start + count as u64 * NODE_LEN;
-        let mut blocks = start / PART_BLOCK..=(behind - 1) / PART_BLOCK;
-        if !blocks.all(|number| self.is_checked(number)) {
+        // Most groups of siblings are in one block.
+        let (first, last) = (start / PART_BLOCK, (behind - 1) / PART_BLOCK);
+        if !self.is_checked(first) || !(first..last).all(|number| self.is_checked(number + 1)) {
             return None;
         }
         Some(self.bytes.borrow(start..behind)?.as_chunks().0)

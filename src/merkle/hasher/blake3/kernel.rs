@@ -33,6 +33,9 @@ pub(super) const DERIVE_KEY_MATERIAL: u8 = 1 << 6;
 /// The longest input that is a single chunk.
 pub(super) const CHUNK: usize = 1024;
 
+/// The most groups of [`hash_chain`].
+pub(super) const CHAIN: usize = LANES;
+
 const CHUNK_START: u8 = 1 << 0;
 const CHUNK_END: u8 = 1 << 1;
 const ROOT: u8 = 1 << 3;
@@ -106,8 +109,7 @@ fn equals_public(platform: Platform) -> bool {
             .zip(&parents)
             .all(|(group, parent)| *parent == *::blake3::hash(group.as_flattened()).as_bytes())
     });
-    // Chains of several lengths, with groups of every length in turn.
-    const CHAIN: usize = Arity::MAX;
+    // Chains of every length, with groups of every length in turn.
     let chained = (0..=CHAIN).all(|len| {
         let first = &children[..1 + len % (Arity::MAX - 1)];
         let node = match first {
@@ -186,26 +188,53 @@ fn bytes(words: &[u32; 8]) -> Hash {
     hash
 }
 
-/// Hashes the nodes of `first`, unless it is a single one; then the first of `groups` together with the
-/// result, the second and that result, and so on. Each has 1 to 15 nodes.
+/// Hashes the nodes of `first`, unless it is a single one; then the first of up to [`CHAIN`] groups
+/// together with the result, the second and that result, and so on. Each has 1 to 15 nodes.
 ///
-/// The node so far is in the last block of each input. The blocks before are compressed one group
-/// ahead, beside the one compression per group that waits for the one before: the processor works on
-/// both at once.
+/// The node so far is in the last block of each input. The first blocks of the inputs that have more
+/// are compressed side by side before: only one compression per group waits for the one before.
 pub(super) fn hash_chain(platform: Platform, first: &[Hash], groups: &[&[Hash]]) -> Hash {
-    let mut begun = groups.first().map_or(IV, |group| begin_group(platform, group));
+    const EMPTY: &[u8; BLOCK] = &[0; BLOCK];
+    let groups = &groups[..groups.len().min(CHAIN)];
+    let mut firsts = [EMPTY; CHAIN];
+    let mut ahead = 0;
+    for group in groups {
+        if let Some(block) = group.as_flattened().first_chunk() {
+            firsts[ahead] = block;
+            ahead += 1;
+        }
+    }
+    let mut values = [[0u8; 32]; CHAIN];
+    // The kernel splits an odd number of inputs into passes of 8, 4, 2 and 1 lanes, which cost the
+    // same each: one wider pass is faster.
+    let ahead = if ahead > 0 { ahead.next_power_of_two().min(CHAIN) } else { 0 };
+    platform.hash_many(
+        &firsts[..ahead],
+        &IV,
+        0,
+        IncrementCounter::No,
+        PLAIN,
+        CHUNK_START,
+        0,
+        values[..ahead].as_flattened_mut(),
+    );
     let mut node = match first {
         [single] => *single,
         several => hash_chunk(platform, &IV, PLAIN, several.as_flattened()),
     };
-    for (at, group) in groups.iter().enumerate() {
-        let mut state = begun;
-        if let Some(next) = groups.get(at + 1) {
-            begun = begin_group(platform, next);
-        }
-        let mut last = [0; BLOCK];
+    let mut values = values.iter();
+    for group in groups {
         let (blocks, rest) = group.as_flattened().as_chunks::<BLOCK>();
+        let (mut state, mut flags) = (IV, CHUNK_START | CHUNK_END | ROOT);
+        if let Some((_, others)) = blocks.split_first() {
+            state = values.next().map_or(IV, words);
+            flags = CHUNK_END | ROOT;
+            for block in others {
+                platform.compress_in_place(&mut state, block, WHOLE_BLOCK, 0, PLAIN);
+            }
+        }
         // Lengths that are known make the copies plain loads and stores.
+        let mut last = [0; BLOCK];
         let len = match rest.first_chunk::<32>() {
             Some(odd) => {
                 last[..32].copy_from_slice(odd);
@@ -217,23 +246,10 @@ pub(super) fn hash_chain(platform: Platform, first: &[Hash], groups: &[&[Hash]])
                 WHOLE_BLOCK / 2
             }
         };
-        let start = if blocks.is_empty() { CHUNK_START } else { 0 };
-        platform.compress_in_place(&mut state, &last, len, 0, start | CHUNK_END | ROOT);
+        platform.compress_in_place(&mut state, &last, len, 0, flags);
         node = bytes(&state);
     }
     node
-}
-
-/// The state after the whole blocks of a group that one more node will follow.
-#[inline]
-fn begin_group(platform: Platform, group: &[Hash]) -> [u32; 8] {
-    let mut state = IV;
-    let mut flags = PLAIN | CHUNK_START;
-    for block in group.as_flattened().as_chunks::<BLOCK>().0 {
-        platform.compress_in_place(&mut state, block, WHOLE_BLOCK, 0, flags);
-        flags = PLAIN;
-    }
-    state
 }
 
 /// The parents of complete groups: `children` is `arity.children()` times as long as `parents`.

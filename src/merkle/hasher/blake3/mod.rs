@@ -69,10 +69,15 @@ impl Hasher for Blake3 {
 
     fn chain(&self, groups: &[&[Hash]]) -> Hash {
         let (first, others) = super::chain_of(groups);
-        match kernel::trusted() {
-            Some(platform) => kernel::hash_chain(platform, first, others),
-            None => super::node_by_node(self, first, others),
+        let Some(platform) = kernel::trusted() else {
+            return super::node_by_node(self, first, others);
+        };
+        let (some, more) = others.split_at(others.len().min(kernel::CHAIN));
+        let mut node = kernel::hash_chain(platform, first, some);
+        for others in more.chunks(kernel::CHAIN) {
+            node = kernel::hash_chain(platform, &[node], others);
         }
+        node
     }
 
     fn empty_root(&self) -> Hash {
