@@ -108,7 +108,7 @@ impl Chunk {
     /// # Panics
     ///
     /// If the range is outside the chunk.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn slots(&self, slot: usize, len: usize) -> &[Hash] {
         assert!(slot <= self.len && len <= self.len - slot, "slots outside the chunk");
         #[cfg(duramen_loom)]

@@ -77,7 +77,7 @@ impl Layout {
     }
 
     /// The slot of node `index` of `level`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place(self, level: Level, index: u64) -> Place {
         // Most nodes are in one of the two lowest tiers: this is faster than a division.
         let (mut tier, mut relative) = (0, level.0);

@@ -45,7 +45,7 @@ impl Version {
     }
 
     /// The chunk that holds `place`, if it is in memory.
-    #[inline]
+    #[inline(always)]
     pub(super) fn chunk(&self, place: &Place) -> Option<&Arc<Chunk>> {
         let tier = self.tiers.get(place.tier)?;
         let at = usize::try_from(place.chunk.checked_sub(tier.first)?).ok()?;

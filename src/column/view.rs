@@ -32,7 +32,7 @@ impl View {
 
     /// A run of nodes of `level` that lie side by side in memory, from `index` on and not beyond
     /// `end`. `None` if `index` is not published or not in memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run(&self, level: Level, index: u64, end: u64) -> Option<&[Hash]> {
         let limit = if level == Level::LEAVES { self.leaves } else { self.hashed };
         let end = end.min(self.layout.complete(level, limit));
@@ -92,7 +92,7 @@ impl NodeSource for View {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {
         let end = first.0.checked_add(count as u64)?;
         if end <= self.layout.complete(level, self.version.memory_from) {
