@@ -377,3 +377,27 @@ fn indexes_and_sizes_beyond_the_tree_are_refused_with_both_numbers() {
     let reversed = store.leaves(5..3).unwrap();
     assert!(reversed.is_empty());
 }
+
+#[test]
+fn a_store_that_was_closed_in_a_reused_segment_was_closed_cleanly() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = || {
+        Config::new(dir.path())
+            .flush_policy(FlushPolicy::Manual)
+            .checkpoint_policy(CheckpointPolicy::manual())
+    };
+    let store = Accumulator::<Blake3, 4>::open(config()).unwrap();
+    for _ in 0..12 {
+        store.insert_many(&vec![[7; 32]; 17_000]).unwrap();
+        store.checkpoint().unwrap();
+        store.insert_durable([1; 32]).unwrap();
+    }
+    store.close().unwrap();
+    // Each time the log ends in another segment, before the rest of a group that was longer.
+    for _ in 0..8 {
+        let store = Accumulator::<Blake3, 4>::open(config()).unwrap();
+        assert!(store.recovery().clean, "{}", store.recovery());
+        store.insert([1; 32]).unwrap();
+        store.close().unwrap();
+    }
+}

@@ -144,6 +144,11 @@ impl Watermark {
         }
     }
 
+    /// The failure that ended it, if one did.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.state.lock().ended.clone().map_or(Ok(()), Err)
+    }
+
     /// As [`wait`](Self::wait), for at most `timeout`: `Ok(false)` if that was too short.
     pub(crate) fn wait_timeout(&self, seq: Seq, timeout: Duration) -> Result<bool> {
         if self.durable() >= seq {

@@ -56,7 +56,10 @@ impl Flusher {
                 Work::Flush => self.flush()?,
                 Work::Spill => self.spill()?,
                 Work::Tick => self.engine.checkpoint_if_due(&self.written),
-                Work::Stop => return self.flush(),
+                Work::Stop => {
+                    self.flush()?;
+                    return self.log.seal();
+                }
             }
         }
     }

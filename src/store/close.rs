@@ -35,6 +35,7 @@ impl Engine {
         let seq = self.ingest.lock().seq();
         // Nothing waits here: the flusher has gone, and either this is durable or it failed.
         self.watermark.wait(seq)?;
+        self.watermark.check()?;
         let point = self.flushed.lock().clone();
         let grown = {
             let live = self.checkpoints.lock();

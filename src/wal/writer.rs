@@ -122,6 +122,30 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Sees to it that nothing behind the end looks like a torn group when the log is read next: where
+    /// the file's earlier life has left the middle of a large group, it is overwritten with zeros.
+    /// Everything that was appended must be durable already.
+    pub(crate) fn seal(&mut self) -> Result<()> {
+        let file = self.segment.id.file();
+        let fail = |action, error| Error::io(action, self.fs.display(file), error);
+        let at = ByteOffset(self.offset);
+        let mut bytes = [0; GROUP_HEADER_LEN];
+        // What an earlier run has left was sealed by it, or is not to be touched. There is always room
+        // for a roll frame.
+        if self.inherited || self.segment.len < self.offset + BLOCK {
+            return Ok(());
+        }
+        // What cannot be read is left for the next open to tell.
+        let read = self.segment.file.read_at(at, &mut bytes);
+        let harmless = GroupHeader::decode(&bytes).is_ok() || bytes == [0; GROUP_HEADER_LEN];
+        if read.is_err() || harmless {
+            return Ok(());
+        }
+        let mut zeros = [IoSlice::new(&ZEROS)];
+        self.segment.file.write_at(at, &mut zeros).map_err(|error| fail("write", error))?;
+        self.segment.file.sync().map_err(|error| fail("sync", error))
+    }
+
     /// Goes on in another segment with room for `needed` bytes.
     fn roll(&mut self, needed: u64) -> Result<()> {
         let filled = self.offset > self.segment.len / 2;
