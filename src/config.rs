@@ -45,7 +45,7 @@ pub struct Config {
 }
 
 /// Bytes that may wait for a checkpoint where some are made automatically.
-const UNCHECKPOINTED: u64 = 2 << 30;
+const UNCHECKPOINTED: u64 = 1 << 30;
 
 impl Config {
     /// The store in directory `path`, which is created where it is missing, under the default
@@ -92,7 +92,7 @@ impl Config {
         self
     }
 
-    /// When checkpoints are made. Default: at 256 MiB of log and on close.
+    /// When checkpoints are made. Default: at 128 MiB of log and on close.
     #[must_use]
     pub fn checkpoint_policy(mut self, policy: CheckpointPolicy) -> Self {
         self.checkpoint = policy;
@@ -154,13 +154,14 @@ impl Config {
         self
     }
 
-    /// How many bytes of nodes may be in memory that no checkpoint holds yet. From three quarters of
-    /// it on, a checkpoint is made with [`CheckpointReason::Backpressure`](crate::CheckpointReason),
-    /// whatever the checkpoint policy says, and inserts are slowed down to what checkpoints take out
-    /// of memory; at the limit an insert waits. If checkpoints fail in a way that does not go away by
-    /// itself, it fails with [`Error::CheckpointsFail`]. One batch may be larger than the limit.
+    /// How many bytes of nodes may be in memory that no checkpoint holds yet. From a quarter of it on, a
+    /// checkpoint is made with [`CheckpointReason::Backpressure`](crate::CheckpointReason), whatever
+    /// the checkpoint policy says. While more than a quarter is not even written, inserts are slowed
+    /// down, the more the more that is, until they come as fast as checkpoints write; merges leave the
+    /// disk to them. At the limit an insert waits. If checkpoints fail in a way that does not go away
+    /// by itself, it fails with [`Error::CheckpointsFail`]. One batch may be larger than the limit.
     ///
-    /// Default: 2 GiB if the checkpoint policy has a trigger of its own besides closing; else none, so
+    /// Default: 1 GiB if the checkpoint policy has a trigger of its own besides closing; else none, so
     /// that a store whose owner calls for checkpoints himself makes no others.
     #[must_use]
     pub fn max_uncheckpointed_bytes(mut self, bytes: u64) -> Self {
@@ -220,8 +221,8 @@ impl Config {
     }
 
     /// How many bytes of log segments that are no longer needed are kept to be used again.
-    /// Overwriting them is faster than writing new files. Default: 256 MiB, as much as the default
-    /// policy lets come together between two checkpoints.
+    /// Overwriting them is faster than writing new files. Default: 256 MiB, twice as much as the
+    /// default policy lets come together between two checkpoints.
     #[must_use]
     pub fn wal_spare_bytes(mut self, bytes: u64) -> Self {
         self.wal_spare_bytes = bytes;

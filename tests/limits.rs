@@ -139,7 +139,7 @@ fn inserts_slow_down_before_they_stop() {
     let limit = 1 << 20;
     let store = open(config(&disk).max_uncheckpointed_bytes(limit).backpressure_wait(SOON));
     let hold = disk.hold(part(OperationKind::Sync));
-    while store.stats().uncheckpointed_bytes < limit / 4 * 3 {
+    while store.stats().uncheckpointed_bytes < limit / 4 {
         assert_eq!(store.stats().slowdowns, 0);
         store.insert_many(&leaves(100, 1)).unwrap();
     }

@@ -23,10 +23,10 @@ pub struct CheckpointPolicy {
 }
 
 impl Default for CheckpointPolicy {
-    /// A checkpoint when the log reaches 256 MiB, and one when the store is closed: start-up then
+    /// A checkpoint when the log reaches 128 MiB, and one when the store is closed: start-up then
     /// replays little, and memory stays bounded.
     fn default() -> Self {
-        Self::manual().wal_bytes(256 << 20).on_close(true)
+        Self::manual().wal_bytes(128 << 20).on_close(true)
     }
 }
 

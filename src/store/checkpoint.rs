@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::counted::Counted;
 use super::engine::{Engine, FlushPoint};
 use super::job_stats::Steps;
 use super::tree::Tree;
@@ -153,6 +154,7 @@ impl Engine {
             }
             Ok(_) => {}
             Err(_) => {
+                self.ingest.lock().copied().reset();
                 self.discard(part..live.next_part, manifest..live.next_manifest);
             }
         }
@@ -281,15 +283,19 @@ impl Engine {
             to,
         };
         let strict = self.settings.install == Install::Strict;
-        self.make_part(&identity, &tree.view_at(to), strict, steps)
+        let source = Counted { source: &tree.view_at(to), copied: self.ingest.lock().copied() };
+        let hurry = || self.ingest.lock().is_slowed_down();
+        self.make_part(&identity, &source, strict, &hurry, steps)
     }
 
-    /// Writes, names and opens a part; makes it durable if `strict`.
+    /// Writes, names and opens a part; makes it durable if `strict`. `hurry` says from time to time
+    /// whether it is waited for.
     pub(super) fn make_part<S>(
         &self,
         identity: &PartIdentity,
         source: &S,
         strict: bool,
+        hurry: &dyn Fn() -> bool,
         steps: &mut Steps,
     ) -> Result<Part>
     where
@@ -298,7 +304,7 @@ impl Engine {
     {
         let synced = strict && !defect::has(&*self.fs, Defect::PartNotSynced);
         let started = Instant::now();
-        let (reference, file) = build_part(&*self.fs, identity, source)?;
+        let (reference, file) = build_part(&*self.fs, identity, source, hurry)?;
         let built = started.elapsed();
         if synced {
             sync_part(&*self.fs, identity, &*file)?;

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::counted::Copied;
 use super::engine::{Engine, Job};
 use super::limits::{Held, Limit, Limits, Pressure, pace};
 use crate::checkpoint::CheckpointReason;
@@ -32,14 +33,17 @@ pub(super) struct Ingest {
     written: Seq,
     /// What the last checkpoint holds.
     checkpointed: Seq,
+    copied: Copied,
     /// Parts that merging could make fewer.
     parts: u64,
     limits: Limits,
     /// From this sequence number on an insert has to look closer. Follows from the limits and from
     /// what is held.
     gate: u64,
-    /// Bytes inserted while slowed down that nobody has waited for yet.
+    /// Bytes of nodes that came while slowed down and that nobody has waited for yet.
     debt: u64,
+    /// When what came while slowed down should have been here at the earliest.
+    due: Option<Instant>,
     /// Bytes per second that the last checkpoint took out of memory.
     drain: u64,
     /// Whether the flusher was told that there is something new since the last cut.
@@ -68,10 +72,12 @@ impl Ingest {
             cut: seq,
             written: seq,
             checkpointed,
+            copied: Copied::default(),
             parts: 0,
             limits,
             gate: 0,
             debt: 0,
+            due: None,
             drain: FIRST_DRAIN,
             told: false,
             hurried: false,
@@ -84,7 +90,8 @@ impl Ingest {
 
     fn held(&self) -> Held {
         let (seq, written, checkpointed) = (self.seq.0, self.written.0, self.checkpointed.0);
-        Held { seq, written, checkpointed, parts: self.parts }
+        let copied = self.copied.bytes();
+        Held { seq, written, checkpointed, copied, parts: self.parts }
     }
 
     fn set_gate(&mut self) {
@@ -113,6 +120,7 @@ impl Ingest {
     /// whether somebody waits for that.
     fn checkpointed(&mut self, seq: Seq, drain: u64) -> bool {
         self.checkpointed = seq;
+        self.copied.reset();
         self.drain = drain;
         self.set_gate();
         self.waiting > 0
@@ -126,9 +134,35 @@ impl Ingest {
         fewer && self.waiting > 0
     }
 
+    /// How long those are to wait who insert what has come since the last time this was called.
+    fn pay(&mut self, share: f64) -> Duration {
+        let time = pace(std::mem::take(&mut self.debt), self.drain, share);
+        let now = Instant::now();
+        // Inserting takes time too, which counts; time in which nobody came does not.
+        let earliest = now.checked_sub(time).unwrap_or(now);
+        let due = self.due.map_or(now, |due| due.max(earliest)) + time;
+        self.due = Some(due);
+        due.saturating_duration_since(now)
+    }
+
+    /// Where a checkpoint counts the bytes of nodes that it has written.
+    pub(super) fn copied(&self) -> Copied {
+        self.copied.clone()
+    }
+
     /// Bytes of nodes that no checkpoint holds.
     pub(super) fn uncheckpointed_bytes(&self) -> u64 {
         self.limits.node_bytes(self.seq.0.saturating_sub(self.checkpointed.0))
+    }
+
+    /// Whether inserts are slowed down until a checkpoint has written more.
+    pub(super) fn is_slowed_down(&self) -> bool {
+        let pressure = self.limits.pressure(&self.held());
+        matches!(
+            pressure,
+            Pressure::Slow(Limit::UncheckpointedBytes, _)
+                | Pressure::Full { limit: Limit::UncheckpointedBytes, .. }
+        )
     }
 
     /// Whether a checkpoint would relieve inserts.
@@ -151,7 +185,7 @@ impl Ingest {
 }
 
 /// Bytes per second that a checkpoint is taken to write before there was one.
-const FIRST_DRAIN: u64 = 64 << 20;
+const FIRST_DRAIN: u64 = 256 << 20;
 /// Bytes after which an insert that is slowed down sleeps: sleeping is not exact.
 const PACE_BYTES: u64 = 64 << 10;
 
@@ -282,13 +316,13 @@ impl Engine {
                     ingest = self.tell_unlocked(ingest, ended)?;
                 }
                 (Pressure::Slow(limit, share), None) => {
-                    ingest.debt += count as u64 * size_of::<Hash>() as u64;
+                    ingest.debt += ingest.limits.node_bytes(count as u64);
                     if ingest.debt < PACE_BYTES {
                         return Ok(ingest);
                     }
                     self.ask_for_room(&ingest, limit)?;
-                    let time = pace(std::mem::take(&mut ingest.debt), ingest.drain, share);
-                    return self.slow_down(ingest, time);
+                    let wait = ingest.pay(share);
+                    return self.slow_down(ingest, wait);
                 }
                 (Pressure::Nothing, None) => return Ok(ingest),
             }

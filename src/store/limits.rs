@@ -3,8 +3,11 @@
 //! # Invariants
 //!
 //! - Below [`Limits::gate`] there is no pressure: an insert compares one number.
-//! - From three quarters of a limit on inserts are slowed down to what goes away meanwhile, at the
-//!   limit they stop. What makes room is asked for where the slowing begins.
+//! - Long before a limit inserts are slowed down to what goes away meanwhile, at the limit they stop.
+//!   What makes room is asked for where the slowing begins.
+//! - How much they are slowed down follows from what is not *written* yet. A checkpoint takes what it
+//!   holds out of memory all at once, at its end; inserts that looked at memory alone would come in
+//!   bursts, and stop in between.
 
 use std::fmt;
 use std::time::Duration;
@@ -55,6 +58,8 @@ pub(super) struct Held {
     pub(super) written: u64,
     /// Those that a checkpoint holds.
     pub(super) checkpointed: u64,
+    /// Bytes of nodes that the checkpoint under way has written.
+    pub(super) copied: u64,
     pub(super) parts: u64,
 }
 
@@ -74,9 +79,20 @@ pub(super) enum Pressure {
 
 const LEAF: u64 = size_of::<Hash>() as u64;
 
-/// Where slowing down begins.
+/// Where slowing down for too many parts begins.
 const fn soft(limit: u64) -> u64 {
     limit - limit / 4
+}
+
+/// Where slowing down begins for bytes that are not written yet.
+const fn unwritten_soft(limit: u64) -> u64 {
+    limit / 4
+}
+
+/// Where they come at their slowest. While a checkpoint writes what is held, as much may come again
+/// before it ends.
+const fn unwritten_most(limit: u64) -> u64 {
+    limit / 2
 }
 
 impl Limits {
@@ -102,7 +118,7 @@ impl Limits {
         }
         let unflushed = held.written.saturating_add(self.unflushed.div_ceil(LEAF));
         let memory = self.uncheckpointed.map_or(u64::MAX, |limit| {
-            held.checkpointed.saturating_add(self.leaves_of(soft(limit)))
+            held.checkpointed.saturating_add(self.leaves_of(unwritten_soft(limit)))
         });
         unflushed.min(memory)
     }
@@ -110,7 +126,7 @@ impl Limits {
     /// Whether a checkpoint would relieve inserts.
     pub(super) fn wants_checkpoint(&self, held: &Held) -> bool {
         let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
-        self.uncheckpointed.is_some_and(|limit| memory >= soft(limit))
+        self.uncheckpointed.is_some_and(|limit| memory >= unwritten_soft(limit))
     }
 
     pub(super) fn pressure(&self, held: &Held) -> Pressure {
@@ -120,26 +136,27 @@ impl Limits {
             return Pressure::Full { limit, held: unflushed, allowed };
         }
         let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
-        let others = [
-            (Limit::UncheckpointedBytes, memory, self.uncheckpointed),
-            (Limit::Parts, held.parts, self.parts),
-        ];
-        let mut slow = Pressure::Nothing;
-        let mut worst = -1.0;
-        for (limit, held, allowed) in others {
-            let Some(allowed) = allowed else { continue };
-            if held >= allowed {
-                return Pressure::Full { limit, held, allowed };
-            }
-            let from = soft(allowed);
-            if held >= from {
-                let share = share(held - from, allowed - from);
-                if share > worst {
-                    (slow, worst) = (Pressure::Slow(limit, share), share);
-                }
-            }
+        let full = |limit, held, allowed: Option<u64>| {
+            let allowed = allowed.filter(|allowed| held >= *allowed)?;
+            Some(Pressure::Full { limit, held, allowed })
+        };
+        let slow = |limit, held: u64, from: u64, to: u64| {
+            let share = share(held.checked_sub(from)?, to - from).min(1.0);
+            Some((limit, share))
+        };
+        if let Some(full) = full(Limit::UncheckpointedBytes, memory, self.uncheckpointed)
+            .or_else(|| full(Limit::Parts, held.parts, self.parts))
+        {
+            return full;
         }
-        slow
+        let unwritten = memory.saturating_sub(held.copied);
+        let memory = self.uncheckpointed.and_then(|limit| {
+            let (from, to) = (unwritten_soft(limit), unwritten_most(limit));
+            slow(Limit::UncheckpointedBytes, unwritten, from, to)
+        });
+        let parts = self.parts.and_then(|limit| slow(Limit::Parts, held.parts, soft(limit), limit));
+        let worst = memory.into_iter().chain(parts).max_by(|(_, a), (_, b)| a.total_cmp(b));
+        worst.map_or(Pressure::Nothing, |(limit, share)| Pressure::Slow(limit, share))
     }
 }
 
@@ -148,11 +165,11 @@ fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
-/// How long `bytes` should take when `drain` bytes per second go away: from twice as fast as that,
-/// where the slowing begins, to half as fast at the limit.
+/// How long `bytes` should take when `drain` bytes per second go away: from half as fast again as that,
+/// where the slowing begins, to half as fast where it ends.
 #[expect(clippy::cast_precision_loss, reason = "a pace")]
 pub(super) fn pace(bytes: u64, drain: u64, share: f64) -> Duration {
-    let rate = drain.max(1) as f64 * (2.0 - 1.5 * share);
+    let rate = drain.max(1) as f64 * (1.5 - share);
     Duration::try_from_secs_f64(bytes as f64 / rate).unwrap_or(LONGEST_PACE).min(LONGEST_PACE)
 }
 
@@ -179,33 +196,58 @@ mod tests {
             let limits = Limits { unflushed, uncheckpointed, parts, arity: Arity::ALL[arity] };
             let checkpointed = written.saturating_sub(behind);
             for seq in written..written + 700 {
-                let held = Held { seq, written, checkpointed, parts: have };
+                let held = Held { seq, written, checkpointed, copied: 0, parts: have };
                 let presses = limits.pressure(&held) != Pressure::Nothing;
                 prop_assert_eq!(presses, seq >= limits.gate(&held), "{:?} {:?}", limits, held);
+                let relieved = Held { copied: have * 1000, ..held };
+                prop_assert!(presses || limits.pressure(&relieved) == Pressure::Nothing);
             }
         }
 
         #[test]
-        fn the_pace_falls_from_twice_the_drain_to_half_of_it(share in 0.0..1.0_f64) {
+        fn the_pace_falls_from_half_as_fast_again_as_the_drain_to_half_of_it(share in 0.0..1.0_f64) {
             let second = |share| pace(1 << 20, 1 << 24, share).as_secs_f64() * 16.0;
-            prop_assert!((second(0.0) - 0.5).abs() < 1e-6 && (second(1.0) - 2.0).abs() < 0.5);
-            prop_assert!(second(share) >= 0.5 - 1e-6 && second(share) <= 2.0 + 1e-6);
+            prop_assert!((second(0.0) - 1.0 / 1.5).abs() < 1e-6);
+            prop_assert!((second(0.5) - 1.0).abs() < 1e-6);
+            prop_assert!(second(share) >= second(0.0) - 1e-6);
+            // No insert waits longer than a tenth of a second at a time.
+            prop_assert!(second(share) <= 1.6 + 1e-6);
         }
     }
 
     #[test]
     fn the_limit_that_is_reached_is_named_with_what_is_held() {
-        let limits =
-            Limits { unflushed: 320, uncheckpointed: Some(640), parts: Some(8), arity: Arity::Two };
-        let held = |seq, written, checkpointed, parts| {
-            limits.pressure(&Held { seq, written, checkpointed, parts })
+        let limits = Limits {
+            unflushed: 320,
+            uncheckpointed: Some(1024),
+            parts: Some(8),
+            arity: Arity::Two,
         };
-        assert_eq!(held(9, 0, 0, 0), Pressure::Slow(Limit::UncheckpointedBytes, 96.0 / 160.0));
+        let held = |seq, written, checkpointed, parts| {
+            limits.pressure(&Held { seq, written, checkpointed, copied: 0, parts })
+        };
+        let slow = |share| Pressure::Slow(Limit::UncheckpointedBytes, share);
+        assert_eq!(held(3, 0, 0, 0), Pressure::Nothing);
+        assert_eq!(held(4, 0, 0, 0), slow(0.0));
+        assert_eq!(held(6, 0, 0, 0), slow(0.5));
+        assert_eq!(held(15, 15, 0, 0), slow(1.0));
         let full = |limit, held, allowed| Pressure::Full { limit, held, allowed };
         assert_eq!(held(10, 0, 9, 0), full(Limit::UnflushedBytes, 320, 320));
-        assert_eq!(held(10, 10, 0, 0), full(Limit::UncheckpointedBytes, 640, 640));
+        assert_eq!(held(16, 16, 0, 0), full(Limit::UncheckpointedBytes, 1024, 1024));
         assert_eq!(held(10, 10, 10, 8), full(Limit::Parts, 8, 8));
         assert_eq!(held(10, 10, 10, 6), Pressure::Slow(Limit::Parts, 0.0));
         assert_eq!(held(10, 10, 10, 5), Pressure::Nothing);
+    }
+
+    #[test]
+    fn what_a_checkpoint_has_written_slows_nobody_down_but_counts_up_to_the_limit() {
+        let limits =
+            Limits { unflushed: 9999, uncheckpointed: Some(1024), parts: None, arity: Arity::Two };
+        let held = |seq, copied| {
+            limits.pressure(&Held { seq, written: seq, checkpointed: 0, copied, parts: 0 })
+        };
+        assert_eq!(held(14, 14 * 64 - 255), Pressure::Nothing);
+        assert_eq!(held(14, 14 * 64 - 256), Pressure::Slow(Limit::UncheckpointedBytes, 0.0));
+        assert!(matches!(held(16, 16 * 64), Pressure::Full { .. }));
     }
 }

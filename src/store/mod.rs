@@ -7,6 +7,7 @@ mod backup;
 mod checkpoint;
 mod close;
 mod compact;
+mod counted;
 mod directory;
 mod distribution;
 mod edges;

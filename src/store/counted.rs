@@ -1,0 +1,37 @@
+//! Nodes that are counted as a checkpoint writes them.
+
+use std::sync::Arc;
+
+use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of nodes that the checkpoint under way has written. The number guards no memory: it says how
+/// much inserts are slowed down, so all of it is relaxed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Copied(Arc<AtomicU64>);
+
+impl Copied {
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Another checkpoint begins, or there is none.
+    pub(super) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A source that counts what is read of it.
+pub(super) struct Counted<'a, S> {
+    pub(super) source: &'a S,
+    pub(super) copied: Copied,
+}
+
+impl<S: NodeSource> NodeSource for Counted<'_, S> {
+    type Error = S::Error;
+
+    fn read_nodes(&self, level: Level, first: NodeIndex, out: &mut [Hash]) -> Result<(), S::Error> {
+        self.copied.0.fetch_add(size_of_val(out) as u64, Ordering::Relaxed);
+        self.source.read_nodes(level, first, out)
+    }
+}
