@@ -285,9 +285,10 @@ impl DynAccumulator {
     ///
     /// [`NotEmpty`](Error::NotEmpty); [`Poisoned`](Error::Poisoned) if what was inserted could not be
     /// flushed; [`Io`](Error::Io) and [`Damaged`](Error::Damaged) of either directory. What was
-    /// written to `dir` is removed, as far as that is possible. What a crash leaves in it has no
-    /// manifest, and opening it says so ([`Damaged`](Error::Damaged)): it is never taken for a
-    /// smaller store, nor for a new one.
+    /// written to `dir` is removed, as far as that is possible; the lock's file and empty directories
+    /// stay. A crash at the very beginning leaves a directory without any file of a store, one at the
+    /// very end the whole copy. What any other leaves has no manifest, and opening it says so
+    /// ([`Damaged`](Error::Damaged)): it is never taken for a smaller store.
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
         self.engine.snapshot_to(&Config::new(dir))
     }

@@ -13,8 +13,10 @@ use crate::sync;
 /// Is told what a store does.
 ///
 /// It is called on the store's own threads and on those that call the store, without any lock held:
-/// it may call the store's methods. What it takes in time the caller waits, the flusher too, so it
-/// should hand on what takes long. Calls may come from several threads at once, and what two threads
+/// it may call the store's methods, except that those which wait for the log (a flush, a checkpoint,
+/// `insert_durable`, a token, a backup, closing) would wait for ever for the flusher where it is the
+/// flusher that tells. What it takes in time the caller waits, the flusher too, so it should hand on
+/// what takes long. Calls may come from several threads at once, and what two threads
 /// do at the same time may be told in either order. A listener that panics is not heard by anybody
 /// else; the store goes on.
 pub trait EventListener: Send + Sync + 'static {

@@ -22,8 +22,8 @@
 //! - Nothing is written to a directory that holds anything, and nobody else opens the directory
 //!   meanwhile: its lock is held.
 //! - The first thing in the directory is a [mark](target) that makes opening refuse a directory without
-//!   a manifest. It and the parts, of which each does the same, have durable names before there is any
-//!   log. The manifest comes last, when everything it names is durable under its name. So what a crash
+//!   a manifest. Its name is durable before there is anything else, and those of the parts before there is
+//!   any log. The manifest comes last, when everything it names is durable under its name. So what a crash
 //!   leaves is empty, or refused, or the whole copy.
 
 mod target;

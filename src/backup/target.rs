@@ -55,6 +55,7 @@ impl<'a> Target<'a> {
         let (parts, log_bytes, complete) = (BTreeMap::new(), 0, false);
         let target = Self { fs, path: &config.path, parts, log_bytes, complete, _lock: lock };
         target.create(MARK)?;
+        target.sync_dir(Dir::Parts)?;
         Ok(target)
     }
 

@@ -141,6 +141,7 @@ impl Engine {
         clean: bool,
     ) -> Result<CheckpointInfo> {
         let (part, manifest) = (live.next_part, live.next_manifest);
+        self.ingest.lock().copied().reset();
         let mut steps = Steps { wait, ..Steps::default() };
         let done = self.write_checkpoint(live, point, reason, clean, &mut steps);
         match &done {
@@ -284,7 +285,7 @@ impl Engine {
         };
         let strict = self.settings.install == Install::Strict;
         let source = Counted { source: &tree.view_at(to), copied: self.ingest.lock().copied() };
-        let hurry = || self.ingest.lock().is_slowed_down();
+        let hurry = || self.ingest.lock().is_behind();
         self.make_part(&identity, &source, strict, &hurry, steps)
     }
 

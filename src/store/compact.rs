@@ -8,7 +8,8 @@
 //!   replaces was durable for long.
 //! - It is put in place only if its inputs are still live and the root that it gives is the one in
 //!   the manifest. Inputs are removed once that manifest is durable, and no backup needs them; whoever
-//!   reads them goes on with the mapping that he holds. A merge that fails, or that a crash cuts short, loses itself alone.
+//!   reads them goes on with the mapping that he holds. A merge that fails, or that a crash cuts short,
+//!   loses itself alone.
 //!
 //! [`Install`]: crate::checkpoint::Install
 
@@ -26,8 +27,8 @@ use crate::fs::defect::{self, Defect};
 use crate::merkle::{TreeSize, root_at};
 use crate::sync::{self, Mutex};
 
-/// A merge pauses no longer between two steps: closing the store waits for it.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How long a merge pauses between two looks at whether it still has to.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Parts of one tree that become one.
 struct Merge {
@@ -116,12 +117,16 @@ impl Engine {
         self.ingest.lock().check()
     }
 
-    /// Called before each step of a merge, with when the last one began. While inserts are slowed down
-    /// the disk is the checkpoints': a merge takes a tenth of its time then.
+    /// Called before each step of a merge, with when the last one began. While a checkpoint does not
+    /// keep up with inserts the disk is its own: a merge takes a tenth of the time then.
     fn give_way(&self, step: &Mutex<Instant>) -> Result<()> {
         let mut step = step.lock();
-        if self.ingest.lock().is_slowed_down() {
-            std::thread::sleep((step.elapsed() * 9).min(LONGEST_PAUSE));
+        let mut pause = step.elapsed() * 9;
+        while !pause.is_zero() && self.ingest.lock().is_behind() {
+            self.go_on()?;
+            let slice = pause.min(PAUSE);
+            std::thread::sleep(slice);
+            pause -= slice;
         }
         *step = Instant::now();
         self.go_on()

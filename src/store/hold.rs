@@ -4,7 +4,8 @@
 //!
 //! Every file that the manifest in force named when a hold began, and every segment that the log had
 //! then, stays under its name and as it is until the hold ends. A hold begins under the checkpoint
-//! lock, under which alone a manifest comes into force that does without a file.
+//! lock, under which alone a manifest comes into force that does without a file. Files that come later
+//! are not kept, so that a long backup beside a busy writer takes no more room for them.
 
 use super::checkpoint::Checkpoints;
 use super::engine::Engine;
@@ -14,33 +15,40 @@ use crate::wal::SegmentHold;
 /// Who holds files, and what is to be removed afterwards.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
-    count: usize,
+    /// The number of the first part that is too new for each hold.
+    beyond: Vec<u64>,
     retired: Vec<FileName>,
+}
+
+impl Holds {
+    fn need(&self, part: &FileName) -> bool {
+        self.beyond.iter().any(|beyond| part.number < *beyond)
+    }
 }
 
 /// Keeps files while it lives.
 #[must_use = "dropping it ends the hold"]
 pub(super) struct Hold<'a> {
     engine: &'a Engine,
+    beyond: u64,
     _segments: SegmentHold<'a>,
 }
 
 impl Engine {
-    /// Keeps what the manifest of `_live` names, and the log.
-    pub(super) fn hold(&self, _live: &Checkpoints) -> Hold<'_> {
-        self.holds.lock().count += 1;
-        Hold { engine: self, _segments: self.segments.hold() }
+    /// Keeps what the manifest of `live` names, and the log.
+    pub(super) fn hold(&self, live: &Checkpoints) -> Hold<'_> {
+        let beyond = live.next_part;
+        self.holds.lock().beyond.push(beyond);
+        Hold { engine: self, beyond, _segments: self.segments.hold() }
     }
 
     /// Removes parts that the manifest in force does not name any more, now or when nobody holds them.
     pub(super) fn retire(&self, parts: impl Iterator<Item = FileName>) {
         let mut holds = self.holds.lock();
-        if holds.count > 0 {
-            holds.retired.extend(parts);
-            return;
-        }
+        let (held, free) = parts.partition::<Vec<_>, _>(|part| holds.need(part));
+        holds.retired.extend(held);
         drop(holds);
-        self.remove_parts(parts);
+        self.remove_parts(free.into_iter());
     }
 
     fn remove_parts(&self, parts: impl Iterator<Item = FileName>) {
@@ -56,12 +64,13 @@ impl Engine {
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         let mut holds = self.engine.holds.lock();
-        holds.count -= 1;
-        if holds.count > 0 {
-            return;
+        if let Some(own) = holds.beyond.iter().position(|beyond| *beyond == self.beyond) {
+            holds.beyond.swap_remove(own);
         }
         let retired = std::mem::take(&mut holds.retired);
+        let (held, free) = retired.into_iter().partition::<Vec<_>, _>(|part| holds.need(part));
+        holds.retired = held;
         drop(holds);
-        self.engine.remove_parts(retired.into_iter());
+        self.engine.remove_parts(free.into_iter());
     }
 }

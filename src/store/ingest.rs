@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::counted::Copied;
 use super::engine::{Engine, Job};
-use super::limits::{Held, Limit, Limits, Pressure, pace};
+use super::limits::{Held, LONGEST_PACE, Limit, Limits, Pressure, pace};
 use crate::checkpoint::CheckpointReason;
 use crate::column::LeafWriter;
 use crate::durability::{DurabilityToken, Seq};
@@ -116,12 +116,12 @@ impl Ingest {
         self.waiting > 0
     }
 
-    /// Notes what a checkpoint holds and how many bytes per second it took out of memory; tells
-    /// whether somebody waits for that.
-    fn checkpointed(&mut self, seq: Seq, drain: u64) -> bool {
+    /// Notes what a checkpoint holds and how many bytes per second it took out of memory, if that says
+    /// anything; tells whether somebody waits for that.
+    fn checkpointed(&mut self, seq: Seq, drain: Option<u64>) -> bool {
         self.checkpointed = seq;
         self.copied.reset();
-        self.drain = drain;
+        self.drain = drain.unwrap_or(self.drain);
         self.set_gate();
         self.waiting > 0
     }
@@ -141,8 +141,10 @@ impl Ingest {
         // Inserting takes time too, which counts; time in which nobody came does not.
         let earliest = now.checked_sub(time).unwrap_or(now);
         let due = self.due.map_or(now, |due| due.max(earliest)) + time;
-        self.due = Some(due);
-        due.saturating_duration_since(now)
+        // Many threads share one pace, and still none of them waits longer at a time.
+        let wait = due.saturating_duration_since(now).min(LONGEST_PACE);
+        self.due = Some(now + wait);
+        wait
     }
 
     /// Where a checkpoint counts the bytes of nodes that it has written.
@@ -155,14 +157,9 @@ impl Ingest {
         self.limits.node_bytes(self.seq.0.saturating_sub(self.checkpointed.0))
     }
 
-    /// Whether inserts are slowed down until a checkpoint has written more.
-    pub(super) fn is_slowed_down(&self) -> bool {
-        let pressure = self.limits.pressure(&self.held());
-        matches!(
-            pressure,
-            Pressure::Slow(Limit::UncheckpointedBytes, _)
-                | Pressure::Full { limit: Limit::UncheckpointedBytes, .. }
-        )
+    /// Whether the checkpoint under way does not keep up with inserts.
+    pub(super) fn is_behind(&self) -> bool {
+        self.limits.is_behind(&self.held())
     }
 
     /// Whether a checkpoint would relieve inserts.
@@ -186,6 +183,8 @@ impl Ingest {
 
 /// Bytes per second that a checkpoint is taken to write before there was one.
 const FIRST_DRAIN: u64 = 256 << 20;
+/// Bytes of nodes from which on the time of a checkpoint tells how fast the disk is.
+const TELLING_BYTES: u64 = 16 << 20;
 /// Bytes after which an insert that is slowed down sleeps: sleeping is not exact.
 const PACE_BYTES: u64 = 64 << 10;
 
@@ -290,6 +289,7 @@ impl Engine {
         count: usize,
     ) -> Result<MutexGuard<'a, Ingest>> {
         let mut stall = None;
+        let mut paid = false;
         loop {
             let pressure = ingest.limits.pressure(&ingest.held());
             match (pressure, stall) {
@@ -315,16 +315,18 @@ impl Engine {
                     let ended = || Event::BackpressureEnded { limit, waited, admitted: true };
                     ingest = self.tell_unlocked(ingest, ended)?;
                 }
-                (Pressure::Slow(limit, share), None) => {
+                (Pressure::Slow(limit, share), None) if !paid => {
                     ingest.debt += ingest.limits.node_bytes(count as u64);
                     if ingest.debt < PACE_BYTES {
                         return Ok(ingest);
                     }
                     self.ask_for_room(&ingest, limit)?;
                     let wait = ingest.pay(share);
-                    return self.slow_down(ingest, wait);
+                    ingest = self.slow_down(ingest, wait)?;
+                    // Others may have filled up what there was room for.
+                    paid = true;
                 }
-                (Pressure::Nothing, None) => return Ok(ingest),
+                (Pressure::Nothing | Pressure::Slow(..), None) => return Ok(ingest),
             }
         }
     }
@@ -416,7 +418,10 @@ impl Engine {
         let mut ingest = self.ingest.lock();
         let bytes = u128::from(ingest.limits.node_bytes(leaves));
         let drain = bytes * 1_000_000_000 / took.as_nanos().max(1);
-        let waiting = ingest.checkpointed(seq, u64::try_from(drain).unwrap_or(u64::MAX));
+        let drain = u64::try_from(drain).unwrap_or(u64::MAX);
+        // The time of a small one is that of its syncs.
+        let telling = bytes >= u128::from(TELLING_BYTES);
+        let waiting = ingest.checkpointed(seq, telling.then_some(drain));
         drop(ingest);
         if waiting {
             self.room.notify_all();

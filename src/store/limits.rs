@@ -84,15 +84,19 @@ const fn soft(limit: u64) -> u64 {
     limit - limit / 4
 }
 
+const fn max1(limit: u64) -> u64 {
+    if limit == 0 { 1 } else { limit }
+}
+
 /// Where slowing down begins for bytes that are not written yet.
 const fn unwritten_soft(limit: u64) -> u64 {
-    limit / 4
+    max1(limit / 4)
 }
 
 /// Where they come at their slowest. While a checkpoint writes what is held, as much may come again
 /// before it ends.
 const fn unwritten_most(limit: u64) -> u64 {
-    limit / 2
+    max1(limit / 2)
 }
 
 impl Limits {
@@ -129,6 +133,16 @@ impl Limits {
         self.uncheckpointed.is_some_and(|limit| memory >= unwritten_soft(limit))
     }
 
+    /// Whether a checkpoint that is being written has not kept up, and the disk should be its own: not
+    /// while there are so many parts that merging them is as urgent.
+    pub(super) fn is_behind(&self, held: &Held) -> bool {
+        let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
+        let unwritten = memory.saturating_sub(held.copied);
+        held.copied > 0
+            && self.uncheckpointed.is_some_and(|limit| unwritten >= unwritten_soft(limit))
+            && self.parts.is_none_or(|limit| held.parts < soft(limit))
+    }
+
     pub(super) fn pressure(&self, held: &Held) -> Pressure {
         let unflushed = (held.seq - held.written) * LEAF;
         if unflushed >= self.unflushed {
@@ -141,7 +155,7 @@ impl Limits {
             Some(Pressure::Full { limit, held, allowed })
         };
         let slow = |limit, held: u64, from: u64, to: u64| {
-            let share = share(held.checked_sub(from)?, to - from).min(1.0);
+            let share = share(held.checked_sub(from)?, to.saturating_sub(from)).min(1.0);
             Some((limit, share))
         };
         if let Some(full) = full(Limit::UncheckpointedBytes, memory, self.uncheckpointed)
@@ -165,16 +179,17 @@ fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
-/// How long `bytes` should take when `drain` bytes per second go away: from half as fast again as that,
-/// where the slowing begins, to half as fast where it ends.
+/// How long `bytes` should take when `drain` bytes per second go away: from a tenth faster than that,
+/// where the slowing begins, to half as fast where it ends. Little more than what goes away from the
+/// beginning, so that a long load comes at one rate and not ever slower.
 #[expect(clippy::cast_precision_loss, reason = "a pace")]
 pub(super) fn pace(bytes: u64, drain: u64, share: f64) -> Duration {
-    let rate = drain.max(1) as f64 * (1.5 - share);
+    let rate = drain.max(1) as f64 * (1.1 - 0.6 * share);
     Duration::try_from_secs_f64(bytes as f64 / rate).unwrap_or(LONGEST_PACE).min(LONGEST_PACE)
 }
 
 /// No insert is slowed down for longer at a time.
-const LONGEST_PACE: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_PACE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -205,10 +220,10 @@ mod tests {
         }
 
         #[test]
-        fn the_pace_falls_from_half_as_fast_again_as_the_drain_to_half_of_it(share in 0.0..1.0_f64) {
+        fn the_pace_falls_from_a_tenth_above_the_drain_to_half_of_it(share in 0.0..1.0_f64) {
             let second = |share| pace(1 << 20, 1 << 24, share).as_secs_f64() * 16.0;
-            prop_assert!((second(0.0) - 1.0 / 1.5).abs() < 1e-6);
-            prop_assert!((second(0.5) - 1.0).abs() < 1e-6);
+            prop_assert!((second(0.0) - 1.0 / 1.1).abs() < 1e-6);
+            prop_assert!((second(1.0 / 6.0) - 1.0).abs() < 1e-6);
             prop_assert!(second(share) >= second(0.0) - 1e-6);
             // No insert waits longer than a tenth of a second at a time.
             prop_assert!(second(share) <= 1.6 + 1e-6);

@@ -61,26 +61,32 @@ struct State {
     spare: Vec<(FileName, u64)>,
     /// Those of them that an earlier run has left. Its sync of their length may have failed.
     inherited: BTreeSet<FileName>,
-    /// How many read segments that the log may let go of meanwhile.
-    holders: usize,
-    /// What the log has let go of since, still needed by them.
-    held: Vec<(FileName, u64)>,
+    /// For each who reads segments that the log may let go of meanwhile, the newest of them.
+    holds: Vec<SegmentId>,
+    /// What the log has let go of since, still needed by them, with lengths.
+    held: Vec<(SegmentId, u64)>,
 }
 
 /// Keeps segments from being used again or removed while it lives. Made by [`Segments::hold`].
 #[derive(Debug)]
 #[must_use = "dropping it ends the hold"]
-pub(crate) struct SegmentHold<'a>(&'a Segments);
+pub(crate) struct SegmentHold<'a> {
+    segments: &'a Segments,
+    /// The newest segment that is held.
+    newest: SegmentId,
+}
 
 impl Drop for SegmentHold<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        state.holders -= 1;
-        if state.holders == 0 {
-            // The next release removes those that are too many.
-            let held = std::mem::take(&mut state.held);
-            state.spare.extend(held);
+        let mut guard = self.segments.state.lock();
+        let state = &mut *guard;
+        if let Some(own) = state.holds.iter().position(|newest| *newest == self.newest) {
+            state.holds.swap_remove(own);
         }
+        // The next release removes those that are too many.
+        let free =
+            state.held.extract_if(.., |(id, _)| !state.holds.iter().any(|hold| *id <= *hold));
+        state.spare.extend(free.map(|(id, len)| (id.file(), len)));
     }
 }
 
@@ -107,24 +113,27 @@ impl Segments {
             ready: VecDeque::new(),
             spare: Vec::new(),
             inherited: BTreeSet::new(),
-            holders: 0,
+            holds: Vec::new(),
             held: Vec::new(),
         };
         Self { fs, limits, state: Mutex::new(state) }
     }
 
     /// Keeps every segment that the log consists of now, until the returned guard is dropped. The log
-    /// goes on meanwhile, in other files where it would have used these again.
+    /// goes on meanwhile, in other files where it would have used these again. What it begins later is
+    /// not held: a hold that lasts takes no more room for that.
     pub(crate) fn hold(&self) -> SegmentHold<'_> {
-        self.state.lock().holders += 1;
-        SegmentHold(self)
+        let mut state = self.state.lock();
+        let newest = state.in_use.back().map_or(SegmentId(0), |(id, _)| *id);
+        state.holds.push(newest);
+        SegmentHold { segments: self, newest }
     }
 
     /// The shortest file that can be a segment: room for a group and for leaving it.
     pub(crate) const SHORTEST: u64 = 2 * BLOCK;
 
-    /// Adds files that may be recycled, none of them too short. Only to be called once a manifest that needs none of them is
-    /// durable.
+    /// Adds files that may be recycled, none of them too short. Only to be called once a manifest that
+    /// needs none of them is durable.
     pub(crate) fn add_spare(&self, files: Vec<(FileName, u64)>) {
         let mut state = self.state.lock();
         state.inherited.extend(files.iter().map(|(name, _)| *name));
@@ -189,19 +198,18 @@ impl Segments {
     }
 
     /// Lets go of the segments before `floor`: they are kept to be used again, or removed where that
-    /// would be more than the limit or they are shorter than any that is made, as in a backup. Only to be called once the manifest that names `floor` is
-    /// durable.
+    /// would be more than the limit or they are shorter than any that is made, as in a backup. Only to
+    /// be called once the manifest that names `floor` is durable.
     pub(crate) fn release_before(&self, floor: SegmentId) -> Result<()> {
         let mut state = self.state.lock();
         while let Some((id, len)) = state.in_use.front().copied()
             && id < floor
         {
             state.in_use.pop_front();
-            let file = (id.file(), len);
-            if state.holders > 0 {
-                state.held.push(file);
+            if state.holds.iter().any(|hold| id <= *hold) {
+                state.held.push((id, len));
             } else {
-                state.spare.push(file);
+                state.spare.push((id.file(), len));
             }
         }
         let mut kept: u64 = state.ready.iter().map(|segment| segment.len).sum();
