@@ -49,8 +49,8 @@ pub struct InsertedMany {
 /// All methods take `&self`; share it between threads behind an `Arc`. The methods are those of
 /// [`DynAccumulator`], which has the same store with hash function and arity chosen at run time.
 ///
-/// A store belongs to the process that opened it. In a forked child every call fails at once with
-/// [`Error::Forked`], whatever other threads were doing at the moment of the fork, and dropping the
+/// A store belongs to the process that opened it. In a forked child every call that can fail does
+/// so at once with [`Error::Forked`], whatever other threads were doing at the moment of the fork, and dropping the
 /// accumulator there does nothing: the parent goes on undisturbed. The child may read the store
 /// through a [`Reader`] that it opens itself.
 ///

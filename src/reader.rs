@@ -155,7 +155,8 @@ impl Reader {
     ///
     /// The store is read anew. The copy holds at least what was durable before the call, and all that
     /// was written to the log besides, up to its last whole group. It is read back and verified; where
-    /// the writer removed or used again what was being copied, it is done once more.
+    /// the writer removed or used again what was being copied, it is done again, up to a hundred
+    /// times.
     ///
     /// # Errors
     ///

@@ -45,6 +45,10 @@ impl CheckpointPolicy {
     }
 
     /// A checkpoint once so many leaves came since the last one.
+    ///
+    /// This and the next three come sooner, with
+    /// [`Backpressure`](CheckpointReason::Backpressure) as the reason, where a quarter of
+    /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes) is reached before.
     #[must_use]
     pub fn every_leaves(mut self, leaves: u64) -> Self {
         self.leaves = Some(leaves);

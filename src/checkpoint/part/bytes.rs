@@ -23,7 +23,8 @@ pub enum ReadMode {
     Mapped,
     /// Nothing is mapped. Parts are read by positional reads, each of which can fail: a disk's error
     /// is [`Error::Io`] with the file and the offset, a part that was cut short is
-    /// [`Error::Damaged`], and the process goes on. A proof costs a system call per level.
+    /// [`Error::Damaged`], and the process goes on. A proof costs a system call per level, and
+    /// one or two more for each block that is read for the first time.
     Pread,
 }
 

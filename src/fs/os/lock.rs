@@ -4,7 +4,8 @@
 //!
 //! The lock belongs to the process that took it. A forked child would share the descriptor: it closes it
 //! at once, so that it keeps no lock which a parent that was killed had, and does not release the lock
-//! by dropping its copy of the guard.
+//! by dropping its copy of the guard. A fork by another thread between taking the lock and noting its
+//! descriptor leaves the child with it.
 
 use std::fs::File;
 use std::io;
