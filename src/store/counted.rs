@@ -15,6 +15,11 @@ impl Copied {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Only the one checkpoint that is under way counts.
+    fn count(&self, bytes: u64) {
+        self.0.store(self.bytes().saturating_add(bytes), Ordering::Relaxed);
+    }
+
     /// Another checkpoint begins, or there is none.
     pub(super) fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
@@ -31,7 +36,7 @@ impl<S: NodeSource> NodeSource for Counted<'_, S> {
     type Error = S::Error;
 
     fn read_nodes(&self, level: Level, first: NodeIndex, out: &mut [Hash]) -> Result<(), S::Error> {
-        self.copied.0.fetch_add(size_of_val(out) as u64, Ordering::Relaxed);
+        self.copied.count(size_of_val(out) as u64);
         self.source.read_nodes(level, first, out)
     }
 }

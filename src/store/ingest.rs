@@ -138,12 +138,13 @@ impl Ingest {
     fn pay(&mut self, share: f64) -> Duration {
         let time = pace(std::mem::take(&mut self.debt), self.drain, share);
         let now = Instant::now();
-        // Inserting takes time too, which counts; time in which nobody came does not.
-        let earliest = now.checked_sub(time).unwrap_or(now);
-        let due = self.due.map_or(now, |due| due.max(earliest)) + time;
-        // Many threads share one pace, and still none of them waits longer at a time.
-        let wait = due.saturating_duration_since(now).min(LONGEST_PACE);
-        self.due = Some(now + wait);
+        let (ahead, late) = self.due.map_or((Duration::ZERO, Duration::ZERO), |due| {
+            (due.saturating_duration_since(now), now.saturating_duration_since(due))
+        });
+        // Inserting takes time too, which counts; time in which nobody came does not. Many threads share
+        // one pace, and still none of them waits longer at a time.
+        let wait = (ahead + time).saturating_sub(late.min(time)).min(LONGEST_PACE);
+        self.due = now.checked_add(wait);
         wait
     }
 
