@@ -1,12 +1,12 @@
 //! Nodes that are counted as a checkpoint writes them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
-use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of nodes that the checkpoint under way has written. The number guards no memory: it says how
-/// much inserts are slowed down, so all of it is relaxed.
+/// much inserts are slowed down, so all of it is relaxed, and the models do not look at it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Copied(Arc<AtomicU64>);
 
