@@ -154,9 +154,10 @@ impl Config {
         self
     }
 
-    /// How many bytes of nodes may be in memory that no checkpoint holds yet. From a quarter of it on, a
-    /// checkpoint is made with [`CheckpointReason::Backpressure`](crate::CheckpointReason), whatever
-    /// the checkpoint policy says. While more than a quarter is not even written, inserts are slowed
+    /// How many bytes of nodes may be in memory that no checkpoint holds yet. An insert that
+    /// finds more than a quarter of it asks for a checkpoint, with
+    /// [`CheckpointReason::Backpressure`](crate::CheckpointReason), whatever the checkpoint policy
+    /// says. While more than a quarter is not even written, inserts are slowed
     /// down, the more the more that is, until they come as fast as checkpoints write; merges leave the
     /// disk to them. At the limit an insert waits. If checkpoints fail in a way that does not go away
     /// by itself, it fails with [`Error::CheckpointsFail`]. One batch may be larger than the limit.

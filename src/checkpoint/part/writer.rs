@@ -15,11 +15,10 @@ use crate::merkle::{Hash, NodeIndex, NodeSource};
 /// Nodes copied at a time: 1 MiB.
 const STEP_NODES: u64 = 1 << 15;
 const _: () = assert!(STEP_NODES.is_multiple_of(NODES_PER_BLOCK));
-/// What is in the device's queue at a time, or half of it in a hurry; the log's syncs wait behind it. Measured on a virtual disk of
-/// 2 GB/s, beside a part of 16 M leaves: the 99th percentile of a durable insert is 2.7 times that of a
-/// quiet store with steps of 256 KiB, 2.9 with 512, 3 to 3.8 when the next step is made while one is
-/// under way, and some 160 when a part is handed over as fast as it is made. Smaller steps make parts
-/// slower.
+/// What is in the device's queue at a time, or half of it in a hurry; the log's syncs wait behind it.
+/// Measured on a virtual disk of 2 GB/s, beside a part of 16 M leaves: the 99th percentile of a durable
+/// insert is 2.7 times that of a quiet store with steps of 256 KiB, 2.9 with 512, 3 to 3.8 when the next
+/// step is made while one is under way, and some 160 when a part is handed over as fast as it is made.
 const WRITEBACK_STEP: usize = 256 << 10;
 
 /// Writes the part that `identity` describes under its temporary name and, if `durable`, syncs it.
