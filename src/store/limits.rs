@@ -255,6 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn merges_give_way_to_a_checkpoint_under_way_that_has_not_kept_up_unless_parts_are_too_many() {
+        let limits = Limits {
+            unflushed: 9999,
+            uncheckpointed: Some(1024),
+            parts: Some(8),
+            arity: Arity::Two,
+        };
+        let behind = |seq, copied, parts| {
+            limits.is_behind(&Held { seq, written: seq, checkpointed: 0, copied, parts })
+        };
+        assert!(behind(8, 64, 0) && behind(20, 64, 5));
+        assert!(!behind(8, 0, 0), "no checkpoint is under way");
+        assert!(!behind(8, 8 * 64 - 255, 0), "it keeps up");
+        assert!(!behind(8, 64, 6), "merging is as urgent");
+    }
+
+    #[test]
     fn what_a_checkpoint_has_written_slows_nobody_down_but_counts_up_to_the_limit() {
         let limits =
             Limits { unflushed: 9999, uncheckpointed: Some(1024), parts: None, arity: Arity::Two };
