@@ -335,3 +335,33 @@ impl Segments {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::sim::SimDisk;
+
+    #[test]
+    fn a_hold_keeps_what_the_log_had_and_nothing_that_comes_later() {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let len = Segments::SHORTEST;
+        let limits = SegmentLimits { first: len, largest: len, spare: 100 * len };
+        let segments = Segments::new(Arc::new(disk.clone()), limits, 1, Vec::new());
+        let there = |id: u64| disk.files().contains(&SegmentId(id).file());
+        segments.take(0, false).unwrap();
+        segments.take(0, false).unwrap();
+        let hold = segments.hold();
+        segments.take(0, false).unwrap();
+        segments.release_before(SegmentId(4)).unwrap();
+        // The third was begun later: it is used again. The two before are not.
+        segments.take(0, false).unwrap();
+        assert!(there(1) && there(2) && !there(3) && there(4));
+        segments.take(0, false).unwrap();
+        assert!(there(1) && there(2) && there(5));
+        drop(hold);
+        segments.take(0, false).unwrap();
+        segments.take(0, false).unwrap();
+        assert!(!there(1) && !there(2) && there(7));
+    }
+}

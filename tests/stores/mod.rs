@@ -1,12 +1,14 @@
 //! Helpers of the tests that work on stores.
 #![allow(dead_code, reason = "each test binary uses its own part")]
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::future::Future;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, SystemTime};
 
 use duramen::{Arity, Hash, Hasher};
 
@@ -39,24 +41,49 @@ pub(crate) fn root_of(hasher: &dyn Hasher, arity: Arity, leaves: &[Hash]) -> Has
     level[0]
 }
 
-/// A copy of a store's files as they are now: what a kill at this moment leaves.
+/// A copy of a store's files as they are now: what a kill at this moment leaves. Where files come and go
+/// meanwhile, because the store's threads prepare segments or remove what is used up, it copies again: a
+/// mixture of two moments is nothing that a kill can leave.
 pub(crate) fn copy_of(store: &Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    copy_into(store, copy.path());
-    copy
+    for _ in 0..100 {
+        let copy = tempfile::tempdir().unwrap();
+        let before = listing(store);
+        let copied = before.is_ok() && copy_into(store, copy.path()).is_ok();
+        if copied && listing(store).is_ok_and(|after| Some(after) == before.ok()) {
+            return copy;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the files of {} do not come to rest", store.display());
 }
 
-fn copy_into(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+/// Every file's path, length and time of change, in order.
+fn listing(dir: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let about = path.symlink_metadata()?;
+        if about.is_dir() {
+            all.extend(listing(&path)?);
+        }
+        all.push((path, about.len(), about.modified()?));
+    }
+    all.sort();
+    Ok(all)
+}
+
+fn copy_into(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
         let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_into(&entry.path(), &to);
+        if entry.file_type()?.is_dir() {
+            copy_into(&entry.path(), &to)?;
         } else {
-            std::fs::copy(entry.path(), to).unwrap();
+            std::fs::copy(entry.path(), to)?;
         }
     }
+    Ok(())
 }
 
 /// Runs a future on this thread, parking it between polls.
