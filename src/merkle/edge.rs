@@ -7,6 +7,8 @@
 //! - A parent with one child takes the child's value, a parent with 2 to N children is the hash of
 //!   their concatenation.
 
+use arrayvec::ArrayVec;
+
 use super::hasher::Hasher;
 use super::head::TreeHead;
 use super::prefetch::prefetch;
@@ -144,19 +146,23 @@ impl<H: Hasher + ?Sized> EdgeNodes<'_, H> {
     where
         S: NodeSource + ?Sized,
     {
-        self.node_from(self.gather(source, level).as_ref(), source, level)
+        let mut below = EdgeGroups::new();
+        self.gather(source, level, &mut below);
+        self.node_from(&below, source, level)
     }
 
     /// Begins to fetch what [`node_from`](Self::node_from) hashes for this level, so that it comes
-    /// from memory while the caller fetches other nodes. `None` where that does not help.
+    /// from memory while the caller fetches other nodes. `below` is empty before, and afterwards
+    /// where that does not help.
     #[inline]
-    pub(super) fn gather<'s, S>(&self, source: &'s S, level: Level) -> Option<Gathered<'s>>
+    pub(super) fn gather<'s, S>(&self, source: &'s S, level: Level, below: &mut EdgeGroups<'s>)
     where
         S: NodeSource + ?Sized,
     {
-        match self {
-            Self::Folded(_) => None,
-            Self::Fold(_, shape) => Gathered::new(source, *shape, level),
+        if let Self::Fold(_, shape) = self
+            && gather(source, *shape, level, below).is_none()
+        {
+            below.clear();
         }
     }
 
@@ -164,7 +170,7 @@ impl<H: Hasher + ?Sized> EdgeNodes<'_, H> {
     #[inline]
     pub(super) fn node_from<S>(
         &self,
-        gathered: Option<&Gathered<'_>>,
+        below: &EdgeGroups<'_>,
         source: &S,
         level: Level,
     ) -> Result<Hash, S::Error>
@@ -178,8 +184,8 @@ impl<H: Hasher + ?Sized> EdgeNodes<'_, H> {
                 Ok(node.copied().unwrap_or_default())
             }
             Self::Fold(hasher, shape) => {
-                if let Some(gathered) = gathered {
-                    return Ok(hasher.chain(&gathered.groups[..gathered.count]));
+                if !below.is_empty() {
+                    return Ok(hasher.chain(below));
                 }
                 // What is read from a device comes level by level.
                 let read = |level, first, out: &mut [Hash]| source.read_nodes(level, first, out);
@@ -192,39 +198,31 @@ impl<H: Hasher + ?Sized> EdgeNodes<'_, H> {
 }
 
 /// The complete children of incomplete nodes below one level, from the leaves up, as they lie in
-/// memory.
-pub(super) struct Gathered<'s> {
-    groups: [&'s [Hash]; MAX_DEPTH],
-    /// How many groups there are, at least one.
-    count: usize,
-}
+/// memory. One group per level at most.
+pub(super) type EdgeGroups<'s> = ArrayVec<&'s [Hash], MAX_DEPTH>;
 
-impl<'s> Gathered<'s> {
-    /// `None` if some of them do not lie in memory.
-    #[inline]
-    fn new<S>(source: &'s S, shape: Shape, top: Level) -> Option<Self>
-    where
-        S: NodeSource + ?Sized,
-    {
-        let mut gathered = Self { groups: [&[]; MAX_DEPTH], count: 0 };
-        let bits = shape.arity().bits();
-        let mut complete = shape.size().get();
-        let mut level = Level::LEAVES;
-        while level < top {
-            let beyond = shape.place(NodeIndex(complete));
-            if beyond > 0 {
-                let first = NodeIndex(complete - beyond as u64);
-                let nodes = source.borrow_nodes(level, first, beyond)?;
-                // The nodes lie apart: each is asked for now, and not when hashing waits for it.
-                prefetch(nodes);
-                gathered.groups[gathered.count] = nodes;
-                gathered.count += 1;
-            }
-            complete >>= bits;
-            level = level.up();
+/// Gathers the groups below `top`, each of which is asked for now and not when hashing waits for it:
+/// they lie apart. `None` if some of them do not lie in memory.
+#[inline]
+fn gather<'s, S>(source: &'s S, shape: Shape, top: Level, below: &mut EdgeGroups<'s>) -> Option<()>
+where
+    S: NodeSource + ?Sized,
+{
+    let bits = shape.arity().bits();
+    let mut complete = shape.size().get();
+    let mut level = Level::LEAVES;
+    while level < top {
+        let beyond = shape.place(NodeIndex(complete));
+        if beyond > 0 {
+            let first = NodeIndex(complete - beyond as u64);
+            let nodes = source.borrow_nodes(level, first, beyond)?;
+            prefetch(nodes);
+            below.try_push(nodes).ok()?;
         }
-        (gathered.count > 0).then_some(gathered)
+        complete >>= bits;
+        level = level.up();
     }
+    Some(())
 }
 
 /// Folds the edge from the leaves up and returns the root. `read` is asked for the complete children

@@ -2,8 +2,10 @@
 
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
+
 use super::error::{ProveError, VerifyError};
-use crate::merkle::edge::{EdgeNodes, RightEdge};
+use crate::merkle::edge::{EdgeGroups, EdgeNodes, RightEdge};
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
 use crate::merkle::prefetch::prefetch;
@@ -188,40 +190,44 @@ where
     // path.
     let full = shape.full_levels(index);
     let edge_wanted = full < shape.depth() && shape.has_edge(full);
-    let below_edge = if edge_wanted { edge.gather(source, full) } else { None };
-    let groups = full_groups::<S, N>(source, shape, index);
+    let mut below_edge = EdgeGroups::new();
+    if edge_wanted {
+        edge.gather(source, full, &mut below_edge);
+    }
+    let mut groups = ArrayVec::new();
+    full_groups::<S, N>(source, shape, index, &mut groups);
     // Hashing comes before the copies: meanwhile the groups come from memory.
     let edge_node = match edge_wanted {
-        true => Some(edge.node_from(below_edge.as_ref(), source, full)?),
+        true => Some(edge.node_from(&below_edge, source, full)?),
         false => None,
     };
     copy_full_groups::<S, N>(source, shape, index, &groups, siblings)?;
     edge_groups(source, shape, edge_node, index, siblings)
 }
 
-/// A full group as it lies in memory, if it does.
-type Borrowed<'s, const N: usize> = Option<&'s [Hash; N]>;
+/// The full groups of a path, level by level, as they lie in memory, if they do.
+type FullGroups<'s, const N: usize> = ArrayVec<Option<&'s [Hash; N]>, MAX_DEPTH>;
 
 /// The groups on the levels where the node above `index` stands in a full group, all of which are
 /// asked for now: they lie apart in memory.
 #[inline]
-fn full_groups<S: NodeSource + ?Sized, const N: usize>(
-    source: &S,
+fn full_groups<'s, S: NodeSource + ?Sized, const N: usize>(
+    source: &'s S,
     shape: Shape,
     index: LeafIndex,
-) -> [Borrowed<'_, N>; MAX_DEPTH] {
+    groups: &mut FullGroups<'s, N>,
+) {
     let bits = const { Arity::of::<N>().bits() };
-    let mut groups = [None; MAX_DEPTH];
     let mut first = index.get() >> bits << bits;
-    for (level, slot) in (0..shape.full_levels(index).0).zip(&mut groups) {
-        *slot =
-            source.borrow_nodes(Level(level), NodeIndex(first), N).and_then(<[Hash]>::first_chunk);
-        if let Some(group) = slot {
-            prefetch(*group);
+    groups.extend((0..shape.full_levels(index).0).map(|level| {
+        let nodes = source.borrow_nodes(Level(level), NodeIndex(first), N);
+        let group = nodes.and_then(<[Hash]>::first_chunk);
+        if let Some(group) = group {
+            prefetch(group);
         }
         first = first >> bits >> bits << bits;
-    }
-    groups
+        group
+    }));
 }
 
 /// Adds the siblings on those levels.
@@ -230,13 +236,13 @@ fn copy_full_groups<S: NodeSource + ?Sized, const N: usize>(
     source: &S,
     shape: Shape,
     index: LeafIndex,
-    groups: &[Borrowed<'_, N>; MAX_DEPTH],
+    groups: &FullGroups<'_, N>,
     siblings: &mut Vec<Hash>,
 ) -> Result<(), S::Error> {
     let bits = const { Arity::of::<N>().bits() };
     let mut group = [[0; 32]; N];
     let mut node = index.get();
-    for (level, borrowed) in (0..shape.full_levels(index).0).zip(groups) {
+    for (level, borrowed) in (0..).zip(groups) {
         let own = shape.place(NodeIndex(node));
         let nodes = match borrowed {
             Some(nodes) => *nodes,
