@@ -34,7 +34,7 @@ pub(super) const DERIVE_KEY_MATERIAL: u8 = 1 << 6;
 pub(super) const CHUNK: usize = 1024;
 
 /// The most groups of [`hash_chain`].
-pub(super) const CHAIN: usize = LANES;
+pub(super) const CHAIN: usize = LANES - 1;
 
 const CHUNK_START: u8 = 1 << 0;
 const CHUNK_END: u8 = 1 << 1;
@@ -111,20 +111,17 @@ fn equals_public(platform: Platform) -> bool {
     });
     // Chains of every length, with groups of every length in turn.
     let chained = (0..=CHAIN).all(|len| {
-        let first = &children[..1 + len % (Arity::MAX - 1)];
-        let node = match first {
-            [single] => *single,
-            several => *::blake3::hash(several.as_flattened()).as_bytes(),
-        };
+        let (node, first) = (&children[0], &children[..len % Arity::MAX]);
         let mut groups = [&children[..1]; CHAIN];
         for (at, group) in groups.iter_mut().enumerate() {
             *group = &children[at..][..1 + (at + len) % (Arity::MAX - 1)];
         }
-        let expected = groups[..len].iter().fold(node, |node, group| {
+        let all = [first].into_iter().filter(|first| !first.is_empty());
+        let expected = all.chain(groups[..len].iter().copied()).fold(*node, |node, group| {
             let mut input = ::blake3::Hasher::new();
             *input.update(group.as_flattened()).update(&node).finalize().as_bytes()
         });
-        hash_chain(platform, first, &groups[..len]) == expected
+        hash_chain(platform, first, node, &groups[..len]) == expected
     });
     one_by_one && many && chained
 }
@@ -188,26 +185,33 @@ fn bytes(words: &[u32; 8]) -> Hash {
     hash
 }
 
-/// Hashes the nodes of `first`, unless it is a single one; then the first of up to [`CHAIN`] groups
-/// together with the result, the second and that result, and so on. Each has 1 to 15 nodes.
+/// Hashes the nodes of `first`, unless there are none, together with `node` behind them; then the
+/// first of up to [`CHAIN`] groups with the result behind it, the second with that result, and so on.
+/// Each has 1 to 15 nodes.
 ///
 /// The node so far is in the last block of each input. The first blocks of the inputs that have more
 /// are compressed side by side before: only one compression per group waits for the one before.
-pub(super) fn hash_chain(platform: Platform, first: &[Hash], groups: &[&[Hash]]) -> Hash {
+pub(super) fn hash_chain(
+    platform: Platform,
+    first: &[Hash],
+    node: &Hash,
+    groups: &[&[Hash]],
+) -> Hash {
     const EMPTY: &[u8; BLOCK] = &[0; BLOCK];
     let groups = &groups[..groups.len().min(CHAIN)];
-    let mut firsts = [EMPTY; CHAIN];
+    let first = (!first.is_empty()).then_some(&first);
+    let mut firsts = [EMPTY; LANES];
     let mut ahead = 0;
-    for group in groups {
-        if let Some(block) = group.as_flattened().first_chunk() {
-            firsts[ahead] = block;
-            ahead += 1;
-        }
+    for group in first.into_iter().chain(groups) {
+        // Without a branch, which would be mispredicted: lengths are random.
+        let block = group.as_flattened().first_chunk();
+        firsts[ahead] = block.unwrap_or(EMPTY);
+        ahead += usize::from(block.is_some());
     }
-    let mut values = [[0u8; 32]; CHAIN];
+    let mut values = [[0u8; 32]; LANES];
     // The kernel splits an odd number of inputs into passes of 8, 4, 2 and 1 lanes, which cost the
     // same each: one wider pass is faster.
-    let ahead = if ahead > 0 { ahead.next_power_of_two().min(CHAIN) } else { 0 };
+    let ahead = if ahead > 0 { ahead.next_power_of_two().min(LANES) } else { 0 };
     platform.hash_many(
         &firsts[..ahead],
         &IV,
@@ -218,12 +222,9 @@ pub(super) fn hash_chain(platform: Platform, first: &[Hash], groups: &[&[Hash]])
         0,
         values[..ahead].as_flattened_mut(),
     );
-    let mut node = match first {
-        [single] => *single,
-        several => hash_chunk(platform, &IV, PLAIN, several.as_flattened()),
-    };
     let mut values = values.iter();
-    for group in groups {
+    let mut node = *node;
+    for group in first.into_iter().chain(groups) {
         let (blocks, rest) = group.as_flattened().as_chunks::<BLOCK>();
         let (mut state, mut flags) = (IV, CHUNK_START | CHUNK_END | ROOT);
         if let Some((_, others)) = blocks.split_first() {

@@ -69,13 +69,14 @@ impl Hasher for Blake3 {
 
     fn chain(&self, groups: &[&[Hash]]) -> Hash {
         let (first, others) = super::chain_of(groups);
-        let Some(platform) = kernel::trusted() else {
+        let (Some(platform), Some((last, first))) = (kernel::trusted(), first.split_last()) else {
             return super::node_by_node(self, first, others);
         };
+        // What is hashed of the first group is its last node with the others before it.
         let (some, more) = others.split_at(others.len().min(kernel::CHAIN));
-        let mut node = kernel::hash_chain(platform, first, some);
+        let mut node = kernel::hash_chain(platform, first, last, some);
         for others in more.chunks(kernel::CHAIN) {
-            node = kernel::hash_chain(platform, &[node], others);
+            node = kernel::hash_chain(platform, &[], &node, others);
         }
         node
     }
