@@ -2,10 +2,8 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
-
-use common::{Function, Hash, Place, duramen, head_json, head_text, hex, lines, printed};
+use common::writer::Writer;
+use common::{Function, Hash, Place, duramen, given, head_json, head_text, hex, lines, printed};
 
 #[test]
 fn the_lines_of_a_file_make_the_same_root_as_the_reference_for_every_hasher_and_arity() {
@@ -37,8 +35,7 @@ fn without_a_file_standard_input_is_appended_and_dash_is_the_same() {
     let want = head_text(3, Function::Blake3.root(4, &lines(Function::Blake3, b"a\nb\nc")));
     for line in ["append DIR", "append DIR -"] {
         let place = Place::new();
-        let mut command = duramen(&place, line);
-        command.write_stdin("a\nb\nc");
+        let command = given(&place, line, "a\nb\nc");
         assert_eq!(printed(command), want);
     }
 }
@@ -47,8 +44,7 @@ fn without_a_file_standard_input_is_appended_and_dash_is_the_same() {
 fn an_empty_input_makes_an_empty_store() {
     let place = Place::new();
     let empty = Function::Blake3.root(4, &[]);
-    let mut command = duramen(&place, "append DIR --json");
-    command.write_stdin("");
+    let command = given(&place, "append DIR --json", "");
     assert_eq!(printed(command), head_json(0, empty));
     assert_eq!(printed(duramen(&place, "head DIR --json")), head_json(0, empty));
 }
@@ -56,15 +52,11 @@ fn an_empty_input_makes_an_empty_store() {
 #[test]
 fn appending_twice_is_appending_once_and_keeps_hasher_and_arity() {
     let place = Place::new();
-    let mut first = duramen(&place, "append DIR --hasher sha256 --arity 2");
-    first.write_stdin("a\nb\n");
-    printed(first);
-    let mut second = duramen(&place, "append DIR");
-    second.write_stdin("c\n\nd");
+    printed(given(&place, "append DIR --hasher sha256 --arity 2", "a\nb\n"));
+    let second = given(&place, "append DIR", "c\n\nd");
     let leaves = lines(Function::Sha256, b"a\nb\nc\n\nd");
     assert_eq!(printed(second), head_text(5, Function::Sha256.root(2, &leaves)));
-    let mut third = duramen(&place, "append DIR --hasher sha256 --arity 2");
-    third.write_stdin("");
+    let third = given(&place, "append DIR --hasher sha256 --arity 2", "");
     assert_eq!(printed(third), head_text(5, Function::Sha256.root(2, &leaves)));
 }
 
@@ -82,8 +74,7 @@ fn hex_and_raw_leaves_are_taken_as_they_are() {
     assert_eq!(printed(command), want);
 
     let place = Place::new();
-    let mut command = duramen(&place, "append DIR --input raw");
-    command.write_stdin(leaves.as_flattened());
+    let command = given(&place, "append DIR --input raw", leaves.as_flattened());
     assert_eq!(printed(command), want);
 }
 
@@ -113,14 +104,13 @@ fn every_index_is_acknowledged_once_and_in_order() {
     let leaves = lines(Function::Blake3, text.as_bytes());
     for policy in ["interval:2ms", "manual"] {
         let place = Place::new();
-        let mut command = duramen(&place, &format!("append DIR --ack --flush-policy {policy}"));
-        command.write_stdin(text.as_str());
+        let command =
+            given(&place, &format!("append DIR --ack --flush-policy {policy}"), text.as_str());
         let acks: String = (0..70_000).map(|index| format!("{index}\n")).collect();
         let want = acks + &head_text(70_000, Function::Blake3.root(4, &leaves));
         assert!(printed(command) == want, "{policy}");
 
-        let mut command = duramen(&place, &format!("append DIR --ack --flush-policy {policy}"));
-        command.write_stdin("more");
+        let command = given(&place, &format!("append DIR --ack --flush-policy {policy}"), "more");
         assert!(printed(command).starts_with("70000\nsize 70001\n"));
     }
 }
@@ -128,21 +118,13 @@ fn every_index_is_acknowledged_once_and_in_order() {
 #[test]
 fn a_line_from_a_pipe_is_acknowledged_before_the_next_one_comes() {
     let place = Place::new();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_duramen"))
-        .arg("append")
-        .arg(place.path("store"))
-        .arg("--ack")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let mut acks = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut writer = Writer::new(&place, "");
+    let mut text = String::new();
     for index in 0..20 {
-        writeln!(input, "line {index}").unwrap();
-        assert_eq!(acks.next().unwrap().unwrap(), index.to_string());
+        let line = format!("line {index}\n");
+        writer.append(&line);
+        text += &line;
     }
-    drop(input);
-    assert_eq!(acks.next().unwrap().unwrap(), "size 20");
-    assert!(child.wait().unwrap().success());
+    let root = Function::Blake3.root(4, &lines(Function::Blake3, text.as_bytes()));
+    assert_eq!(writer.end(), head_text(20, root));
 }

@@ -4,18 +4,16 @@
 mod common;
 
 use common::store::{COUNT, Store};
-use common::{Function, duramen, hex, printed, printed_bytes, refused};
+use common::{Function, duramen, given, hex, printed, printed_bytes, printed_json, refused};
 use serde_json::{Value, json};
 
 fn prove(store: &Store, old: usize, new: usize) -> Value {
     let line = format!("prove-consistency DIR {old} {new} --json");
-    serde_json::from_str(&printed(duramen(&store.place, &line))).unwrap()
+    printed_json(duramen(&store.place, &line))
 }
 
 fn verify(store: &Store, proof: impl Into<Vec<u8>>, flags: &str) -> assert_cmd::Command {
-    let mut command = duramen(&store.place, &format!("verify consistency - {flags}"));
-    command.write_stdin(proof);
-    command
+    given(&store.place, &format!("verify consistency - {flags}"), proof)
 }
 
 fn heads(store: &Store, old: usize, new: usize) -> String {

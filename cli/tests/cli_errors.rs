@@ -2,19 +2,11 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
-
-use common::{Function, Place, duramen, head_json, hex, lines, printed, refused};
-
-/// A store with the leaves of these lines.
-fn store_of(text: &str) -> Place {
-    let place = Place::new();
-    let mut command = duramen(&place, "append DIR");
-    command.write_stdin(text);
-    printed(command);
-    place
-}
+use common::writer::Writer;
+use common::{
+    Function, Place, duramen, given, head_json, head_text, hex, lines, printed, refused, store_of,
+    told,
+};
 
 #[test]
 fn a_missing_input_file_is_named_and_no_store_is_created() {
@@ -56,8 +48,7 @@ fn a_line_that_is_not_hex_is_named_and_the_leaves_before_it_are_kept() {
 #[test]
 fn a_hex_line_of_the_wrong_length_is_named() {
     let place = Place::new();
-    let mut command = duramen(&place, "append DIR --input hex");
-    command.write_stdin("abcd\n");
+    let command = given(&place, "append DIR --input hex", "abcd\n");
     let error = refused(command, 2);
     assert!(
         error.ends_with("line 1 has 4 characters, a leaf has 64 hexadecimal digits"),
@@ -68,8 +59,7 @@ fn a_hex_line_of_the_wrong_length_is_named() {
 #[test]
 fn a_cut_raw_leaf_is_named_and_the_leaves_before_it_are_kept() {
     let place = Place::new();
-    let mut command = duramen(&place, "append DIR --input raw");
-    command.write_stdin([7; 100]);
+    let command = given(&place, "append DIR --input raw", [7; 100]);
     let error = refused(command, 2);
     assert!(
         error.ends_with(
@@ -86,9 +76,7 @@ fn a_cut_raw_leaf_is_named_and_the_leaves_before_it_are_kept() {
 #[test]
 fn leaves_before_a_bad_one_are_acknowledged() {
     let place = Place::new();
-    let mut command = duramen(&place, "append DIR --input raw --ack");
-    command.write_stdin([7; 65]);
-    command.assert().code(2).stdout("0\n1\n");
+    assert_eq!(told(given(&place, "append DIR --input raw --ack", [7; 65]), 2), "0\n1\n");
 }
 
 #[test]
@@ -188,28 +176,16 @@ fn bad_use_is_told_in_one_line() {
 #[test]
 fn a_store_in_use_is_refused_and_unharmed() {
     let place = Place::new();
-    let mut first = Command::new(env!("CARGO_BIN_EXE_duramen"))
-        .arg("append")
-        .arg(place.path("store"))
-        .arg("--ack")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = first.stdin.take().unwrap();
-    let mut output = BufReader::new(first.stdout.take().unwrap()).lines();
-    writeln!(input, "a").unwrap();
-    assert_eq!(output.next().unwrap().unwrap(), "0");
+    let mut first = Writer::new(&place, "");
+    first.append("a\n");
 
-    let mut second = duramen(&place, "append DIR");
-    second.write_stdin("intruder\n");
+    let second = given(&place, "append DIR", "intruder\n");
     let error = refused(second, 2);
     assert!(error.contains(&place.path("store").display().to_string()), "{error}");
 
-    writeln!(input, "b").unwrap();
-    drop(input);
-    assert!(first.wait().unwrap().success());
+    first.append("b\n");
     let root = Function::Blake3.root(4, &lines(Function::Blake3, b"a\nb"));
+    assert_eq!(first.end(), head_text(2, root));
     assert_eq!(printed(duramen(&place, "head DIR --json")), head_json(2, root));
 }
 

@@ -4,12 +4,12 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::Write;
+use std::process::ChildStdin;
 use std::thread::JoinHandle;
 
-use common::{Function, Place, duramen, hex, printed};
-use serde_json::Value;
+use common::writer::{appending, lines_of};
+use common::{Function, Place, duramen, given, hex, printed, printed_json};
 
 /// Feeds lines `line {n}` from `first` on until nobody reads any more; returns how many were begun.
 fn feed(mut input: ChildStdin, first: u64) -> JoinHandle<u64> {
@@ -28,24 +28,12 @@ fn feed(mut input: ChildStdin, first: u64) -> JoinHandle<u64> {
     })
 }
 
-fn append(place: &Place, flags: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_duramen"))
-        .arg("append")
-        .arg(place.path("store"))
-        .arg("--ack")
-        .args(flags.split_whitespace())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
 /// Kills the program after `after` acknowledgements; returns the end of what it acknowledged and of
 /// what it can have been given.
 fn kill_in_mid_append(place: &Place, flags: &str, first: u64, after: u64) -> (u64, u64) {
-    let mut child = append(place, flags);
+    let mut child = appending(place, flags);
     let feeder = feed(child.stdin.take().unwrap(), first);
-    let mut acks = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut acks = lines_of(&mut child);
     let mut acknowledged = first;
     let mut see = |line: String| {
         assert_eq!(line, acknowledged.to_string(), "acknowledgements come in order");
@@ -72,8 +60,7 @@ fn check(flags: &str) {
     let mut size = 0;
     for after in [1, 700, 5_000, 20_000] {
         let (acknowledged, submitted) = kill_in_mid_append(&place, flags, size, after);
-        let head: Value =
-            serde_json::from_str(&printed(duramen(&place, "head DIR --json"))).unwrap();
+        let head = printed_json(duramen(&place, "head DIR --json"));
         let recovered = head["size"].as_u64().unwrap();
         assert!(
             acknowledged <= recovered && recovered <= submitted,
@@ -88,8 +75,7 @@ fn check(flags: &str) {
         let proof = printed(duramen(&place, &format!("prove DIR {index} --json")));
         let leaf = hex(&Function::Blake3.leaf(format!("line {index}").as_bytes()));
         let flags = format!("--head {recovered}:{root} --index {index} --leaf {leaf}");
-        let mut verify = duramen(&place, &format!("verify inclusion - {flags}"));
-        verify.write_stdin(proof);
+        let verify = given(&place, &format!("verify inclusion - {flags}"), proof);
         assert!(printed(verify).starts_with("verified"));
         size = recovered;
     }

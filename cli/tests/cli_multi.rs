@@ -4,7 +4,7 @@
 mod common;
 
 use common::store::{COUNT, Store};
-use common::{Function, duramen, printed, printed_bytes, refused};
+use common::{Function, duramen, given, printed, printed_bytes, printed_json, refused};
 use serde_json::{Value, json};
 
 /// Flags that say which leaves are to be verified.
@@ -15,8 +15,7 @@ fn asked(store: &Store, indexes: &[usize]) -> String {
 }
 
 fn prove(store: &Store, line: &str) -> Value {
-    serde_json::from_str(&printed(duramen(&store.place, &format!("prove DIR {line} --json"))))
-        .unwrap()
+    printed_json(duramen(&store.place, &format!("prove DIR {line} --json")))
 }
 
 #[test]
@@ -154,9 +153,7 @@ fn binary_proofs_of_one_leaf_and_of_several_are_those_of_the_library_and_verify(
             let header = duramen::merkle::codec::Header::read(&bytes).unwrap();
             assert_eq!(header.arity.children(), arity);
             let verify = |bytes: &[u8], flags: &str| {
-                let mut verify = duramen(&store.place, &format!("verify inclusion - {flags}"));
-                verify.write_stdin(bytes);
-                verify
+                given(&store.place, &format!("verify inclusion - {flags}"), bytes)
             };
             let flags = asked(&store, indexes);
             assert!(printed(verify(&bytes, &flags)).starts_with("verified: "));

@@ -3,17 +3,12 @@
 
 mod common;
 
-use common::{Place, duramen, printed};
+use common::{Place, duramen, printed, printed_json, store_of, told};
 use serde_json::Value;
 
 /// A store of 1000 lines with one part.
 fn store() -> Place {
-    let place = Place::new();
-    let text: String = (0..1000).map(|line| format!("line {line}\n")).collect();
-    let mut command = duramen(&place, "append DIR");
-    command.write_stdin(text);
-    printed(command);
-    place
+    store_of((0..1000).map(|line| format!("line {line}\n")).collect::<String>())
 }
 
 fn damage(place: &Place, at: usize) {
@@ -30,7 +25,7 @@ fn an_intact_store_is_verified_with_a_rate_beside_the_hash_functions() {
     assert!(text.contains("verified 1000 leaves in 1 parts"), "{text}");
     assert!(text.contains("the hash function alone"), "{text}");
     assert!(text.ends_with("no damage\n"), "{text}");
-    let json: Value = serde_json::from_str(&printed(duramen(&place, "scrub DIR --json"))).unwrap();
+    let json = printed_json(duramen(&place, "scrub DIR --json"));
     assert_eq!(json["clean"], true);
     assert_eq!(json["leaves"], 1000);
     assert!(json["kernel_leaves_per_second"].as_f64().unwrap() > 0.0);
@@ -43,8 +38,7 @@ fn damaged_nodes_are_told_and_repaired_and_damaged_leaves_only_told() {
     let head = printed(duramen(&place, "head DIR"));
     // The leaves take blocks 1 to 8; their parents begin in block 9.
     damage(&place, 9 * 4096 + 7);
-    let output = duramen(&place, "scrub DIR").assert().code(1).get_output().clone();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = told(duramen(&place, "scrub DIR"), 1);
     assert!(text.contains("nodes of level 1, block 9, leaves 0 to 511): can be rebuilt"), "{text}");
     let text = printed(duramen(&place, "scrub DIR --repair"));
     assert!(text.contains("wrote ") && text.contains("00000002.part"), "{text}");
@@ -54,8 +48,7 @@ fn damaged_nodes_are_told_and_repaired_and_damaged_leaves_only_told() {
     let place = store();
     damage(&place, 2 * 4096);
     for line in ["scrub DIR --json", "scrub DIR --json --repair"] {
-        let output = duramen(&place, line).assert().code(1).get_output().clone();
-        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let json: Value = serde_json::from_str(&told(duramen(&place, line), 1)).unwrap();
         let finding = &json["findings"][0];
         assert_eq!(json["clean"], false);
         assert_eq!(finding["what"], "leaves");
@@ -70,7 +63,7 @@ fn fsck_tells_every_file_and_dump_what_stands_in_it() {
     let place = store();
     let text = printed(duramen(&place, "fsck DIR"));
     assert!(text.contains("in force") && text.ends_with("1000 leaves\n"), "{text}");
-    let json: Value = serde_json::from_str(&printed(duramen(&place, "fsck DIR --json"))).unwrap();
+    let json = printed_json(duramen(&place, "fsck DIR --json"));
     assert_eq!(json["clean"], true);
     for file in json["files"].as_array().unwrap() {
         let mut command = duramen(&place, "dump");
@@ -78,12 +71,10 @@ fn fsck_tells_every_file_and_dump_what_stands_in_it() {
         assert!(!printed(command).is_empty());
     }
     damage(&place, 100);
-    let output = duramen(&place, "fsck DIR").assert().code(1).get_output().clone();
-    assert!(String::from_utf8(output.stdout).unwrap().contains("PROBLEM: checksum mismatch"));
-    let mut command = duramen(&place, "dump");
-    command.arg(place.path("store/parts/00000001.part"));
-    let output = command.assert().code(1).get_output().clone();
-    assert!(String::from_utf8(output.stdout).unwrap().contains("DAMAGED: header"));
+    let text = told(duramen(&place, "fsck DIR"), 1);
+    assert!(text.contains("PROBLEM: checksum mismatch"), "{text}");
+    let text = told(duramen(&place, "dump @store/parts/00000001.part"), 1);
+    assert!(text.contains("DAMAGED: header"), "{text}");
     duramen(&place, "fsck no-such-store").assert().code(2);
     duramen(&place, "dump no-such-file").assert().code(2);
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use common::store::{COUNT, Store};
-use common::{Function, Hash, Place, duramen, printed, refused};
+use common::{Function, Hash, Place, duramen, given, printed, refused};
 use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList};
 
 const ORIGIN: &str = "example.com/log";
@@ -141,9 +141,7 @@ fn a_proof_leads_to_a_checkpoint_that_was_signed_before() {
     command.arg(&key);
     let signed = printed(command);
     let prove = |checkpoint: &str| {
-        let mut prove = duramen(&store.place, "prove DIR 7 --format tlog-proof --checkpoint -");
-        prove.write_stdin(checkpoint);
-        prove
+        given(&store.place, "prove DIR 7 --format tlog-proof --checkpoint -", checkpoint)
     };
     let text = printed(prove(&signed));
     assert!(text.ends_with(&format!("\n\n{signed}")));
@@ -151,15 +149,11 @@ fn a_proof_leads_to_a_checkpoint_that_was_signed_before() {
 
     // One of another tree, or of a size that this tree never had.
     let other = Store::new(Function::Sha256, 2);
-    let mut append = duramen(&other.place, "append DIR");
-    append.write_stdin("more\n");
-    printed(append);
+    printed(given(&other.place, "append DIR", "more\n"));
     let mut command = duramen(&other.place, "head DIR --format checkpoint --key");
     command.arg(&key);
     assert!(refused(prove(&printed(command)), 2).contains("62"));
-    let mut append = duramen(&store.place, "append DIR");
-    append.write_stdin("different\n");
-    printed(append);
+    printed(given(&store.place, "append DIR", "different\n"));
     let mut command = duramen(&other.place, "head DIR --format checkpoint --key");
     command.arg(&key);
     let error = refused(prove(&printed(command)), 1);

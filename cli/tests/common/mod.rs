@@ -1,12 +1,15 @@
-//! What the tests of the program share: how to start it, and a tree that is too slow to be wrong.
+//! What the tests of the program share: how to start it, how to read what it prints, and a tree that is
+//! too slow to be wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers may fail as it may")]
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
 pub(crate) mod store;
+pub(crate) mod writer;
 
 use std::path::PathBuf;
 
 use assert_cmd::Command;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -33,17 +36,35 @@ impl Place {
     }
 }
 
-/// The program with the arguments of a line, `DIR` in it being the store's directory.
+/// The program with the arguments of a line. In it `DIR` is the store's directory, and `@name` a path in
+/// the test's own one.
 pub(crate) fn duramen(place: &Place, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_duramen"));
     for word in line.split_whitespace() {
         match word {
             "DIR" => command.arg(place.path("store")),
-            word => command.arg(word),
+            word => match word.strip_prefix('@') {
+                Some(name) => command.arg(place.path(name)),
+                None => command.arg(word),
+            },
         };
     }
     command.timeout(std::time::Duration::from_secs(300));
     command
+}
+
+/// The same with something on standard input.
+pub(crate) fn given(place: &Place, line: &str, input: impl Into<Vec<u8>>) -> Command {
+    let mut command = duramen(place, line);
+    command.write_stdin(input);
+    command
+}
+
+/// A store with the leaves of these lines.
+pub(crate) fn store_of(text: impl Into<Vec<u8>>) -> Place {
+    let place = Place::new();
+    printed(given(&place, "append DIR", text));
+    place
 }
 
 /// What a successful call printed.
@@ -52,9 +73,20 @@ pub(crate) fn printed(mut command: Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The JSON that a successful call printed.
+pub(crate) fn printed_json(command: Command) -> Value {
+    serde_json::from_str(&printed(command)).unwrap()
+}
+
 /// The bytes that a successful call printed.
 pub(crate) fn printed_bytes(mut command: Command) -> Vec<u8> {
     command.assert().success().stderr("").get_output().stdout.clone()
+}
+
+/// What a call that ended with this status printed on standard output.
+pub(crate) fn told(mut command: Command, status: i32) -> String {
+    let output = command.assert().code(status).get_output().clone();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The one line that a failed call with this status printed on standard error.

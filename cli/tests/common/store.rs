@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Function, Hash, Place, duramen, hex, lines, printed};
+use super::{Function, Hash, Place, duramen, given, hex, lines, printed, printed_json};
 
 /// How many entries the stores of these tests have.
 pub(crate) const COUNT: usize = 61;
@@ -24,9 +24,7 @@ impl Store {
     pub(crate) fn new(function: Function, arity: usize) -> Self {
         let place = Place::new();
         let flags = format!("append DIR --hasher {} --arity {arity}", function.flag());
-        let mut command = duramen(&place, &flags);
-        command.write_stdin(text());
-        printed(command);
+        printed(given(&place, &flags, text()));
         Self { place, function, arity, leaves: lines(function, text().as_bytes()) }
     }
 
@@ -40,13 +38,11 @@ impl Store {
 
     pub(crate) fn prove(&self, index: usize, size: usize) -> Value {
         let line = format!("prove DIR {index} --size {size} --json");
-        serde_json::from_str(&printed(duramen(&self.place, &line))).unwrap()
+        printed_json(duramen(&self.place, &line))
     }
 
     /// Runs `verify inclusion` with the proof on standard input.
     pub(crate) fn verify(&self, proof: &str, flags: &str) -> assert_cmd::Command {
-        let mut command = duramen(&self.place, &format!("verify inclusion - {flags}"));
-        command.write_stdin(proof);
-        command
+        given(&self.place, &format!("verify inclusion - {flags}"), proof)
     }
 }
