@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::BackupInfo;
 use crate::checkpoint::ReadMode;
 use crate::checkpoint::manifest::{self, Manifest, TreeEntry};
-use crate::checkpoint::part::{Part, PartId, PartIdentity, PartRef};
+use crate::checkpoint::part::{Part, PartId, PartRef};
 use crate::config::Config;
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::{Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, StoreLock};
@@ -139,16 +139,7 @@ impl<'a> Target<'a> {
                 Taken::Copied(part.len)
             }
         };
-        let identity = PartIdentity {
-            store: state.store,
-            tree: tree.id,
-            hasher: tree.hasher.clone(),
-            arity: tree.arity,
-            number: part.number,
-            from: part.from,
-            to: part.to,
-        };
-        Part::open(self.fs, &identity, *part, ReadMode::Pread)?;
+        Part::open(self.fs, &tree.identity(state.store, part), *part, ReadMode::Pread)?;
         self.sync(name, &*open(self.fs, name)?)?;
         self.parts.insert(name, taken);
         Ok(())

@@ -9,7 +9,7 @@
 
 use std::io::IoSlice;
 
-use crate::checkpoint::part::{PartId, PartRef};
+use crate::checkpoint::part::{PartId, PartIdentity, PartRef};
 use crate::codec::{Decoder, Encoder, checksum};
 use crate::durability::Seq;
 use crate::error::{Damage, Error, Problem, Result};
@@ -49,6 +49,21 @@ pub(crate) struct TreeEntry {
     pub(crate) size: u64,
     pub(crate) root: Hash,
     pub(crate) parts: Vec<PartRef>,
+}
+
+impl TreeEntry {
+    /// What `part`, one of its own in `store`, has to say of itself.
+    pub(crate) fn identity(&self, store: StoreId, part: &PartRef) -> PartIdentity {
+        PartIdentity {
+            store,
+            tree: self.id,
+            hasher: self.hasher.clone(),
+            arity: self.arity,
+            number: part.number,
+            from: part.from,
+            to: part.to,
+        }
+    }
 }
 
 /// Why bytes are not a manifest.
@@ -123,11 +138,11 @@ impl Manifest {
         let clean = fields.u16()? & FLAG_CLEAN != 0;
         fields.u32()?;
         let store = StoreId(fields.array()?);
-        let number = fields.u64()?;
+        let number = decode_number(fields)?;
         let checkpoint = fields.array()?;
-        let next_segment = fields.u64()?;
-        let next_part = fields.u64()?;
-        let seq = Seq(fields.u64()?);
+        let next_segment = decode_number(fields)?;
+        let next_part = decode_number(fields)?;
+        let seq = Seq(decode_number(fields)?);
         let closed = decode_list(fields, |fields| {
             Some(Extent { from: decode_position(fields)?, to: decode_position(fields)? })
         })?;
@@ -144,11 +159,11 @@ impl TreeEntry {
         let name = decode_text(fields)?;
         let hasher = decode_text(fields)?;
         let arity = Arity::new(usize::from(fields.u16()?))?;
-        let size = fields.u64()?;
+        let size = decode_number(fields)?;
         let root = fields.array()?;
         let parts = decode_list(fields, |fields| {
             Some(PartRef {
-                number: PartId(fields.u64()?),
+                number: PartId(decode_number(fields)?),
                 from: fields.u64()?,
                 to: fields.u64()?,
                 len: fields.u64()?,
@@ -165,6 +180,11 @@ impl TreeEntry {
         }
         (end == size).then_some(Self { id, name, hasher, arity, size, root, parts })
     }
+}
+
+/// A number that the store counts on from. Counting never gets to one that this refuses.
+fn decode_number(fields: &mut Decoder<'_>) -> Option<u64> {
+    fields.u64().filter(|number| *number <= FileName::LAST_NUMBER)
 }
 
 fn count<T>(list: &[T]) -> u32 {
@@ -199,9 +219,9 @@ fn encode_position(out: &mut Encoder, position: Position) {
 
 fn decode_position(fields: &mut Decoder<'_>) -> Option<Position> {
     Some(Position {
-        segment: SegmentId(fields.u64()?),
+        segment: SegmentId(decode_number(fields)?),
         offset: ByteOffset(fields.u64()?),
-        group: GroupNumber(fields.u64()?),
+        group: GroupNumber(decode_number(fields)?),
     })
 }
 
@@ -380,6 +400,31 @@ mod tests {
     #[test]
     fn a_manifest_is_read_back_as_it_was_written() {
         assert_eq!(Manifest::decode(&manifest().encode()), Ok(manifest()));
+    }
+
+    #[test]
+    fn numbers_that_counting_never_gets_to_are_refused() {
+        let changes: [fn(&mut Manifest, u64); 9] = [
+            |manifest, number| manifest.number = number,
+            |manifest, number| manifest.next_segment = number,
+            |manifest, number| manifest.next_part = number,
+            |manifest, number| manifest.log.seq = Seq(number),
+            |manifest, number| manifest.log.open.segment = SegmentId(number),
+            |manifest, number| manifest.log.open.group = GroupNumber(number),
+            |manifest, number| manifest.log.closed[0].to.group = GroupNumber(number),
+            |manifest, number| manifest.trees[0].parts[1].number = PartId(number),
+            |manifest, number| {
+                manifest.trees[0].size = number;
+                manifest.trees[0].parts[1].to = number;
+            },
+        ];
+        for change in changes {
+            for (number, good) in [(FileName::LAST_NUMBER, true), (u64::MAX, false)] {
+                let mut manifest = manifest();
+                change(&mut manifest, number);
+                assert_eq!(Manifest::decode(&manifest.encode()).is_ok(), good, "{manifest:?}");
+            }
+        }
     }
 
     #[test]

@@ -245,7 +245,7 @@ impl Dump<'_> {
                             self.out,
                             "  tree {}: leaves {first} to {}",
                             tree.0,
-                            (first + leaves.len() as u64).saturating_sub(1)
+                            first.saturating_add(leaves.len() as u64).saturating_sub(1)
                         )?,
                         Frame::Roll { next } => {
                             writeln!(self.out, "  goes on in segment {next}")?;

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use crate::checkpoint::ReadMode;
 use crate::checkpoint::manifest::{self, Manifest, TreeEntry};
-use crate::checkpoint::part::{Part, PartIdentity, PartRef};
+use crate::checkpoint::part::Part;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fs::{Dir, Entry, FileKind, FileName, FileSystem};
 use crate::wal::frame::Frame;
-use crate::wal::{self, SegmentId, StoreId, replay_read_only};
+use crate::wal::{self, SegmentId, replay_read_only};
 
 /// What a store's directory holds.
 #[derive(Clone, Debug)]
@@ -196,7 +196,7 @@ impl Look<'_> {
                 let mut report = self.take(part.number.file(), FileState::InForce);
                 report.leaves = Some(part.from..part.to);
                 report.detail = format!("tree {:?}", tree.name);
-                let identity = identity(manifest.store, tree, part);
+                let identity = tree.identity(manifest.store, part);
                 let opened = Part::open(self.fs, &identity, *part, ReadMode::Pread);
                 report.problem = opened.err().map(|error| in_words(&error));
                 self.files.push(report);
@@ -289,18 +289,6 @@ impl Look<'_> {
             }
             self.files.push(report);
         }
-    }
-}
-
-fn identity(store: StoreId, tree: &TreeEntry, part: &PartRef) -> PartIdentity {
-    PartIdentity {
-        store,
-        tree: tree.id,
-        hasher: tree.hasher.clone(),
-        arity: tree.arity,
-        number: part.number,
-        from: part.from,
-        to: part.to,
     }
 }
 

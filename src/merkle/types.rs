@@ -62,10 +62,10 @@ impl Level {
     /// The level that holds the leaves.
     pub const LEAVES: Self = Self(0);
 
-    /// The level of the parents.
+    /// The level of the parents. Level 255, far above any tree, stays where it is.
     #[must_use]
     pub const fn up(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -48,7 +48,7 @@ use self::pass::TreeParts;
 use self::plan::Plan;
 use crate::checkpoint::ReadMode;
 use crate::checkpoint::manifest::{self, Manifest};
-use crate::checkpoint::part::{PartIdentity, RawPart};
+use crate::checkpoint::part::{PartRef, RawPart};
 use crate::config::Config;
 use crate::error::{Damage, Error, Result};
 use crate::fs::FileSystem;
@@ -197,17 +197,8 @@ impl<'a> Subject<'a> {
     ) -> Result<Self> {
         let mut trees = Vec::new();
         for entry in &manifest.trees {
-            let open = |reference: &crate::checkpoint::part::PartRef| {
-                let identity = PartIdentity {
-                    store: manifest.store,
-                    tree: entry.id,
-                    hasher: entry.hasher.clone(),
-                    arity: entry.arity,
-                    number: reference.number,
-                    from: reference.from,
-                    to: reference.to,
-                };
-                RawPart::open(fs, identity, *reference, mode)
+            let open = |part: &PartRef| {
+                RawPart::open(fs, entry.identity(manifest.store, part), *part, mode)
             };
             let parts = entry.parts.iter().map(open).collect::<Result<Vec<_>>>()?;
             trees.push(TreeParts {
@@ -319,8 +310,8 @@ fn parts(
     for (tree, entry) in subject.trees.iter().zip(&manifest.trees) {
         let faults = tree.verify(pace.as_mut(), progress);
         report.parts += tree.parts.len() as u64;
-        report.leaves += entry.size;
-        report.part_bytes += tree.parts.iter().map(RawPart::full_len).sum::<u64>();
+        report.leaves = report.leaves.saturating_add(entry.size);
+        report.part_bytes = report.part_bytes.saturating_add(tree.full_len());
         report.part_time = started.elapsed();
         if faults.interrupted {
             report.interrupted = true;

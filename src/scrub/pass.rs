@@ -100,6 +100,11 @@ impl TreeParts<'_> {
         Shape::new(self.arity, TreeSize(self.size))
     }
 
+    /// Bytes of the parts as they should be. What is missing may be said to be of any length.
+    pub(super) fn full_len(&self) -> u64 {
+        self.parts.iter().map(RawPart::full_len).fold(0, u64::saturating_add)
+    }
+
     /// The height of the pieces: above their leaves, below their one top node.
     fn height(&self) -> Level {
         Level(u8::try_from(PIECE_BITS / self.arity.bits()).unwrap_or(1))
@@ -112,7 +117,7 @@ impl TreeParts<'_> {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Faults {
         let mut faults = Faults::default();
-        let total: u64 = self.parts.iter().map(RawPart::full_len).sum();
+        let total = self.full_len();
         let height = self.height();
         let bits = self.arity.bits() * u32::from(height.0);
         let pieces = self.size.div_ceil(1 << bits);

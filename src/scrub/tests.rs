@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::checkpoint::manifest::TreeEntry;
-use crate::checkpoint::part::{PartId, write_part};
+use crate::checkpoint::part::{PartId, PartIdentity, write_part};
 use crate::column::{Columns, Layout, View};
 use crate::error::ReadError;
 use crate::fs::ByteOffset;

@@ -24,7 +24,7 @@ use super::ingest::Ingest;
 use super::report::RecoveryReport;
 use super::tree::Tree;
 use crate::checkpoint::manifest::{self, Manifest, TreeEntry};
-use crate::checkpoint::part::{Part, PartIdentity, PartSet};
+use crate::checkpoint::part::{Part, PartRef, PartSet};
 use crate::column::{Archive, Columns, Layout, LeafWriter, NodeWriter, Seed};
 use crate::config::Config;
 use crate::durability::{Seq, Watermark};
@@ -345,17 +345,9 @@ pub(super) fn single_tree<'a>(
 }
 
 pub(super) fn open_parts(config: &Config, store: StoreId, entry: &TreeEntry) -> Result<PartSet> {
-    let open = |reference: &crate::checkpoint::part::PartRef| {
-        let identity = PartIdentity {
-            store,
-            tree: entry.id,
-            hasher: entry.hasher.clone(),
-            arity: entry.arity,
-            number: reference.number,
-            from: reference.from,
-            to: reference.to,
-        };
-        Part::open(&*config.fs, &identity, *reference, config.read_mode).map(Arc::new)
+    let open = |part: &PartRef| {
+        let identity = entry.identity(store, part);
+        Part::open(&*config.fs, &identity, *part, config.read_mode).map(Arc::new)
     };
     Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
 }

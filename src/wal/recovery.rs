@@ -13,7 +13,7 @@ use super::reader::{Absence, Found, LogReader};
 use super::{Position, SegmentId, StoreId, block_align};
 use crate::durability::Seq;
 use crate::error::{Damage, Problem, Result};
-use crate::fs::{Access, ByteOffset, FileSystem};
+use crate::fs::{Access, ByteOffset, FileName, FileSystem};
 
 /// What the manifest says of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +107,34 @@ pub(crate) fn replay_closed(
     walk.all_closed(log)?;
     walk.enter(log.open);
     Ok(walk.done)
+}
+
+/// What a group says that it reaches follows from its frames, and segments rise along the log. So
+/// no number that is counted on from is larger than what was counted.
+fn check_counts(
+    fs: &dyn FileSystem,
+    at: Position,
+    header: &GroupHeader,
+    frames: &[Frame<'_>],
+) -> Result<()> {
+    let fail = |field, expected: u64, found: u64| {
+        let path = fs.display(at.segment.file());
+        Err(Damage::field(&path, at.offset.0, field, expected, found).into())
+    };
+    let mut last = header.first.0;
+    for frame in frames {
+        match frame {
+            Frame::Leaves { leaves, .. } => last = last.saturating_add(leaves.len() as u64),
+            Frame::Roll { next } if *next > at.segment && next.0 <= FileName::LAST_NUMBER => {}
+            Frame::Roll { next } => {
+                return fail("number of the next segment", at.segment.0.saturating_add(1), next.0);
+            }
+        }
+    }
+    if header.last.0 == last {
+        return Ok(());
+    }
+    fail("last sequence number", last, header.last.0)
 }
 
 struct Walk<'a> {
@@ -219,6 +247,7 @@ impl<'a> Walk<'a> {
                 Damage::field(&path, at.offset.0, "sequence number", expected, found).into()
             );
         }
+        check_counts(self.fs, at, &header, &frames)?;
         let len = block_align(header.len);
         if let Some(stretch) = self.done.stretches.last_mut() {
             stretch.to = ByteOffset(at.offset.0 + len);

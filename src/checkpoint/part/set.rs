@@ -53,6 +53,14 @@ impl PartSet {
         self.parts.is_empty()
     }
 
+    /// The number of the part that holds a node, if any does.
+    fn holder(&self, level: Level, at: u64) -> usize {
+        match &self.parts[..] {
+            [_] => 0,
+            parts => parts.partition_point(|part| part.end(level) <= at),
+        }
+    }
+
     pub(crate) fn references(&self) -> Vec<PartRef> {
         self.parts.iter().map(|part| part.reference()).collect()
     }
@@ -73,11 +81,7 @@ impl NodeSource for PartSet {
 
 impl Archive for PartSet {
     fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {
-        let number = match &self.parts[..] {
-            [_] => 0,
-            parts => parts.partition_point(|part| part.end(level) <= first.0),
-        };
-        self.parts.get(number)?.borrow(level, first.0, count)
+        self.parts.get(self.holder(level, first.0))?.borrow(level, first.0, count)
     }
 
     fn read_nodes(
@@ -87,10 +91,7 @@ impl Archive for PartSet {
         out: &mut [Hash],
     ) -> Result<(), ReadError> {
         // Most reads are of one group of siblings, and most groups are in one part.
-        let mut number = match &self.parts[..] {
-            [_] => 0,
-            parts => parts.partition_point(|part| part.end(level) <= first.0),
-        };
+        let mut number = self.holder(level, first.0);
         let mut at = first.0;
         let mut rest = out;
         loop {
