@@ -2,7 +2,6 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-mod reference;
 mod stores;
 
 use duramen::{Accumulator, CheckpointPolicy, Config, FlushPolicy};

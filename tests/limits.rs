@@ -2,7 +2,6 @@
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-mod reference;
 mod stores;
 
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,6 @@
 //! Many threads do everything at once on a real disk. Also run under ThreadSanitizer.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-mod reference;
 mod stores;
 
 use std::sync::Arc;
