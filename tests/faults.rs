@@ -7,8 +7,9 @@
 mod reference;
 mod space;
 mod stores;
+mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io::{ErrorKind, Write};
 use std::ops::ControlFlow;
@@ -22,7 +23,8 @@ use duramen::{
     TreeHead, inspect, scrub,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use stores::{copy_of, leaves, root_of};
+use stores::{copy_of, leaves, root_of, tree};
+use words::words;
 
 type Store = Accumulator<Blake3, 4>;
 
@@ -33,17 +35,6 @@ fn config(dir: &Path) -> Config {
         .checkpoint_policy(CheckpointPolicy::manual())
         .wal_segment_bytes(16 << 10)
         .wal_spare_bytes(0)
-}
-
-/// The messages of an error and its causes.
-fn words(error: &Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        words += &format!(": {error}");
-        cause = error.source();
-    }
-    words
 }
 
 /// What the system said, of a call that failed or of the one that poisoned the store.
@@ -184,21 +175,6 @@ fn skipped(what: &str, why: &str) {
 /// Whether this process may do what only root may: take a mount namespace of its own.
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-/// What stands under `dir`.
-fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(tree(&path));
-        } else {
-            let bytes = std::fs::read(&path).unwrap();
-            found.insert(path, bytes);
-        }
-    }
-    found
 }
 
 fn limit(resource: Resource, current: Option<u64>) {

@@ -1,4 +1,5 @@
 //! What a survey and a dump tell of a store's files, whole and damaged.
+#![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod stores;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod stores;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,19 +13,9 @@ use duramen::{
     Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Rfc6962Sha256, TreeSize,
 };
 use stores::{copy_of, leaves};
+use words::words;
 
 type Store = Accumulator<Blake3, 4>;
-
-/// The messages of an error and its causes, as a program prints them.
-fn words(error: &Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        words += &format!(": {error}");
-        cause = error.source();
-    }
-    words
-}
 
 fn filled(dir: &Path) -> Store {
     let store = Store::open(Config::new(dir)).unwrap();

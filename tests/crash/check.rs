@@ -10,6 +10,7 @@ use crate::findings::{Finding, Kind, Outcome};
 use crate::model::Model;
 use crate::reference;
 use crate::setup::Setup;
+use crate::words::words;
 
 /// What a crash may leave.
 #[derive(Clone, Debug)]
@@ -24,18 +25,7 @@ pub(crate) struct Bounds {
 
 /// Opens what a crash has left. It always opens.
 pub(crate) fn reopen(setup: &Setup, disk: &SimDisk) -> Outcome<DynAccumulator> {
-    setup.open(disk).map_err(|error| Finding::new(Kind::Refused, chain(&error)))
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text += &format!(": {error}");
-        source = error.source();
-    }
-    text
+    setup.open(disk).map_err(|error| Finding::new(Kind::Refused, words(&error)))
 }
 
 /// Checks everything that `store`, which was just opened, says against the model; tells its size.
@@ -66,7 +56,7 @@ pub(crate) fn check(store: &DynAccumulator, model: &Model, bounds: &Bounds) -> O
 /// Checks leaves, roots and proofs against the model, which has at least as many leaves.
 pub(crate) fn same(store: &DynAccumulator, model: &Model) -> Outcome {
     let size = store.size().get();
-    let read = |error: Error| Finding::new(Kind::Refused, chain(&error));
+    let read = |error: Error| Finding::new(Kind::Refused, words(&error));
     let leaves = store.leaves(0..size).map_err(read)?;
     let expected = &model.leaves[..leaves.len()];
     if let Some(at) = (0..leaves.len()).find(|at| leaves[*at] != expected[*at]) {

@@ -5,13 +5,14 @@ use duramen::fs::sim::{CrashChoice, FaultError, SimDisk};
 use duramen::fs::{FileKind, FileName};
 use duramen::{DynAccumulator, Error};
 
-use crate::check::{chain, fingerprint};
+use crate::check::fingerprint;
 use crate::findings::{Finding, Kind, Outcome, Tally};
 use crate::model::Model;
 use crate::reference;
 use crate::rig::{Rig, Step};
 use crate::scale;
 use crate::setup::{Setup, abandon};
+use crate::words::words;
 
 /// A store to be damaged.
 pub(crate) struct Subject {
@@ -96,7 +97,7 @@ impl Subject {
                 tally.count("refused", 1);
                 Ok(())
             }
-            Err(error) => Err(Finding::new(Kind::Answer, chain(&error))),
+            Err(error) => Err(Finding::new(Kind::Answer, words(&error))),
         }
     }
 
@@ -117,7 +118,7 @@ impl Subject {
                 refused = true;
                 Ok(())
             }
-            Err(error) => Err(Finding::new(Kind::Answer, chain(&error))),
+            Err(error) => Err(Finding::new(Kind::Answer, words(&error))),
         };
         answer(Kind::WrongRoot, store.head().map(|head| head.root == self.model.root(size)))?;
         let levels = self.model.levels(size);
@@ -345,7 +346,7 @@ fn a_read_that_fails_is_an_error_of_its_own_and_changes_nothing() {
                         tally.note(subject.judge(&disk, &tally).map_err(context));
                     }
                     Err(error) => {
-                        let finding = Finding::new(Kind::Answer, chain(&error));
+                        let finding = Finding::new(Kind::Answer, words(&error));
                         tally.note(Err(context(finding)));
                     }
                 }

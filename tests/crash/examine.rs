@@ -150,7 +150,7 @@ impl Image<'_> {
     /// The recovered store takes more leaves and a checkpoint, and they survive.
     fn goes_on(&mut self, image: &SimDisk, store: DynAccumulator, shown: Shown) -> Outcome {
         let answer =
-            |error: duramen::Error| Finding::new(Kind::Answer, crate::check::chain(&error));
+            |error: duramen::Error| Finding::new(Kind::Answer, crate::words::words(&error));
         let mut model = Model::new(self.model.oracle, self.model.arity, self.random.next());
         let had = usize::try_from(shown.size).unwrap();
         model.submit(&self.model.leaves[..had]);

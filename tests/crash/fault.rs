@@ -7,12 +7,13 @@ use std::time::Duration;
 use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{CompactionPolicy, DurabilityToken, DynAccumulator, Error};
 
-use crate::check::{Bounds, chain, check, fingerprint, reopen, same};
+use crate::check::{Bounds, check, fingerprint, reopen, same};
 use crate::findings::{Finding, Kind, Outcome, Tally};
 use crate::model::Model;
 use crate::rig::Step;
 use crate::scale;
 use crate::setup::{Setup, abandon};
+use crate::words::words;
 
 /// A store whose disk fails, and what it has answered.
 pub(crate) struct Patient<'a> {
@@ -142,10 +143,10 @@ impl<'a> Patient<'a> {
                 self.model.checkpoints.push(self.model.size());
                 let again = self.store.as_ref().unwrap().checkpoint();
                 again
-                    .map_err(|error| context(Finding::new(Kind::Answer, chain(&error))))
+                    .map_err(|error| context(Finding::new(Kind::Answer, words(&error))))
                     .map(|_| self.model.checkpoint())
             }
-            Err(error) => Err(Finding::new(Kind::Answer, chain(&error))),
+            Err(error) => Err(Finding::new(Kind::Answer, words(&error))),
         }
     }
 
@@ -166,7 +167,7 @@ impl<'a> Patient<'a> {
                 self.resolve()
             }
             Err(Error::Poisoned { .. }) => self.resolve(),
-            Err(error) => Err(Finding::new(Kind::Answer, chain(&error))),
+            Err(error) => Err(Finding::new(Kind::Answer, words(&error))),
         }?;
         self.no_retry()
     }
@@ -184,7 +185,7 @@ impl<'a> Patient<'a> {
                 reopen(&self.setup, &self.disk)
                     .map_err(|finding| finding.context("once the disk is well"))?
             }
-            Err(error) => return Err(Finding::new(Kind::Refused, chain(&error))),
+            Err(error) => return Err(Finding::new(Kind::Refused, words(&error))),
         };
         let size = check(&store, &self.model, &self.bounds())?;
         self.model.reset(size, store.recovery().checkpointed);
@@ -230,7 +231,7 @@ impl<'a> Patient<'a> {
                     return Err(Finding::new(Kind::Answer, format!("no answer for {size}")));
                 }
                 (Err(Error::Poisoned { .. } | Error::Closed), _) => failed = Some(size),
-                (Err(error), _) => return Err(Finding::new(Kind::Answer, chain(&error))),
+                (Err(error), _) => return Err(Finding::new(Kind::Answer, words(&error))),
             }
         }
         Ok(())
@@ -241,7 +242,7 @@ impl<'a> Patient<'a> {
     fn must_be_poison(&mut self, error: &Error) -> Outcome {
         let is_poison = |error: &Error| matches!(error, Error::Poisoned { .. });
         if !is_poison(error) {
-            return Err(Finding::new(Kind::Answer, chain(error)));
+            return Err(Finding::new(Kind::Answer, words(error)));
         }
         self.tally.count("poisoned stores", 1);
         self.resolve()?;

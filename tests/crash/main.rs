@@ -8,6 +8,8 @@
 
 #[path = "../reference/mod.rs"]
 mod reference;
+#[path = "../words/mod.rs"]
+mod words;
 
 mod bytes;
 mod check;

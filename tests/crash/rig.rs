@@ -5,10 +5,11 @@
 use duramen::fs::sim::{CrashChoice, SimDisk};
 use duramen::{DurabilityToken, DynAccumulator};
 
-use crate::check::{self, Bounds, chain};
+use crate::check::{self, Bounds};
 use crate::findings::{Finding, Kind, Outcome};
 use crate::model::Model;
 use crate::setup::{Setup, abandon};
+use crate::words::words;
 
 /// One step of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,5 +233,5 @@ impl Drop for Rig {
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn refused(error: duramen::Error) -> Finding {
-    Finding::new(Kind::Answer, chain(&error))
+    Finding::new(Kind::Answer, words(&error))
 }

@@ -10,9 +10,9 @@ use duramen::{
     FlushPolicy, Hash,
 };
 
-use crate::check::chain;
 use crate::model::Model;
 use crate::setup::Setup;
+use crate::words::words;
 
 const LOG_SYNC: When = When::nth(OperationKind::Sync, 1).on(FileKind::Segment);
 const SOON: Duration = Duration::from_millis(20);
@@ -331,7 +331,7 @@ fn damage_in_front_of_a_segment_that_came_late_is_noticed() {
                     assert!(size >= 7, "{segment} at {}: {size} of 8", ByteOffset(at as u64));
                 }
                 Err(Error::Damaged(_)) => {}
-                Err(error) => panic!("{segment} at {at}: {}", chain(&error)),
+                Err(error) => panic!("{segment} at {at}: {}", words(&error)),
             }
         }
     }
@@ -368,6 +368,7 @@ fn threads_that_insert_while_checkpoints_run_lose_nothing_to_a_power_cut() {
             .collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
+    store.wait_idle();
     assert!(store.stats().checkpoints > 0);
     store.close().unwrap();
     let mut leaves = vec![[0; 32]; inserted.len()];
@@ -403,7 +404,7 @@ fn a_part_whose_bytes_cannot_be_handed_over_is_not_put_in_place() {
     store.insert_many(&leaves.next(20_000)).unwrap();
     disk.inject(Fault::new(handing, FaultError::EIO));
     let error = store.checkpoint().unwrap_err();
-    assert!(chain(&error).contains(".part"), "{}", chain(&error));
+    assert!(words(&error).contains(".part"), "{}", words(&error));
     assert_eq!(store.stats().failed_checkpoints, 1);
     assert_eq!(left(&disk).len(), 20_000, "the log has them");
     assert_eq!(store.checkpoint().unwrap().leaves, 20_000, "the next one is made anew");

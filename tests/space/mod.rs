@@ -13,6 +13,7 @@ use duramen::{
 };
 
 use crate::reference::{BLAKE3, siblings};
+use crate::words::words;
 
 const ARITY: usize = 4;
 type Store = Accumulator<Blake3, ARITY>;
@@ -63,17 +64,6 @@ fn config(dir: &Path) -> Config {
         .retry_wait(Duration::from_millis(1), Duration::from_millis(4))
         .wal_segment_bytes(16 << 10)
         .wal_spare_bytes(16 << 10)
-}
-
-/// The messages of an error and its causes.
-fn words(error: &Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        words += &format!(": {error}");
-        cause = error.source();
-    }
-    words
 }
 
 /// Whether an error, or what poisoned the store, is a call that found the file system full.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,20 +46,33 @@ pub(crate) fn root_of(hasher: &dyn Hasher, arity: Arity, leaves: &[Hash]) -> Has
 /// meanwhile, because the store's threads prepare segments or remove what is used up, it copies again: a
 /// mixture of two moments is nothing that a kill can leave.
 pub(crate) fn copy_of(store: &Path) -> tempfile::TempDir {
-    for _ in 0..100 {
+    // A test that waits for ever fails by never ending.
+    loop {
         let copy = tempfile::tempdir().unwrap();
         let before = listing(store);
-        let copied = before.is_ok() && copy_into(store, copy.path()).is_ok();
-        if copied && listing(store).is_ok_and(|after| Some(after) == before.ok()) {
+        if before.as_ref().is_ok_and(is_old)
+            && copy_into(store, copy.path()).is_ok()
+            && listing(store).is_ok_and(|after| before.is_ok_and(|before| after == before))
+        {
             return copy;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(TICK);
     }
-    panic!("the files of {} do not come to rest", store.display());
 }
 
+/// Longer than two changes of a file can lie apart that it has one time of.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Whether any change from now on shows in the times.
+fn is_old(listing: &Listing) -> bool {
+    let newest = listing.iter().map(|(_, _, changed)| *changed).max();
+    newest.is_none_or(|newest| newest.elapsed().is_ok_and(|age| age >= TICK))
+}
+
+type Listing = Vec<(PathBuf, u64, SystemTime)>;
+
 /// Every file's path, length and time of change, in order.
-fn listing(dir: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
+fn listing(dir: &Path) -> io::Result<Listing> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
@@ -84,6 +98,21 @@ fn copy_into(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What stands in the files under `dir`.
+pub(crate) fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(tree(&path));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            found.insert(path, bytes);
+        }
+    }
+    found
 }
 
 /// Runs a future on this thread, parking it between polls.

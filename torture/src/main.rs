@@ -9,6 +9,8 @@ mod check;
 mod device;
 mod full;
 mod program;
+#[path = "../../tests/crash/random.rs"]
+#[allow(dead_code, reason = "the crash test uses all of it")]
 mod random;
 #[path = "../../tests/reference/mod.rs"]
 mod reference;
@@ -18,6 +20,8 @@ mod space;
 mod syscalls;
 mod system;
 mod tally;
+#[path = "../../tests/words/mod.rs"]
+mod words;
 
 use std::process::ExitCode;
 
