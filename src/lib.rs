@@ -1,5 +1,44 @@
 //! duramen is an append-only, persistent Merkle accumulator: leaves go in, a root comes out, and
 //! proofs for every size the tree ever had.
+#![cfg_attr(
+    feature = "std",
+    doc = r#"
+Start with [`Accumulator`], a tree in a directory, and [`Config`], which says where and under which
+policies; [`MemoryAccumulator`] is the same tree without a disk, and a [`Reader`] reads a store beside its
+writer. [`scrub`] verifies every stored byte, [`inspect`] tells what a store's files are.
+
+```
+# let dir = tempfile::tempdir()?;
+# let dir = dir.path().join("log");
+use duramen::{Accumulator, Blake3, Config};
+
+let log: Accumulator = Accumulator::open(Config::new(&dir))?;
+let inserted = log.insert([7; 32])?; // visible now
+inserted.token.wait()?; // durable now
+log.insert_many(&[[9; 32]; 1000])?; // after a crash all of them are there or none
+log.flush()?; // everything before is durable
+
+let past = log.head_at(2)?; // size and root when there were two leaves
+let proof = log.prove_at(0, 2)?;
+Accumulator::<Blake3, 4>::verify(&past, 0, &[7; 32], &proof)?;
+log.close()?;
+# Ok::<(), Box<dyn std::error::Error>>(())
+```
+"#
+)]
+//!
+//! [`merkle`] is the tree by itself: hash functions, heads, proofs, their verification and their bytes.
+//! [`tlog`] is checkpoints, signed notes and proofs as transparency logs exchange them.
+//!
+//! # Features
+//!
+//! - `std` (default): the storage engine and everything else that needs an operating system. Without it
+//!   the crate is `no_std` + `alloc`: hash functions, heads, proofs and their verification.
+//! - `keccak`: the hash function `Keccak256`, for trees that Ethereum contracts verify.
+//! - `poseidon`: the hash function `PoseidonBn254`, for trees that circuits over BN254 verify.
+//! - `serde`: heads, proofs and frontiers through serde.
+//! - `note`: Ed25519 signatures of checkpoints.
+//! - `testing`: the simulated disk, for tests that pull the plug.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
