@@ -69,7 +69,8 @@ pub trait Hasher: Send + Sync + 'static {
     /// The leaf for raw `data`, kept apart from inner nodes by its own domain.
     fn leaf(&self, data: &[u8]) -> Hash;
 
-    /// The parent of 2 to 16 `children`.
+    /// The parent of 2 to 16 `children`. For any other number of them it may panic, or give what is no
+    /// node of any tree.
     fn node(&self, children: &[Hash]) -> Hash;
 
     /// The parents of many complete groups: `parents[i]` becomes the parent of
