@@ -46,6 +46,9 @@ impl Subject {
         for (step, count) in [1, 5, 130, 1, 1, 1, 3, 50, 1, 1, 5].into_iter().enumerate() {
             store.insert_many(&leaves[at..at + count]).unwrap();
             store.flush().unwrap();
+            // Which group stands in which segment depends on when segments are made ready.
+            #[cfg(feature = "testing")]
+            store.wait_idle();
             at += count;
             if step == 1 || step == 4 {
                 store.checkpoint().unwrap();
