@@ -2,19 +2,22 @@
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod hooked;
 mod stores;
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use duramen::fs::sim::{FaultError, SimDisk};
 use duramen::fs::{FileKind, FileName};
 use duramen::scrub::{self, Element, Options};
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
-    Hash, Problem, ReadMode, Reader, Result,
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, Event,
+    FlushPolicy, Hash, Problem, ReadMode, Reader, Result,
 };
+use hooked::Hooked;
 use stores::{leaves, root_of};
 
 const BLOCK: u64 = 4096;
@@ -240,5 +243,104 @@ fn a_merge_that_cannot_read_fails_and_the_store_goes_on() {
     store.wait_idle();
     assert!(store.stats().compactions > 0);
     assert!(ask(&store, all.len() as u64).is_empty());
+    store.close().unwrap();
+}
+
+/// How often each block of each part was read since this was cleared; `None` while nobody counts.
+type Reads = Arc<Mutex<Option<HashMap<(FileName, u64), u32>>>>;
+
+/// A disk whose every second read of a block of a column of a part gives wrong bytes while reads are
+/// counted. With `tables` that goes for all other blocks as well.
+fn wavering(disk: &SimDisk, tables: bool) -> (Config, Reads) {
+    let reads = Reads::default();
+    let counted = Arc::clone(&reads);
+    let sizes = disk.clone();
+    let fs = Hooked::new(disk).on_read(move |name, at, bytes| {
+        let mut counted = counted.lock().unwrap();
+        let (FileKind::Part, Some(counted)) = (name.kind, &mut *counted) else { return };
+        // At the end of a small part there are one block of a table and the footer.
+        let blocks = sizes.read(name).unwrap().len() as u64 / BLOCK;
+        let end = if tables { blocks } else { blocks - 2 };
+        let mut at = at;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let block = at / BLOCK;
+            let len = usize::try_from((block + 1) * BLOCK - at).unwrap().min(rest.len());
+            let (now, later) = rest.split_at_mut(len);
+            let count = counted.entry((name, block)).or_default();
+            *count += 1;
+            if count.is_multiple_of(2) && block < end {
+                now.iter_mut().for_each(|byte| *byte = !*byte);
+            }
+            (at, rest) = (at + len as u64, later);
+        }
+    });
+    (simulated(disk).file_system(Arc::new(fs)), reads)
+}
+
+fn begin(reads: &Reads) {
+    *reads.lock().unwrap() = Some(HashMap::new());
+}
+
+#[test]
+fn what_is_read_of_a_block_for_the_first_time_is_what_was_verified() {
+    let disk = SimDisk::new();
+    let all = fill(simulated(&disk), &[3000, 150, 700]);
+    let (config, reads) = wavering(&disk, false);
+    let mut wrong_later = 0;
+    for index in (0..3850).step_by(7) {
+        *reads.lock().unwrap() = None;
+        let store = open(config.clone()).unwrap();
+        let place = usize::try_from(index).unwrap();
+        begin(&reads);
+        assert_eq!(store.leaf(index).unwrap(), all[place]);
+        // The block is known to be intact, and what the second read gives is believed.
+        wrong_later += usize::from(store.leaf(index).unwrap() != all[place]);
+        store.close().unwrap();
+
+        *reads.lock().unwrap() = None;
+        let store = open(config.clone()).unwrap();
+        begin(&reads);
+        let end = (place + 400).min(3850);
+        assert_eq!(store.leaves(index..end as u64).unwrap(), all[place..end]);
+        store.close().unwrap();
+    }
+    assert!(wrong_later > 400, "the disk does not waver");
+}
+
+#[test]
+fn a_checksum_is_taken_out_of_the_very_table_that_was_verified() {
+    let disk = SimDisk::new();
+    // The table of checksums has two blocks, and opening reads what stands in the second.
+    let all = fill(simulated(&disk), &[140_000]);
+    let (config, reads) = wavering(&disk, true);
+    let store = open(config).unwrap();
+    begin(&reads);
+    assert_eq!(store.leaf(5).unwrap(), all[5]);
+    store.close().unwrap();
+}
+
+#[test]
+fn a_merge_copies_the_very_bytes_that_it_verified() {
+    let disk = SimDisk::new();
+    let all = fill(simulated(&disk), &[300, 290, 400]);
+    let (config, reads) = wavering(&disk, false);
+    let begun = Arc::clone(&reads);
+    let listener = move |event: &Event| match event {
+        Event::CompactionBegun { .. } => begin(&begun),
+        Event::CompactionCompleted { .. } => *begun.lock().unwrap() = None,
+        _ => {}
+    };
+    let store = open(config.compaction_policy(CompactionPolicy::Tiered(2)).listener(listener));
+    let store = store.unwrap();
+    store.wait_idle();
+    assert_eq!(store.stats().compactions, 1, "{:?}", store.stats());
+    store.close().unwrap();
+    let store = open(simulated(&disk)).unwrap();
+    assert_eq!(store.stats().parts, 1);
+    assert_eq!(store.leaves(0..all.len() as u64).unwrap(), all);
+    assert!(ask(&store, all.len() as u64).is_empty());
+    assert_eq!(store.head().unwrap().root, root_of(&Blake3, Arity::Four, &all));
+    assert!(scrubbed(&store).is_clean());
     store.close().unwrap();
 }

@@ -1,8 +1,10 @@
 //! A part's bytes: mapped into memory, or read when they are asked for.
 //!
-//! # Invariant
+//! # Invariants
 //!
-//! With [`ReadMode::Pread`] no byte of a part is reached but by a call that can fail.
+//! - With [`ReadMode::Pread`] no byte of a part is reached but by a call that can fail.
+//! - A [`Block`] that was read is a buffer of its own: what is found out about its bytes stays true of
+//!   them, whatever another read of the same place would give.
 
 use std::ops::{Deref, Range};
 use std::path::PathBuf;
@@ -24,7 +26,8 @@ pub enum ReadMode {
     /// Nothing is mapped. Parts are read by positional reads, each of which can fail: a disk's error
     /// is [`Error::Io`] with the file and the offset, a part that was cut short is
     /// [`Error::Damaged`], and the process goes on. A proof costs a system call per level, and
-    /// one or two more for each block that is read for the first time.
+    /// one or two more for each block that is read for the first time. Such a block is verified by the
+    /// very read that answers; later reads of it are believed.
     Pread,
 }
 

@@ -1,10 +1,20 @@
 //! Reading a part. Opening it reads header and footer; a block is checked when it is first touched.
 //! How its bytes are reached is the business of [`Bytes`].
+//!
+//! # Invariants
+//!
+//! - The bytes that [`Part::read`] gives out of a block that was not found intact before are those that
+//!   were compared with the checksum: they come out of the same buffer, and it is their being intact
+//!   that marks the block. So do all that [`Part::read_anew`] gives, whatever was found before. The same
+//!   goes for a checksum that is taken out of a table.
+//! - A block that is marked is not compared again. What a map shows of it stays what it was, unless the
+//!   disk or somebody changes a page that is fetched again; with [`ReadMode::Pread`] each later read is
+//!   one more read of the file, and believed.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::bytes::{Bytes, ReadMode};
+use super::bytes::{Block, Bytes, ReadMode};
 use super::format::{
     BlockFault, Footer, PART_BLOCK, PART_BLOCK_LEN, PART_VERSION, PartIdentity, PartLayout,
     PartRef, SUMS_PER_BLOCK, seal_of,
@@ -150,15 +160,31 @@ impl Part {
         let wanted = out[..len].as_flattened_mut();
         let start = column.block * PART_BLOCK + (index - column.first) * NODE_LEN;
         let (first, last) = (start / PART_BLOCK, (start + wanted.len() as u64 - 1) / PART_BLOCK);
-        for number in first..=last {
-            if anew {
-                self.verify(number)?;
-            } else if !self.is_checked(number) {
-                self.check(number)?;
-            }
+        if anew || !(first..=last).all(|number| self.is_checked(number)) {
+            self.copy_intact(start, wanted, anew)?;
+        } else {
+            self.bytes.read(start, wanted)?;
         }
-        self.bytes.read(start, wanted)?;
         Ok(len)
+    }
+
+    /// Copies the bytes from `start` on out of blocks that are found intact on the way, or that were
+    /// before, unless all are to be looked at `anew`.
+    #[cold]
+    fn copy_intact(&self, start: u64, out: &mut [u8], anew: bool) -> Result<(), ReadError> {
+        let mut skip = usize::try_from(start % PART_BLOCK).unwrap_or(0);
+        let mut rest = out;
+        for number in start / PART_BLOCK.. {
+            let block = self.block(number, anew)?;
+            let bytes = &block[skip..];
+            let (head, tail) = rest.split_at_mut(bytes.len().min(rest.len()));
+            head.copy_from_slice(&bytes[..head.len()]);
+            if tail.is_empty() {
+                break;
+            }
+            (rest, skip) = (tail, 0);
+        }
+        Ok(())
     }
 
     /// The nodes `[index, index + count)` of `level` as they lie in the map, if there is one, all of
@@ -188,22 +214,24 @@ impl Part {
         word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
     }
 
-    /// Finds out whether `block`, of a column or of a table, is intact.
-    fn check(&self, number: u64) -> Result<(), ReadError> {
-        if self.is_checked(number) {
-            return Ok(());
+    /// Block `number`, of a column or of a table: intact as it is handed out, unless it was found so
+    /// before and is not to be looked at `anew`.
+    fn block(&self, number: u64, anew: bool) -> Result<Block<'_>, ReadError> {
+        let block = self.bytes.block(number)?;
+        if anew || !self.is_checked(number) {
+            self.verify(number, &block)?;
+            let word = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX));
+            if let Some(word) = word {
+                word.fetch_or(1 << (number % 64), Ordering::Relaxed);
+            }
         }
-        self.verify(number)?;
-        if let Some(word) = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX)) {
-            word.fetch_or(1 << (number % 64), Ordering::Relaxed);
-        }
-        Ok(())
+        Ok(block)
     }
 
-    /// Compares a block with its checksum.
-    fn verify(&self, number: u64) -> Result<(), ReadError> {
+    /// Compares the bytes of a block with its checksum.
+    fn verify(&self, number: u64, block: &[u8; PART_BLOCK_LEN]) -> Result<(), ReadError> {
         let stored = self.stored_sum(number)?;
-        let computed = block_checksum(&*self.bytes.block(number)?);
+        let computed = block_checksum(block);
         if computed != stored {
             let problem =
                 Problem::Checksum { stored: u64::from(stored), computed: u64::from(computed) };
@@ -221,8 +249,7 @@ impl Part {
             if number < table {
                 let entry = number - covered;
                 let holder = table + entry / SUMS_PER_BLOCK;
-                self.check(holder)?;
-                let bytes = self.bytes.block(holder)?;
+                let bytes = self.block(holder, false)?;
                 let at = usize::try_from(entry % SUMS_PER_BLOCK).unwrap_or(0) * size_of::<u32>();
                 return Ok(Decoder(&bytes[at..]).u32().unwrap_or(0));
             }
