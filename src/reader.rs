@@ -161,7 +161,7 @@ impl Reader {
     /// # Errors
     ///
     /// [`NotEmpty`](crate::Error::NotEmpty); else as [`open`](Self::open), and
-    /// [`Io`](crate::Error::Io) of `dir`.
+    /// [`Io`](crate::Error::Io) of `dir`, which is not tried again.
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
         copy_from_outside(&self.config, &self.hasher(), self.arity(), &Config::new(dir))
     }

@@ -3,9 +3,11 @@
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod hooked;
 mod stores;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::fs::{FileKind, FileName};
@@ -13,6 +15,7 @@ use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
     Hash, Problem, Reader,
 };
+use hooked::Hooked;
 use stores::{leaves, root_of};
 
 fn config(disk: &SimDisk) -> Config {
@@ -270,4 +273,71 @@ fn what_cannot_be_read_is_not_copied_and_the_error_names_it() {
         disk.clear_faults();
     }
     store.close().unwrap();
+}
+
+/// How many operations of this kind there were on files of this kind.
+fn count(disk: &SimDisk, kind: OperationKind, file: FileKind) -> usize {
+    let concerns = |name: FileName| name.kind == file;
+    let trace = disk.trace();
+    trace.iter().filter(|done| done.kind() == kind && done.file().is_some_and(concerns)).count()
+}
+
+#[test]
+fn a_failure_of_the_target_ends_a_copy_from_outside_at_once_however_the_source_moves() {
+    use OperationKind::{Create, Sync, Write, WriteBack};
+    for (kind, file, nth) in [
+        // The first is the mark.
+        (Create, FileKind::Part, 2),
+        (Write, FileKind::Part, 1),
+        (WriteBack, FileKind::Part, 1),
+        (Sync, FileKind::Part, 1),
+        (Create, FileKind::Segment, 1),
+        (Write, FileKind::Segment, 1),
+        (WriteBack, FileKind::Segment, 1),
+        (Sync, FileKind::Segment, 1),
+    ] {
+        for error in [FaultError::ENOSPC, FaultError::EROFS, FaultError::Os(13)] {
+            let (disk, store, _) = source();
+            let to = SimDisk::new();
+            to.inject(Fault::new(When::nth(kind, nth).on(file), error).for_ever());
+            // Whenever a file is made there, the source gets another manifest.
+            let moving = Hooked::new(&to).on_create(move |name| {
+                if name.kind == file {
+                    store.insert([1; 32]).unwrap();
+                    store.checkpoint().unwrap();
+                }
+            });
+            let reader = Reader::open(config(&disk), Arc::new(Blake3), Arity::Four).unwrap();
+            let target = config(&to).file_system(Arc::new(moving));
+            let found = reader.snapshot_to_config(&target).unwrap_err();
+            let what = format!("{kind:?} on {file:?}: {found}");
+            let Error::Io { source, .. } = found else { panic!("{what}") };
+            assert_eq!(FaultError::Os(source.raw_os_error().unwrap()), error, "{what}");
+            assert_eq!(count(&to, kind, file) as u64, nth, "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_of_a_source_that_moves_is_tried_again() {
+    let (disk, store, all) = source();
+    let store = Arc::new(store);
+    let to = SimDisk::new();
+    let (mover, moved) = (Arc::clone(&store), AtomicU64::new(0));
+    // Three times the log is gone, or used again, while it is being copied.
+    let moving = Hooked::new(&to).on_create(move |name| {
+        if name.kind == FileKind::Segment && moved.fetch_add(1, Ordering::Relaxed) < 3 {
+            mover.checkpoint().unwrap();
+            for seed in 0..8 {
+                mover.insert_many(&leaves(100, seed)).unwrap();
+                mover.flush().unwrap();
+            }
+        }
+    });
+    let reader = Reader::open(config(&disk), Arc::new(Blake3), Arity::Four).unwrap();
+    let target = config(&to).file_system(Arc::new(moving));
+    let info = reader.snapshot_to_config(&target).unwrap();
+    assert!(info.head.size.get() > all.len() as u64);
+    let size = info.head.size.get();
+    check(&to, &store.leaves(0..size).unwrap(), "after three moves");
 }

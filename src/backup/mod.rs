@@ -30,7 +30,7 @@ mod target;
 
 use std::time::Duration;
 
-pub(crate) use target::Target;
+pub(crate) use target::{Failure, Target};
 
 use crate::checkpoint::manifest::Manifest;
 use crate::merkle::TreeHead;

@@ -4,6 +4,12 @@
 //! parts and without a manifest is one whose manifest is lost, and no store is opened or made there.
 //! With a manifest the file belongs to nothing, and opening removes it. Its name is durable together
 //! with those of the parts, before there is anything else.
+//!
+//! # Invariant
+//!
+//! A failure says on which side it arose. What the system says of a file here is a failure of this
+//! directory. Everything that was found in the source, and every byte that came here and is not what it
+//! has to be, is a failure of the source.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IoSlice};
@@ -36,6 +42,33 @@ pub(crate) struct Target<'a> {
     _lock: Box<dyn StoreLock>,
 }
 
+/// Why nothing was copied.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It lies with what was to be copied, which may have been changing.
+    Source(Error),
+    /// It lies with the directory of the copy: trying again would fail again.
+    Target(Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Source(error) | Failure::Target(error) => error,
+        }
+    }
+}
+
+impl Failure {
+    /// Of reading here what came from the source.
+    fn read_back(error: Error) -> Self {
+        match error {
+            Error::Io { .. } => Self::Target(error),
+            _ => Self::Source(error),
+        }
+    }
+}
+
 /// How a part came here.
 #[derive(Clone, Copy, Debug)]
 enum Taken {
@@ -60,15 +93,19 @@ impl<'a> Target<'a> {
     }
 
     /// Takes everything that `state` names over from `source`, and makes it durable under its name.
-    /// May be called again with another state after a failure.
-    pub(crate) fn fill(&mut self, source: &dyn FileSystem, state: &Manifest) -> Result<()> {
-        self.clear(state)?;
+    /// May be called again with another state after a failure of the source.
+    pub(crate) fn fill(
+        &mut self,
+        source: &dyn FileSystem,
+        state: &Manifest,
+    ) -> Result<(), Failure> {
+        self.clear(state).map_err(Failure::Target)?;
         for tree in &state.trees {
             for part in &tree.parts {
                 self.part(source, state, tree, part)?;
             }
         }
-        self.sync_dir(Dir::Parts)?;
+        self.sync_dir(Dir::Parts).map_err(Failure::Target)?;
         self.log(source, state)
     }
 
@@ -124,7 +161,7 @@ impl<'a> Target<'a> {
         state: &Manifest,
         tree: &TreeEntry,
         part: &PartRef,
-    ) -> Result<()> {
+    ) -> Result<(), Failure> {
         let name = part.number.file();
         if self.parts.contains_key(&name) {
             return Ok(());
@@ -133,40 +170,43 @@ impl<'a> Target<'a> {
         let taken = match self.fs.link_from(source, name) {
             Ok(()) => Taken::Linked(part.len),
             Err(_) => {
-                let from = open(source, name)?;
-                let to = self.create(name)?;
+                let from = open(source, name).map_err(Failure::Source)?;
+                let to = self.create(name).map_err(Failure::Target)?;
                 self.copy(source, name, &*from, &*to, 0..part.len)?;
                 Taken::Copied(part.len)
             }
         };
-        Part::open(self.fs, &tree.identity(state.store, part), *part, ReadMode::Pread)?;
-        self.sync(name, &*open(self.fs, name)?)?;
+        Part::open(self.fs, &tree.identity(state.store, part), *part, ReadMode::Pread)
+            .map_err(Failure::read_back)?;
+        open(self.fs, name).and_then(|file| self.sync(name, &*file)).map_err(Failure::Target)?;
         self.parts.insert(name, taken);
         Ok(())
     }
 
     /// Copies the log up to where `state` says that it ends.
-    fn log(&mut self, source: &dyn FileSystem, state: &Manifest) -> Result<()> {
+    fn log(&mut self, source: &dyn FileSystem, state: &Manifest) -> Result<(), Failure> {
         let walk = |fs| replay_closed(fs, state.store, &state.log, &mut |_, _| Ok(()));
-        let found = walk(source)?;
+        let found = walk(source).map_err(Failure::Source)?;
         for stretch in &found.stretches {
             self.stretch(source, *stretch)?;
         }
-        self.sync_dir(Dir::Wal)?;
-        walk(self.fs).map(drop)
+        self.sync_dir(Dir::Wal).map_err(Failure::Target)?;
+        walk(self.fs).map(drop).map_err(Failure::read_back)
     }
 
     /// Copies the groups of one segment and writes one blank block behind them: room for the frame
     /// with which the log leaves a segment.
-    fn stretch(&mut self, source: &dyn FileSystem, stretch: Stretch) -> Result<()> {
+    fn stretch(&mut self, source: &dyn FileSystem, stretch: Stretch) -> Result<(), Failure> {
         let name = stretch.segment.file();
-        let from = open(source, name)?;
-        let to = self.create(name)?;
+        let from = open(source, name).map_err(Failure::Source)?;
+        let to = self.create(name).map_err(Failure::Target)?;
         self.copy(source, name, &*from, &*to, stretch.from.0..stretch.to.0)?;
         to.write_at(stretch.to, &mut [IoSlice::new(&[0; BLOCK_LEN])])
-            .map_err(|error| self.fail("write", name, error))?;
+            .map_err(|error| self.fail("write", name, error))
+            .and_then(|()| self.sync(name, &*to))
+            .map_err(Failure::Target)?;
         self.log_bytes += stretch.to.0 - stretch.from.0 + BLOCK;
-        self.sync(name, &*to)
+        Ok(())
     }
 
     fn copy(
@@ -176,17 +216,17 @@ impl<'a> Target<'a> {
         from: &dyn File,
         to: &dyn File,
         range: std::ops::Range<u64>,
-    ) -> Result<()> {
+    ) -> Result<(), Failure> {
         let mut buffer = vec![0; STEP];
         let mut at = range.start;
         while at < range.end {
             let len = usize::try_from(range.end - at).unwrap_or(STEP).min(STEP);
             let step = &mut buffer[..len];
             from.read_at(ByteOffset(at), step)
-                .map_err(|error| Error::io("read", source.display(name), error))?;
+                .map_err(|error| Failure::Source(Error::io("read", source.display(name), error)))?;
             to.write_at(ByteOffset(at), &mut [IoSlice::new(step)])
                 .and_then(|()| to.write_back(ByteOffset(at), len as u64))
-                .map_err(|error| self.fail("write", name, error))?;
+                .map_err(|error| Failure::Target(self.fail("write", name, error)))?;
             at += len as u64;
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::engine::Engine;
 use super::follow::{Followed, TRIES};
 use super::look::newest_manifest;
-use crate::backup::{BackupInfo, Target, closed_at};
+use crate::backup::{BackupInfo, Failure, Target, closed_at};
 use crate::checkpoint::manifest::Manifest;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -49,10 +49,12 @@ pub(crate) fn copy_from_outside(
     loop {
         let manifest = newest_manifest(config)?;
         let copied = Followed::load(config, Arc::clone(hasher), arity, &manifest)
+            .map_err(Failure::Source)
             .and_then(|found| copy_found(config, &found, &manifest, &mut target));
         match copied {
             Ok((state, head)) => return target.finish(&state, head, started),
-            Err(error) => {
+            Err(Failure::Target(error)) => return Err(error),
+            Err(Failure::Source(error)) => {
                 // The writer may have been at work there; then it is found otherwise the next time.
                 let seen = (manifest.number, error.to_string());
                 tries += 1;
@@ -70,9 +72,10 @@ fn copy_found(
     found: &Followed,
     manifest: &Manifest,
     target: &mut Target<'_>,
-) -> Result<(Manifest, TreeHead)> {
+) -> Result<(Manifest, TreeHead), Failure> {
     let state = closed_at(manifest, found.end);
     target.fill(&*config.fs, &state)?;
-    let head = found.tree.head_at(TreeSize(found.tree.columns.leaves()))?;
+    let size = TreeSize(found.tree.columns.leaves());
+    let head = found.tree.head_at(size).map_err(Failure::Source)?;
     Ok((state, head))
 }
