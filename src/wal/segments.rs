@@ -7,6 +7,8 @@
 //! - A segment that is handed out holds no group that could be taken for one of its own: it is
 //!   blank, or its groups carry another segment's number.
 //! - What the log consisted of when a [hold](Segments::hold) began stays as it is until it ends.
+//! - What is made ready is no shorter than a first segment and than what the log needed last, so that it
+//!   is not turned down and made ready again. Spare files shorter than a first segment are removed.
 //!
 //! Overwriting blocks that were written before is several times faster to fsync than growing a file,
 //! which is why segments are filled with zeros ahead of need and kept when the log lets go of them.
@@ -53,6 +55,8 @@ struct State {
     next: u64,
     /// Bytes of the newest segment.
     newest: u64,
+    /// Bytes that the log needed when it last took a segment.
+    needed: u64,
     /// What the log consists of, oldest first, with lengths.
     in_use: VecDeque<(SegmentId, u64)>,
     /// Complete, durable, unused.
@@ -109,6 +113,7 @@ impl Segments {
         let state = State {
             next,
             newest,
+            needed: 0,
             in_use,
             ready: VecDeque::new(),
             spare: Vec::new(),
@@ -156,6 +161,7 @@ impl Segments {
     pub(crate) fn take(&self, len: u64, filled: bool) -> Result<Segment> {
         let len = block_align(len);
         let mut state = self.state.lock();
+        state.needed = len;
         let mut found = None;
         while let Some(segment) = state.ready.pop_front() {
             if segment.len >= len && state.in_use.back().is_none_or(|(last, _)| *last < segment.id)
@@ -181,15 +187,38 @@ impl Segments {
 
     /// Makes one segment ready ahead of need, unless one is.
     pub(crate) fn prepare(&self) -> Result<()> {
-        if !self.is_empty() {
-            return Ok(());
-        }
-        let segment = match self.recycle_one(0)? {
+        let needed = {
+            let state = self.state.lock();
+            if !state.ready.is_empty() {
+                return Ok(());
+            }
+            state.needed.max(self.limits.first)
+        };
+        self.remove_short();
+        let segment = match self.recycle_one(needed)? {
             Some(segment) => segment,
-            None => self.make(self.next_len(true), true)?,
+            None => self.make(needed.max(self.next_len(true)), true)?,
         };
         self.state.lock().ready.push_back(segment);
         Ok(())
+    }
+
+    /// Removes spare files that are shorter than any that is made: what a backup had, and what came
+    /// back from a hold.
+    fn remove_short(&self) {
+        let mut state = self.state.lock();
+        let short: Vec<_> =
+            state.spare.extract_if(.., |(_, len)| *len < self.limits.first).collect();
+        for (name, _) in &short {
+            state.inherited.remove(name);
+        }
+        drop(state);
+        for (name, len) in short {
+            if let Err(error) = self.remove(name, len) {
+                // The next open finds it.
+                tracing::warn!(%error, file = %name, "cannot remove a log segment");
+            }
+        }
     }
 
     /// How many segments the log consists of.
@@ -339,7 +368,7 @@ impl Segments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::sim::SimDisk;
+    use crate::fs::sim::{OperationKind, SimDisk};
 
     #[test]
     fn a_hold_keeps_what_the_log_had_and_nothing_that_comes_later() {
@@ -363,5 +392,63 @@ mod tests {
         segments.take(0, false).unwrap();
         segments.take(0, false).unwrap();
         assert!(!there(1) && !there(2) && there(7));
+    }
+
+    /// How often files were given a new number.
+    fn renames(disk: &SimDisk) -> usize {
+        disk.trace().iter().filter(|done| done.kind() == OperationKind::Rename).count()
+    }
+
+    #[test]
+    fn a_short_segment_that_comes_back_from_a_hold_is_removed_once_and_never_made_ready() {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let short = Segments::SHORTEST;
+        let limits = SegmentLimits { first: 4 * short, largest: 4 * short, spare: 100 * short };
+        // As in a copy of a store: the log's segment is as long as what it holds.
+        disk.put(SegmentId(1).file(), &vec![0; usize::try_from(short).unwrap()]);
+        let in_use = vec![(SegmentId(1), short)];
+        let segments = Segments::new(Arc::new(disk.clone()), limits, 2, in_use);
+        let hold = segments.hold();
+        let mut last = segments.take(2 * short, false).unwrap().id;
+        segments.release_before(last).unwrap();
+        drop(hold);
+        let there = disk.files();
+        assert!(there.contains(&SegmentId(1).file()), "{there:?}");
+        for round in 0..5 {
+            segments.prepare().unwrap();
+            assert!(!disk.files().contains(&SegmentId(1).file()), "round {round}");
+            let next = segments.take(2 * short, true).unwrap();
+            // What was made ready is what is taken.
+            assert_eq!((next.id.0, next.len), (last.0 + 1, limits.first), "round {round}");
+            last = next.id;
+        }
+        assert_eq!(renames(&disk), 0);
+    }
+
+    #[test]
+    fn what_is_made_ready_has_room_for_what_the_log_needed_last() {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let len = Segments::SHORTEST;
+        let limits = SegmentLimits { first: len, largest: len, spare: 100 * len };
+        let segments = Segments::new(Arc::new(disk.clone()), limits, 1, Vec::new());
+        for _ in 0..3 {
+            segments.take(len, true).unwrap();
+        }
+        let large = segments.take(8 * len, true).unwrap();
+        segments.release_before(large.id).unwrap();
+        let mut last = large.id;
+        for round in 0..5 {
+            segments.prepare().unwrap();
+            let next = segments.take(8 * len, true).unwrap();
+            assert_eq!((next.id.0, next.len), (last.0 + 1, 8 * len), "round {round}");
+            last = next.id;
+        }
+        assert_eq!(renames(&disk), 0, "short ones were made ready in vain");
+        // They are there for groups that fit them.
+        segments.take(len, true).unwrap();
+        segments.prepare().unwrap();
+        assert_eq!(renames(&disk), 2);
     }
 }
