@@ -513,7 +513,12 @@ impl DynAccumulator {
             std::mem::forget((flusher, Arc::clone(&self.engine)));
             return Err(forked);
         }
-        self.engine.close(flusher)
+        let done = self.engine.close(flusher);
+        if !self.engine.process.is_current() {
+            // A listener has forked and come back in the child.
+            std::mem::forget(Arc::clone(&self.engine));
+        }
+        done
     }
 }
 

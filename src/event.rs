@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::checkpoint::{CheckpointInfo, CheckpointReason};
 use crate::error::Error;
+use crate::process;
 use crate::store::{Limit, RecoveryReport};
 use crate::sync;
 
@@ -19,6 +20,11 @@ use crate::sync;
 /// what takes long. Calls may come from several threads at once, and what two threads
 /// do at the same time may be told in either order. A listener that panics is not heard by anybody
 /// else; the store goes on.
+///
+/// A listener that forks should end the child itself, or run another program there. If it returns in the
+/// child of one of the store's own threads, nobody else is told, that thread ends without touching the
+/// store, and as it is the only one the child ends with it, as after `exit(0)`. On a thread that has called the
+/// store the call is refused with [`Error::Forked`], or returns what the parent had got so far.
 pub trait EventListener: Send + Sync + 'static {
     /// Something has happened.
     fn event(&self, event: &Event);
@@ -188,8 +194,14 @@ impl Listeners {
             return;
         }
         let event = event();
+        let forks = process::forks();
         for listener in &self.0 {
-            if !sync::returns(|| listener.event(&event)) {
+            let returned = sync::returns(|| listener.event(&event));
+            if process::forks() != forks {
+                // Others may wait there for threads that are not there.
+                return;
+            }
+            if !returned {
                 tracing::error!(?event, "an event listener panicked");
             }
         }

@@ -16,16 +16,19 @@ use crate::{DurabilityToken, Seq};
 
 pub use crate::sync::knobs::{begin, fail_spawns, sites};
 
+#[allow(clippy::unwrap_used, reason = "nothing is registered in a model")]
+fn this_process() -> Process {
+    Process::current().unwrap()
+}
+
 /// [`durability::Watermark`].
 #[derive(Clone)]
 pub struct Watermark(Arc<durability::Watermark>);
 
 impl Watermark {
     #[must_use]
-    #[allow(clippy::unwrap_used, reason = "nothing is registered in a model")]
     pub fn new(durable: u64) -> Self {
-        let process = Process::current().unwrap();
-        Self(Arc::new(durability::Watermark::new(Seq(durable), process)))
+        Self(Arc::new(durability::Watermark::new(Seq(durable), this_process())))
     }
 
     pub fn token(&self, seq: u64) -> DurabilityToken {
@@ -97,14 +100,14 @@ pub struct Jobs(Arc<crate::jobs::Jobs<u32>>);
 
 impl Jobs {
     pub fn new(run: impl Fn(u32) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(crate::jobs::Jobs::new(move |job, _| run(job))))
+        Self(Arc::new(crate::jobs::Jobs::new(this_process(), move |job, _| run(job))))
     }
 
     /// Workers whose jobs can ask for more.
     pub fn new_cyclic(run: impl Fn(&Jobs, u32) + Send + Sync + 'static) -> Self {
         Self(Arc::new_cyclic(|jobs: &std::sync::Weak<crate::jobs::Jobs<u32>>| {
             let jobs = jobs.clone();
-            crate::jobs::Jobs::new(move |job, _| {
+            crate::jobs::Jobs::new(this_process(), move |job, _| {
                 if let Some(jobs) = jobs.upgrade() {
                     run(&Jobs(jobs), job);
                 }

@@ -9,10 +9,12 @@
 //!   busy or none could be started. A thread decides to leave, and counts itself out, under the lock
 //!   under which jobs are queued.
 //! - After [`Jobs::stop`] has returned no job runs and none will.
+//! - A thread that comes back from a job in a forked child takes no lock there and ends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::process::Process;
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard};
 
 /// Threads that may work at once: a checkpoint and a merge, which take long, leave one for what is
@@ -27,6 +29,8 @@ pub(crate) struct Jobs<J> {
 }
 
 struct Shared<J> {
+    /// Where the threads are.
+    process: Process,
     /// Told the job and how long it has waited.
     run: Box<dyn Fn(J, Duration) + Send + Sync>,
     state: Mutex<State<J>>,
@@ -58,12 +62,12 @@ impl<J: Copy + PartialEq> State<J> {
 }
 
 impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
-    /// Workers that do their jobs with `run`, which is told how long each has waited.
-    pub(crate) fn new(run: impl Fn(J, Duration) + Send + Sync + 'static) -> Self {
+    /// Workers in `process` that do their jobs with `run`, which is told how long each has waited.
+    pub(crate) fn new(process: Process, run: impl Fn(J, Duration) + Send + Sync + 'static) -> Self {
         let (queue, running) = (Vec::new(), Vec::new());
         let state = State { queue, running, threads: 0, idle: 0, stopped: false };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Self { shared: Arc::new(Shared { run: Box::new(run), state, changed }) }
+        Self { shared: Arc::new(Shared { process, run: Box::new(run), state, changed }) }
     }
 
     /// Has `job` run soon, unless the same job waits already.
@@ -122,7 +126,12 @@ impl<J: Copy + PartialEq> Shared<J> {
         loop {
             if let Some((job, waited)) = state.start() {
                 drop(state);
-                if !sync::returns(|| (self.run)(job, waited)) {
+                let returned = sync::returns(|| (self.run)(job, waited));
+                if !self.process.is_current() {
+                    // The queue's lock may be held by a thread that is not here.
+                    return;
+                }
+                if !returned {
                     tracing::error!("a background job panicked");
                 }
                 state = self.state.lock();
@@ -158,13 +167,20 @@ impl<J: Copy + PartialEq> Shared<J> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::mpsc;
+
+    use super::*;
+
+    fn new<J: Copy + PartialEq + Send + 'static>(
+        run: impl Fn(J, Duration) + Send + Sync + 'static,
+    ) -> Jobs<J> {
+        Jobs::new(Process::current().unwrap(), run)
+    }
 
     #[test]
     fn every_requested_job_runs_and_none_after_stop() {
         let (sender, receiver) = mpsc::channel();
-        let jobs = Jobs::new(move |job, _| sender.send(job).unwrap());
+        let jobs = new(move |job, _| sender.send(job).unwrap());
         for job in 0..10 {
             jobs.request(job);
         }
@@ -181,7 +197,7 @@ mod tests {
         let (release, gate) = mpsc::channel::<()>();
         let (sender, receiver) = mpsc::channel();
         let gate = std::sync::Mutex::new(gate);
-        let jobs = Jobs::new(move |job: usize, _| {
+        let jobs = new(move |job: usize, _| {
             sender.send(job).unwrap();
             // So many jobs that block fill all threads.
             if job < MOST_THREADS {
@@ -208,7 +224,7 @@ mod tests {
         let (release, gate) = mpsc::channel::<()>();
         let (sender, receiver) = mpsc::channel();
         let gate = std::sync::Mutex::new(gate);
-        let jobs = Jobs::new(move |job: u32, _| {
+        let jobs = new(move |job: u32, _| {
             sender.send(job).unwrap();
             if job == 0 {
                 gate.lock().unwrap().recv().unwrap();
@@ -229,7 +245,7 @@ mod tests {
     #[test]
     fn a_job_that_panics_takes_no_other_with_it() {
         let (sender, receiver) = mpsc::channel();
-        let jobs = Jobs::new(move |job: u32, _| {
+        let jobs = new(move |job: u32, _| {
             assert!(job != 0, "on purpose");
             sender.send(job).unwrap();
         });
@@ -240,5 +256,30 @@ mod tests {
         ran.sort_unstable();
         assert_eq!(ran, [1, 2, 3]);
         jobs.stop();
+    }
+
+    #[test]
+    fn a_worker_that_comes_back_from_a_job_in_a_forked_child_takes_no_lock_there() {
+        let (release, gate) = mpsc::channel::<()>();
+        let (sender, begun) = mpsc::channel();
+        let gate = std::sync::Mutex::new(gate);
+        // For the worker it is as if the job had forked.
+        let jobs = Jobs::new(Process::another(), move |(): (), _| {
+            sender.send(()).unwrap();
+            gate.lock().unwrap().recv().unwrap();
+        });
+        jobs.request(());
+        begun.recv().unwrap();
+        // Held, in a child, by a thread that is not there.
+        let state = jobs.shared.state.lock();
+        release.send(()).unwrap();
+        for _ in 0..30_000 {
+            if Arc::strong_count(&jobs.shared) == 1 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(Arc::strong_count(&jobs.shared), 1, "the worker waits");
+        drop(state);
     }
 }

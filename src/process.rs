@@ -7,6 +7,9 @@
 //!   the system.
 //! - Who belongs to another process is told so before any lock is taken: the lock may have been held,
 //!   at the moment of the fork, by a thread that is not there any more.
+//! - A thread of the store's own that comes back in a child from somebody else's code, an event listener or
+//!   a waker, takes no lock, waits for nothing and calls nobody else's code any more. It ends, and as it is
+//!   the child's only thread the child ends with it, as after `exit(0)`.
 //!
 //! Children made by a bare `clone` system call do not run the handlers of `pthread_atfork` and are not
 //! noticed. Those of `posix_spawn`, and with it of [`std::process::Command`], run another program.
@@ -36,12 +39,18 @@ impl Process {
     /// Without memory for the handler.
     pub(crate) fn current() -> io::Result<Self> {
         watch()?;
-        Ok(Self { forks: FORKS.load(Ordering::Relaxed), id: std::process::id() })
+        Ok(Self { forks: forks(), id: std::process::id() })
+    }
+
+    /// One that this is not.
+    #[cfg(test)]
+    pub(crate) fn another() -> Self {
+        Self { forks: u64::MAX, id: 0 }
     }
 
     /// Whether this is still the same process.
     pub(crate) fn is_current(self) -> bool {
-        FORKS.load(Ordering::Relaxed) == self.forks
+        forks() == self.forks
     }
 
     /// Refuses a forked child. One relaxed load.
@@ -55,9 +64,15 @@ impl Process {
     }
 }
 
+/// How many forks there were on the way to this process. A call of somebody else's code that returns with
+/// another number than it began with returns in a child, of this thread alone.
+pub(crate) fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
+
 /// Whether this process is the child of one that had forks counted.
 pub(crate) fn is_child() -> bool {
-    FORKS.load(Ordering::Relaxed) > 0
+    forks() > 0
 }
 
 /// Has forks counted. Threads that come here for the first time together may both register the handler:

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use children::{Child, End, fork, fork_here, pipe, take};
@@ -436,4 +436,90 @@ fn a_listener_that_forks_and_returns_in_the_child_does_not_make_it_a_second_writ
         let all: Vec<Hash> = (0..4).flat_map(|seed| leaves(10, seed)).collect();
         assert_eq!(store.leaves(0..40).unwrap(), all, "{moment}");
     }
+}
+
+#[test]
+fn in_a_child_that_a_listener_forks_nobody_else_is_told() {
+    let parent = std::process::id();
+    for moment in MOMENTS {
+        let dir = tempfile::tempdir().unwrap();
+        let ends: Arc<Mutex<Vec<End>>> = Arc::default();
+        let noted = Arc::clone(&ends);
+        let forks = move |event: &Event| {
+            if !format!("{event:?}").starts_with(moment) || !noted.lock().unwrap().is_empty() {
+                return;
+            }
+            if let Some(child) = fork_here() {
+                let end = Child::end(child);
+                noted.lock().unwrap().push(end);
+            }
+        };
+        let told = move |_: &Event| {
+            if std::process::id() != parent {
+                std::process::exit(7);
+            }
+        };
+        let config = manual(dir.path())
+            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10))
+            .compaction_policy(CompactionPolicy::Tiered(2))
+            .listener(forks)
+            .listener(told);
+        let store = Store::open(config).unwrap();
+        for seed in 0..4 {
+            store.insert_many(&leaves(10, seed)).unwrap();
+            store.flush().unwrap();
+            store.wait_for_idle();
+        }
+        store.close().unwrap();
+        assert_eq!(*ends.lock().unwrap(), [End::Well], "{moment}");
+    }
+}
+
+/// Forks when it is woken.
+struct Forks(Mutex<Option<End>>);
+
+impl Wake for Forks {
+    fn wake(self: Arc<Self>) {
+        if let Some(child) = fork_here() {
+            let end = Child::end(child);
+            *self.0.lock().unwrap() = Some(end);
+        }
+    }
+}
+
+/// Ends every process but one when it is woken.
+struct Guards(u32);
+
+impl Wake for Guards {
+    fn wake(self: Arc<Self>) {
+        if std::process::id() != self.0 {
+            std::process::exit(7);
+        }
+    }
+}
+
+#[test]
+fn in_a_child_that_a_waker_forks_no_other_is_woken_and_nobody_is_told() {
+    let parent = std::process::id();
+    let dir = tempfile::tempdir().unwrap();
+    let config = manual(dir.path()).listener(move |_: &Event| {
+        if std::process::id() != parent {
+            std::process::exit(8);
+        }
+    });
+    let store = Store::open(config).unwrap();
+    let (forks, guards) = (Arc::new(Forks(Mutex::default())), Arc::new(Guards(parent)));
+    let wakers: [Waker; 3] = [guards.clone().into(), forks.clone().into(), guards.into()];
+    let mut tokens = wakers.each_ref().map(|_| store.insert([1; 32]).unwrap().token);
+    for (token, waker) in tokens.iter_mut().zip(&wakers) {
+        assert!(Pin::new(token).poll(&mut Context::from_waker(waker)).is_pending());
+    }
+    store.flush().unwrap();
+    for token in tokens {
+        token.wait().unwrap();
+    }
+    // The flusher has gone on when this is durable.
+    store.insert_durable([2; 32]).unwrap();
+    assert_eq!(forks.0.lock().unwrap().take(), Some(End::Well));
+    store.close().unwrap();
 }

@@ -120,8 +120,15 @@ impl Watermark {
         if sleepers > 0 {
             self.changed.notify_all();
         }
-        for (_, _, waker) in wakers {
-            if !sync::returns(|| waker.wake()) {
+        let mut wakers = wakers.into_iter();
+        while let Some((_, _, waker)) = wakers.next() {
+            let returned = sync::returns(|| waker.wake());
+            if !self.process.is_current() {
+                // The others' code may wait, in a child, for threads that are not there.
+                std::mem::forget(wakers);
+                return;
+            }
+            if !returned {
                 tracing::error!("the waker of a durability token panicked");
             }
         }

@@ -6,6 +6,8 @@
 //!   happens under the lock under which inserts happen. So a batch is in one group.
 //! - The watermark rises after the fsync, and only here.
 //! - The first error ends the thread: the store is poisoned and the log is not touched again.
+//! - After each call of somebody else's code, a listener or a waker, it looks whether it has come back in a
+//!   forked child. There it ends, without a lock, a file or another such call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +41,9 @@ impl Flusher {
         let _guard = PoisonOnPanic(Arc::clone(&self.engine));
         let done = self.work();
         if !self.engine.process.is_current() {
-            // A listener or a waker has forked and come back in the child: the store is not ours.
+            // A listener or a waker has forked and come back in the child: the store is not ours, nor
+            // is it known what closing its files takes.
+            std::mem::forget(self);
             return;
         }
         if let Err(error) = done {
@@ -77,6 +81,7 @@ impl Flusher {
         self.engine.process.check()?;
         match self.write_and_sync(cut) {
             Ok((write, sync)) => {
+                self.engine.process.check()?;
                 let bytes = self.log.bytes_written() - std::mem::take(&mut self.told_bytes);
                 self.told_bytes = self.log.bytes_written();
                 let completed = || Event::FlushCompleted { leaves, bytes, write, sync };
@@ -84,6 +89,7 @@ impl Flusher {
             }
             Err(error) => {
                 self.engine.poison(error.clone());
+                self.engine.process.check()?;
                 let failed = || Event::FlushFailed { leaves, error: error.clone() };
                 self.engine.listeners.tell(failed);
                 return Err(error);
@@ -160,7 +166,7 @@ struct PoisonOnPanic(Arc<Engine>);
 
 impl Drop for PoisonOnPanic {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.0.process.is_current() {
             self.0.poison(Error::ThreadPanicked { thread: "flusher" });
         }
     }

@@ -84,7 +84,11 @@ impl Engine {
         }
         self.work.lock().checkpoint.retries += u64::from(retry);
         let make = || self.flush_and_checkpoint(reason, waited);
-        if let Err(error) = self.told(reason, true, make) {
+        let made = self.told(reason, true, make);
+        // Whoever is told in a forked child may wait for a lock.
+        if let Err(error) = made
+            && self.process.is_current()
+        {
             tracing::error!(%error, %reason, "a checkpoint failed; the last one stays");
         }
     }

@@ -25,6 +25,8 @@ impl Engine {
         self.control.stop();
         let joined = flusher.join().map_err(|_| Error::ThreadPanicked { thread: "flusher" });
         let done = poisoned.and(joined).and_then(|()| self.finish());
+        // A listener may have forked: the store is the parent's.
+        self.process.check()?;
         self.watermark.end(Error::Closed);
         self.lock.lock().take();
         done

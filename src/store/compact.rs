@@ -56,6 +56,7 @@ impl Engine {
             self.listeners.tell(|| Event::CompactionBegun { parts, leaves });
             // A listener may have forked.
             if !self.process.is_current() {
+                std::mem::forget(merge);
                 return;
             }
             let started = Instant::now();
@@ -83,6 +84,11 @@ impl Engine {
                     self.listeners.tell(|| Event::CompactionFailed { parts, error, retry_in });
                     return;
                 }
+            }
+            if !self.process.is_current() {
+                // The parts it was made of may be closed by this, which is the parent's business.
+                std::mem::forget(merge);
+                return;
             }
         }
     }

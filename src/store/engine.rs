@@ -213,7 +213,8 @@ impl Engine {
         // Inserts first, so that nobody gets a token that is never answered.
         self.ingest.lock().end(error.clone());
         self.room.notify_all();
-        if self.watermark.end(error.clone()) {
+        // A waker may have forked.
+        if self.watermark.end(error.clone()) && self.process.is_current() {
             self.listeners.tell(|| Event::Poisoned { error });
         }
     }

@@ -122,7 +122,7 @@ fn start(
     let limits = config.limits(trees.first().map_or(Arity::Two, |tree| tree.arity));
     let engine = Arc::new_cyclic(|engine: &std::sync::Weak<Engine>| {
         let engine = engine.clone();
-        let jobs = Jobs::new(move |job, waited| {
+        let jobs = Jobs::new(process, move |job, waited| {
             if let Some(engine) = engine.upgrade() {
                 engine.run(job, waited);
             }
