@@ -155,6 +155,9 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
     ///
     /// Whatever kept the last leaves from being durable, or the checkpoint from being made. The store
     /// is closed all the same; except in a forked child, where it is the parent's and stays open.
+    /// [`WouldWaitForItself`](Error::WouldWaitForItself) on one of the store's own threads, which closing
+    /// waits for: another thread does it then, as it does for a store that is dropped there, and logs what
+    /// goes wrong.
     pub fn close(self) -> Result<()> {
         self.inner.close()
     }
@@ -204,7 +207,8 @@ impl DynAccumulator {
     ///
     /// [`Poisoned`](Error::Poisoned) after a failure of the log, [`Backpressure`](Error::Backpressure)
     /// if there was no room in time, [`LeafRefused`](Error::LeafRefused) for a leaf that the hash
-    /// function does not take. Nothing was inserted then.
+    /// function does not take, [`WouldWaitForItself`](Error::WouldWaitForItself) where it would have to
+    /// wait for room on the thread of the store that makes it. Nothing was inserted then.
     pub fn insert(&self, leaf: Hash) -> Result<Inserted> {
         let (range, token) = self.engine.insert(0, std::slice::from_ref(&leaf))?;
         Ok(Inserted { index: LeafIndex(range.start), token })
@@ -235,11 +239,13 @@ impl DynAccumulator {
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert). After [`Poisoned`](Error::Poisoned) the leaf may or may not be
+    /// As [`insert`](Self::insert), and [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that
+    /// flushes. After [`Poisoned`](Error::Poisoned) the leaf may or may not be
     /// there when the store is opened again.
     pub fn insert_durable(&self, leaf: Hash) -> Result<LeafIndex> {
+        self.engine.may_wait("insert_durable")?;
         let Inserted { index, token } = self.insert(leaf)?;
-        self.engine.flush_to(token.seq())?;
+        self.engine.flush_to(token.seq(), "insert_durable")?;
         Ok(index)
     }
 
@@ -248,7 +254,8 @@ impl DynAccumulator {
     ///
     /// # Errors
     ///
-    /// [`Poisoned`](Error::Poisoned) if the log could not be written.
+    /// [`Poisoned`](Error::Poisoned) if the log could not be written,
+    /// [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that flushes.
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()
     }
@@ -260,7 +267,8 @@ impl DynAccumulator {
     /// # Errors
     ///
     /// Whatever kept it from being made: the last checkpoint then stays in force, nothing is lost,
-    /// and another try may succeed.
+    /// and another try may succeed. [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that
+    /// flushes.
     pub fn checkpoint(&self) -> Result<CheckpointInfo> {
         self.engine.checkpoint(CheckpointReason::Manual)
     }
@@ -513,6 +521,10 @@ impl DynAccumulator {
             std::mem::forget((flusher, Arc::clone(&self.engine)));
             return Err(forked);
         }
+        if let Err(own) = self.engine.may_wait_for_all("close") {
+            Arc::clone(&self.engine).close_elsewhere(flusher);
+            return Err(own);
+        }
         let done = self.engine.close(flusher);
         if !self.engine.process.is_current() {
             // A listener has forked and come back in the child.
@@ -525,8 +537,9 @@ impl DynAccumulator {
 impl Drop for DynAccumulator {
     fn drop(&mut self) {
         match self.end() {
-            // Nothing was lost, and who is told in a forked child may wait for a lock.
-            Ok(()) | Err(Error::Forked { .. }) => {}
+            // Nothing was lost, and who is told in a forked child may wait for a lock. Where it was
+            // dropped by one of its own threads, another one closes it.
+            Ok(()) | Err(Error::Forked { .. } | Error::WouldWaitForItself { .. }) => {}
             Err(error) => tracing::error!(%error, "closing a store that was dropped failed"),
         }
     }

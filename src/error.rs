@@ -192,6 +192,17 @@ pub enum Error {
     #[error("the store is closed")]
     Closed,
 
+    /// The call would have waited for the very thread that it was made on, and so for ever: an event
+    /// listener or a waker made it, which was called by one of the store's own threads. Nothing was
+    /// done; of `close` see there.
+    #[error("{call} was called on the store's {thread} thread, for which it would have to wait")]
+    WouldWaitForItself {
+        /// What was called.
+        call: &'static str,
+        /// The thread: the flusher, which writes the log, or a worker.
+        thread: &'static str,
+    },
+
     /// A limit is reached, and waiting for room took longer than configured. Nothing was inserted.
     #[error("{held} {limit} of {allowed} allowed, and {waited:?} made no room for more")]
     Backpressure {

@@ -13,10 +13,13 @@ use crate::sync;
 
 /// Is told what a store does.
 ///
-/// It is called on the store's own threads and on those that call the store, without any lock held:
-/// it may call the store's methods, except that those which wait for the log (a flush, a checkpoint,
-/// `insert_durable`, a token, a backup, closing) would wait for ever for the flusher where it is the
-/// flusher that tells. What it takes in time the caller waits, the flusher too, so it should hand on
+/// It is called on the store's own threads and on those that call the store, without any lock held,
+/// and may call the store's methods. Those that would have to wait for the very thread they are called
+/// on fail with [`Error::WouldWaitForItself`]: on the flusher, which tells of flushes and of
+/// [`Poisoned`](Event::Poisoned), all that wait for the log (`flush`, `insert_durable`, a token, `checkpoint`,
+/// `snapshot_to`, `scrub`, an insert that has to wait for room); on a worker, which tells of automatic
+/// checkpoints and of merges, an insert that has to wait for one of these; on both, `close`. To block on
+/// a token's future is not noticed. What it takes in time the caller waits, the flusher too, so it should hand on
 /// what takes long. Calls may come from several threads at once, and what two threads
 /// do at the same time may be told in either order. A listener that panics is not heard by anybody
 /// else; the store goes on.

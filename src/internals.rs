@@ -120,7 +120,7 @@ impl Jobs {
     }
 
     pub fn stop(&self) {
-        self.0.stop();
+        self.0.stop(|| ());
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::process::Process;
-use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard};
+use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, ThreadId};
 
 /// Threads that may work at once: a checkpoint and a merge, which take long, leave one for what is
 /// short and in a hurry.
@@ -39,7 +39,8 @@ struct Shared<J> {
 
 struct State<J> {
     queue: Vec<(J, Instant)>,
-    running: Vec<J>,
+    /// What runs, and where.
+    running: Vec<(J, ThreadId)>,
     threads: usize,
     /// Threads that wait, also if they have been woken and are not yet back.
     idle: usize,
@@ -47,16 +48,20 @@ struct State<J> {
 }
 
 impl<J: Copy + PartialEq> State<J> {
+    fn runs(&self, job: J) -> bool {
+        self.running.iter().any(|(running, _)| *running == job)
+    }
+
     /// How many waiting jobs could run now.
     fn ready(&self) -> usize {
-        self.queue.iter().filter(|(job, _)| !self.running.contains(job)).count()
+        self.queue.iter().filter(|(job, _)| !self.runs(*job)).count()
     }
 
     /// Takes the oldest of them.
     fn start(&mut self) -> Option<(J, Duration)> {
-        let at = self.queue.iter().position(|(job, _)| !self.running.contains(job))?;
+        let at = self.queue.iter().position(|(job, _)| !self.runs(*job))?;
         let (job, since) = self.queue.remove(at);
-        self.running.push(job);
+        self.running.push((job, sync::this_thread()));
         Some((job, since.elapsed()))
     }
 }
@@ -101,6 +106,12 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
         (state.queue.len() as u64, state.running.len() as u64)
     }
 
+    /// Whether this is the thread of a worker, in the middle of a job.
+    pub(crate) fn are_here(&self) -> bool {
+        let here = sync::this_thread();
+        self.shared.state.lock().running.iter().any(|(_, thread)| *thread == here)
+    }
+
     /// Whether nothing waits and nothing runs.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn is_idle(&self) -> bool {
@@ -108,12 +119,18 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
         state.queue.is_empty() && state.idle == state.threads
     }
 
-    /// Drops what waits and returns when nothing runs any more.
-    pub(crate) fn stop(&self) {
+    /// Drops what waits and returns when nothing runs any more. Where something does, `hasten` is called
+    /// before it is waited for, when no job begins any more.
+    pub(crate) fn stop(&self, hasten: impl FnOnce()) {
         let mut state = self.shared.state.lock();
         state.stopped = true;
         state.queue.clear();
         self.shared.changed.notify_all();
+        if !state.running.is_empty() {
+            drop(state);
+            hasten();
+            state = self.shared.state.lock();
+        }
         while state.threads > 0 {
             state = self.shared.changed.wait(state);
         }
@@ -135,7 +152,7 @@ impl<J: Copy + PartialEq> Shared<J> {
                     tracing::error!("a background job panicked");
                 }
                 state = self.state.lock();
-                state.running.retain(|running| *running != job);
+                state.running.retain(|(running, _)| *running != job);
                 continue;
             }
             if state.stopped {
@@ -187,7 +204,7 @@ mod tests {
         let mut ran: Vec<u32> = receiver.iter().take(10).collect();
         ran.sort_unstable();
         assert_eq!(ran, (0..10).collect::<Vec<_>>());
-        jobs.stop();
+        jobs.stop(|| ());
         jobs.request(10);
         assert!(receiver.try_recv().is_err(), "a job ran after stop");
     }
@@ -215,7 +232,7 @@ mod tests {
             release.send(()).unwrap();
         }
         assert_eq!(receiver.recv(), Ok(7));
-        jobs.stop();
+        jobs.stop(|| ());
         assert!(receiver.try_recv().is_err(), "job 7 ran twice");
     }
 
@@ -238,7 +255,7 @@ mod tests {
         release.send(()).unwrap();
         assert_eq!(receiver.recv(), Ok(0), "what was asked for while it ran was forgotten");
         release.send(()).unwrap();
-        jobs.stop();
+        jobs.stop(|| ());
         assert!(receiver.try_recv().is_err());
     }
 
@@ -255,7 +272,7 @@ mod tests {
         let mut ran: Vec<u32> = receiver.iter().take(3).collect();
         ran.sort_unstable();
         assert_eq!(ran, [1, 2, 3]);
-        jobs.stop();
+        jobs.stop(|| ());
     }
 
     #[test]

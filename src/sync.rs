@@ -19,7 +19,7 @@ mod imp {
 
     pub(crate) use std::sync::MutexGuard;
     pub(crate) use std::sync::atomic;
-    pub(crate) use std::thread::JoinHandle;
+    pub(crate) use std::thread::{JoinHandle, ThreadId};
     pub(crate) use std::time::Instant;
 
     pub(crate) use arc_swap::ArcSwap;
@@ -78,6 +78,11 @@ mod imp {
         }
     }
 
+    /// The thread that calls.
+    pub(crate) fn this_thread() -> ThreadId {
+        std::thread::current().id()
+    }
+
     /// Starts a thread.
     pub(crate) fn spawn(
         name: &str,
@@ -99,5 +104,6 @@ mod imp {
 }
 
 pub(crate) use imp::{
-    ArcSwap, Condvar, Instant, JoinHandle, Mutex, MutexGuard, atomic, defect, returns, spawn,
+    ArcSwap, Condvar, Instant, JoinHandle, Mutex, MutexGuard, ThreadId, atomic, defect, returns,
+    spawn, this_thread,
 };

@@ -55,6 +55,7 @@ impl DurabilityToken {
     ///
     /// [`Poisoned`](crate::Error::Poisoned) if the log could not be written,
     /// [`Closed`](crate::Error::Closed) if the store went away first,
+    /// [`WouldWaitForItself`](crate::Error::WouldWaitForItself) on the thread that flushes,
     /// [`Forked`](crate::Error::Forked) in a forked child. The leaves are then not durable as far as
     /// anybody knows.
     pub fn wait(&self) -> Result<()> {

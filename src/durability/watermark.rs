@@ -8,9 +8,11 @@
 //!   both under the lock under which they change, so no change falls between look and sleep.
 //! - In a forked child nobody waits and no lock is taken: what was durable at the fork is, and the
 //!   rest is refused.
+//! - Nobody waits on the thread that raises it: who would have to is refused.
 //! - Wakers are other people's code. They are cloned, called and dropped without the lock, since any
 //!   of that may drop a token, and one that panics keeps no other from being called.
 
+use std::sync::OnceLock;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use super::Seq;
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{self, Condvar, Instant, Mutex};
+use crate::sync::{self, Condvar, Instant, Mutex, ThreadId};
 
 /// Names one waiting future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,9 @@ pub(crate) struct Watermark {
     changed: Condvar,
     /// Where those are who raise it.
     process: Process,
+    /// The one that raises it. Whoever asks looks for itself alone, so it does not matter when others
+    /// see it.
+    raiser: OnceLock<ThreadId>,
 }
 
 #[derive(Debug)]
@@ -73,7 +78,22 @@ impl Watermark {
             state: Mutex::new(state),
             changed: Condvar::new(),
             process,
+            raiser: OnceLock::new(),
         }
+    }
+
+    /// Tells that this thread is the one that raises it.
+    pub(crate) fn raise_from_here(&self) {
+        // There is one.
+        let _ = self.raiser.set(sync::this_thread());
+    }
+
+    /// Refuses `call`, which would wait until it rises, on the thread that raises it.
+    pub(crate) fn refuse_here(&self, call: &'static str) -> Result<()> {
+        if self.raiser.get().is_some_and(|raiser| *raiser == sync::this_thread()) {
+            return Err(Error::WouldWaitForItself { call, thread: "flusher" });
+        }
+        Ok(())
     }
 
     /// What is durable now.
@@ -145,6 +165,7 @@ impl Watermark {
             if let Some(answer) = state.answer(seq) {
                 return answer;
             }
+            self.refuse_here("DurabilityToken::wait")?;
             state.sleepers += 1;
             state = self.changed.wait(state);
             state.sleepers -= 1;
@@ -175,6 +196,7 @@ impl Watermark {
             if left.is_zero() {
                 return Ok(false);
             }
+            self.refuse_here("DurabilityToken::wait_timeout")?;
             state.sleepers += 1;
             state = self.changed.wait_for(state, left);
             state.sleepers -= 1;

@@ -39,6 +39,7 @@ impl Flusher {
     /// this returns.
     pub(crate) fn run(mut self) {
         let _guard = PoisonOnPanic(Arc::clone(&self.engine));
+        self.engine.watermark.raise_from_here();
         let done = self.work();
         if !self.engine.process.is_current() {
             // A listener or a waker has forked and come back in the child: the store is not ours, nor

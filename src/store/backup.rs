@@ -16,7 +16,7 @@ impl Engine {
     /// Copies what is in the store now to the file system of `target`.
     pub(crate) fn snapshot_to(&self, target: &Config) -> Result<BackupInfo> {
         let started = Instant::now();
-        self.process.check()?;
+        self.may_wait("snapshot_to")?;
         let mut target = Target::begin(target)?;
         self.flush()?;
         let (state, point, hold) = {

@@ -69,7 +69,7 @@ impl Engine {
 
     /// Flushes, then writes what is new since the last checkpoint as parts and lets the log go.
     pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
-        self.process.check()?;
+        self.may_wait("checkpoint")?;
         self.told(reason, false, || self.flush_and_checkpoint(reason, Duration::ZERO))
     }
 

@@ -1,27 +1,29 @@
 //! Closing a store.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::engine::Engine;
 use crate::checkpoint::CheckpointReason;
 use crate::error::{Error, Result};
-use crate::sync::JoinHandle;
+use crate::sync::{self, JoinHandle};
 
 impl Engine {
     /// Ends everything in order: no more inserts, background work done, what is there made durable,
     /// a checkpoint if the policy wants one, and the end of the log written down. Every token is
     /// answered when this returns, whatever it returns.
     pub(crate) fn close(&self, flusher: JoinHandle<()>) -> Result<()> {
-        let poisoned = {
+        let (poisoned, seq) = {
             let mut ingest = self.ingest.lock();
             let before = ingest.check();
             ingest.end(Error::Closed);
-            before
+            (before, ingest.seq())
         };
         self.closing.store(true, Ordering::Relaxed);
         self.room.notify_all();
-        self.jobs.stop();
+        // A listener on a worker may wait for a token that only the flush below would resolve.
+        self.jobs.stop(|| self.control.request(seq));
         self.control.stop();
         let joined = flusher.join().map_err(|_| Error::ThreadPanicked { thread: "flusher" });
         let done = poisoned.and(joined).and_then(|()| self.finish());
@@ -30,6 +32,23 @@ impl Engine {
         self.watermark.end(Error::Closed);
         self.lock.lock().take();
         done
+    }
+
+    /// Closes the store from another thread, for somebody whom the store's own threads wait for.
+    pub(crate) fn close_elsewhere(self: Arc<Self>, flusher: JoinHandle<()>) {
+        let engine = Arc::clone(&self);
+        let close = move || {
+            if let Err(error) = engine.close(flusher) {
+                tracing::error!(%error, "closing a store from one of its own threads failed");
+            }
+        };
+        if let Err(error) = sync::spawn("duramen-closer", close) {
+            tracing::error!(%error, "cannot start the thread that closes the store; its lock stays");
+            self.ingest.lock().end(Error::Closed);
+            self.closing.store(true, Ordering::Relaxed);
+            self.room.notify_all();
+            self.control.stop();
+        }
     }
 
     /// The last steps, when no other thread works any more.

@@ -9,6 +9,13 @@
 //! 2. `ingest`: assigns indexes. Held for the copy of a leaf or a batch.
 //! 3. `upkeep`: what is asked for automatically. Taken before those inside control and jobs.
 //! 4. `flushed`, `marks`, `holds`, and those inside columns, control and watermark: for a few words.
+//!
+//! # Waiting
+//!
+//! The flusher waits for no other thread of the store, workers wait for the flusher alone, and whoever
+//! calls the store may wait for both. Listeners and wakers are called by all of them, without a lock held;
+//! a call of theirs that would have to wait against this order is refused
+//! ([`Error::WouldWaitForItself`]).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,7 +32,7 @@ use super::upkeep::{Backoff, Upkeep};
 use crate::checkpoint::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
 use crate::config::Config;
 use crate::durability::{Seq, Watermark};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::event::{Event, Listeners};
 use crate::flush::{Control, Cut, FlushPolicy};
 use crate::fs::{FileSystem, StoreLock};
@@ -121,6 +128,22 @@ impl From<&Config> for Settings {
 const HASH_FROM: u64 = 1 << 16;
 
 impl Engine {
+    /// Refuses `call`, which may have to wait for the flusher, on the flusher's own thread and in a forked
+    /// child.
+    pub(crate) fn may_wait(&self, call: &'static str) -> Result<()> {
+        self.process.check()?;
+        self.watermark.refuse_here(call)
+    }
+
+    /// Refuses `call`, which waits for all threads of the store, on each of them.
+    pub(crate) fn may_wait_for_all(&self, call: &'static str) -> Result<()> {
+        self.may_wait(call)?;
+        if self.jobs.are_here() {
+            return Err(Error::WouldWaitForItself { call, thread: "worker" });
+        }
+        Ok(())
+    }
+
     /// After how long new leaves are flushed by themselves.
     pub(crate) fn flush_interval(&self) -> Option<Duration> {
         match self.settings.flush {

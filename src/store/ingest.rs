@@ -241,14 +241,15 @@ impl Engine {
         ingest.check()?;
         let seq = ingest.seq;
         drop(ingest);
-        self.flush_to(seq)
+        self.flush_to(seq, "flush")
     }
 
-    /// Returns when everything up to `seq` is durable.
-    pub(crate) fn flush_to(&self, seq: Seq) -> Result<()> {
+    /// Returns when everything up to `seq` is durable, for somebody who has called `call`.
+    pub(crate) fn flush_to(&self, seq: Seq, call: &'static str) -> Result<()> {
         if self.watermark.durable() >= seq {
             return Ok(());
         }
+        self.watermark.refuse_here(call)?;
         self.control.request(seq);
         self.watermark.wait(seq)
     }
@@ -350,6 +351,16 @@ impl Engine {
         Ok(ingest)
     }
 
+    /// Refuses to wait on a thread that those may need who make room: on the flusher, and on a worker where
+    /// a worker makes it.
+    fn may_wait_for_room(&self, limit: Limit) -> Result<()> {
+        self.watermark.refuse_here("insert")?;
+        if limit != Limit::UnflushedBytes && self.jobs.are_here() {
+            return Err(Error::WouldWaitForItself { call: "insert", thread: "worker" });
+        }
+        Ok(())
+    }
+
     /// Asks those who can make room.
     fn ask_for_room(&self, ingest: &Ingest, limit: Limit) -> Result<()> {
         match (limit, self.settings.flush) {
@@ -374,6 +385,7 @@ impl Engine {
         allowed: u64,
         since: Instant,
     ) -> Result<MutexGuard<'a, Ingest>> {
+        self.may_wait_for_room(limit)?;
         self.ask_for_room(&ingest, limit)?;
         ingest.waiting += 1;
         ingest = match self.settings.backpressure_wait {

@@ -11,7 +11,8 @@ const TRIES: usize = 100;
 impl Engine {
     /// Verifies the parts of the last checkpoint, and the log from there to what is durable now.
     pub(crate) fn scrub(&self, options: &Options, progress: OnProgress<'_>) -> Result<Report> {
-        self.process.check()?;
+        // A checkpoint that waits for the flusher may have the lock.
+        self.may_wait("scrub")?;
         let hasher = self.trees.first().map(|tree| &*tree.hasher).ok_or(Error::Closed)?;
         // Opened under the lock, so that no checkpoint removes a file in between. Open files stay
         // readable.

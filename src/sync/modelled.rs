@@ -17,7 +17,7 @@ use std::panic::Location;
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
-pub(crate) use loom::thread::JoinHandle;
+pub(crate) use loom::thread::{JoinHandle, ThreadId};
 
 /// What models set for the threads that they start. One model runs on one thread of the operating
 /// system, whatever threads loom makes of it.
@@ -276,6 +276,11 @@ impl Instant {
     pub(crate) fn elapsed(self) -> Duration {
         Self::now().saturating_duration_since(self)
     }
+}
+
+/// The thread that calls.
+pub(crate) fn this_thread() -> ThreadId {
+    loom::thread::current().id()
 }
 
 /// Room for the stack of a thread, in words.
