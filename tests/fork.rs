@@ -523,3 +523,36 @@ fn in_a_child_that_a_waker_forks_no_other_is_woken_and_nobody_is_told() {
     assert_eq!(forks.0.lock().unwrap().take(), Some(End::Well));
     store.close().unwrap();
 }
+
+#[test]
+fn a_child_that_a_listener_forks_while_the_store_is_closed_leaves_closing_to_the_parent() {
+    let parent = std::process::id();
+    for moment in ["CheckpointBegun", "CheckpointCompleted"] {
+        let dir = tempfile::tempdir().unwrap();
+        let ends: Arc<Mutex<Vec<(End, bool)>>> = Arc::default();
+        let (noted, path) = (Arc::clone(&ends), dir.path().to_path_buf());
+        let config = manual(dir.path())
+            .checkpoint_policy(CheckpointPolicy::manual().on_close(true))
+            .listener(move |event: &Event| {
+                if format!("{event:?}").starts_with(moment) {
+                    let before = tree(&path);
+                    if let Some(child) = fork_here() {
+                        let end = Child::end(child);
+                        noted.lock().unwrap().push((end, tree(&path) == before));
+                    }
+                }
+            });
+        let store = Store::open(config).unwrap();
+        store.insert_many(&leaves(10, 1)).unwrap();
+        let closed = store.close();
+        if std::process::id() != parent {
+            // This thread, in the child.
+            std::process::exit(i32::from(refused("close", parent, closed).is_err()));
+        }
+        closed.unwrap();
+        assert_eq!(*ends.lock().unwrap(), [(End::Well, true)], "{moment}");
+        let store = Store::open(manual(dir.path())).unwrap();
+        assert!(store.recovery().clean);
+        assert_eq!(store.leaves(0..10).unwrap(), leaves(10, 1));
+    }
+}
