@@ -33,7 +33,7 @@ const BATCH: u64 = 512;
 /// Nodes that vector instructions hash at once.
 const LANES: usize = 16;
 /// How far ahead of the hashing the memory is asked for.
-const AHEAD_NODES: usize = 256;
+const AHEAD_NODES: usize = 96;
 /// Nodes read at a time on the levels above the pieces.
 const STEP_NODES: u64 = 1 << 14;
 
@@ -89,7 +89,7 @@ struct Found {
 struct Scratch {
     bytes: Vec<u8>,
     joined: Vec<Hash>,
-    /// The hashes of the nodes of the level below.
+    /// What the nodes of the level below give, and behind it what is left of earlier levels.
     computed: Vec<Hash>,
     /// Where the hashes of this level go.
     hashed: Vec<Hash>,
@@ -172,8 +172,7 @@ impl TreeParts<'_> {
         let mut found = Found::default();
         let height = self.height();
         let bits = self.arity.bits();
-        let mut read = 0;
-        scratch.computed.clear();
+        let (mut read, mut above) = (0, 0);
         for level in (0..height.0).map(Level) {
             let wide = bits * u32::from(height.0 - level.0);
             let start = number << wide;
@@ -182,21 +181,30 @@ impl TreeParts<'_> {
                 return (found, None, read);
             }
             read += (end - start) * size_of::<Hash>() as u64;
-            self.level(level, start..end, scratch, &mut found);
+            above = self.level(level, start..end, scratch, &mut found);
         }
-        let top = scratch.computed.first().copied();
+        let top = scratch.computed[..above].first().copied();
         (found, top, read)
     }
 
     /// Reads and judges the nodes `range` of `level`, compares them with what `scratch` says their
-    /// children give, and leaves there what they give their parents.
-    fn level(&self, level: Level, range: Range<u64>, scratch: &mut Scratch, found: &mut Found) {
+    /// children give, and leaves there what they give their parents, the number of which it returns.
+    fn level(
+        &self,
+        level: Level,
+        range: Range<u64>,
+        scratch: &mut Scratch,
+        found: &mut Found,
+    ) -> usize {
         let Scratch { bytes, joined, computed, hashed } = scratch;
         let start = range.start;
-        let (nodes, blocks) = self.fetch(level, range, bytes, joined, found);
+        let (nodes, mut blocks) = self.fetch(level, range, bytes, joined, found);
         let expected = (level != Level::LEAVES).then_some(&computed[..]);
         let mut parents = std::mem::take(hashed);
-        parents.resize(nodes.len() >> self.arity.bits(), [0; 32]);
+        let above = nodes.len() >> self.arity.bits();
+        if parents.len() < above {
+            parents.resize(above, [0; 32]);
+        }
         let step = LANES << self.arity.bits();
         for (number, group) in nodes.chunks(step).enumerate() {
             let at = number * step;
@@ -214,10 +222,13 @@ impl TreeParts<'_> {
             let first = at >> self.arity.bits();
             let children = &group[..complete << self.arity.bits()];
             self.hasher.nodes(self.arity, children, &mut parents[first..first + complete]);
+            // After hashing, which has enough to do to wait for the memory meanwhile, and while the
+            // bytes are in the first cache.
+            blocks.judge_before(at + group.len(), self, found);
         }
         *hashed = std::mem::replace(computed, parents);
-        // After hashing, which has enough to do to wait for the memory meanwhile.
         blocks.judge(self, found);
+        above
     }
 
     /// The levels from `level` on, whose nodes their children give as `computed`.
@@ -235,8 +246,8 @@ impl TreeParts<'_> {
                 let to = usize::try_from(end).unwrap_or(usize::MAX);
                 scratch.computed.clear();
                 scratch.computed.extend_from_slice(&computed[from..to]);
-                self.level(level, at..end, scratch, &mut found);
-                parents.append(&mut scratch.computed);
+                let above = self.level(level, at..end, scratch, &mut found);
+                parents.extend_from_slice(&scratch.computed[..above]);
                 at = end;
             }
             computed = parents;
@@ -264,13 +275,13 @@ impl TreeParts<'_> {
         for number in first..self.parts.len() {
             let end = self.parts[number].end(level).min(range.end);
             if at < end {
-                let (nodes, blocks) = self.fetch_from(number, level, at..end, bytes, found);
+                let (nodes, mut blocks) = self.fetch_from(number, level, at..end, bytes, found);
                 joined.extend_from_slice(nodes);
                 blocks.judge(self, found);
                 at = end;
             }
         }
-        (joined, Blocks { first: (0, 0), owned: 0, bytes: &[] })
+        (joined, Blocks { first: (0, 0), skip: 0, judged: 0, bytes: &[] })
     }
 
     /// The same, of one part that has all of them.
@@ -301,7 +312,7 @@ impl TreeParts<'_> {
         let skip = usize::try_from(skip).unwrap_or(0);
         let len = usize::try_from(range.end - range.start).unwrap_or(0);
         let nodes = &bytes.as_chunks().0[skip..skip + len];
-        (nodes, Blocks { first: (number, first), owned, bytes })
+        (nodes, Blocks { first: (number, first), skip, judged: owned, bytes })
     }
 
     /// Reads block by block, from `first` on, what cannot be read in one piece.
@@ -328,16 +339,31 @@ impl TreeParts<'_> {
 /// Blocks of one part that lie side by side.
 struct Blocks<'a> {
     first: BlockId,
-    /// The first to judge; the one before belongs to who has its first node.
-    owned: usize,
+    /// Nodes of the first block that are before those that were asked for.
+    skip: usize,
+    /// How many were judged, here or, the first one, by the piece of work that has its first node.
+    judged: usize,
     bytes: &'a [u8],
 }
 
 impl Blocks<'_> {
-    fn judge(&self, tree: &TreeParts<'_>, found: &mut Found) {
+    /// Judges the blocks that end before node `end` of those that were asked for, and were not judged.
+    fn judge_before(&mut self, end: usize, tree: &TreeParts<'_>, found: &mut Found) {
+        let end = (self.skip + end) * size_of::<Hash>() / PART_BLOCK_LEN;
+        self.judge_to(end, tree, found);
+    }
+
+    /// Judges the rest.
+    fn judge(&mut self, tree: &TreeParts<'_>, found: &mut Found) {
+        self.judge_to(self.bytes.len() / PART_BLOCK_LEN, tree, found);
+    }
+
+    fn judge_to(&mut self, end: usize, tree: &TreeParts<'_>, found: &mut Found) {
         let (number, first) = self.first;
-        let blocks = self.bytes.chunks_exact(PART_BLOCK_LEN).zip(first..);
-        for (block, at) in blocks.skip(self.owned) {
+        let blocks = self.bytes.chunks_exact(PART_BLOCK_LEN);
+        for block in blocks.take(end).skip(self.judged) {
+            let at = first + self.judged as u64;
+            self.judged += 1;
             let (stored, computed, doubtful) = match tree.frames[number].judge(at, block) {
                 Verdict::Intact => continue,
                 Verdict::Damaged { stored, computed } => (stored, computed, false),
