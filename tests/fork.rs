@@ -1,6 +1,6 @@
 //! A forked child has a store's memory and none of its threads: it is refused, at once and whatever the
 //! parent's threads were doing, and its parent does not notice.
-#![cfg(all(feature = "std", target_os = "linux"))]
+#![cfg(all(feature = "testing", target_os = "linux"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod children;
@@ -135,7 +135,7 @@ fn a_child_is_refused_everything_and_changes_nothing_and_the_parent_goes_on() {
     assert!(Pin::new(&mut token).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let snapshot = store.snapshot();
     snapshot.head().unwrap();
-    store.wait_for_idle();
+    store.wait_idle();
     let before = tree(dir.path());
     for end in ["close", "drop", "neither"] {
         let child = fork(|| {
@@ -164,24 +164,6 @@ fn a_child_is_refused_everything_and_changes_nothing_and_the_parent_goes_on() {
     assert_eq!(store.head().unwrap(), head);
     let all = [leaves(100, 1), leaves(100, 2), vec![[3; 32], [4; 32]]].concat();
     assert_eq!(store.leaves(0..202).unwrap(), all);
-}
-
-/// Waiting without the feature for tests: the store's own threads have done what the last call gave
-/// them when the files stay as they are.
-trait WaitForIdle {
-    fn wait_for_idle(&self);
-}
-
-impl WaitForIdle for Store {
-    fn wait_for_idle(&self) {
-        loop {
-            let stats = self.stats();
-            std::thread::sleep(Duration::from_millis(20));
-            if stats.queued_jobs + stats.active_jobs == 0 && self.stats() == stats {
-                return;
-            }
-        }
-    }
 }
 
 /// Children that are forked while other threads of the parent do everything at once.
@@ -428,7 +410,7 @@ fn a_listener_that_forks_and_returns_in_the_child_does_not_make_it_a_second_writ
         for seed in 0..4 {
             store.insert_many(&leaves(10, seed)).unwrap();
             store.flush().unwrap();
-            store.wait_for_idle();
+            store.wait_idle();
         }
         store.close().unwrap();
         assert_eq!(*ends.lock().unwrap(), [(End::Well, true)], "{moment}");
@@ -468,7 +450,7 @@ fn in_a_child_that_a_listener_forks_nobody_else_is_told() {
         for seed in 0..4 {
             store.insert_many(&leaves(10, seed)).unwrap();
             store.flush().unwrap();
-            store.wait_for_idle();
+            store.wait_idle();
         }
         store.close().unwrap();
         assert_eq!(*ends.lock().unwrap(), [End::Well], "{moment}");
