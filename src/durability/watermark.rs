@@ -70,6 +70,22 @@ impl State {
     }
 }
 
+/// Those who waited when the watermark ended.
+#[must_use = "they sleep until they are woken"]
+pub(crate) struct Ending<'a> {
+    watermark: &'a Watermark,
+    sleepers: usize,
+    wakers: Vec<(WakerId, Seq, Waker)>,
+}
+
+impl Ending<'_> {
+    /// Wakes them. No lock is held.
+    #[cfg_attr(duramen_loom, track_caller)]
+    pub(crate) fn wake(self) {
+        self.watermark.wake(self.sleepers, self.wakers);
+    }
+}
+
 impl Watermark {
     pub(crate) fn new(durable: Seq, process: Process) -> Self {
         let state = State { durable, ended: None, sleepers: 0, wakers: Vec::new(), next_waker: 0 };
@@ -80,6 +96,13 @@ impl Watermark {
             process,
             raiser: OnceLock::new(),
         }
+    }
+
+    /// What `look` finds while nobody else can learn how this ended.
+    #[cfg(test)]
+    pub(crate) fn undisturbed<T>(&self, look: impl FnOnce() -> T) -> T {
+        let _state = self.state.lock();
+        look()
     }
 
     /// Tells that this thread is the one that raises it.
@@ -123,16 +146,19 @@ impl Watermark {
     /// Answers everyone who waits, now or later, for more than is durable with `error`. Tells whether
     /// this is the first end.
     pub(crate) fn end(&self, error: Error) -> bool {
+        self.begin_end(error).map(Ending::wake).is_some()
+    }
+
+    /// Answers everyone who looks from now on as [`end`](Self::end) does, for somebody who holds a lock.
+    /// Who waits already is woken by what is returned, without that lock. `None` if it has ended before.
+    pub(crate) fn begin_end(&self, error: Error) -> Option<Ending<'_>> {
         let mut state = self.state.lock();
         if state.ended.is_some() {
-            return false;
+            return None;
         }
         state.ended = Some(error);
         let wakers = std::mem::take(&mut state.wakers);
-        let sleepers = state.sleepers;
-        drop(state);
-        self.wake(sleepers, wakers);
-        true
+        Some(Ending { watermark: self, sleepers: state.sleepers, wakers })
     }
 
     #[cfg_attr(duramen_loom, track_caller)]

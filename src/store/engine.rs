@@ -233,11 +233,18 @@ impl Engine {
     /// Ends all writing: nothing was, or will be, acknowledged beyond the watermark.
     pub(crate) fn poison(&self, error: Error) {
         let error = Error::poisoned(&Arc::new(error));
-        // Inserts first, so that nobody gets a token that is never answered.
-        self.ingest.lock().end(error.clone());
+        // Both under one lock: who was refused finds every token answered, and who was told by a token is
+        // refused.
+        let ending = {
+            let mut ingest = self.ingest.lock();
+            ingest.end(error.clone());
+            self.watermark.begin_end(error.clone())
+        };
         self.room.notify_all();
+        let Some(ending) = ending else { return };
+        ending.wake();
         // A waker may have forked.
-        if self.watermark.end(error.clone()) && self.process.is_current() {
+        if self.process.is_current() {
             self.listeners.tell(|| Event::Poisoned { error });
         }
     }
@@ -249,5 +256,32 @@ impl std::fmt::Debug for Engine {
             .field("trees", &self.trees)
             .field("durable", &self.watermark.durable())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merkle::{Arity, Blake3};
+
+    #[test]
+    fn nobody_is_refused_by_a_poisoned_store_before_its_tokens_have_an_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(dir.path()).flush_policy(FlushPolicy::Manual);
+        let (engine, flusher) = super::super::open(&config, Arc::new(Blake3), Arity::Four).unwrap();
+        std::thread::scope(|threads| {
+            engine.watermark.undisturbed(|| {
+                threads.spawn(|| engine.poison(Error::Closed));
+                // Until it waits for the watermark, with the lock that everybody takes who inserts.
+                while let Some(ingest) = engine.ingest.try_lock() {
+                    assert!(ingest.check().is_ok(), "refused while tokens have no answer");
+                    drop(ingest);
+                    std::thread::yield_now();
+                }
+            });
+        });
+        assert!(engine.ingest.lock().check().is_err());
+        assert!(engine.watermark.wait(Seq(1)).is_err());
+        drop(engine.close(flusher));
     }
 }
