@@ -157,7 +157,8 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
     /// is closed all the same; except in a forked child, where it is the parent's and stays open.
     /// [`WouldWaitForItself`](Error::WouldWaitForItself) on one of the store's own threads, which closing
     /// waits for: another thread does it then, as it does for a store that is dropped there, and logs what
-    /// goes wrong.
+    /// goes wrong. The store may still be open when this returns; its tokens tell when its leaves are
+    /// durable, and a process that ends before loses those that are not.
     pub fn close(self) -> Result<()> {
         self.inner.close()
     }

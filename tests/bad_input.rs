@@ -166,16 +166,52 @@ fn use_all(copy: &Path) {
     let Ok(store) = Store::open(config(copy)) else { return };
     let _ = (store.head(), store.leaf(0), store.prove(0));
     let size = store.size().get();
-    if let Ok(index) = store.insert_durable([1; 32]) {
+    let inserted = store.insert_durable([1; 32]);
+    if let Ok(index) = inserted {
         assert_eq!((index.get(), store.size().get()), (size, size + 1));
         let _ = store.checkpoint();
     }
     let _ = store.close();
+    if inserted.is_ok() {
+        // Whoever does not want to write any more still shows what was acknowledged.
+        let reader = Store::open_read_only(config(copy)).unwrap();
+        assert_eq!(reader.size().get(), size + 1);
+        assert_eq!(reader.leaf(size).unwrap(), [1; 32]);
+    }
 }
 
 fn put_sum(bytes: &mut [u8], covered: std::ops::Range<usize>, at: usize) {
     let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, &bytes[covered]);
     bytes[at..at + 8].copy_from_slice(&sum.to_le_bytes());
+}
+
+const FORGED: [u64; 8] =
+    [u64::MAX, u64::MAX / 2, (1 << 62) - 1, 1 << 62, (1 << 61) - 1, 1 << 61, 1 << 40, 0];
+
+#[test]
+fn a_part_that_says_of_itself_that_it_is_huge_is_dumped_without_the_memory_that_it_would_take() {
+    let subject = Subject::new(7, true);
+    let all = files(subject.dir.path());
+    let part = all.iter().find(|file| file.starts_with("parts")).unwrap();
+    let whole = std::fs::read(subject.dir.path().join(part)).unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let file = copy.path().join(part.file_name().unwrap());
+    for at in 0..256 {
+        for bit in [30, 34, 40, 47, 55] {
+            for sealed in [true, false] {
+                let mut bytes = whole.clone();
+                let number = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+                bytes[at..at + 8].copy_from_slice(&(number | 1 << bit).to_le_bytes());
+                if sealed {
+                    put_sum(&mut bytes, 0..4088, 4088);
+                }
+                std::fs::write(&file, bytes).unwrap();
+                let mut text = Vec::new();
+                inspect::dump(&file, &mut text).unwrap();
+                assert!(text.len() < 1 << 20, "{} bytes of text", text.len());
+            }
+        }
+    }
 }
 
 #[test]
@@ -193,7 +229,7 @@ fn numbers_that_somebody_forged_with_right_checksums_make_nothing_panic() {
     let whole = std::fs::read(subject.dir.path().join(newest)).unwrap();
     let end = whole.len() - 8;
     for at in (10..end - 8).step_by(3) {
-        for value in [u64::MAX, u64::MAX / 2, 0] {
+        for value in FORGED {
             let mut bytes = whole.clone();
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
             put_sum(&mut bytes, 0..end, end);
@@ -206,7 +242,7 @@ fn numbers_that_somebody_forged_with_right_checksums_make_nothing_panic() {
         let Some(group) = (0..whole.len()).step_by(4096).rfind(is_group) else { continue };
         // The header's numbers, and those of the first frame behind it.
         for at in (group + 16..group + 96).step_by(8).chain((group + 128..group + 160).step_by(8)) {
-            for value in [u64::MAX, u64::MAX / 2, 0] {
+            for value in FORGED {
                 let mut bytes = whole.clone();
                 let len = bytes[group + 56..][..8].try_into().unwrap();
                 let len = usize::try_from(u64::from_le_bytes(len)).unwrap();
@@ -214,6 +250,43 @@ fn numbers_that_somebody_forged_with_right_checksums_make_nothing_panic() {
                 put_sum(&mut bytes, group + 128..group + len, group + 96);
                 put_sum(&mut bytes, group..group + 120, group + 120);
                 forge(file, &bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_with_a_number_that_no_store_came_to_does_not_lead_it_there() {
+    for closed in [true, false] {
+        for number in [u64::MAX / 2, 1 << 62, 1 << 40] {
+            let subject = Subject::new(5, closed);
+            let dir = subject.dir.path();
+            for name in [format!("wal/{number}.wal"), format!("parts/{number}.part.tmp")] {
+                std::fs::write(dir.join(name), [0; 8192]).unwrap();
+            }
+            let mut all =
+                Store::open(config(dir)).unwrap().leaves(0..subject.leaves.len() as u64).unwrap();
+            for round in 0..3 {
+                // Enough for several segments, and parts.
+                let store = Store::open(config(dir)).unwrap();
+                for batch in leaves(5000, round).chunks(500) {
+                    store.insert_many(batch).unwrap();
+                    store.flush().unwrap();
+                    all.extend_from_slice(batch);
+                }
+                store.checkpoint().unwrap();
+                store.insert_durable([9; 32]).unwrap();
+                all.push([9; 32]);
+                store.close().unwrap();
+                let store = Store::open(config(dir)).unwrap();
+                assert_eq!(store.leaves(0..all.len() as u64).unwrap(), all, "{number}");
+                store.close().unwrap();
+                let far = |file: &PathBuf| file.to_str().unwrap().len() > 30;
+                let named: Vec<_> = files(dir).into_iter().filter(far).collect();
+                assert!(
+                    named.iter().all(|file| file.to_str().unwrap().contains(&number.to_string())),
+                    "{named:?}"
+                );
             }
         }
     }

@@ -10,10 +10,7 @@ use common::{Function, Place, duramen, given, head_text, lines, printed, refused
 fn head_and_prove_work_beside_a_writer_and_a_second_writer_is_refused() {
     let place = Place::new();
     let mut writer = Writer::new(&place, "");
-    let text = "one
-two
-three
-";
+    let text = "one\ntwo\nthree\n";
     writer.append(text);
     let root = Function::Blake3.root(4, &lines(Function::Blake3, text.as_bytes()));
     assert_eq!(printed(duramen(&place, "head DIR")), head_text(3, root));

@@ -182,9 +182,9 @@ impl TreeEntry {
     }
 }
 
-/// A number that the store counts on from. Counting never gets to one that this refuses.
+/// A number that the store counts on from. What counting could come to has a name.
 fn decode_number(fields: &mut Decoder<'_>) -> Option<u64> {
-    fields.u64().filter(|number| *number <= FileName::LAST_NUMBER)
+    fields.u64().filter(|number| *number <= FileName::LAST_BELIEVED)
 }
 
 fn count<T>(list: &[T]) -> u32 {
@@ -419,7 +419,8 @@ mod tests {
             },
         ];
         for change in changes {
-            for (number, good) in [(FileName::LAST_NUMBER, true), (u64::MAX, false)] {
+            let last = FileName::LAST_BELIEVED;
+            for (number, good) in [(last, true), (last + 1, false), (u64::MAX, false)] {
                 let mut manifest = manifest();
                 change(&mut manifest, number);
                 assert_eq!(Manifest::decode(&manifest.encode()).is_ok(), good, "{manifest:?}");

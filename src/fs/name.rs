@@ -70,6 +70,10 @@ impl FileName {
     /// store's, and numbers can be counted on without overflow.
     pub const LAST_NUMBER: u64 = u64::MAX / 2;
 
+    /// No number that stands in a manifest is believed to be higher, and no store goes on from half of
+    /// it: so counting comes neither here nor to a number without a name.
+    pub(crate) const LAST_BELIEVED: u64 = Self::LAST_NUMBER / 2;
+
     /// The file of this kind and number.
     #[must_use]
     pub const fn new(kind: FileKind, number: u64) -> Self {

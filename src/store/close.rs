@@ -43,7 +43,7 @@ impl Engine {
             }
         };
         if let Err(error) = sync::spawn("duramen-closer", close) {
-            tracing::error!(%error, "cannot start the thread that closes the store; its lock stays");
+            tracing::error!(%error, "cannot start the thread that closes the store; the end of its log is not noted");
             self.ingest.lock().end(Error::Closed);
             self.closing.store(true, Ordering::Relaxed);
             self.room.notify_all();

@@ -60,6 +60,7 @@ impl Engine {
                 return;
             }
             let started = Instant::now();
+            let mut failed = false;
             match self.merge(&merge, &mut steps) {
                 Ok(Some(bytes)) => {
                     let duration = started.elapsed();
@@ -82,12 +83,15 @@ impl Engine {
                     let retry_in = self.compaction_put_off(&error);
                     tracing::error!(%error, ?retry_in, "merging parts failed; they stay");
                     self.listeners.tell(|| Event::CompactionFailed { parts, error, retry_in });
-                    return;
+                    failed = true;
                 }
             }
             if !self.process.is_current() {
                 // The parts it was made of may be closed by this, which is the parent's business.
                 std::mem::forget(merge);
+                return;
+            }
+            if failed {
                 return;
             }
         }

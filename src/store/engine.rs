@@ -272,11 +272,16 @@ mod tests {
         std::thread::scope(|threads| {
             engine.watermark.undisturbed(|| {
                 threads.spawn(|| engine.poison(Error::Closed));
-                // Until it waits for the watermark, with the lock that everybody takes who inserts.
-                while let Some(ingest) = engine.ingest.try_lock() {
-                    assert!(ingest.check().is_ok(), "refused while tokens have no answer");
-                    drop(ingest);
-                    std::thread::yield_now();
+                // Until it waits for the watermark, with the lock that everybody takes who inserts: others
+                // hold that for moments.
+                let mut held = 0;
+                while held < 1000 {
+                    held += 1;
+                    if let Some(ingest) = engine.ingest.try_lock() {
+                        assert!(ingest.check().is_ok(), "refused while tokens have no answer");
+                        held = 0;
+                    }
+                    std::thread::sleep(Duration::from_micros(10));
                 }
             });
         });

@@ -39,8 +39,8 @@ use crate::process::Process;
 use crate::sync::{self, Condvar, JoinHandle, Mutex};
 use crate::wal::frame::Frame;
 use crate::wal::{
-    BLOCK, Extent, GroupNumber, Log, LogWriter, Position, Replayed, Segment, SegmentLimits,
-    Segments, StoreId, TreeId, replay,
+    BLOCK, Extent, FARTHEST_ROLL, GroupNumber, Log, LogWriter, Position, Replayed, Segment,
+    SegmentLimits, Segments, StoreId, TreeId, replay,
 };
 
 /// Bytes of the first log segment of a store.
@@ -83,12 +83,33 @@ fn open_store(
     })?;
     // What was seen before the lock was held may have changed since.
     let mut opened = match newest_manifest(fs)? {
-        Some(number) => recover(config, hasher, arity, manifest::read(fs, number)?)?,
+        Some(number) => {
+            let manifest = manifest::read(fs, number)?;
+            can_count_on(fs, &manifest)?;
+            recover(config, hasher, arity, manifest)?
+        }
         None => create(config, hasher, arity)?,
     };
     let replayed = opened.report.replay_time + opened.report.settle_time;
     opened.report.open_time = started.elapsed().saturating_sub(replayed);
     start(config, opened, lock)
+}
+
+/// Refuses to go on from numbers so high that counting might come to one that no reader believes.
+fn can_count_on(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
+    const LAST: u64 = FileName::LAST_BELIEVED / 2;
+    let Manifest { number, next_segment, next_part, log, trees, .. } = manifest;
+    let (segment, group) = (log.open.segment.0, log.open.group.0);
+    let sizes = trees.iter().map(|tree| tree.size);
+    let numbers = [*number, *next_segment, *next_part, log.seq.0, segment, group];
+    let highest = numbers.into_iter().chain(sizes).max();
+    match highest {
+        Some(found) if found > LAST => {
+            let path = fs.display(manifest::file(*number));
+            Err(Damage::field(&path, 0, "highest number", "below 2^61", found).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn newest_manifest(fs: &dyn FileSystem) -> Result<Option<u64>> {
@@ -398,8 +419,15 @@ pub(super) fn check_root(
 pub(crate) fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
     let files = directory::files(fs, Dir::Parts)?;
     let seen = files.complete.iter().map(|(name, _)| *name).chain(files.temporary);
-    let beyond = seen.map(|name| name.number.saturating_add(1)).max().unwrap_or(0);
-    Ok(manifest.next_part.max(beyond))
+    Ok(beyond(manifest.next_part, seen))
+}
+
+/// The first number from `next` on that none of `files` has. A file so far off that no store came there
+/// does not count: its name would leave no numbers for those to come.
+fn beyond(next: u64, files: impl IntoIterator<Item = FileName>) -> u64 {
+    let last = next.saturating_add(FARTHEST_ROLL / 2);
+    let near = files.into_iter().map(|name| name.number).filter(|number| *number < last);
+    near.map(|number| number + 1).max().unwrap_or(0).max(next)
 }
 
 fn limits(config: &Config) -> SegmentLimits {
@@ -431,8 +459,7 @@ fn segments(
             spare.push((name, len));
         }
     }
-    let beyond = files.complete.iter().map(|(name, _)| name.number + 1).max().unwrap_or(0);
-    let next = manifest.next_segment.max(beyond);
+    let next = beyond(manifest.next_segment, files.complete.iter().map(|(name, _)| *name));
     let end = replayed.end.segment;
     let len = in_use.iter().find(|(id, _)| *id == end).map_or(0, |(_, len)| *len);
     let file = fs

@@ -16,7 +16,7 @@ use std::fmt;
 
 pub(crate) use reader::owner;
 pub(crate) use recovery::{
-    Extent, Log, Replayed, Stretch, replay, replay_closed, replay_read_only,
+    Extent, FARTHEST_ROLL, Log, Replayed, Stretch, replay, replay_closed, replay_read_only,
 };
 pub(crate) use segments::{Segment, SegmentHold, SegmentLimits, Segments};
 pub(crate) use writer::{LogWriter, Record};

@@ -13,7 +13,11 @@ use super::reader::{Absence, Found, LogReader};
 use super::{Position, SegmentId, StoreId, block_align};
 use crate::durability::Seq;
 use crate::error::{Damage, Problem, Result};
-use crate::fs::{Access, ByteOffset, FileName, FileSystem};
+use crate::fs::{Access, ByteOffset, FileSystem};
+
+/// How many segments on a roll may lead. A store skips a few numbers at most; so nobody can lead it to
+/// numbers that have no names.
+pub(crate) const FARTHEST_ROLL: u64 = 1 << 32;
 
 /// What the manifest says of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +113,8 @@ pub(crate) fn replay_closed(
     Ok(walk.done)
 }
 
-/// What a group says that it reaches follows from its frames, and segments rise along the log. So
-/// no number that is counted on from is larger than what was counted.
+/// What a group says that it reaches follows from its frames, and segments rise along the log, by no
+/// more than a store skips. So no number that is counted on from is larger than what was counted.
 fn check_counts(
     fs: &dyn FileSystem,
     at: Position,
@@ -125,7 +129,8 @@ fn check_counts(
     for frame in frames {
         match frame {
             Frame::Leaves { leaves, .. } => last = last.saturating_add(leaves.len() as u64),
-            Frame::Roll { next } if *next > at.segment && next.0 <= FileName::LAST_NUMBER => {}
+            Frame::Roll { next }
+                if *next > at.segment && next.0 - at.segment.0 <= FARTHEST_ROLL => {}
             Frame::Roll { next } => {
                 return fail("number of the next segment", at.segment.0.saturating_add(1), next.0);
             }

@@ -7,8 +7,8 @@
 //! - A segment that is handed out holds no group that could be taken for one of its own: it is
 //!   blank, or its groups carry another segment's number.
 //! - What the log consisted of when a [hold](Segments::hold) began stays as it is until it ends.
-//! - What is made ready is no shorter than a first segment and than what the log needed last, so that it
-//!   is not turned down and made ready again. Spare files shorter than a first segment are removed.
+//! - What is made ready is no shorter than a first segment and than what the log needed last, unless that
+//!   was more than the largest, so that it is not turned down and made ready again. Spare files shorter than a first segment are removed.
 //!
 //! Overwriting blocks that were written before is several times faster to fsync than growing a file,
 //! which is why segments are filled with zeros ahead of need and kept when the log lets go of them.
@@ -192,7 +192,9 @@ impl Segments {
             if !state.ready.is_empty() {
                 return Ok(());
             }
-            state.needed.max(self.limits.first)
+            // What is larger than a segment was for one huge group: whoever writes another makes room.
+            let needed = Some(state.needed).filter(|needed| *needed <= self.limits.largest);
+            needed.unwrap_or(0).max(self.limits.first)
         };
         self.remove_short();
         let segment = match self.recycle_one(needed)? {
@@ -431,10 +433,10 @@ mod tests {
         let disk = SimDisk::new();
         disk.make_dirs().unwrap();
         let len = Segments::SHORTEST;
-        let limits = SegmentLimits { first: len, largest: len, spare: 100 * len };
+        let limits = SegmentLimits { first: len, largest: 8 * len, spare: 100 * len };
         let segments = Segments::new(Arc::new(disk.clone()), limits, 1, Vec::new());
         for _ in 0..3 {
-            segments.take(len, true).unwrap();
+            segments.take(len, false).unwrap();
         }
         let large = segments.take(8 * len, true).unwrap();
         segments.release_before(large.id).unwrap();
@@ -450,5 +452,17 @@ mod tests {
         segments.take(len, true).unwrap();
         segments.prepare().unwrap();
         assert_eq!(renames(&disk), 2);
+    }
+
+    #[test]
+    fn after_one_huge_group_segments_are_made_ready_as_before() {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let len = Segments::SHORTEST;
+        let limits = SegmentLimits { first: len, largest: 2 * len, spare: 100 * len };
+        let segments = Segments::new(Arc::new(disk), limits, 1, Vec::new());
+        assert_eq!(segments.take(50 * len, true).unwrap().len, 50 * len);
+        segments.prepare().unwrap();
+        assert!(segments.take(len, true).unwrap().len <= 2 * len);
     }
 }

@@ -321,15 +321,18 @@ impl RawPart {
         frame
     }
 
+    /// The blocks of one table, as far as the file goes, and the first one beyond its end: a header may
+    /// speak of any number.
     fn table(
         &self,
         (start, len): (u64, u64),
     ) -> Vec<Result<Box<[u8; PART_BLOCK_LEN]>, Box<Damage>>> {
+        let there = self.len.div_ceil(PART_BLOCK).saturating_sub(start);
         let one = |number| {
             let mut block = Box::new([0; PART_BLOCK_LEN]);
             self.read(start + number, &mut block[..]).map(|()| block)
         };
-        (0..len).map(one).collect()
+        (0..len.min(there + 1)).map(one).collect()
     }
 }
 
