@@ -317,16 +317,16 @@ impl Engine {
                     let ended = || Event::BackpressureEnded { limit, waited, admitted: true };
                     ingest = self.tell_unlocked(ingest, ended)?;
                 }
-                // The store's own threads do not wait for the pace that they set.
-                (Pressure::Slow(..), None) if self.may_wait_for_all("insert").is_err() => {
-                    return Ok(ingest);
-                }
                 (Pressure::Slow(limit, share), None) if !paid => {
                     ingest.debt += ingest.limits.node_bytes(count as u64);
                     if ingest.debt < PACE_BYTES {
                         return Ok(ingest);
                     }
                     self.ask_for_room(&ingest, limit)?;
+                    // The store's own threads do not wait for the pace that they set: others pay.
+                    if self.may_wait_for_all("insert").is_err() {
+                        return Ok(ingest);
+                    }
                     let wait = ingest.pay(share);
                     ingest = self.slow_down(ingest, wait)?;
                     // Others may have filled up what there was room for.
