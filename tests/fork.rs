@@ -407,17 +407,22 @@ fn a_listener_that_forks_and_returns_in_the_child_does_not_make_it_a_second_writ
             .compaction_policy(CompactionPolicy::Tiered(2))
             .listener(listener);
         let store = Store::open(config).unwrap();
-        for seed in 0..4 {
-            store.insert_many(&leaves(10, seed)).unwrap();
-            store.flush().unwrap();
-            store.wait_idle();
-        }
-        store.close().unwrap();
+        grow_and_close(store);
         assert_eq!(*ends.lock().unwrap(), [(End::Well, true)], "{moment}");
         let store = Store::open(manual(dir.path())).unwrap();
         let all: Vec<Hash> = (0..4).flat_map(|seed| leaves(10, seed)).collect();
         assert_eq!(store.leaves(0..40).unwrap(), all, "{moment}");
     }
+}
+
+/// Makes everything happen that a listener is told of when nothing fails.
+fn grow_and_close(store: Store) {
+    for seed in 0..4 {
+        store.insert_many(&leaves(10, seed)).unwrap();
+        store.flush().unwrap();
+        store.wait_idle();
+    }
+    store.close().unwrap();
 }
 
 #[test]
@@ -447,12 +452,7 @@ fn in_a_child_that_a_listener_forks_nobody_else_is_told() {
             .listener(forks)
             .listener(told);
         let store = Store::open(config).unwrap();
-        for seed in 0..4 {
-            store.insert_many(&leaves(10, seed)).unwrap();
-            store.flush().unwrap();
-            store.wait_idle();
-        }
-        store.close().unwrap();
+        grow_and_close(store);
         assert_eq!(*ends.lock().unwrap(), [End::Well], "{moment}");
     }
 }
