@@ -1,9 +1,9 @@
 //! `duramen append` and `duramen head`: what goes in comes out as the right root.
 
-mod common;
-
-use common::writer::Writer;
-use common::{Function, Hash, Place, duramen, given, head_json, head_text, hex, lines, printed};
+use crate::common::writer::Writer;
+use crate::common::{
+    Function, Hash, Place, duramen, given, head_json, head_text, hex, lines, printed,
+};
 
 #[test]
 fn the_lines_of_a_file_make_the_same_root_as_the_reference_for_every_hasher_and_arity() {

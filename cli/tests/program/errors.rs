@@ -1,9 +1,7 @@
 //! What bad use and bad input get: one readable line, exit status 2, and nothing lost.
 
-mod common;
-
-use common::writer::Writer;
-use common::{
+use crate::common::writer::Writer;
+use crate::common::{
     Function, Place, duramen, given, head_json, head_text, hex, lines, printed, refused, store_of,
     told,
 };

@@ -1,10 +1,7 @@
 //! `backup`: beside a writer and without one, what it prints and what it refuses.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod common;
-
-use common::writer::Writer;
-use common::{
+use crate::common::writer::Writer;
+use crate::common::{
     Function, Place, duramen, given, head_text, hex, lines, printed, printed_json, refused,
     store_of,
 };

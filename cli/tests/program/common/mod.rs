@@ -1,7 +1,5 @@
 //! What the tests of the program share: how to start it, how to read what it prints, and a tree that is
 //! too slow to be wrong.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers may fail as it may")]
-#![allow(dead_code, reason = "not every test file uses all of it")]
 
 pub(crate) mod store;
 pub(crate) mod writer;

@@ -1,10 +1,7 @@
 //! `head` and `prove` beside a program that has the store open.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod common;
-
-use common::writer::Writer;
-use common::{Function, Place, duramen, given, head_text, lines, printed, refused};
+use crate::common::writer::Writer;
+use crate::common::{Function, Place, duramen, given, head_text, lines, printed, refused};
 
 #[test]
 fn head_and_prove_work_beside_a_writer_and_a_second_writer_is_refused() {

@@ -1,14 +1,11 @@
 //! `duramen keygen`, `head --format checkpoint` and `prove --format tlog-proof`, verified by
 //! published libraries.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers may fail as it may")]
-
-mod common;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use common::store::{COUNT, Store};
-use common::{Function, Hash, Place, duramen, given, printed, refused};
+use crate::common::store::{COUNT, Store};
+use crate::common::{Function, Hash, Place, duramen, given, printed, refused};
 use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList};
 
 const ORIGIN: &str = "example.com/log";

@@ -1,9 +1,6 @@
 //! `scrub`: what it prints, what it repairs, and its exit status.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod common;
-
-use common::{Place, duramen, printed, printed_json, store_of, told};
+use crate::common::{Place, duramen, printed, printed_json, store_of, told};
 use serde_json::Value;
 
 /// A store of 1000 lines with one part.

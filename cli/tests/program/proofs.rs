@@ -1,10 +1,7 @@
 //! `duramen prove` and `duramen verify`.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers may fail as it may")]
 
-mod common;
-
-use common::store::{COUNT, Store};
-use common::{Function, Place, duramen, printed, refused};
+use crate::common::store::{COUNT, Store};
+use crate::common::{Function, Place, duramen, printed, refused};
 use serde_json::json;
 
 #[test]

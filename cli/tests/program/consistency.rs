@@ -1,10 +1,7 @@
 //! `duramen prove-consistency` and `duramen verify consistency`.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers may fail as it may")]
 
-mod common;
-
-use common::store::{COUNT, Store};
-use common::{Function, duramen, given, hex, printed, printed_bytes, printed_json, refused};
+use crate::common::store::{COUNT, Store};
+use crate::common::{Function, duramen, given, hex, printed, printed_bytes, printed_json, refused};
 use serde_json::{Value, json};
 
 fn prove(store: &Store, old: usize, new: usize) -> Value {
@@ -68,7 +65,7 @@ fn the_new_size_is_the_current_one_unless_told_and_the_proof_goes_through_a_file
 fn the_hashes_of_the_rfc_profile_are_those_of_ct_merkle() {
     let store = Store::new(Function::Sha256, 2);
     let mut theirs = ct_merkle::mem_backed_tree::MemoryBackedTree::<sha2::Sha256, Vec<u8>>::new();
-    for line in common::store::text().lines() {
+    for line in crate::common::store::text().lines() {
         theirs.push(line.as_bytes().to_vec());
     }
     for old in [1, 7, 8, 33, COUNT - 1] {

@@ -1,10 +1,7 @@
 //! `duramen prove` and `duramen verify inclusion` with several leaves, and the binary format.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers may fail as it may")]
 
-mod common;
-
-use common::store::{COUNT, Store};
-use common::{Function, duramen, given, printed, printed_bytes, printed_json, refused};
+use crate::common::store::{COUNT, Store};
+use crate::common::{Function, duramen, given, printed, printed_bytes, printed_json, refused};
 use serde_json::{Value, json};
 
 /// Flags that say which leaves are to be verified.

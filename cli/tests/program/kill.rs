@@ -1,15 +1,11 @@
 //! The program is killed in the middle of its work: what it acknowledged must be there.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers may fail as it may")]
-
-mod common;
 
 use std::io::Write;
 use std::process::ChildStdin;
 use std::thread::JoinHandle;
 
-use common::writer::{appending, lines_of};
-use common::{Function, Place, duramen, given, hex, printed, printed_json};
+use crate::common::writer::{appending, lines_of};
+use crate::common::{Function, Place, duramen, given, hex, printed, printed_json};
 
 /// Feeds lines `line {n}` from `first` on until nobody reads any more; returns how many were begun.
 fn feed(mut input: ChildStdin, first: u64) -> JoinHandle<u64> {
