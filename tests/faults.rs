@@ -4,11 +4,6 @@
 #![cfg(all(feature = "std", target_os = "linux"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-mod reference;
-mod space;
-mod stores;
-mod words;
-
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io::{ErrorKind, Write};
@@ -17,14 +12,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use testkit::space;
 
 use duramen::{
     Accumulator, Arity, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, LeafIndex,
     TreeHead, inspect, scrub,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use stores::{copy_of, leaves, root_of, tree};
-use words::words;
+use testkit::stores::{copy_of, leaves, root_of, tree};
+use testkit::words::words;
 
 type Store = Accumulator<Blake3, 4>;
 

@@ -8,9 +8,9 @@ use duramen::{DynAccumulator, Error};
 
 use crate::findings::{Finding, Kind, Outcome};
 use crate::model::Model;
-use crate::reference;
 use crate::setup::Setup;
-use crate::words::words;
+use testkit::reference;
+use testkit::words::words;
 
 /// What a crash may leave.
 #[derive(Clone, Debug)]

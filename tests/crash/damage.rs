@@ -8,11 +8,11 @@ use duramen::{DynAccumulator, Error};
 use crate::check::fingerprint;
 use crate::findings::{Finding, Kind, Outcome, Tally};
 use crate::model::Model;
-use crate::reference;
 use crate::rig::{Rig, Step};
 use crate::scale;
 use crate::setup::{Setup, abandon};
-use crate::words::words;
+use testkit::reference;
+use testkit::words::words;
 
 /// A store to be damaged.
 pub(crate) struct Subject {

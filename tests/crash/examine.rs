@@ -9,9 +9,9 @@ use duramen::fs::sim::{CrashChoice, SimDisk};
 use crate::check::{Bounds, check, fingerprint, reopen, same};
 use crate::findings::{Finding, Kind, Outcome, Tally};
 use crate::model::Model;
-use crate::random::Random;
 use crate::rig::{Rig, Span};
 use crate::setup::{Setup, abandon};
+use testkit::random::Random;
 
 /// How closely the images of one moment are looked at.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub(crate) fn moment(
 ) -> Outcome {
     tally.count("crash points", 1);
     let mut seen = HashSet::new();
-    let seeds: Vec<_> = (0..depth.seeds).map(|_| CrashChoice::Seeded(random.next())).collect();
+    let seeds: Vec<_> = (0..depth.seeds).map(|_| CrashChoice::Seeded(random.number())).collect();
     for choice in [CrashChoice::NothingKept, CrashChoice::AllKept].into_iter().chain(seeds) {
         let image = span.disk.crash_at(moment, choice).unwrap();
         if !seen.insert(fingerprint(&image)) {
@@ -89,7 +89,7 @@ impl Image<'_> {
     /// Whatever open showed survives an immediate power cut.
     fn shown_is_durable(&mut self, image: &SimDisk, opened: u64, shown: Shown) -> Outcome {
         let choice = match self.random.below(4) {
-            0 => CrashChoice::Seeded(self.random.next()),
+            0 => CrashChoice::Seeded(self.random.number()),
             _ => CrashChoice::NothingKept,
         };
         let left = image.crash_at(opened, choice).unwrap();
@@ -109,7 +109,7 @@ impl Image<'_> {
         level: u32,
     ) -> Outcome {
         for moment in 0..=opened {
-            let seeded = CrashChoice::Seeded(self.random.next());
+            let seeded = CrashChoice::Seeded(self.random.number());
             let mut seen = HashSet::new();
             for choice in [CrashChoice::NothingKept, CrashChoice::AllKept, seeded] {
                 let left = image.crash_at(moment, choice).unwrap();
@@ -150,8 +150,8 @@ impl Image<'_> {
     /// The recovered store takes more leaves and a checkpoint, and they survive.
     fn goes_on(&mut self, image: &SimDisk, store: DynAccumulator, shown: Shown) -> Outcome {
         let answer =
-            |error: duramen::Error| Finding::new(Kind::Answer, crate::words::words(&error));
-        let mut model = Model::new(self.model.oracle, self.model.arity, self.random.next());
+            |error: duramen::Error| Finding::new(Kind::Answer, testkit::words::words(&error));
+        let mut model = Model::new(self.model.oracle, self.model.arity, self.random.number());
         let had = usize::try_from(shown.size).unwrap();
         model.submit(&self.model.leaves[..had]);
         let mut checkpoints = vec![shown.checkpointed];
@@ -171,7 +171,7 @@ impl Image<'_> {
         store.insert_many(&unflushed).map_err(answer)?;
         model.submit(&unflushed);
         same(&store, &model)?;
-        let choice = CrashChoice::Seeded(self.random.next());
+        let choice = CrashChoice::Seeded(self.random.number());
         let left = image.crash(choice);
         abandon(image, store);
         let store = reopen(self.setup, &left)?;

@@ -13,7 +13,7 @@ use crate::model::Model;
 use crate::rig::Step;
 use crate::scale;
 use crate::setup::{Setup, abandon};
-use crate::words::words;
+use testkit::words::words;
 
 /// A store whose disk fails, and what it has answered.
 pub(crate) struct Patient<'a> {

@@ -6,11 +6,6 @@
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
 
-#[path = "../reference/mod.rs"]
-mod reference;
-#[path = "../words/mod.rs"]
-mod words;
-
 mod bytes;
 mod check;
 mod controls;
@@ -22,7 +17,6 @@ mod findings;
 mod full;
 mod model;
 mod power;
-mod random;
 mod rig;
 mod run;
 mod setup;

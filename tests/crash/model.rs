@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use duramen::Hash;
 
-use crate::reference::Oracle;
+use testkit::reference::Oracle;
 
 type Levels = Rc<Vec<Vec<Hash>>>;
 

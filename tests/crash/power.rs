@@ -7,10 +7,10 @@ use duramen::{Arity, CompactionPolicy};
 
 use crate::examine::{self, Depth};
 use crate::findings::{Outcome, Tally};
-use crate::random::Random;
 use crate::rig::{Rig, Span, Step};
 use crate::run::{Run, Seed};
 use crate::setup::Setup;
+use testkit::random::Random;
 
 pub(crate) const ZEROS: &str = "0 acknowledged leaves lost, 0 phantoms, 0 torn batches, 0 wrong roots or \
                      proofs, 0 mixed checkpoints, 0 stores that do not open";
@@ -203,7 +203,7 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
         _ => Step::Cut(match random.below(4) {
             0 => CrashChoice::NothingKept,
             1 => CrashChoice::AllKept,
-            _ => CrashChoice::Seeded(random.next()),
+            _ => CrashChoice::Seeded(random.number()),
         }),
     };
     let steps: Vec<_> = (0..count).map(|_| step(&mut random)).collect();

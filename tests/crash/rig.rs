@@ -9,7 +9,7 @@ use crate::check::{self, Bounds};
 use crate::findings::{Finding, Kind, Outcome};
 use crate::model::Model;
 use crate::setup::{Setup, abandon};
-use crate::words::words;
+use testkit::words::words;
 
 /// One step of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::findings::{Outcome, Tally};
-use crate::random::Random;
+use testkit::random::Random;
 
 /// One workload of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Seed {
     /// All random choices of the workload.
     pub(crate) fn random(self) -> Random {
         let mut random = Random(self.run);
-        Random(random.next() ^ self.number)
+        Random(random.number() ^ self.number)
     }
 }
 

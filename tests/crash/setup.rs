@@ -8,8 +8,8 @@ use duramen::{
     Hasher, Rfc6962Sha256,
 };
 
-use crate::random::Random;
-use crate::reference::{BLAKE3, Oracle, RFC6962};
+use testkit::random::Random;
+use testkit::reference::{BLAKE3, Oracle, RFC6962};
 
 /// One kind of store. Segments are small, so that the log rolls, recycles and runs out of spares.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use duramen::{
 
 use crate::model::Model;
 use crate::setup::Setup;
-use crate::words::words;
+use testkit::words::words;
 
 const LOG_SYNC: When = When::nth(OperationKind::Sync, 1).on(FileKind::Segment);
 const SOON: Duration = Duration::from_millis(20);

@@ -10,7 +10,7 @@ use crate::Asked;
 use crate::check::{Bounds, check};
 use crate::device::{Disk, Event, Kept};
 use crate::program::{Feed, Writer};
-use crate::random::Random;
+use testkit::random::Random;
 use crate::system::{Mount, Workspace, run as tool, text};
 use crate::tally::Tally;
 
@@ -46,7 +46,7 @@ pub(crate) fn replay(asked: &Asked, workspace: &Workspace, tally: &Tally) -> Res
             let events = tape.lock().unwrap().events.len();
             noted.lock().unwrap().push((events, acked));
         };
-        let feed = Feed { first: 0, most: 600, seed: random.next() };
+        let feed = Feed { first: 0, most: 600, seed: random.number() };
         let writer = Writer::start(&[&asked.program], &store, feed, note)?;
         let (status, bounds) = writer.finish()?;
         if !status.success() {
@@ -64,12 +64,12 @@ pub(crate) fn replay(asked: &Asked, workspace: &Workspace, tally: &Tally) -> Res
             let acked = acks.iter().filter(|(events, _)| *events <= count);
             let acked = acked.map(|(_, acked)| *acked).max().unwrap_or(0);
             let bounds = Bounds { acked, ..bounds };
-            let seed = random.next();
+            let seed = random.number();
             for way in ["all kept", "nothing kept", "torn"] {
                 let mut subset = Random(seed);
                 let image = tape.image(count, || match (way, subset.below(3)) {
                     ("all kept", _) | ("torn", 0) => Kept::All,
-                    ("torn", 1) => Kept::Sectors(subset.next()),
+                    ("torn", 1) => Kept::Sectors(subset.number()),
                     _ => Kept::Nothing,
                 });
                 let Some(opened) = opened(&image, workspace, bounds)? else {
@@ -119,7 +119,7 @@ pub(crate) fn failing(asked: &Asked, workspace: &Workspace, tally: &Tally) -> Re
     for run in 0..FAILURES * asked.scale {
         let disk = Disk::new(base.clone(), &workspace.dir("failing")?)?;
         let store = disk.dir.join("store");
-        let feed = Feed { first: 0, most: 20_000, seed: random.next() };
+        let feed = Feed { first: 0, most: 20_000, seed: random.number() };
         let mut writer = Writer::start(&[&asked.program], &store, feed, |_| {})?;
         let wanted = 1 + random.below(300);
         let mut waited = Duration::ZERO;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use duramen::{Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash};
 
-use crate::reference::{BLAKE3, siblings};
+use testkit::reference::{BLAKE3, siblings};
 
 pub(crate) const ARITY: usize = 4;
 type Store = Accumulator<Blake3, ARITY>;

@@ -16,7 +16,7 @@ use fuser::{
     ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request,
 };
 
-use crate::random::Random;
+use testkit::random::Random;
 use crate::system::{Loop, Mount};
 
 const SECTOR: usize = 512;

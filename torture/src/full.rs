@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::Asked;
 use crate::check::{Bounds, check};
 use crate::program::{Feed, Writer};
-use crate::space::{self, Met};
+use testkit::space::{self, Met};
 use crate::system::{Mount, Workspace, run as tool, text};
 use crate::tally::Tally;
 

@@ -9,19 +9,10 @@ mod check;
 mod device;
 mod full;
 mod program;
-#[path = "../../tests/crash/random.rs"]
-#[allow(dead_code, reason = "the crash test uses all of it")]
-mod random;
-#[path = "../../tests/reference/mod.rs"]
-mod reference;
 mod shutdown;
-#[path = "../../tests/space/mod.rs"]
-mod space;
 mod syscalls;
 mod system;
 mod tally;
-#[path = "../../tests/words/mod.rs"]
-mod words;
 
 use std::process::ExitCode;
 

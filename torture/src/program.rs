@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::check::{Bounds, leaf};
-use crate::random::Random;
+use testkit::random::Random;
 
 /// A program that appends until its input ends or it fails.
 pub(crate) struct Writer {

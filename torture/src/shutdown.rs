@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use crate::Asked;
 use crate::check::{Bounds, check};
 use crate::program::{Feed, Writer};
-use crate::random::Random;
+use testkit::random::Random;
 use crate::system::{Mount, Workspace, run as tool, text};
 use crate::tally::Tally;
 
@@ -81,7 +81,7 @@ fn cycles(
             let _ = std::fs::remove_dir_all(&store);
             first = 0;
         }
-        let feed = Feed { first, most: u64::MAX / 2, seed: random.next() };
+        let feed = Feed { first, most: u64::MAX / 2, seed: random.number() };
         let writer = Writer::start(&[&asked.program], &store, feed, |_| {})?;
         std::thread::sleep(Duration::from_millis(random.below(120)));
         let down = if random.below(3) == 0 { Down::AfterJournal } else { Down::AtOnce };

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::Asked;
 use crate::check::check;
 use crate::program::{Feed, Writer};
-use crate::random::Random;
+use testkit::random::Random;
 use crate::system::{Workspace, run as tool, text};
 use crate::tally::Tally;
 
@@ -35,7 +35,7 @@ const NUMBERS: [u64; 10] = [1, 2, 3, 4, 5, 6, 8, 12, 20, 40];
 
 pub(crate) fn run(asked: &Asked, workspace: &Workspace, tally: &Tally) -> Result<()> {
     let mut random = Random(asked.seed);
-    let left = Left::new(asked, workspace, random.next())?;
+    let left = Left::new(asked, workspace, random.number())?;
     for found in [None, Some(&left)] {
         for (call, ways) in FAULTS {
             for way in ways {
@@ -46,7 +46,7 @@ pub(crate) fn run(asked: &Asked, workspace: &Workspace, tally: &Tally) -> Result
                             continue;
                         }
                         let inject = format!("inject={call}:{way}:when={number}{forever}");
-                        if one(&inject, call, found, random.next(), asked, workspace, tally)? == 0 {
+                        if one(&inject, call, found, random.number(), asked, workspace, tally)? == 0 {
                             break;
                         }
                     }

@@ -219,7 +219,7 @@ pub(crate) fn tsan() -> Steps {
             concat!(
                 "+nightly test -Zbuild-std --target x86_64-unknown-linux-gnu",
                 " --target-dir target/tsan -p duramen --features testing",
-                " --test stress --test accumulator --test compaction --test limits",
+                " --test store -- stress accumulator compaction limits",
             ),
         )
         .with_env(&[("RUSTFLAGS", "-Zsanitizer=thread"), ("TSAN_OPTIONS", "halt_on_error=1")])

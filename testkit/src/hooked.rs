@@ -1,0 +1,142 @@
+//! A simulated disk with somebody who looks at its calls and may change what reads give.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use duramen::fs::sim::SimDisk;
+use duramen::fs::{Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, Region, StoreLock};
+
+/// Told of each file that is about to be created.
+type OnCreate = dyn Fn(FileName) + Send + Sync;
+/// Given the bytes that a positional read of a file at an offset has found, to change them.
+type OnRead = dyn Fn(FileName, u64, &mut [u8]) + Send + Sync;
+
+/// The disk with its hooks. A clone is another handle of the same.
+#[derive(Clone)]
+pub struct Hooked {
+    disk: SimDisk,
+    on_create: Option<Arc<OnCreate>>,
+    on_read: Option<Arc<OnRead>>,
+}
+
+impl Hooked {
+    pub fn new(disk: &SimDisk) -> Self {
+        Self { disk: disk.clone(), on_create: None, on_read: None }
+    }
+
+    pub fn on_create(self, hook: impl Fn(FileName) + Send + Sync + 'static) -> Self {
+        Self { on_create: Some(Arc::new(hook)), ..self }
+    }
+
+    pub fn on_read(self, hook: impl Fn(FileName, u64, &mut [u8]) + Send + Sync + 'static) -> Self {
+        Self { on_read: Some(Arc::new(hook)), ..self }
+    }
+
+    fn file(&self, name: FileName, file: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(HookedFile { name, file, on_read: self.on_read.clone() })
+    }
+}
+
+impl fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.disk.fmt(f)
+    }
+}
+
+impl FileSystem for Hooked {
+    fn display(&self, file: FileName) -> PathBuf {
+        self.disk.display(file)
+    }
+
+    fn make_dirs(&self) -> io::Result<()> {
+        self.disk.make_dirs()
+    }
+
+    fn list(&self, dir: Dir) -> io::Result<Vec<Entry>> {
+        self.disk.list(dir)
+    }
+
+    fn create(&self, name: FileName) -> io::Result<Arc<dyn File>> {
+        if let Some(hook) = &self.on_create {
+            hook(name);
+        }
+        Ok(self.file(name, self.disk.create(name)?))
+    }
+
+    fn open(&self, name: FileName, access: Access) -> io::Result<Arc<dyn File>> {
+        Ok(self.file(name, self.disk.open(name, access)?))
+    }
+
+    fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: FileName) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_dir(&self, dir: Dir) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn lock(&self) -> io::Result<Box<dyn StoreLock>> {
+        self.disk.lock()
+    }
+}
+
+struct HookedFile {
+    /// The name it was opened by.
+    name: FileName,
+    file: Arc<dyn File>,
+    on_read: Option<Arc<OnRead>>,
+}
+
+impl fmt::Debug for HookedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.fmt(f)
+    }
+}
+
+impl File for HookedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read_at(&self, at: ByteOffset, buf: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(at, buf)?;
+        if let Some(hook) = &self.on_read {
+            hook(self.name, at.0, buf);
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, at: ByteOffset, bufs: &mut [IoSlice<'_>]) -> io::Result<()> {
+        self.file.write_at(at, bufs)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.file.allocate(len)
+    }
+
+    fn start_writeback(&self, at: ByteOffset, len: u64) {
+        self.file.start_writeback(at, len);
+    }
+
+    fn write_back(&self, at: ByteOffset, len: u64) -> io::Result<()> {
+        self.file.write_back(at, len)
+    }
+
+    fn drop_cache(&self) {
+        self.file.drop_cache();
+    }
+
+    fn map(&self, len: u64) -> io::Result<Region> {
+        self.file.map(len)
+    }
+}

@@ -1,0 +1,63 @@
+//! How much memory nodes take, as the operating system counts it, and that checkpoints give it back.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use duramen::{Accumulator, CheckpointPolicy, Config, FlushPolicy};
+
+/// Bytes of this kind in one of the process's accounts in `/proc`.
+fn account(file: &str, key: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap();
+    let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024
+}
+
+/// Memory of the process that no file backs.
+fn anonymous() -> u64 {
+    account("/proc/self/status", "RssAnon")
+}
+
+fn huge() -> u64 {
+    account("/proc/self/smaps_rollup", "AnonHugePages")
+}
+
+/// Whether the system gives huge pages to those who ask.
+fn gives_huge_pages() -> bool {
+    let setting = "/sys/kernel/mm/transparent_hugepage/enabled";
+    std::fs::read_to_string(setting).is_ok_and(|text| text.contains("[madvise]"))
+}
+
+// One test: the accounts are the whole process's.
+#[test]
+fn a_checkpoint_gives_memory_back_and_huge_pages_are_taken_where_asked_for() {
+    const LEAVES: usize = 1 << 21;
+    let nodes = LEAVES as u64 * 32 * 4 / 3;
+    for yes in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(dir.path())
+            .flush_policy(FlushPolicy::Manual)
+            .checkpoint_policy(CheckpointPolicy::manual())
+            .huge_pages(yes);
+        let store: Accumulator = Accumulator::open(config).unwrap();
+        let (before, huge_before) = (anonymous(), huge());
+        for batch in 0..16 {
+            let batch = testkit::stores::leaves(LEAVES / 16, batch);
+            store.insert_many(&batch).unwrap();
+        }
+        store.head().unwrap();
+        let filled = anonymous().saturating_sub(before);
+        assert!(filled >= nodes * 9 / 10, "{filled} bytes for {nodes} bytes of nodes");
+        assert!(filled <= nodes + (48 << 20), "{filled} bytes for {nodes} bytes of nodes");
+        let huge = huge().saturating_sub(huge_before);
+        if gives_huge_pages() {
+            assert_eq!(huge > nodes / 2, yes, "{huge} bytes in huge pages, asked: {yes}");
+        } else {
+            println!("SKIPPED: this system does not give huge pages to those who ask");
+        }
+        let held = store.stats().memory_bytes;
+        store.checkpoint().unwrap();
+        let left = anonymous().saturating_sub(before);
+        assert!(left <= filled / 3, "{left} bytes of {filled} are left");
+        assert!(store.stats().memory_bytes <= held / 3);
+    }
+}

@@ -1,0 +1,21 @@
+//! The tree and its proofs: against a tree too slow to be wrong, against outside implementations, against hostile bytes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
+
+mod codec;
+mod consistency;
+mod edge;
+mod frontier;
+#[cfg(feature = "std")]
+mod golden;
+mod hashers;
+mod hostile;
+mod multi;
+#[cfg(all(feature = "keccak", feature = "poseidon"))]
+mod proof_hashers;
+mod rfc6962;
+#[cfg(feature = "serde")]
+mod serde;
+#[cfg(feature = "note")]
+mod tlog;
+mod tree;
+mod update;

@@ -1,0 +1,11 @@
+//! What depends on the operating system: the seam to the disk, forks, the page cache.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
+
+#[cfg(target_os = "linux")]
+mod cold_proof;
+#[cfg(all(feature = "testing", target_os = "linux"))]
+mod fork;
+#[cfg(feature = "std")]
+mod fs_contract;
+#[cfg(all(feature = "std", unix))]
+mod fs_os;

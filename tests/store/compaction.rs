@@ -1,0 +1,257 @@
+//! Merging parts, from the outside.
+
+use std::sync::Arc;
+
+use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
+use duramen::fs::{FileKind, FileName};
+use duramen::{
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
+    Hash, LeafIndex, Rfc6962Sha256, TreeHead, TreeSize,
+};
+use testkit::stores::{leaves, root_of};
+
+fn config(disk: &SimDisk, policy: CompactionPolicy) -> Config {
+    Config::new("store")
+        .file_system(Arc::new(disk.clone()))
+        .flush_policy(FlushPolicy::Manual)
+        .checkpoint_policy(CheckpointPolicy::manual())
+        .compaction_policy(policy)
+}
+
+fn open(disk: &SimDisk, policy: CompactionPolicy) -> DynAccumulator {
+    DynAccumulator::open(config(disk, policy), Arc::new(Blake3), Arity::Four).unwrap()
+}
+
+fn parts(disk: &SimDisk) -> Vec<FileName> {
+    disk.files().into_iter().filter(|file| file.kind == FileKind::Part).collect()
+}
+
+/// A store with a part for each of `sizes`.
+fn filled(
+    disk: &SimDisk,
+    policy: CompactionPolicy,
+    sizes: &[usize],
+) -> (DynAccumulator, Vec<Hash>) {
+    let store = open(disk, policy);
+    let all = leaves(sizes.iter().sum(), 3);
+    let mut at = 0;
+    for len in sizes {
+        store.insert_many(&all[at..at + len]).unwrap();
+        store.checkpoint().unwrap();
+        store.wait_idle();
+        at += len;
+    }
+    (store, all)
+}
+
+fn check(store: &DynAccumulator, all: &[Hash]) {
+    let size = TreeSize(all.len() as u64);
+    assert_eq!(
+        store.head().unwrap(),
+        TreeHead { size, root: root_of(store.hasher(), store.arity(), all) }
+    );
+    assert_eq!(store.leaves(0..size.0).unwrap(), all);
+    for past in [1, size.0 / 3, size.0 / 2, size.0 - 1] {
+        let head = store.head_at(past).unwrap();
+        assert_eq!(
+            head.root,
+            root_of(store.hasher(), store.arity(), &all[..usize::try_from(past).unwrap()])
+        );
+        for index in [0, past / 2, past.saturating_sub(1)] {
+            if index >= past {
+                continue;
+            }
+            let proof = store.prove_at(index, past).unwrap();
+            let leaf = &all[usize::try_from(index).unwrap()];
+            proof.verify(store.hasher(), store.arity(), &head, LeafIndex(index), leaf).unwrap();
+        }
+    }
+}
+
+#[test]
+fn merged_parts_answer_as_those_they_came_from_for_every_arity_and_hasher() {
+    for arity in Arity::ALL {
+        for sha in [false, true] {
+            let disk = SimDisk::new();
+            let policy = CompactionPolicy::Tiered(2);
+            let hasher: Arc<dyn duramen::Hasher> =
+                if sha { Arc::new(Rfc6962Sha256) } else { Arc::new(Blake3) };
+            let open =
+                || DynAccumulator::open(config(&disk, policy), Arc::clone(&hasher), arity).unwrap();
+            let mut store = open();
+            let all = leaves(3000, 4);
+            let mut at = 0;
+            for (step, len) in [1, 2, 5, 300, 3, 700, 1, 1, 64, 900, 17, 6, 1000].iter().enumerate()
+            {
+                store.insert_many(&all[at..at + len]).unwrap();
+                at += len;
+                store.checkpoint().unwrap();
+                store.wait_idle();
+                check(&store, &all[..at]);
+                if step % 4 == 3 {
+                    store.close().unwrap();
+                    store = open();
+                    check(&store, &all[..at]);
+                }
+            }
+            assert_eq!(at, all.len());
+            assert!(parts(&disk).len() <= 8, "{:?}", parts(&disk));
+        }
+    }
+}
+
+#[test]
+fn more_than_four_parts_of_a_tier_become_one_and_the_old_ones_are_removed() {
+    let disk = SimDisk::new();
+    let (store, all) = filled(&disk, CompactionPolicy::default(), &[10; 4]);
+    assert_eq!((store.stats().parts, parts(&disk).len()), (4, 4));
+    store.close().unwrap();
+    let store = open(&disk, CompactionPolicy::default());
+    store.insert_many(&leaves(10, 5)).unwrap();
+    store.checkpoint().unwrap();
+    store.wait_idle();
+    let stats = store.stats();
+    assert_eq!((stats.parts, stats.compactions, stats.failed_compactions), (1, 1, 0));
+    assert_eq!(parts(&disk).len(), 1);
+    assert_eq!(store.leaves(0..40).unwrap(), all);
+}
+
+#[test]
+fn a_policy_that_is_off_leaves_parts_alone_and_another_one_merges_them_at_open() {
+    let disk = SimDisk::new();
+    let (store, all) = filled(&disk, CompactionPolicy::Off, &[10; 9]);
+    assert_eq!((store.stats().parts, store.stats().compactions), (9, 0));
+    store.close().unwrap();
+    let store = open(&disk, CompactionPolicy::Tiered(9));
+    store.wait_idle();
+    assert_eq!(store.stats().parts, 9);
+    store.close().unwrap();
+    let store = open(&disk, CompactionPolicy::Tiered(8));
+    store.wait_idle();
+    assert_eq!(store.stats().parts, 1);
+    check(&store, &all);
+    let refused = config(&SimDisk::new(), CompactionPolicy::Tiered(1));
+    let refused = DynAccumulator::open(refused, Arc::new(Blake3), Arity::Four);
+    assert!(matches!(refused, Err(Error::Config(_))));
+}
+
+#[test]
+fn snapshots_read_parts_that_were_merged_and_removed_after_the_store_is_gone() {
+    let disk = SimDisk::new();
+    let (store, all) = filled(&disk, CompactionPolicy::default(), &[10; 4]);
+    let snapshot = store.snapshot();
+    store.insert_many(&leaves(10, 5)).unwrap();
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    let store = open(&disk, CompactionPolicy::default());
+    store.wait_idle();
+    assert_eq!(parts(&disk).len(), 1);
+    store.close().unwrap();
+    assert_eq!(snapshot.leaves(0..40).unwrap(), all);
+    assert_eq!(snapshot.head().unwrap().root, root_of(&Blake3, Arity::Four, &all));
+}
+
+#[test]
+fn a_block_that_was_intact_when_it_was_read_is_checked_again_when_it_is_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::new(dir.path()).checkpoint_policy(CheckpointPolicy::manual());
+    let store = DynAccumulator::open(config, Arc::new(Blake3), Arity::Four).unwrap();
+    let all = leaves(50, 6);
+    for batch in all[..40].chunks(10) {
+        store.insert_many(batch).unwrap();
+        store.checkpoint().unwrap();
+    }
+    assert_eq!(store.leaves(0..40).unwrap(), all[..40]);
+    let path = dir.path().join("parts/00000002.part");
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xff; 7], 4096 + 64).unwrap();
+    store.insert_many(&all[40..]).unwrap();
+    store.checkpoint().unwrap();
+    store.wait_idle();
+    let stats = store.stats();
+    assert_eq!((stats.parts, stats.compactions, stats.failed_compactions), (5, 0, 1));
+    assert!(path.exists());
+}
+
+#[test]
+fn damage_in_a_part_keeps_it_from_being_merged_away() {
+    for byte in [4096, 4096 + 9 * 32] {
+        let disk = SimDisk::new();
+        let (store, all) = filled(&disk, CompactionPolicy::Off, &[10; 5]);
+        store.close().unwrap();
+        let third = parts(&disk)[2];
+        let mut bytes = disk.read(third).unwrap();
+        bytes[byte] ^= 1;
+        disk.put(third, &bytes);
+        let store = open(&disk, CompactionPolicy::default());
+        store.wait_idle();
+        let stats = store.stats();
+        assert_eq!((stats.parts, stats.compactions, stats.failed_compactions), (5, 0, 1));
+        assert_eq!(parts(&disk).len(), 5, "nothing is removed, and nothing left behind");
+        assert_eq!(store.leaves(0..20).unwrap(), all[..20]);
+        let error = store.leaves(20..30).unwrap_err();
+        assert!(matches!(error, Error::Damaged(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_merge_that_fails_at_any_operation_loses_itself_alone_and_reuses_no_number() {
+    let steps = [
+        When::nth(OperationKind::Create, 1).on(FileKind::Part),
+        When::nth(OperationKind::Allocate, 1).on(FileKind::Part),
+        When::nth(OperationKind::Write, 1).on(FileKind::Part),
+        When::nth(OperationKind::Write, 3).on(FileKind::Part),
+        When::nth(OperationKind::Sync, 1).on(FileKind::Part),
+        When::nth(OperationKind::Rename, 1).on(FileKind::Part),
+        When::nth(OperationKind::SyncDir, 1),
+        When::nth(OperationKind::Create, 1).on(FileKind::Manifest),
+        When::nth(OperationKind::Write, 1).on(FileKind::Manifest),
+        When::nth(OperationKind::Sync, 1).on(FileKind::Manifest),
+        When::nth(OperationKind::Rename, 1).on(FileKind::Manifest),
+        When::nth(OperationKind::SyncDir, 2),
+    ];
+    for step in steps {
+        for kept in [CrashChoice::NothingKept, CrashChoice::AllKept] {
+            let disk = SimDisk::new();
+            let (store, all) = filled(&disk, CompactionPolicy::Off, &[10; 5]);
+            store.close().unwrap();
+            disk.inject(Fault::new(step, FaultError::EIO).keeping(kept));
+            let store = open(&disk, CompactionPolicy::default());
+            store.wait_idle();
+            assert_eq!(store.stats().failed_compactions, 1, "{step:?}");
+            assert!(parts(&disk).len() >= 5, "{step:?}: inputs are live");
+            check(&store, &all);
+            for left in [disk.crash(CrashChoice::NothingKept), disk.crash(CrashChoice::AllKept)] {
+                check(&open(&left, CompactionPolicy::Off), &all);
+            }
+            store.insert_many(&leaves(10, 9)).unwrap();
+            store.checkpoint().unwrap();
+            store.wait_idle();
+            store.close().unwrap();
+            let store = open(&disk, CompactionPolicy::default());
+            store.wait_idle();
+            assert_eq!(store.stats().parts, 1, "{step:?}");
+            assert_eq!(parts(&disk).len(), 1, "{step:?}");
+            assert!(parts(&disk)[0].number >= 8, "{step:?}: number 6 was used by the failed merge");
+            assert_eq!(store.leaves(0..50).unwrap(), all, "{step:?}");
+        }
+    }
+}
+
+#[test]
+fn a_part_that_cannot_be_removed_after_its_merge_is_removed_at_the_next_open() {
+    let disk = SimDisk::new();
+    let (store, all) = filled(&disk, CompactionPolicy::Off, &[10; 5]);
+    store.close().unwrap();
+    let removal = When::nth(OperationKind::Remove, 1).on(FileKind::Part);
+    disk.inject(Fault::new(removal, FaultError::EIO).for_ever());
+    let store = open(&disk, CompactionPolicy::default());
+    store.wait_idle();
+    assert_eq!((store.stats().parts, parts(&disk).len()), (1, 6));
+    store.close().unwrap();
+    disk.clear_faults();
+    let store = open(&disk, CompactionPolicy::default());
+    assert_eq!(store.recovery().removed.len(), 5);
+    assert_eq!(parts(&disk).len(), 1);
+    check(&store, &all);
+}

@@ -1,0 +1,31 @@
+//! A store from the outside: what it does, refuses, reports and survives.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
+
+mod accumulator;
+mod backup;
+#[cfg(feature = "testing")]
+mod backup_crash;
+mod bad_input;
+#[cfg(feature = "testing")]
+mod compaction;
+#[cfg(feature = "testing")]
+mod configuration;
+#[cfg(feature = "testing")]
+mod events;
+mod history;
+#[cfg(feature = "testing")]
+mod inspect;
+#[cfg(feature = "testing")]
+mod limits;
+#[cfg(feature = "testing")]
+mod own_threads;
+#[cfg(feature = "testing")]
+mod read_mode;
+mod reader;
+mod refusals;
+#[cfg(feature = "testing")]
+mod retry;
+mod scrub;
+#[cfg(feature = "testing")]
+mod stats;
+mod stress;

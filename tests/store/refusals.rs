@@ -1,0 +1,251 @@
+//! What a store refuses, in which words, and that it loses nothing by it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use duramen::{
+    Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Rfc6962Sha256, TreeSize,
+};
+use testkit::stores::{copy_of, leaves};
+use testkit::words::words;
+
+type Store = Accumulator<Blake3, 4>;
+
+fn filled(dir: &Path) -> Store {
+    let store = Store::open(Config::new(dir)).unwrap();
+    store.insert_many(&leaves(100, 1)).unwrap();
+    store.flush().unwrap();
+    store
+}
+
+#[test]
+fn another_hasher_or_arity_is_refused_and_both_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).close().unwrap();
+    let error = Accumulator::<Rfc6962Sha256, 4>::open(Config::new(dir.path())).unwrap_err();
+    assert!(matches!(error, Error::HasherMismatch { .. }));
+    let words = words(&error);
+    assert!(words.contains("blake3") && words.contains("rfc6962-sha256"), "{words}");
+    let error = Accumulator::<Blake3, 16>::open(Config::new(dir.path())).unwrap_err();
+    assert!(matches!(error, Error::ArityMismatch { stored: 4, asked: 16, .. }), "{error}");
+    assert_eq!(Store::open(Config::new(dir.path())).unwrap().size(), TreeSize(100));
+}
+
+#[test]
+fn a_directory_of_another_program_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("precious.txt"), "keep me").unwrap();
+    let error = Store::open(Config::new(dir.path())).unwrap_err();
+    assert!(matches!(error, Error::NotAStore { .. }));
+    assert!(words(&error).contains("precious.txt"), "{error}");
+    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+    assert_eq!(names.len(), 1, "something was made in it");
+}
+
+#[test]
+fn a_missing_store_is_not_made_where_that_was_not_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("nowhere");
+    let error = Store::open(Config::new(&path).create(false)).unwrap_err();
+    assert!(matches!(error, Error::NoStore { .. }), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_store_that_is_open_is_refused_to_a_second_opener_until_it_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let error = Store::open(Config::new(dir.path())).unwrap_err();
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    store.close().unwrap();
+    Store::open(Config::new(dir.path())).unwrap();
+}
+
+#[test]
+fn configurations_that_cannot_work_are_refused_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let manual = CheckpointPolicy::manual;
+    let cases = [
+        Config::new(&path).flush_policy(FlushPolicy::Interval(Duration::ZERO)),
+        Config::new(&path).max_unflushed_bytes(0),
+        Config::new(&path).wal_segment_bytes(4096),
+        Config::new(&path).checkpoint_policy(manual().every_leaves(0)),
+        Config::new(&path).checkpoint_policy(manual().wal_bytes(0)),
+        Config::new(&path).checkpoint_policy(manual().wal_segments(0)),
+        Config::new(&path).checkpoint_policy(manual().memory_bytes(0)),
+        Config::new(&path).checkpoint_policy(manual().interval(Duration::ZERO)),
+    ];
+    for config in cases {
+        let error = Store::open(config).unwrap_err();
+        assert!(matches!(error, Error::Config(_)), "{error}");
+    }
+    assert!(!path.exists());
+}
+
+/// Every file of a store, by its path in it.
+fn files(store: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for dir in ["manifest", "parts", "wal"] {
+        for entry in std::fs::read_dir(store.join(dir)).unwrap() {
+            files.push(Path::new(dir).join(entry.unwrap().file_name()));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn a_file_that_is_missing_or_cut_short_is_named_or_was_not_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = |dir: &Path| Config::new(dir).checkpoint_policy(CheckpointPolicy::manual());
+    let store = Store::open(config(dir.path())).unwrap();
+    store.insert_many(&leaves(100, 1)).unwrap();
+    store.checkpoint().unwrap();
+    store.insert_many(&leaves(30, 2)).unwrap();
+    let head = store.head().unwrap();
+    // Closed without a checkpoint: the manifest, the part and the log are all needed.
+    store.close().unwrap();
+    let mut refused = 0;
+    for file in files(dir.path()) {
+        for missing in [true, false] {
+            let copy = copy_of(dir.path());
+            let path = copy.path().join(&file);
+            if missing {
+                std::fs::remove_file(&path).unwrap();
+            } else {
+                let half = std::fs::metadata(&path).unwrap().len() / 2;
+                let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+                file.set_len(half).unwrap();
+            }
+            match Store::open(config(copy.path())) {
+                Ok(store) => assert_eq!(store.head().unwrap(), head, "{}", file.display()),
+                Err(error) => {
+                    assert!(matches!(error, Error::Damaged(_)), "{}: {error}", file.display());
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused >= 4, "only {refused} of the damaged stores were refused");
+}
+
+#[test]
+fn a_store_whose_manifests_are_gone_is_an_error_and_never_an_empty_store() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).close().unwrap();
+    std::fs::remove_dir_all(dir.path().join("manifest")).unwrap();
+    let error = Store::open(Config::new(dir.path())).unwrap_err();
+    assert!(matches!(error, Error::Damaged(_)), "{error}");
+    assert!(words(&error).contains("is missing"), "{error}");
+}
+
+#[test]
+fn a_format_of_the_future_is_refused_by_its_version() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).close().unwrap();
+    for (folder, at) in [("manifest", 8), ("parts", 8)] {
+        let copy = copy_of(dir.path());
+        let mut newest = files(copy.path());
+        newest.retain(|file| file.starts_with(folder));
+        let path = copy.path().join(newest.last().unwrap());
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[at] = 9;
+        // The checksum covers the version, as a program of that version would have written it.
+        let end = if folder == "parts" { 4096 } else { bytes.len() };
+        let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, &bytes[..end - 8]);
+        bytes[end - 8..end].copy_from_slice(&sum.to_le_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        let error = Store::open(Config::new(copy.path())).unwrap_err();
+        let Error::UnknownFormat { found: 9, supported: 1, .. } = error else {
+            panic!("{folder}: {error}");
+        };
+    }
+}
+
+#[cfg(feature = "testing")]
+mod on_a_bad_disk {
+    use super::*;
+    use duramen::fs::sim::{Fault, FaultError, OperationKind, SimDisk, When};
+
+    fn config(disk: &SimDisk) -> Config {
+        Config::new("simulated")
+            .file_system(Arc::new(disk.clone()))
+            .flush_policy(FlushPolicy::Manual)
+            .checkpoint_policy(CheckpointPolicy::manual())
+    }
+
+    #[test]
+    fn a_failed_sync_poisons_the_store_and_keeps_what_was_acknowledged() {
+        let disk = SimDisk::new();
+        let store = Store::open(config(&disk)).unwrap();
+        store.insert_durable([1; 32]).unwrap();
+        disk.inject(Fault::new(When::nth(OperationKind::Sync, 1), FaultError::EIO));
+        let token = store.insert([2; 32]).unwrap().token;
+        let error = store.flush().unwrap_err();
+        assert!(matches!(error, Error::Poisoned { .. }));
+        assert!(words(&error).contains("cannot sync"), "{}", words(&error));
+        assert!(matches!(token.wait(), Err(Error::Poisoned { .. })));
+        assert!(matches!(store.insert([3; 32]), Err(Error::Poisoned { .. })));
+        assert!(matches!(store.checkpoint(), Err(Error::Poisoned { .. })));
+        // Reading goes on.
+        assert_eq!(store.leaf(0).unwrap(), [1; 32]);
+        store.head().unwrap();
+        assert!(matches!(store.close(), Err(Error::Poisoned { .. })));
+        let store = Store::open(config(&disk.kill())).unwrap();
+        assert_eq!(store.leaf(0).unwrap(), [1; 32]);
+    }
+
+    #[test]
+    fn a_full_disk_loses_nothing_acknowledged_and_the_store_opens_again_with_room() {
+        let disk = SimDisk::new();
+        let store = Store::open(config(&disk)).unwrap();
+        let all = leaves(200_000, 1);
+        disk.limit_space(Some(disk.used_space() + (1 << 20)));
+        let mut acknowledged = 0;
+        let error = loop {
+            store.insert_many(&all[acknowledged..acknowledged + 1000]).unwrap();
+            match store.flush() {
+                Ok(()) => acknowledged += 1000,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, Error::Poisoned { .. }), "{error}");
+        drop(store);
+        disk.limit_space(None);
+        let store = Store::open(config(&disk.kill())).unwrap();
+        assert!(store.size().get() >= acknowledged as u64);
+        assert_eq!(store.leaves(0..acknowledged as u64).unwrap(), all[..acknowledged]);
+    }
+
+    #[test]
+    fn a_checkpoint_without_room_fails_gives_its_space_back_and_succeeds_later() {
+        let disk = SimDisk::new();
+        let store = Store::open(config(&disk)).unwrap();
+        store.insert_many(&leaves(50_000, 1)).unwrap();
+        store.flush().unwrap();
+        let used = disk.used_space();
+        disk.limit_space(Some(used + 4096));
+        let error = store.checkpoint().unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        assert_eq!(disk.used_space(), used);
+        assert_eq!(store.stats().failed_checkpoints, 1);
+        disk.limit_space(None);
+        assert_eq!(store.checkpoint().unwrap().size, TreeSize(50_000));
+    }
+
+    #[test]
+    fn a_read_only_disk_is_said_to_be_one() {
+        let disk = SimDisk::new();
+        Store::open(config(&disk)).unwrap().close().unwrap();
+        let fault = Fault::new(When::nth(OperationKind::Create, 1), FaultError::EROFS).for_ever();
+        let disk = disk.kill();
+        disk.inject(fault);
+        let store = Store::open(config(&disk)).unwrap();
+        // More than the first segment holds.
+        store.insert_many(&leaves(20_000, 1)).unwrap();
+        let error = store.flush().unwrap_err();
+        assert!(words(&error).contains("ead-only"), "{}", words(&error));
+    }
+}
