@@ -6,19 +6,21 @@ use std::ops::{Deref, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::backup::BackupInfo;
-use crate::checkpoint::{CheckpointInfo, CheckpointReason};
 use crate::config::Config;
 use crate::durability::DurabilityToken;
+use crate::engine;
+use crate::engine::{Engine, Tree};
 use crate::error::{Error, Result};
 use crate::merkle::{
     Arity, Blake3, ConsistencyProof, Frontier, Hash, Hasher, InclusionProof, LeafIndex, MultiProof,
     TreeHead, TreeSize, VerifyError,
 };
 use crate::reader::Reader;
+use crate::report::BackupInfo;
+use crate::report::{CheckpointInfo, CheckpointReason};
+use crate::report::{RecoveryReport, Stats};
 use crate::scrub;
 use crate::snapshot::Snapshot;
-use crate::store::{self, Engine, RecoveryReport, Stats, Tree};
 use crate::sync::JoinHandle;
 
 /// A leaf that was inserted.
@@ -194,7 +196,7 @@ impl DynAccumulator {
     /// As [`Accumulator::open`].
     #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for one store")]
     pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
-        let (engine, flusher) = store::open(&config, hasher, arity)?;
+        let (engine, flusher) = engine::open(&config, hasher, arity)?;
         let tree = Arc::clone(&engine.trees[0]);
         Ok(Self { engine, tree, flusher: Some(flusher) })
     }

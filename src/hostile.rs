@@ -2,8 +2,9 @@
 //! opening a store would; none may panic. What `fix_` makes of bytes has right checksums, so that what
 //! lies behind them is reached.
 
-use crate::checkpoint::manifest::Manifest;
-use crate::wal::frame::{self, Frame, GROUP_HEADER_LEN, GroupHeader};
+use crate::directory::manifest::Manifest;
+use crate::wal::frame;
+use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupHeader};
 
 /// Decodes a group of the log. Tells whether it is one.
 #[must_use]
@@ -26,9 +27,9 @@ pub fn fix_group(bytes: &mut [u8]) {
     // Behind the magic, four small fields, the store's id and eight numbers.
     const BODY_SUM_AT: usize = 8 + 8 + 16 + 64;
     let Some((head, body)) = bytes.split_first_chunk_mut::<GROUP_HEADER_LEN>() else { return };
-    let sum = crate::codec::checksum(body);
+    let sum = crate::checksum::checksum(body);
     head[BODY_SUM_AT..BODY_SUM_AT + 8].copy_from_slice(&sum.to_le_bytes());
-    let sum = crate::codec::checksum(&head[..GROUP_HEADER_LEN - 8]);
+    let sum = crate::checksum::checksum(&head[..GROUP_HEADER_LEN - 8]);
     head[GROUP_HEADER_LEN - 8..].copy_from_slice(&sum.to_le_bytes());
 }
 
@@ -43,19 +44,19 @@ pub fn manifest(bytes: &[u8]) -> bool {
 /// Gives a manifest the checksum that fits its bytes.
 pub fn fix_manifest(bytes: &mut [u8]) {
     if let Some((covered, sum)) = bytes.split_last_chunk_mut::<8>() {
-        *sum = crate::codec::checksum(covered).to_le_bytes();
+        *sum = crate::checksum::checksum(covered).to_le_bytes();
     }
 }
 
 /// Opens a part and reads every node. Tells whether it opened.
 #[must_use]
 pub fn part(bytes: &[u8]) -> bool {
-    crate::checkpoint::part::hostile::read(bytes)
+    crate::part::hostile::read(bytes)
 }
 
 /// Gives a part of a length that fits its header the checksums that fit its bytes.
 pub fn fix_part(bytes: &mut [u8]) {
-    crate::checkpoint::part::hostile::fix(bytes);
+    crate::part::hostile::fix(bytes);
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::column;
 use crate::durability;
+use crate::engine::log as flush;
 use crate::error::{Error, ReadError};
-use crate::flush;
 use crate::merkle::{Arity, Hash, Hasher, Level, NodeIndex, NodeSource};
-use crate::process::Process;
+use crate::sync::process::Process;
 use crate::{DurabilityToken, Seq};
 
 pub use crate::sync::knobs::{begin, fail_spawns, sites};
@@ -94,20 +94,20 @@ impl Control {
     }
 }
 
-/// [`crate::jobs::Jobs`] of numbers.
+/// [`crate::workers::Jobs`] of numbers.
 #[derive(Clone)]
-pub struct Jobs(Arc<crate::jobs::Jobs<u32>>);
+pub struct Jobs(Arc<crate::workers::Jobs<u32>>);
 
 impl Jobs {
     pub fn new(run: impl Fn(u32) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(crate::jobs::Jobs::new(this_process(), move |job, _| run(job))))
+        Self(Arc::new(crate::workers::Jobs::new(this_process(), move |job, _| run(job))))
     }
 
     /// Workers whose jobs can ask for more.
     pub fn new_cyclic(run: impl Fn(&Jobs, u32) + Send + Sync + 'static) -> Self {
-        Self(Arc::new_cyclic(|jobs: &std::sync::Weak<crate::jobs::Jobs<u32>>| {
+        Self(Arc::new_cyclic(|jobs: &std::sync::Weak<crate::workers::Jobs<u32>>| {
             let jobs = jobs.clone();
-            crate::jobs::Jobs::new(this_process(), move |job, _| {
+            crate::workers::Jobs::new(this_process(), move |job, _| {
                 if let Some(jobs) = jobs.upgrade() {
                     run(&Jobs(jobs), job);
                 }

@@ -51,7 +51,7 @@ mod accumulator;
 #[cfg(feature = "std")]
 mod backup;
 #[cfg(feature = "std")]
-mod checkpoint;
+mod checksum;
 #[cfg(feature = "std")]
 mod codec;
 #[cfg(feature = "std")]
@@ -59,13 +59,13 @@ mod column;
 #[cfg(feature = "std")]
 mod config;
 #[cfg(feature = "std")]
+mod directory;
+#[cfg(feature = "std")]
 mod durability;
 #[cfg(feature = "std")]
+mod engine;
+#[cfg(feature = "std")]
 mod error;
-#[cfg(feature = "std")]
-mod event;
-#[cfg(feature = "std")]
-mod flush;
 #[cfg(feature = "std")]
 pub mod fs;
 #[cfg(all(test, feature = "std"))]
@@ -74,28 +74,32 @@ mod golden;
 #[doc(hidden)]
 pub mod hostile;
 #[cfg(feature = "std")]
+mod ids;
+#[cfg(feature = "std")]
 pub mod inspect;
 #[cfg(duramen_loom)]
 #[doc(hidden)]
 pub mod internals;
 #[cfg(feature = "std")]
-mod jobs;
-#[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
-mod process;
+mod part;
 #[cfg(feature = "std")]
 mod reader;
+#[cfg(feature = "std")]
+mod report;
 #[cfg(feature = "std")]
 pub mod scrub;
 #[cfg(feature = "std")]
 mod snapshot;
 #[cfg(feature = "std")]
-mod store;
+mod store_info;
 #[cfg(feature = "std")]
 mod sync;
 #[cfg(feature = "std")]
 mod wal;
+#[cfg(feature = "std")]
+mod workers;
 
 pub use merkle::{
     Arity, Blake3, ConsistencyProof, Frontier, FrontierError, Growth, Hash, Hasher, HasherId,
@@ -110,26 +114,23 @@ pub use merkle::PoseidonBn254;
 #[cfg(feature = "std")]
 pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};
 #[cfg(feature = "std")]
-pub use backup::BackupInfo;
+pub use config::{CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, Install, ReadMode};
 #[cfg(feature = "std")]
-pub use checkpoint::{
-    CheckpointInfo, CheckpointPolicy, CheckpointReason, CompactionPolicy, Install, ReadMode,
-};
+pub use durability::DurabilityToken;
 #[cfg(feature = "std")]
-pub use config::Config;
+pub use error::{Damage, Error, Limit, Problem, Result};
 #[cfg(feature = "std")]
-pub use durability::{DurabilityToken, Seq};
-#[cfg(feature = "std")]
-pub use error::{Damage, Error, Problem, Result};
-#[cfg(feature = "std")]
-pub use event::{Event, EventListener};
-#[cfg(feature = "std")]
-pub use flush::FlushPolicy;
+pub use ids::Seq;
 #[cfg(feature = "std")]
 pub use memory::MemoryAccumulator;
 #[cfg(feature = "std")]
 pub use reader::Reader;
 #[cfg(feature = "std")]
+pub use report::{
+    BackupInfo, CheckpointInfo, CheckpointReason, Distribution, Event, EventListener, JobStats,
+    RecoveryReport, Stats, Times,
+};
+#[cfg(feature = "std")]
 pub use snapshot::Snapshot;
 #[cfg(feature = "std")]
-pub use store::{Distribution, JobStats, Limit, RecoveryReport, Stats, StoreInfo, Times};
+pub use store_info::StoreInfo;

@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::column::{Columns, Layout, LeafWriter};
+use crate::engine::Tree;
 use crate::error::{Error, Result};
+use crate::ids::TreeId;
 use crate::merkle::{Arity, Blake3, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeSize};
 use crate::snapshot::Snapshot;
-use crate::store::Tree;
-use crate::wal::TreeId;
 
 /// A Merkle accumulator in memory: the tree of an [`Accumulator`](crate::Accumulator), with the same
 /// roots and proofs, and nothing on disk.

@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::backup::BackupInfo;
 use crate::config::Config;
+use crate::engine::{Followed, copy_from_outside, follow};
 use crate::error::Result;
 use crate::merkle::{
     Arity, ConsistencyProof, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeSize,
 };
+use crate::report::BackupInfo;
 use crate::snapshot::Snapshot;
-use crate::store::{Followed, copy_from_outside, follow};
 use crate::sync::Mutex;
 
 /// A store opened for reading only, beside its writer or without one.

@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::column::View;
+use crate::engine::Tree;
 use crate::error::{Error, ReadError, Result};
 use crate::merkle::{
     ConsistencyProof, EdgeNodes, Frontier, Hash, Hasher, InclusionProof, LeafIndex, Level,
     MultiProof, NodeIndex, NodeSource, ProveError, RightEdge, Shape, TreeHead, TreeSize,
 };
-use crate::store::Tree;
 
 /// A tree as it was at one size, for as long as somebody holds it.
 ///

@@ -12,7 +12,7 @@
 //! - a segment below the end of the log never changes while the log consists of it. Later it is used
 //!   again under another number.
 //!
-//! A store that is open in this process keeps both until they are copied (`store/hold.rs`). From
+//! A store that is open in this process keeps both until they are copied (`engine/hold.rs`). From
 //! outside nothing can be kept, but everything can be recognised: each group carries its segment's
 //! number, its place and its checksum, and all groups of the copy are read back. What does not fit is
 //! copied anew, by the manifest that is the newest then.
@@ -28,29 +28,10 @@
 
 mod target;
 
-use std::time::Duration;
-
 pub(crate) use target::{Failure, Target};
 
-use crate::checkpoint::manifest::Manifest;
-use crate::merkle::TreeHead;
+use crate::directory::manifest::Manifest;
 use crate::wal::{Extent, Position};
-
-/// A copy of a store that is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BackupInfo {
-    /// Size and root of the tree that the copy holds.
-    pub head: TreeHead,
-    /// Parts that the copy has.
-    pub parts: u64,
-    /// Bytes of those that are hard links: they take no room of their own.
-    pub bytes_linked: u64,
-    /// Bytes of parts and of the log that were copied.
-    pub bytes_copied: u64,
-    /// From the call to the moment the copy was durable.
-    pub duration: Duration,
-}
 
 /// The manifest of a store that was closed in order at `end`, which is not before the log that
 /// `manifest` speaks of.

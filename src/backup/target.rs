@@ -16,15 +16,17 @@ use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 use std::time::Instant;
 
-use super::BackupInfo;
-use crate::checkpoint::ReadMode;
-use crate::checkpoint::manifest::{self, Manifest, TreeEntry};
-use crate::checkpoint::part::{Part, PartId, PartRef};
 use crate::config::Config;
+use crate::config::ReadMode;
+use crate::directory::manifest;
+use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Damage, Error, Problem, Result};
-use crate::fs::{Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, StoreLock};
+use crate::fs::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
+use crate::ids::ByteOffset;
+use crate::ids::PartId;
 use crate::merkle::TreeHead;
-use crate::store;
+use crate::part::{Part, PartRef};
+use crate::report::BackupInfo;
 use crate::wal::{BLOCK, BLOCK_LEN, Stretch, replay_closed};
 
 const MARK: FileName = PartId(0).file();
@@ -82,7 +84,7 @@ impl<'a> Target<'a> {
         let fs = &*config.fs;
         refuse_files(config)?;
         fs.make_dirs().map_err(|error| Error::io("create", &config.path, error))?;
-        let lock = store::lock(config)?;
+        let lock = crate::directory::lock(config)?;
         // What was seen before the lock was held may have changed since.
         refuse_files(config)?;
         let (parts, log_bytes, complete) = (BTreeMap::new(), 0, false);

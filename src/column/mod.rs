@@ -17,7 +17,6 @@
 mod chunk;
 mod layout;
 mod nodes;
-mod parallel;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -26,7 +25,7 @@ mod writer;
 
 pub(crate) use layout::Layout;
 pub(crate) use nodes::NodeWriter;
-pub(crate) use parallel::pool;
+
 pub(crate) use version::Archive;
 pub(crate) use view::View;
 pub(crate) use writer::{Columns, LeafWriter, Seed};

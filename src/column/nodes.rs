@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::parallel;
 use super::version::Version;
 use super::writer::{Columns, Filling, LeafWriter};
 use crate::merkle::{Hash, Hasher, Level};
+use crate::sync::pool::pool;
 
 /// Hashes inner nodes. There is one per tree.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl NodeWriter {
             hash(start, end);
         };
         let numbers = (from >> bits)..((size - 1) >> bits) + 1;
-        match parallel::pool() {
+        match pool() {
             Some(pool) => pool.install(|| numbers.into_par_iter().for_each(block)),
             None => numbers.for_each(block),
         }

@@ -9,8 +9,9 @@ use super::nodes::NodeWriter;
 use super::version::{Archive, Version};
 use super::view::View;
 use crate::merkle::{Hash, Level};
+use crate::sync;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{self, ArcSwap, Mutex};
+use crate::sync::{ArcSwap, Mutex};
 
 /// What one tree's readers and writers share.
 #[derive(Debug)]

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{Seq, WakerId, Watermark};
+use super::{WakerId, Watermark};
 use crate::error::Result;
+use crate::ids::Seq;
 
 /// The receipt of an insert: tells when the leaves are durable.
 ///

@@ -16,11 +16,12 @@ use std::sync::OnceLock;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::Seq;
 use crate::error::{Error, Result};
-use crate::process::Process;
+use crate::ids::Seq;
+use crate::sync;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{self, Condvar, Instant, Mutex, ThreadId};
+use crate::sync::process::Process;
+use crate::sync::{Condvar, Instant, Mutex, ThreadId};
 
 /// Names one waiting future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,8 +271,8 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::{Context, Poll, Wake};
 
-    use super::super::DurabilityToken;
     use super::*;
+    use crate::durability::DurabilityToken;
 
     /// Counts how often it was woken.
     #[derive(Default)]

@@ -5,7 +5,8 @@
 
 use std::io::{self, IoSlice};
 
-use super::{Access, ByteOffset, FileName, FileSystem};
+use super::{Access, FileName, FileSystem};
+use crate::ids::ByteOffset;
 
 /// A way in which the engine could break its promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,6 @@
 //! The names of a store's files: a kind and a number, nothing else.
 
+use crate::ids::{PartId, SegmentId};
 use std::fmt;
 
 /// A directory of the store.
@@ -128,6 +129,18 @@ impl FileName {
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.dir().path(), self.base())
+    }
+}
+
+impl SegmentId {
+    pub(crate) const fn file(self) -> FileName {
+        FileName::new(FileKind::Segment, self.0)
+    }
+}
+
+impl PartId {
+    pub(crate) const fn file(self) -> FileName {
+        FileName::new(FileKind::Part, self.0)
     }
 }
 

@@ -5,15 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file::Looked;
-use crate::checkpoint::manifest::{Manifest, ManifestFault};
-use crate::checkpoint::part::{
+use crate::checksum::checksum;
+use crate::directory::manifest::{Manifest, ManifestFault};
+use crate::fs::File;
+use crate::ids::ByteOffset;
+use crate::merkle::Hash;
+use crate::part::{
     HeaderFault as PartFault, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, RawPart, Verdict,
     read_header,
 };
-use crate::codec::checksum;
-use crate::fs::{ByteOffset, File};
-use crate::merkle::Hash;
-use crate::wal::frame::{self, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault};
+use crate::wal::frame;
+use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault};
 use crate::wal::{BLOCK, BLOCK_LEN, Position, block_align};
 
 /// Files longer than this are no manifest.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use crate::fs::{ByteOffset, File, Region};
+use crate::fs::{File, Region};
+use crate::ids::ByteOffset;
 
 /// A file that is looked at.
 #[derive(Debug)]

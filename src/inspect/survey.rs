@@ -5,14 +5,17 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::checkpoint::ReadMode;
-use crate::checkpoint::manifest::{self, Manifest, TreeEntry};
-use crate::checkpoint::part::Part;
 use crate::config::Config;
+use crate::config::ReadMode;
+use crate::directory::manifest;
+use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Error, Result};
 use crate::fs::{Dir, Entry, FileKind, FileName, FileSystem};
+use crate::ids::SegmentId;
+use crate::part::Part;
+use crate::wal;
 use crate::wal::frame::Frame;
-use crate::wal::{self, SegmentId, replay_read_only};
+use crate::wal::replay_read_only;
 
 /// What a store's directory holds.
 #[derive(Clone, Debug)]

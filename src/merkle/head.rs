@@ -4,7 +4,8 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::hasher::HasherId;
-use super::hex::{self, Hex};
+use super::hex;
+use super::hex::Hex;
 use super::types::{Arity, Hash, TreeSize};
 
 /// The size of a tree and the root of its leaves.

@@ -12,7 +12,8 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::frontier::Frontier;
-use super::hex::{self, Hex};
+use super::hex;
+use super::hex::Hex;
 use super::types::{Arity, Hash, TreeSize};
 
 /// One hash: for `#[serde(with = "...")]`.

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use crate::column::pool;
 use crate::merkle::{Arity, Hash, Hasher};
+use crate::sync::pool::pool;
 
 /// Leaves of one tree that is hashed again and again, as a power of two. It stays in the cache.
 const TREE_BITS: u32 = 12;

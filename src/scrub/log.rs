@@ -1,11 +1,12 @@
 //! The log's frames, group by group.
 
-use super::report::{Element, Finding, Remedy};
-use crate::checkpoint::manifest::Manifest;
+use crate::directory::manifest::Manifest;
 use crate::error::{Damage, Error, Result};
 use crate::fs::{Dir, Entry, FileKind, FileSystem};
+use crate::ids::{SegmentId, TreeId};
+use crate::report::scrub::{Element, Finding, Remedy};
 use crate::wal::frame::{Frame, GroupHeader};
-use crate::wal::{Log, Replayed, SegmentId, TreeId, replay_closed, replay_read_only};
+use crate::wal::{Log, Replayed, replay_closed, replay_read_only};
 
 /// What the log holds.
 #[derive(Clone, Debug, Default)]

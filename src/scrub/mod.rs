@@ -35,24 +35,24 @@ mod pace;
 mod pass;
 mod plan;
 mod repair;
-mod report;
 
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+pub use crate::report::scrub::{Element, Finding, Remedy, Report};
 pub use kernel::kernel_rate;
-pub use report::{Element, Finding, Remedy, Report};
 
 use self::pace::Pace;
 use self::pass::TreeParts;
 use self::plan::Plan;
-use crate::checkpoint::ReadMode;
-use crate::checkpoint::manifest::{self, Manifest};
-use crate::checkpoint::part::{PartRef, RawPart};
 use crate::config::Config;
+use crate::config::ReadMode;
+use crate::directory::manifest;
+use crate::directory::manifest::Manifest;
 use crate::error::{Damage, Error, Result};
 use crate::fs::FileSystem;
 use crate::merkle::{Hasher, TreeHead, TreeSize};
+use crate::part::{PartRef, RawPart};
 use crate::wal::Log;
 
 /// How a scrub is done.
@@ -125,7 +125,7 @@ pub fn run(
 ) -> Result<Report> {
     let fs = &*config.fs;
     newest(config)?;
-    let _lock = if options.repair { Some(crate::store::lock(config)?) } else { None };
+    let _lock = if options.repair { Some(crate::directory::lock(config)?) } else { None };
     let (manifest, subject) = open_subject(config, hasher)?;
     let (mut report, plans) = parts(fs, &manifest, &subject, options, progress)?;
     if !report.interrupted {
@@ -276,7 +276,7 @@ fn settled(
 
 /// The newest manifest.
 fn newest(config: &Config) -> Result<Manifest> {
-    crate::store::newest_manifest(config)
+    crate::directory::newest_manifest(config)
 }
 
 fn parts(

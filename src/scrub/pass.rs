@@ -18,12 +18,10 @@ use rayon::prelude::*;
 
 use super::Progress;
 use super::pace::Pace;
-use crate::checkpoint::part::{
-    NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartFrame, RawPart, Verdict,
-};
-use crate::column::pool;
 use crate::error::{Damage, Problem};
 use crate::merkle::{Arity, Hash, Hasher, Level, Shape, TreeSize, prefetch};
+use crate::part::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartFrame, RawPart, Verdict};
+use crate::sync::pool::pool;
 
 /// Leaves of one piece of work, as a power of two: with the nodes above them they stay in a core's
 /// second cache. Arities round down.

@@ -10,11 +10,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::pass::{BlockFault, BlockId, Faults, TreeParts};
-use super::report::{Element, Finding, Remedy};
-use crate::checkpoint::part::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, RawPart};
-use crate::codec::block_checksum;
+use crate::checksum::block_checksum;
 use crate::error::{Damage, Error, Problem};
 use crate::merkle::{Arity, Hash, Level, NodeIndex, NodeSource, Shape, TreeSize, root_at};
+use crate::part::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, RawPart};
+use crate::report::scrub::{Element, Finding, Remedy};
 
 /// What is wrong with a tree's parts, and what to do about it.
 pub(super) struct Plan {

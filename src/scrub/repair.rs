@@ -13,10 +13,12 @@ use std::ops::ControlFlow;
 use super::pass::TreeParts;
 use super::plan::Plan;
 use super::{Options, Subject};
-use crate::checkpoint::manifest::{self, Manifest};
-use crate::checkpoint::part::{Part, PartId, PartIdentity, PartRef, write_part_with};
+use crate::directory::manifest;
+use crate::directory::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::fs::{Dir, FileName, FileSystem};
+use crate::ids::PartId;
+use crate::part::{Part, PartIdentity, PartRef, write_part_with};
 
 /// What was written.
 pub(super) struct Rebuilt {
@@ -32,7 +34,7 @@ pub(super) fn rebuild(
     plans: &[Plan],
 ) -> Result<Rebuilt> {
     let mut next = manifest.clone();
-    next.next_part = crate::store::next_part(fs, manifest)?;
+    next.next_part = crate::engine::next_part(fs, manifest)?;
     next.number = manifest::next_number(fs)?;
     next.checkpoint = *uuid::Uuid::new_v4().as_bytes();
     let mut made = Vec::new();

@@ -4,14 +4,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::*;
-use crate::checkpoint::manifest::TreeEntry;
-use crate::checkpoint::part::{PartId, PartIdentity, write_part};
 use crate::column::{Columns, Layout, View};
+use crate::directory::manifest::TreeEntry;
 use crate::error::ReadError;
-use crate::fs::ByteOffset;
 use crate::fs::sim::SimDisk;
+use crate::ids::ByteOffset;
+use crate::ids::PartId;
+use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::merkle::{Arity, Blake3, Hash, Level, NodeIndex, NodeSource, root_at};
-use crate::wal::{GroupNumber, Log, Position, SegmentId, StoreId, TreeId};
+use crate::part::{PartIdentity, write_part};
+use crate::wal::{Log, Position};
 
 /// A view with one bit of one node changed.
 struct Lying {
@@ -67,7 +69,7 @@ fn store(node: (Level, u64)) -> Config {
         checkpoint: [1; 16],
         next_segment: 2,
         next_part: 3,
-        log: Log { closed: Vec::new(), open, seq: crate::durability::Seq(1000), clean: true },
+        log: Log { closed: Vec::new(), open, seq: crate::ids::Seq(1000), clean: true },
         trees: vec![TreeEntry {
             id: TreeId(0),
             name: "main".to_owned(),

@@ -6,10 +6,11 @@
 //! the body's checksum. So a group that was written for another place, by another store, or in an
 //! earlier life of a recycled segment, is not taken for one that belongs here.
 
-use super::{GroupNumber, SegmentId, StoreId, TreeId};
-use crate::codec::{Decoder, Encoder, checksum};
-use crate::durability::Seq;
-use crate::fs::ByteOffset;
+use crate::checksum::checksum;
+use crate::codec::{Decoder, Encoder};
+use crate::ids::ByteOffset;
+use crate::ids::Seq;
+use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::merkle::Hash;
 
 pub(crate) const GROUP_MAGIC: [u8; 8] = *b"duraWAL\n";

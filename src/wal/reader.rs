@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use super::frame::{self, BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault};
-use super::{BLOCK, BLOCK_LEN, Position, SegmentId, StoreId};
-use crate::codec::checksum;
+use super::frame;
+use super::frame::{BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault};
+use super::{BLOCK, BLOCK_LEN, Position};
+use crate::checksum::checksum;
 use crate::error::{Damage, Error, Problem, Result};
-use crate::fs::defect::{self, Defect};
-use crate::fs::{Access, ByteOffset, File, FileName, FileSystem};
+use crate::fs::defect;
+use crate::fs::defect::Defect;
+use crate::fs::{Access, File, FileName, FileSystem};
+use crate::ids::ByteOffset;
+use crate::ids::{SegmentId, StoreId};
 
 /// Reads groups of one store's log.
 pub(super) struct LogReader<'a> {

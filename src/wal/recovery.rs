@@ -10,10 +10,12 @@
 
 use super::frame::{Frame, GroupHeader};
 use super::reader::{Absence, Found, LogReader};
-use super::{Position, SegmentId, StoreId, block_align};
-use crate::durability::Seq;
+use super::{Position, block_align};
 use crate::error::{Damage, Problem, Result};
-use crate::fs::{Access, ByteOffset, FileSystem};
+use crate::fs::{Access, FileSystem};
+use crate::ids::ByteOffset;
+use crate::ids::Seq;
+use crate::ids::{SegmentId, StoreId};
 
 /// How many segments on a roll may lead. A store skips a few numbers at most; so nobody can lead it to
 /// numbers that have no names.

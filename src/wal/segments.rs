@@ -17,10 +17,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use super::{BLOCK, SegmentId, block_align};
+use super::{BLOCK, block_align};
 use crate::error::{Error, Result};
-use crate::fs::defect::{self, Defect};
-use crate::fs::{Access, ByteOffset, Dir, File, FileName, FileSystem};
+use crate::fs::defect;
+use crate::fs::defect::Defect;
+use crate::fs::{Access, Dir, File, FileName, FileSystem};
+use crate::ids::ByteOffset;
+use crate::ids::SegmentId;
 use crate::sync::Mutex;
 
 /// How large segments are and how many are kept.

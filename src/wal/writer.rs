@@ -13,12 +13,15 @@ use std::sync::Arc;
 
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, GROUP_HEADER_LEN, GroupHeader, frame_header};
 use super::segments::{Segment, Segments};
-use super::{BLOCK, BLOCK_LEN, GroupNumber, Position, SegmentId, StoreId, TreeId, block_align};
-use crate::codec::Checksum;
-use crate::durability::Seq;
+use super::{BLOCK, BLOCK_LEN, Position, block_align};
+use crate::checksum::Checksum;
 use crate::error::{Error, Result};
-use crate::fs::defect::{self, Defect};
-use crate::fs::{ByteOffset, File, FileSystem};
+use crate::fs::defect;
+use crate::fs::defect::Defect;
+use crate::fs::{File, FileSystem};
+use crate::ids::ByteOffset;
+use crate::ids::Seq;
+use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::merkle::Hash;
 
 /// What a group is made of: leaves of `tree` from index `first` on, as they lie in memory.

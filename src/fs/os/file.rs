@@ -9,7 +9,8 @@ use std::sync::Arc;
 use rustix::io::{pwrite, pwritev, retry_on_intr};
 
 use super::{map, writeback};
-use crate::fs::{ByteOffset, File, Region};
+use crate::fs::{File, Region};
+use crate::ids::ByteOffset;
 
 /// The slices one call takes; Linux and Apple's systems have this limit.
 const SLICES_PER_CALL: usize = 1024;

@@ -16,7 +16,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::{LOCK, dir, open_regular};
 use crate::fs::{Dir, StoreLock};
-use crate::process::Kept;
+use crate::sync::process::Kept;
 
 pub(super) fn take(root: &Path) -> io::Result<OsLock> {
     let dir = dir::open(root, Dir::Root)?;

@@ -39,8 +39,8 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, OFlags, linkat, openat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
-use self::error::{WithPath, not_regular};
-use self::file::OsFile;
+use super::os::error::{WithPath, not_regular};
+use super::os::file::OsFile;
 use super::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
 
 /// The name of the lock file in the store's directory.

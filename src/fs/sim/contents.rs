@@ -12,7 +12,8 @@ use std::sync::Arc;
 use super::choice::{Chooser, CrashChoice, Stamp};
 use super::image::Image;
 use super::inode::Inode;
-use super::names::{self, Names};
+use super::names;
+use super::names::Names;
 use crate::fs::{Dir, Entry, FileName};
 
 /// A file's identity, apart from its name.

@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::defect::Defect;
 use super::choice::CrashChoice;
 use super::contents::Contents;
 use super::fault::{Fault, FaultError, HoldId};
 use super::file::{SimFile, SimLock};
 use super::operation::{Operation, When};
 use super::state::{History, Shared};
+use crate::fs::defect::Defect;
 use crate::fs::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
 
 /// A disk in memory with room for one store. See the [module](super).

@@ -8,7 +8,8 @@ use super::contents::InodeId;
 use super::inode::space;
 use super::operation::Operation;
 use super::state::{Shared, State, Step};
-use crate::fs::{Access, ByteOffset, File, FileName, Region, StoreLock};
+use crate::fs::{Access, File, FileName, Region, StoreLock};
+use crate::ids::ByteOffset;
 
 /// The end of the largest file, as for the operating system.
 const END_OF_FILES: u64 = i64::MAX.unsigned_abs();

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::fs::{ByteOffset, Dir, FileKind, FileName};
+use crate::fs::{Dir, FileKind, FileName};
+use crate::ids::ByteOffset;
 
 /// A call that changes the simulated disk. The disk numbers them from 1, whether they succeed or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -12,12 +12,12 @@ use std::ops::Range;
 
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
-use super::super::defect::Defect;
 use super::choice::{Chooser, CrashChoice, Stamp};
 use super::contents::{Contents, InodeId};
 use super::fault::{Failure, Faults};
 use super::operation::Operation;
 use crate::fs::FileName;
+use crate::fs::defect::Defect;
 
 #[derive(Default)]
 pub(super) struct Shared {

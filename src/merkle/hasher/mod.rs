@@ -11,7 +11,7 @@ use core::fmt;
 
 use super::types::{Arity, Hash};
 
-pub use self::blake3::Blake3;
+pub use super::hasher::blake3::Blake3;
 #[cfg(feature = "keccak")]
 pub use keccak::Keccak256;
 #[cfg(feature = "poseidon")]

@@ -1,0 +1,204 @@
+//! When checkpoints are made, and how carefully they are put in place.
+
+use std::time::Duration;
+
+use crate::report::checkpoint::CheckpointReason;
+
+/// When the store makes checkpoints by itself. Triggers combine: each alone is enough.
+///
+/// ```
+/// use duramen::CheckpointPolicy;
+///
+/// let policy = CheckpointPolicy::manual().every_leaves(1_000_000).on_close(true);
+/// # let _ = policy;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointPolicy {
+    leaves: Option<u64>,
+    wal_bytes: Option<u64>,
+    wal_segments: Option<u64>,
+    memory_bytes: Option<u64>,
+    interval: Option<Duration>,
+    on_close: bool,
+}
+
+impl Default for CheckpointPolicy {
+    /// A checkpoint when the log reaches 128 MiB, and one when the store is closed: start-up then
+    /// replays little, and memory stays bounded.
+    fn default() -> Self {
+        Self::manual().wal_bytes(128 << 20).on_close(true)
+    }
+}
+
+impl CheckpointPolicy {
+    /// No checkpoint but those asked for by name. Memory and log then grow until one is.
+    #[must_use]
+    pub fn manual() -> Self {
+        Self {
+            leaves: None,
+            wal_bytes: None,
+            wal_segments: None,
+            memory_bytes: None,
+            interval: None,
+            on_close: false,
+        }
+    }
+
+    /// A checkpoint once so many leaves came since the last one.
+    ///
+    /// This and the next three come sooner, with
+    /// [`Backpressure`](CheckpointReason::Backpressure) as the reason, where a quarter of
+    /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes) is reached before.
+    #[must_use]
+    pub fn every_leaves(mut self, leaves: u64) -> Self {
+        self.leaves = Some(leaves);
+        self
+    }
+
+    /// A checkpoint once the log since the last one takes so many bytes.
+    #[must_use]
+    pub fn wal_bytes(mut self, bytes: u64) -> Self {
+        self.wal_bytes = Some(bytes);
+        self
+    }
+
+    /// A checkpoint once the log since the last one spans so many segments.
+    #[must_use]
+    pub fn wal_segments(mut self, segments: u64) -> Self {
+        self.wal_segments = Some(segments);
+        self
+    }
+
+    /// A checkpoint once the nodes that are in memory only take so many bytes.
+    #[must_use]
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.memory_bytes = Some(bytes);
+        self
+    }
+
+    /// A checkpoint once so much time has passed since the last one and leaves have come. A store
+    /// without new leaves is left alone.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = Some(interval);
+        self
+    }
+
+    /// Whether closing the store makes a checkpoint.
+    #[must_use]
+    pub fn on_close(mut self, yes: bool) -> Self {
+        self.on_close = yes;
+        self
+    }
+
+    /// Whether closing the store makes a checkpoint.
+    #[must_use]
+    pub fn is_on_close(&self) -> bool {
+        self.on_close
+    }
+
+    /// Whether checkpoints are made by themselves while the store is open.
+    pub(crate) fn has_trigger(&self) -> bool {
+        let counts = [self.leaves, self.wal_bytes, self.wal_segments, self.memory_bytes];
+        self.interval.is_some() || counts.iter().any(Option::is_some)
+    }
+
+    /// What is zero where zero would mean a checkpoint without end.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let zero = |value: Option<u64>| value == Some(0);
+        if zero(self.leaves) {
+            return Some("a checkpoint every 0 leaves");
+        }
+        if zero(self.wal_bytes) {
+            return Some("a checkpoint every 0 bytes of log");
+        }
+        if zero(self.wal_segments) {
+            return Some("a checkpoint every 0 segments of log");
+        }
+        if zero(self.memory_bytes) {
+            return Some("a checkpoint every 0 bytes of memory");
+        }
+        (self.interval == Some(Duration::ZERO)).then_some("a checkpoint interval of zero")
+    }
+
+    /// The first trigger that `since` pulls.
+    pub(crate) fn due(&self, since: &Since) -> Option<CheckpointReason> {
+        let reached = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value >= limit);
+        if since.leaves == 0 {
+            return None;
+        }
+        if reached(self.leaves, since.leaves) {
+            return Some(CheckpointReason::Leaves);
+        }
+        if reached(self.wal_bytes, since.wal_bytes) {
+            return Some(CheckpointReason::WalBytes);
+        }
+        if reached(self.wal_segments, since.wal_segments) {
+            return Some(CheckpointReason::WalSegments);
+        }
+        if reached(self.memory_bytes, since.memory_bytes) {
+            return Some(CheckpointReason::Memory);
+        }
+        self.interval
+            .is_some_and(|interval| since.time >= interval)
+            .then_some(CheckpointReason::Interval)
+    }
+
+    /// How long until the interval trigger, given how long ago the last checkpoint was.
+    pub(crate) fn next_interval(&self, since: Duration) -> Option<Duration> {
+        self.interval.map(|interval| interval.saturating_sub(since))
+    }
+}
+
+/// What has come together since the last checkpoint.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Since {
+    pub(crate) leaves: u64,
+    pub(crate) wal_bytes: u64,
+    pub(crate) wal_segments: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) time: Duration,
+}
+
+/// How carefully a checkpoint is put in place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Install {
+    /// Part, directory and manifest are made durable one after the other before the log lets go.
+    #[default]
+    Strict,
+    /// The part and its directory are not synced before the manifest is. Faster, and only for stores
+    /// that can be rebuilt from elsewhere: a power cut shortly after a checkpoint may leave a
+    /// manifest whose part is not there, and the store then refuses to open.
+    Fast,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trigger_alone_is_enough_and_gives_its_own_reason() {
+        let second = Duration::from_secs(1);
+        let cases = [
+            (CheckpointPolicy::manual().every_leaves(10), CheckpointReason::Leaves),
+            (CheckpointPolicy::manual().wal_bytes(10), CheckpointReason::WalBytes),
+            (CheckpointPolicy::manual().wal_segments(10), CheckpointReason::WalSegments),
+            (CheckpointPolicy::manual().memory_bytes(10), CheckpointReason::Memory),
+            (CheckpointPolicy::manual().interval(second), CheckpointReason::Interval),
+        ];
+        let at = |value| Since {
+            leaves: value,
+            wal_bytes: value,
+            wal_segments: value,
+            memory_bytes: value,
+            time: Duration::from_millis(100 * value),
+        };
+        for (policy, reason) in cases {
+            assert_eq!(policy.due(&at(9)), None, "{reason}");
+            assert_eq!(policy.due(&at(10)), Some(reason));
+            assert_eq!(policy.due(&Since { leaves: 0, ..at(10) }), None, "nothing new, {reason}");
+            assert_eq!(CheckpointPolicy::manual().due(&at(1000)), None);
+        }
+    }
+}

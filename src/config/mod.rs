@@ -1,0 +1,291 @@
+//! How a store is opened.
+
+mod checkpoint;
+mod compaction;
+mod flush;
+mod read_mode;
+mod retry;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use checkpoint::Since;
+pub use checkpoint::{CheckpointPolicy, Install};
+pub use compaction::CompactionPolicy;
+pub use flush::FlushPolicy;
+pub use read_mode::ReadMode;
+pub(crate) use retry::Backoff;
+
+use crate::error::{Error, Result};
+use crate::fs::{FileSystem, OsFileSystem};
+use crate::report::{EventListener, Listeners};
+
+/// How a store is opened: where, and under which policies.
+///
+/// ```
+/// use std::time::Duration;
+/// use duramen::{CheckpointPolicy, Config, FlushPolicy};
+///
+/// let config = Config::new("some/directory")
+///     .flush_policy(FlushPolicy::Interval(Duration::from_millis(5)))
+///     .checkpoint_policy(CheckpointPolicy::manual().wal_bytes(1 << 30));
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) path: PathBuf,
+    pub(crate) create: bool,
+    pub(crate) flush: FlushPolicy,
+    pub(crate) checkpoint: CheckpointPolicy,
+    pub(crate) install: Install,
+    pub(crate) compaction: CompactionPolicy,
+    pub(crate) backoff: Backoff,
+    pub(crate) listeners: Listeners,
+    pub(crate) max_unflushed_bytes: u64,
+    pub(crate) max_uncheckpointed_bytes: Option<u64>,
+    pub(crate) max_parts: Option<u64>,
+    pub(crate) backpressure_wait: Option<Duration>,
+    pub(crate) read_mode: ReadMode,
+    pub(crate) huge_pages: bool,
+    pub(crate) wal_segment_bytes: u64,
+    pub(crate) wal_spare_bytes: u64,
+}
+
+/// Bytes of the smallest log segment: two groups.
+pub(crate) const LEAST_SEGMENT_BYTES: u64 = 8 << 10;
+
+impl Config {
+    /// The store in directory `path`, which is created where it is missing, under the default
+    /// policies.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self {
+            fs: Arc::new(OsFileSystem::new(path.clone())),
+            path,
+            create: true,
+            flush: FlushPolicy::default(),
+            checkpoint: CheckpointPolicy::default(),
+            install: Install::default(),
+            compaction: CompactionPolicy::default(),
+            backoff: Backoff {
+                first: Duration::from_millis(100),
+                longest: Duration::from_secs(30),
+            },
+            listeners: Listeners::default(),
+            max_unflushed_bytes: 64 << 20,
+            max_uncheckpointed_bytes: None,
+            max_parts: None,
+            backpressure_wait: None,
+            read_mode: ReadMode::default(),
+            huge_pages: true,
+            wal_segment_bytes: 64 << 20,
+            wal_spare_bytes: 256 << 20,
+        }
+    }
+
+    /// Whether a store that is not there is created (the default), or opening it fails with
+    /// [`Error::NoStore`].
+    #[must_use]
+    pub fn create(mut self, yes: bool) -> Self {
+        self.create = yes;
+        self
+    }
+
+    /// When inserts are made durable. Default: [`FlushPolicy::Interval`] of 10 ms.
+    #[must_use]
+    pub fn flush_policy(mut self, policy: FlushPolicy) -> Self {
+        self.flush = policy;
+        self
+    }
+
+    /// When checkpoints are made. Default: at 128 MiB of log and on close.
+    #[must_use]
+    pub fn checkpoint_policy(mut self, policy: CheckpointPolicy) -> Self {
+        self.checkpoint = policy;
+        self
+    }
+
+    /// How carefully checkpoints are put in place. Default: [`Install::Strict`].
+    #[must_use]
+    pub fn install(mut self, install: Install) -> Self {
+        self.install = install;
+        self
+    }
+
+    /// When small parts are merged into larger ones in the background. Default: once there are more
+    /// than four of one tier.
+    #[must_use]
+    pub fn compaction_policy(mut self, policy: CompactionPolicy) -> Self {
+        self.compaction = policy;
+        self
+    }
+
+    /// How long to wait before an automatic checkpoint or a merge that failed is tried again: `first`,
+    /// then twice as long after each further failure, up to `longest`. Only failures that may go away
+    /// by themselves are followed by another try, such as a full disk or too many open files
+    /// ([`Error::is_transient`]); after others nothing is tried automatically until a
+    /// [`checkpoint`](crate::DynAccumulator::checkpoint) that is called for succeeds. Failures of the
+    /// log are never followed by another try. Default: 100 ms to 30 s.
+    #[must_use]
+    pub fn retry_wait(mut self, first: Duration, longest: Duration) -> Self {
+        self.backoff = Backoff { first, longest };
+        self
+    }
+
+    /// Tells `listener` what the store does, from opening it on. May be called several times.
+    ///
+    /// ```
+    /// use duramen::{Config, Event};
+    ///
+    /// let config = Config::new("some/directory").listener(|event: &Event| {
+    ///     if let Event::CheckpointFailed { error, retry_in, .. } = event {
+    ///         eprintln!("checkpoint: {error}; next try in {retry_in:?}");
+    ///     }
+    /// });
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn listener(mut self, listener: impl EventListener) -> Self {
+        self.listeners.add(Arc::new(listener));
+        self
+    }
+
+    /// How many bytes of leaves may wait for the log. At the bound, an insert under
+    /// [`FlushPolicy::Interval`] waits for the flusher; under [`FlushPolicy::Manual`] the bytes are
+    /// handed to the operating system without an fsync, so that memory stays bounded and nothing is
+    /// claimed to be durable. One batch may be larger than the bound. Default: 64 MiB.
+    #[must_use]
+    pub fn max_unflushed_bytes(mut self, bytes: u64) -> Self {
+        self.max_unflushed_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of nodes may be in memory that no checkpoint holds yet. An insert that
+    /// finds more than a quarter of it asks for a checkpoint, with
+    /// [`CheckpointReason::Backpressure`](crate::CheckpointReason), whatever the checkpoint policy
+    /// says. While more than a quarter is not even written, inserts are slowed
+    /// down, the more the more that is, until they come as fast as checkpoints write; merges leave the
+    /// disk to them. At the limit an insert waits. If checkpoints fail in a way that does not go away
+    /// by itself, it fails with [`Error::CheckpointsFail`]. One batch may be larger than the limit.
+    ///
+    /// Default: 1 GiB if the checkpoint policy has a trigger of its own besides closing; else none, so
+    /// that a store whose owner calls for checkpoints himself makes no others.
+    #[must_use]
+    pub fn max_uncheckpointed_bytes(mut self, bytes: u64) -> Self {
+        self.max_uncheckpointed_bytes = Some(bytes);
+        self
+    }
+
+    /// How many parts there may be before inserts wait for merges. They are slowed down from three
+    /// quarters of it on. Without effect while the [`CompactionPolicy`] is `Off` or merges fail in a
+    /// way that does not go away by itself: then nothing would make the parts fewer. Default: 1000, or twice
+    /// what merging may leave if that is more.
+    #[must_use]
+    pub fn max_parts(mut self, parts: u64) -> Self {
+        self.max_parts = Some(parts);
+        self
+    }
+
+    /// How long an insert waits at a limit before it fails with [`Error::Backpressure`]. Default: as
+    /// long as it takes.
+    #[must_use]
+    pub fn backpressure_wait(mut self, wait: Duration) -> Self {
+        self.backpressure_wait = Some(wait);
+        self
+    }
+
+    /// How parts are read: mapped into memory, or by reads that can fail. Goes for everything that reads
+    /// them: proofs, merges, read-only readers, [`scrub`](crate::scrub). Answers are the same. The log
+    /// and manifests are never mapped. Default: [`ReadMode::Mapped`].
+    ///
+    /// ```
+    /// use duramen::{Config, ReadMode};
+    ///
+    /// let config = Config::new("some/directory").read_mode(ReadMode::Pread);
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn read_mode(mut self, mode: ReadMode) -> Self {
+        self.read_mode = mode;
+        self
+    }
+
+    /// Whether the system is asked for huge pages for nodes in memory, as far as it has them and where
+    /// they will be filled. They make filling faster; memory is then taken and given back in steps of
+    /// 2 MiB. Default: yes.
+    #[must_use]
+    pub fn huge_pages(mut self, yes: bool) -> Self {
+        self.huge_pages = yes;
+        self
+    }
+
+    /// The size that log segments grow to, in bytes. The first of a store is 256 KiB, each next one
+    /// twice as large as the last if that was filled. Default: 64 MiB.
+    #[must_use]
+    pub fn wal_segment_bytes(mut self, bytes: u64) -> Self {
+        self.wal_segment_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of log segments that are no longer needed are kept to be used again.
+    /// Overwriting them is faster than writing new files. Default: 256 MiB, twice as much as the
+    /// default policy lets come together between two checkpoints.
+    #[must_use]
+    pub fn wal_spare_bytes(mut self, bytes: u64) -> Self {
+        self.wal_spare_bytes = bytes;
+        self
+    }
+
+    /// Puts the store on another file system than the operating system's: a simulated disk.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn file_system(mut self, fs: Arc<dyn FileSystem>) -> Self {
+        self.fs = fs;
+        self
+    }
+
+    /// Refuses values that cannot work.
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::Config(what));
+        if self.flush == FlushPolicy::Interval(Duration::ZERO) {
+            return refuse(
+                "a flush interval of zero; use insert_durable where every insert must be durable"
+                    .to_owned(),
+            );
+        }
+        if let Some(fault) = self.checkpoint.fault() {
+            return refuse(fault.to_owned());
+        }
+        if let Some(fault) = self.compaction.fault() {
+            return refuse(fault.to_owned());
+        }
+        if self.backoff.first.is_zero() || self.backoff.longest < self.backoff.first {
+            let Backoff { first, longest } = self.backoff;
+            return refuse(format!("waits of {first:?} to {longest:?} before another try"));
+        }
+        if self.max_unflushed_bytes == 0 {
+            return refuse("0 unflushed bytes, which lets nobody insert".to_owned());
+        }
+        if self.max_uncheckpointed_bytes == Some(0) {
+            return refuse(
+                "0 bytes beyond the last checkpoint, which lets nobody insert".to_owned(),
+            );
+        }
+        if let CompactionPolicy::Tiered(fan_in) = self.compaction
+            && let Some(parts) = self.max_parts
+            && parts - parts / 4 <= self.compaction.most()
+        {
+            return refuse(format!(
+                "at most {parts} parts where merging {fan_in} of a tier may leave {}, and from three quarters of the limit on inserts slow down",
+                self.compaction.most()
+            ));
+        }
+        if self.wal_segment_bytes < LEAST_SEGMENT_BYTES {
+            return refuse(format!("log segments of less than {LEAST_SEGMENT_BYTES} bytes"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,18 @@
+//! How parts are read.
+
+/// How parts are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// Parts are mapped into memory: reading what is in the system's cache costs no system call. Where
+    /// the disk fails under a mapped page, or somebody cuts a part short, the system ends the process
+    /// (`SIGBUS`). For disks that are not expected to fail, or that a process may fail with.
+    #[default]
+    Mapped,
+    /// Nothing is mapped. Parts are read by positional reads, each of which can fail: a disk's error
+    /// is [`Error::Io`] with the file and the offset, a part that was cut short is
+    /// [`Error::Damaged`], and the process goes on. A proof costs a system call per level, and
+    /// one or two more for each block that is read for the first time. Such a block is verified by the
+    /// very read that answers; later reads of it are believed.
+    Pread,
+}

@@ -1,0 +1,98 @@
+//! What is in a store's directory, and what of it belongs to nobody.
+
+use super::manifest;
+use crate::error::{Damage, Error, Problem, Result};
+use crate::fs::{Access, Dir, Entry, FileName, FileSystem};
+use crate::ids::ByteOffset;
+use crate::ids::SegmentId;
+use crate::wal::BLOCK;
+
+/// The files of one directory of the store, with their lengths.
+pub(crate) struct Files {
+    pub(crate) complete: Vec<(FileName, u64)>,
+    pub(crate) temporary: Vec<FileName>,
+}
+
+/// Lists the files of `dir` that the store would name so, by number. Others are left alone, unless
+/// they have a name that the store would give to a file.
+pub(crate) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
+    let mut files = Files { complete: Vec::new(), temporary: Vec::new() };
+    for entry in list(fs, dir)? {
+        match entry {
+            Entry::File(name, _) if name.temporary => files.temporary.push(name),
+            Entry::File(name, len) => files.complete.push((name, len)),
+            Entry::Other(base) => manifest::refuse_impostor(fs, dir, &base)?,
+        }
+    }
+    files.complete.sort_unstable_by_key(|(name, _)| name.number);
+    Ok(files)
+}
+
+/// Refuses to make a store where something else is: another program's files, or a store whose
+/// manifest is gone. Says yes to an empty directory, a missing one, and one where making a store was
+/// cut short before it held anything; of that, the files are returned.
+pub(crate) fn check_empty(fs: &dyn FileSystem, root: &std::path::Path) -> Result<Vec<FileName>> {
+    let foreign = list(fs, Dir::Root)?.into_iter().next().map(|entry| match entry {
+        Entry::Other(name) => name,
+        Entry::File(name, _) => name.to_string(),
+    });
+    if let Some(found) = foreign {
+        return Err(Error::NotAStore { path: root.to_owned(), found });
+    }
+    let manifest_gone = || {
+        let path = fs.display(manifest::file(1));
+        Error::from(Damage::new(path, 0, Problem::Missing))
+    };
+    let mut leftovers = Vec::new();
+    for dir in Dir::INNER {
+        for entry in list(fs, dir)? {
+            match entry {
+                Entry::Other(found) => {
+                    return Err(Error::NotAStore { path: root.to_owned(), found });
+                }
+                Entry::File(name, _) if name.temporary => leftovers.push(name),
+                Entry::File(name, _) if dir == Dir::Wal && is_blank(fs, name)? => {
+                    leftovers.push(name);
+                }
+                Entry::File(..) => return Err(manifest_gone()),
+            }
+        }
+    }
+    Ok(leftovers)
+}
+
+/// Whether a segment never had a group: each group begins a block, and its header is not zero.
+fn is_blank(fs: &dyn FileSystem, name: FileName) -> Result<bool> {
+    let fail = |action, error| Error::io(action, fs.display(name), error);
+    let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
+    let len = file.len().map_err(|error| fail("measure", error))?;
+    let mut at = 0;
+    let mut head = [0; 64];
+    while at < len {
+        let piece = usize::try_from(len - at).unwrap_or(head.len()).min(head.len());
+        let piece = &mut head[..piece];
+        file.read_at(ByteOffset(at), piece).map_err(|error| fail("read", error))?;
+        if piece.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += BLOCK;
+    }
+    Ok(true)
+}
+
+/// Removes files that nothing refers to.
+pub(crate) fn remove(fs: &dyn FileSystem, names: &[FileName]) -> Result<()> {
+    for name in names {
+        fs.remove(*name).map_err(|error| Error::io("remove", fs.display(*name), error))?;
+    }
+    Ok(())
+}
+
+/// The segment a file is.
+pub(crate) fn segment_id(name: FileName) -> SegmentId {
+    SegmentId(name.number)
+}
+
+fn list(fs: &dyn FileSystem, dir: Dir) -> Result<Vec<Entry>> {
+    fs.list(dir).map_err(|error| Error::io("list", dir.path(), error))
+}

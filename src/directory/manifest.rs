@@ -1,0 +1,463 @@
+//! The manifest: the one list of what is live in a store.
+//!
+//! # Invariants
+//!
+//! - A manifest is written whole under a temporary name, made durable, and renamed to the next
+//!   number; that rename, made durable, is the only way anything becomes part of the store.
+//! - The newest one counts. It is never passed over for an older one because it is damaged: a crash
+//!   cannot leave it so. The one before is kept for people.
+
+use std::io::IoSlice;
+
+use crate::checksum::checksum;
+use crate::codec::{Decoder, Encoder};
+use crate::error::{Damage, Error, Problem, Result};
+use crate::fs::defect;
+use crate::fs::defect::Defect;
+use crate::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem};
+use crate::ids::ByteOffset;
+use crate::ids::PartId;
+use crate::ids::Seq;
+use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
+use crate::merkle::{Arity, Hash};
+use crate::part::{PartIdentity, PartRef};
+use crate::wal::{Extent, Log, Position};
+
+const MAGIC: [u8; 8] = *b"duraMAN\n";
+pub(crate) const MANIFEST_VERSION: u16 = 1;
+const FLAG_CLEAN: u16 = 1;
+/// A store with a million parts has a manifest of about 40 MB; nothing larger is believed.
+const LONGEST: u64 = 1 << 30;
+
+/// Everything that is live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub(crate) store: StoreId,
+    /// Counts the manifests of the store.
+    pub(crate) number: u64,
+    /// A random name for this state, for people and backups.
+    pub(crate) checkpoint: [u8; 16],
+    /// No segment or part with this number or a higher one was ever made, as far as is known here.
+    pub(crate) next_segment: u64,
+    pub(crate) next_part: u64,
+    pub(crate) log: Log,
+    pub(crate) trees: Vec<TreeEntry>,
+}
+
+/// One tree at the moment from which the log is replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TreeEntry {
+    pub(crate) id: TreeId,
+    pub(crate) name: String,
+    pub(crate) hasher: String,
+    pub(crate) arity: Arity,
+    pub(crate) size: u64,
+    pub(crate) root: Hash,
+    pub(crate) parts: Vec<PartRef>,
+}
+
+impl TreeEntry {
+    /// What `part`, one of its own in `store`, has to say of itself.
+    pub(crate) fn identity(&self, store: StoreId, part: &PartRef) -> PartIdentity {
+        PartIdentity {
+            store,
+            tree: self.id,
+            hasher: self.hasher.clone(),
+            arity: self.arity,
+            number: part.number,
+            from: part.from,
+            to: part.to,
+        }
+    }
+}
+
+/// Why bytes are not a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ManifestFault {
+    Magic,
+    Version(u16),
+    Checksum { stored: u64, computed: u64 },
+    Fields,
+}
+
+impl Manifest {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::default();
+        out.bytes(&MAGIC)
+            .u16(MANIFEST_VERSION)
+            .u16(if self.log.clean { FLAG_CLEAN } else { 0 })
+            .u32(0)
+            .bytes(&self.store.0)
+            .u64(self.number)
+            .bytes(&self.checkpoint)
+            .u64(self.next_segment)
+            .u64(self.next_part)
+            .u64(self.log.seq.0)
+            .u32(count(&self.log.closed));
+        for extent in &self.log.closed {
+            encode_position(&mut out, extent.from);
+            encode_position(&mut out, extent.to);
+        }
+        encode_position(&mut out, self.log.open);
+        out.u32(count(&self.trees));
+        for tree in &self.trees {
+            out.u32(tree.id.0);
+            encode_text(&mut out, &tree.name);
+            encode_text(&mut out, &tree.hasher);
+            out.u16(u16::try_from(tree.arity.children()).unwrap_or(0))
+                .u64(tree.size)
+                .bytes(&tree.root)
+                .u32(count(&tree.parts));
+            for part in &tree.parts {
+                out.u64(part.number.0).u64(part.from).u64(part.to).u64(part.len).u64(part.checksum);
+            }
+        }
+        let sum = checksum(&out.0);
+        out.u64(sum);
+        out.0
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ManifestFault> {
+        if !bytes.starts_with(&MAGIC) {
+            return Err(ManifestFault::Magic);
+        }
+        let (covered, stored) =
+            bytes.split_at_checked(bytes.len().saturating_sub(8)).ok_or(ManifestFault::Fields)?;
+        let stored = Decoder(stored).u64().ok_or(ManifestFault::Fields)?;
+        let computed = checksum(covered);
+        if stored != computed {
+            return Err(ManifestFault::Checksum { stored, computed });
+        }
+        let mut fields = Decoder(&covered[MAGIC.len()..]);
+        let version = fields.u16().ok_or(ManifestFault::Fields)?;
+        if version != MANIFEST_VERSION {
+            return Err(ManifestFault::Version(version));
+        }
+        match Self::fields(&mut fields) {
+            Some(manifest) if fields.remaining() == 0 => Ok(manifest),
+            _ => Err(ManifestFault::Fields),
+        }
+    }
+
+    fn fields(fields: &mut Decoder<'_>) -> Option<Self> {
+        let clean = fields.u16()? & FLAG_CLEAN != 0;
+        fields.u32()?;
+        let store = StoreId(fields.array()?);
+        let number = decode_number(fields)?;
+        let checkpoint = fields.array()?;
+        let next_segment = decode_number(fields)?;
+        let next_part = decode_number(fields)?;
+        let seq = Seq(decode_number(fields)?);
+        let closed = decode_list(fields, |fields| {
+            Some(Extent { from: decode_position(fields)?, to: decode_position(fields)? })
+        })?;
+        let open = decode_position(fields)?;
+        let log = Log { closed, open, seq, clean };
+        let trees = decode_list(fields, TreeEntry::decode)?;
+        Some(Self { store, number, checkpoint, next_segment, next_part, log, trees })
+    }
+}
+
+impl TreeEntry {
+    fn decode(fields: &mut Decoder<'_>) -> Option<Self> {
+        let id = TreeId(fields.u32()?);
+        let name = decode_text(fields)?;
+        let hasher = decode_text(fields)?;
+        let arity = Arity::new(usize::from(fields.u16()?))?;
+        let size = decode_number(fields)?;
+        let root = fields.array()?;
+        let parts = decode_list(fields, |fields| {
+            Some(PartRef {
+                number: PartId(decode_number(fields)?),
+                from: fields.u64()?,
+                to: fields.u64()?,
+                len: fields.u64()?,
+                checksum: fields.u64()?,
+            })
+        })?;
+        // Parts follow one another without gaps from the first leaf to the size.
+        let mut end = 0;
+        for part in &parts {
+            if part.from != end || part.to <= part.from {
+                return None;
+            }
+            end = part.to;
+        }
+        (end == size).then_some(Self { id, name, hasher, arity, size, root, parts })
+    }
+}
+
+/// A number that the store counts on from. What counting could come to has a name.
+fn decode_number(fields: &mut Decoder<'_>) -> Option<u64> {
+    fields.u64().filter(|number| *number <= FileName::LAST_BELIEVED)
+}
+
+fn count<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len()).unwrap_or(u32::MAX)
+}
+
+/// A count and that many items. Memory grows with the bytes that are there, not with the count.
+fn decode_list<T>(
+    fields: &mut Decoder<'_>,
+    item: impl Fn(&mut Decoder<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let count = fields.u32()?;
+    let mut items = Vec::new();
+    for _ in 0..count {
+        items.push(item(fields)?);
+    }
+    Some(items)
+}
+
+fn encode_text(out: &mut Encoder, text: &str) {
+    out.u16(u16::try_from(text.len()).unwrap_or(u16::MAX)).bytes(text.as_bytes());
+}
+
+fn decode_text(fields: &mut Decoder<'_>) -> Option<String> {
+    let len = usize::from(fields.u16()?);
+    String::from_utf8(fields.bytes(len)?.to_vec()).ok()
+}
+
+fn encode_position(out: &mut Encoder, position: Position) {
+    out.u64(position.segment.0).u64(position.offset.0).u64(position.group.0);
+}
+
+fn decode_position(fields: &mut Decoder<'_>) -> Option<Position> {
+    Some(Position {
+        segment: SegmentId(decode_number(fields)?),
+        offset: ByteOffset(fields.u64()?),
+        group: GroupNumber(decode_number(fields)?),
+    })
+}
+
+pub(crate) fn file(number: u64) -> FileName {
+    FileName::new(FileKind::Manifest, number)
+}
+
+/// Makes `manifest` the store's newest: after `Ok` it is what the next open reads, also after a power
+/// cut. After an error the store is as before, or as after.
+pub(crate) fn publish(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
+    let name = file(manifest.number);
+    let path = fs.display(name);
+    let fail = |action| {
+        let path = &path;
+        move |error| Error::io(action, path, error)
+    };
+    let tmp = fs.create(name.tmp()).map_err(fail("create"))?;
+    let bytes = manifest.encode();
+    tmp.write_at(ByteOffset(0), &mut [IoSlice::new(&bytes)]).map_err(fail("write"))?;
+    if !defect::has(fs, Defect::ManifestNotSynced) {
+        tmp.sync().map_err(fail("sync"))?;
+    }
+    fs.rename(name.tmp(), name).map_err(fail("rename"))?;
+    if defect::has(fs, Defect::ManifestNameNotSynced) {
+        return Ok(());
+    }
+    fs.sync_dir(Dir::Manifest).map_err(fail("sync the directory of"))
+}
+
+/// The numbers of the complete manifests in the directory, ascending, and the temporary ones.
+pub(crate) fn list(fs: &dyn FileSystem) -> Result<(Vec<u64>, Vec<FileName>)> {
+    let entries = fs
+        .list(Dir::Manifest)
+        .map_err(|error| Error::io("list the directory of", fs.display(file(0)), error))?;
+    let mut complete = Vec::new();
+    let mut temporary = Vec::new();
+    for entry in entries {
+        match entry {
+            Entry::File(name, _) if name.temporary => temporary.push(name),
+            Entry::File(name, _) => complete.push(name.number),
+            Entry::Other(base) => refuse_impostor(fs, Dir::Manifest, &base)?,
+        }
+    }
+    complete.sort_unstable();
+    Ok((complete, temporary))
+}
+
+/// Refuses a link, a directory or the like that has a name of the store's: the file that belongs
+/// there is not there, and must not be passed over.
+pub(crate) fn refuse_impostor(fs: &dyn FileSystem, dir: Dir, base: &str) -> Result<()> {
+    match FileName::parse(dir, base) {
+        Some(name) => {
+            let path = fs.display(name);
+            Err(Damage::field(&path, 0, "file type", "a regular file", "something else").into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The number of the next manifest: beyond every one that is there, also of those that a crash cut
+/// short.
+pub(crate) fn next_number(fs: &dyn FileSystem) -> Result<u64> {
+    let (complete, temporary) = list(fs)?;
+    let seen = complete.into_iter().chain(temporary.into_iter().map(|name| name.number));
+    Ok(seen.max().map_or(1, |number| number.saturating_add(1)))
+}
+
+/// Reads the manifest with this number.
+pub(crate) fn read(fs: &dyn FileSystem, number: u64) -> Result<Manifest> {
+    let path = fs.display(file(number));
+    let bytes = read_bytes(fs, number)?;
+    let manifest =
+        Manifest::decode(&bytes).map_err(|fault| reject(&path, bytes.len() as u64, fault))?;
+    if manifest.number != number {
+        return Err(Damage::field(&path, 0, "manifest number", number, manifest.number).into());
+    }
+    Ok(manifest)
+}
+
+/// The store that the manifest with this number belongs to, if it says so.
+pub(crate) fn owner(fs: &dyn FileSystem, number: u64) -> Result<Option<StoreId>> {
+    let bytes = read_bytes(fs, number)?;
+    Ok(Manifest::decode(&bytes).ok().map(|manifest| manifest.store))
+}
+
+fn read_bytes(fs: &dyn FileSystem, number: u64) -> Result<Vec<u8>> {
+    let name = file(number);
+    let path = fs.display(name);
+    let fail = |action| {
+        let path = &path;
+        move |error| Error::io(action, path, error)
+    };
+    let file = fs.open(name, Access::Read).map_err(fail("open"))?;
+    file.drop_cache();
+    let len = file.len().map_err(fail("measure"))?;
+    if len > LONGEST {
+        return Err(Damage::field(&path, 0, "length", "that of a manifest", len).into());
+    }
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    file.read_at(ByteOffset(0), &mut bytes).map_err(fail("read"))?;
+    Ok(bytes)
+}
+
+/// Removes every manifest but `newest` and the one before it, and what was left half-written.
+pub(crate) fn remove_old(fs: &dyn FileSystem, newest: u64) -> Result<()> {
+    for name in old(fs, newest)? {
+        fs.remove(name).map_err(|error| Error::io("remove", fs.display(name), error))?;
+    }
+    Ok(())
+}
+
+/// Whether there is anything that [`remove_old`] removes.
+pub(crate) fn has_old(fs: &dyn FileSystem, newest: u64) -> Result<bool> {
+    old(fs, newest).map(|old| !old.is_empty())
+}
+
+fn old(fs: &dyn FileSystem, newest: u64) -> Result<Vec<FileName>> {
+    let (complete, temporary) = list(fs)?;
+    let before = complete.iter().rev().find(|number| **number < newest).copied();
+    let old = complete.into_iter().filter(|number| *number < newest && Some(*number) != before);
+    Ok(old.map(file).chain(temporary).collect())
+}
+
+fn reject(path: &std::path::Path, len: u64, fault: ManifestFault) -> Error {
+    match fault {
+        ManifestFault::Magic => Damage::field(path, 0, "magic", "a manifest", "other bytes").into(),
+        ManifestFault::Fields => Damage::field(path, 0, "fields", "valid ones", "others").into(),
+        ManifestFault::Version(found) => Error::UnknownFormat {
+            path: path.into(),
+            found: u32::from(found),
+            supported: u32::from(MANIFEST_VERSION),
+        },
+        ManifestFault::Checksum { stored, computed } => {
+            Damage::new(path, len.saturating_sub(8), Problem::Checksum { stored, computed }).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let at = |segment, offset, group| Position {
+            segment: SegmentId(segment),
+            offset: ByteOffset(offset),
+            group: GroupNumber(group),
+        };
+        Manifest {
+            store: StoreId([7; 16]),
+            number: 4,
+            checkpoint: [8; 16],
+            next_segment: 9,
+            next_part: 3,
+            log: Log {
+                closed: vec![Extent { from: at(1, 0, 1), to: at(2, 4096, 5) }],
+                open: at(3, 0, 5),
+                seq: Seq(100),
+                clean: true,
+            },
+            trees: vec![TreeEntry {
+                id: TreeId(0),
+                name: "main".into(),
+                hasher: "blake3".into(),
+                arity: Arity::Four,
+                size: 90,
+                root: [5; 32],
+                parts: vec![
+                    PartRef { number: PartId(1), from: 0, to: 50, len: 16384, checksum: 1 },
+                    PartRef { number: PartId(2), from: 50, to: 90, len: 16384, checksum: 2 },
+                ],
+            }],
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_read_back_as_it_was_written() {
+        assert_eq!(Manifest::decode(&manifest().encode()), Ok(manifest()));
+    }
+
+    #[test]
+    fn numbers_that_counting_never_gets_to_are_refused() {
+        let changes: [fn(&mut Manifest, u64); 9] = [
+            |manifest, number| manifest.number = number,
+            |manifest, number| manifest.next_segment = number,
+            |manifest, number| manifest.next_part = number,
+            |manifest, number| manifest.log.seq = Seq(number),
+            |manifest, number| manifest.log.open.segment = SegmentId(number),
+            |manifest, number| manifest.log.open.group = GroupNumber(number),
+            |manifest, number| manifest.log.closed[0].to.group = GroupNumber(number),
+            |manifest, number| manifest.trees[0].parts[1].number = PartId(number),
+            |manifest, number| {
+                manifest.trees[0].size = number;
+                manifest.trees[0].parts[1].to = number;
+            },
+        ];
+        for change in changes {
+            let last = FileName::LAST_BELIEVED;
+            for (number, good) in [(last, true), (last + 1, false), (u64::MAX, false)] {
+                let mut manifest = manifest();
+                change(&mut manifest, number);
+                assert_eq!(Manifest::decode(&manifest.encode()).is_ok(), good, "{manifest:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_manifest_has_the_bytes_of_the_golden_file() {
+        crate::golden::check("manifest.hex", &manifest().encode());
+    }
+
+    #[test]
+    fn a_manifest_with_any_bit_changed_or_any_length_is_refused() {
+        let bytes = manifest().encode();
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Manifest::decode(&bytes).is_err(), "bit {bit}");
+        }
+        for len in 0..bytes.len() {
+            assert!(Manifest::decode(&bytes[..len]).is_err(), "length {len}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_whose_parts_leave_a_gap_is_refused() {
+        let mut gap = manifest();
+        gap.trees[0].parts[1].from = 51;
+        assert_eq!(Manifest::decode(&gap.encode()), Err(ManifestFault::Fields));
+        let mut beyond = manifest();
+        beyond.trees[0].size = 91;
+        assert_eq!(Manifest::decode(&beyond.encode()), Err(ManifestFault::Fields));
+    }
+}

@@ -1,0 +1,81 @@
+//! Closing a store.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::shared::Engine;
+use crate::error::{Error, Result};
+use crate::report::CheckpointReason;
+use crate::sync;
+use crate::sync::JoinHandle;
+
+impl Engine {
+    /// Ends everything in order: no more inserts, background work done, what is there made durable,
+    /// a checkpoint if the policy wants one, and the end of the log written down. Every token is
+    /// answered when this returns, whatever it returns.
+    pub(crate) fn close(&self, flusher: JoinHandle<()>) -> Result<()> {
+        let (poisoned, seq) = {
+            let mut ingest = self.ingest.lock();
+            let before = ingest.check();
+            ingest.end(Error::Closed);
+            (before, ingest.seq())
+        };
+        self.closing.store(true, Ordering::Relaxed);
+        self.room.notify_all();
+        // A listener on a worker may wait for a token that only the flush below would resolve.
+        self.jobs.stop(|| self.control.request(seq));
+        self.control.stop();
+        let joined = flusher.join().map_err(|_| Error::ThreadPanicked { thread: "flusher" });
+        let done = poisoned.and(joined).and_then(|()| self.finish());
+        // A listener may have forked: the store is the parent's.
+        self.process.check()?;
+        self.watermark.end(Error::Closed);
+        self.lock.lock().take();
+        done
+    }
+
+    /// Closes the store from another thread, for somebody whom the store's own threads wait for.
+    pub(crate) fn close_elsewhere(self: Arc<Self>, flusher: JoinHandle<()>) {
+        let engine = Arc::clone(&self);
+        let close = move || {
+            if let Err(error) = engine.close(flusher) {
+                tracing::error!(%error, "closing a store from one of its own threads failed");
+            }
+        };
+        if let Err(error) = sync::spawn("duramen-closer", close) {
+            tracing::error!(%error, "cannot start the thread that closes the store; the end of its log is not noted");
+            self.ingest.lock().end(Error::Closed);
+            self.closing.store(true, Ordering::Relaxed);
+            self.room.notify_all();
+            self.control.stop();
+        }
+    }
+
+    /// The last steps, when no other thread works any more.
+    fn finish(&self) -> Result<()> {
+        let seq = self.ingest.lock().seq();
+        // Nothing waits here: the flusher has gone, and either this is durable or it failed.
+        self.watermark.wait(seq)?;
+        self.watermark.check()?;
+        let point = self.flushed.lock().clone();
+        let grown = {
+            let live = self.checkpoints.lock();
+            live.manifest.trees.iter().map(|tree| tree.size).ne(point.sizes.iter().copied())
+        };
+        let reason = CheckpointReason::Close;
+        if grown && self.settings.checkpoint.is_on_close() {
+            let made = self.told(reason, false, || {
+                self.checkpoint_at(
+                    &mut self.checkpoints.lock(),
+                    &point,
+                    reason,
+                    Duration::ZERO,
+                    true,
+                )
+            });
+            return made.map(drop);
+        }
+        self.publish_clean_end(&mut self.checkpoints.lock(), &point)
+    }
+}

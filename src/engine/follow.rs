@@ -1,0 +1,171 @@
+//! Reading a store from outside, beside its writer.
+//!
+//! # Invariants
+//!
+//! - No file is written, removed, synced or locked.
+//! - What is shown is a prefix of what was inserted: each part and each group was found intact, and
+//!   no group is left out.
+//! - The writer may remove or reuse what a manifest names as soon as a newer one is durable. So what
+//!   was read counts only if its manifest was still the newest afterwards, and damage only if it is
+//!   found twice in the same way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::open::{check_root, open_parts, resume, single_tree};
+use super::tree::Tree;
+use crate::column::{Layout, LeafWriter};
+use crate::config::Config;
+use crate::directory::files;
+use crate::directory::manifest::Manifest;
+use crate::directory::newest_manifest;
+use crate::error::{Damage, Error, Result};
+use crate::fs::{Dir, FileSystem};
+use crate::ids::Seq;
+use crate::ids::{SegmentId, StoreId};
+use crate::merkle::{Arity, Hasher};
+use crate::wal::frame::{Frame, GroupHeader};
+use crate::wal::{Log, Position, Replayed, replay_read_only};
+
+/// How often a store that changes while it is read is read anew.
+pub(crate) const TRIES: usize = 100;
+
+/// A store as it was found, and where to read on.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) tree: Arc<Tree>,
+    store: StoreId,
+    manifest: u64,
+    leaves: LeafWriter,
+    pub(crate) end: Position,
+    seq: Seq,
+    known: Known,
+}
+
+/// How much of what was read is known to be durable.
+#[derive(Debug)]
+struct Known {
+    /// Leaves in groups of which a later group says that they are durable.
+    durable: u64,
+    /// Groups below this are.
+    below: u64,
+    /// Later groups, with the size of the tree after each.
+    later: VecDeque<(u64, u64)>,
+}
+
+impl Known {
+    fn group(&mut self, header: &GroupHeader, size: u64) {
+        self.below = self.below.max(header.durable.0);
+        self.later.push_back((header.number.0, size));
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        while let Some((_, size)) = self.later.pop_front_if(|(number, _)| *number < self.below) {
+            self.durable = self.durable.max(size);
+        }
+    }
+}
+
+/// Reads the store that `config` names.
+pub(crate) fn follow(config: &Config, hasher: &Arc<dyn Hasher>, arity: Arity) -> Result<Followed> {
+    let mut last = None;
+    for _ in 0..TRIES {
+        let manifest = newest_manifest(config)?;
+        let number = manifest.number;
+        match Followed::load(config, Arc::clone(hasher), arity, &manifest) {
+            Ok(followed) if newest_manifest(config)?.number == number => return Ok(followed),
+            Ok(_) => {}
+            Err(error) => {
+                let seen = (number, error.to_string());
+                if last.as_ref() == Some(&seen) {
+                    return Err(error);
+                }
+                last = Some(seen);
+            }
+        }
+    }
+    // Checkpoints come faster than they can be read. What is read is right nevertheless.
+    Followed::load(config, Arc::clone(hasher), arity, &newest_manifest(config)?)
+}
+
+impl Followed {
+    /// Leaves that are known to be durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.known.durable
+    }
+
+    /// Reads what has come since: the rest of the log, or everything anew if there is a new manifest.
+    pub(crate) fn refresh(&mut self, config: &Config) -> Result<()> {
+        if newest_manifest(config)?.number == self.manifest
+            && self.read_on(&*config.fs).is_ok()
+            && newest_manifest(config)?.number == self.manifest
+        {
+            return Ok(());
+        }
+        *self = follow(config, &self.tree.hasher, self.tree.arity)?;
+        Ok(())
+    }
+
+    /// What `manifest` says, and the log behind it as it is now.
+    pub(crate) fn load(
+        config: &Config,
+        hasher: Arc<dyn Hasher>,
+        arity: Arity,
+        manifest: &Manifest,
+    ) -> Result<Self> {
+        let fs = &*config.fs;
+        let entry = single_tree(config, manifest, &*hasher, arity)?;
+        let parts = open_parts(config, manifest.store, entry)?;
+        let (columns, leaves, nodes) =
+            resume(Layout::new(arity).huge_pages(config.huge_pages), entry.size, &parts)?;
+        let tree = Arc::new(Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes));
+        check_root(fs, manifest, entry, &tree)?;
+        let known =
+            Known { durable: entry.size, below: manifest.log.open.group.0, later: VecDeque::new() };
+        let mut followed = Self {
+            tree,
+            store: manifest.store,
+            manifest: manifest.number,
+            leaves,
+            end: manifest.log.open,
+            seq: manifest.log.seq,
+            known,
+        };
+        followed.replay(fs, &manifest.log)?;
+        Ok(followed)
+    }
+
+    fn read_on(&mut self, fs: &dyn FileSystem) -> Result<()> {
+        let log = Log { closed: Vec::new(), open: self.end, seq: self.seq, clean: false };
+        self.replay(fs, &log)
+    }
+
+    fn replay(&mut self, fs: &dyn FileSystem, log: &Log) -> Result<()> {
+        let files = files::files(fs, Dir::Wal)?;
+        let ids: Vec<SegmentId> =
+            files.complete.iter().map(|(name, _)| files::segment_id(*name)).collect();
+        let (id, leaves, known) = (self.tree.id, &mut self.leaves, &mut self.known);
+        let Replayed { end, seq, clean, .. } =
+            replay_read_only(fs, self.store, log, &ids, &mut |header, frame| {
+                let Frame::Leaves { tree, first, leaves: found } = frame else { return Ok(()) };
+                let (path, at) = (fs.display(header.segment.file()), header.offset.0);
+                if *tree != id {
+                    return Err(Damage::field(&path, at, "tree number", id.0, tree.0).into());
+                }
+                if *first != leaves.len() {
+                    let damage = Damage::field(&path, at, "leaf index", leaves.len(), first);
+                    return Err(Error::Damaged(damage));
+                }
+                leaves.append(found);
+                known.group(header, leaves.len());
+                Ok(())
+            })?;
+        (self.end, self.seq) = (end, seq);
+        if clean {
+            self.known.below = end.group.0;
+            self.known.settle();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,471 @@
+//! The way in: assigns indexes and sequence numbers, and holds back who comes too fast.
+//!
+//! # Invariants
+//!
+//! - Indexes are given in the order of calls: index, copy and publication happen under one lock.
+//! - Once ended, nothing is inserted any more, and everyone who waits for room is told.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::counted::Copied;
+use super::limits::{Held, LONGEST_PACE, Limits, Pressure, pace};
+use super::log::Cut;
+use super::shared::{Engine, Job};
+use crate::column::LeafWriter;
+use crate::config::FlushPolicy;
+use crate::durability::DurabilityToken;
+use crate::error::Limit;
+use crate::error::{Error, Result};
+use crate::ids::Seq;
+use crate::merkle::Hash;
+use crate::report::CheckpointReason;
+use crate::report::Event;
+use crate::sync;
+use crate::sync::{Instant, MutexGuard};
+
+/// What the insertion lock guards.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    /// By tree.
+    writers: Vec<LeafWriter>,
+    seq: Seq,
+    /// What the flusher has cut.
+    cut: Seq,
+    /// What the log has, durable or not.
+    written: Seq,
+    /// What the last checkpoint holds.
+    checkpointed: Seq,
+    copied: Copied,
+    /// Parts that merging could make fewer.
+    parts: u64,
+    limits: Limits,
+    /// From this sequence number on an insert has to look closer. Follows from the limits and from
+    /// what is held.
+    gate: u64,
+    /// Bytes of nodes that came while slowed down and that nobody has waited for yet.
+    debt: u64,
+    /// When what came while slowed down should have been here at the earliest.
+    due: Option<Instant>,
+    /// Bytes per second that the last checkpoint took out of memory.
+    drain: u64,
+    /// Whether the flusher was told that there is something new since the last cut.
+    told: bool,
+    /// Whether it was told to hurry since the last cut.
+    hurried: bool,
+    waiting: usize,
+    ended: Option<Error>,
+}
+
+/// Leaves that are flushed before their interval is over, so that the disk is not left idle and then
+/// given everything at once: 8 MiB.
+const HURRY_LEAVES: u64 = (8 << 20) / size_of::<Hash>() as u64;
+
+impl Ingest {
+    /// With `seq` leaves in the log and `checkpointed` of them in a checkpoint.
+    pub(crate) fn new(
+        writers: Vec<LeafWriter>,
+        seq: Seq,
+        checkpointed: Seq,
+        limits: Limits,
+    ) -> Self {
+        let mut ingest = Self {
+            writers,
+            seq,
+            cut: seq,
+            written: seq,
+            checkpointed,
+            copied: Copied::default(),
+            parts: 0,
+            limits,
+            gate: 0,
+            debt: 0,
+            due: None,
+            drain: FIRST_DRAIN,
+            told: false,
+            hurried: false,
+            waiting: 0,
+            ended: None,
+        };
+        ingest.set_gate();
+        ingest
+    }
+
+    fn held(&self) -> Held {
+        let (seq, written, checkpointed) = (self.seq.0, self.written.0, self.checkpointed.0);
+        let copied = self.copied.bytes();
+        Held { seq, written, checkpointed, copied, parts: self.parts }
+    }
+
+    fn set_gate(&mut self) {
+        self.gate = self.limits.gate(&self.held());
+    }
+
+    pub(crate) fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    pub(crate) fn cut(&mut self) -> Cut {
+        self.cut = self.seq;
+        self.told = false;
+        self.hurried = false;
+        Cut { seq: self.seq, sizes: self.writers.iter().map(LeafWriter::len).collect() }
+    }
+
+    /// Notes what the log has; tells whether somebody waits for that.
+    pub(crate) fn written(&mut self, seq: Seq) -> bool {
+        self.written = seq;
+        self.set_gate();
+        self.waiting > 0
+    }
+
+    /// Notes what a checkpoint holds and how many bytes per second it took out of memory, if that says
+    /// anything; tells whether somebody waits for that.
+    fn checkpointed(&mut self, seq: Seq, drain: Option<u64>) -> bool {
+        self.checkpointed = seq;
+        self.copied.reset();
+        self.drain = drain.unwrap_or(self.drain);
+        self.set_gate();
+        self.waiting > 0
+    }
+
+    /// Notes how many parts there are that merging could make fewer; tells whether somebody waits
+    /// for that.
+    fn parts(&mut self, parts: u64) -> bool {
+        let fewer = parts < std::mem::replace(&mut self.parts, parts);
+        self.set_gate();
+        fewer && self.waiting > 0
+    }
+
+    /// How long those are to wait who insert what has come since the last time this was called.
+    fn pay(&mut self, share: f64) -> Duration {
+        let time = pace(std::mem::take(&mut self.debt), self.drain, share);
+        let now = Instant::now();
+        let (ahead, late) = self.due.map_or((Duration::ZERO, Duration::ZERO), |due| {
+            (due.saturating_duration_since(now), now.saturating_duration_since(due))
+        });
+        // Inserting takes time too, which counts; time in which nobody came does not. Many threads share
+        // one pace, and still none of them waits longer at a time.
+        let wait = (ahead + time).saturating_sub(late.min(time)).min(LONGEST_PACE);
+        self.due = now.checked_add(wait);
+        wait
+    }
+
+    /// Where a checkpoint counts the bytes of nodes that it has written.
+    pub(crate) fn copied(&self) -> Copied {
+        self.copied.clone()
+    }
+
+    /// Bytes of nodes that no checkpoint holds.
+    pub(crate) fn uncheckpointed_bytes(&self) -> u64 {
+        self.limits.node_bytes(self.seq.0.saturating_sub(self.checkpointed.0))
+    }
+
+    /// Whether the checkpoint under way does not keep up with inserts.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.limits.is_behind(&self.held())
+    }
+
+    /// Whether a checkpoint would relieve inserts.
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        self.limits.wants_checkpoint(&self.held())
+    }
+
+    pub(crate) fn end(&mut self, error: Error) {
+        self.ended.get_or_insert(error);
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.ended.clone().map_or(Ok(()), Err)
+    }
+
+    /// Bytes of leaves that the log does not have yet.
+    pub(crate) fn unwritten_bytes(&self) -> u64 {
+        (self.seq.0 - self.written.0) * size_of::<Hash>() as u64
+    }
+}
+
+/// Bytes per second that a checkpoint is taken to write before there was one.
+const FIRST_DRAIN: u64 = 256 << 20;
+/// Bytes of nodes from which on the time of a checkpoint tells how fast the disk is.
+const TELLING_BYTES: u64 = 16 << 20;
+/// Bytes after which an insert that is slowed down sleeps: sleeping is not exact.
+const PACE_BYTES: u64 = 64 << 10;
+
+/// What the flusher is told after an insert.
+enum Signal {
+    Nothing,
+    Dirty,
+    Hurry(Seq),
+    Spill,
+}
+
+impl Engine {
+    /// Appends `leaves` to a tree: visible when this returns, durable when the token says so. They
+    /// are one batch: after a crash all of them are there or none.
+    pub(crate) fn insert(
+        &self,
+        tree: usize,
+        leaves: &[Hash],
+    ) -> Result<(Range<u64>, DurabilityToken)> {
+        self.process.check()?;
+        let hasher = &self.trees[tree].hasher;
+        if let Some(position) = hasher.first_refused(leaves) {
+            return Err(Error::LeafRefused { position, hasher: hasher.id().to_string() });
+        }
+        let mut ingest = self.ingest.lock();
+        ingest.check()?;
+        if ingest.seq.0 >= ingest.gate {
+            ingest = self.make_way(ingest, leaves.len())?;
+        }
+        let writer = &mut ingest.writers[tree];
+        let first = writer.len();
+        if leaves.is_empty() {
+            return Ok((first..first, self.token(Seq(0))));
+        }
+        self.trees[tree].append(writer, leaves);
+        let seq = Seq(ingest.seq.0 + leaves.len() as u64);
+        ingest.seq = seq;
+        let signal = self.signal(&mut ingest);
+        drop(ingest);
+        match signal {
+            Signal::Nothing => {}
+            Signal::Dirty => self.control.dirty(),
+            Signal::Hurry(seq) => self.control.request(seq),
+            Signal::Spill => self.control.spill(),
+        }
+        Ok((first..first + leaves.len() as u64, self.token(seq)))
+    }
+
+    /// Returns when everything inserted before the call is durable.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.process.check()?;
+        let ingest = self.ingest.lock();
+        ingest.check()?;
+        let seq = ingest.seq;
+        drop(ingest);
+        self.flush_to(seq, "flush")
+    }
+
+    /// Returns when everything up to `seq` is durable, for somebody who has called `call`.
+    pub(crate) fn flush_to(&self, seq: Seq, call: &'static str) -> Result<()> {
+        if self.watermark.durable() >= seq {
+            return Ok(());
+        }
+        self.watermark.refuse_here(call)?;
+        self.control.request(seq);
+        self.watermark.wait(seq)
+    }
+
+    fn token(&self, seq: Seq) -> DurabilityToken {
+        DurabilityToken::new(seq, Arc::clone(&self.watermark))
+    }
+
+    fn signal(&self, ingest: &mut Ingest) -> Signal {
+        let uncut = ingest.seq.0 - ingest.cut.0;
+        match self.settings.flush {
+            FlushPolicy::Interval(_) if uncut >= HURRY_LEAVES => {
+                if std::mem::replace(&mut ingest.hurried, true) {
+                    return Signal::Nothing;
+                }
+                Signal::Hurry(ingest.seq)
+            }
+            FlushPolicy::Interval(_) => {
+                if std::mem::replace(&mut ingest.told, true) {
+                    return Signal::Nothing;
+                }
+                Signal::Dirty
+            }
+            FlushPolicy::Manual => {
+                let bytes = uncut * size_of::<Hash>() as u64;
+                let early = bytes >= self.settings.max_unflushed_bytes / 2;
+                if early && !std::mem::replace(&mut ingest.hurried, true) {
+                    return Signal::Spill;
+                }
+                Signal::Nothing
+            }
+        }
+    }
+
+    /// Slows down or waits until `count` leaves may come. Listeners are told without the lock.
+    fn make_way<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        count: usize,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        let mut stall = None;
+        let mut paid = false;
+        loop {
+            let pressure = ingest.limits.pressure(&ingest.held());
+            match (pressure, stall) {
+                (Pressure::Full { limit, held, allowed }, None) => {
+                    stall = Some((limit, Instant::now()));
+                    let begun = || Event::BackpressureBegun { limit, held, allowed };
+                    ingest = self.tell_unlocked(ingest, begun)?;
+                }
+                (Pressure::Full { limit, held, allowed }, Some((_, since))) => {
+                    let waited = self.wait_for_room(ingest, limit, held, allowed, since);
+                    if let Err(error) = &waited {
+                        let waited = since.elapsed();
+                        self.counters.stalled(waited, matches!(error, Error::Backpressure { .. }));
+                        let ended = || Event::BackpressureEnded { limit, waited, admitted: false };
+                        self.listeners.tell(ended);
+                    }
+                    ingest = waited?;
+                }
+                (_, Some((limit, since))) => {
+                    let waited = since.elapsed();
+                    self.counters.stalled(waited, false);
+                    stall = None;
+                    let ended = || Event::BackpressureEnded { limit, waited, admitted: true };
+                    ingest = self.tell_unlocked(ingest, ended)?;
+                }
+                (Pressure::Slow(limit, share), None) if !paid => {
+                    ingest.debt += ingest.limits.node_bytes(count as u64);
+                    if ingest.debt < PACE_BYTES {
+                        return Ok(ingest);
+                    }
+                    self.ask_for_room(&ingest, limit)?;
+                    // The store's own threads do not wait for the pace that they set: others pay.
+                    if self.may_wait_for_all("insert").is_err() {
+                        return Ok(ingest);
+                    }
+                    let wait = ingest.pay(share);
+                    ingest = self.slow_down(ingest, wait)?;
+                    // Others may have filled up what there was room for.
+                    paid = true;
+                }
+                (Pressure::Nothing | Pressure::Slow(..), None) => return Ok(ingest),
+            }
+        }
+    }
+
+    /// Tells listeners, if there are any, with the lock let go meanwhile.
+    fn tell_unlocked<'a>(
+        &'a self,
+        ingest: MutexGuard<'a, Ingest>,
+        event: impl FnOnce() -> Event,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        if self.listeners.is_empty() {
+            return Ok(ingest);
+        }
+        drop(ingest);
+        self.listeners.tell(event);
+        // A listener may have forked.
+        self.process.check()?;
+        let ingest = self.ingest.lock();
+        ingest.check()?;
+        Ok(ingest)
+    }
+
+    /// Refuses to wait on a thread that those may need who make room: on the flusher, and on a worker where
+    /// a worker makes it.
+    fn may_wait_for_room(&self, limit: Limit) -> Result<()> {
+        self.watermark.refuse_here("insert")?;
+        if limit != Limit::UnflushedBytes && self.jobs.are_here() {
+            return Err(Error::WouldWaitForItself { call: "insert", thread: "worker" });
+        }
+        Ok(())
+    }
+
+    /// Asks those who can make room.
+    fn ask_for_room(&self, ingest: &Ingest, limit: Limit) -> Result<()> {
+        match (limit, self.settings.flush) {
+            (Limit::UnflushedBytes, FlushPolicy::Interval(_)) => self.control.request(ingest.seq),
+            (Limit::UnflushedBytes, FlushPolicy::Manual) => self.control.spill(),
+            (Limit::UncheckpointedBytes, _) => {
+                let held = ingest.uncheckpointed_bytes();
+                self.request_checkpoint(CheckpointReason::Backpressure)
+                    .map_err(|source| Error::CheckpointsFail { held, source })?;
+            }
+            (Limit::Parts, _) => self.jobs.request(Job::Compact),
+        }
+        Ok(())
+    }
+
+    /// Waits once for a change; fails when that has taken too long.
+    fn wait_for_room<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        limit: Limit,
+        held: u64,
+        allowed: u64,
+        since: Instant,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        self.may_wait_for_room(limit)?;
+        self.ask_for_room(&ingest, limit)?;
+        ingest.waiting += 1;
+        ingest = match self.settings.backpressure_wait {
+            None => self.room.wait(ingest),
+            Some(longest) => {
+                let waited = since.elapsed();
+                if waited >= longest {
+                    ingest.waiting -= 1;
+                    return Err(Error::Backpressure { limit, held, allowed, waited });
+                }
+                self.room.wait_for(ingest, longest - waited)
+            }
+        };
+        ingest.waiting -= 1;
+        ingest.check()?;
+        Ok(ingest)
+    }
+
+    /// Waits for `time`, or until there is no more pressure.
+    fn slow_down<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        time: Duration,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        let started = Instant::now();
+        loop {
+            let waited = started.elapsed();
+            let slow = matches!(ingest.limits.pressure(&ingest.held()), Pressure::Slow(..));
+            if waited >= time || !slow {
+                self.counters.slowed_down(waited);
+                return Ok(ingest);
+            }
+            ingest.waiting += 1;
+            ingest = self.room.wait_for(ingest, time - waited);
+            ingest.waiting -= 1;
+            ingest.check()?;
+        }
+    }
+
+    /// Told by a checkpoint: it holds everything up to `seq`, and took so many leaves out of memory
+    /// in so long.
+    pub(crate) fn made_room(&self, seq: Seq, leaves: u64, took: Duration) {
+        let mut ingest = self.ingest.lock();
+        let bytes = u128::from(ingest.limits.node_bytes(leaves));
+        let drain = bytes * 1_000_000_000 / took.as_nanos().max(1);
+        let drain = u64::try_from(drain).unwrap_or(u64::MAX);
+        // The time of a small one is that of its syncs.
+        let telling = bytes >= u128::from(TELLING_BYTES);
+        let waiting = ingest.checkpointed(seq, telling.then_some(drain));
+        drop(ingest);
+        if waiting {
+            self.room.notify_all();
+        }
+    }
+
+    /// Tells how many parts there are that merging could make fewer.
+    pub(crate) fn limit_parts(&self, parts: u64) {
+        let waiting = self.ingest.lock().parts(parts);
+        if waiting {
+            self.room.notify_all();
+        }
+    }
+
+    /// Has those who wait for room look again: what they wait for may never come.
+    pub(crate) fn look_for_room_again(&self) {
+        let waiting = if sync::defect("waiting inserts are told without their lock") {
+            true
+        } else {
+            self.ingest.lock().waiting > 0
+        };
+        if waiting {
+            self.room.notify_all();
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! How much may wait before inserts have to. Pure.
+//!
+//! # Invariants
+//!
+//! - Below [`Limits::gate`] there is no pressure: an insert compares one number.
+//! - Long before a limit inserts are slowed down to what goes away meanwhile, at the limit they stop.
+//!   What makes room is asked for where the slowing begins.
+//! - How much they are slowed down follows from what is not *written* yet. A checkpoint takes what it
+//!   holds out of memory all at once, at its end; inserts that looked at memory alone would come in
+//!   bursts, and stop in between.
+
+use std::time::Duration;
+
+use crate::config::{CompactionPolicy, Config};
+use crate::error::Limit;
+use crate::merkle::{Arity, Hash};
+
+/// The limits of a store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// In bytes of leaves.
+    pub(crate) unflushed: u64,
+    /// In bytes of nodes.
+    pub(crate) uncheckpointed: Option<u64>,
+    pub(crate) parts: Option<u64>,
+    pub(crate) arity: Arity,
+}
+
+/// Bytes that may wait for a checkpoint where some are made automatically.
+const UNCHECKPOINTED: u64 = 1 << 30;
+
+impl Limits {
+    /// What `config` allows a store whose tree has this arity.
+    pub(crate) fn of(config: &Config, arity: Arity) -> Self {
+        let uncheckpointed = config
+            .max_uncheckpointed_bytes
+            .or_else(|| config.checkpoint.has_trigger().then_some(UNCHECKPOINTED));
+        let parts = match config.compaction {
+            CompactionPolicy::Off => None,
+            tiered => Some(config.max_parts.unwrap_or(tiered.most().saturating_mul(2).max(1000))),
+        };
+        Self { unflushed: config.max_unflushed_bytes, uncheckpointed, parts, arity }
+    }
+}
+
+/// What waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// The leaves that were inserted.
+    pub(crate) seq: u64,
+    /// Those that the log has.
+    pub(crate) written: u64,
+    /// Those that a checkpoint holds.
+    pub(crate) checkpointed: u64,
+    /// Bytes of nodes that the checkpoint under way has written.
+    pub(crate) copied: u64,
+    pub(crate) parts: u64,
+}
+
+/// What an insert has to do about it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pressure {
+    Nothing,
+    /// Slow down: how far it is from where the slowing begins, 0, to the limit, 1.
+    Slow(Limit, f64),
+    /// Wait.
+    Full {
+        limit: Limit,
+        held: u64,
+        allowed: u64,
+    },
+}
+
+const LEAF: u64 = size_of::<Hash>() as u64;
+
+/// Where slowing down for too many parts begins.
+const fn soft(limit: u64) -> u64 {
+    limit - limit / 4
+}
+
+const fn max1(limit: u64) -> u64 {
+    if limit == 0 { 1 } else { limit }
+}
+
+/// Where slowing down begins for bytes that are not written yet.
+const fn unwritten_soft(limit: u64) -> u64 {
+    max1(limit / 4)
+}
+
+/// Where they come at their slowest. While a checkpoint writes what is held, as much may come again
+/// before it ends.
+const fn unwritten_most(limit: u64) -> u64 {
+    max1(limit / 2)
+}
+
+impl Limits {
+    /// Bytes that so many leaves and the complete nodes above them take.
+    pub(crate) fn node_bytes(&self, leaves: u64) -> u64 {
+        let children = self.arity.children() as u64;
+        let bytes = u128::from(leaves) * u128::from(LEAF * children) / u128::from(children - 1);
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// The least number of leaves that take so many bytes.
+    fn leaves_of(&self, bytes: u64) -> u64 {
+        let children = self.arity.children() as u64;
+        let leaves =
+            (u128::from(bytes) * u128::from(children - 1)).div_ceil(u128::from(LEAF * children));
+        u64::try_from(leaves).unwrap_or(u64::MAX)
+    }
+
+    /// The number of leaves from which on an insert has to look closer.
+    pub(crate) fn gate(&self, held: &Held) -> u64 {
+        if self.parts.is_some_and(|limit| held.parts >= soft(limit)) {
+            return 0;
+        }
+        let unflushed = held.written.saturating_add(self.unflushed.div_ceil(LEAF));
+        let memory = self.uncheckpointed.map_or(u64::MAX, |limit| {
+            held.checkpointed.saturating_add(self.leaves_of(unwritten_soft(limit)))
+        });
+        unflushed.min(memory)
+    }
+
+    /// Whether a checkpoint would relieve inserts.
+    pub(crate) fn wants_checkpoint(&self, held: &Held) -> bool {
+        let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
+        self.uncheckpointed.is_some_and(|limit| memory >= unwritten_soft(limit))
+    }
+
+    /// Whether a checkpoint that is being written has not kept up, and the disk should be its own: not
+    /// while there are so many parts that merging them is as urgent.
+    pub(crate) fn is_behind(&self, held: &Held) -> bool {
+        let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
+        let unwritten = memory.saturating_sub(held.copied);
+        held.copied > 0
+            && self.uncheckpointed.is_some_and(|limit| unwritten >= unwritten_soft(limit))
+            && self.parts.is_none_or(|limit| held.parts < soft(limit))
+    }
+
+    pub(crate) fn pressure(&self, held: &Held) -> Pressure {
+        let unflushed = (held.seq - held.written) * LEAF;
+        if unflushed >= self.unflushed {
+            let (limit, allowed) = (Limit::UnflushedBytes, self.unflushed);
+            return Pressure::Full { limit, held: unflushed, allowed };
+        }
+        let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
+        let full = |limit, held, allowed: Option<u64>| {
+            let allowed = allowed.filter(|allowed| held >= *allowed)?;
+            Some(Pressure::Full { limit, held, allowed })
+        };
+        let slow = |limit, held: u64, from: u64, to: u64| {
+            let share = share(held.checked_sub(from)?, to.saturating_sub(from)).min(1.0);
+            Some((limit, share))
+        };
+        if let Some(full) = full(Limit::UncheckpointedBytes, memory, self.uncheckpointed)
+            .or_else(|| full(Limit::Parts, held.parts, self.parts))
+        {
+            return full;
+        }
+        let unwritten = memory.saturating_sub(held.copied);
+        let memory = self.uncheckpointed.and_then(|limit| {
+            let (from, to) = (unwritten_soft(limit), unwritten_most(limit));
+            slow(Limit::UncheckpointedBytes, unwritten, from, to)
+        });
+        let parts = self.parts.and_then(|limit| slow(Limit::Parts, held.parts, soft(limit), limit));
+        let worst = memory.into_iter().chain(parts).max_by(|(_, a), (_, b)| a.total_cmp(b));
+        worst.map_or(Pressure::Nothing, |(limit, share)| Pressure::Slow(limit, share))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio that sets a pace")]
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
+/// How long `bytes` should take when `drain` bytes per second go away: from a tenth faster than that,
+/// where the slowing begins, to half as fast where it ends. Little more than what goes away from the
+/// beginning, so that a long load comes at one rate and not ever slower.
+#[expect(clippy::cast_precision_loss, reason = "a pace")]
+pub(crate) fn pace(bytes: u64, drain: u64, share: f64) -> Duration {
+    let rate = drain.max(1) as f64 * (1.1 - 0.6 * share);
+    Duration::try_from_secs_f64(bytes as f64 / rate).unwrap_or(LONGEST_PACE).min(LONGEST_PACE)
+}
+
+/// No insert is slowed down for longer at a time.
+pub(crate) const LONGEST_PACE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn below_the_gate_nothing_presses_and_at_it_something_does(
+            unflushed in 1..10_000_u64,
+            uncheckpointed in proptest::option::of(1..10_000_u64),
+            parts in proptest::option::of(1..20_u64),
+            written in 0..300_u64,
+            behind in 0..300_u64,
+            have in 0..25_u64,
+            arity in 0..4_usize,
+        ) {
+            let limits = Limits { unflushed, uncheckpointed, parts, arity: Arity::ALL[arity] };
+            let checkpointed = written.saturating_sub(behind);
+            for seq in written..written + 700 {
+                let held = Held { seq, written, checkpointed, copied: 0, parts: have };
+                let presses = limits.pressure(&held) != Pressure::Nothing;
+                prop_assert_eq!(presses, seq >= limits.gate(&held), "{:?} {:?}", limits, held);
+                let relieved = Held { copied: have * 1000, ..held };
+                prop_assert!(presses || limits.pressure(&relieved) == Pressure::Nothing);
+            }
+        }
+
+        #[test]
+        fn the_pace_falls_from_a_tenth_above_the_drain_to_half_of_it(share in 0.0..1.0_f64) {
+            let second = |share| pace(1 << 20, 1 << 24, share).as_secs_f64() * 16.0;
+            prop_assert!((second(0.0) - 1.0 / 1.1).abs() < 1e-6);
+            prop_assert!((second(1.0 / 6.0) - 1.0).abs() < 1e-6);
+            prop_assert!(second(share) >= second(0.0) - 1e-6);
+            // No insert waits longer than a tenth of a second at a time.
+            prop_assert!(second(share) <= 1.6 + 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_limit_that_is_reached_is_named_with_what_is_held() {
+        let limits = Limits {
+            unflushed: 320,
+            uncheckpointed: Some(1024),
+            parts: Some(8),
+            arity: Arity::Two,
+        };
+        let held = |seq, written, checkpointed, parts| {
+            limits.pressure(&Held { seq, written, checkpointed, copied: 0, parts })
+        };
+        let slow = |share| Pressure::Slow(Limit::UncheckpointedBytes, share);
+        assert_eq!(held(3, 0, 0, 0), Pressure::Nothing);
+        assert_eq!(held(4, 0, 0, 0), slow(0.0));
+        assert_eq!(held(6, 0, 0, 0), slow(0.5));
+        assert_eq!(held(15, 15, 0, 0), slow(1.0));
+        let full = |limit, held, allowed| Pressure::Full { limit, held, allowed };
+        assert_eq!(held(10, 0, 9, 0), full(Limit::UnflushedBytes, 320, 320));
+        assert_eq!(held(16, 16, 0, 0), full(Limit::UncheckpointedBytes, 1024, 1024));
+        assert_eq!(held(10, 10, 10, 8), full(Limit::Parts, 8, 8));
+        assert_eq!(held(10, 10, 10, 6), Pressure::Slow(Limit::Parts, 0.0));
+        assert_eq!(held(10, 10, 10, 5), Pressure::Nothing);
+    }
+
+    #[test]
+    fn merges_give_way_to_a_checkpoint_under_way_that_has_not_kept_up_unless_parts_are_too_many() {
+        let limits = Limits {
+            unflushed: 9999,
+            uncheckpointed: Some(1024),
+            parts: Some(8),
+            arity: Arity::Two,
+        };
+        let behind = |seq, copied, parts| {
+            limits.is_behind(&Held { seq, written: seq, checkpointed: 0, copied, parts })
+        };
+        assert!(behind(8, 64, 0) && behind(20, 64, 5));
+        assert!(!behind(8, 0, 0), "no checkpoint is under way");
+        assert!(!behind(8, 8 * 64 - 255, 0), "it keeps up");
+        assert!(!behind(8, 64, 6), "merging is as urgent");
+    }
+
+    #[test]
+    fn what_a_checkpoint_has_written_slows_nobody_down_but_counts_up_to_the_limit() {
+        let limits =
+            Limits { unflushed: 9999, uncheckpointed: Some(1024), parts: None, arity: Arity::Two };
+        let held = |seq, copied| {
+            limits.pressure(&Held { seq, written: seq, checkpointed: 0, copied, parts: 0 })
+        };
+        assert_eq!(held(14, 14 * 64 - 255), Pressure::Nothing);
+        assert_eq!(held(14, 14 * 64 - 256), Pressure::Slow(Limit::UncheckpointedBytes, 0.0));
+        assert!(matches!(held(16, 16 * 64), Pressure::Full { .. }));
+    }
+}

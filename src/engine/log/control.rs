@@ -1,0 +1,266 @@
+//! What tells the flusher to work.
+//!
+//! # Invariants
+//!
+//! - A request for a sequence number is not forgotten before the flusher has taken it, and the
+//!   flusher takes requests before it looks which leaves there are. So whatever was inserted before
+//!   a request is in the group that answers it.
+//! - Without requests and without new leaves the flusher sleeps, with no timer but for a checkpoint.
+//! - Everything that changes when the flusher has to work wakes it, from whatever thread it comes.
+
+use std::time::Duration;
+
+use crate::ids::Seq;
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
+
+/// What the flusher is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Write what is new and sync it.
+    Flush,
+    /// Write what is new; no sync.
+    Spill,
+    /// Look whether a checkpoint is due.
+    Tick,
+    /// Flush for the last time and end.
+    Stop,
+}
+
+/// How often the flusher offers its core to others, after a group that somebody waited for, before it
+/// sleeps. A thread that inserts durably in a loop asks again within microseconds, and to be woken
+/// takes longer than that.
+const PATIENCE: u32 = if cfg!(duramen_loom) { 0 } else { 16 };
+
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Somebody waits until this is durable.
+    wanted: Seq,
+    /// Since when leaves wait that nobody has asked to flush.
+    dirty_since: Option<Instant>,
+    spill: bool,
+    /// When to look at the checkpoint policy.
+    tick: Option<Instant>,
+    stop: bool,
+    /// The last group was asked for. Whoever waited for it is likely to ask again at once.
+    answered: bool,
+    /// The flusher sleeps, and nobody has woken it yet.
+    asleep: bool,
+}
+
+impl Control {
+    /// Asks for everything up to `seq` to be made durable now.
+    pub(crate) fn request(&self, seq: Seq) {
+        let mut state = self.state.lock();
+        if state.wanted < seq {
+            state.wanted = seq;
+            self.wake(state);
+        }
+    }
+
+    /// Tells that the first leaf since the last group has come.
+    pub(crate) fn dirty(&self) {
+        let mut state = self.state.lock();
+        if state.dirty_since.is_none() {
+            state.dirty_since = Some(Instant::now());
+            self.wake(state);
+        }
+    }
+
+    /// Asks for what is new to be handed to the operating system.
+    pub(crate) fn spill(&self) {
+        let mut state = self.state.lock();
+        state.spill = true;
+        self.wake(state);
+    }
+
+    /// Asks for [`Work::Tick`] after `wait`, in place of any asked for before.
+    pub(crate) fn tick_in(&self, wait: Option<Duration>) {
+        let mut state = self.state.lock();
+        state.tick = wait.and_then(|wait| Instant::now().checked_add(wait));
+        self.wake(state);
+    }
+
+    /// Asks for [`Work::Tick`] after `wait` at the latest.
+    pub(crate) fn tick_within(&self, wait: Option<Duration>) {
+        let mut state = self.state.lock();
+        let tick = wait.and_then(|wait| Instant::now().checked_add(wait));
+        state.tick = [state.tick, tick].into_iter().flatten().min();
+        self.wake(state);
+    }
+
+    /// Asks the flusher to end.
+    pub(crate) fn stop(&self) {
+        let mut state = self.state.lock();
+        state.stop = true;
+        self.wake(state);
+    }
+
+    /// Wakes the flusher if it sleeps. While it works it needs no call to the system.
+    #[cfg_attr(duramen_loom, track_caller)]
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let asleep = std::mem::take(&mut state.asleep);
+        drop(state);
+        if asleep {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Whether the flusher sleeps and nothing asks it to wake up now.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_idle(&self, durable: Seq) -> bool {
+        let state = self.state.lock();
+        state.asleep && !state.stop && !state.spill && state.wanted <= durable
+    }
+
+    /// Waits for work. `durable` is what is durable now; leaves are flushed `interval` after they
+    /// made the store dirty, if there is one.
+    pub(crate) fn next(&self, durable: Seq, interval: Option<Duration>) -> Work {
+        let mut state = self.state.lock();
+        let mut patience = if std::mem::take(&mut state.answered) { PATIENCE } else { 0 };
+        loop {
+            if state.stop {
+                return Work::Stop;
+            }
+            let now = Instant::now();
+            let flush_at = match (interval, state.dirty_since) {
+                // An interval beyond the clock's end is never over.
+                (Some(interval), Some(since)) => since.checked_add(interval),
+                _ => None,
+            };
+            if state.wanted > durable || flush_at.is_some_and(|at| at <= now) {
+                state.answered = state.wanted > durable;
+                state.dirty_since = None;
+                state.spill = false;
+                return Work::Flush;
+            }
+            if std::mem::take(&mut state.spill) {
+                return Work::Spill;
+            }
+            if state.tick.is_some_and(|at| at <= now) {
+                state.tick = None;
+                return Work::Tick;
+            }
+            if patience > 0 {
+                patience -= 1;
+                drop(state);
+                std::thread::yield_now();
+                state = self.state.lock();
+                continue;
+            }
+            let wake_at = [flush_at, state.tick].into_iter().flatten().min();
+            state.asleep = true;
+            state = match wake_at {
+                Some(at) => self.changed.wait_for(state, at.saturating_duration_since(now)),
+                None => self.changed.wait(state),
+            };
+            state.asleep = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Option<Duration> = Some(Duration::from_millis(1));
+    const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
+
+    #[test]
+    fn an_interval_begins_with_the_first_leaf_and_ends_with_one_flush() {
+        let control = Control::default();
+        control.dirty();
+        let since = control.state.lock().dirty_since;
+        assert!(since.is_some());
+        control.dirty();
+        assert_eq!(control.state.lock().dirty_since, since, "a later leaf put the flush off");
+        assert_eq!(control.next(Seq(0), SHORT), Work::Flush);
+        control.tick_in(SHORT);
+        assert_eq!(control.next(Seq(0), SHORT), Work::Tick, "one leaf was flushed twice");
+    }
+
+    #[test]
+    fn an_interval_that_is_too_long_for_the_clock_never_ends() {
+        let control = Control::default();
+        control.dirty();
+        control.tick_in(SHORT);
+        assert_eq!(control.next(Seq(0), Some(Duration::MAX)), Work::Tick);
+        control.tick_in(Some(Duration::MAX));
+        assert_eq!(control.state.lock().tick, None);
+    }
+
+    #[test]
+    fn without_an_interval_leaves_wait_until_they_are_asked_for() {
+        let control = Control::default();
+        control.dirty();
+        control.tick_in(SHORT);
+        assert_eq!(control.next(Seq(0), None), Work::Tick);
+        control.request(Seq(1));
+        assert_eq!(control.next(Seq(0), None), Work::Flush);
+    }
+
+    #[test]
+    fn what_is_durable_already_is_not_flushed_again() {
+        let control = Control::default();
+        control.request(Seq(3));
+        control.tick_in(SHORT);
+        assert_eq!(control.next(Seq(3), None), Work::Tick);
+        assert_eq!(control.next(Seq(2), None), Work::Flush, "the request was forgotten");
+    }
+
+    #[test]
+    fn a_tick_comes_once_and_a_new_one_replaces_the_old() {
+        let control = Control::default();
+        control.tick_in(HOUR);
+        control.tick_in(SHORT);
+        assert_eq!(control.next(Seq(0), None), Work::Tick);
+        assert_eq!(control.state.lock().tick, None);
+        control.tick_in(SHORT);
+        control.tick_in(None);
+        control.request(Seq(1));
+        assert_eq!(control.next(Seq(0), None), Work::Flush);
+        assert_eq!(control.state.lock().tick, None);
+    }
+
+    #[test]
+    fn of_several_things_to_do_the_most_urgent_comes_first() {
+        let control = Control::default();
+        control.tick_in(Some(Duration::ZERO));
+        control.spill();
+        assert_eq!(control.next(Seq(0), None), Work::Spill);
+        assert_eq!(control.next(Seq(0), None), Work::Tick);
+        control.spill();
+        control.request(Seq(1));
+        assert_eq!(control.next(Seq(0), None), Work::Flush);
+        control.tick_in(SHORT);
+        assert_eq!(control.next(Seq(1), None), Work::Tick, "a flush is a spill, too");
+        control.request(Seq(9));
+        control.stop();
+        assert_eq!(control.next(Seq(1), None), Work::Stop);
+        assert_eq!(control.next(Seq(1), None), Work::Stop, "a stop is for ever");
+    }
+
+    #[test]
+    fn a_sleeping_flusher_is_woken_from_any_thread_and_a_busy_one_is_not_called() {
+        let control = Control::default();
+        std::thread::scope(|scope| {
+            for (call, work) in [
+                (Box::new(|| control.request(Seq(1))) as Box<dyn Fn() + Sync>, Work::Flush),
+                (Box::new(|| control.spill()), Work::Spill),
+                (Box::new(|| control.tick_in(SHORT)), Work::Tick),
+                (Box::new(|| control.stop()), Work::Stop),
+            ] {
+                let flusher = scope.spawn(|| control.next(Seq(0), None));
+                call();
+                assert_eq!(flusher.join().unwrap(), work);
+                control.state.lock().wanted = Seq(0);
+                assert!(!control.state.lock().asleep);
+            }
+        });
+    }
+}

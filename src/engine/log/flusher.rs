@@ -1,0 +1,175 @@
+//! The flusher: the one thread that writes the log.
+//!
+//! # Invariants
+//!
+//! - A group holds everything that was inserted before it was cut, over all trees, and cutting
+//!   happens under the lock under which inserts happen. So a batch is in one group.
+//! - The watermark rises after the fsync, and only here.
+//! - The first error ends the thread: the store is poisoned and the log is not touched again.
+//! - After each call of somebody else's code, a listener or a waker, it looks whether it has come back in a
+//!   forked child. There it ends, without a lock, a file or another such call.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::control::Work;
+use crate::engine::{Engine, FlushPoint};
+use crate::error::{Error, Result};
+use crate::fs::defect;
+use crate::fs::defect::Defect;
+use crate::ids::Seq;
+use crate::report::Event;
+use crate::wal::{LogWriter, Record};
+
+/// The flusher's own state.
+pub(crate) struct Flusher {
+    engine: Arc<Engine>,
+    log: LogWriter,
+    /// What the last group reached.
+    written: FlushPoint,
+    /// Bytes of log that were told of.
+    told_bytes: u64,
+}
+
+impl Flusher {
+    pub(crate) fn new(engine: Arc<Engine>, log: LogWriter, written: FlushPoint) -> Self {
+        Self { engine, log, written, told_bytes: 0 }
+    }
+
+    /// Runs until told to stop or until the log fails. Either way every waiter has its answer when
+    /// this returns.
+    pub(crate) fn run(mut self) {
+        let _guard = PoisonOnPanic(Arc::clone(&self.engine));
+        self.engine.watermark.raise_from_here();
+        let done = self.work();
+        if !self.engine.process.is_current() {
+            // A listener or a waker has forked and come back in the child: the store is not ours, nor
+            // is it known what closing its files takes.
+            std::mem::forget(self);
+            return;
+        }
+        if let Err(error) = done {
+            tracing::error!(%error, "the log failed; the store is poisoned");
+            self.engine.poison(error);
+        }
+    }
+
+    fn work(&mut self) -> Result<()> {
+        loop {
+            self.engine.process.check()?;
+            let durable = self.engine.watermark.durable();
+            match self.engine.control.next(durable, self.engine.flush_interval()) {
+                Work::Flush => self.flush()?,
+                Work::Spill => self.spill()?,
+                Work::Tick => self.engine.checkpoint_if_due(&self.written),
+                Work::Stop => {
+                    self.flush()?;
+                    return self.log.seal();
+                }
+            }
+        }
+    }
+
+    /// Writes one group with everything that is new and makes it durable.
+    fn flush(&mut self) -> Result<()> {
+        let durable = self.engine.watermark.durable();
+        let cut = self.engine.cut();
+        if cut.seq == durable {
+            return Ok(());
+        }
+        let leaves = cut.seq.0 - durable.0;
+        let listeners = &self.engine.listeners;
+        listeners.tell(|| Event::FlushBegun { leaves });
+        self.engine.process.check()?;
+        match self.write_and_sync(cut) {
+            Ok((write, sync)) => {
+                self.engine.process.check()?;
+                let bytes = self.log.bytes_written() - std::mem::take(&mut self.told_bytes);
+                self.told_bytes = self.log.bytes_written();
+                let completed = || Event::FlushCompleted { leaves, bytes, write, sync };
+                self.engine.listeners.tell(completed);
+            }
+            Err(error) => {
+                self.engine.poison(error.clone());
+                self.engine.process.check()?;
+                let failed = || Event::FlushFailed { leaves, error: error.clone() };
+                self.engine.listeners.tell(failed);
+                return Err(error);
+            }
+        }
+        self.engine.process.check()?;
+        if self.log.wants_next_segment() {
+            self.engine.request_segment();
+        }
+        self.engine.checkpoint_if_due(&self.written);
+        Ok(())
+    }
+
+    /// Writes what was cut, if the log does not have it yet, and syncs the log. Tells how long each
+    /// took.
+    fn write_and_sync(&mut self, cut: Cut) -> Result<(Duration, Duration)> {
+        let started = Instant::now();
+        self.write(cut)?;
+        let written = started.elapsed();
+        if defect::has(&*self.engine.fs, Defect::AcknowledgeBeforeSync) {
+            self.engine.flushed(self.written.clone());
+        }
+        self.log.sync()?;
+        let synced = started.elapsed() - written;
+        self.engine.counters.synced(synced);
+        self.engine.flushed(self.written.clone());
+        Ok((written, synced))
+    }
+
+    /// Writes one group with everything that is new.
+    fn spill(&mut self) -> Result<()> {
+        let cut = self.engine.cut();
+        self.write(cut)
+    }
+
+    fn write(&mut self, cut: Cut) -> Result<()> {
+        if cut.seq == self.written.seq {
+            return Ok(());
+        }
+        // The views keep the chunks alive while the log is written straight out of them.
+        let views: Vec<_> = self.engine.trees.iter().map(|tree| tree.columns.view()).collect();
+        let mut records = Vec::new();
+        for (number, (tree, view)) in self.engine.trees.iter().zip(&views).enumerate() {
+            let (from, to) = (self.written.sizes[number], cut.sizes[number]);
+            if from < to {
+                let runs = view.leaf_runs(from, to)?;
+                records.push(Record { tree: tree.id, first: from, runs });
+            }
+        }
+        self.log.append(&records, cut.seq)?;
+        let leaves = cut.seq.0 - self.written.seq.0;
+        self.engine.counters.written(leaves, self.log.bytes_written());
+        self.written = FlushPoint {
+            seq: cut.seq,
+            sizes: cut.sizes,
+            position: self.log.position(),
+            log_bytes: self.log.bytes_written(),
+        };
+        self.engine.written(cut.seq);
+        Ok(())
+    }
+}
+
+/// What the leaves were when a group was cut.
+pub(crate) struct Cut {
+    pub(crate) seq: Seq,
+    /// By tree.
+    pub(crate) sizes: Vec<u64>,
+}
+
+/// Poisons the store when the thread unwinds: a defect of this crate, and nobody may wait for ever
+/// because of it.
+struct PoisonOnPanic(Arc<Engine>);
+
+impl Drop for PoisonOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.0.process.is_current() {
+            self.0.poison(Error::ThreadPanicked { thread: "flusher" });
+        }
+    }
+}

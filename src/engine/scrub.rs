@@ -1,0 +1,46 @@
+//! Scrubbing a store in operation.
+
+use super::shared::Engine;
+use crate::error::{Error, Result};
+use crate::scrub;
+use crate::scrub::{OnProgress, Options, Report, Subject};
+use crate::wal::{Extent, Log};
+
+/// How often the log is looked at anew because a checkpoint let go of what was being read.
+const TRIES: usize = 100;
+
+impl Engine {
+    /// Verifies the parts of the last checkpoint, and the log from there to what is durable now.
+    pub(crate) fn scrub(&self, options: &Options, progress: OnProgress<'_>) -> Result<Report> {
+        // A checkpoint that waits for the flusher may have the lock.
+        self.may_wait("scrub")?;
+        let hasher = self.trees.first().map(|tree| &*tree.hasher).ok_or(Error::Closed)?;
+        // Opened under the lock, so that no checkpoint removes a file in between. Open files stay
+        // readable.
+        let (manifest, subject) = {
+            let live = self.checkpoints.lock();
+            let mode = self.settings.read_mode;
+            (live.manifest.clone(), Subject::open(&*self.fs, &live.manifest, hasher, mode)?)
+        };
+        let mut report = scrub::online(&*self.fs, &manifest, &subject, options, progress)?;
+        for _ in 0..TRIES {
+            if report.interrupted {
+                break;
+            }
+            let (manifest, end) = {
+                let live = self.checkpoints.lock();
+                (live.manifest.clone(), self.flushed.lock().position)
+            };
+            let mut log = Log { clean: false, ..manifest.log.clone() };
+            if log.open != end {
+                log.closed.push(Extent { from: log.open, to: end });
+            }
+            let intact = scrub::add_closed(&*self.fs, &manifest, &log, &mut report)?;
+            // Segments are used again once a checkpoint lets go of them.
+            if intact || self.checkpoints.lock().manifest.number == manifest.number {
+                break;
+            }
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,295 @@
+//! What all threads of a store share.
+//!
+//! # Locks
+//!
+//! Taken in this order, and none of them across I/O but `checkpoints`:
+//!
+//! 1. `checkpoints`: one checkpoint at a time, and merges while they are put in place. Nothing that
+//!    inserts, flushes or reads takes it.
+//! 2. `ingest`: assigns indexes. Held for the copy of a leaf or a batch.
+//! 3. `upkeep`: what is asked for automatically. Taken before those inside control and jobs.
+//! 4. `flushed`, `marks`, `holds`, and those inside columns, control and watermark: for a few words.
+//!
+//! # Waiting
+//!
+//! The flusher waits for no other thread of the store, workers wait for the flusher alone, and whoever
+//! calls the store may wait for both. Listeners and wakers are called by all of them, without a lock held;
+//! a call of theirs that would have to wait against this order is refused
+//! ([`Error::WouldWaitForItself`]).
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use super::checkpoint::{Checkpoints, Marks};
+use super::hold::Holds;
+use super::ingest::Ingest;
+use super::log::{Control, Cut};
+use super::stats::Counters;
+use super::tree::Tree;
+use super::upkeep::Upkeep;
+use crate::config::Backoff;
+use crate::config::Config;
+use crate::config::FlushPolicy;
+use crate::config::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
+use crate::durability::Watermark;
+use crate::error::{Error, Result};
+use crate::fs::{FileSystem, StoreLock};
+use crate::ids::Seq;
+use crate::report::recovery::RecoveryReport;
+use crate::report::{Event, Listeners};
+use crate::report::{JobStats, Steps, Work};
+use crate::sync::process::Process;
+use crate::sync::{Condvar, Mutex};
+use crate::wal::{Position, Segments};
+use crate::workers::Jobs;
+
+/// A moment at which everything inserted so far is in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct FlushPoint {
+    pub(crate) seq: Seq,
+    /// By tree.
+    pub(crate) sizes: Vec<u64>,
+    /// Where the log goes on.
+    pub(crate) position: Position,
+    /// Bytes written to the log since the store was opened, and the log found then.
+    pub(crate) log_bytes: u64,
+}
+
+/// What a worker thread may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Make a log segment ready.
+    PrepareSegment,
+    /// Hash complete groups of leaves.
+    Hash,
+    /// Make a checkpoint.
+    Checkpoint,
+    /// Merge parts.
+    Compact,
+}
+
+/// A store in operation.
+pub(crate) struct Engine {
+    /// The one that has the threads. In a forked child no lock is taken and no file is touched.
+    pub(crate) process: Process,
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) trees: Vec<Arc<Tree>>,
+    pub(crate) watermark: Arc<Watermark>,
+    pub(crate) control: Control,
+    pub(crate) counters: Counters,
+    pub(crate) report: RecoveryReport,
+    pub(crate) settings: Settings,
+    pub(crate) ingest: Mutex<Ingest>,
+    /// Tells that the log took bytes, or that it never will again.
+    pub(crate) room: Condvar,
+    pub(crate) segments: Arc<Segments>,
+    /// What is durable: the last point the flusher synced.
+    pub(crate) flushed: Mutex<FlushPoint>,
+    pub(crate) marks: Mutex<Marks>,
+    pub(crate) checkpoints: Mutex<Checkpoints>,
+    pub(crate) holds: Mutex<Holds>,
+    pub(crate) upkeep: Mutex<Upkeep>,
+    pub(crate) work: Mutex<Work>,
+    pub(crate) listeners: Listeners,
+    pub(crate) jobs: Jobs<Job>,
+    /// Tells long jobs that the store is being closed.
+    pub(crate) closing: AtomicBool,
+    /// Held until the store is closed.
+    pub(crate) lock: Mutex<Option<Box<dyn StoreLock>>>,
+}
+
+/// The part of the configuration that is needed while the store runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) flush: FlushPolicy,
+    pub(crate) checkpoint: CheckpointPolicy,
+    pub(crate) install: Install,
+    pub(crate) read_mode: ReadMode,
+    pub(crate) compaction: CompactionPolicy,
+    pub(crate) backoff: Backoff,
+    pub(crate) max_unflushed_bytes: u64,
+    pub(crate) backpressure_wait: Option<Duration>,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            flush: config.flush,
+            checkpoint: config.checkpoint.clone(),
+            install: config.install,
+            read_mode: config.read_mode,
+            compaction: config.compaction,
+            backoff: config.backoff,
+            max_unflushed_bytes: config.max_unflushed_bytes,
+            backpressure_wait: config.backpressure_wait,
+        }
+    }
+}
+
+/// Leaves that are hashed in the background once so many wait: enough to fill every core.
+const HASH_FROM: u64 = 1 << 16;
+
+impl Engine {
+    /// Refuses `call`, which may have to wait for the flusher, on the flusher's own thread and in a forked
+    /// child.
+    pub(crate) fn may_wait(&self, call: &'static str) -> Result<()> {
+        self.process.check()?;
+        self.watermark.refuse_here(call)
+    }
+
+    /// Refuses `call`, which waits for all threads of the store, on each of them.
+    pub(crate) fn may_wait_for_all(&self, call: &'static str) -> Result<()> {
+        self.may_wait(call)?;
+        if self.jobs.are_here() {
+            return Err(Error::WouldWaitForItself { call, thread: "worker" });
+        }
+        Ok(())
+    }
+
+    /// After how long new leaves are flushed by themselves.
+    pub(crate) fn flush_interval(&self) -> Option<Duration> {
+        match self.settings.flush {
+            FlushPolicy::Interval(interval) => Some(interval),
+            FlushPolicy::Manual => None,
+        }
+    }
+
+    /// Everything inserted so far, for the flusher to write.
+    pub(crate) fn cut(&self) -> Cut {
+        self.ingest.lock().cut()
+    }
+
+    /// Told by the flusher: the log has everything up to `seq`, durable or not.
+    pub(crate) fn written(&self, seq: Seq) {
+        let waiting = self.ingest.lock().written(seq);
+        if waiting {
+            self.room.notify_all();
+        }
+        let behind = |tree: &Arc<Tree>| {
+            let view = tree.columns.view();
+            view.leaves() - view.hashed() >= HASH_FROM
+        };
+        if self.trees.iter().any(behind) {
+            self.jobs.request(Job::Hash);
+        }
+    }
+
+    /// Told by the flusher: everything up to `point` is durable.
+    pub(crate) fn flushed(&self, point: FlushPoint) {
+        let seq = point.seq;
+        *self.flushed.lock() = point;
+        self.watermark.advance(seq);
+    }
+
+    /// Asks for a log segment to be made ready.
+    pub(crate) fn request_segment(&self) {
+        self.jobs.request(Job::PrepareSegment);
+    }
+
+    /// Does a worker's job. Failures that matter to the log have poisoned the store when this
+    /// returns; others are reported and the job may be asked for again.
+    pub(crate) fn run(&self, job: Job, waited: Duration) {
+        // A listener may have forked, and come back in a child that has the queue as it was.
+        if !self.process.is_current() {
+            return;
+        }
+        let started = Instant::now();
+        let done = |stats: &mut JobStats| {
+            let steps = Steps { wait: waited, build: started.elapsed(), ..Steps::default() };
+            stats.complete(&steps, 0);
+        };
+        match job {
+            Job::PrepareSegment => match self.segments.prepare() {
+                Ok(()) => done(&mut self.work.lock().segment),
+                Err(error) => {
+                    self.work.lock().segment.failed += 1;
+                    // The flusher makes one itself when it needs it, and fails if that fails.
+                    tracing::warn!(%error, "cannot make a log segment ready");
+                }
+            },
+            Job::Hash => {
+                self.trees.iter().for_each(|tree| tree.hash_if_free());
+                done(&mut self.work.lock().hash);
+            }
+            Job::Checkpoint => self.checkpoint_job(waited),
+            Job::Compact => self.compaction_job(waited),
+        }
+    }
+
+    /// Waits until the threads of the store have nothing to do.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn wait_idle(&self) {
+        if !self.process.is_current() {
+            return;
+        }
+        // The flusher before the workers: it is the one that gives them work. After the log has
+        // failed it is gone.
+        let flusher_is_idle = || {
+            self.ingest.lock().check().is_err() || self.control.is_idle(self.watermark.durable())
+        };
+        while !(flusher_is_idle() && self.jobs.is_idle() && flusher_is_idle()) {
+            std::thread::sleep(Duration::from_micros(5));
+        }
+    }
+
+    /// Ends all writing: nothing was, or will be, acknowledged beyond the watermark.
+    pub(crate) fn poison(&self, error: Error) {
+        let error = Error::poisoned(&Arc::new(error));
+        // Both under one lock: who was refused finds every token answered, and who was told by a token is
+        // refused.
+        let ending = {
+            let mut ingest = self.ingest.lock();
+            ingest.end(error.clone());
+            self.watermark.begin_end(error.clone())
+        };
+        self.room.notify_all();
+        let Some(ending) = ending else { return };
+        ending.wake();
+        // A waker may have forked.
+        if self.process.is_current() {
+            self.listeners.tell(|| Event::Poisoned { error });
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("trees", &self.trees)
+            .field("durable", &self.watermark.durable())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merkle::{Arity, Blake3};
+
+    #[test]
+    fn nobody_is_refused_by_a_poisoned_store_before_its_tokens_have_an_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(dir.path()).flush_policy(FlushPolicy::Manual);
+        let (engine, flusher) = super::super::open(&config, Arc::new(Blake3), Arity::Four).unwrap();
+        std::thread::scope(|threads| {
+            engine.watermark.undisturbed(|| {
+                threads.spawn(|| engine.poison(Error::Closed));
+                // Until it waits for the watermark, with the lock that everybody takes who inserts: others
+                // hold that for moments.
+                let mut held = 0;
+                while held < 1000 {
+                    held += 1;
+                    if let Some(ingest) = engine.ingest.try_lock() {
+                        assert!(ingest.check().is_ok(), "refused while tokens have no answer");
+                        held = 0;
+                    }
+                    std::thread::sleep(Duration::from_micros(10));
+                }
+            });
+        });
+        assert!(engine.ingest.lock().check().is_err());
+        assert!(engine.watermark.wait(Seq(1)).is_err());
+        drop(engine.close(flusher));
+    }
+}

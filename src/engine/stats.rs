@@ -1,0 +1,133 @@
+//! Counters of a running store.
+//!
+//! # Invariants
+//!
+//! - Counters that belong together are raised together or read in such an order that they agree once
+//!   nothing happens: leaves are durable or pending, the groups' leaves are those written, the
+//!   reasons of checkpoints add up to the checkpoints.
+//! - Nothing here is touched by an insert that does not have to wait.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::shared::Engine;
+use crate::report::{Recorder, Stats, Work};
+
+/// Counters that any thread may raise. They guard nothing, so relaxed order is enough.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    log_bytes: AtomicU64,
+    group_leaves: Recorder,
+    sync_nanos: Recorder,
+    stalls: AtomicU64,
+    stall_nanos: AtomicU64,
+    refused: AtomicU64,
+    slowdowns: AtomicU64,
+    slowdown_nanos: AtomicU64,
+    checkpoint_nanos: AtomicU64,
+    parts: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn written(&self, leaves: u64, log_bytes: u64) {
+        self.group_leaves.record(leaves);
+        self.log_bytes.store(log_bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn synced(&self, took: Duration) {
+        self.sync_nanos.record(nanos(took));
+    }
+
+    pub(crate) fn slowed_down(&self, took: Duration) {
+        self.slowdowns.fetch_add(1, Ordering::Relaxed);
+        self.slowdown_nanos.fetch_add(nanos(took), Ordering::Relaxed);
+    }
+
+    pub(crate) fn stalled(&self, took: Duration, refused: bool) {
+        self.refused.fetch_add(u64::from(refused), Ordering::Relaxed);
+        self.stalls.fetch_add(1, Ordering::Relaxed);
+        self.stall_nanos.fetch_add(nanos(took), Ordering::Relaxed);
+    }
+
+    pub(crate) fn checkpointed(&self, took: Duration) {
+        self.checkpoint_nanos.fetch_add(nanos(took), Ordering::Relaxed);
+    }
+
+    /// So many parts are live now.
+    pub(crate) fn parts(&self, parts: u64) {
+        self.parts.store(parts, Ordering::Relaxed);
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Engine {
+    pub(crate) fn stats(&self) -> Stats {
+        if !self.process.is_current() {
+            return Stats::default();
+        }
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let time = |counter: &AtomicU64| Duration::from_nanos(get(counter));
+        let counters = &self.counters;
+        // What is durable before what is visible: so never more is durable than visible.
+        let durable = self.watermark.durable().0;
+        let (leaves, unflushed_bytes, uncheckpointed_bytes) = {
+            let ingest = self.ingest.lock();
+            (ingest.seq().0, ingest.unwritten_bytes(), ingest.uncheckpointed_bytes())
+        };
+        let group_leaves = counters.group_leaves.distribution();
+        let sync_nanos = counters.sync_nanos.distribution();
+        let work = self.work();
+        let (queued_jobs, active_jobs) = self.jobs.counts();
+        Stats {
+            leaves,
+            durable,
+            pending: leaves - durable,
+            leaves_written: group_leaves.sum,
+            wal_bytes_written: get(&counters.log_bytes),
+            groups: group_leaves.count,
+            group_leaves,
+            syncs: sync_nanos.count,
+            sync_time: Duration::from_nanos(sync_nanos.sum),
+            longest_sync: Duration::from_nanos(sync_nanos.max),
+            sync_nanos,
+            stalls: get(&counters.stalls),
+            stall_time: time(&counters.stall_nanos),
+            refused: get(&counters.refused),
+            slowdowns: get(&counters.slowdowns),
+            slowdown_time: time(&counters.slowdown_nanos),
+            unflushed_bytes,
+            uncheckpointed_bytes,
+            wal_segments: self.segments.in_use(),
+            memory_bytes: self.trees.iter().map(|tree| tree.columns.memory_bytes()).sum(),
+            checkpoints: work.checkpoint.completed,
+            failed_checkpoints: work.checkpoint.failed,
+            part_bytes_written: work.checkpoint.bytes,
+            checkpoint_time: time(&counters.checkpoint_nanos),
+            parts: get(&counters.parts),
+            compactions: work.compaction.completed,
+            failed_compactions: work.compaction.failed,
+            compaction_bytes_written: work.compaction.bytes,
+            queued_jobs,
+            active_jobs,
+            checkpoint_jobs: work.checkpoint,
+            compaction_jobs: work.compaction,
+            segment_jobs: work.segment,
+            hash_jobs: work.hash,
+            reasons: work.reasons,
+        }
+    }
+}
+
+impl Engine {
+    /// What background work has done so far.
+    pub(crate) fn work(&self) -> Work {
+        let mut work = self.work.lock().clone();
+        let upkeep = self.upkeep.lock();
+        work.checkpoint.suspended = upkeep.checkpoint.is_suspended();
+        work.compaction.suspended = upkeep.compaction.is_suspended();
+        work
+    }
+}

@@ -1,0 +1,112 @@
+//! One tree: its hash function and its columns.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::edges::EdgeCache;
+use crate::column::{Columns, LeafWriter, NodeWriter, View};
+use crate::error::Result;
+use crate::ids::TreeId;
+use crate::merkle::{Arity, Hash, Hasher, RightEdge, TreeHead, TreeSize, root_at};
+use crate::sync::Mutex;
+use crate::sync::process::Process;
+
+/// Batches of so many leaves are worth hashing at once.
+const BATCH_FROM: usize = 1 << 14;
+
+/// What readers and the store share of one tree. Everything in it only grows.
+pub(crate) struct Tree {
+    pub(crate) id: TreeId,
+    pub(crate) name: String,
+    pub(crate) hasher: Arc<dyn Hasher>,
+    pub(crate) arity: Arity,
+    pub(crate) columns: Arc<Columns>,
+    nodes: Mutex<NodeWriter>,
+    edges: EdgeCache,
+    /// The only process that may read it, if it has threads that work on it.
+    process: Option<Process>,
+}
+
+impl Tree {
+    pub(crate) fn new(
+        id: TreeId,
+        name: String,
+        hasher: Arc<dyn Hasher>,
+        columns: Arc<Columns>,
+        nodes: NodeWriter,
+    ) -> Self {
+        let arity = columns.layout().arity();
+        let nodes = Mutex::new(nodes);
+        let edges = EdgeCache::default();
+        Self { id, name, hasher, arity, columns, nodes, edges, process: None }
+    }
+
+    /// The same tree, for `process` alone: one whose threads take its locks.
+    pub(crate) fn only_in(self, process: Process) -> Self {
+        Self { process: Some(process), ..self }
+    }
+
+    /// Refuses a forked child, where a lock may be held by nobody that is there.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        self.process.map_or(Ok(()), Process::check)
+    }
+
+    /// A view that can answer for every size up to `size`, which must be published. Hashes what was
+    /// not hashed yet, together with everything that came since.
+    pub(crate) fn view_at(&self, size: u64) -> View {
+        let view = self.columns.view();
+        if view.hashed() >= size {
+            return view;
+        }
+        self.hash(view.leaves());
+        self.columns.view()
+    }
+
+    /// The head of the tree when it had `size` leaves, which must be published.
+    pub(crate) fn head_at(&self, size: TreeSize) -> Result<TreeHead> {
+        self.check_process()?;
+        let root = root_at(&self.view_at(size.0), &*self.hasher, self.arity, size)?;
+        Ok(TreeHead { size, root })
+    }
+
+    /// The right edge of `size`, if it is asked for often enough to be kept. `view` answers for it.
+    pub(crate) fn edge(&self, view: &View, size: TreeSize) -> Result<Option<Arc<RightEdge>>> {
+        let fold = || RightEdge::fold(view, &*self.hasher, self.arity, size);
+        Ok(self.edges.get(size, fold)?)
+    }
+
+    /// Hashes every inner node that is complete at `size`.
+    pub(crate) fn hash(&self, size: u64) {
+        self.nodes.lock().hash_to(&*self.hasher, size);
+    }
+
+    /// Appends leaves through the tree's one `writer`. A large batch is hashed on the way, if nobody
+    /// else hashes at the moment.
+    pub(crate) fn append(&self, writer: &mut LeafWriter, leaves: &[Hash]) {
+        if leaves.len() >= BATCH_FROM
+            && let Some(mut nodes) = self.nodes.try_lock()
+        {
+            nodes.append_and_hash(&*self.hasher, writer, leaves);
+        } else {
+            writer.append(leaves);
+        }
+    }
+
+    /// Hashes what there is, unless somebody does already.
+    pub(crate) fn hash_if_free(&self) {
+        if let Some(mut nodes) = self.nodes.try_lock() {
+            nodes.hash_to(&*self.hasher, self.columns.leaves());
+        }
+    }
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree")
+            .field("name", &self.name)
+            .field("hasher", &self.hasher.id())
+            .field("arity", &self.arity)
+            .field("leaves", &self.columns.leaves())
+            .finish_non_exhaustive()
+    }
+}

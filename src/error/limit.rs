@@ -1,0 +1,27 @@
+//! What there may not be more of.
+
+use std::fmt;
+
+/// What there may not be more of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Bytes of leaves that the log does not have yet. See
+    /// [`max_unflushed_bytes`](crate::Config::max_unflushed_bytes).
+    UnflushedBytes,
+    /// Bytes of nodes that no checkpoint holds yet. See
+    /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes).
+    UncheckpointedBytes,
+    /// Parts that readers may have to search. See [`max_parts`](crate::Config::max_parts).
+    Parts,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnflushedBytes => "unflushed bytes",
+            Self::UncheckpointedBytes => "bytes beyond the last checkpoint",
+            Self::Parts => "parts",
+        })
+    }
+}

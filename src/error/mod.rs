@@ -1,0 +1,424 @@
+//! What can go wrong, as sentences with facts.
+
+mod limit;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use limit::Limit;
+
+use crate::merkle::{LeafIndex, Level, ProveError, TreeSize};
+
+/// The result of most calls of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything a store can fail with. Cloning is cheap: one failed flush answers many waiters.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration value that cannot work.
+    #[error("configuration: {0}")]
+    Config(String),
+
+    /// A call to the operating system failed.
+    #[error("cannot {action} {}{}", path.display(), at_byte(*offset))]
+    Io {
+        /// What was being done, as a verb.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Where in the file, in bytes from its start, if it was a place of a part that was read.
+        offset: Option<u64>,
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+
+    /// The store is open already, here or in another process.
+    #[error("the store {} is already open", path.display())]
+    Locked {
+        /// The store's directory.
+        path: PathBuf,
+    },
+
+    /// There is no store in the directory, and the call does not create one.
+    #[error("there is no store in {}", path.display())]
+    NoStore {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The directory holds something else than a store. Nothing was changed in it.
+    #[error("{} is not a duramen store: it holds {found}", path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+        /// What was found in it.
+        found: String,
+    },
+
+    /// A copy of a store was to be made in a directory that holds something. Nothing was changed in
+    /// it.
+    #[error("{} is not empty: it holds {found}", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+        /// What was found in it.
+        found: String,
+    },
+
+    /// The store was made with another hash function.
+    #[error(
+        "the store {} was made with hasher {stored} and cannot be opened with {asked}",
+        path.display()
+    )]
+    HasherMismatch {
+        /// The store's directory.
+        path: PathBuf,
+        /// The hasher that the store names.
+        stored: String,
+        /// The hasher it was opened with.
+        asked: String,
+    },
+
+    /// The store was made with another arity.
+    #[error(
+        "the store {} was made with arity {stored} and cannot be opened with {asked}",
+        path.display()
+    )]
+    ArityMismatch {
+        /// The store's directory.
+        path: PathBuf,
+        /// The arity that the store names.
+        stored: u32,
+        /// The arity it was opened with.
+        asked: u32,
+    },
+
+    /// A file of a format that this version cannot read.
+    #[error("{} has format version {found}; this program reads version {supported}", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// The version it names.
+        found: u32,
+        /// The version this crate reads.
+        supported: u32,
+    },
+
+    /// A file that belongs to the store is missing or holds something it must not.
+    #[error(transparent)]
+    Damaged(#[from] Box<Damage>),
+
+    /// A node that should be there was found neither in memory nor in a part: a defect of this crate
+    /// or of the machine's memory.
+    #[error("node {index} of level {level} is neither in memory nor in a part")]
+    NodeAbsent {
+        /// The node's level.
+        level: Level,
+        /// The node's place in it.
+        index: u64,
+    },
+
+    /// An index at or beyond the size it was asked at.
+    #[error("index {index} is not in a tree of size {size}")]
+    IndexOutOfRange {
+        /// The index asked for.
+        index: LeafIndex,
+        /// The size of the tree.
+        size: TreeSize,
+    },
+
+    /// A size that the tree does not have yet.
+    #[error("size {size} is beyond the tree's {current} leaves")]
+    SizeOutOfRange {
+        /// The size asked for.
+        size: TreeSize,
+        /// The current size.
+        current: TreeSize,
+    },
+
+    /// A proof that a larger tree is a prefix of a smaller one was asked for.
+    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    OldBeyondNew {
+        /// The size of the old tree.
+        old: TreeSize,
+        /// The size of the new tree.
+        new: TreeSize,
+    },
+
+    /// A proof of many leaves was asked for, and no index was given.
+    #[error("a proof needs at least one index")]
+    NoIndexes,
+
+    /// A leaf that the hash function cannot take. Nothing of its batch was inserted.
+    #[error("leaf {position} of the batch is not a value that hasher {hasher} takes")]
+    LeafRefused {
+        /// The leaf's position in its batch, from 0.
+        position: usize,
+        /// The hasher's name.
+        hasher: String,
+    },
+
+    /// Writing the log failed earlier. Nothing more is accepted; reading goes on. What was
+    /// acknowledged is safe: reopen the store once the cause is gone.
+    #[error("the store is poisoned by an earlier failure")]
+    Poisoned {
+        /// The failure.
+        #[source]
+        source: Arc<Error>,
+    },
+
+    /// A background thread ended by a panic: a defect of this crate.
+    #[error("the {thread} thread panicked")]
+    ThreadPanicked {
+        /// The thread.
+        thread: &'static str,
+    },
+
+    /// The call was made in a process that was forked from the one that opened the store. The store
+    /// stays the parent's; nothing was changed. What a child needs it opens itself.
+    #[error(
+        "the store was opened by process {opened_by} and cannot be used in process {process}, which is a fork of it"
+    )]
+    Forked {
+        /// The process that opened the store.
+        opened_by: u32,
+        /// The process that called.
+        process: u32,
+    },
+
+    /// The store was closed before the call, or before the leaf was durable.
+    #[error("the store is closed")]
+    Closed,
+
+    /// The call would have waited for the very thread that it was made on, and so for ever: an event
+    /// listener or a waker made it, which was called by one of the store's own threads. Nothing was
+    /// done; of `close` see there.
+    #[error("{call} was called on the store's {thread} thread, for which it would have to wait")]
+    WouldWaitForItself {
+        /// What was called.
+        call: &'static str,
+        /// The thread: the flusher, which writes the log, or a worker.
+        thread: &'static str,
+    },
+
+    /// A limit is reached, and waiting for room took longer than configured. Nothing was inserted.
+    #[error("{held} {limit} of {allowed} allowed, and {waited:?} made no room for more")]
+    Backpressure {
+        /// The limit.
+        limit: Limit,
+        /// What is held, in the limit's unit.
+        held: u64,
+        /// What is allowed.
+        allowed: u64,
+        /// How long the call waited.
+        waited: Duration,
+    },
+
+    /// There is room for more only after a checkpoint, and the last one failed in a way that does
+    /// not go away by itself. Nothing was inserted; a checkpoint that is called for and succeeds sets
+    /// things right.
+    #[error("{held} bytes wait for a checkpoint, and checkpoints fail")]
+    CheckpointsFail {
+        /// Bytes of nodes that no checkpoint holds.
+        held: u64,
+        /// Why the last one failed.
+        #[source]
+        source: Arc<Error>,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { action, path: path.into(), offset: None, source: Arc::new(source) }
+    }
+
+    /// As [`io`](Self::io), of the bytes from `offset` on.
+    pub(crate) fn io_at(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        offset: u64,
+        source: io::Error,
+    ) -> Self {
+        let offset = Some(offset);
+        Self::Io { action, path: path.into(), offset, source: Arc::new(source) }
+    }
+
+    /// Whether this may go away without anybody changing the store: the disk or a quota is full, too
+    /// many files are open, memory is short, a call was interrupted or timed out. An automatic
+    /// checkpoint or a merge that fails so is tried again later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        use io::ErrorKind;
+        let Self::Io { source, .. } = self else { return false };
+        let open_files = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+        let number = os_error(source);
+        open_files.iter().any(|errno| number == Some(errno.raw_os_error()))
+            || matches!(
+                source.kind(),
+                ErrorKind::StorageFull
+                    | ErrorKind::QuotaExceeded
+                    | ErrorKind::Interrupted
+                    | ErrorKind::WouldBlock
+                    | ErrorKind::TimedOut
+                    | ErrorKind::OutOfMemory
+                    | ErrorKind::ResourceBusy
+            )
+    }
+
+    pub(crate) fn poisoned(source: &Arc<Self>) -> Self {
+        Self::Poisoned { source: Arc::clone(source) }
+    }
+}
+
+fn at_byte(offset: Option<u64>) -> String {
+    offset.map_or_else(String::new, |offset| format!(" at byte {offset}"))
+}
+
+/// The operating system's number of an error, also of one that is wrapped to say more.
+fn os_error(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| {
+        let source = std::error::Error::source(error)?;
+        os_error(source.downcast_ref()?)
+    })
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in it, in bytes from its start.
+    pub offset: u64,
+    /// What was found there.
+    pub problem: Problem,
+}
+
+/// The kinds of damage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The bytes do not match their checksum.
+    Checksum {
+        /// The checksum that stands in the file.
+        stored: u64,
+        /// The checksum of the bytes as they are.
+        computed: u64,
+    },
+    /// A field has a value it must not have.
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The file ends too early.
+    Truncated {
+        /// The length that is needed, in bytes.
+        expected: u64,
+        /// The length it has.
+        found: u64,
+    },
+    /// The file is not there.
+    Missing,
+    /// The bytes do not come off the disk.
+    Unreadable {
+        /// What the system said.
+        reason: String,
+    },
+    /// A node is not the hash of its children, and its block and theirs match their checksums.
+    NotTheHash {
+        /// The node's level; its children are one level below.
+        level: Level,
+        /// The node's place in it.
+        index: u64,
+    },
+}
+
+impl Damage {
+    pub(crate) fn new(file: impl Into<PathBuf>, offset: u64, problem: Problem) -> Box<Self> {
+        Box::new(Self { file: file.into(), offset, problem })
+    }
+
+    pub(crate) fn field(
+        file: &Path,
+        offset: u64,
+        field: &'static str,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Box<Self> {
+        let problem =
+            Problem::Field { field, expected: expected.to_string(), found: found.to_string() };
+        Self::new(file, offset, problem)
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, offset, problem } = self;
+        let file = file.display();
+        match problem {
+            Problem::Checksum { stored, computed } => write!(
+                f,
+                "checksum mismatch in {file} at byte {offset}: stored {stored:#018x}, computed {computed:#018x}"
+            ),
+            Problem::Field { field, expected, found } => {
+                write!(
+                    f,
+                    "wrong {field} in {file} at byte {offset}: expected {expected}, found {found}"
+                )
+            }
+            Problem::Truncated { expected, found } => {
+                write!(f, "{file} is cut short: expected {expected} bytes, found {found}")
+            }
+            Problem::Missing => write!(f, "{file} is missing"),
+            Problem::Unreadable { reason } => {
+                write!(f, "cannot read {file} at byte {offset}: {reason}")
+            }
+            Problem::NotTheHash { level, index } => write!(
+                f,
+                "node {index} of level {level} in {file} at byte {offset} is not the hash of its children"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Damage {}
+
+/// Why a node could not be read.
+#[derive(Clone, Debug)]
+pub(crate) enum ReadError {
+    /// The part that holds it is damaged.
+    Damaged(Box<Damage>),
+    /// The part that holds it cannot be read.
+    Failed(Box<Error>),
+    /// It is nowhere.
+    Absent { level: Level, at: u64 },
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damage) => Self::Damaged(damage),
+            ReadError::Failed(error) => *error,
+            ReadError::Absent { level, at } => Self::NodeAbsent { level, index: at },
+        }
+    }
+}
+
+impl From<ProveError<ReadError>> for Error {
+    fn from(error: ProveError<ReadError>) -> Self {
+        match error {
+            ProveError::IndexBeyondSize { index, size } => Self::IndexOutOfRange { index, size },
+            ProveError::NoIndexes => Self::NoIndexes,
+            ProveError::OldBeyondNew { old, new } => Self::OldBeyondNew { old, new },
+            ProveError::Source(error) => error.into(),
+        }
+    }
+}

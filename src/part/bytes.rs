@@ -1,0 +1,119 @@
+//! A part's bytes: mapped into memory, or read when they are asked for.
+//!
+//! # Invariants
+//!
+//! - With [`ReadMode::Pread`] no byte of a part is reached but by a call that can fail.
+//! - A [`Block`] that was read is a buffer of its own: what is found out about its bytes stays true of
+//!   them, whatever another read of the same place would give.
+
+use std::ops::{Deref, Range};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::format::{PART_BLOCK, PART_BLOCK_LEN};
+use crate::config::ReadMode;
+use crate::error::{Damage, Error, Problem, ReadError, Result};
+use crate::fs::{File, Region};
+use crate::ids::ByteOffset;
+
+/// The bytes of an open part.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    source: Source,
+    len: u64,
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+enum Source {
+    Mapped(Region),
+    File(Arc<dyn File>),
+}
+
+/// One block: as it lies in memory, or as it was read.
+pub(crate) enum Block<'a> {
+    Mapped(&'a [u8; PART_BLOCK_LEN]),
+    Read(Box<[u8; PART_BLOCK_LEN]>),
+}
+
+impl Deref for Block<'_> {
+    type Target = [u8; PART_BLOCK_LEN];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Mapped(block) => block,
+            Self::Read(block) => block,
+        }
+    }
+}
+
+impl Bytes {
+    /// The first `len` bytes of `file`, which is as long.
+    pub(crate) fn open(
+        file: Arc<dyn File>,
+        len: u64,
+        path: PathBuf,
+        mode: ReadMode,
+    ) -> Result<Self> {
+        let source = match mode {
+            ReadMode::Mapped => {
+                let region = file.map(len).map_err(|error| Error::io("map", &path, error))?;
+                region.expect_random_reads();
+                Source::Mapped(region)
+            }
+            ReadMode::Pread => Source::File(file),
+        };
+        Ok(Self { source, len, path })
+    }
+
+    /// Copies the bytes at `at` into `out`.
+    #[inline]
+    pub(crate) fn read(&self, at: u64, out: &mut [u8]) -> Result<(), ReadError> {
+        match &self.source {
+            Source::Mapped(region) => {
+                let start = usize::try_from(at).unwrap_or(usize::MAX);
+                let end = start.saturating_add(out.len());
+                out.copy_from_slice(region.get(start..end).ok_or_else(|| self.short(self.len))?);
+                Ok(())
+            }
+            Source::File(file) => {
+                file.read_at(ByteOffset(at), out).map_err(|error| self.failed(&**file, at, error))
+            }
+        }
+    }
+
+    /// The bytes of `range` as they lie in memory, if they do.
+    #[inline]
+    pub(crate) fn borrow(&self, range: Range<u64>) -> Option<&[u8]> {
+        let Source::Mapped(region) = &self.source else { return None };
+        region.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+    }
+
+    /// Block `number`.
+    pub(crate) fn block(&self, number: u64) -> Result<Block<'_>, ReadError> {
+        let at = number.saturating_mul(PART_BLOCK);
+        if let Source::Mapped(region) = &self.source {
+            let rest = usize::try_from(at).ok().and_then(|at| region.get(at..));
+            let block = rest.and_then(<[u8]>::first_chunk);
+            return block.map(Block::Mapped).ok_or_else(|| self.short(self.len));
+        }
+        let mut block = Box::new([0; PART_BLOCK_LEN]);
+        self.read(at, &mut block[..])?;
+        Ok(Block::Read(block))
+    }
+
+    #[cold]
+    fn failed(&self, file: &dyn File, at: u64, error: std::io::Error) -> ReadError {
+        // It was long enough when it was opened.
+        if error.kind() == std::io::ErrorKind::UnexpectedEof {
+            return self.short(file.len().unwrap_or(at));
+        }
+        ReadError::Failed(Box::new(Error::io_at("read", &self.path, at, error)))
+    }
+
+    #[cold]
+    fn short(&self, found: u64) -> ReadError {
+        let problem = Problem::Truncated { expected: self.len, found };
+        ReadError::Damaged(Damage::new(&self.path, 0, problem))
+    }
+}

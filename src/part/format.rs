@@ -1,0 +1,290 @@
+//! The bytes of a part. Pure.
+//!
+//! ```text
+//! header block │ column of level 0 │ column of level 1 │ … │ checksum tables │ footer block
+//! ```
+//!
+//! A part holds the nodes that became complete between two sizes of the tree: of level `k` those
+//! with index in `[floor(from / N^k), floor(to / N^k))`. Columns start at multiples of
+//! [`PART_BLOCK`]. The first table holds a CRC-32C for every block of the columns; if it takes more
+//! than one block, a second table holds one for every block of the first, and so on; the footer holds
+//! the checksum of the last table, which is one block. So any block can be checked by itself, and
+//! opening a part reads two blocks.
+
+use crate::checksum::checksum;
+use crate::codec::{Decoder, Encoder};
+use crate::ids::{StoreId, TreeId};
+use crate::merkle::{Arity, Hash, Level};
+
+use crate::ids::PartId;
+
+/// What checksums cover: one page.
+pub(crate) const PART_BLOCK: u64 = PART_BLOCK_LEN as u64;
+pub(crate) const PART_BLOCK_LEN: usize = 4096;
+/// Nodes in a block.
+pub(crate) const NODES_PER_BLOCK: u64 = PART_BLOCK / size_of::<Hash>() as u64;
+/// Checksums in a block of a table.
+pub(crate) const SUMS_PER_BLOCK: u64 = PART_BLOCK / size_of::<u32>() as u64;
+
+pub(crate) const PART_VERSION: u16 = 1;
+const HEADER_MAGIC: [u8; 8] = *b"duraPRT\n";
+const FOOTER_MAGIC: [u8; 8] = *b"duraEND\n";
+const HASHER_LEN: usize = 32;
+const BLOCK_LEN: usize = PART_BLOCK_LEN;
+const CHECKSUM_AT: usize = BLOCK_LEN - 8;
+
+/// Which nodes a part holds, and of which tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PartIdentity {
+    pub(crate) store: StoreId,
+    pub(crate) tree: TreeId,
+    pub(crate) hasher: String,
+    pub(crate) arity: Arity,
+    pub(crate) number: PartId,
+    /// The tree's size at the part before.
+    pub(crate) from: u64,
+    /// The tree's size at this part.
+    pub(crate) to: u64,
+}
+
+/// What the manifest says of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PartRef {
+    pub(crate) number: PartId,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// Bytes of the file.
+    pub(crate) len: u64,
+    /// The checksum of the footer, which covers the header's and the tables'.
+    pub(crate) checksum: u64,
+}
+
+/// One level's nodes in a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) level: Level,
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+    /// The block it starts at.
+    pub(crate) block: u64,
+}
+
+/// Where everything in a part stands, in blocks. Follows from the arity and the two sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PartLayout {
+    /// By level; a level without nodes has an empty column.
+    pub(crate) columns: Vec<Column>,
+    /// First block and number of blocks of each table, the table of the columns first.
+    pub(crate) tables: Vec<(u64, u64)>,
+    /// The footer's block.
+    pub(crate) footer: u64,
+}
+
+impl PartLayout {
+    /// `None` if the part would be longer than a file can be.
+    pub(crate) fn new(arity: Arity, from: u64, to: u64) -> Option<Self> {
+        let mut block = 1u64;
+        let mut columns = Vec::new();
+        for level in 0..=u8::MAX {
+            let shift = u32::from(level) * arity.bits();
+            let end = to.checked_shr(shift).unwrap_or(0);
+            if end == 0 {
+                break;
+            }
+            let first = from.checked_shr(shift).unwrap_or(0);
+            columns.push(Column { level: Level(level), first, end, block });
+            block += end.checked_sub(first)?.div_ceil(NODES_PER_BLOCK);
+        }
+        let mut tables = Vec::new();
+        let mut covered = block - 1;
+        loop {
+            let len = covered.div_ceil(SUMS_PER_BLOCK);
+            tables.push((block, len));
+            block += len;
+            covered = len;
+            if len <= 1 {
+                break;
+            }
+        }
+        block.checked_add(1)?.checked_mul(PART_BLOCK)?;
+        Some(Self { columns, tables, footer: block })
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn len(&self) -> u64 {
+        (self.footer + 1) * PART_BLOCK
+    }
+}
+
+impl PartIdentity {
+    pub(crate) fn header(&self) -> [u8; BLOCK_LEN] {
+        let mut out = Encoder::default();
+        out.bytes(&HEADER_MAGIC)
+            .u16(PART_VERSION)
+            .u16(u16::try_from(self.arity.children()).unwrap_or(0))
+            .u32(self.tree.0)
+            .bytes(&self.store.0)
+            .u64(self.number.0)
+            .u64(self.from)
+            .u64(self.to);
+        let hasher_at = out.0.len();
+        out.bytes(self.hasher.as_bytes()).pad_to(hasher_at + HASHER_LEN);
+        sealed(out)
+    }
+
+    pub(crate) fn parse(block: &[u8; BLOCK_LEN]) -> Result<Self, BlockFault> {
+        let mut fields = unsealed(block, HEADER_MAGIC)?;
+        Self::fields(&mut fields).ok_or(BlockFault::Fields)
+    }
+
+    fn fields(fields: &mut Decoder<'_>) -> Option<Self> {
+        let arity = Arity::new(usize::from(fields.u16()?))?;
+        let tree = TreeId(fields.u32()?);
+        let store = StoreId(fields.array()?);
+        let number = PartId(fields.u64()?);
+        let from = fields.u64()?;
+        let to = fields.u64()?;
+        let name: [u8; HASHER_LEN] = fields.array()?;
+        let len = name.iter().position(|byte| *byte == 0).unwrap_or(HASHER_LEN);
+        let hasher = String::from_utf8(name[..len].to_vec()).ok()?;
+        Some(Self { store, tree, hasher, arity, number, from, to })
+    }
+}
+
+/// The last block of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub(crate) number: PartId,
+    pub(crate) len: u64,
+    /// The header block's checksum.
+    pub(crate) header: u64,
+    /// The last table's checksum.
+    pub(crate) tables: u32,
+}
+
+impl Footer {
+    pub(crate) fn block(&self) -> [u8; BLOCK_LEN] {
+        let mut out = Encoder::default();
+        out.bytes(&FOOTER_MAGIC)
+            .u16(PART_VERSION)
+            .u16(0)
+            .u32(self.tables)
+            .u64(self.number.0)
+            .u64(self.len)
+            .u64(self.header);
+        sealed(out)
+    }
+
+    pub(crate) fn parse(block: &[u8; BLOCK_LEN]) -> Result<Self, BlockFault> {
+        let mut fields = unsealed(block, FOOTER_MAGIC)?;
+        Self::fields(&mut fields).ok_or(BlockFault::Fields)
+    }
+
+    fn fields(fields: &mut Decoder<'_>) -> Option<Self> {
+        fields.u16()?;
+        let tables = fields.u32()?;
+        let number = PartId(fields.u64()?);
+        let len = fields.u64()?;
+        let header = fields.u64()?;
+        Some(Self { number, len, header, tables })
+    }
+}
+
+/// Why a header or footer block cannot be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlockFault {
+    Magic,
+    Version(u16),
+    Fields,
+    Checksum { stored: u64, computed: u64 },
+}
+
+/// The checksum that stands at the end of a header or footer block.
+pub(crate) fn seal_of(block: &[u8; BLOCK_LEN]) -> u64 {
+    Decoder(&block[CHECKSUM_AT..]).u64().unwrap_or(0)
+}
+
+fn sealed(mut out: Encoder) -> [u8; BLOCK_LEN] {
+    out.pad_to(CHECKSUM_AT);
+    let sum = checksum(&out.0);
+    out.u64(sum);
+    let mut block = [0; BLOCK_LEN];
+    block.copy_from_slice(&out.0);
+    block
+}
+
+/// The fields behind magic and version of an intact block.
+fn unsealed(block: &[u8; BLOCK_LEN], magic: [u8; 8]) -> Result<Decoder<'_>, BlockFault> {
+    if !block.starts_with(&magic) {
+        return Err(BlockFault::Magic);
+    }
+    let (covered, _) = block.split_at(CHECKSUM_AT);
+    let (stored, computed) = (seal_of(block), checksum(covered));
+    if stored != computed {
+        return Err(BlockFault::Checksum { stored, computed });
+    }
+    let mut fields = Decoder(&covered[magic.len()..]);
+    match fields.u16() {
+        Some(PART_VERSION) => Ok(fields),
+        Some(version) => Err(BlockFault::Version(version)),
+        None => Err(BlockFault::Fields),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pieces_of_a_part_lie_one_behind_the_other() {
+        for arity in Arity::ALL {
+            for (from, to) in [(0, 1), (0, 5), (3, 4), (0, 1_000_000), (999, 5_000_000)] {
+                let layout = PartLayout::new(arity, from, to).unwrap();
+                let mut block = 1;
+                for column in &layout.columns {
+                    assert_eq!(column.block, block);
+                    block += (column.end - column.first).div_ceil(NODES_PER_BLOCK);
+                }
+                let mut covered = block - 1;
+                for &(at, len) in &layout.tables {
+                    assert_eq!(at, block);
+                    assert_eq!(len, covered.div_ceil(SUMS_PER_BLOCK));
+                    block += len;
+                    covered = len;
+                }
+                assert_eq!(covered, 1);
+                assert_eq!(layout.footer, block);
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_impossible_size_has_no_layout() {
+        assert_eq!(PartLayout::new(Arity::Two, 0, u64::MAX), None);
+        assert_eq!(PartLayout::new(Arity::Two, 10, 5), None);
+    }
+
+    #[test]
+    fn header_and_footer_are_read_back_as_written_and_any_changed_bit_is_refused() {
+        let identity = PartIdentity {
+            store: StoreId([9; 16]),
+            tree: TreeId(3),
+            hasher: "blake3".into(),
+            arity: Arity::Eight,
+            number: PartId(12),
+            from: 5,
+            to: 500,
+        };
+        let footer = Footer { number: PartId(12), len: 8192, header: 77, tables: 99 };
+        assert_eq!(PartIdentity::parse(&identity.header()).as_ref(), Ok(&identity));
+        assert_eq!(Footer::parse(&footer.block()), Ok(footer));
+        for bit in (0..BLOCK_LEN * 8).step_by(7) {
+            let mut block = identity.header();
+            block[bit / 8] ^= 1 << (bit % 8);
+            assert!(PartIdentity::parse(&block).is_err(), "bit {bit}");
+            let mut block = footer.block();
+            block[bit / 8] ^= 1 << (bit % 8);
+            assert!(Footer::parse(&block).is_err(), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Parts from anybody's bytes, for fuzzing.
+
+use super::format::{Footer, PART_BLOCK_LEN, PartIdentity, PartLayout, seal_of};
+use super::{Part, PartRef};
+use crate::checksum::{block_checksum, checksum};
+use crate::config::ReadMode;
+use crate::fs::FileName;
+use crate::fs::sim::SimDisk;
+
+const SEAL_AT: usize = PART_BLOCK_LEN - 8;
+
+/// Opens the part, with a manifest that says of it what it says itself, and reads every node, in both
+/// modes, which must answer alike. Tells whether it opened.
+pub(crate) fn read(bytes: &[u8]) -> bool {
+    let Some(identity) = bytes.first_chunk().and_then(|block| PartIdentity::parse(block).ok())
+    else {
+        return false;
+    };
+    let Some(footer) = bytes.last_chunk() else { return false };
+    if identity.number.0 > FileName::LAST_NUMBER {
+        return false;
+    }
+    let len = bytes.len() as u64;
+    let PartIdentity { number, from, to, arity, .. } = identity;
+    let reference = PartRef { number, from, to, len, checksum: seal_of(footer) };
+    let disk = SimDisk::new();
+    disk.put(number.file(), bytes);
+    let [mapped, read] = [ReadMode::Mapped, ReadMode::Pread]
+        .map(|mode| Part::open(&disk, &identity, reference, mode).ok());
+    assert_eq!(mapped.is_some(), read.is_some());
+    let (Some(mapped), Some(read)) = (mapped, read) else { return false };
+    let Some(layout) = PartLayout::new(arity, from, to) else { return true };
+    let mut node = [[0; 32]];
+    for column in &layout.columns {
+        for index in column.first..column.end {
+            let one = mapped.read(column.level, index, &mut node).is_ok().then_some(node);
+            let other = read.read(column.level, index, &mut node).is_ok().then_some(node);
+            assert_eq!(one, other);
+        }
+    }
+    true
+}
+
+/// Gives a part of a length that fits its header the checksums that fit its bytes.
+pub(crate) fn fix(bytes: &mut [u8]) {
+    let Some(header) = bytes.first_chunk_mut::<PART_BLOCK_LEN>() else { return };
+    let sum = checksum(&header[..SEAL_AT]);
+    header[SEAL_AT..].copy_from_slice(&sum.to_le_bytes());
+    let header = *header;
+    let Ok(identity) = PartIdentity::parse(&header) else { return };
+    let Some(layout) = PartLayout::new(identity.arity, identity.from, identity.to) else { return };
+    if layout.len() != bytes.len() as u64 {
+        return;
+    }
+    let block = |number: u64| usize::try_from(number).unwrap_or(0) * PART_BLOCK_LEN;
+    let mut covered = block(1);
+    let mut tables = 0;
+    for &(first, _) in &layout.tables {
+        let (data, table) = bytes.split_at_mut(block(first));
+        let sums = data[covered..].chunks(PART_BLOCK_LEN).map(block_checksum);
+        for (slot, sum) in table.chunks_mut(4).zip(sums) {
+            slot.copy_from_slice(&sum.to_le_bytes());
+        }
+        tables = block_checksum(&table[..PART_BLOCK_LEN]);
+        covered = block(first);
+    }
+    let footer =
+        Footer { number: identity.number, len: layout.len(), header: seal_of(&header), tables };
+    let at = bytes.len() - PART_BLOCK_LEN;
+    bytes[at..].copy_from_slice(&footer.block());
+}

@@ -1,0 +1,21 @@
+//! Part files: one column per level, written once, mapped or read as [`ReadMode`] says.
+
+mod bytes;
+mod format;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod hostile;
+mod merge;
+mod raw;
+mod reader;
+mod set;
+mod writer;
+
+pub(crate) use format::BlockFault as HeaderFault;
+pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartRef};
+pub(crate) use merge::Merged;
+pub(crate) use raw::{PartFrame, RawPart, Verdict, read_header};
+pub(crate) use reader::Part;
+pub(crate) use set::PartSet;
+#[cfg(test)]
+pub(crate) use writer::write_part;
+pub(crate) use writer::{build_part, sync_part, write_part_with};

@@ -1,0 +1,356 @@
+//! A part's file as bytes, of which nothing is believed: for whoever looks for damage.
+//!
+//! # Invariant
+//!
+//! A checksum that matches proves a block, wherever the checksum was found; one that does not match
+//! proves the block damaged only if the table block it stands in is itself proven.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::format::{
+    BlockFault, Column, Footer, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity,
+    PartLayout, PartRef, SUMS_PER_BLOCK, seal_of,
+};
+use crate::checksum::{block_checksum, checksum};
+use crate::config::ReadMode;
+use crate::error::{Damage, Error, Problem, Result};
+use crate::fs::{Access, File, FileSystem, Region};
+use crate::ids::ByteOffset;
+use crate::merkle::Level;
+
+/// Checksums in a block of a table.
+const SUMS_IN_BLOCK: usize = PART_BLOCK_LEN / size_of::<u32>();
+
+/// A part's file, open or missing.
+#[derive(Debug)]
+pub(crate) struct RawPart {
+    pub(crate) identity: PartIdentity,
+    pub(crate) reference: PartRef,
+    layout: PartLayout,
+    /// `None` if there is no such file.
+    file: Option<Arc<dyn File>>,
+    /// The whole file as memory, if it is to be mapped and has the length it must have.
+    map: Option<Region>,
+    /// The length the file has.
+    pub(crate) len: u64,
+    pub(crate) path: PathBuf,
+}
+
+/// What the frame around the columns says: header, tables, footer.
+#[derive(Debug, Default)]
+pub(crate) struct PartFrame {
+    /// The checksum that the first table holds for each block of the columns, from block 1 on.
+    sums: Vec<u32>,
+    /// By block of the first table: whether it is proven.
+    proven: Vec<bool>,
+    pub(crate) header: Option<Box<Damage>>,
+    pub(crate) footer: Option<Box<Damage>>,
+    /// Blocks of tables that are damaged.
+    pub(crate) tables: Vec<(u64, Box<Damage>)>,
+}
+
+/// What a checksum says of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Intact,
+    Damaged {
+        stored: u32,
+        computed: u32,
+    },
+    /// It does not match, and the table it stands in is not proven.
+    Doubtful {
+        stored: u32,
+        computed: u32,
+    },
+}
+
+impl PartFrame {
+    /// Judges block `number` of the columns by its bytes.
+    #[inline]
+    pub(crate) fn judge(&self, number: u64, block: &[u8]) -> Verdict {
+        let computed = block_checksum(block);
+        let entry = usize::try_from(number.wrapping_sub(1)).unwrap_or(usize::MAX);
+        match self.sums.get(entry) {
+            Some(stored) if *stored == computed => Verdict::Intact,
+            stored => self.mismatch(number, stored.copied(), computed),
+        }
+    }
+
+    #[cold]
+    fn mismatch(&self, number: u64, stored: Option<u32>, computed: u32) -> Verdict {
+        let holder = usize::try_from((number - 1) / SUMS_PER_BLOCK).unwrap_or(usize::MAX);
+        let stored = stored.unwrap_or(!computed);
+        if self.proven.get(holder).copied().unwrap_or(false) {
+            Verdict::Damaged { stored, computed }
+        } else {
+            Verdict::Doubtful { stored, computed }
+        }
+    }
+
+    /// The checksum to write for a block that stays as it is and stays damaged: the one it had, and
+    /// in any case one that does not match.
+    pub(crate) fn keep_damaged(&self, number: u64, computed: u32) -> u32 {
+        match self.judge_sum(number) {
+            Some(stored) if stored != computed => stored,
+            _ => !computed,
+        }
+    }
+
+    fn judge_sum(&self, number: u64) -> Option<u32> {
+        self.sums.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
+    }
+
+    /// Whether anything of the frame is damaged.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.header.is_some() || self.footer.is_some() || !self.tables.is_empty()
+    }
+}
+
+impl RawPart {
+    /// Opens the file that the manifest names, whatever is in it. A missing file is a part all of
+    /// whose blocks are unreadable.
+    pub(crate) fn open(
+        fs: &dyn FileSystem,
+        identity: PartIdentity,
+        reference: PartRef,
+        mode: ReadMode,
+    ) -> Result<Self> {
+        let name = reference.number.file();
+        let path = fs.display(name);
+        let Some(layout) = PartLayout::new(identity.arity, reference.from, reference.to) else {
+            let expected = "one that fits a file";
+            return Err(Damage::field(&path, 0, "range", expected, reference.to).into());
+        };
+        let file = match fs.open(name, Access::Read) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::io("open", path, error)),
+        };
+        let len = match &file {
+            Some(file) => file.len().map_err(|error| Error::io("measure", &path, error))?,
+            None => 0,
+        };
+        let mappable = mode == ReadMode::Mapped && len == layout.len();
+        let map = file.as_ref().filter(|_| mappable).and_then(|file| file.map(len).ok());
+        Ok(Self { identity, reference, layout, file, map, len, path })
+    }
+
+    /// A part's file that lies anywhere, judged by its own header and footer. `None` if the header's
+    /// range fits no file.
+    pub(crate) fn of_file(
+        path: &Path,
+        file: Arc<dyn File>,
+        len: u64,
+        identity: PartIdentity,
+    ) -> Option<Self> {
+        let layout = PartLayout::new(identity.arity, identity.from, identity.to)?;
+        let mut footer = [0; PART_BLOCK_LEN];
+        let at = ByteOffset(layout.footer * PART_BLOCK);
+        // What cannot be read is found damaged later.
+        let _ = file.read_at(at, &mut footer);
+        let reference = PartRef {
+            number: identity.number,
+            from: identity.from,
+            to: identity.to,
+            len: layout.len(),
+            checksum: seal_of(&footer),
+        };
+        let path = path.to_path_buf();
+        Some(Self { identity, reference, layout, file: Some(file), map: None, len, path })
+    }
+
+    /// How many blocks the tables take.
+    pub(crate) fn table_blocks(&self) -> u64 {
+        self.layout.tables.iter().map(|(_, len)| len).sum()
+    }
+
+    pub(crate) fn is_missing(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// The length the file must have.
+    pub(crate) fn full_len(&self) -> u64 {
+        self.layout.len()
+    }
+
+    /// What is wrong with the file as a whole.
+    pub(crate) fn file_damage(&self) -> Option<Box<Damage>> {
+        let damage = |problem| Some(Damage::new(&self.path, 0, problem));
+        if self.is_missing() {
+            return damage(Problem::Missing);
+        }
+        let expected = self.full_len();
+        (self.len != expected)
+            .then(|| Damage::new(&self.path, 0, Problem::Truncated { expected, found: self.len }))
+    }
+
+    /// The first index of `level` that is beyond this part.
+    pub(crate) fn end(&self, level: Level) -> u64 {
+        let bits = u32::from(level.0) * self.identity.arity.bits();
+        self.reference.to.checked_shr(bits).unwrap_or(0)
+    }
+
+    /// The first index of `level` that is in this part or beyond it.
+    pub(crate) fn first(&self, level: Level) -> u64 {
+        let bits = u32::from(level.0) * self.identity.arity.bits();
+        self.reference.from.checked_shr(bits).unwrap_or(0)
+    }
+
+    /// The block and the place in it, in nodes, of node `index` of `level`, which is in this part.
+    pub(crate) fn place(&self, level: Level, index: u64) -> (u64, u64) {
+        let Some(column) = self.layout.columns.get(usize::from(level.0)) else { return (0, 0) };
+        let at = index - column.first;
+        (column.block + at / NODES_PER_BLOCK, at % NODES_PER_BLOCK)
+    }
+
+    /// The level and the nodes that block `number` holds; `None` if it is no block of a column.
+    pub(crate) fn nodes_of(&self, number: u64) -> Option<(Level, Range<u64>)> {
+        let holds = |column: &&Column| column.block <= number && column.first < column.end;
+        let column = self.layout.columns.iter().rev().find(holds)?;
+        let first = column.first.checked_add((number - column.block) * NODES_PER_BLOCK)?;
+        (first < column.end).then(|| (column.level, first..column.end.min(first + NODES_PER_BLOCK)))
+    }
+
+    /// The blocks of the columns.
+    pub(crate) fn column_blocks(&self) -> Range<u64> {
+        1..self.layout.tables.first().map_or(self.layout.footer, |(block, _)| *block)
+    }
+
+    pub(crate) fn footer_block(&self) -> u64 {
+        self.layout.footer
+    }
+
+    /// Fills `out` with whole blocks from `first` on.
+    pub(crate) fn read(&self, first: u64, out: &mut [u8]) -> Result<(), Box<Damage>> {
+        let at = first * PART_BLOCK;
+        let read = match &self.file {
+            Some(file) => file.read_at(ByteOffset(at), out),
+            None => return Err(Damage::new(&self.path, at, Problem::Missing)),
+        };
+        read.map_err(|error| unreadable(&self.path, at, &error))
+    }
+
+    /// `count` whole blocks from `first` on as they lie in memory. Only if the system says that it
+    /// has them there: reading mapped bytes that a disk does not give up would end the process.
+    pub(crate) fn borrow(&self, first: u64, count: usize) -> Option<&[u8]> {
+        let map = self.map.as_ref()?;
+        let at = usize::try_from(first * PART_BLOCK).ok()?;
+        let len = count * PART_BLOCK_LEN;
+        map.populate(at, len).then(|| map.get(at..at + len)).flatten()
+    }
+
+    /// Reads header, tables and footer and finds out what of them is damaged.
+    ///
+    /// The manifest has the checksum of the footer, which follows from the header and from the
+    /// checksum of the last table: so the last table is proven even if the footer is damaged.
+    pub(crate) fn frame(&self) -> PartFrame {
+        let mut frame = PartFrame::default();
+        let mut block = [0; PART_BLOCK_LEN];
+        let header = self.identity.header();
+        frame.header = self
+            .read(0, &mut block)
+            .err()
+            .or_else(|| (block != header).then(|| differs(&self.path, 0, "header", &block)));
+
+        let tables: Vec<_> = self.layout.tables.iter().map(|table| self.table(*table)).collect();
+        let last = tables.last().and_then(|table| table.first());
+        let footer_of = |tables: u32| {
+            let (number, len) = (self.reference.number, self.layout.len());
+            Footer { number, len, header: seal_of(&header), tables }.block()
+        };
+        let at = self.layout.footer * PART_BLOCK;
+        let found = self.read(self.layout.footer, &mut block);
+        let proven_sum =
+            [last.and_then(|last| last.as_ref().ok().map(|last| block_checksum(&last[..])))]
+                .into_iter()
+                .flatten()
+                .chain(Footer::parse(&block).ok().map(|footer| footer.tables))
+                .find(|sum| seal_of(&footer_of(*sum)) == self.reference.checksum);
+        let intact = proven_sum.is_some_and(|sum| block == footer_of(sum));
+        frame.footer =
+            found.err().or_else(|| (!intact).then(|| differs(&self.path, at, "footer", &block)));
+
+        // From the last table, which is one block, to the first.
+        let mut expected: Vec<Option<u32>> = vec![proven_sum];
+        let mut entries = Vec::new();
+        for (&(start, _), blocks) in self.layout.tables.iter().zip(&tables).rev() {
+            frame.proven = Vec::with_capacity(blocks.len());
+            entries.clear();
+            let mut next = Vec::new();
+            for (number, bytes) in blocks.iter().enumerate() {
+                let wanted = expected.get(number).copied().flatten();
+                let at = start + number as u64;
+                let proven = match bytes {
+                    Ok(bytes) => wanted == Some(block_checksum(&bytes[..])),
+                    Err(_) => false,
+                };
+                if !proven {
+                    let damage = match bytes {
+                        Err(damage) => damage.clone(),
+                        Ok(bytes) => Damage::new(
+                            &self.path,
+                            at * PART_BLOCK,
+                            Problem::Checksum {
+                                stored: u64::from(wanted.unwrap_or(0)),
+                                computed: u64::from(block_checksum(&bytes[..])),
+                            },
+                        ),
+                    };
+                    frame.tables.push((at, damage));
+                }
+                frame.proven.push(proven);
+                match bytes {
+                    Ok(bytes) => entries.extend(
+                        bytes.as_chunks().0.iter().map(|sum: &[u8; 4]| u32::from_le_bytes(*sum)),
+                    ),
+                    // A checksum that any block may have, but no block will.
+                    Err(_) => entries.extend([0; SUMS_IN_BLOCK]),
+                }
+                let from = entries.len() - SUMS_IN_BLOCK;
+                // One that matches proves its block even if the table is not proven.
+                next.extend(entries[from..].iter().map(|sum| Some(*sum)));
+            }
+            expected = next;
+        }
+        let blocks = self.column_blocks();
+        entries.truncate(usize::try_from(blocks.end - blocks.start).unwrap_or(usize::MAX));
+        frame.sums = entries;
+        frame.tables.sort_unstable_by_key(|(block, _)| *block);
+        frame
+    }
+
+    /// The blocks of one table, as far as the file goes, and the first one beyond its end: a header may
+    /// speak of any number.
+    fn table(
+        &self,
+        (start, len): (u64, u64),
+    ) -> Vec<Result<Box<[u8; PART_BLOCK_LEN]>, Box<Damage>>> {
+        let there = self.len.div_ceil(PART_BLOCK).saturating_sub(start);
+        let one = |number| {
+            let mut block = Box::new([0; PART_BLOCK_LEN]);
+            self.read(start + number, &mut block[..]).map(|()| block)
+        };
+        (0..len.min(there + 1)).map(one).collect()
+    }
+}
+
+/// The header of a part.
+pub(crate) fn read_header(block: &[u8; PART_BLOCK_LEN]) -> Result<PartIdentity, BlockFault> {
+    PartIdentity::parse(block)
+}
+
+/// What is wrong with a header or footer that is not the one that belongs there.
+fn differs(path: &Path, at: u64, field: &'static str, block: &[u8; PART_BLOCK_LEN]) -> Box<Damage> {
+    let (stored, computed) = (seal_of(block), checksum(&block[..PART_BLOCK_LEN - 8]));
+    if stored == computed {
+        return Damage::field(path, at, field, "this part's", "another's");
+    }
+    Damage::new(path, at, Problem::Checksum { stored, computed })
+}
+
+fn unreadable(path: &Path, at: u64, error: &io::Error) -> Box<Damage> {
+    Damage::new(path, at, Problem::Unreadable { reason: error.to_string() })
+}

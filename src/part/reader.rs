@@ -1,0 +1,287 @@
+//! Reading a part. Opening it reads header and footer; a block is checked when it is first touched.
+//! How its bytes are reached is the business of [`Bytes`].
+//!
+//! # Invariants
+//!
+//! - The bytes that [`Part::read`] gives out of a block that was not found intact before are those that
+//!   were compared with the checksum: they come out of the same buffer, and it is their being intact
+//!   that marks the block. So do all that [`Part::read_anew`] gives, whatever was found before. The same
+//!   goes for a checksum that is taken out of a table.
+//! - A block that is marked is not compared again. What a map shows of it stays what it was, unless the
+//!   disk or somebody changes a page that is fetched again; with [`ReadMode::Pread`] each later read is
+//!   one more read of the file, and believed.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::bytes::{Block, Bytes};
+use super::format::{
+    BlockFault, Footer, PART_BLOCK, PART_BLOCK_LEN, PART_VERSION, PartIdentity, PartLayout,
+    PartRef, SUMS_PER_BLOCK, seal_of,
+};
+use crate::checksum::block_checksum;
+use crate::codec::Decoder;
+use crate::config::ReadMode;
+use crate::error::{Damage, Error, Problem, ReadError, Result};
+use crate::fs::{Access, FileName, FileSystem};
+use crate::ids::ByteOffset;
+use crate::ids::StoreId;
+use crate::merkle::{Hash, Level};
+
+const NODE_LEN: u64 = size_of::<Hash>() as u64;
+
+/// An open part.
+#[derive(Debug)]
+pub(crate) struct Part {
+    identity: PartIdentity,
+    reference: PartRef,
+    layout: PartLayout,
+    bytes: Bytes,
+    /// One bit per block: whether it was found intact.
+    checked: Vec<AtomicU64>,
+    tables_sum: u32,
+    path: PathBuf,
+}
+
+impl Part {
+    /// Opens the part that the manifest names. `expected` is what the header must say.
+    pub(crate) fn open(
+        fs: &dyn FileSystem,
+        expected: &PartIdentity,
+        reference: PartRef,
+        mode: ReadMode,
+    ) -> Result<Self> {
+        let name = reference.number.file();
+        let path = fs.display(name);
+        let fail = |action, error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => Damage::new(&path, 0, Problem::Missing).into(),
+            _ => Error::io(action, &path, error),
+        };
+        let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
+        let found = file.len().map_err(|error| fail("measure", error))?;
+        let Some(layout) = PartLayout::new(expected.arity, reference.from, reference.to) else {
+            return Err(
+                Damage::field(&path, 0, "range", "one that fits a file", reference.to).into()
+            );
+        };
+        if found != layout.len() || found != reference.len {
+            let problem = Problem::Truncated { expected: reference.len, found };
+            return Err(Damage::new(&path, 0, problem).into());
+        }
+        let bytes = Bytes::open(file, found, path.clone(), mode)?;
+        let (header, footer) = (bytes.block(0)?, bytes.block(layout.footer)?);
+        let footer_at = layout.footer * PART_BLOCK;
+
+        let identity = PartIdentity::parse(&header).map_err(|fault| reject(&path, 0, fault))?;
+        if identity != *expected {
+            let (expected, found) = (format!("{expected:?}"), format!("{identity:?}"));
+            return Err(Damage::field(&path, 0, "identity", expected, found).into());
+        }
+        let parsed = Footer::parse(&footer).map_err(|fault| reject(&path, footer_at, fault))?;
+        let wanted = Footer {
+            number: reference.number,
+            len: found,
+            header: seal_of(&header),
+            tables: parsed.tables,
+        };
+        if parsed != wanted {
+            let (expected, found) = (format!("{wanted:?}"), format!("{parsed:?}"));
+            return Err(Damage::field(&path, footer_at, "footer", expected, found).into());
+        }
+        if seal_of(&footer) != reference.checksum {
+            let problem =
+                Problem::Checksum { stored: reference.checksum, computed: seal_of(&footer) };
+            return Err(Damage::new(&path, footer_at, problem).into());
+        }
+        let words = usize::try_from(layout.footer.div_ceil(64)).unwrap_or(0);
+        let checked = (0..words).map(|_| AtomicU64::new(0)).collect();
+        drop((header, footer));
+        Ok(Self { identity, reference, layout, bytes, checked, tables_sum: parsed.tables, path })
+    }
+
+    /// The store that the part `name` belongs to, if it says so.
+    pub(crate) fn owner(fs: &dyn FileSystem, name: FileName) -> Result<Option<StoreId>> {
+        let fail = |action, error| Error::io(action, fs.display(name), error);
+        let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
+        let mut header = [0; PART_BLOCK_LEN];
+        if file.len().map_err(|error| fail("measure", error))? < PART_BLOCK {
+            return Ok(None);
+        }
+        file.read_at(ByteOffset(0), &mut header).map_err(|error| fail("read", error))?;
+        Ok(PartIdentity::parse(&header).ok().map(|identity| identity.store))
+    }
+
+    pub(crate) fn reference(&self) -> PartRef {
+        self.reference
+    }
+
+    pub(crate) fn identity(&self) -> &PartIdentity {
+        &self.identity
+    }
+
+    /// The first index of `level` that is beyond this part.
+    pub(crate) fn end(&self, level: Level) -> u64 {
+        self.reference.to.checked_shr(u32::from(level.0) * self.identity.arity.bits()).unwrap_or(0)
+    }
+
+    /// Copies nodes of `level` from `index` on into `out`, as many as there are; returns how many.
+    #[inline]
+    pub(crate) fn read(
+        &self,
+        level: Level,
+        index: u64,
+        out: &mut [Hash],
+    ) -> Result<usize, ReadError> {
+        self.copy(level, index, out, false)
+    }
+
+    /// As [`read`](Self::read), and checks every block again, also those that were found intact
+    /// before: for whoever is about to remove the part.
+    pub(crate) fn read_anew(
+        &self,
+        level: Level,
+        index: u64,
+        out: &mut [Hash],
+    ) -> Result<usize, ReadError> {
+        self.copy(level, index, out, true)
+    }
+
+    #[inline]
+    fn copy(
+        &self,
+        level: Level,
+        index: u64,
+        out: &mut [Hash],
+        anew: bool,
+    ) -> Result<usize, ReadError> {
+        let column = self.layout.columns.get(usize::from(level.0));
+        let Some(column) = column.filter(|column| (column.first..column.end).contains(&index))
+        else {
+            return Err(ReadError::Absent { level, at: index });
+        };
+        let len = out.len().min(usize::try_from(column.end - index).unwrap_or(usize::MAX));
+        let wanted = out[..len].as_flattened_mut();
+        let start = column.block * PART_BLOCK + (index - column.first) * NODE_LEN;
+        let (first, last) = (start / PART_BLOCK, (start + wanted.len() as u64 - 1) / PART_BLOCK);
+        if anew || !(first..=last).all(|number| self.is_checked(number)) {
+            self.copy_intact(start, wanted, anew)?;
+        } else {
+            self.bytes.read(start, wanted)?;
+        }
+        Ok(len)
+    }
+
+    /// Copies the bytes from `start` on out of blocks that are found intact on the way, or that were
+    /// before, unless all are to be looked at `anew`.
+    #[cold]
+    fn copy_intact(&self, start: u64, out: &mut [u8], anew: bool) -> Result<(), ReadError> {
+        let mut skip = usize::try_from(start % PART_BLOCK).unwrap_or(0);
+        let mut rest = out;
+        for number in start / PART_BLOCK.. {
+            let block = self.block(number, anew)?;
+            let bytes = &block[skip..];
+            let (head, tail) = rest.split_at_mut(bytes.len().min(rest.len()));
+            head.copy_from_slice(&bytes[..head.len()]);
+            if tail.is_empty() {
+                break;
+            }
+            (rest, skip) = (tail, 0);
+        }
+        Ok(())
+    }
+
+    /// The nodes `[index, index + count)` of `level` as they lie in the map, if there is one, all of
+    /// them are in this part, and their blocks were found intact before.
+    #[inline]
+    pub(crate) fn borrow(&self, level: Level, index: u64, count: usize) -> Option<&[Hash]> {
+        let column = self.layout.columns.get(usize::from(level.0))?;
+        let end = index.checked_add(count as u64)?;
+        if count == 0 || index < column.first || end > column.end {
+            return None;
+        }
+        let start = column.block * PART_BLOCK + (index - column.first) * NODE_LEN;
+        let behind = start + count as u64 * NODE_LEN;
+        // Most groups of siblings are in one block.
+        let (first, last) = (start / PART_BLOCK, (behind - 1) / PART_BLOCK);
+        if !self.is_checked(first) || !(first..last).all(|number| self.is_checked(number + 1)) {
+            return None;
+        }
+        Some(self.bytes.borrow(start..behind)?.as_chunks().0)
+    }
+
+    /// Whether a block was found intact before.
+    #[inline]
+    fn is_checked(&self, number: u64) -> bool {
+        // The bit guards no other memory: the bytes never change.
+        let word = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX));
+        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
+    }
+
+    /// Block `number`, of a column or of a table: intact as it is handed out, unless it was found so
+    /// before and is not to be looked at `anew`.
+    fn block(&self, number: u64, anew: bool) -> Result<Block<'_>, ReadError> {
+        let block = self.bytes.block(number)?;
+        if anew || !self.is_checked(number) {
+            self.verify(number, &block)?;
+            let word = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX));
+            if let Some(word) = word {
+                word.fetch_or(1 << (number % 64), Ordering::Relaxed);
+            }
+        }
+        Ok(block)
+    }
+
+    /// Compares the bytes of a block with its checksum.
+    fn verify(&self, number: u64, block: &[u8; PART_BLOCK_LEN]) -> Result<(), ReadError> {
+        let stored = self.stored_sum(number)?;
+        let computed = block_checksum(block);
+        if computed != stored {
+            let problem =
+                Problem::Checksum { stored: u64::from(stored), computed: u64::from(computed) };
+            return Err(ReadError::Damaged(Damage::new(&self.path, number * PART_BLOCK, problem)));
+        }
+        Ok(())
+    }
+
+    /// The checksum that the tables, or the footer, hold for `block`.
+    fn stored_sum(&self, number: u64) -> Result<u32, ReadError> {
+        // Blocks come in the order columns, first table, second table, ...; each table covers the
+        // stretch before it.
+        let mut covered = 1;
+        for &(table, len) in &self.layout.tables {
+            if number < table {
+                let entry = number - covered;
+                let holder = table + entry / SUMS_PER_BLOCK;
+                let bytes = self.block(holder, false)?;
+                let at = usize::try_from(entry % SUMS_PER_BLOCK).unwrap_or(0) * size_of::<u32>();
+                return Ok(Decoder(&bytes[at..]).u32().unwrap_or(0));
+            }
+            if number < table + len && len == 1 {
+                return Ok(self.tables_sum);
+            }
+            covered = table;
+        }
+        Ok(self.tables_sum)
+    }
+}
+
+impl From<Box<Damage>> for ReadError {
+    fn from(damage: Box<Damage>) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+fn reject(path: &std::path::Path, at: u64, fault: BlockFault) -> Error {
+    match fault {
+        BlockFault::Magic => Damage::field(path, at, "magic", "a part", "other bytes").into(),
+        BlockFault::Fields => Damage::field(path, at, "fields", "valid ones", "others").into(),
+        BlockFault::Version(found) => Error::UnknownFormat {
+            path: path.into(),
+            found: u32::from(found),
+            supported: u32::from(PART_VERSION),
+        },
+        BlockFault::Checksum { stored, computed } => {
+            Damage::new(path, at, Problem::Checksum { stored, computed }).into()
+        }
+    }
+}

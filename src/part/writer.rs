@@ -1,0 +1,234 @@
+//! Writing a part, from any source of nodes.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::format::{
+    Footer, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartLayout, PartRef,
+    SUMS_PER_BLOCK, seal_of,
+};
+use crate::checksum::block_checksum;
+use crate::error::{Error, Result};
+use crate::fs::{File, FileSystem};
+use crate::ids::ByteOffset;
+use crate::merkle::{Hash, NodeIndex, NodeSource};
+
+/// Nodes copied at a time: 1 MiB.
+const STEP_NODES: u64 = 1 << 15;
+const _: () = assert!(STEP_NODES.is_multiple_of(NODES_PER_BLOCK));
+/// What is in the device's queue at a time, or half of it in a hurry; the log's syncs wait behind it.
+/// Measured on a virtual disk of 2 GB/s, beside a part of 16 M leaves: the 99th percentile of a durable
+/// insert is 2.7 times that of a quiet store with steps of 256 KiB, 2.9 with 512, 3 to 3.8 when the next
+/// step is made while one is under way, and some 160 when a part is handed over as fast as it is made.
+const WRITEBACK_STEP: usize = 256 << 10;
+
+/// Writes the part that `identity` describes under its temporary name and, if `durable`, syncs it.
+/// The caller renames it.
+#[cfg(test)]
+pub(crate) fn write_part<S>(
+    fs: &dyn FileSystem,
+    identity: &PartIdentity,
+    source: &S,
+    durable: bool,
+) -> Result<PartRef>
+where
+    S: NodeSource,
+    Error: From<S::Error>,
+{
+    write_part_with(fs, identity, source, durable, |_, sum| sum)
+}
+
+/// As [`write_part`], with `sum` having the last word on the checksum of each block of the columns,
+/// given its number and the checksum of its bytes.
+pub(crate) fn write_part_with<S>(
+    fs: &dyn FileSystem,
+    identity: &PartIdentity,
+    source: &S,
+    durable: bool,
+    sum: impl Fn(u64, u32) -> u32,
+) -> Result<PartRef>
+where
+    S: NodeSource,
+    Error: From<S::Error>,
+{
+    let (reference, file) = build_part_with(fs, identity, source, &|| false, sum)?;
+    if durable {
+        sync_part(fs, identity, &*file)?;
+    }
+    Ok(reference)
+}
+
+/// Makes a part durable that was just built.
+pub(crate) fn sync_part(
+    fs: &dyn FileSystem,
+    identity: &PartIdentity,
+    file: &dyn File,
+) -> Result<()> {
+    let name = identity.number.file().tmp();
+    file.sync().map_err(|error| Error::io("sync", fs.display(name), error))
+}
+
+/// Writes the part that `identity` describes under its temporary name. The caller syncs and renames
+/// it. While `hurry` says so, one step is made while another is under way: the part is done sooner, and
+/// the log's syncs wait longer.
+pub(crate) fn build_part<S>(
+    fs: &dyn FileSystem,
+    identity: &PartIdentity,
+    source: &S,
+    hurry: &dyn Fn() -> bool,
+) -> Result<(PartRef, Arc<dyn File>)>
+where
+    S: NodeSource,
+    Error: From<S::Error>,
+{
+    build_part_with(fs, identity, source, hurry, |_, sum| sum)
+}
+
+fn build_part_with<S>(
+    fs: &dyn FileSystem,
+    identity: &PartIdentity,
+    source: &S,
+    hurry: &dyn Fn() -> bool,
+    sum: impl Fn(u64, u32) -> u32,
+) -> Result<(PartRef, Arc<dyn File>)>
+where
+    S: NodeSource,
+    Error: From<S::Error>,
+{
+    let name = identity.number.file().tmp();
+    let path = fs.display(name);
+    let Some(layout) = PartLayout::new(identity.arity, identity.from, identity.to) else {
+        let error = std::io::Error::from(std::io::ErrorKind::FileTooLarge);
+        return Err(Error::io("lay out", path, error));
+    };
+    let file = fs.create(name).map_err(|error| Error::io("create", &path, error))?;
+    let mut out = Output { file: &*file, path: &path, at: 0, under_way: None, hurry };
+    out.file.allocate(layout.len()).map_err(|error| Error::io("reserve space in", &path, error))?;
+
+    let header = identity.header();
+    out.write(&header)?;
+    let mut sums = Vec::new();
+    let mut nodes: Vec<Hash> = Vec::new();
+    for column in &layout.columns {
+        let mut at = column.first;
+        while at < column.end {
+            let len = (column.end - at).min(STEP_NODES);
+            let padded = len.next_multiple_of(NODES_PER_BLOCK);
+            nodes.clear();
+            nodes.resize(usize::try_from(padded).unwrap_or(0), [0; 32]);
+            let wanted = &mut nodes[..usize::try_from(len).unwrap_or(0)];
+            source.read_nodes(column.level, NodeIndex(at), wanted)?;
+            let bytes = nodes.as_flattened();
+            for block in bytes.chunks(PART_BLOCK_LEN) {
+                let number = 1 + sums.len() as u64;
+                sums.push(sum(number, block_checksum(block)));
+            }
+            out.write(bytes)?;
+            at += len;
+        }
+    }
+    let mut last_sum = 0;
+    for _ in &layout.tables {
+        let mut table: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        table.resize(table.len().next_multiple_of(PART_BLOCK_LEN), 0);
+        sums = table.chunks(PART_BLOCK_LEN).map(block_checksum).collect();
+        out.write(&table)?;
+        last_sum = sums.first().copied().unwrap_or(0);
+    }
+    debug_assert_eq!(SUMS_PER_BLOCK * 4, PART_BLOCK);
+    let footer = Footer {
+        number: identity.number,
+        len: layout.len(),
+        header: seal_of(&header),
+        tables: last_sum,
+    }
+    .block();
+    out.write(&footer)?;
+    let reference = PartRef {
+        number: identity.number,
+        from: identity.from,
+        to: identity.to,
+        len: layout.len(),
+        checksum: seal_of(&footer),
+    };
+    Ok((reference, file))
+}
+
+/// Appends to the file, step by step.
+struct Output<'a> {
+    file: &'a dyn File,
+    path: &'a std::path::Path,
+    at: u64,
+    /// Where a step begins that the device was given and that nobody has waited for.
+    under_way: Option<u64>,
+    hurry: &'a dyn Fn() -> bool,
+}
+
+impl Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        for step in bytes.chunks(WRITEBACK_STEP) {
+            let at = self.at;
+            self.file
+                .write_at(ByteOffset(at), &mut [IoSlice::new(step)])
+                .and_then(|()| self.hand_over(at, step.len() as u64))
+                .map_err(|error| Error::io("write", self.path, error))?;
+            self.at += step.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Gives the device a step and waits until it has taken it or, in a hurry, the one before. The sync
+    /// at the end is enough for what is smaller than a step.
+    fn hand_over(&mut self, at: u64, len: u64) -> std::io::Result<()> {
+        if len < WRITEBACK_STEP as u64 {
+            return Ok(());
+        }
+        let before = self.under_way.take();
+        if (self.hurry)() {
+            self.file.start_writeback(ByteOffset(at), len);
+            self.under_way = Some(at);
+        } else {
+            self.file.write_back(ByteOffset(at), len)?;
+        }
+        before.map_or(Ok(()), |before| self.file.write_back(ByteOffset(before), len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::column::{Columns, Layout};
+    use crate::fs::Access;
+    use crate::fs::sim::SimDisk;
+    use crate::ids::{StoreId, TreeId};
+    use crate::merkle::{Arity, Blake3};
+
+    #[test]
+    fn a_part_has_the_bytes_of_the_golden_file() {
+        let (columns, mut leaves, mut nodes) = Columns::empty(Layout::new(Arity::Two));
+        leaves.append(&(0..7u8).map(|byte| [byte; 32]).collect::<Vec<_>>());
+        nodes.hash_to(&Blake3, 7);
+        let identity = PartIdentity {
+            store: StoreId([3; 16]),
+            tree: TreeId(1),
+            hasher: "blake3".into(),
+            arity: Arity::Two,
+            number: crate::ids::PartId(5),
+            from: 2,
+            to: 7,
+        };
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let reference = write_part(&disk, &identity, &columns.view(), true).unwrap();
+        let file = disk.open(identity.number.file().tmp(), Access::Read).unwrap();
+        assert_eq!(file.len().unwrap(), reference.len);
+        for (number, name) in
+            ["header", "level-0", "level-1", "level-2", "table", "footer"].into_iter().enumerate()
+        {
+            let mut block = vec![0; PART_BLOCK_LEN];
+            file.read_at(ByteOffset(number as u64 * PART_BLOCK), &mut block).unwrap();
+            crate::golden::check(&format!("part-{name}.hex"), &block);
+        }
+        assert_eq!(reference.len, 6 * PART_BLOCK);
+    }
+}

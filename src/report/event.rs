@@ -1,0 +1,219 @@
+//! What a store tells while it works.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::RecoveryReport;
+use super::{CheckpointInfo, CheckpointReason};
+use crate::error::Error;
+use crate::error::Limit;
+use crate::sync;
+use crate::sync::process;
+
+/// Is told what a store does.
+///
+/// It is called on the store's own threads and on those that call the store, without any lock held,
+/// and may call the store's methods. Those that would have to wait for the very thread they are called
+/// on fail with [`Error::WouldWaitForItself`]: on the flusher, which tells of flushes and of
+/// [`Poisoned`](Event::Poisoned), all that wait for the log (`flush`, `insert_durable`, a token, `checkpoint`,
+/// `snapshot_to`, `scrub`, an insert that has to wait for room); on a worker, which tells of automatic
+/// checkpoints and of merges, an insert that has to wait for one of these; on both, `close`. To block on
+/// a token's future is not noticed. What it takes in time the caller waits, the flusher too, so it should hand on
+/// what takes long. Calls may come from several threads at once, and what two threads
+/// do at the same time may be told in either order. A listener that panics is not heard by anybody
+/// else; the store goes on.
+///
+/// A listener that forks should end the child itself, or run another program there. If it returns in the
+/// child of one of the store's own threads, nobody else is told, that thread ends without touching the
+/// store, and as it is the only one the child ends with it, as after `exit(0)`. On a thread that has called the
+/// store the call is refused with [`Error::Forked`], or returns what the parent had got so far.
+pub trait EventListener: Send + Sync + 'static {
+    /// Something has happened.
+    fn event(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Send + Sync + 'static> EventListener for F {
+    fn event(&self, event: &Event) {
+        self(event);
+    }
+}
+
+/// Something that a store does or that happens to it.
+///
+/// What has begun ends in one event of the same kind: completed, failed or abandoned. *Completed*
+/// means that a power cut from now on leaves it, but for checkpoints under
+/// [`Install::Fast`](crate::Install::Fast).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A store is being opened.
+    #[non_exhaustive]
+    RecoveryBegun {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// It is open: everything that it shows is durable.
+    #[non_exhaustive]
+    RecoveryCompleted {
+        /// What was found, and how long the steps took.
+        report: RecoveryReport,
+    },
+    /// It could not be opened.
+    #[non_exhaustive]
+    RecoveryFailed {
+        /// Why.
+        error: Error,
+    },
+    /// A group is being written to the log and synced.
+    #[non_exhaustive]
+    FlushBegun {
+        /// The leaves that will be durable.
+        leaves: u64,
+    },
+    /// They are.
+    #[non_exhaustive]
+    FlushCompleted {
+        /// How many leaves became durable.
+        leaves: u64,
+        /// Bytes written to the log since the flush before, headers and padding included.
+        bytes: u64,
+        /// How long writing took.
+        write: Duration,
+        /// How long the sync took.
+        sync: Duration,
+    },
+    /// They are not; the store is being poisoned.
+    #[non_exhaustive]
+    FlushFailed {
+        /// How many leaves are in doubt.
+        leaves: u64,
+        /// Why.
+        error: Error,
+    },
+    /// A checkpoint is to be made; it may have to wait for one that is being made.
+    #[non_exhaustive]
+    CheckpointBegun {
+        /// Why it is made.
+        reason: CheckpointReason,
+    },
+    /// It has been made, or there was nothing new since the last one.
+    #[non_exhaustive]
+    CheckpointCompleted {
+        /// What it holds and how long it took.
+        info: CheckpointInfo,
+    },
+    /// It has not been made; the last one stays.
+    #[non_exhaustive]
+    CheckpointFailed {
+        /// Why it was to be made.
+        reason: CheckpointReason,
+        /// Why it was not.
+        error: Error,
+        /// After how long it is tried again by itself, if it is.
+        retry_in: Option<Duration>,
+    },
+    /// Parts are being merged into one.
+    #[non_exhaustive]
+    CompactionBegun {
+        /// How many.
+        parts: usize,
+        /// The leaves they have together.
+        leaves: u64,
+    },
+    /// They are one part.
+    #[non_exhaustive]
+    CompactionCompleted {
+        /// How many parts there were.
+        parts: usize,
+        /// The leaves of the new one.
+        leaves: u64,
+        /// Its bytes.
+        bytes: u64,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// They stay as they are.
+    #[non_exhaustive]
+    CompactionFailed {
+        /// How many parts were to be merged.
+        parts: usize,
+        /// Why they were not.
+        error: Error,
+        /// After how long merging is tried again, if it is.
+        retry_in: Option<Duration>,
+    },
+    /// They stay as they are, since the store is being closed or no longer has them.
+    #[non_exhaustive]
+    CompactionAbandoned {
+        /// How many parts were to be merged.
+        parts: usize,
+    },
+    /// An insert has to wait: a limit is reached.
+    #[non_exhaustive]
+    BackpressureBegun {
+        /// Which.
+        limit: Limit,
+        /// What is held, in the limit's unit.
+        held: u64,
+        /// What is allowed.
+        allowed: u64,
+    },
+    /// It waits no longer.
+    #[non_exhaustive]
+    BackpressureEnded {
+        /// What it waited for.
+        limit: Limit,
+        /// How long.
+        waited: Duration,
+        /// Whether it may go on; else it fails.
+        admitted: bool,
+    },
+    /// The log has failed: nothing more is accepted, reading goes on.
+    #[non_exhaustive]
+    Poisoned {
+        /// The failure.
+        error: Error,
+    },
+}
+
+/// Those who are told.
+#[derive(Clone, Default)]
+pub(crate) struct Listeners(Vec<Arc<dyn EventListener>>);
+
+impl Listeners {
+    pub(crate) fn add(&mut self, listener: Arc<dyn EventListener>) {
+        self.0.push(listener);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Tells everybody what `event` gives, which is not asked if there is nobody. Not to be called
+    /// with a lock held.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        if self.0.is_empty() {
+            return;
+        }
+        let event = event();
+        let forks = process::forks();
+        for listener in &self.0 {
+            let returned = sync::returns(|| listener.event(&event));
+            if process::forks() != forks {
+                // Others may wait there for threads that are not there.
+                return;
+            }
+            if !returned {
+                tracing::error!(?event, "an event listener panicked");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} listeners", self.0.len())
+    }
+}

@@ -1,0 +1,21 @@
+//! What a store says about itself: plain data, and the listeners that get it.
+
+pub(crate) mod backup;
+pub(crate) mod checkpoint;
+pub(crate) mod distribution;
+pub(crate) mod event;
+pub(crate) mod jobs;
+pub(crate) mod recovery;
+pub(crate) mod scrub;
+pub(crate) mod stats;
+
+pub use backup::BackupInfo;
+pub use checkpoint::{CheckpointInfo, CheckpointReason};
+pub use distribution::Distribution;
+pub(crate) use distribution::Recorder;
+pub(crate) use event::Listeners;
+pub use event::{Event, EventListener};
+pub use jobs::{JobStats, Times};
+pub(crate) use jobs::{Reasons, Steps, Work};
+pub use recovery::RecoveryReport;
+pub use stats::Stats;

@@ -1,0 +1,102 @@
+//! What a running store has done and how it stands.
+
+use std::time::Duration;
+
+use super::{CheckpointReason, Distribution, JobStats, Reasons};
+
+/// What a store has done since it was opened, and how it stands. All counts start at 0 at open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Leaves that are visible, over all trees.
+    pub leaves: u64,
+    /// Leaves that are durable.
+    pub durable: u64,
+    /// Leaves that are visible and not durable.
+    pub pending: u64,
+    /// Leaves written to the log.
+    pub leaves_written: u64,
+    /// Bytes written to the log, headers and padding included.
+    pub wal_bytes_written: u64,
+    /// Groups written to the log.
+    pub groups: u64,
+    /// How many leaves the groups had. `count` is [`groups`](Self::groups), `sum` is
+    /// [`leaves_written`](Self::leaves_written).
+    pub group_leaves: Distribution,
+    /// Syncs of the log by the flusher.
+    pub syncs: u64,
+    /// Time spent in those syncs.
+    pub sync_time: Duration,
+    /// The longest of them.
+    pub longest_sync: Duration,
+    /// How long they took, in nanoseconds. `count` is [`syncs`](Self::syncs).
+    pub sync_nanos: Distribution,
+    /// Inserts that had to wait for room.
+    pub stalls: u64,
+    /// Time that inserts spent waiting for room.
+    pub stall_time: Duration,
+    /// Inserts that waited at a limit and were refused in the end.
+    pub refused: u64,
+    /// Times that inserts were slowed down near a limit.
+    pub slowdowns: u64,
+    /// Time that inserts spent slowed down.
+    pub slowdown_time: Duration,
+    /// Bytes of leaves that wait for the log.
+    pub unflushed_bytes: u64,
+    /// Bytes of nodes that no checkpoint holds.
+    pub uncheckpointed_bytes: u64,
+    /// Log segments in use.
+    pub wal_segments: u64,
+    /// Address space that nodes in memory take, in bytes. Pages that were never written take no
+    /// memory.
+    pub memory_bytes: u64,
+    /// Checkpoints completed that had something to write.
+    pub checkpoints: u64,
+    /// Checkpoints that failed.
+    pub failed_checkpoints: u64,
+    /// Bytes of parts written by checkpoints.
+    pub part_bytes_written: u64,
+    /// Time spent in completed checkpoints.
+    pub checkpoint_time: Duration,
+    /// Parts that readers may have to search.
+    pub parts: u64,
+    /// Merges of parts completed.
+    pub compactions: u64,
+    /// Merges that failed.
+    pub failed_compactions: u64,
+    /// Bytes of parts written by merges.
+    pub compaction_bytes_written: u64,
+    /// Background jobs that wait. Each kind waits at most once, so there are never more than four.
+    pub queued_jobs: u64,
+    /// Background jobs that run.
+    pub active_jobs: u64,
+    /// Checkpoints, step by step.
+    pub checkpoint_jobs: JobStats,
+    /// Merges, step by step.
+    pub compaction_jobs: JobStats,
+    /// Making log segments ready.
+    pub segment_jobs: JobStats,
+    /// Hashing in the background.
+    pub hash_jobs: JobStats,
+    pub(crate) reasons: Reasons,
+}
+
+impl Stats {
+    /// Completed checkpoints that were made for this reason. Over all reasons they add up to
+    /// [`checkpoints`](Self::checkpoints).
+    #[must_use]
+    pub fn checkpoints_for(&self, reason: CheckpointReason) -> u64 {
+        self.reasons.get(reason)
+    }
+
+    /// Bytes written to disk for each leaf that was written to the log: log, checkpoints and merges
+    /// together. `None` before the first leaf.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+    pub fn bytes_written_per_leaf(&self) -> Option<f64> {
+        let bytes =
+            [self.wal_bytes_written, self.part_bytes_written, self.compaction_bytes_written];
+        let bytes = bytes.iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+        (self.leaves_written > 0).then(|| bytes as f64 / self.leaves_written as f64)
+    }
+}

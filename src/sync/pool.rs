@@ -1,0 +1,37 @@
+//! The threads that hash large batches.
+//!
+//! # Invariant
+//!
+//! Hashing runs under a lock, and may be called from a rayon thread of the user's. A rayon thread
+//! that waits takes up other work, which might want the same lock; and the user's pool may be full of
+//! threads that wait for it. So hashing has a pool of its own, whose threads never take a lock, and
+//! does without it when the caller is itself a rayon thread.
+
+use std::sync::OnceLock;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::process;
+
+/// The pool, or `None` where the calling thread must do the work alone. The threads are started when
+/// first needed and sleep when there is nothing to do.
+pub(crate) fn pool() -> Option<&'static ThreadPool> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    // loom knows only threads that it started, and miri wants to see all of them end.
+    if cfg!(any(duramen_loom, miri)) || rayon::current_thread_index().is_some() {
+        return None;
+    }
+    // A forked child has the pool without its threads, or while it was being made.
+    if process::watch().is_err() || process::is_child() {
+        return None;
+    }
+    let make = || {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        if threads == 1 {
+            return None;
+        }
+        let name = |number| format!("duramen-hash-{number}");
+        ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build().ok()
+    };
+    POOL.get_or_init(make).as_ref()
+}
