@@ -8,4 +8,6 @@ pub mod random;
 pub mod reference;
 pub mod space;
 pub mod stores;
+#[cfg(target_os = "linux")]
+pub mod trace;
 pub mod words;

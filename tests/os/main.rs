@@ -9,3 +9,5 @@ mod fork;
 mod fs_contract;
 #[cfg(all(feature = "std", unix))]
 mod fs_os;
+#[cfg(all(feature = "std", target_os = "linux"))]
+mod trace;

@@ -18,3 +18,10 @@ mod proofs;
 mod reading;
 mod scrub;
 mod tlog;
+#[cfg(target_os = "linux")]
+mod trace;
+// The library's testkit as a dependency would build the program with what is there for tests alone.
+#[cfg(target_os = "linux")]
+#[path = "../../../testkit/src/trace/mod.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the library's tests use all of it")]
+mod traced;
