@@ -440,3 +440,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_multi_proof_of_far_too_few_hashes_is_refused_without_counting_all_that_are_missing() {
+    let (id, arity) = (Blake3.id(), Arity::Sixteen);
+    let indexes: Vec<LeafIndex> = (0..100).map(|at| LeafIndex(at << 30)).collect();
+    let size = TreeSize(1 << 40);
+    let expected = MultiProof::expected_hashes(Shape::new(arity, size), &indexes).unwrap();
+    let proof = MultiProof::from_hashes(vec![[1; 32]; expected]);
+    let bytes = MultiClaim { size, indexes, proof }.encode(id, arity).unwrap();
+    MultiClaim::decode(&bytes, id, arity).unwrap();
+    for missing in [1, 2, expected - 1, expected] {
+        let cut = &bytes[..bytes.len() - 32 * missing];
+        let found = 32 * (expected - missing);
+        assert_eq!(MultiClaim::decode(cut, id, arity), Err(DecodeError::HashesMissing { found }));
+    }
+    let cut = &bytes[..bytes.len() - 1];
+    let found = 32 * expected - 1;
+    assert_eq!(MultiClaim::decode(cut, id, arity), Err(DecodeError::HashesMissing { found }));
+    let longer = [bytes.as_slice(), &[0]].concat();
+    let (expected, found) = (32 * expected, 32 * expected + 1);
+    assert_eq!(
+        MultiClaim::decode(&longer, id, arity),
+        Err(DecodeError::HashBytes { expected, found })
+    );
+}

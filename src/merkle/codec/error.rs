@@ -108,6 +108,13 @@ pub enum DecodeError {
     /// Sizes and indexes that do not belong together.
     #[error("the proof claims what cannot be")]
     Claim(#[from] ClaimError),
+    /// Fewer bytes of hashes than the indexes of a proof of many leaves ask for. How many these are is not
+    /// counted to the end: the count of a hostile proof would cost far more than its bytes.
+    #[error("the proof ends in {found} bytes of hashes, fewer than its place in the tree asks for")]
+    HashesMissing {
+        /// How many bytes there are.
+        found: usize,
+    },
     /// More or fewer bytes of hashes than sizes and indexes ask for.
     #[error(
         "the proof ends in {found} bytes of hashes where its place in the tree asks for {expected}"

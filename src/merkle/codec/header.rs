@@ -10,7 +10,7 @@ use crate::merkle::types::{Arity, Hash};
 
 const MAGIC: [u8; 4] = *b"duPF";
 const VERSION: u8 = 1;
-const HASH: usize = size_of::<Hash>();
+pub(super) const HASH: usize = size_of::<Hash>();
 
 /// What an encoding holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -177,6 +177,11 @@ impl<'a> Reader<'a> {
         let bytes = usize::try_from(count).ok().and_then(|count| count.checked_mul(8));
         let bytes = self.bytes(bytes.ok_or(cut_off)?)?;
         Ok(bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
+    }
+
+    /// How many bytes are left.
+    pub(super) const fn left(&self) -> usize {
+        self.rest.len()
     }
 
     /// The hashes, `expected` of them, which end the encoding. Allocates nothing unless they are

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::error::{ClaimError, DecodeError};
-use super::header::{Header, Kind, Reader};
+use super::header::{HASH, Header, Kind, Reader};
 use crate::merkle::hasher::{Hasher, HasherId};
 use crate::merkle::head::TreeHead;
 use crate::merkle::proof::{MultiProof, VerifyError};
@@ -56,7 +56,12 @@ impl MultiClaim {
         let count = reader.u64()?;
         let indexes = reader.u64s(count)?.into_iter().map(LeafIndex).collect();
         let mut claim = Self { size, indexes, proof: MultiProof::from_hashes(Vec::new()) };
-        claim.proof = MultiProof::from_hashes(reader.hashes(claim.expected(arity)?)?);
+        let found = reader.left();
+        let expected = claim.expected_up_to(arity, found / HASH)?;
+        if expected > found / HASH {
+            return Err(DecodeError::HashesMissing { found });
+        }
+        claim.proof = MultiProof::from_hashes(reader.hashes(expected)?);
         Ok(claim)
     }
 
@@ -87,12 +92,17 @@ impl MultiClaim {
     }
 
     fn expected(&self, arity: Arity) -> Result<usize, ClaimError> {
+        self.expected_up_to(arity, usize::MAX)
+    }
+
+    /// How many hashes the proof has, or the first count above `most`.
+    fn expected_up_to(&self, arity: Arity, most: usize) -> Result<usize, ClaimError> {
         if let Some(&[before, index]) = self.indexes.array_windows().find(|[a, b]| a >= b) {
             return Err(ClaimError::NotAscending { before, index });
         }
         let size = self.size;
         let Some(&index) = self.indexes.last() else { return Err(ClaimError::NoIndexes) };
-        MultiProof::expected_hashes(Shape::new(arity, size), &self.indexes)
+        MultiProof::expected_up_to(Shape::new(arity, size), &self.indexes, most)
             .ok_or(ClaimError::IndexBeyondSize { index, size })
     }
 }

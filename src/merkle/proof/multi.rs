@@ -146,6 +146,18 @@ impl MultiProof {
         (last.get() < shape.size().get()).then(|| count(shape, known))
     }
 
+    /// As [`expected_hashes`](Self::expected_hashes), but gives up as soon as there are more than `most`
+    /// and returns that many: the work is bounded by the hashes that are there, not by the indexes.
+    pub(crate) fn expected_up_to(
+        shape: Shape,
+        indexes: &[LeafIndex],
+        most: usize,
+    ) -> Option<usize> {
+        let known: Vec<NodeIndex> = indexes.iter().map(|index| NodeIndex(index.0)).collect();
+        let last = known.last()?;
+        (last.get() < shape.size().get()).then(|| count_up_to(shape, known, most))
+    }
+
     /// Verifies that each of `leaves` stands at its index in the tree that `head` trusts.
     ///
     /// The leaves may come in any order; the same leaf may come twice. Hashes at most once per
@@ -223,13 +235,18 @@ impl MultiProof {
 }
 
 /// How many hashes the proof has: the siblings of known nodes that are not known themselves.
-fn count(shape: Shape, mut known: Vec<NodeIndex>) -> usize {
+fn count(shape: Shape, known: Vec<NodeIndex>) -> usize {
+    count_up_to(shape, known, usize::MAX)
+}
+
+/// The same, or the first count above `most`.
+fn count_up_to(shape: Shape, mut known: Vec<NodeIndex>, most: usize) -> usize {
     let mut hashes = 0;
-    let walked: Result<(), core::convert::Infallible> = walk(shape, &mut known, |family| {
+    // An error ends the walk; the count says the rest.
+    let _ended = walk(shape, &mut known, |family| {
         hashes += family.unknown();
-        Ok(())
+        if hashes > most { Err(()) } else { Ok(()) }
     });
-    let Ok(()) = walked;
     hashes
 }
 
@@ -278,4 +295,26 @@ fn walk<E>(
         level = level.up();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counting_ends_with_the_family_that_asks_for_more_than_there_is() {
+        for arity in Arity::ALL {
+            let shape = Shape::new(arity, TreeSize(1 << 40));
+            let indexes: Vec<_> = (0..1000).map(|at| LeafIndex(at << 28)).collect();
+            let all = MultiProof::expected_hashes(shape, &indexes).unwrap();
+            for most in [0, 1, 10, 999, all - 1, all, usize::MAX] {
+                let counted = MultiProof::expected_up_to(shape, &indexes, most).unwrap();
+                if most < all {
+                    assert!((most + 1..=most + Arity::MAX).contains(&counted), "{most}: {counted}");
+                } else {
+                    assert_eq!(counted, all);
+                }
+            }
+        }
+    }
 }
