@@ -103,7 +103,8 @@ mod workers;
 
 pub use merkle::{
     Arity, Blake3, ConsistencyProof, Frontier, FrontierError, Growth, Hash, Hasher, HasherId,
-    InclusionProof, LeafIndex, MultiProof, Rfc6962Sha256, TreeHead, TreeSize, VerifyError,
+    InclusionProof, LeafInPieces, LeafIndex, MultiProof, Rfc6962Sha256, TreeHead, TreeSize,
+    VerifyError,
 };
 
 #[cfg(feature = "keccak")]

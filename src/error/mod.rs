@@ -1,6 +1,7 @@
 //! What can go wrong, as sentences with facts.
 
 mod limit;
+mod printable;
 
 use std::fmt;
 use std::io;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use limit::Limit;
+pub use printable::Printable;
 
 use crate::merkle::{LeafIndex, Level, ProveError, TreeSize};
 

@@ -7,3 +7,5 @@ mod survey;
 
 pub use dump::dump;
 pub use survey::{FileReport, FileState, Survey, survey};
+
+pub use crate::error::Printable;

@@ -27,7 +27,7 @@ pub use frontier::{Frontier, FrontierError};
 pub use hasher::Keccak256;
 #[cfg(feature = "poseidon")]
 pub use hasher::PoseidonBn254;
-pub use hasher::{Blake3, Hasher, HasherId, Rfc6962Sha256};
+pub use hasher::{Blake3, Hasher, HasherId, LeafInPieces, Rfc6962Sha256};
 pub use head::{ParseHeadError, TreeHead};
 #[cfg(feature = "std")]
 pub(crate) use prefetch::prefetch;

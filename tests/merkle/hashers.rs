@@ -44,6 +44,52 @@ fn leaves_of_every_short_length_are_the_derived_key_and_the_prefixed_hash() {
     }
 }
 
+/// The hashers of this build, and one of somebody else's that has a leaf function and no more.
+fn hashers() -> Vec<Box<dyn Hasher>> {
+    struct Plain;
+    impl Hasher for Plain {
+        fn id(&self) -> duramen::HasherId {
+            duramen::HasherId::new("plain")
+        }
+        fn leaf(&self, data: &[u8]) -> Hash {
+            reference::sha256(data)
+        }
+        fn node(&self, children: &[Hash]) -> Hash {
+            reference::sha256(children.as_flattened())
+        }
+        fn empty_root(&self) -> Hash {
+            [0; 32]
+        }
+    }
+    vec![
+        Box::new(Blake3),
+        Box::new(Rfc6962Sha256),
+        #[cfg(feature = "keccak")]
+        Box::new(duramen::Keccak256),
+        #[cfg(feature = "poseidon")]
+        Box::new(duramen::PoseidonBn254),
+        Box::new(Plain),
+    ]
+}
+
+#[test]
+fn a_leaf_in_pieces_is_the_leaf_of_the_whole_wherever_it_is_cut() {
+    let data: Vec<u8> = (0..5000_u32).map(|i| (i * 7 % 251) as u8).collect();
+    for hasher in hashers() {
+        for len in [0, 1, 63, 64, 1024, 1025, 5000] {
+            let data = &data[..len];
+            for piece in [1, 7, 64, 1000, 5000] {
+                let mut leaf = hasher.leaf_in_pieces();
+                for piece in data.chunks(piece) {
+                    leaf.update(piece);
+                    leaf.update(b"");
+                }
+                assert_eq!(leaf.finish(), hasher.leaf(data), "{} {len} {piece}", hasher.id());
+            }
+        }
+    }
+}
+
 #[test]
 #[should_panic(expected = "assertion")]
 fn a_batch_that_is_not_whole_groups_panics_as_documented() {

@@ -1,8 +1,10 @@
 //! Keccak-256 as Ethereum uses it.
 
+use alloc::boxed::Box;
+
 use sha3::{Digest, Keccak256 as Function};
 
-use super::{Hasher, HasherId};
+use super::{Hasher, HasherId, LeafInPieces};
 use crate::merkle::types::Hash;
 
 /// Keccak-256, the hash function of Ethereum (not SHA3-256, which pads otherwise).
@@ -51,11 +53,27 @@ impl Hasher for Keccak256 {
         Function::digest(Function::digest(data)).into()
     }
 
+    fn leaf_in_pieces(&self) -> Box<dyn LeafInPieces + '_> {
+        Box::new(Leaf(Function::new()))
+    }
+
     fn node(&self, children: &[Hash]) -> Hash {
         Function::digest(children.as_flattened()).into()
     }
 
     fn empty_root(&self) -> Hash {
         [0; 32]
+    }
+}
+
+struct Leaf(Function);
+
+impl LeafInPieces for Leaf {
+    fn update(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    fn finish(self: Box<Self>) -> Hash {
+        Function::digest(self.0.finalize()).into()
     }
 }

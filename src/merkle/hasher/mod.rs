@@ -7,6 +7,8 @@ mod keccak;
 mod poseidon;
 mod rfc6962;
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::types::{Arity, Hash};
@@ -69,6 +71,23 @@ pub trait Hasher: Send + Sync + 'static {
     /// The leaf for raw `data`, kept apart from inner nodes by its own domain.
     fn leaf(&self, data: &[u8]) -> Hash;
 
+    /// Begins the leaf for raw data that comes in pieces, such as from a file that is larger than memory.
+    ///
+    /// What it gives equals [`leaf`](Hasher::leaf) of all the pieces in one, wherever they are cut. By
+    /// default the pieces are kept until the end; a hasher overrides this to keep a state of fixed size.
+    ///
+    /// ```
+    /// use duramen::{Blake3, Hasher};
+    ///
+    /// let mut leaf = Blake3.leaf_in_pieces();
+    /// leaf.update(b"half ");
+    /// leaf.update(b"and half");
+    /// assert_eq!(leaf.finish(), Blake3.leaf(b"half and half"));
+    /// ```
+    fn leaf_in_pieces(&self) -> Box<dyn LeafInPieces + '_> {
+        Box::new(Kept { hasher: self, data: Vec::new() })
+    }
+
     /// The parent of 2 to 16 `children`. For any other number of them it may panic, or give what is no
     /// node of any tree.
     fn node(&self, children: &[Hash]) -> Hash;
@@ -112,6 +131,31 @@ pub trait Hasher: Send + Sync + 'static {
     fn first_refused(&self, leaves: &[Hash]) -> Option<usize> {
         let _ = leaves;
         None
+    }
+}
+
+/// A leaf whose data comes in pieces: what [`Hasher::leaf_in_pieces`] begins.
+pub trait LeafInPieces {
+    /// Adds a piece of data, of any length, behind those before.
+    fn update(&mut self, data: &[u8]);
+
+    /// The leaf for all the data.
+    fn finish(self: Box<Self>) -> Hash;
+}
+
+/// The pieces as they came.
+struct Kept<'a, H: ?Sized> {
+    hasher: &'a H,
+    data: Vec<u8>,
+}
+
+impl<H: Hasher + ?Sized> LeafInPieces for Kept<'_, H> {
+    fn update(&mut self, data: &[u8]) {
+        self.data.extend_from_slice(data);
+    }
+
+    fn finish(self: Box<Self>) -> Hash {
+        self.hasher.leaf(&self.data)
     }
 }
 

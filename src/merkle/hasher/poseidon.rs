@@ -6,13 +6,14 @@
 //! - No function depends on how a value outside the field would be read: such leaves are refused
 //!   before they are hashed.
 
+use alloc::boxed::Box;
 use core::cell::RefCell;
 
 use ark_bn254::Fr;
 use ark_ff::{BigInteger, PrimeField};
 use light_poseidon::{Poseidon, PoseidonHasher};
 
-use super::{Hasher, HasherId};
+use super::{Hasher, HasherId, LeafInPieces};
 use crate::merkle::types::Hash;
 
 /// The order of the field, big-endian.
@@ -76,12 +77,11 @@ impl Hasher for PoseidonBn254 {
     /// [`PoseidonBn254::LEAF_CONTEXT`], read as a big-endian number, modulo the order of the field:
     /// another function than that of nodes, and close to uniform.
     fn leaf(&self, data: &[u8]) -> Hash {
-        let mut wide = [0; 64];
-        blake3::Hasher::new_derive_key(Self::LEAF_CONTEXT)
-            .update(data)
-            .finalize_xof()
-            .fill(&mut wide);
-        bytes(Fr::from_be_bytes_mod_order(&wide))
+        finish(blake3::Hasher::new_derive_key(Self::LEAF_CONTEXT).update(data))
+    }
+
+    fn leaf_in_pieces(&self) -> Box<dyn LeafInPieces + '_> {
+        Box::new(Leaf(blake3::Hasher::new_derive_key(Self::LEAF_CONTEXT)))
     }
 
     fn node(&self, children: &[Hash]) -> Hash {
@@ -103,6 +103,25 @@ impl Hasher for PoseidonBn254 {
     fn first_refused(&self, leaves: &[Hash]) -> Option<usize> {
         leaves.iter().position(|leaf| *leaf >= MODULUS)
     }
+}
+
+struct Leaf(blake3::Hasher);
+
+impl LeafInPieces for Leaf {
+    fn update(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    fn finish(self: Box<Self>) -> Hash {
+        finish(&self.0)
+    }
+}
+
+/// The leaf that follows from the data given to BLAKE3.
+fn finish(data: &blake3::Hasher) -> Hash {
+    let mut wide = [0; 64];
+    data.finalize_xof().fill(&mut wide);
+    bytes(Fr::from_be_bytes_mod_order(&wide))
 }
 
 /// Poseidon of 1 to 12 elements.

@@ -2,7 +2,9 @@
 
 mod kernel;
 
-use super::{Hasher, HasherId};
+use alloc::boxed::Box;
+
+use super::{Hasher, HasherId, LeafInPieces};
 use crate::merkle::types::{Arity, Hash};
 
 /// What the first half of the derive-key mode makes of [`Blake3::LEAF_CONTEXT`]; a constant so that no leaf
@@ -45,6 +47,10 @@ impl Hasher for Blake3 {
         }
     }
 
+    fn leaf_in_pieces(&self) -> Box<dyn LeafInPieces + '_> {
+        Box::new(Leaf(blake3::Hasher::new_derive_key(Self::LEAF_CONTEXT)))
+    }
+
     fn node(&self, children: &[Hash]) -> Hash {
         let input = children.as_flattened();
         match kernel::trusted() {
@@ -83,6 +89,18 @@ impl Hasher for Blake3 {
 
     fn empty_root(&self) -> Hash {
         *blake3::hash(&[]).as_bytes()
+    }
+}
+
+struct Leaf(blake3::Hasher);
+
+impl LeafInPieces for Leaf {
+    fn update(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    fn finish(self: Box<Self>) -> Hash {
+        *self.0.finalize().as_bytes()
     }
 }
 
