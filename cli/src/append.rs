@@ -3,6 +3,8 @@
 //! Every read hands over all leaves it completed as one batch, so a slow pipe is acknowledged
 //! promptly and a fast file in large pieces.
 //!
+//! A signal that asks the program to end ends the input: what was read becomes durable and is told.
+//!
 //! Memory stays bounded whatever the input's size: where checkpoints are made by themselves and the
 //! input comes faster than they are written, it waits for one.
 
@@ -14,7 +16,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::ack::Acks;
 use crate::args::AppendArgs;
 use crate::error::Error;
-use crate::input::{Parser, Source};
+use crate::input::{Parser, Piece, Source};
+use crate::signals::{Signal, Signals};
 use crate::store;
 use crate::{output, policy};
 
@@ -28,18 +31,19 @@ const BATCH_LEAVES: usize = 64 << 10;
 const MAX_TAIL_BYTES: u64 = 1 << 30;
 
 /// Appends the input and prints the head.
-pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
+pub(crate) fn run(args: &AppendArgs, signals: &Signals) -> Result<(), Error> {
     let mut source = Source::open(&args.file)?;
     let config = Config::new(&args.dir)
         .flush_policy(args.flush_policy)
         .checkpoint_policy(args.checkpoint_policy.clone());
     let store = store::open_or_create(&args.dir, config, args.hasher, args.arity)?;
+    signals.finish_first();
     let progress = progress(source.len, args.ack);
     let acks = args.ack.then(|| Acks::start(std::io::stdout()));
 
     let checkpoints = policy::checkpoints_on_the_way(&args.checkpoint_policy);
     let mut leaves = Leaves { store: &store, args, acks: acks.as_ref(), appended: 0, checkpoints };
-    let streamed = stream(&mut source, args, &mut leaves, &progress);
+    let streamed = stream(&mut source, signals, args, &mut leaves, &progress);
     let appended = leaves.appended;
     progress.finish_and_clear();
 
@@ -47,7 +51,8 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let acked = acks.map_or(Ok(()), Acks::finish);
     flushed?;
     let size = store.size().get();
-    streamed.and(acked).map_err(|error| Error::Stopped {
+    let asked = streamed.and_then(|asked| acked.map(|()| asked));
+    let asked = asked.map_err(|error| Error::Stopped {
         name: source.name.clone(),
         appended,
         size,
@@ -55,31 +60,44 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     })?;
     let head = store.head()?;
     store.close()?;
-    output::print_head(&head, args.json)
+    if let Some(signal) = asked {
+        output::tell(&format!(
+            "{} ended the input: {appended} records of {} are appended and durable",
+            signal.name(),
+            source.name
+        ));
+    }
+    output::print_head_after(&head, asked.map(|_| appended), args.json)
 }
 
-/// Reads to the end of the input or to the first record that is no leaf. The leaves before it are
-/// appended either way.
+/// Reads to the end of the input, to the first record that is no leaf or until a signal asks the program to
+/// end, which is returned. The leaves before it are appended either way.
 fn stream(
     source: &mut Source,
+    signals: &Signals,
     args: &AppendArgs,
     out: &mut Leaves<'_>,
     progress: &ProgressBar,
-) -> Result<(), Error> {
+) -> Result<Option<Signal>, Error> {
     let mut parser = Parser::new(args.input, out.store.hasher());
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut leaves = Vec::new();
-    while let Some(bytes) = source.read(&mut buffer)? {
+    loop {
+        let bytes = match source.read_until(signals, &mut buffer)? {
+            Piece::Bytes(bytes) => bytes,
+            Piece::End => break,
+            Piece::Asked(signal) => return Ok(Some(signal)),
+        };
         let parsed = parser.feed(bytes, &mut leaves);
         progress.inc(bytes.len() as u64);
         if !out.append(&mut leaves)? {
-            return Ok(());
+            return Ok(None);
         }
         parsed?;
     }
     let parsed = parser.finish(&mut leaves);
     out.append(&mut leaves)?;
-    Ok(parsed?)
+    Ok(parsed.map(|()| None)?)
 }
 
 /// Where leaves go.

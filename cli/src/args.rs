@@ -15,6 +15,7 @@ pub(crate) use proofs::{
     ProveConsistencyArgs, VerifyArgs,
 };
 
+use crate::number::number;
 use crate::{hex, policy};
 
 /// An append-only, persistent Merkle accumulator.
@@ -35,6 +36,10 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Append leaves to a store and print the head; a missing store is created.
+    ///
+    /// SIGTERM, SIGINT or SIGHUP ends the input: what was read is appended and made durable, the store is
+    /// closed, and behind the head stands how many records of this input are in it. A second signal ends
+    /// the program at once.
     ///
     /// A record that is no leaf ends the input with an error that names its place. All leaves before
     /// it stay appended, and the error says how many they are.
@@ -186,8 +191,8 @@ pub(crate) enum InputKind {
 pub(crate) enum HasherName {
     /// BLAKE3.
     Blake3,
-    /// SHA-256 with the prefixes of RFC 6962.
-    #[value(alias = "rfc6962-sha256")]
+    /// SHA-256 with the prefixes of RFC 6962; sha256 for short.
+    #[value(name = "rfc6962-sha256", alias = "sha256")]
     Sha256,
 }
 
@@ -207,8 +212,8 @@ impl HasherName {
 }
 
 fn arity(text: &str) -> Result<Arity, String> {
-    let children = text.parse().map_err(|_| "not a number".to_owned())?;
-    Arity::new(children).ok_or_else(|| "a node has 2, 4, 8 or 16 children".to_owned())
+    let children = usize::try_from(number(text)?).ok();
+    children.and_then(Arity::new).ok_or_else(|| "a node has 2, 4, 8 or 16 children".to_owned())
 }
 
 fn hash(text: &str) -> Result<Hash, String> {
@@ -219,7 +224,7 @@ fn hash(text: &str) -> Result<Hash, String> {
 fn head(text: &str) -> Result<TreeHead, String> {
     let (size, root) =
         text.split_once(':').ok_or_else(|| "a head is SIZE:ROOT with ROOT in hex".to_owned())?;
-    let size = size.parse().map_err(|_| format!("{size:?} is not a number of leaves"))?;
+    let size = number(size).map_err(|why| format!("{size:?} is not a number of leaves: {why}"))?;
     Ok(TreeHead { size: TreeSize(size), root: hash(root)? })
 }
 
@@ -241,11 +246,29 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_hasher_on_the_command_line_is_the_one_that_is_printed() {
+        for name in HasherName::value_variants() {
+            let shown = name.to_possible_value().unwrap();
+            assert_eq!(shown.get_name(), name.hasher().id().as_str());
+        }
+        assert_eq!(HasherName::from_str("sha256", false), Ok(HasherName::Sha256));
+    }
+
+    #[test]
     fn a_head_is_a_size_and_a_root() {
         let root = "ab".repeat(32);
         let read = head(&format!("7:{root}")).unwrap();
         assert_eq!((read.size, read.root), (TreeSize(7), [0xab; 32]));
-        for bad in ["", "7", &root, &format!(":{root}"), &format!("-1:{root}"), "7:abcd"] {
+        for bad in [
+            "",
+            "7",
+            &root,
+            &format!(":{root}"),
+            &format!("-1:{root}"),
+            "7:abcd",
+            &format!("+7:{root}"),
+            &format!("07:{root}"),
+        ] {
             assert!(head(bad).is_err(), "{bad:?}");
         }
     }

@@ -2,7 +2,9 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use duramen::inspect::Printable;
 
 use crate::input::InputError;
 
@@ -46,7 +48,10 @@ pub(crate) enum Error {
     #[error("bad input")]
     Input(#[from] InputError),
 
-    #[error("the store in {} was made with hasher {id}, which is unknown here", dir.display())]
+    #[error(
+        "the store in {} was made with hasher {id}, which is unknown here",
+        Printable::new(dir)
+    )]
     UnknownHasher { dir: PathBuf, id: String },
 
     #[error("{name} is not {what}")]
@@ -59,6 +64,23 @@ pub(crate) enum Error {
 
     #[error("{name} is longer than {most} bytes")]
     TooLong { name: String, most: u64 },
+
+    /// A private key was made, and its public half could not be printed.
+    #[error(
+        "{} holds a new private key, whose public half duramen keygen --public prints",
+        Printable::new(file)
+    )]
+    KeyNotShown {
+        file: PathBuf,
+        #[source]
+        source: Box<Self>,
+    },
+
+    /// A signature was asked for over leaves that a power cut may still take back.
+    #[error(
+        "of the tree's leaves {durable} are known to be durable, and nothing beyond them is signed: size {size} was asked for"
+    )]
+    NotDurable { size: u64, durable: u64 },
 
     /// What was asked for does not go together.
     #[error("{0}")]
@@ -93,7 +115,7 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Proof(#[from] duramen::VerifyError),
 
-    #[error("{left} damaged places in {}", dir.display())]
+    #[error("{left} damaged {} in {}", if *left == 1 { "place" } else { "places" }, Printable::new(dir))]
     Damaged { dir: PathBuf, left: u64 },
 
     #[error(transparent)]
@@ -117,9 +139,60 @@ impl Error {
     }
 }
 
-/// The same text with every run of white space as one space.
+/// The longest text of one error or cause that is told, in characters: longer than any path.
+const MAX_TEXT: usize = 5000;
+
+/// The text in one line: with a space for every line end and what is around it, and with escape sequences
+/// for what is not printable. Of a text that is far too long only the start is told.
 pub(crate) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let lines = text.lines().map(|line| line.trim_matches([' ', '\t', '\r']));
+    let mut out = String::new();
+    let mut told = 0;
+    for line in lines.filter(|line| !line.is_empty()) {
+        if told > 0 {
+            out.push(' ');
+        }
+        for character in line.chars() {
+            if told == MAX_TEXT {
+                out.push_str(&format!(" ... ({} bytes in all)", text.len()));
+                return out;
+            }
+            told += 1;
+            if is_printable(character) {
+                out.push(character);
+            } else {
+                out.extend(character.escape_unicode());
+            }
+        }
+    }
+    out
+}
+
+/// Whether a character shows as itself and does nothing to a terminal. Marks that stand on the character
+/// before them do.
+pub(crate) fn is_printable(character: char) -> bool {
+    if character.is_ascii() {
+        return !character.is_ascii_control();
+    }
+    // The character before makes no difference but to such marks.
+    let mut text = [0; 8];
+    text[0] = b'a';
+    let len = character.encode_utf8(&mut text[1..]).len();
+    std::str::from_utf8(&text[..=len]).is_ok_and(|text| text.escape_debug().count() == 2)
+}
+
+/// The name of a file for messages and listings.
+pub(crate) fn name_of(path: &Path) -> String {
+    Printable::new(path).to_string()
+}
+
+/// The start of a text that may be long and hold anything, in quotes.
+pub(crate) fn start_of(text: &str) -> String {
+    const SHOWN: usize = 80;
+    match text.char_indices().nth(SHOWN) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?} ... ({} bytes in all)", &text[..end], text.len()),
+    }
 }
 
 #[cfg(test)]
@@ -138,5 +211,26 @@ mod tests {
             "stopped after 3 leaves of f, which are appended and durable; \
              the tree has 5 leaves: cannot read here: no luck"
         );
+    }
+
+    #[test]
+    fn a_line_forges_no_other_and_steers_no_terminal() {
+        assert_eq!(one_line("error: a\n\n  tip: b\r\n"), "error: a tip: b");
+        assert_eq!(
+            one_line("a\u{1b}[31m\u{7f}\u{9b}\u{2028}\u{202e}"),
+            r"a\u{1b}[31m\u{7f}\u{9b}\u{2028}\u{202e}"
+        );
+        assert_eq!(
+            one_line(r#"two  spaces, "quotes", it's \"#),
+            r#"two  spaces, "quotes", it's \"#
+        );
+    }
+
+    #[test]
+    fn of_a_text_that_is_far_too_long_the_start_is_told() {
+        let long = one_line(&"x".repeat(60 << 20));
+        assert!(long.len() < MAX_TEXT + 100 && long.ends_with("x ... (62914560 bytes in all)"));
+        let long = start_of(&"\u{1b}".repeat(1000));
+        assert!(long.len() < 1000 && long.ends_with("... (1000 bytes in all)"), "{long}");
     }
 }

@@ -5,7 +5,7 @@ use duramen::inspect::{self, FileReport, Survey};
 use serde::Serialize;
 
 use crate::args::FsckArgs;
-use crate::error::{Error, Refusal};
+use crate::error::{Error, Refusal, name_of};
 use crate::output;
 
 #[derive(Serialize)]
@@ -52,7 +52,7 @@ fn text(survey: &Survey) -> String {
 
 fn line(file: &FileReport) -> String {
     let bytes = file.bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
-    let mut line = format!("{:9} {bytes:>12} {}", file.state, file.path.display());
+    let mut line = format!("{:9} {bytes:>12} {}", file.state, name_of(&file.path));
     if let Some(leaves) = &file.leaves {
         match leaves.end - leaves.start {
             0 => line += "  no leaves",
@@ -70,7 +70,8 @@ fn line(file: &FileReport) -> String {
 
 fn json(survey: &Survey) -> SurveyJson {
     let file = |file: &FileReport| FileJson {
-        file: file.path.display().to_string(),
+        // The name itself, which JSON can hold if it is text.
+        file: file.path.to_str().map_or_else(|| name_of(&file.path), str::to_owned),
         state: file.state.to_string(),
         bytes: file.bytes,
         first_leaf: file.leaves.as_ref().map(|leaves| leaves.start),

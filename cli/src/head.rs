@@ -13,13 +13,16 @@ pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
     // The key first: a store is not opened in vain.
     let signer = args.key.as_deref().map(key::read).transpose()?;
     let store = store::read(&args.dir)?;
-    let head = match args.size {
-        Some(size) => store.head_at(size)?,
-        None => store.head()?,
-    };
     if !checkpoint {
+        let head = match args.size {
+            Some(size) => store.head_at(size)?,
+            None => store.head()?,
+        };
         return output::print_head(&head, args.json || args.format == HeadFormat::Json);
     }
+    key::must_be_rfc6962("a checkpoint", &store)?;
+    // What is printed to be signed elsewhere is held to the same as what is signed here.
+    let head = key::durable_head(&store, args.size)?;
     let checkpoint = key::checkpoint(head, args.origin.as_deref(), signer.as_ref())?;
     match signer {
         Some(signer) => output::print(&key::sign(&checkpoint, &signer)?.to_string()),

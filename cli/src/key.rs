@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use duramen::TreeHead;
 use duramen::tlog::{Checkpoint, Ed25519Signer, NoteSigner, SignedNote};
+use duramen::{Arity, Hasher, Reader, Rfc6962Sha256, TreeHead};
 
 use crate::error::Error;
 use crate::input;
@@ -24,6 +24,31 @@ pub(crate) fn read(file: &Path) -> Result<Ed25519Signer, Error> {
             .map_err(|error: duramen::tlog::TlogError| unreadable(error.into())),
         Err(error) => Err(unreadable(error.into())),
     }
+}
+
+/// Refuses a tree that C2SP's formats do not have: who reads them takes every root for one of RFC 6962.
+pub(crate) fn must_be_rfc6962(what: &str, store: &Reader) -> Result<(), Error> {
+    let (hasher, arity) = (store.hasher().id(), store.arity());
+    if (hasher, arity) == (Rfc6962Sha256.id(), Arity::Two) {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{what} is of a tree of {} with arity {}, but this store has {hasher} with arity {arity}",
+        Rfc6962Sha256.id(),
+        Arity::Two
+    )))
+}
+
+/// A head that may be signed: of `size` leaves, or of all that are known to be durable. A head of more is
+/// refused. A power cut could take leaves back, and others could come in their place under a root that was
+/// never signed.
+pub(crate) fn durable_head(store: &Reader, size: Option<u64>) -> Result<TreeHead, Error> {
+    let durable = store.durable_size();
+    let head = store.head_at(size.map_or(durable, Into::into))?;
+    if head.size > durable {
+        return Err(Error::NotDurable { size: head.size.get(), durable: durable.get() });
+    }
+    Ok(head)
 }
 
 /// The checkpoint of `head`. Without an origin it has the name of the key.

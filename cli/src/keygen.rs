@@ -1,32 +1,32 @@
 //! `duramen keygen`.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
 use duramen::tlog::Ed25519Signer;
 
 use crate::args::KeygenArgs;
 use crate::error::Error;
-use crate::output;
+use crate::{key, output};
 
-/// Makes a key, writes the private text to a new file and prints the public one.
+/// Makes a key, writes the private text to a new file and prints the public one; or prints the public half
+/// of a key that is there.
 pub(crate) fn run(args: &KeygenArgs) -> Result<(), Error> {
+    if let Some(file) = &args.public {
+        return output::print(&format!("{}\n", key::read(file)?.verifier()));
+    }
+    let (Some(name), Some(file)) = (&args.name, &args.output) else {
+        return Err(Error::Usage("a key needs a name and a file: keygen NAME -o FILE".into()));
+    };
+    if file.as_os_str() == "-" {
+        return Err(Error::Usage(
+            "a private key is written to a file, standard output is for the public one".into(),
+        ));
+    }
     let cannot = |source| Error::Make { what: "a key", source };
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| cannot(error.to_string().into()))?;
-    let key = Ed25519Signer::from_secret(&args.name, &secret);
+    let key = Ed25519Signer::from_secret(name, &secret);
     let key = key.map_err(|error| cannot(error.into()))?;
-    write_private(&args.output, &key.secret_text())
-        .map_err(|source| Error::Write { name: args.output.display().to_string(), source })?;
+    output::create_private(file, &format!("{}\n", key.secret_text()))?;
+    // The key is durable, and so it stays: whoever reads the other end of a pipe may have the public half.
     output::print(&format!("{}\n", key.verifier()))
-}
-
-/// Writes a file that nobody else can read. One that exists is left as it is: it may be a key that
-/// is in use.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
+        .map_err(|error| Error::KeyNotShown { file: file.clone(), source: Box::new(error) })
 }

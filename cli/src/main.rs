@@ -15,12 +15,14 @@ mod hex;
 mod input;
 mod key;
 mod keygen;
+mod number;
 mod output;
 mod policy;
 mod proof;
 mod prove;
 mod prove_consistency;
 mod scrub;
+mod signals;
 mod store;
 mod verify;
 
@@ -29,15 +31,23 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Args, Command};
-use crate::error::{Error, one_line};
+use crate::error::Error;
+use crate::signals::Signals;
 
 fn main() -> ExitCode {
+    let signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => {
+            output::tell(&format!("cannot catch signals: {error}"));
+            return ExitCode::from(2);
+        }
+    };
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
     let done = match &args.command {
-        Command::Append(args) => append::run(args),
+        Command::Append(args) => append::run(args, &signals),
         Command::Head(args) => head::run(args),
         Command::Prove(args) => prove::run(args),
         Command::ProveConsistency(args) => prove_consistency::run(args),
@@ -51,7 +61,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("duramen: {}", error.in_one_line());
+            output::tell(&error.in_one_line());
             match error {
                 Error::Refused { .. } => ExitCode::from(1),
                 _ => ExitCode::from(2),
@@ -63,13 +73,19 @@ fn main() -> ExitCode {
 /// Prints help as it is, and a mistake in one line.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // Nobody is left to tell if even the help cannot be printed.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return match output::print(&error.to_string()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                output::tell(&error.in_one_line());
+                ExitCode::from(2)
+            }
+        };
     }
     let text = error.to_string();
+    // Behind the mistake stands how to use the command, or where that can be read.
     let mistake = text.split("\n\nUsage:").next().unwrap_or_default();
+    let mistake = mistake.split("\n\nFor more information").next().unwrap_or_default();
     let mistake = mistake.strip_prefix("error: ").unwrap_or(mistake);
-    eprintln!("duramen: {}; see duramen --help", one_line(mistake));
+    output::tell(&format!("{}; see duramen --help", mistake.trim_end()));
     ExitCode::from(2)
 }

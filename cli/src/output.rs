@@ -1,4 +1,9 @@
-//! What the program prints.
+//! What the program prints and writes.
+//!
+//! Text for standard output is made in full and then written, so a failure is told with status 2. Standard
+//! error may be closed or full: then a message is lost, and the exit status stays what it is.
+
+mod file;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,38 +11,62 @@ use std::path::Path;
 use duramen::TreeHead;
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, is_printable, one_line};
 use crate::hex;
+
+pub(crate) use file::create_private;
 
 #[derive(Serialize)]
 struct HeadJson {
     size: u64,
     root: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
 }
 
 /// Prints a head: two lines for people, or one line of JSON.
 pub(crate) fn print_head(head: &TreeHead, json: bool) -> Result<(), Error> {
+    print_head_after(head, None, json)
+}
+
+/// Prints a head and, if the input was not read to its end, how many of its records are in the tree.
+pub(crate) fn print_head_after(
+    head: &TreeHead,
+    records: Option<u64>,
+    json: bool,
+) -> Result<(), Error> {
     let size = head.size.get();
     let root = hex::encode(&head.root);
     if json {
-        return print(&format!("{}\n", to_json(&HeadJson { size, root }, false)?));
+        return print(&format!("{}\n", to_json(&HeadJson { size, root, records }, false)?));
     }
-    print(&format!("size {size}\nroot {root}\n"))
+    let records = records.map_or_else(String::new, |records| format!("records {records}\n"));
+    print(&format!("size {size}\nroot {root}\n{records}"))
 }
 
 /// Writes text to standard output, all of it.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
-    write(text.as_bytes(), None)
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(cannot_print)
 }
 
-/// Writes bytes to `file`, replacing it, or to standard output, all of them.
+/// Writes bytes to standard output, or to `file`, which then has them or is as it was. The path `-` is
+/// standard output.
 pub(crate) fn write(bytes: &[u8], file: Option<&Path>) -> Result<(), Error> {
-    if let Some(file) = file {
-        let fail = |source| Error::Write { name: file.display().to_string(), source };
-        return std::fs::write(file, bytes).map_err(fail);
+    match file.filter(|file| file.as_os_str() != "-") {
+        Some(file) => file::replace(file, bytes),
+        None => {
+            let mut out = io::stdout().lock();
+            out.write_all(bytes).and_then(|()| out.flush()).map_err(cannot_print)
+        }
     }
-    let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(cannot_print)
+}
+
+/// Tells people something on standard error, in one line. If that cannot be written, nobody is left to
+/// tell.
+pub(crate) fn tell(message: &str) {
+    let line = format!("duramen: {}\n", one_line(message));
+    let _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// A failure of standard output.
@@ -49,5 +78,41 @@ pub(crate) fn cannot_print(source: io::Error) -> Error {
 pub(crate) fn to_json(value: &impl Serialize, pretty: bool) -> Result<String, Error> {
     let text =
         if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-    text.map_err(|error| cannot_print(error.into()))
+    text.map(|text| printable_json(&text)).map_err(|error| cannot_print(error.into()))
+}
+
+/// The same JSON with what steers terminals as escape sequences of JSON. The serializer escapes only what
+/// JSON must not have: a terminal also obeys delete, the controls from U+0080 on, and marks that turn the
+/// direction of text.
+fn printable_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        // Line ends are those of the layout; in a string they are escaped already.
+        if character != '\n' && !is_printable(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_means_the_same_and_steers_no_terminal() {
+        let name = "a\n\u{1b}[31m\u{7f}\u{9b}\u{202e}\u{e0001}größe \"日本\"";
+        for pretty in [false, true] {
+            let json = to_json(&[name], pretty).unwrap();
+            assert!(json.chars().all(|c| c == '\n' || !c.is_control()), "{json:?}");
+            assert!(!json.contains(['\u{202e}', '\u{e0001}']), "{json:?}");
+            assert!(json.contains("größe"), "{json}");
+            assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [name]);
+        }
+    }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use duramen::{CheckpointPolicy, FlushPolicy};
 
+use crate::number::{number, plain};
+
 /// Reads `manual` or `interval:DURATION`.
 pub(crate) fn flush(text: &str) -> Result<FlushPolicy, String> {
     match text.split_once(':') {
@@ -40,6 +42,7 @@ pub(crate) fn checkpoints_on_the_way(policy: &CheckpointPolicy) -> bool {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
+    plain(text).map_err(|why| format!("{text:?} is not a duration such as 10ms: {why}"))?;
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{text:?} is not a duration such as 10ms: {error}"))?;
     if duration.is_zero() {
@@ -50,6 +53,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Reads a number of bytes above zero, with a unit or without.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    plain(text)
+        .map_err(|why| format!("{text:?} is not a number of bytes such as 256MiB: {why}"))?;
     let size: ByteSize = text
         .parse()
         .map_err(|error| format!("{text:?} is not a number of bytes such as 256MiB: {error}"))?;
@@ -57,7 +62,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
 }
 
 fn count(text: &str) -> Result<u64, String> {
-    at_least_one(text.parse().map_err(|_| format!("{text:?} is not a number"))?)
+    at_least_one(number(text).map_err(|why| format!("{text:?}: {why}"))?)
 }
 
 fn at_least_one(number: u64) -> Result<u64, String> {
@@ -75,7 +80,17 @@ mod tests {
             panic!("interval:10ms is a policy");
         };
         assert_eq!(interval, Duration::from_millis(10));
-        for bad in ["", "interval", "interval:", "interval:0ms", "interval:10", "manual:1s", "x"] {
+        for bad in [
+            "",
+            "interval",
+            "interval:",
+            "interval:0ms",
+            "interval:10",
+            "interval:+1s",
+            "interval:01s",
+            "manual:1s",
+            "x",
+        ] {
             assert!(flush(bad).is_err(), "{bad:?}");
         }
     }
@@ -100,6 +115,11 @@ mod tests {
             "every",
             "every:0",
             "every:-1",
+            "every:+1",
+            "every:05",
+            "segments:+1",
+            "wal:+1MiB",
+            "wal:01MiB",
             "wal:much",
             "memory:0B",
             "interval:0s",

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use duramen::tlog::{Checkpoint, SignedNote, TlogProof};
-use duramen::{Arity, InclusionProof, LeafIndex, Reader, TreeHead, TreeSize};
+use duramen::{InclusionProof, LeafIndex, Reader, TreeHead, TreeSize};
 
 use crate::args::{HasherName, ProofFormat, ProveArgs};
 use crate::error::{Error, Refusal};
@@ -33,9 +33,21 @@ fn prove(
     indexes: &[LeafIndex],
     signing: &Signing,
 ) -> Result<Vec<u8>, Error> {
+    if args.format == ProofFormat::TlogProof {
+        key::must_be_rfc6962("a tlog-proof", store)?;
+    }
     let snapshot = store.snapshot();
-    let size = signing.size().or(args.size.map(TreeSize)).unwrap_or_else(|| snapshot.size());
-    let head = snapshot.head_at(size)?;
+    let head = match signing {
+        Signing::Key { .. } => key::durable_head(store, args.size)?,
+        Signing::Signed { checkpoint, .. } => snapshot.head_at(checkpoint.head().size)?,
+        Signing::None => snapshot.head_at(args.size.map_or_else(|| snapshot.size(), TreeSize))?,
+    };
+    let size = head.size;
+    if let (Signing::Key { .. }, None, Some(last)) = (signing, args.size, indexes.last())
+        && (size.get()..snapshot.size().get()).contains(&last.get())
+    {
+        return Err(Error::NotDurable { size: last.get() + 1, durable: size.get() });
+    }
     let proof = match indexes {
         [index] => AnyInclusion::Single(snapshot.prove_at(*index, size)?),
         many => AnyInclusion::Multi(snapshot.prove_many_at(many, size)?),
@@ -43,7 +55,7 @@ fn prove(
     if let ([index], AnyInclusion::Single(proof), ProofFormat::TlogProof) =
         (indexes, &proof, args.format)
     {
-        return tlog_proof(store, head, *index, proof, signing);
+        return tlog_proof(head, *index, proof, signing);
     }
     let leaf = |index: &LeafIndex| Ok((*index, Some(snapshot.leaf(*index)?)));
     let inclusion = Inclusion {
@@ -63,20 +75,11 @@ fn prove(
 
 /// A proof with its signed checkpoint.
 fn tlog_proof(
-    store: &Reader,
     head: TreeHead,
     index: LeafIndex,
     proof: &InclusionProof,
     signing: &Signing,
 ) -> Result<Vec<u8>, Error> {
-    let (hasher, arity) = (known(store)?, store.arity());
-    if (hasher, arity) != (HasherName::Sha256, Arity::Two) {
-        return Err(Error::Usage(format!(
-            "a tlog-proof is of a tree of rfc6962-sha256 with arity 2, \
-             but this store has {} with arity {arity}",
-            store.hasher().id()
-        )));
-    }
     let checkpoint = signing.checkpoint(head)?;
     let proof = TlogProof { extra: None, index, proof: proof.clone(), checkpoint };
     Ok(proof.to_string().into_bytes())
@@ -133,14 +136,6 @@ impl Signing {
         };
         let what = "a signed checkpoint";
         parse().map_err(|source| Error::Unreadable { name, what, source })
-    }
-
-    /// The size that the checkpoint fixes, if it is there already.
-    fn size(&self) -> Option<TreeSize> {
-        match self {
-            Self::Signed { checkpoint, .. } => Some(checkpoint.head().size),
-            Self::None | Self::Key { .. } => None,
-        }
     }
 
     fn checkpoint(&self, head: TreeHead) -> Result<SignedNote, Error> {

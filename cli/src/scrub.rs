@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::args::ScrubArgs;
-use crate::error::{Error, Refusal};
+use crate::error::{Error, Refusal, name_of};
 use crate::{hex, output, store};
 
 /// How long the hash function alone is measured, before and after.
@@ -163,7 +163,7 @@ fn json(report: &Report, kernel: f64) -> ScrubJson {
 fn finding(finding: &Finding) -> FindingJson {
     let last = |range: &std::ops::Range<u64>| range.end.saturating_sub(1);
     FindingJson {
-        file: finding.damage.file.display().to_string(),
+        file: name_of(&finding.damage.file),
         offset: finding.damage.offset,
         what: finding.element.to_string(),
         problem: finding.damage.to_string(),

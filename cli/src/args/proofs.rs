@@ -7,6 +7,7 @@ use duramen::tlog::Ed25519Verifier;
 use duramen::{Arity, Hash, TreeHead};
 
 use super::{HasherName, arity, hash, head};
+use crate::number::number;
 
 /// `duramen head`.
 #[derive(Debug, clap::Args)]
@@ -15,7 +16,10 @@ pub(crate) struct HeadArgs {
     pub(crate) dir: PathBuf,
 
     /// The tree of this many leaves instead of all of them.
-    #[arg(long)]
+    ///
+    /// A checkpoint is of leaves that are known to be durable: of all of those without this option, and
+    /// never of more. Beside a writer the last few may be missing until it writes again.
+    #[arg(long, value_parser = number)]
     pub(crate) size: Option<u64>,
 
     /// How to print the head.
@@ -42,8 +46,7 @@ pub(crate) enum HeadFormat {
     Text,
     /// One line of JSON.
     Json,
-    /// A C2SP tlog-checkpoint, signed if there is a key. It names neither hash function nor arity:
-    /// others take it for one of sha256 and arity 2 unless the origin tells them better.
+    /// A C2SP tlog-checkpoint of durable leaves, signed if there is a key; for rfc6962-sha256 and arity 2.
     Checkpoint,
 }
 
@@ -54,11 +57,11 @@ pub(crate) struct ProveArgs {
     pub(crate) dir: PathBuf,
 
     /// The leaves to prove, counted from 0.
-    #[arg(required = true, value_name = "INDEX")]
+    #[arg(required = true, value_name = "INDEX", value_parser = number)]
     pub(crate) indexes: Vec<u64>,
 
     /// The tree of this many leaves instead of all of them.
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     pub(crate) size: Option<u64>,
 
     /// How to write the proof.
@@ -69,7 +72,7 @@ pub(crate) struct ProveArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Write the proof to this file, replacing it, instead of printing it.
+    /// Write the proof to this file, replacing it as a whole, instead of printing it; - is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -77,7 +80,8 @@ pub(crate) struct ProveArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) origin: Option<String>,
 
-    /// tlog-proof: sign a checkpoint of the tree with the private key in this file.
+    /// tlog-proof: sign a checkpoint of the tree with the private key in this file. Only leaves that are
+    /// known to be durable are signed for.
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
 
@@ -94,7 +98,7 @@ pub(crate) enum ProofFormat {
     Json,
     /// The bytes that FORMAT.md describes, without leaves and roots.
     Binary,
-    /// A C2SP tlog-proof: one leaf, together with a signed checkpoint; for sha256 and arity 2.
+    /// A C2SP tlog-proof: one leaf, together with a signed checkpoint; for rfc6962-sha256 and arity 2.
     TlogProof,
 }
 
@@ -105,9 +109,11 @@ pub(crate) struct ProveConsistencyArgs {
     pub(crate) dir: PathBuf,
 
     /// The size of the old tree.
+    #[arg(value_parser = number)]
     pub(crate) old: u64,
 
     /// The size of the new tree [default: all leaves].
+    #[arg(value_parser = number)]
     pub(crate) new: Option<u64>,
 
     /// How to write the proof: json or binary.
@@ -118,7 +124,7 @@ pub(crate) struct ProveConsistencyArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Write the proof to this file, replacing it, instead of printing it.
+    /// Write the proof to this file, replacing it as a whole, instead of printing it; - is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -127,11 +133,17 @@ pub(crate) struct ProveConsistencyArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeygenArgs {
     /// The key's name, best the origin of the log: without spaces and plus.
-    pub(crate) name: String,
+    #[arg(required_unless_present = "public")]
+    pub(crate) name: Option<String>,
 
-    /// The file for the private key. It must not exist; only its owner can read it.
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
+    /// The file for the private key. It must not exist; only its owner can read it. It is durable before
+    /// the public key is printed.
+    #[arg(short, long, value_name = "FILE", required_unless_present = "public")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Make nothing: print the public half of the private key in this file; - is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "output"])]
+    pub(crate) public: Option<PathBuf>,
 }
 
 /// `duramen verify`.
@@ -171,7 +183,12 @@ pub(crate) struct InclusionArgs {
     pub(crate) origin: Option<String>,
 
     /// The leaf's index.
-    #[arg(long = "index", value_name = "INDEX", required_unless_present = "leaves")]
+    #[arg(
+        long = "index",
+        value_name = "INDEX",
+        value_parser = number,
+        required_unless_present = "leaves"
+    )]
     pub(crate) indexes: Vec<u64>,
 
     /// The leaf itself, 64 hexadecimal digits.

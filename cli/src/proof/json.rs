@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{AnyInclusion, Consistency, Inclusion};
 use crate::args::HasherName;
+use crate::error::start_of;
 use crate::hex;
 
 /// Of any proof, what it proves.
@@ -14,7 +15,7 @@ pub(super) struct KindJson {
 }
 
 /// What a proof proves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     /// That a leaf is in a tree.
@@ -23,6 +24,18 @@ pub(super) enum Kind {
     MultiInclusion,
     /// That a tree is a prefix of another.
     Consistency,
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "inclusion" => Ok(Self::Inclusion),
+            "multi-inclusion" => Ok(Self::MultiInclusion),
+            "consistency" => Ok(Self::Consistency),
+            other => Err(de::Error::custom(format!("no proof is of the kind {}", start_of(other)))),
+        }
+    }
 }
 
 /// `{"kind":"inclusion", ...}`.
@@ -183,10 +196,10 @@ impl<'de> Deserialize<'de> for Hex {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         hex::decode(text.as_bytes()).map(Self).ok_or_else(|| {
-            let start: String = text.chars().take(80).collect();
             de::Error::custom(format!(
-                "a hash is 64 hexadecimal digits, this has {} characters: {start:?}",
-                text.chars().count()
+                "a hash is 64 hexadecimal digits, this has {} characters: {}",
+                text.chars().count(),
+                start_of(&text)
             ))
         })
     }

@@ -10,7 +10,7 @@ use duramen::tlog::{Checkpoint, TlogProof};
 use super::json::{ConsistencyJson, InclusionJson, Kind, KindJson, MultiJson};
 use super::{AnyInclusion, Consistency, Inclusion};
 use crate::args::HasherName;
-use crate::error::Error;
+use crate::error::{Error, start_of};
 use crate::input;
 
 /// The longest proof that is read, in bytes: one for some 100,000 leaves.
@@ -108,7 +108,7 @@ fn tlog_inclusion(text: &str) -> Result<Inclusion, Unreadable> {
 
 /// The hash function of this id, if the program knows it.
 pub(super) fn known(id: &str) -> Result<HasherName, String> {
-    HasherName::by_id(id).ok_or_else(|| format!("the hasher {id:?} is unknown"))
+    HasherName::by_id(id).ok_or_else(|| format!("the hasher {} is unknown", start_of(id)))
 }
 
 fn kind(bytes: &[u8]) -> Result<Kind, serde_json::Error> {

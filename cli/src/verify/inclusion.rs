@@ -10,6 +10,7 @@ use super::{made_with, same, same_hash};
 use crate::args::InclusionArgs;
 use crate::error::{Error, Refusal};
 use crate::hex;
+use crate::number::number;
 use crate::proof::{AnyInclusion, Inclusion};
 use crate::{input, output, proof};
 
@@ -111,7 +112,7 @@ fn leaves(args: &InclusionArgs, hasher: &dyn Hasher) -> Result<Vec<(LeafIndex, H
         None => {
             let mut hashes = args.leaf.clone();
             for file in &args.data {
-                hashes.push(hasher.leaf(&input::read_all(file, u64::MAX)?.1));
+                hashes.push(input::leaf(file, hasher)?);
             }
             let (indexes, given) = (args.indexes.len(), hashes.len());
             if indexes != given {
@@ -134,13 +135,13 @@ fn list(file: &Path) -> Result<Vec<(LeafIndex, Hash)>, Error> {
     let Ok(text) = std::str::from_utf8(&bytes) else {
         return Err(unreadable("it is not text".into()));
     };
-    let parse = |(number, line): (usize, &str)| {
+    let parse = |(at, line): (usize, &str)| {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
-            [index, leaf] => index.parse().ok().map(LeafIndex).zip(hex::decode(leaf.as_bytes())),
+            [index, leaf] => number(index).ok().map(LeafIndex).zip(hex::decode(leaf.as_bytes())),
             _ => None,
         }
-        .ok_or_else(|| format!("line {} is not an index and 64 hexadecimal digits", number + 1))
+        .ok_or_else(|| format!("line {} is not an index and 64 hexadecimal digits", at + 1))
     };
     let leaves: Result<Vec<_>, String> = text.lines().enumerate().map(parse).collect();
     match leaves {

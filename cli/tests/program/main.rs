@@ -12,11 +12,14 @@ mod backup;
 mod common;
 mod consistency;
 mod errors;
+mod files;
 mod kill;
 mod multi;
 mod proofs;
 mod reading;
 mod scrub;
+mod signals;
+mod streams;
 mod tlog;
 #[cfg(target_os = "linux")]
 mod trace;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::common::store::{COUNT, Store};
-use crate::common::{Function, Hash, Place, duramen, given, printed, refused};
+use crate::common::{Function, Hash, Place, duramen, given, head_text, printed, refused};
 use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList};
 
 const ORIGIN: &str = "example.com/log";
@@ -169,7 +169,11 @@ fn what_does_not_make_a_checkpoint_or_a_tlog_proof_is_told() {
     for (line, reason) in [
         (format!("head DIR --key {key}"), "belong to --format checkpoint"),
         (format!("head DIR --origin {ORIGIN} --json"), "belong to --format checkpoint"),
-        ("head DIR --format checkpoint".into(), "--origin NAME or --key FILE"),
+        (
+            format!("head DIR --format checkpoint --key {key}"),
+            "a checkpoint is of a tree of rfc6962-sha256 with arity 2, but this store has blake3 with arity 4",
+        ),
+        (format!("head DIR --format checkpoint --origin {ORIGIN}"), "rfc6962-sha256 with arity 2"),
         ("head DIR --format text --json".into(), "cannot be used with"),
         ("head DIR --format checkpoint --key nowhere".into(), "cannot read nowhere"),
         (format!("head DIR --format checkpoint --key {}", bad.display()), "is not a private key"),
@@ -180,13 +184,18 @@ fn what_does_not_make_a_checkpoint_or_a_tlog_proof_is_told() {
         assert!(error.contains(reason), "{line}: {error}");
         assert!(!error.contains("AAAA"), "no secret in a message: {error}");
     }
-    let mut empty = duramen(&store.place, "head DIR --format checkpoint --origin");
+    // One of the two alone does not make the tree of RFC 6962.
+    for (function, arity) in [(Function::Sha256, 4), (Function::Blake3, 2)] {
+        let other = Store::new(function, arity);
+        let line = format!("head DIR --format checkpoint --key {key}");
+        assert!(refused(duramen(&other.place, &line), 2).contains("a checkpoint is of a tree of"));
+    }
+    let rfc = Store::new(Function::Sha256, 2);
+    let error = refused(duramen(&rfc.place, "head DIR --format checkpoint"), 2);
+    assert!(error.contains("--origin NAME or --key FILE"), "{error}");
+    let mut empty = duramen(&rfc.place, "head DIR --format checkpoint --origin");
     empty.arg("two\nlines");
     assert!(refused(empty, 2).contains("cannot make a checkpoint: line 1"));
-    // A head that is signed for people who know its tree.
-    let line = format!("head DIR --format checkpoint --key {key}");
-    let text = printed(duramen(&store.place, &line));
-    assert_eq!(their_checkpoint(&text, &vkey).2, store.function.root(4, &store.leaves));
 
     let proof = store.prove(3, COUNT).to_string();
     let leaf = store.leaf(3);
@@ -204,4 +213,88 @@ fn what_does_not_make_a_checkpoint_or_a_tlog_proof_is_told() {
             refused(store.verify(text, &format!("--head {head} --index 3 --leaf {leaf}")), 2);
         assert!(error.contains("is not an inclusion proof: "), "{error}");
     }
+}
+
+/// Raw leaves that a writer takes and makes durable only if it has to.
+fn unflushed_writer(store: &Store, leaves: usize) -> std::process::Child {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_duramen"))
+        .arg("append")
+        .arg(store.place.path("store"))
+        .args(["--input", "raw", "--flush-policy", "manual", "--checkpoint-policy", "manual"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let piece = vec![7; 32 * 1000];
+    let input = child.stdin.as_mut().unwrap();
+    for _ in 0..leaves / 1000 {
+        std::io::Write::write_all(input, &piece).unwrap();
+    }
+    child
+}
+
+/// A value that is the same for half a second.
+fn until_it_stays(value: impl Fn() -> u64) -> u64 {
+    let mut last = value();
+    loop {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let now = value();
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+}
+
+#[test]
+fn nothing_is_signed_above_what_is_known_to_be_durable() {
+    let store = Store::new(Function::Sha256, 2);
+    let (key, vkey) = keygen(&store.place, ORIGIN);
+    // More than the writer keeps in memory: it hands the rest to the system, and syncs nothing.
+    let mut writer = unflushed_writer(&store, 2_200_000);
+    let size = || {
+        let head = printed(duramen(&store.place, "head DIR"));
+        head.lines().next().unwrap()["size ".len()..].parse::<u64>().unwrap()
+    };
+    let start = std::time::Instant::now();
+    while size() == COUNT as u64 {
+        assert!(start.elapsed().as_secs() < 60, "the writer writes nothing");
+    }
+    let with_key = |line: &str| {
+        let mut command = duramen(&store.place, line);
+        command.arg("--key").arg(&key);
+        command
+    };
+    let signed = |line: &str| {
+        let text = printed(with_key(line));
+        let note = text.split_once("\n\n").filter(|_| line.starts_with("prove"));
+        their_checkpoint(note.map_or(text.as_str(), |(_, note)| note), &vkey)
+    };
+    // The writer waits for input from here on.
+    let seen = until_it_stays(size);
+    let (_, durable, root) = signed("head DIR --format checkpoint");
+    assert!(durable < seen, "{durable} of {seen}");
+    let at = printed(duramen(&store.place, &format!("head DIR --size {durable}")));
+    assert_eq!(at, head_text(usize::try_from(durable).unwrap(), root));
+    let bare = printed(duramen(&store.place, "head DIR --format checkpoint --origin x"));
+    assert_eq!(bare.lines().nth(1), Some(durable.to_string().as_str()));
+    assert_eq!(signed("prove DIR 3 --format tlog-proof").1, durable);
+    assert_eq!(signed(&format!("head DIR --format checkpoint --size {durable}")).1, durable);
+
+    for line in [
+        format!("head DIR --format checkpoint --size {}", durable + 1),
+        format!("head DIR --format checkpoint --size {seen}"),
+        format!("prove DIR 3 --format tlog-proof --size {}", durable + 1),
+        format!("prove DIR {durable} --format tlog-proof"),
+    ] {
+        let error = refused(with_key(&line), 2);
+        let expected =
+            format!("{durable} are known to be durable, and nothing beyond them is signed");
+        assert!(error.contains(&expected), "{line}: {error}");
+    }
+    // What is not signed is shown as far as it was written.
+    printed(duramen(&store.place, &format!("prove DIR {durable}")));
+    drop(writer.stdin.take());
+    assert!(writer.wait().unwrap().success());
+    assert_eq!(signed("head DIR --format checkpoint").1, COUNT as u64 + 2_200_000);
 }

@@ -1,10 +1,11 @@
 //! What the tests of the program share: how to start it, how to read what it prints, and a tree that is
 //! too slow to be wrong.
 
+pub(crate) mod shell;
 pub(crate) mod store;
 pub(crate) mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -19,6 +20,10 @@ pub(crate) struct Place(TempDir);
 impl Place {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.0.path()
     }
 
     /// A path in it.

@@ -1,0 +1,126 @@
+//! Files that the program writes.
+//!
+//! # Invariants
+//!
+//! - A file that is replaced has its old bytes or all of the new ones, whatever fails and whenever the power
+//!   goes: the new bytes are written beside it, synced, and put in its place by a rename, and then the
+//!   directory is synced.
+//! - Nothing is removed that this module did not make.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, name_of};
+
+/// The most links that a path is followed through.
+const MAX_LINKS: usize = 40;
+
+/// Replaces the file at `path`, or makes it. A link to a file stays and its file is replaced. What is no
+/// regular file, such as a pipe, is written to.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    try_replace(path, bytes).map_err(|source| Error::Write { name: name_of(path), source })
+}
+
+fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = follow(path)?;
+    let old = match fs::metadata(&path) {
+        Ok(old) if old.is_file() => Some(old),
+        // A device or a pipe: there is nothing to lose, and it must not become a file.
+        Ok(_) => return OpenOptions::new().write(true).open(&path)?.write_all(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let mode = old.as_ref().map_or(0o666, |old| old.mode() & 0o777);
+    let mut aside = Aside::create(directory_of(&path), mode)?;
+    if let Some(old) = &old {
+        // Whose file it is stays so where the system lets us; the permissions must.
+        let _ = std::os::unix::fs::fchown(&aside.file, Some(old.uid()), Some(old.gid()));
+        aside.file.set_permissions(Permissions::from_mode(mode))?;
+    }
+    aside.file.write_all(bytes)?;
+    aside.file.sync_all()?;
+    aside.rename(&path)?;
+    sync_directory_of(&path)
+}
+
+/// Makes a file that only its owner can read, with this text; it is durable under its name when this
+/// returns. One that exists is left as it is: it may be a key that is in use. After an error there is none.
+pub(crate) fn create_private(path: &Path, text: &str) -> Result<(), Error> {
+    let create = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        let durable = written.and_then(|()| sync_directory_of(path));
+        if durable.is_err() {
+            // It is ours, made above. If it cannot be removed, the first error is the one that matters.
+            let _ = fs::remove_file(path);
+        }
+        durable
+    };
+    create().map_err(|source| Error::Write { name: name_of(path), source })
+}
+
+/// A file beside another one, which it is to replace. It is removed unless it does.
+struct Aside {
+    file: File,
+    path: Option<PathBuf>,
+}
+
+impl Aside {
+    fn create(directory: &Path, mode: u32) -> io::Result<Self> {
+        loop {
+            let mut random = [0; 8];
+            getrandom::fill(&mut random).map_err(io::Error::other)?;
+            let path = directory.join(format!(".duramen-{}.tmp", const_hex::encode(random)));
+            match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
+                Ok(file) => return Ok(Self { file, path: Some(path) }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn rename(&mut self, to: &Path) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            fs::rename(path, to)?;
+        }
+        self.path = None;
+        Ok(())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Where the links at `path` lead to; the end need not exist.
+fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match fs::symlink_metadata(&path) {
+            // A link of /proc leads to an open file and not to the name that it shows.
+            Ok(meta) if meta.is_symlink() && fs::metadata(&path).is_ok_and(|to| !to.is_file()) => {
+                return Ok(path);
+            }
+            Ok(meta) if meta.is_symlink() => path = directory_of(&path).join(fs::read_link(&path)?),
+            _ => return Ok(path),
+        }
+    }
+    Err(rustix::io::Errno::LOOP.into())
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    File::open(directory_of(path))?.sync_all()
+}

@@ -1,0 +1,157 @@
+//! Files that the program writes: proofs and keys.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+
+use crate::common::shell::{shell, skip, status_of};
+use crate::common::{Place, duramen, given, printed, printed_bytes, refused, store_of};
+
+/// The names in a directory.
+fn names(dir: &Path) -> Vec<String> {
+    let name =
+        |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = fs::read_dir(dir).unwrap().map(name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_that_cannot_be_replaced_stays_as_it_is() {
+    let place = store_of((0..5000).map(|line| format!("{line}\n")).collect::<String>());
+    printed(duramen(&place, "prove DIR 0 -o @proof"));
+    let old = fs::read(place.path("proof")).unwrap();
+    let before = names(place.dir());
+    let many: Vec<String> = (0..5000).step_by(9).map(|index| index.to_string()).collect();
+    // The limit is on the length of any file, in blocks of 512 or 1024 bytes.
+    let script = format!("ulimit -f 8 && \"$D\" prove store {} -o proof", many.join(" "));
+    let (status, error) = status_of(place.dir(), &script);
+    assert_eq!(status, Some(2), "{error}");
+    assert!(error.starts_with("duramen: cannot write proof: File too large"), "{error}");
+    assert_eq!(fs::read(place.path("proof")).unwrap(), old);
+    assert_eq!(names(place.dir()), before);
+
+    printed(duramen(&place, "prove DIR 1 2 -o @proof"));
+    assert_ne!(fs::read(place.path("proof")).unwrap(), old);
+    assert_eq!(names(place.dir()), before);
+}
+
+#[test]
+fn a_file_that_is_replaced_keeps_its_permissions_and_the_links_to_it() {
+    let place = store_of("a\nb\n");
+    let expected = printed_bytes(duramen(&place, "prove DIR 1"));
+    let file = place.file("proof", "old");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    fs::create_dir(place.path("links")).unwrap();
+    std::os::unix::fs::symlink("../proof", place.path("links/one")).unwrap();
+    std::os::unix::fs::symlink("one", place.path("links/two")).unwrap();
+    printed(duramen(&place, "prove DIR 1 -o @links/two"));
+    assert_eq!(fs::read(&file).unwrap(), expected);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(fs::symlink_metadata(place.path("links/two")).unwrap().is_symlink());
+    assert_eq!(names(&place.path("links")), ["one", "two"]);
+
+    // A link to a file that is not there yet makes it, and one to itself is refused.
+    std::os::unix::fs::symlink("new", place.path("ahead")).unwrap();
+    printed(duramen(&place, "prove DIR 1 -o @ahead"));
+    assert_eq!(fs::read(place.path("new")).unwrap(), expected);
+    std::os::unix::fs::symlink("circle", place.path("circle")).unwrap();
+    assert!(refused(duramen(&place, "prove DIR 1 -o @circle"), 2).contains("cannot write"));
+}
+
+#[test]
+fn what_is_no_file_is_written_to_and_not_replaced() {
+    let place = store_of("a\nb\n");
+    let expected = printed_bytes(duramen(&place, "prove DIR 1"));
+    let script = "mkfifo pipe && (cat pipe >got &) && \"$D\" prove store 1 -o pipe";
+    assert_eq!(status_of(place.dir(), script).0, Some(0));
+    assert!(fs::symlink_metadata(place.path("pipe")).unwrap().file_type().is_fifo());
+    let output = shell(place.dir(), "\"$D\" prove store 1 -o /dev/stdout | cat");
+    assert_eq!(output.stdout, expected);
+    let error = refused(duramen(&place, "prove DIR 1 -o /dev/full"), 2);
+    assert!(error.starts_with("duramen: cannot write /dev/full: No space left"), "{error}");
+    assert!(refused(duramen(&place, "prove DIR 1 -o DIR"), 2).contains("cannot write"));
+}
+
+#[test]
+fn dash_is_standard_output() {
+    let place = store_of("a\nb\nc\n");
+    for line in ["prove DIR 1", "prove DIR 1 --format binary", "prove-consistency DIR 2"] {
+        let mut to_dash = duramen(&place, &format!("{line} -o -"));
+        to_dash.current_dir(place.dir());
+        assert_eq!(printed_bytes(to_dash), printed_bytes(duramen(&place, line)));
+    }
+    assert!(!place.path("-").exists());
+}
+
+#[test]
+fn a_private_key_is_not_written_to_standard_output() {
+    let place = Place::new();
+    let mut keygen = duramen(&place, "keygen example.com/log -o -");
+    keygen.current_dir(place.dir());
+    assert!(refused(keygen, 2).contains("a private key is written to a file"));
+    assert_eq!(names(place.dir()), [""; 0]);
+}
+
+#[test]
+fn the_public_half_of_a_key_can_be_printed_again() {
+    let place = Place::new();
+    let public = printed(duramen(&place, "keygen example.com/log -o @key"));
+    assert_eq!(printed(duramen(&place, "keygen --public @key")), public);
+    let secret = fs::read(place.path("key")).unwrap();
+    assert_eq!(printed(given(&place, "keygen --public -", secret)), public);
+
+    // A key whose public half could not be printed is no loss.
+    let script = "\"$D\" keygen example.com/log -o other >/dev/full";
+    let (status, error) = status_of(place.dir(), script);
+    assert_eq!(status, Some(2));
+    assert!(error.contains("other holds a new private key"), "{error}");
+    assert!(error.contains("keygen --public"), "{error}");
+    printed(duramen(&place, "keygen --public @other"));
+    for line in ["keygen", "keygen name", "keygen -o @x", "keygen name --public @key"] {
+        refused(duramen(&place, line), 2);
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_written_in_full_is_not_there() {
+    let place = Place::new();
+    let (status, error) = status_of(place.dir(), "ulimit -f 0 && \"$D\" keygen name -o key");
+    assert_eq!(status, Some(2), "{error}");
+    assert!(error.starts_with("duramen: cannot write key: File too large"), "{error}");
+    assert_eq!(names(place.dir()), [""; 0]);
+}
+
+#[test]
+fn a_file_and_its_name_are_durable_before_anything_is_said() {
+    let test = "a_file_and_its_name_are_durable_before_anything_is_said";
+    let place = store_of("a\nb\n");
+    let dir = fs::canonicalize(place.dir()).unwrap().display().to_string();
+    if !shell(place.dir(), "strace -o /dev/null true").status.success() {
+        return skip(test, "strace does not work here");
+    }
+    let trace = |line: &str| {
+        let script = format!(
+            "strace -f -y -o trace -e trace=fsync,fdatasync,write,rename,renameat,renameat2 \"$D\" {line}"
+        );
+        assert!(shell(place.dir(), &script).status.success(), "{line}");
+        fs::read_to_string(place.path("trace")).unwrap()
+    };
+    /// The number of the first line with all of these words.
+    fn at(trace: &str, words: &[&str]) -> usize {
+        let found = trace.lines().position(|line| words.iter().all(|word| line.contains(word)));
+        found.unwrap_or_else(|| panic!("{words:?} is not in the trace:\n{trace}"))
+    }
+    let key = trace("keygen example.com/log -o key");
+    let (file, name) = (at(&key, &["sync(", "/key>)"]), at(&key, &["sync(", &format!("<{dir}>)")]));
+    let said = at(&key, &["write(1<", "example.com/log"]);
+    assert!(file < name && name < said, "{key}");
+
+    for line in ["prove store 0 -o proof", "prove store 1 -o proof"] {
+        let proof = trace(line);
+        let file = at(&proof, &["sync(", "/.duramen-"]);
+        let renamed = at(&proof, &["rename", "\"proof\""]);
+        let name = at(&proof, &["sync(", &format!("<{dir}>)")]);
+        assert!(file < renamed && renamed < name, "{proof}");
+    }
+}
