@@ -17,6 +17,8 @@ mod proof;
 mod serial;
 mod shape;
 mod source;
+mod store_head;
+mod tree_name;
 mod types;
 
 #[cfg(feature = "std")]
@@ -34,4 +36,8 @@ pub(crate) use prefetch::prefetch;
 pub use proof::{ConsistencyProof, Growth, InclusionProof, MultiProof, ProveError, VerifyError};
 pub use shape::{Group, MAX_DEPTH, Shape};
 pub use source::NodeSource;
+pub use store_head::{
+    NamedHead, STORE_CONTEXT, StoreHead, StoreHeadError, TREE_CONTEXT, TreeProof,
+};
+pub use tree_name::{TreeName, TreeNameError};
 pub use types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};

@@ -15,6 +15,7 @@ mod proof_hashers;
 mod rfc6962;
 #[cfg(feature = "serde")]
 mod serde;
+mod store_head;
 #[cfg(feature = "note")]
 mod tlog;
 mod tree;

@@ -54,6 +54,11 @@ pub enum DecodeError {
     /// The bytes do not begin as a proof does.
     #[error("this is no proof: it does not begin with \"duPF\"")]
     NotAProof,
+    /// The name of a tree is none.
+    #[error(
+        "the proof does not name a tree: a name has 1 to 255 bytes of UTF-8, no control character and no '/'"
+    )]
+    BadTreeName,
     /// The bytes end before the hashes begin.
     #[error("the proof is cut off: it has only {found} bytes")]
     Truncated {

@@ -24,6 +24,8 @@ pub enum Kind {
     Multi,
     /// A [`Frontier`](crate::merkle::Frontier).
     Frontier,
+    /// A [`TreeProof`](crate::merkle::TreeProof).
+    Tree,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
             Self::Consistency => 2,
             Self::Multi => 3,
             Self::Frontier => 4,
+            Self::Tree => 5,
         }
     }
 
@@ -42,6 +45,7 @@ impl Kind {
             2 => Some(Self::Consistency),
             3 => Some(Self::Multi),
             4 => Some(Self::Frontier),
+            5 => Some(Self::Tree),
             _ => None,
         }
     }
@@ -54,6 +58,7 @@ impl fmt::Display for Kind {
             Self::Consistency => "consistency",
             Self::Multi => "multi-inclusion",
             Self::Frontier => "frontier",
+            Self::Tree => "tree of a store",
         })
     }
 }
@@ -110,7 +115,12 @@ impl<'a> Header<'a> {
 
     /// The beginning of an encoding, with room for `more` bytes.
     pub(super) fn write(kind: Kind, arity: Arity, hasher: HasherId, more: usize) -> Vec<u8> {
-        let id = hasher.as_str().as_bytes();
+        Self::write_for(kind, arity, hasher.as_str(), more)
+    }
+
+    /// As [`write`](Self::write), for a hasher that is known by its id only, which has at most 32 bytes.
+    pub(super) fn write_for(kind: Kind, arity: Arity, hasher: &str, more: usize) -> Vec<u8> {
+        let id = hasher.as_bytes();
         let mut bytes = Vec::with_capacity(MAGIC.len() + 4 + id.len() + more);
         bytes.extend(MAGIC);
         #[expect(clippy::cast_possible_truncation, reason = "both are at most 32")]
@@ -153,14 +163,27 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    fn bytes(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
+    /// Reads the header of an encoding whose hasher and arity are for the caller to compare.
+    pub(super) fn open_kind(
+        bytes: &'a [u8],
+        expected: Kind,
+    ) -> Result<(Header<'a>, Self), DecodeError> {
+        let mut reader = Self::new(bytes);
+        let header = Header::split(&mut reader)?;
+        if header.kind != expected {
+            return Err(DecodeError::OtherKind { expected, found: header.kind });
+        }
+        Ok((header, reader))
+    }
+
+    pub(super) fn bytes(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         let cut_off = DecodeError::Truncated { found: self.total };
         let (bytes, rest) = self.rest.split_at_checked(count).ok_or(cut_off)?;
         self.rest = rest;
         Ok(bytes)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let cut_off = DecodeError::Truncated { found: self.total };
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(cut_off)?;
         self.rest = rest;

@@ -19,7 +19,7 @@
 //! | --- | --- | --- |
 //! | 0 | 4 | the ASCII letters `duPF` |
 //! | 4 | 1 | format version: 1 |
-//! | 5 | 1 | kind: 1 inclusion, 2 consistency, 3 multi-inclusion, 4 frontier |
+//! | 5 | 1 | kind: 1 inclusion, 2 consistency, 3 multi-inclusion, 4 frontier, 5 tree of a store |
 //! | 6 | 1 | arity: 2, 4, 8 or 16 |
 //! | 7 | 1 | length of the hasher's id, L: 1 to 32 |
 //! | 8 | L | the hasher's id: lower-case ASCII letters, digits and `-` |
@@ -40,6 +40,13 @@
 //! | | H + 16 + 8 K | 32 each | hashes, in the order of [`MultiProof`](super::MultiProof) |
 //! | frontier | H | 8 | size of the tree |
 //! | | H + 8 | 32 each | nodes, from left to right, as in [`Frontier`](super::Frontier) |
+//! | tree of a store | H | 8 | size of the tree |
+//! | | H + 8 | 32 | root of the tree |
+//! | | H + 40 | 1 | length of the tree's name, M: 1 to 255 |
+//! | | H + 41 | M | the tree's name, UTF-8 |
+//! | | H + 41 + M | 8 | position of the tree among those of the store, sorted by name |
+//! | | H + 49 + M | 8 | number of trees, more than the position |
+//! | | H + 57 + M | 32 each | siblings, as in [`TreeProof`](super::TreeProof) |
 //!
 //! The hashes end where the bytes end. An inclusion proof in a tree of 2^20 leaves with arity 4 has
 //! 990 bytes under BLAKE3 and 998 under SHA-256.
@@ -50,6 +57,7 @@ mod frontier;
 mod header;
 mod inclusion;
 mod multi;
+mod tree;
 
 pub use consistency::ConsistencyClaim;
 pub use error::{ClaimError, DecodeError};

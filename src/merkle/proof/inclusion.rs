@@ -128,9 +128,22 @@ impl InclusionProof {
         index: LeafIndex,
         leaf: &Hash,
     ) -> Result<(), VerifyError> {
-        let shape = Shape::new(arity, head.size);
-        if index.get() >= head.size.get() {
-            return Err(VerifyError::IndexBeyondSize { index, size: head.size });
+        head.must_be(self.root(hasher, arity, head.size, index, leaf)?)
+    }
+
+    /// The root that `leaf` at `index` of a tree of `size` leaves and the siblings lead to.
+    #[inline]
+    pub(crate) fn root<H: Hasher + ?Sized>(
+        &self,
+        hasher: &H,
+        arity: Arity,
+        size: TreeSize,
+        index: LeafIndex,
+        leaf: &Hash,
+    ) -> Result<Hash, VerifyError> {
+        let shape = Shape::new(arity, size);
+        if index.get() >= size.get() {
+            return Err(VerifyError::IndexBeyondSize { index, size });
         }
         let (expected, found) = (shape.inclusion_siblings(index), self.siblings.len());
         if expected != found {
@@ -138,7 +151,7 @@ impl InclusionProof {
         }
         super::check_values(hasher, core::slice::from_ref(leaf))?;
         super::check_values(hasher, &self.siblings)?;
-        head.must_be(self.fold(hasher, shape, index, leaf))
+        Ok(self.fold(hasher, shape, index, leaf))
     }
 
     /// The root that `leaf` and the siblings lead to. Their number was checked.
