@@ -12,6 +12,8 @@ use duramen::fs::{Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, Re
 type OnCreate = dyn Fn(FileName) + Send + Sync;
 /// Given the bytes that a positional read of a file at an offset has found, to change them.
 type OnRead = dyn Fn(FileName, u64, &mut [u8]) + Send + Sync;
+/// Told of each file whose cached pages are about to be dropped.
+type OnDropCache = dyn Fn(FileName) + Send + Sync;
 
 /// The disk with its hooks. A clone is another handle of the same.
 #[derive(Clone)]
@@ -19,11 +21,12 @@ pub struct Hooked {
     disk: SimDisk,
     on_create: Option<Arc<OnCreate>>,
     on_read: Option<Arc<OnRead>>,
+    on_drop_cache: Option<Arc<OnDropCache>>,
 }
 
 impl Hooked {
     pub fn new(disk: &SimDisk) -> Self {
-        Self { disk: disk.clone(), on_create: None, on_read: None }
+        Self { disk: disk.clone(), on_create: None, on_read: None, on_drop_cache: None }
     }
 
     pub fn on_create(self, hook: impl Fn(FileName) + Send + Sync + 'static) -> Self {
@@ -34,8 +37,13 @@ impl Hooked {
         Self { on_read: Some(Arc::new(hook)), ..self }
     }
 
+    pub fn on_drop_cache(self, hook: impl Fn(FileName) + Send + Sync + 'static) -> Self {
+        Self { on_drop_cache: Some(Arc::new(hook)), ..self }
+    }
+
     fn file(&self, name: FileName, file: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(HookedFile { name, file, on_read: self.on_read.clone() })
+        let (on_read, on_drop_cache) = (self.on_read.clone(), self.on_drop_cache.clone());
+        Arc::new(HookedFile { name, file, on_read, on_drop_cache })
     }
 }
 
@@ -91,6 +99,7 @@ struct HookedFile {
     name: FileName,
     file: Arc<dyn File>,
     on_read: Option<Arc<OnRead>>,
+    on_drop_cache: Option<Arc<OnDropCache>>,
 }
 
 impl fmt::Debug for HookedFile {
@@ -133,6 +142,9 @@ impl File for HookedFile {
     }
 
     fn drop_cache(&self) {
+        if let Some(hook) = &self.on_drop_cache {
+            hook(self.name);
+        }
         self.file.drop_cache();
     }
 

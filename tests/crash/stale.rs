@@ -26,8 +26,9 @@ fn groups_that_were_cut_off_never_come_back_in_a_recycled_segment() {
 }
 
 pub(crate) fn recycle(plain: Setup, single: usize, blocks: usize) -> Outcome {
-    // Every insert is written at once, as a group of its own, and not synced.
-    let setup = Setup { segment: 16 * BLOCK as u64, unflushed: 64, ..plain };
+    // Every insert is written at once, as a group of its own, and not synced. All segments are kept.
+    let segment = 16 * BLOCK as u64;
+    let setup = Setup { segment, spare: 4 * segment, unflushed: 64, ..plain };
     let mut rig = Rig::new(setup, 3);
     rig.create()?;
     for step in [&[Step::Insert; 15][..], &[Step::Flush], &[Step::Insert; 15]].concat() {

@@ -339,3 +339,45 @@ fn a_merge_copies_the_very_bytes_that_it_verified() {
     assert!(scrubbed(&store).is_clean());
     store.close().unwrap();
 }
+
+/// A disk on which the file `name` is not what it was: every other byte is wrong. What the system has in
+/// its cache is still the old, until it is dropped.
+fn rotten(disk: &SimDisk, name: FileName) -> Config {
+    let dropped = Arc::new(Mutex::new(false));
+    let drops = Arc::clone(&dropped);
+    let fs = Hooked::new(disk)
+        .on_drop_cache(move |file| *drops.lock().unwrap() |= file == name)
+        .on_read(move |file, _, bytes| {
+            if file == name && *dropped.lock().unwrap() {
+                bytes.iter_mut().step_by(2).for_each(|byte| *byte = !*byte);
+            }
+        });
+    simulated(disk).file_system(Arc::new(fs))
+}
+
+#[test]
+fn a_store_believes_its_device_and_not_what_the_system_has_cached_of_its_manifest_or_log() {
+    let disk = SimDisk::new();
+    fill(simulated(&disk), &[300]);
+    let store = open(simulated(&disk)).unwrap();
+    store.insert_many(&leaves(100, 7)).unwrap();
+    store.flush().unwrap();
+    store.insert_durable([1; 32]).unwrap();
+    store.close().unwrap();
+    let newest = |kind| {
+        let files = disk.files().into_iter().filter(|name| name.kind == kind);
+        files.max_by_key(|name| name.number).unwrap()
+    };
+    let manifest = newest(FileKind::Manifest);
+    let in_log = |name: &FileName| {
+        let begun = |bytes: Vec<u8>| bytes.first().is_some_and(|byte| *byte != 0);
+        name.kind == FileKind::Segment && disk.read(*name).is_some_and(begun)
+    };
+    let segment = disk.files().into_iter().filter(in_log).max_by_key(|name| name.number).unwrap();
+    for name in [manifest, segment] {
+        let refused = open(rotten(&disk, name)).unwrap_err();
+        assert!(matches!(&refused, Error::Damaged(damage) if damage.file.ends_with(name.base())));
+    }
+    // Nothing was changed meanwhile.
+    open(simulated(&disk)).unwrap().close().unwrap();
+}
