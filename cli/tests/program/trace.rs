@@ -18,6 +18,12 @@ fn duramen(traced: &Traced, line: &str) -> Command {
     command
 }
 
+/// What prints nothing where it is watched but has to end well.
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 fn lines(leaves: std::ops::Range<u64>) -> Vec<u8> {
     leaves.map(|index| hex(&leaf(index)) + "\n").collect::<String>().into_bytes()
 }
@@ -54,4 +60,32 @@ fn a_backup_is_durable_when_its_head_is_printed() {
     assert!(traced.print(&duramen(&traced, "backup @store @made/copy"), b"").success());
     let seen = traced.check();
     assert_eq!(seen.dirs, 4 + 5, "{seen:?}");
+}
+
+#[test]
+fn a_key_is_durable_when_its_public_half_is_printed() {
+    if !can_trace("the program's keys") {
+        return;
+    }
+    let mut traced = Traced::in_a_new_place();
+    let status = traced.print(&duramen(&traced, "keygen example.com/log -o @key"), b"");
+    assert!(status.success());
+    assert!(traced.check().promises > 0);
+}
+
+#[test]
+fn a_file_that_a_proof_is_written_to_is_durable_at_the_end() {
+    if !can_trace("the program's output files") {
+        return;
+    }
+    let mut traced = Traced::in_a_new_place();
+    let mut append = duramen(&traced, "append @store --input hex");
+    let input = traced.path("leaves");
+    std::fs::write(&input, lines(0..100)).unwrap();
+    run(append.arg(input));
+    for line in ["prove @store 7 -o @proof", "prove @store 8 -o @proof"] {
+        assert!(traced.print(&duramen(&traced, line), b"").success());
+        traced.ended_well();
+    }
+    assert!(traced.check().promises >= 2);
 }
