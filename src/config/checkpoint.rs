@@ -107,18 +107,18 @@ impl CheckpointPolicy {
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let zero = |value: Option<u64>| value == Some(0);
         if zero(self.leaves) {
-            return Some("a checkpoint every 0 leaves");
+            return Some("every_leaves is 0");
         }
         if zero(self.wal_bytes) {
-            return Some("a checkpoint every 0 bytes of log");
+            return Some("wal_bytes is 0");
         }
         if zero(self.wal_segments) {
-            return Some("a checkpoint every 0 segments of log");
+            return Some("wal_segments is 0");
         }
         if zero(self.memory_bytes) {
-            return Some("a checkpoint every 0 bytes of memory");
+            return Some("memory_bytes is 0");
         }
-        (self.interval == Some(Duration::ZERO)).then_some("a checkpoint interval of zero")
+        (self.interval == Some(Duration::ZERO)).then_some("interval is zero")
     }
 
     /// The first trigger that `since` pulls.

@@ -34,9 +34,11 @@ const MOST_TIERS: usize = 12;
 
 impl CompactionPolicy {
     /// What cannot work.
-    pub(crate) fn fault(self) -> Option<&'static str> {
+    pub(crate) fn fault(self) -> Option<String> {
         match self {
-            Self::Tiered(0 | 1) => Some("parts merged before there are two of a tier"),
+            Self::Tiered(fan_in @ (0 | 1)) => {
+                Some(format!("Tiered({fan_in}) merges fewer than two parts"))
+            }
             Self::Off | Self::Tiered(_) => None,
         }
     }

@@ -249,42 +249,49 @@ impl Config {
 
     /// Refuses values that cannot work.
     pub(crate) fn check(&self) -> Result<()> {
-        let refuse = |what: String| Err(Error::Config(what));
+        let refuse = |setting, reason: String| Err(Error::Config { setting, reason });
         if self.flush == FlushPolicy::Interval(Duration::ZERO) {
-            return refuse(
-                "a flush interval of zero; use insert_durable where every insert must be durable"
-                    .to_owned(),
-            );
+            let reason =
+                "an interval of zero; use insert_durable where every insert must be durable";
+            return refuse("flush_policy", reason.to_owned());
         }
         if let Some(fault) = self.checkpoint.fault() {
-            return refuse(fault.to_owned());
+            return refuse("checkpoint_policy", fault.to_owned());
         }
         if let Some(fault) = self.compaction.fault() {
-            return refuse(fault.to_owned());
+            return refuse("compaction_policy", fault);
         }
-        if self.backoff.first.is_zero() || self.backoff.longest < self.backoff.first {
-            let Backoff { first, longest } = self.backoff;
-            return refuse(format!("waits of {first:?} to {longest:?} before another try"));
+        let Backoff { first, longest } = self.backoff;
+        if first.is_zero() {
+            return refuse("retry_wait", "first is zero".to_owned());
+        }
+        if longest < first {
+            let reason = format!("longest ({longest:?}) is less than first ({first:?})");
+            return refuse("retry_wait", reason);
         }
         if self.max_unflushed_bytes == 0 {
-            return refuse("0 unflushed bytes, which lets nobody insert".to_owned());
+            return refuse("max_unflushed_bytes", "0 leaves no room for an insert".to_owned());
         }
         if self.max_uncheckpointed_bytes == Some(0) {
-            return refuse(
-                "0 bytes beyond the last checkpoint, which lets nobody insert".to_owned(),
-            );
+            return refuse("max_uncheckpointed_bytes", "0 leaves no room for an insert".to_owned());
         }
         if let CompactionPolicy::Tiered(fan_in) = self.compaction
             && let Some(parts) = self.max_parts
             && parts - parts / 4 <= self.compaction.most()
         {
-            return refuse(format!(
-                "at most {parts} parts where merging {fan_in} of a tier may leave {}, and from three quarters of the limit on inserts slow down",
-                self.compaction.most()
-            ));
+            let most = self.compaction.most();
+            return refuse(
+                "max_parts",
+                format!(
+                    "inserts slow down from three quarters of {parts} on, and compaction_policy \
+                     Tiered({fan_in}) may leave {most} parts"
+                ),
+            );
         }
         if self.wal_segment_bytes < LEAST_SEGMENT_BYTES {
-            return refuse(format!("log segments of less than {LEAST_SEGMENT_BYTES} bytes"));
+            let bytes = self.wal_segment_bytes;
+            let reason = format!("{bytes} is less than {LEAST_SEGMENT_BYTES}");
+            return refuse("wal_segment_bytes", reason);
         }
         Ok(())
     }

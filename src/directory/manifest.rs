@@ -80,6 +80,22 @@ pub(crate) enum ManifestFault {
     Fields,
 }
 
+impl std::fmt::Display for ManifestFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Magic => f.write_str("it does not begin as a manifest does"),
+            Self::Version(found) => write!(
+                f,
+                "it has format version {found}, and this program reads version {MANIFEST_VERSION}"
+            ),
+            Self::Checksum { stored, computed } => {
+                write!(f, "checksum stored {stored:#018x}, computed {computed:#018x}")
+            }
+            Self::Fields => f.write_str("its fields do not fit together"),
+        }
+    }
+}
+
 impl Manifest {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
@@ -258,9 +274,8 @@ pub(crate) fn publish(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
 
 /// The numbers of the complete manifests in the directory, ascending, and the temporary ones.
 pub(crate) fn list(fs: &dyn FileSystem) -> Result<(Vec<u64>, Vec<FileName>)> {
-    let entries = fs
-        .list(Dir::Manifest)
-        .map_err(|error| Error::io("list the directory of", fs.display(file(0)), error))?;
+    let entries =
+        fs.list(Dir::Manifest).map_err(|error| Error::io("list", Dir::Manifest.path(), error))?;
     let mut complete = Vec::new();
     let mut temporary = Vec::new();
     for entry in entries {

@@ -1,6 +1,7 @@
 //! What can go wrong, as sentences with facts.
 
 mod limit;
+mod path;
 mod printable;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use limit::Limit;
+pub(crate) use path::PathError;
 pub use printable::Printable;
 
 use crate::merkle::{LeafIndex, Level, ProveError, TreeSize};
@@ -22,11 +24,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A configuration value that cannot work.
-    #[error("configuration: {0}")]
-    Config(String),
+    #[error("invalid configuration: {setting}: {reason}")]
+    Config {
+        /// The setting, by the name of the call that sets it.
+        setting: &'static str,
+        /// Its value, and what is wrong with it.
+        reason: String,
+    },
 
     /// A call to the operating system failed.
-    #[error("cannot {action} {}{}", path.display(), at_byte(*offset))]
+    #[error("cannot {action} {}{}", Printable::new(path), at_byte(*offset))]
     Io {
         /// What was being done, as a verb.
         action: &'static str,
@@ -40,21 +47,21 @@ pub enum Error {
     },
 
     /// The store is open already, here or in another process.
-    #[error("the store {} is already open", path.display())]
+    #[error("the store {} is already open", Printable::new(path))]
     Locked {
         /// The store's directory.
         path: PathBuf,
     },
 
     /// There is no store in the directory, and the call does not create one.
-    #[error("there is no store in {}", path.display())]
+    #[error("there is no store in {}", Printable::new(path))]
     NoStore {
         /// The directory.
         path: PathBuf,
     },
 
     /// The directory holds something else than a store. Nothing was changed in it.
-    #[error("{} is not a duramen store: it holds {found}", path.display())]
+    #[error("{} is not a duramen store: it holds {}", Printable::new(path), Printable::new(found))]
     NotAStore {
         /// The directory.
         path: PathBuf,
@@ -64,7 +71,7 @@ pub enum Error {
 
     /// A copy of a store was to be made in a directory that holds something. Nothing was changed in
     /// it.
-    #[error("{} is not empty: it holds {found}", path.display())]
+    #[error("{} is not empty: it holds {}", Printable::new(path), Printable::new(found))]
     NotEmpty {
         /// The directory.
         path: PathBuf,
@@ -74,8 +81,9 @@ pub enum Error {
 
     /// The store was made with another hash function.
     #[error(
-        "the store {} was made with hasher {stored} and cannot be opened with {asked}",
-        path.display()
+        "the store {} was made with hasher {} and cannot be opened with {asked}",
+        Printable::new(path),
+        Printable::new(stored)
     )]
     HasherMismatch {
         /// The store's directory.
@@ -89,7 +97,7 @@ pub enum Error {
     /// The store was made with another arity.
     #[error(
         "the store {} was made with arity {stored} and cannot be opened with {asked}",
-        path.display()
+        Printable::new(path)
     )]
     ArityMismatch {
         /// The store's directory.
@@ -101,7 +109,10 @@ pub enum Error {
     },
 
     /// A file of a format that this version cannot read.
-    #[error("{} has format version {found}; this program reads version {supported}", path.display())]
+    #[error(
+        "{} has format version {found}; this program reads version {supported}",
+        Printable::new(path)
+    )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -236,7 +247,15 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::Io { action, path: path.into(), offset: None, source: Arc::new(source) }
+        // What the system's file system failed with knows the call and the path better.
+        match source.downcast::<PathError>() {
+            Ok(PathError { action, path, source }) => {
+                Self::Io { action, path, offset: None, source: Arc::new(source) }
+            }
+            Err(source) => {
+                Self::Io { action, path: path.into(), offset: None, source: Arc::new(source) }
+            }
+        }
     }
 
     /// As [`io`](Self::io), of the bytes from `offset` on.
@@ -364,7 +383,7 @@ impl Damage {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, offset, problem } = self;
-        let file = file.display();
+        let file = Printable::new(file);
         match problem {
             Problem::Checksum { stored, computed } => write!(
                 f,

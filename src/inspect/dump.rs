@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::file::Looked;
 use crate::checksum::checksum;
 use crate::directory::manifest::{Manifest, ManifestFault};
+use crate::error::Printable;
 use crate::fs::File;
 use crate::ids::ByteOffset;
 use crate::merkle::Hash;
@@ -36,11 +37,12 @@ enum Kind {
 ///
 /// # Errors
 ///
-/// Fails if the file cannot be opened, if reading fails, or if `out` does.
+/// Fails if the file cannot be opened, if reading fails, or if `out` does;
+/// [`Unsupported`](io::ErrorKind::Unsupported) if something in it is of another format version.
 pub fn dump(path: &Path, out: &mut dyn Write) -> io::Result<u64> {
     let file = Looked::open(path)?;
     let len = file.len()?;
-    let mut dump = Dump { out, damaged: 0 };
+    let mut dump = Dump { out, damaged: 0, unknown: None };
     match kind(path, &*file, len)? {
         Kind::Manifest => dump.manifest(&*file, len)?,
         Kind::Segment => dump.segment(path, &*file, len)?,
@@ -50,7 +52,14 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> io::Result<u64> {
             dump.damage(format_args!("{len} bytes that are no file of a store"))?;
         }
     }
-    Ok(dump.damaged)
+    match dump.unknown {
+        None => Ok(dump.damaged),
+        // No damage: another version of the program reads it.
+        Some(version) => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("it has format version {version}, which this program does not read"),
+        )),
+    }
 }
 
 fn kind(path: &Path, file: &dyn File, len: u64) -> io::Result<Kind> {
@@ -72,6 +81,8 @@ fn kind(path: &Path, file: &dyn File, len: u64) -> io::Result<Kind> {
 struct Dump<'a> {
     out: &'a mut dyn Write,
     damaged: u64,
+    /// A format version that this program does not read.
+    unknown: Option<u16>,
 }
 
 impl Dump<'_> {
@@ -101,7 +112,11 @@ impl Dump<'_> {
         };
         match manifest {
             Ok(manifest) => self.manifest_fields(&manifest),
-            Err(fault) => self.damage(format_args!("no fields can be read: {fault:?}")),
+            Err(ManifestFault::Version(version)) => {
+                self.unknown = Some(version);
+                Ok(())
+            }
+            Err(fault) => self.damage(format_args!("no fields can be read: {fault}")),
         }
     }
 
@@ -126,7 +141,7 @@ impl Dump<'_> {
                 "tree {} {:?}: {}, arity {}, {} leaves, root {}",
                 tree.id.0,
                 tree.name,
-                tree.hasher,
+                Printable::new(&tree.hasher),
                 tree.arity,
                 tree.size,
                 hex(&tree.root)
@@ -178,7 +193,8 @@ impl Dump<'_> {
                     BLOCK
                 }
                 Err(HeaderFault::Version(version)) => {
-                    self.damage(format_args!("byte {at}: a group of format version {version}"))?;
+                    writeln!(self.out, "byte {at}: a group of format version {version}")?;
+                    self.unknown = Some(version);
                     BLOCK
                 }
                 Err(HeaderFault::Checksum { stored, computed }) => {
@@ -255,7 +271,7 @@ impl Dump<'_> {
                     }
                 }
             }
-            Err(fault) => self.damage(format_args!("byte {at}: frames: {fault:?}"))?,
+            Err(fault) => self.damage(format_args!("byte {at}: frames: {fault}"))?,
         }
         Ok(block_align(header.len).max(BLOCK))
     }
@@ -269,7 +285,7 @@ impl Dump<'_> {
         file.read_at(ByteOffset(0), &mut block)?;
         let identity = match read_header(&block) {
             Err(fault @ PartFault::Checksum { .. }) => {
-                self.damage(format_args!("header: {fault:?}; what follows is not to be trusted"))?;
+                self.damage(format_args!("header: {fault}; what follows is not to be trusted"))?;
                 let sum = checksum(&block[..PART_BLOCK_LEN - 8]).to_le_bytes();
                 block[PART_BLOCK_LEN - 8..].copy_from_slice(&sum);
                 read_header(&block)
@@ -278,7 +294,12 @@ impl Dump<'_> {
         };
         let identity = match identity {
             Ok(identity) => identity,
-            Err(fault) => return self.damage(format_args!("header: {fault:?}")),
+            // Where the checksum does not match, the version is as doubtful as the rest.
+            Err(PartFault::Version(version)) if self.damaged == 0 => {
+                self.unknown = Some(version);
+                return Ok(());
+            }
+            Err(fault) => return self.damage(format_args!("header: {fault}")),
         };
         writeln!(
             self.out,
@@ -286,7 +307,7 @@ impl Dump<'_> {
             identity.store,
             identity.number,
             identity.tree.0,
-            identity.hasher,
+            Printable::new(&identity.hasher),
             identity.arity,
             identity.from,
             identity.to.saturating_sub(1)

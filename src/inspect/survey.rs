@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::config::ReadMode;
 use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
-use crate::error::{Error, Result};
+use crate::error::{Error, Printable, Result};
 use crate::fs::{Dir, Entry, FileKind, FileName, FileSystem};
 use crate::ids::SegmentId;
 use crate::part::Part;
@@ -298,6 +298,7 @@ impl Look<'_> {
 fn describe(manifest: &Manifest) -> String {
     let trees = manifest.trees.iter().map(|tree| {
         let TreeEntry { name, hasher, arity, size, parts, .. } = tree;
+        let hasher = Printable::new(hasher);
         format!("tree {name:?}: {hasher}, arity {arity}, {size} leaves in {} parts", parts.len())
     });
     let end = if manifest.log.clean { "closed in order" } else { "in use" };

@@ -13,6 +13,7 @@
 
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
+use crate::error::Printable;
 use crate::ids::{StoreId, TreeId};
 use crate::merkle::{Arity, Hash, Level};
 
@@ -116,6 +117,17 @@ impl PartLayout {
     }
 }
 
+impl std::fmt::Display for PartIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { store, tree, hasher, arity, number, from, to } = self;
+        let (tree, hasher) = (tree.0, Printable::new(hasher));
+        write!(
+            f,
+            "part {number} of store {store}, tree {tree}, {hasher}, arity {arity}, leaves from {from} up to {to}"
+        )
+    }
+}
+
 impl PartIdentity {
     pub(crate) fn header(&self) -> [u8; BLOCK_LEN] {
         let mut out = Encoder::default();
@@ -162,6 +174,16 @@ pub(crate) struct Footer {
     pub(crate) tables: u32,
 }
 
+impl std::fmt::Display for Footer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { number, len, header, tables } = self;
+        write!(
+            f,
+            "part {number}, {len} bytes, checksums {header:#018x} of the header and {tables:#010x} of the tables"
+        )
+    }
+}
+
 impl Footer {
     pub(crate) fn block(&self) -> [u8; BLOCK_LEN] {
         let mut out = Encoder::default();
@@ -197,6 +219,22 @@ pub(crate) enum BlockFault {
     Version(u16),
     Fields,
     Checksum { stored: u64, computed: u64 },
+}
+
+impl std::fmt::Display for BlockFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Magic => f.write_str("it does not begin as one does"),
+            Self::Version(found) => write!(
+                f,
+                "it has format version {found}, and this program reads version {PART_VERSION}"
+            ),
+            Self::Fields => f.write_str("its fields do not fit together"),
+            Self::Checksum { stored, computed } => {
+                write!(f, "checksum stored {stored:#018x}, computed {computed:#018x}")
+            }
+        }
+    }
 }
 
 /// The checksum that stands at the end of a header or footer block.

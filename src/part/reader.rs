@@ -74,7 +74,7 @@ impl Part {
 
         let identity = PartIdentity::parse(&header).map_err(|fault| reject(&path, 0, fault))?;
         if identity != *expected {
-            let (expected, found) = (format!("{expected:?}"), format!("{identity:?}"));
+            let (expected, found) = (expected.to_string(), identity.to_string());
             return Err(Damage::field(&path, 0, "identity", expected, found).into());
         }
         let parsed = Footer::parse(&footer).map_err(|fault| reject(&path, footer_at, fault))?;
@@ -85,7 +85,7 @@ impl Part {
             tables: parsed.tables,
         };
         if parsed != wanted {
-            let (expected, found) = (format!("{wanted:?}"), format!("{parsed:?}"));
+            let (expected, found) = (wanted.to_string(), parsed.to_string());
             return Err(Damage::field(&path, footer_at, "footer", expected, found).into());
         }
         if seal_of(&footer) != reference.checksum {

@@ -167,6 +167,13 @@ pub(crate) struct BodyFault {
     pub(crate) found: u64,
 }
 
+impl std::fmt::Display for BodyFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { at, field, found } = self;
+        write!(f, "wrong {field} at byte {at} of the group's body: {found}")
+    }
+}
+
 /// The frames of a group's body, exactly `count` of them and nothing behind.
 pub(crate) fn frames(body: &[u8], count: u32) -> Result<Vec<Frame<'_>>, BodyFault> {
     let mut rest = Decoder(body);

@@ -364,9 +364,7 @@ impl Segments {
         if defect::has(&*self.fs, Defect::SegmentNameNotSynced) {
             return Ok(());
         }
-        self.fs.sync_dir(Dir::Wal).map_err(|error| {
-            Error::io("sync the directory of", self.fs.display(SegmentId(0).file()), error)
-        })
+        self.fs.sync_dir(Dir::Wal).map_err(|error| Error::io("sync", Dir::Wal.path(), error))
     }
 }
 

@@ -132,7 +132,7 @@ fn a_policy_that_is_off_leaves_parts_alone_and_another_one_merges_them_at_open()
     check(&store, &all);
     let refused = config(&SimDisk::new(), CompactionPolicy::Tiered(1));
     let refused = DynAccumulator::open(refused, Arc::new(Blake3), Arity::Four);
-    assert!(matches!(refused, Err(Error::Config(_))));
+    assert!(matches!(refused, Err(Error::Config { .. })));
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn open(config: Config) -> DynAccumulator {
 
 fn refused(config: Config) -> bool {
     let opened = DynAccumulator::open(config, Arc::new(Blake3), Arity::Four);
-    matches!(opened, Err(Error::Config(_)))
+    matches!(opened, Err(Error::Config { .. }))
 }
 
 fn files(disk: &SimDisk, kind: FileKind) -> Vec<u64> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duramen::{
-    Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Rfc6962Sha256, TreeSize,
+    Accumulator, Blake3, CheckpointPolicy, CompactionPolicy, Config, Error, FlushPolicy,
+    Rfc6962Sha256, TreeSize,
 };
 use testkit::stores::{copy_of, leaves};
 use testkit::words::words;
@@ -67,20 +68,34 @@ fn configurations_that_cannot_work_are_refused_before_anything_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
     let manual = CheckpointPolicy::manual;
+    let config = || Config::new(&path);
+    let second = Duration::from_secs(1);
     let cases = [
-        Config::new(&path).flush_policy(FlushPolicy::Interval(Duration::ZERO)),
-        Config::new(&path).max_unflushed_bytes(0),
-        Config::new(&path).wal_segment_bytes(4096),
-        Config::new(&path).checkpoint_policy(manual().every_leaves(0)),
-        Config::new(&path).checkpoint_policy(manual().wal_bytes(0)),
-        Config::new(&path).checkpoint_policy(manual().wal_segments(0)),
-        Config::new(&path).checkpoint_policy(manual().memory_bytes(0)),
-        Config::new(&path).checkpoint_policy(manual().interval(Duration::ZERO)),
+        ("flush_policy", config().flush_policy(FlushPolicy::Interval(Duration::ZERO))),
+        ("max_unflushed_bytes", config().max_unflushed_bytes(0)),
+        ("max_uncheckpointed_bytes", config().max_uncheckpointed_bytes(0)),
+        ("wal_segment_bytes", config().wal_segment_bytes(4096)),
+        ("checkpoint_policy", config().checkpoint_policy(manual().every_leaves(0))),
+        ("checkpoint_policy", config().checkpoint_policy(manual().wal_bytes(0))),
+        ("checkpoint_policy", config().checkpoint_policy(manual().wal_segments(0))),
+        ("checkpoint_policy", config().checkpoint_policy(manual().memory_bytes(0))),
+        ("checkpoint_policy", config().checkpoint_policy(manual().interval(Duration::ZERO))),
+        ("compaction_policy", config().compaction_policy(CompactionPolicy::Tiered(1))),
+        ("retry_wait", config().retry_wait(Duration::ZERO, second)),
+        ("retry_wait", config().retry_wait(2 * second, second)),
+        ("max_parts", config().max_parts(1)),
     ];
-    for config in cases {
+    for (setting, config) in cases {
         let error = Store::open(config).unwrap_err();
-        assert!(matches!(error, Error::Config(_)), "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("invalid configuration: {setting}: ")), "{text}");
+        assert!(matches!(error, Error::Config { .. }), "{error}");
     }
+    let config = config().retry_wait(Duration::from_millis(100), Duration::from_millis(50));
+    assert_eq!(
+        Store::open(config).unwrap_err().to_string(),
+        "invalid configuration: retry_wait: longest (50ms) is less than first (100ms)"
+    );
     assert!(!path.exists());
 }
 

@@ -15,6 +15,7 @@ mod errors;
 mod files;
 mod kill;
 mod multi;
+mod names;
 mod proofs;
 mod reading;
 mod scrub;

@@ -1,15 +1,9 @@
 //! Errors that say which path failed and keep the kind and the cause.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", path.display())]
-struct PathError {
-    action: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
+use crate::error::PathError;
 
 /// Adds a path and what was tried there to an error.
 pub(super) trait WithPath<T> {
