@@ -135,3 +135,13 @@ pub use report::{
 pub use snapshot::Snapshot;
 #[cfg(feature = "std")]
 pub use store_info::StoreInfo;
+
+/// Runs the examples of the Markdown pages as tests.
+#[cfg(all(doctest, feature = "std"))]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/guide.md")]
+    struct Guide;
+}

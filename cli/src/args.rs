@@ -238,6 +238,22 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_names_every_command_and_option() {
+        fn look(command: &clap::Command, path: &str, manual: &str) {
+            assert!(manual.contains(path), "{path}");
+            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+                assert!(manual.contains(&format!("--{option}")), "{path} --{option}");
+            }
+            for sub in command.get_subcommands() {
+                look(sub, &format!("{path} {}", sub.get_name()), manual);
+            }
+        }
+        let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
+        let manual = std::fs::read_to_string(manual).unwrap();
+        look(&<Args as clap::CommandFactory>::command(), "duramen", &manual);
+    }
+
+    #[test]
     fn every_hasher_is_found_by_the_name_stores_give_it() {
         for name in HasherName::value_variants() {
             assert_eq!(HasherName::by_id(name.hasher().id().as_str()), Some(*name));
