@@ -23,6 +23,10 @@ use crate::report::{EventListener, Listeners};
 
 /// How a store is opened: where, and under which policies.
 ///
+/// **File size limits.** A write beyond `RLIMIT_FSIZE` raises SIGXFSZ, which ends a process that does nothing
+/// about it. With a handler, or with the signal ignored, the write fails with `EFBIG` and is an error like
+/// any other; the program `duramen` has a handler. This crate sets none: signals belong to the program.
+///
 /// ```
 /// use std::time::Duration;
 /// use duramen::{CheckpointPolicy, Config, FlushPolicy};

@@ -204,7 +204,15 @@ fn a_part_that_says_of_itself_that_it_is_huge_is_dumped_without_the_memory_that_
                 }
                 std::fs::write(&file, bytes).unwrap();
                 let mut text = Vec::new();
-                inspect::dump(&file, &mut text).unwrap();
+                let dumped = inspect::dump(&file, &mut text);
+                // The version that stands at byte 8, under a checksum that matches, is another one.
+                let other = sealed && [8, 9].contains(&(at + bit / 8));
+                match dumped {
+                    Err(error) if other => {
+                        assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+                    }
+                    dumped => drop(dumped.unwrap()),
+                }
                 assert!(text.len() < 1 << 20, "{} bytes of text", text.len());
             }
         }
