@@ -3,7 +3,7 @@
 //! # Invariant
 //!
 //! The memory is never moved, grown or freed while the chunk lives, and every slot is initialised
-//! (to zeros) from the start. Who may touch which slot when is the contract of the three unsafe
+//! (to zeros) from the start. Which caller may touch which slot when is the contract of the three unsafe
 //! functions; `LeafWriter`, `NodeWriter` and `View` are their only callers.
 #![expect(unsafe_code, reason = "readers hold slices of memory that one writer still appends to")]
 
@@ -80,7 +80,7 @@ impl Chunk {
     ///
     /// # Safety
     ///
-    /// Nobody else may read or write any of these slots while the slice lives: they are unpublished
+    /// No other thread reads or writes any of these slots while the slice lives: they are unpublished
     /// and the caller is their only writer.
     ///
     /// # Panics
@@ -116,7 +116,7 @@ impl Chunk {
             twin.with(|_| ());
         }
         // SAFETY: the range is inside the allocation, which is initialised and lives as long as
-        // `self`; the caller promises that nobody writes these slots any more.
+        // `self`; the caller promises that no thread writes these slots any more.
         unsafe { std::slice::from_raw_parts(self.slots.as_ptr().add(slot), len) }
     }
 }

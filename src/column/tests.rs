@@ -7,7 +7,7 @@ use super::*;
 use crate::error::ReadError;
 use crate::merkle::{Arity, Hash, Hasher, HasherId, Level, NodeIndex, NodeSource};
 
-/// Cheap, and tells children apart by what they are and where they stand.
+/// Cheap, and depends on the value and the position of each child.
 #[derive(Debug)]
 struct Mix;
 

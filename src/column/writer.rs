@@ -19,7 +19,7 @@ pub(crate) struct Columns {
     layout: Layout,
     /// Replaced under `install`; loaded by readers without it.
     version: ArcSwap<Version>,
-    /// Serialises the three who replace the version: leaf writer, node writer, checkpoint. Held for
+    /// Serialises the three that replace the version: leaf writer, node writer, checkpoint. Held for
     /// the copy of a few pointers, never across I/O.
     install: Mutex<()>,
     leaves: AtomicU64,
@@ -64,7 +64,7 @@ impl Columns {
         for seed in seeds {
             let place = layout.place(seed.level, seed.first);
             let chunk = columns.chunk_for(&place, Filling::Slow);
-            // SAFETY: nobody else has the columns yet, and these slots, being below the size at
+            // SAFETY: no other thread has the columns yet, and these slots, being below the size at
             // which memory begins, are never published.
             unsafe { chunk.slots_mut(place.slot, seed.nodes.len()) }.copy_from_slice(&seed.nodes);
         }

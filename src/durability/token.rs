@@ -11,7 +11,7 @@ use super::{WakerId, Watermark};
 use crate::error::Result;
 use crate::ids::Seq;
 
-/// The receipt of an insert: tells when the leaves are durable.
+/// The receipt of an insert: resolves once the leaves are durable.
 ///
 /// A token resolves `Ok` only after an fsync that covers its leaves has returned, and `Err` if the
 /// store fails or closes before. It never hangs: every way a store can end wakes its tokens. It may
@@ -19,7 +19,7 @@ use crate::ids::Seq;
 /// executor.
 ///
 /// Waiting does not itself cause a flush. Under [`FlushPolicy::Interval`](crate::FlushPolicy) one
-/// comes by itself; under `Manual` somebody must call `flush`.
+/// comes by itself; under `Manual` another call has to flush.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -57,8 +57,8 @@ impl DurabilityToken {
     /// [`Poisoned`](crate::Error::Poisoned) if the log could not be written,
     /// [`Closed`](crate::Error::Closed) if the store went away first,
     /// [`WouldWaitForItself`](crate::Error::WouldWaitForItself) on the thread that flushes,
-    /// [`Forked`](crate::Error::Forked) in a forked child. The leaves are then not durable as far as
-    /// anybody knows.
+    /// [`Forked`](crate::Error::Forked) in a forked child. It is then unknown whether the leaves are
+    /// durable.
     pub fn wait(&self) -> Result<()> {
         self.watermark.wait(self.seq)
     }

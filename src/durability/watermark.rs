@@ -1,16 +1,16 @@
-//! The watermark: everything up to one sequence number is durable, and nothing is said of the rest.
+//! The watermark: everything up to one sequence number is durable, and nothing is claimed of the rest.
 //!
 //! # Invariants
 //!
 //! - The watermark only rises, and only [`Watermark::advance`] raises it: after the fsync.
 //! - Once ended, by a failure or by closing, it never rises again. The first end stays.
-//! - Whoever waits for a number is woken when the watermark reaches it or ends: a waiter looks at
-//!   both under the lock under which they change, so no change falls between look and sleep.
-//! - In a forked child nobody waits and no lock is taken: what was durable at the fork is, and the
+//! - A waiter is woken when the watermark reaches its number or ends: it looks at both under the lock
+//!   under which they change, so no change falls between look and sleep.
+//! - In a forked child no call waits or takes a lock: what was durable at the fork is durable, and the
 //!   rest is refused.
-//! - Nobody waits on the thread that raises it: who would have to is refused.
-//! - Wakers are other people's code. They are cloned, called and dropped without the lock, since any
-//!   of that may drop a token, and one that panics keeps no other from being called.
+//! - No call waits on the thread that raises the watermark: one that would have to is refused.
+//! - Wakers are the caller's code. They are cloned, called and dropped without the lock, since any of
+//!   that may drop a token, and one that panics keeps no other from being called.
 
 use std::sync::OnceLock;
 use std::task::Waker;
@@ -29,14 +29,14 @@ pub(crate) struct WakerId(u64);
 
 #[derive(Debug)]
 pub(crate) struct Watermark {
-    /// A copy of what `state` says, for those who only look.
+    /// A copy of `state.durable`, which is read without the lock.
     durable: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
-    /// Where those are who raise it.
+    /// The process whose threads raise it.
     process: Process,
-    /// The one that raises it. Whoever asks looks for itself alone, so it does not matter when others
-    /// see it.
+    /// The thread that raises it. A thread compares itself alone with this, so it does not matter when
+    /// others see the value.
     raiser: OnceLock<ThreadId>,
 }
 
@@ -71,7 +71,7 @@ impl State {
     }
 }
 
-/// Those who waited when the watermark ended.
+/// The waiters at the moment when the watermark ended.
 #[must_use = "they sleep until they are woken"]
 pub(crate) struct Ending<'a> {
     watermark: &'a Watermark,
@@ -99,14 +99,14 @@ impl Watermark {
         }
     }
 
-    /// What `look` finds while nobody else can learn how this ended.
+    /// Runs `look` while no other thread can learn how this ended.
     #[cfg(test)]
     pub(crate) fn undisturbed<T>(&self, look: impl FnOnce() -> T) -> T {
         let _state = self.state.lock();
         look()
     }
 
-    /// Tells that this thread is the one that raises it.
+    /// Declares this thread the one that raises it.
     pub(crate) fn raise_from_here(&self) {
         // There is one.
         let _ = self.raiser.set(sync::this_thread());
@@ -144,14 +144,14 @@ impl Watermark {
         self.wake(sleepers, ready);
     }
 
-    /// Answers everyone who waits, now or later, for more than is durable with `error`. Tells whether
-    /// this is the first end.
+    /// Answers every waiter, now or later, for more than is durable with `error`. Returns whether this is
+    /// the first end.
     pub(crate) fn end(&self, error: Error) -> bool {
         self.begin_end(error).map(Ending::wake).is_some()
     }
 
-    /// Answers everyone who looks from now on as [`end`](Self::end) does, for somebody who holds a lock.
-    /// Who waits already is woken by what is returned, without that lock. `None` if it has ended before.
+    /// As [`end`](Self::end), for a caller that holds a lock: answers every call from now on. The returned
+    /// value wakes those that wait already, without that lock. `None` if it has ended before.
     pub(crate) fn begin_end(&self, error: Error) -> Option<Ending<'_>> {
         let mut state = self.state.lock();
         if state.ended.is_some() {
@@ -171,7 +171,7 @@ impl Watermark {
         while let Some((_, _, waker)) = wakers.next() {
             let returned = sync::returns(|| waker.wake());
             if !self.process.is_current() {
-                // The others' code may wait, in a child, for threads that are not there.
+                // In a child, the remaining wakers may wait for threads that are not there.
                 std::mem::forget(wakers);
                 return;
             }
@@ -409,7 +409,7 @@ mod tests {
         assert_eq!(kept(&watermark), 0);
     }
 
-    /// A waker that is somebody's defect.
+    /// A waker with a defect.
     struct Panics;
 
     impl Wake for Panics {

@@ -18,9 +18,9 @@ use super::types::{Arity, Hash, Level, NodeIndex, TreeSize};
 
 /// The incomplete nodes of a tree of one size, one per level at most, and its root.
 ///
-/// Whoever keeps the edge of a size builds inclusion proofs for it without hashing. The value is
+/// A caller that keeps the edge of a size builds inclusion proofs for it without hashing. The value is
 /// about 2 KiB and holds no allocation; keep it behind a pointer where it is passed around, and use
-/// [`root_at`] where only the root is wanted.
+/// [`root_at`] where only the root is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RightEdge {
     shape: Shape,

@@ -38,7 +38,7 @@ use super::types::{Hash, Level, NodeIndex};
 /// let edge = RightEdge::fold(&source, &Blake3, Arity::Four, TreeSize(6))?;
 /// let proof = InclusionProof::build(&source, &edge, LeafIndex(4))?;
 ///
-/// // Somebody else who trusts the head.
+/// // A verifier that trusts the head.
 /// let head = edge.head();
 /// proof.verify(&Blake3, Arity::Four, &head, LeafIndex(4), &Blake3.leaf(b"e"))?;
 /// assert!(proof.verify(&Blake3, Arity::Four, &head, LeafIndex(4), &Blake3.leaf(b"x")).is_err());

@@ -14,8 +14,8 @@ use crate::merkle::{Hash, TreeHead, TreeSize};
 ///
 /// Three lines: the origin, the size in decimal, the root in Base 64; then, rarely, extension lines.
 /// The format is defined for the tree of RFC 6962: [`Rfc6962Sha256`](crate::Rfc6962Sha256) with
-/// arity 2. It does not name hasher or arity, so whoever signs heads of other trees so must use an
-/// origin that says it.
+/// arity 2. It names neither hasher nor arity: a log that signs heads of other trees in this form must
+/// use an origin that names them.
 ///
 /// ```
 /// use duramen::tlog::Checkpoint;

@@ -47,7 +47,7 @@ impl Ed25519Signer {
         Ed25519Verifier { name: self.name.clone(), key: self.key.verifying_key() }
     }
 
-    /// The secret text, for a file that nobody else can read.
+    /// The secret text, for a file that only its owner can read.
     #[must_use]
     pub fn secret_text(&self) -> String {
         let id = NoteSigner::id(self);

@@ -23,7 +23,7 @@ let checkpoint = SignedNote::sign(&checkpoint.to_string(), &key)?;
 let proof = TlogProof { extra: None, index, proof: log.prove(index)?, checkpoint };
 let text = proof.to_string();
 
-// Somebody else, who has the key's public text.
+// A verifier that has the key's public text.
 let known = key.verifier();
 let proof: TlogProof = text.parse()?;
 proof.verify(&[&known], "example.com/log", &Rfc6962Sha256.leaf(b"an entry"))?;

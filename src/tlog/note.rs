@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! - A note that was read is written back byte for byte.
-//! - Its text is handed out under a name that says so until a signature by a known key was verified.
+//! - Until a signature by a known key was verified, its text is available only as `unverified_text`.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -185,7 +185,7 @@ impl SignedNote {
         Ok(checkpoint)
     }
 
-    /// The text, which nobody may have signed.
+    /// The text, of which no signature was verified.
     #[must_use]
     pub fn unverified_text(&self) -> &str {
         &self.text

@@ -28,8 +28,8 @@ use crate::merkle::types::{Arity, Hash, Level, TreeSize};
 /// From size 0, and between equal sizes, the proof is empty. RFC 6962 has no proof from size 0, and
 /// other clients refuse to verify one: Go's `transparency-dev/merkle` (`proof.VerifyConsistency`)
 /// unless both sizes are 0, Go's `golang.org/x/mod/sumdb/tlog` and its port `tlog_tiles`
-/// (`CheckTree`, `check_tree`) and `ct-merkle` (`OldTreeEmpty`) always. Whoever serves them starts at
-/// size 1; every log begins with the empty one.
+/// (`CheckTree`, `check_tree`) and `ct-merkle` (`OldTreeEmpty`) always. A log that serves such
+/// clients starts at size 1; every tree extends the empty one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -60,8 +60,8 @@ impl ConsistencyProof {
     /// Proves that the tree of the first `old` leaves of `source` is a prefix of the tree of its first
     /// `new` leaves.
     ///
-    /// Gives what [`build`](Self::build) gives, for who does not have the right edge of the new size:
-    /// hashes at most once per level, and only what this proof needs.
+    /// Returns what [`build`](Self::build) returns, for a caller that does not have the right edge of the
+    /// new size: hashes at most once per level, and only what this proof needs.
     ///
     /// # Errors
     ///
@@ -150,8 +150,8 @@ impl ConsistencyProof {
 
     /// Verifies that the tree of `old` is a prefix of the tree of `new`.
     ///
-    /// Both heads are trusted to be what somebody once published; that the proof holds means that
-    /// nobody rewrote a leaf between them. From size 0 only the hasher's empty root verifies; equal
+    /// The caller trusts that both heads were published. If the proof holds, no leaf of the old tree was
+    /// rewritten between them. From size 0 only the hasher's empty root verifies; equal
     /// sizes need equal roots.
     ///
     /// Hashes at most twice per level. Does not allocate.

@@ -47,8 +47,8 @@ impl InclusionProof {
 
     /// Proves that leaf `index` is in the tree of the first `size` leaves of `source`.
     ///
-    /// Gives what [`build`](Self::build) gives, for who does not have the right edge of that size:
-    /// hashes at most once per level, and only what this proof needs.
+    /// Returns what [`build`](Self::build) returns, for a caller that does not have the right edge of that
+    /// size: hashes at most once per level, and only what this proof needs.
     ///
     /// # Errors
     ///
