@@ -1,4 +1,4 @@
-//! A log of text lines, and an auditor who holds nothing but the head that the log published.
+//! A log of text lines, and an auditor that has nothing but the head that the log published.
 //!
 //! `cargo run --release --example audit_log [FILE]`
 
@@ -34,7 +34,7 @@ fn run_with(file: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let published = log.head()?;
     println!("{} lines of {} are in the log", published.size, file.display());
 
-    // Somebody asks for the longest line.
+    // A client asks for the longest line.
     let (number, line) =
         (0..).zip(&lines).max_by_key(|(_, line)| line.len()).ok_or("the file has no lines")?;
     let index = LeafIndex(number);
@@ -57,7 +57,7 @@ fn run_with(file: &std::path::Path) -> Result<(), Box<dyn Error>> {
     Ok(log.close()?)
 }
 
-/// Code that might run anywhere else: it knows the published head and what it is told.
+/// Code that might run anywhere else: it has the published head and what the log sends it.
 mod auditor {
     use duramen::{
         Arity, Hash, Hasher, InclusionProof, LeafIndex, Rfc6962Sha256, TreeHead, VerifyError,

@@ -19,7 +19,7 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("commitments");
 
-    // Under `Manual` nothing is synced to the disk until the program says so.
+    // Under `Manual` nothing is synced to the disk until the program flushes.
     let config = Config::new(&path).flush_policy(FlushPolicy::Manual);
     let commitments = Accumulator::<Blake3, 4>::open(config.clone())?;
 
@@ -36,7 +36,7 @@ pub fn run() -> Result<(), Box<dyn Error>> {
         published.push(head);
     }
 
-    // Somebody wants to spend commitment 3 of block 2, and knows the root of block 4. No snapshot
+    // A user wants to spend commitment 3 of block 2, and has the root of block 4. No snapshot
     // was kept at block 4: every past size can be asked.
     let (index, leaf) = (LeafIndex(2 * PER_BLOCK + 3), commitment(2, 3));
     let block_4 = published[4];

@@ -26,9 +26,9 @@ use crate::sync::JoinHandle;
 /// A leaf that was inserted.
 #[derive(Debug)]
 pub struct Inserted {
-    /// Where it stands.
+    /// Its index in the tree.
     pub index: LeafIndex,
-    /// Tells when it is durable.
+    /// Resolves once it is durable.
     pub token: DurabilityToken,
 }
 
@@ -37,24 +37,24 @@ pub struct Inserted {
 pub struct InsertedMany {
     /// The indexes of its leaves, in order.
     pub range: Range<u64>,
-    /// Tells when all of it is durable.
+    /// Resolves once all of it is durable.
     pub token: DurabilityToken,
 }
 
 /// A durable Merkle accumulator with hash function `H` and `N` children per node.
 ///
-/// Leaves go in and are visible at once: in [`head`](DynAccumulator::head), in proofs, to other
-/// threads. They become durable as the [`FlushPolicy`](crate::FlushPolicy) says, and every insert
-/// hands out a [`DurabilityToken`] that tells when. After a crash the tree has exactly the first `n`
-/// leaves inserted, for some `n` that is at least what was durable.
+/// An inserted leaf is visible at once: in [`head`](DynAccumulator::head), in proofs, to other threads.
+/// The [`FlushPolicy`](crate::FlushPolicy) governs when it becomes durable, and every insert returns a
+/// [`DurabilityToken`] to wait on. After a crash the tree has exactly the first `n` leaves inserted,
+/// for some `n` that is at least what was durable.
 ///
 /// All methods take `&self`; share it between threads behind an `Arc`. The methods are those of
 /// [`DynAccumulator`], which has the same store with hash function and arity chosen at run time.
 ///
-/// A store belongs to the process that opened it. In a forked child every call that can fail does
-/// so at once with [`Error::Forked`], whatever other threads were doing at the moment of the fork, and dropping the
-/// accumulator there does nothing: the parent goes on undisturbed. The child may read the store
-/// through a [`Reader`] that it opens itself.
+/// A store belongs to the process that opened it. In a forked child every call that can fail
+/// returns [`Error::Forked`] at once, whatever other threads were doing at the moment of the fork, and
+/// dropping the accumulator there does nothing: the parent goes on undisturbed. The child may read the
+/// store through a [`Reader`] that it opens.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -80,7 +80,8 @@ pub struct Accumulator<H = Blake3, const N: usize = 4> {
 impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
     /// Opens the store that `config` describes, and creates it where it is missing.
     ///
-    /// What this shows is durable already. O(log size) plus the log since the last checkpoint.
+    /// Everything that the opened store shows is durable. O(log size) plus the log since the last
+    /// checkpoint.
     ///
     /// # Errors
     ///
@@ -134,7 +135,7 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
         proof.verify(&H::default(), Arity::of::<N>(), head, leaves)
     }
 
-    /// Verifies that the tree of `old` is a prefix of the tree of `new`: that nobody rewrote a leaf
+    /// Verifies that the tree of `old` is a prefix of the tree of `new`: that no leaf was rewritten
     /// between the two heads. Needs no store.
     ///
     /// # Errors
@@ -148,19 +149,20 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
         proof.verify(&H::default(), Arity::of::<N>(), old, new)
     }
 
-    /// Stops the threads, makes everything durable, makes a checkpoint if the policy says so, and
-    /// lets go of the store. Snapshots and tokens outlive it.
+    /// Stops the threads, makes everything durable, makes a checkpoint if the policy asks for one, and
+    /// releases the store's lock. Snapshots and tokens outlive the store.
     ///
-    /// Dropping an accumulator does the same and can only log what goes wrong.
+    /// Dropping an accumulator does the same and can only log an error.
     ///
     /// # Errors
     ///
-    /// Whatever kept the last leaves from being durable, or the checkpoint from being made. The store
-    /// is closed all the same; except in a forked child, where it is the parent's and stays open.
+    /// The error that kept the last leaves from being durable, or the checkpoint from being made. The
+    /// store is closed all the same, except in a forked child, where it is the parent's and stays open.
+    ///
     /// [`WouldWaitForItself`](Error::WouldWaitForItself) on one of the store's own threads, which closing
-    /// waits for: another thread does it then, as it does for a store that is dropped there, and logs what
-    /// goes wrong. The store may still be open when this returns; its tokens tell when its leaves are
-    /// durable, and a process that ends before loses those that are not.
+    /// waits for. Another thread closes the store then, as it does for a store that is dropped there, and
+    /// logs its errors. The store may still be open when this returns. Its tokens resolve once its leaves
+    /// are durable; a process that ends earlier loses the others.
     pub fn close(self) -> Result<()> {
         self.inner.close()
     }
@@ -201,17 +203,17 @@ impl DynAccumulator {
         Ok(Self { engine, tree, flusher: Some(flusher) })
     }
 
-    /// Appends a leaf: visible when this returns, durable when the token says so.
+    /// Appends a leaf: visible when this returns, durable once the token resolves.
     ///
-    /// Indexes follow the order of calls. Costs a lock and a copy; hashing is put off until somebody
-    /// needs it.
+    /// Indexes follow the order of calls. Costs a lock and a copy; hashing is deferred until a root or a
+    /// proof needs it.
     ///
     /// # Errors
     ///
     /// [`Poisoned`](Error::Poisoned) after a failure of the log, [`Backpressure`](Error::Backpressure)
     /// if there was no room in time, [`LeafRefused`](Error::LeafRefused) for a leaf that the hash
     /// function does not take, [`WouldWaitForItself`](Error::WouldWaitForItself) where it would have to
-    /// wait for room on the thread of the store that makes it. Nothing was inserted then.
+    /// wait for room on the thread of the store that makes room. Nothing was inserted then.
     pub fn insert(&self, leaf: Hash) -> Result<Inserted> {
         let (range, token) = self.engine.insert(0, std::slice::from_ref(&leaf))?;
         Ok(Inserted { index: LeafIndex(range.start), token })
@@ -253,7 +255,7 @@ impl DynAccumulator {
     }
 
     /// Returns when everything inserted before the call is durable: one write and one fsync, shared
-    /// with whoever flushes at the same time; none if there is nothing new.
+    /// with other threads that flush at the same time; none if there is nothing new.
     ///
     /// # Errors
     ///
@@ -263,34 +265,34 @@ impl DynAccumulator {
         self.engine.flush()
     }
 
-    /// Flushes, writes the nodes that are new since the last checkpoint to a part file, and lets go
-    /// of the log before it. Inserts, flushes and reads go on meanwhile. When this returns, the next
-    /// open replays only what came later.
+    /// Flushes, writes the nodes that are new since the last checkpoint to a part file, and truncates
+    /// the log before it. Inserts, flushes and reads go on meanwhile. When this returns, the next open
+    /// replays only what came later.
     ///
     /// # Errors
     ///
-    /// Whatever kept it from being made: the last checkpoint then stays in force, nothing is lost,
-    /// and another try may succeed. [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that
+    /// The error that kept it from being made. The last checkpoint then stays in force, nothing is
+    /// lost, and a retry may succeed. [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that
     /// flushes.
     pub fn checkpoint(&self) -> Result<CheckpointInfo> {
         self.engine.checkpoint(CheckpointReason::Manual)
     }
 
-    /// Makes a copy of the store in the directory `dir` while this one goes on: inserts, flushes,
-    /// checkpoints, merges and reads wait for nothing. When this returns, the copy holds everything
+    /// Copies the store to the directory `dir` while this one goes on: inserts, flushes, checkpoints,
+    /// merges and reads do not wait. When this returns, the copy holds everything
     /// that was inserted before the call, is durable, and opens as a store that was closed in order.
     ///
-    /// `dir` must be missing or empty. Parts, which never change, are taken over as hard links and
-    /// take no room; onto another file system they are copied. The log is copied up to the last leaf
-    /// that was durable at the moment, verified before and after. Parts are taken as they are:
-    /// [`scrub::run`] of the copy verifies them.
+    /// `dir` must be missing or empty. Parts, which never change, become hard links and take no
+    /// space; onto another file system they are copied. The log is copied up to the last leaf
+    /// that was durable at the moment, verified before and after. Parts are not verified:
+    /// [`scrub::run`] of the copy does that.
     ///
     /// The copy is the same store, under the same store id, and goes on by itself: what is inserted
     /// there is not seen here. Never put files of the one into the other. Hard links share their
     /// bytes on the disk, so a copy that is to outlive the disk belongs on another one.
     ///
-    /// Meanwhile this store keeps what the copy reads: log segments are not used again, and parts
-    /// that were merged stay until it is done.
+    /// Meanwhile this store keeps what the copy reads: log segments are not reused, and parts that were
+    /// merged stay until it is done.
     ///
     /// # Errors
     ///
@@ -298,8 +300,8 @@ impl DynAccumulator {
     /// flushed; [`Io`](Error::Io) and [`Damaged`](Error::Damaged) of either directory. What was
     /// written to `dir` is removed, as far as that is possible; the lock's file and empty directories
     /// stay. A crash at the very beginning leaves a directory without any file of a store, one at the
-    /// very end the whole copy. What any other leaves has no manifest, and opening it says so
-    /// ([`Damaged`](Error::Damaged)): it is never taken for a smaller store.
+    /// very end the whole copy. Any other leaves no manifest, and opening the directory fails with
+    /// [`Damaged`](Error::Damaged): it is never taken for a smaller store.
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
         self.engine.snapshot_to(&Config::new(dir))
     }
@@ -323,8 +325,8 @@ impl DynAccumulator {
 
     /// Size and root of the tree as it is now.
     ///
-    /// Costs O(N log size) hashes for the right edge, and one per N - 1 leaves for those that came
-    /// since somebody last asked.
+    /// Costs O(N log size) hashes for the right edge, and one per N - 1 leaves for those that are not
+    /// hashed yet.
     ///
     /// # Errors
     ///
@@ -355,7 +357,7 @@ impl DynAccumulator {
     }
 
     /// The proof that the leaf at `index` is in the tree as it is now. For many proofs of one size
-    /// take a [`snapshot`](Self::snapshot), which also tells the head that they belong to.
+    /// take a [`snapshot`](Self::snapshot), which also has the head that they belong to.
     ///
     /// # Errors
     ///
@@ -422,8 +424,8 @@ impl DynAccumulator {
         self.snapshot().prove_consistency_between(old, new)
     }
 
-    /// The frontier of the tree as it is now: what somebody needs to append leaves and to give
-    /// roots without any leaf.
+    /// The frontier of the tree as it is now: the nodes needed to append leaves and to compute roots
+    /// without any leaf.
     ///
     /// # Errors
     ///
@@ -460,10 +462,10 @@ impl DynAccumulator {
     }
 
     /// Verifies every byte of the parts on disk and of the log as far as it is durable, while the
-    /// store goes on. Repairs nothing, whatever `options` say: [`scrub::run`] does, of a closed store.
+    /// store goes on. Repairs nothing, whatever `options` say: [`scrub::run`] does, for a closed store.
     ///
-    /// Works on the calling thread, with the cores' help where no rate is set. A checkpoint that is
-    /// under way is waited for at the beginning; after that none waits for the scrub.
+    /// Runs on the calling thread, and on every core where no rate is set. Waits for a checkpoint that is
+    /// under way at the beginning; after that no checkpoint waits for the scrub.
     ///
     /// # Errors
     ///
@@ -507,7 +509,7 @@ impl DynAccumulator {
         self.engine.wait_idle();
     }
 
-    /// Stops the threads, makes everything durable and lets go of the store. See
+    /// Stops the threads, makes everything durable and releases the store's lock. See
     /// [`Accumulator::close`].
     ///
     /// # Errors
@@ -540,8 +542,8 @@ impl DynAccumulator {
 impl Drop for DynAccumulator {
     fn drop(&mut self) {
         match self.end() {
-            // Nothing was lost, and who is told in a forked child may wait for a lock. Where it was
-            // dropped by one of its own threads, another one closes it.
+            // Nothing was lost, and logging may wait for a lock in a forked child. Where it was dropped
+            // by one of its own threads, another one closes it.
             Ok(()) | Err(Error::Forked { .. } | Error::WouldWaitForItself { .. }) => {}
             Err(error) => tracing::error!(%error, "closing a store that was dropped failed"),
         }

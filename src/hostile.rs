@@ -6,7 +6,7 @@ use crate::directory::manifest::Manifest;
 use crate::wal::frame;
 use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupHeader};
 
-/// Decodes a group of the log. Tells whether it is one.
+/// Decodes a group of the log. Returns whether it is one.
 #[must_use]
 pub fn group(bytes: &[u8]) -> bool {
     let Some((head, body)) = bytes.split_first_chunk() else { return false };
@@ -33,7 +33,7 @@ pub fn fix_group(bytes: &mut [u8]) {
     head[GROUP_HEADER_LEN - 8..].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// Decodes a manifest. Tells whether it is one.
+/// Decodes a manifest. Returns whether it is one.
 #[must_use]
 pub fn manifest(bytes: &[u8]) -> bool {
     let Ok(manifest) = Manifest::decode(bytes) else { return false };
@@ -48,7 +48,7 @@ pub fn fix_manifest(bytes: &mut [u8]) {
     }
 }
 
-/// Opens a part and reads every node. Tells whether it opened.
+/// Opens a part and reads every node. Returns whether it opened.
 #[must_use]
 pub fn part(bytes: &[u8]) -> bool {
     crate::part::hostile::read(bytes)

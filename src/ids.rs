@@ -1,4 +1,4 @@
-//! What is counted and told apart: a type each, so that none passes for another.
+//! Numbers and ids: a type each, so that none passes for another.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub(crate) struct GroupNumber(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TreeId(pub(crate) u32);
 
-/// What a store is told apart by: 16 random bytes.
+/// The id of a store: 16 random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct StoreId(pub(crate) [u8; 16]);
 

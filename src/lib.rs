@@ -1,11 +1,11 @@
-//! duramen is an append-only, persistent Merkle accumulator: leaves go in, a root comes out, and
-//! proofs for every size the tree ever had.
+//! duramen is an append-only, persistent Merkle accumulator: acknowledged inserts survive a crash, and
+//! every size the tree ever had keeps its root and its proofs.
 #![cfg_attr(
     feature = "std",
     doc = r#"
-Start with [`Accumulator`], a tree in a directory, and [`Config`], which says where and under which
-policies; [`MemoryAccumulator`] is the same tree without a disk, and a [`Reader`] reads a store beside its
-writer. [`scrub`] verifies every stored byte, [`inspect`] tells what a store's files are.
+Start with [`Accumulator`], a tree in a directory, and [`Config`], which has its path and its policies.
+[`MemoryAccumulator`] is the same tree without a disk, and a [`Reader`] reads a store beside its writer.
+[`scrub`] verifies every stored byte, [`inspect`] classifies a store's files.
 
 ```
 # let dir = tempfile::tempdir()?;
@@ -15,7 +15,7 @@ use duramen::{Accumulator, Blake3, Config};
 let log: Accumulator = Accumulator::open(Config::new(&dir))?;
 let inserted = log.insert([7; 32])?; // visible now
 inserted.token.wait()?; // durable now
-log.insert_many(&[[9; 32]; 1000])?; // after a crash all of them are there or none
+log.insert_many(&[[9; 32]; 1000])?; // after a crash, all of the batch or none of it
 log.flush()?; // everything before is durable
 
 let past = log.head_at(2)?; // size and root when there were two leaves

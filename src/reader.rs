@@ -19,13 +19,12 @@ use crate::sync::Mutex;
 ///
 /// It takes no lock, starts no thread and changes nothing: it works on a read-only file system, and
 /// the writer does not notice. It shows what opening the store would show at this moment: the parts,
-/// and the log up to its last whole group. [`refresh`](Self::refresh) reads what has come since.
+/// and the log up to its last whole group. [`refresh`](Self::refresh) reads what was written since.
 ///
 /// **What may be taken back.** The writer writes a group before it syncs it. Leaves from
 /// [`durable_size`](Self::durable_size) on were written, but nothing in the files says yet that they
 /// are durable: after a power cut the store may go on without them, and with others in their place.
-/// Whoever hands out heads that must stand hands out those of sizes up to it, with
-/// [`head_at`](Self::head_at).
+/// Publish only heads of sizes up to it, with [`head_at`](Self::head_at).
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -61,7 +60,7 @@ impl Reader {
         Ok(Self { config, followed })
     }
 
-    /// Reads what has come since the last time and tells the size now. Snapshots taken before stay
+    /// Reads what was written since the last time and returns the size now. Snapshots taken before stay
     /// as they are.
     ///
     /// The size falls only if a crash took back leaves that were not durable.
@@ -82,14 +81,14 @@ impl Reader {
     }
 
     /// How many of them are known to be durable: at least those of the last checkpoint, and those in
-    /// groups of the log of which a later group says so.
+    /// groups of the log that a later group names as durable.
     #[must_use]
     pub fn durable_size(&self) -> TreeSize {
         TreeSize(self.followed.lock().durable())
     }
 
-    /// The tree as it was found, for as long as the snapshot is held: all that can be read and proven
-    /// is read and proven from it.
+    /// The tree as it was found, for as long as the snapshot lives. Every read and every proof goes through
+    /// a snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(Arc::clone(&self.followed.lock().tree))
@@ -153,15 +152,15 @@ impl Reader {
     /// [`DynAccumulator::snapshot_to`](crate::DynAccumulator::snapshot_to) does, but from outside: the
     /// writer, if there is one, is not stopped and does not notice.
     ///
-    /// The store is read anew. The copy holds at least what was durable before the call, and all that
-    /// was written to the log besides, up to its last whole group. It is read back and verified; where
-    /// the writer removed or used again what was being copied, it is done again, up to a hundred
+    /// Reads the store again first. The copy holds at least what was durable before the call, and all that
+    /// was written to the log besides, up to its last whole group. It is read back and verified. If the
+    /// writer removed or reused a file while it was being copied, the copy starts again, up to a hundred
     /// times.
     ///
     /// # Errors
     ///
     /// [`NotEmpty`](crate::Error::NotEmpty); else as [`open`](Self::open), and
-    /// [`Io`](crate::Error::Io) of `dir`, which is not tried again.
+    /// [`Io`](crate::Error::Io) of `dir`, which is not retried.
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
         copy_from_outside(&self.config, &self.hasher(), self.arity(), &Config::new(dir))
     }

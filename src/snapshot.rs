@@ -12,10 +12,10 @@ use crate::merkle::{
     MultiProof, NodeIndex, NodeSource, ProveError, RightEdge, Shape, TreeHead, TreeSize,
 };
 
-/// A tree as it was at one size, for as long as somebody holds it.
+/// A tree as it was at one size, for as long as the snapshot lives.
 ///
-/// Taking a snapshot copies nothing and blocks nobody. Reading from it takes no lock, except that
-/// the first root or proof of a size hashes what was not hashed yet. What it shows never changes,
+/// Taking a snapshot copies nothing and blocks no other thread. Reading from it takes no lock, except
+/// that the first root or proof of a size hashes what was not hashed yet. What it shows never changes,
 /// and it outlives the store it was taken from. In a forked child every call fails with
 /// [`Error::Forked`].
 pub struct Snapshot {
@@ -100,7 +100,7 @@ impl Snapshot {
 
     /// The proof that the leaf at `index` was in the tree when it had `size` leaves.
     ///
-    /// Hashes at most once per level, and not at all for a size that was asked for twice lately:
+    /// Hashes at most once per level, and not at all for a size that was requested twice recently:
     /// the right edges of some 64 such sizes are kept, 2 KiB each, and shared by all snapshots.
     ///
     /// # Errors
@@ -192,8 +192,8 @@ impl Snapshot {
         self.at(new.into(), |view, edge| ConsistencyProof::assemble(view, &edge, old.into()))
     }
 
-    /// The frontier of the tree of the snapshot's size: what somebody needs to append leaves and to
-    /// give roots without any leaf. At most 240 hashes.
+    /// The frontier of the tree of the snapshot's size: the nodes needed to append leaves and to compute
+    /// roots without any leaf. At most 240 hashes.
     ///
     /// # Errors
     ///
@@ -276,7 +276,7 @@ impl Snapshot {
             Some(edge) => {
                 let built = build(view, EdgeNodes::Folded(&edge))?;
                 if size == self.size {
-                    // Who asks for this size again and again has everything at hand from now on.
+                    // Later proofs of this size need no lookup.
                     self.warm.get_or_init(|| Warm { view: view.clone(), edge });
                 }
                 Ok(built)

@@ -20,12 +20,12 @@ pub struct StoreInfo {
 }
 
 impl StoreInfo {
-    /// Reads what the store at `path` is, also while somebody has it open. Reads one small file and
+    /// Reads what the store at `path` is, also while a process has it open. Reads one small file and
     /// changes nothing.
     ///
     /// # Errors
     ///
-    /// [`NoStore`](Error::NoStore) if there is none; else what is wrong with its manifest.
+    /// [`NoStore`](Error::NoStore) if there is none; else the error of its manifest.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self> {
         let config = Config::new(path);
         let manifest = newest_manifest(&config)?;

@@ -32,7 +32,7 @@ pub(crate) struct Jobs<J> {
 struct Shared<J> {
     /// Where the threads are.
     process: Process,
-    /// Told the job and how long it has waited.
+    /// Does a job; the second argument is how long it has waited.
     run: Box<dyn Fn(J, Duration) + Send + Sync>,
     state: Mutex<State<J>>,
     changed: Condvar,
@@ -68,7 +68,8 @@ impl<J: Copy + PartialEq> State<J> {
 }
 
 impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
-    /// Workers in `process` that do their jobs with `run`, which is told how long each has waited.
+    /// Workers in `process` that do their jobs with `run`; its second argument is how long the job has
+    /// waited.
     pub(crate) fn new(process: Process, run: impl Fn(J, Duration) + Send + Sync + 'static) -> Self {
         let (queue, running) = (Vec::new(), Vec::new());
         let state = State { queue, running, threads: 0, idle: 0, stopped: false };

@@ -15,11 +15,11 @@
 //! A store that is open in this process keeps both until they are copied (`engine/hold.rs`). From
 //! outside nothing can be kept, but everything can be recognised: each group carries its segment's
 //! number, its place and its checksum, and all groups of the copy are read back. What does not fit is
-//! copied anew, by the manifest that is the newest then.
+//! copied again, by the manifest that is the newest then.
 //!
 //! # Invariants
 //!
-//! - Nothing is written to a directory that holds anything, and nobody else opens the directory
+//! - Nothing is written to a directory that holds anything, and no other process opens the directory
 //!   meanwhile: its lock is held.
 //! - The first thing in the directory is a [mark](target) that makes opening refuse a directory without
 //!   a manifest. Its name is durable before there is anything else, and those of the parts before there is

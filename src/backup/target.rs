@@ -168,7 +168,7 @@ impl<'a> Target<'a> {
         if self.parts.contains_key(&name) {
             return Ok(());
         }
-        // Whatever keeps it from being linked, copying it says so or does not need to know.
+        // Where linking fails for a reason that copying has too, copying reports it.
         let taken = match self.fs.link_from(source, name) {
             Ok(()) => Taken::Linked(part.len),
             Err(_) => {

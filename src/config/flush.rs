@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// When inserts are made durable without anybody asking.
+/// When inserts are made durable without a call that asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FlushPolicy {
@@ -10,7 +10,7 @@ pub enum FlushPolicy {
     /// checkpoint runs. A store without new leaves is not flushed at all. Must not be zero.
     Interval(Duration),
     /// Nothing is fsynced until `flush`, `insert_durable`, `checkpoint` or `close` asks for it. For
-    /// users who know their own borders, such as a chain that flushes once per block.
+    /// programs with boundaries of their own, such as a chain that flushes once per block.
     Manual,
 }
 

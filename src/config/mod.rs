@@ -112,7 +112,7 @@ impl Config {
         self
     }
 
-    /// How carefully checkpoints are put in place. Default: [`Install::Strict`].
+    /// Which syncs installing a checkpoint takes. Default: [`Install::Strict`].
     #[must_use]
     pub fn install(mut self, install: Install) -> Self {
         self.install = install;
@@ -127,26 +127,26 @@ impl Config {
         self
     }
 
-    /// How long to wait before an automatic checkpoint or a merge that failed is tried again: `first`,
-    /// then twice as long after each further failure, up to `longest`. Only failures that may go away
-    /// by themselves are followed by another try, such as a full disk or too many open files
-    /// ([`Error::is_transient`]); after others nothing is tried automatically until a
-    /// [`checkpoint`](crate::DynAccumulator::checkpoint) that is called for succeeds. Failures of the
-    /// log are never followed by another try. Default: 100 ms to 30 s.
+    /// How long to wait before an automatic checkpoint or a merge that failed is retried: `first`, then
+    /// twice as long after each further failure, up to `longest`. Only transient failures are retried,
+    /// such as a full disk or too many open files ([`Error::is_transient`]). After a permanent one
+    /// nothing starts automatically until a call of [`checkpoint`](crate::DynAccumulator::checkpoint)
+    /// succeeds. Failures of the log are never retried. Default: 100 ms to 30 s.
     #[must_use]
     pub fn retry_wait(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = Backoff { first, longest };
         self
     }
 
-    /// Tells `listener` what the store does, from opening it on. May be called several times.
+    /// Adds a listener, which receives every event of the store from opening it on. May be called several
+    /// times.
     ///
     /// ```
     /// use duramen::{Config, Event};
     ///
     /// let config = Config::new("some/directory").listener(|event: &Event| {
     ///     if let Event::CheckpointFailed { error, retry_in, .. } = event {
-    ///         eprintln!("checkpoint: {error}; next try in {retry_in:?}");
+    ///         eprintln!("checkpoint: {error}; next attempt in {retry_in:?}");
     ///     }
     /// });
     /// # let _ = config;
@@ -167,26 +167,27 @@ impl Config {
         self
     }
 
-    /// How many bytes of nodes may be in memory that no checkpoint holds yet. An insert that
-    /// finds more than a quarter of it asks for a checkpoint, with
-    /// [`CheckpointReason::Backpressure`](crate::CheckpointReason), whatever the checkpoint policy
-    /// says. While more than a quarter is not even written, inserts are slowed
-    /// down, the more the more that is, until they come as fast as checkpoints write; merges leave the
-    /// disk to them. At the limit an insert waits. If checkpoints fail in a way that does not go away
-    /// by itself, it fails with [`Error::CheckpointsFail`]. One batch may be larger than the limit.
+    /// How many bytes of nodes may be in memory that no checkpoint holds yet.
     ///
-    /// Default: 1 GiB if the checkpoint policy has a trigger of its own besides closing; else none, so
-    /// that a store whose owner calls for checkpoints himself makes no others.
+    /// An insert that finds more than a quarter of the limit requests a checkpoint, whatever the
+    /// checkpoint policy says, with [`CheckpointReason::Backpressure`](crate::CheckpointReason). While
+    /// more than a quarter is not even written, inserts slow down, the more the more that is, to the
+    /// rate at which checkpoints write, and merges yield the disk to checkpoints. At the limit an insert
+    /// waits. If checkpoints fail permanently, it fails with [`Error::CheckpointsFail`]. One batch may be
+    /// larger than the limit.
+    ///
+    /// Default: 1 GiB if the checkpoint policy has a trigger besides closing; else none, so that a
+    /// program that calls for its checkpoints gets no others.
     #[must_use]
     pub fn max_uncheckpointed_bytes(mut self, bytes: u64) -> Self {
         self.max_uncheckpointed_bytes = Some(bytes);
         self
     }
 
-    /// How many parts there may be before inserts wait for merges. They are slowed down from three
-    /// quarters of it on. Without effect while the [`CompactionPolicy`] is `Off` or merges fail in a
-    /// way that does not go away by itself: then nothing would make the parts fewer. Default: 1000, or twice
-    /// what merging may leave if that is more.
+    /// How many parts there may be before inserts wait for merges. They slow down from three quarters
+    /// of it on. Without effect while the [`CompactionPolicy`] is `Off` or merges fail permanently:
+    /// nothing would make the parts fewer then. Default: 1000, or twice what merging may leave if that
+    /// is more.
     #[must_use]
     pub fn max_parts(mut self, parts: u64) -> Self {
         self.max_parts = Some(parts);
@@ -201,8 +202,8 @@ impl Config {
         self
     }
 
-    /// How parts are read: mapped into memory, or by reads that can fail. Goes for everything that reads
-    /// them: proofs, merges, read-only readers, [`scrub`](crate::scrub). Answers are the same. The log
+    /// How parts are read: mapped into memory, or by reads that can fail. Applies to everything that
+    /// reads them: proofs, merges, read-only readers, [`scrub`](crate::scrub). Answers are the same. The log
     /// and manifests are never mapped. Default: [`ReadMode::Mapped`].
     ///
     /// ```
@@ -217,9 +218,8 @@ impl Config {
         self
     }
 
-    /// Whether the system is asked for huge pages for nodes in memory, as far as it has them and where
-    /// they will be filled. They make filling faster; memory is then taken and given back in steps of
-    /// 2 MiB. Default: yes.
+    /// Whether to request huge pages from the system for nodes in memory, where they will be filled. They
+    /// make filling faster; memory is then allocated and freed in steps of 2 MiB. Default: yes.
     #[must_use]
     pub fn huge_pages(mut self, yes: bool) -> Self {
         self.huge_pages = yes;
@@ -234,9 +234,9 @@ impl Config {
         self
     }
 
-    /// How many bytes of log segments that are no longer needed are kept to be used again.
-    /// Overwriting them is faster than writing new files. Default: 256 MiB, twice as much as the
-    /// default policy lets come together between two checkpoints.
+    /// How many bytes of log segments that are no longer needed are kept for reuse.
+    /// Overwriting them is faster than writing new files. Default: 256 MiB, twice the log that
+    /// the default policy lets grow between two checkpoints.
     #[must_use]
     pub fn wal_spare_bytes(mut self, bytes: u64) -> Self {
         self.wal_spare_bytes = bytes;

@@ -4,15 +4,15 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReadMode {
-    /// Parts are mapped into memory: reading what is in the system's cache costs no system call. Where
-    /// the disk fails under a mapped page, or somebody cuts a part short, the system ends the process
-    /// (`SIGBUS`). For disks that are not expected to fail, or that a process may fail with.
+    /// Parts are mapped into memory: reading what is in the system's cache costs no system call. If
+    /// the disk fails under a mapped page, or another program truncates a part, the system ends the
+    /// process (`SIGBUS`). For disks that are not expected to fail, or that a process may fail with.
     #[default]
     Mapped,
     /// Nothing is mapped. Parts are read by positional reads, each of which can fail: a disk's error
-    /// is [`Error::Io`] with the file and the offset, a part that was cut short is
+    /// is [`Error::Io`] with the file and the offset, a part that was truncated is
     /// [`Error::Damaged`], and the process goes on. A proof costs a system call per level, and
-    /// one or two more for each block that is read for the first time. Such a block is verified by the
-    /// very read that answers; later reads of it are believed.
+    /// one or two more for each block that is read for the first time. Such a block is verified in
+    /// the buffer of the read that answers; later reads of it are not verified again.
     Pread,
 }

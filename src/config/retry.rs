@@ -1,8 +1,8 @@
-//! How long to wait before a failed try is repeated.
+//! How long to wait before a failed attempt is retried.
 
 use std::time::Duration;
 
-/// How long to wait before a failed try is repeated.
+/// How long to wait before a failed attempt is retried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     pub(crate) first: Duration,

@@ -1,4 +1,4 @@
-//! What is in a store's directory, and what of it belongs to nobody.
+//! The files in a store's directory, and those that nothing refers to.
 
 use super::manifest;
 use crate::error::{Damage, Error, Problem, Result};
@@ -29,8 +29,8 @@ pub(crate) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
 }
 
 /// Refuses to make a store where something else is: another program's files, or a store whose
-/// manifest is gone. Says yes to an empty directory, a missing one, and one where making a store was
-/// cut short before it held anything; of that, the files are returned.
+/// manifest is gone. Accepts an empty directory, a missing one, and one where making a store was
+/// interrupted before it held anything; returns the files that such an attempt left.
 pub(crate) fn check_empty(fs: &dyn FileSystem, root: &std::path::Path) -> Result<Vec<FileName>> {
     let foreign = list(fs, Dir::Root)?.into_iter().next().map(|entry| match entry {
         Entry::Other(name) => name,

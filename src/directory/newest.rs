@@ -12,7 +12,7 @@ use crate::fs::StoreLock;
 /// How often the newest manifest is looked for when each is gone before it can be read.
 const TRIES: usize = 100;
 
-/// The manifest in force, also while somebody has the store open.
+/// The manifest in force, also while a process has the store open.
 pub(crate) fn newest_manifest(config: &Config) -> Result<Manifest> {
     let fs = &*config.fs;
     // The newest may be replaced and removed between listing and reading; the next try sees that.

@@ -1,8 +1,8 @@
-//! What there may not be more of.
+//! The limits that inserts wait at.
 
 use std::fmt;
 
-/// What there may not be more of.
+/// A limit that inserts wait at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {

@@ -1,4 +1,4 @@
-//! What can go wrong, as sentences with facts.
+//! Errors, as sentences with facts.
 
 mod limit;
 mod path;
@@ -19,7 +19,7 @@ use crate::merkle::{LeafIndex, Level, ProveError, TreeSize};
 /// The result of most calls of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything a store can fail with. Cloning is cheap: one failed flush answers many waiters.
+/// An error of a store. Cloning is cheap: one failed flush answers many waiters.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -60,7 +60,7 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The directory holds something else than a store. Nothing was changed in it.
+    /// The directory holds something other than a store. Nothing was changed in it.
     #[error("{} is not a duramen store: it holds {}", Printable::new(path), Printable::new(found))]
     NotAStore {
         /// The directory.
@@ -176,8 +176,8 @@ pub enum Error {
         hasher: String,
     },
 
-    /// Writing the log failed earlier. Nothing more is accepted; reading goes on. What was
-    /// acknowledged is safe: reopen the store once the cause is gone.
+    /// Writing the log failed earlier. The store accepts nothing more; reads go on. Acknowledged leaves
+    /// are safe: reopen the store once the cause is gone.
     #[error("the store is poisoned by an earlier failure")]
     Poisoned {
         /// The failure.
@@ -193,7 +193,7 @@ pub enum Error {
     },
 
     /// The call was made in a process that was forked from the one that opened the store. The store
-    /// stays the parent's; nothing was changed. What a child needs it opens itself.
+    /// stays the parent's; nothing was changed. A child opens its own stores.
     #[error(
         "the store was opened by process {opened_by} and cannot be used in process {process}, which is a fork of it"
     )]
@@ -208,9 +208,9 @@ pub enum Error {
     #[error("the store is closed")]
     Closed,
 
-    /// The call would have waited for the very thread that it was made on, and so for ever: an event
-    /// listener or a waker made it, which was called by one of the store's own threads. Nothing was
-    /// done; of `close` see there.
+    /// The call would have waited for the thread that it was made on, and so forever: one of the store's
+    /// own threads called an event listener or a waker, which made the call. Nothing was done, except by
+    /// [`close`](crate::Accumulator::close): see there.
     #[error("{call} was called on the store's {thread} thread, for which it would have to wait")]
     WouldWaitForItself {
         /// What was called.
@@ -232,9 +232,8 @@ pub enum Error {
         waited: Duration,
     },
 
-    /// There is room for more only after a checkpoint, and the last one failed in a way that does
-    /// not go away by itself. Nothing was inserted; a checkpoint that is called for and succeeds sets
-    /// things right.
+    /// There is room only after a checkpoint, and the last one failed permanently. Nothing was inserted.
+    /// Once a call of `checkpoint` succeeds, inserts go on.
     #[error("{held} bytes wait for a checkpoint, and checkpoints fail")]
     CheckpointsFail {
         /// Bytes of nodes that no checkpoint holds.
@@ -269,9 +268,9 @@ impl Error {
         Self::Io { action, path: path.into(), offset, source: Arc::new(source) }
     }
 
-    /// Whether this may go away without anybody changing the store: the disk or a quota is full, too
-    /// many files are open, memory is short, a call was interrupted or timed out. An automatic
-    /// checkpoint or a merge that fails so is tried again later.
+    /// Whether this may pass without a change to the store: the disk or a quota is full, too many files
+    /// are open, memory is short, a call was interrupted or timed out. An automatic checkpoint or a merge
+    /// that fails with such an error is retried later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         use io::ErrorKind;

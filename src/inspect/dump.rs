@@ -31,9 +31,9 @@ enum Kind {
     Unknown,
 }
 
-/// Writes to `out` what stands in the file at `path`, be it a manifest, a log segment, a part or the
-/// lock file, wherever it lies. What is damaged is said where it stands, and the rest told as far as
-/// it can be. Returns how many damaged places there are.
+/// Writes to `out` what the file at `path` holds: a manifest, a log segment, a part or the lock file,
+/// wherever it lies. Marks damage where it stands, and goes on with the rest as far as it can be read.
+/// Returns how many damaged places there are.
 ///
 /// # Errors
 ///
@@ -215,7 +215,7 @@ impl Dump<'_> {
         }
     }
 
-    /// Tells about a group and returns how many bytes further the next may begin.
+    /// Prints a group and returns how many bytes further the next may begin.
     fn group(
         &mut self,
         number: Option<u64>,

@@ -16,7 +16,7 @@ pub(super) struct Looked(std::fs::File);
 
 impl Looked {
     pub(super) fn open(path: &Path) -> io::Result<Arc<dyn File>> {
-        // Opening a FIFO would wait for somebody who writes to it.
+        // Opening a FIFO would wait for a writer.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         if !file.metadata()?.is_file() {

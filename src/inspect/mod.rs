@@ -1,5 +1,5 @@
-//! Looking at a store's files without opening it or changing anything: what each of them is, and what
-//! stands in it. For operators and post-mortems; tolerant of damage.
+//! Looking at a store's files without opening it or changing anything: [`survey`] classifies every file,
+//! [`dump`] prints what one holds. For operators and post-mortems; tolerant of damage.
 
 mod dump;
 mod file;

@@ -25,8 +25,8 @@ pub struct Survey {
     pub files: Vec<FileReport>,
     /// Leaves that the store would open with, if nothing that it needs is damaged.
     pub leaves: Option<u64>,
-    /// What stands behind the end of the log of a store that was not closed: the next open cuts it
-    /// off. No problem.
+    /// A torn write behind the end of the log of a store that was not closed: the next open truncates
+    /// it. No problem.
     pub torn: Option<String>,
 }
 
@@ -90,8 +90,8 @@ impl fmt::Display for FileState {
     }
 }
 
-/// Lists every file of the store that `config` names and says what each is. Takes no lock and changes
-/// nothing. Beside a writer, files come and go while they are looked at; look again then.
+/// Lists and classifies every file of the store that `config` names. Takes no lock and changes nothing.
+/// Beside a writer, files come and go during the survey; repeat it then.
 ///
 /// Headers, footers, lengths and the log are checked. [`scrub::run`](crate::scrub::run) checks every
 /// byte.
@@ -144,7 +144,7 @@ fn other(config: &Config, dir: Dir, base: &str) -> FileReport {
 
 struct Look<'a> {
     fs: &'a dyn FileSystem,
-    /// What is left to be told about.
+    /// Files that are not classified yet.
     found: BTreeMap<FileName, u64>,
     files: Vec<FileReport>,
     /// Parts that only an older manifest names.
@@ -156,7 +156,7 @@ impl Look<'_> {
         report(self.fs.display(name), self.found.remove(&name), state)
     }
 
-    /// Tells about the manifests; the newest is returned if it can be read.
+    /// Reports the manifests. Returns the newest if it can be read.
     fn manifests(&mut self) -> Option<Manifest> {
         let is_manifest = |name: &FileName| name.kind == FileKind::Manifest && !name.temporary;
         let names: Vec<_> = self.found.keys().copied().filter(is_manifest).collect();
@@ -191,7 +191,7 @@ impl Look<'_> {
         newest
     }
 
-    /// Tells about the parts that the newest manifest names.
+    /// Reports the parts that the newest manifest names.
     fn named_parts(&mut self, newest: Option<&Manifest>) {
         let Some(manifest) = newest else { return };
         for tree in &manifest.trees {
@@ -207,7 +207,7 @@ impl Look<'_> {
         }
     }
 
-    /// Tells about the segments of the log. Returns the leaves of the store and the torn end.
+    /// Reports the segments of the log. Returns the leaves of the store and the torn end.
     fn log(&mut self, newest: Option<&Manifest>) -> (Option<u64>, Option<String>) {
         let Some(manifest) = newest else { return (None, None) };
         let is_segment = |name: &FileName| name.kind == FileKind::Segment && !name.temporary;
@@ -271,7 +271,7 @@ impl Look<'_> {
         (whole.then_some(size), torn)
     }
 
-    /// Tells about what nothing in force needs.
+    /// Reports the files that nothing in force needs.
     fn rest(&mut self) {
         for (name, _) in self.found.clone() {
             let state = match name.kind {

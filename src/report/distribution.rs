@@ -64,7 +64,7 @@ impl Recorder {
         let (histogram, mut found) = {
             let Recorded { histogram, count, sum, max } = &*self.0.lock();
             let found = Distribution { count: *count, sum: *sum, max: *max, ..Default::default() };
-            // Copied, so that whoever records does not wait for the percentiles.
+            // Copied, so that a thread that records does not wait for the percentiles.
             (histogram.clone(), found)
         };
         if let Some(histogram) = histogram {

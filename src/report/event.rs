@@ -1,4 +1,4 @@
-//! What a store tells while it works.
+//! Events that a store reports while it works.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,25 +12,31 @@ use crate::error::Limit;
 use crate::sync;
 use crate::sync::process;
 
-/// Is told what a store does.
+/// Receives the events of a store.
 ///
-/// It is called on the store's own threads and on those that call the store, without any lock held,
-/// and may call the store's methods. Those that would have to wait for the very thread they are called
-/// on fail with [`Error::WouldWaitForItself`]: on the flusher, which tells of flushes and of
-/// [`Poisoned`](Event::Poisoned), all that wait for the log (`flush`, `insert_durable`, a token, `checkpoint`,
-/// `snapshot_to`, `scrub`, an insert that has to wait for room); on a worker, which tells of automatic
-/// checkpoints and of merges, an insert that has to wait for one of these; on both, `close`. To block on
-/// a token's future is not noticed. What it takes in time the caller waits, the flusher too, so it should hand on
-/// what takes long. Calls may come from several threads at once, and what two threads
-/// do at the same time may be told in either order. A listener that panics is not heard by anybody
-/// else; the store goes on.
+/// The store calls a listener on its own threads and on those of its callers, without any lock held.
+/// The reporting thread waits for the listener, the flusher too: hand on what takes long. Calls may come
+/// from several threads at once, and two threads may report in either order. If a listener panics, the
+/// store logs it and goes on.
+///
+/// A listener may call the store. A call that would wait for the very thread it is made on fails with
+/// [`Error::WouldWaitForItself`]:
+///
+/// - on the flusher, which reports flushes and [`Poisoned`](Event::Poisoned): every call that waits for the
+///   log (`flush`, `insert_durable`, a token, `checkpoint`, `snapshot_to`, `scrub`, an insert that has to
+///   wait for room);
+/// - on a worker, which reports automatic checkpoints and merges: an insert that has to wait for one of
+///   these;
+/// - on both: `close`.
+///
+/// Blocking on a token's future is not detected.
 ///
 /// A listener that forks should end the child itself, or run another program there. If it returns in the
-/// child of one of the store's own threads, nobody else is told, that thread ends without touching the
-/// store, and as it is the only one the child ends with it, as after `exit(0)`. On a thread that has called the
-/// store the call is refused with [`Error::Forked`], or returns what the parent had got so far.
+/// child on one of the store's own threads, no other listener is called, and that thread ends without
+/// touching the store; as it is the only one, the child ends with it, as after `exit(0)`. On a thread
+/// of a caller the call fails with [`Error::Forked`], or returns what the parent had got so far.
 pub trait EventListener: Send + Sync + 'static {
-    /// Something has happened.
+    /// Called for each event.
     fn event(&self, event: &Event);
 }
 
@@ -111,7 +117,7 @@ pub enum Event {
         reason: CheckpointReason,
         /// Why it was not.
         error: Error,
-        /// After how long it is tried again by itself, if it is.
+        /// After how long it is retried automatically, if it is.
         retry_in: Option<Duration>,
     },
     /// Parts are being merged into one.
@@ -141,7 +147,7 @@ pub enum Event {
         parts: usize,
         /// Why they were not.
         error: Error,
-        /// After how long merging is tried again, if it is.
+        /// After how long merging is retried, if it is.
         retry_in: Option<Duration>,
     },
     /// They stay as they are, since the store is being closed or no longer has them.
@@ -178,7 +184,7 @@ pub enum Event {
     },
 }
 
-/// Those who are told.
+/// The listeners of a store.
 #[derive(Clone, Default)]
 pub(crate) struct Listeners(Vec<Arc<dyn EventListener>>);
 
@@ -191,8 +197,8 @@ impl Listeners {
         self.0.is_empty()
     }
 
-    /// Tells everybody what `event` gives, which is not asked if there is nobody. Not to be called
-    /// with a lock held.
+    /// Passes what `event` returns to every listener. Does not call `event` if there is none. Not to be
+    /// called with a lock held.
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
         if self.0.is_empty() {
             return;
@@ -202,7 +208,7 @@ impl Listeners {
         for listener in &self.0 {
             let returned = sync::returns(|| listener.event(&event));
             if process::forks() != forks {
-                // Others may wait there for threads that are not there.
+                // In the child, other listeners may wait for threads that are not there.
                 return;
             }
             if !returned {

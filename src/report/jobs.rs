@@ -33,22 +33,21 @@ pub struct JobStats {
     pub completed: u64,
     /// Runs that failed.
     pub failed: u64,
-    /// Runs that were begun by themselves after one that failed.
+    /// Runs that were retries of one that failed.
     pub retries: u64,
-    /// Whether nothing of this kind is done automatically any more, since it failed in a way that
-    /// does not go away by itself.
+    /// Whether nothing of this kind is started automatically any more, since a run failed permanently.
     pub suspended: bool,
     /// Bytes of parts written by completed runs.
     pub bytes: u64,
-    /// From being asked for to being begun: for a thread, for a lock, for the log to be flushed.
+    /// From request to start: waiting for a thread, for a lock, for the log to be flushed.
     pub wait: Times,
     /// Reading, computing and writing what is new.
     pub build: Times,
     /// Making it durable, its name too.
     pub sync: Times,
-    /// Making the manifest durable that names it, and handing it to readers.
+    /// Making the manifest durable that names it, and installing it for readers.
     pub install: Times,
-    /// Letting go of what it replaces: log segments, chunks of memory, merged parts.
+    /// Releasing what it replaces: log segments, chunks of memory, merged parts.
     pub release: Times,
 }
 

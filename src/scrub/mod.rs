@@ -95,18 +95,18 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// What a scrub calls from time to time, on the calling thread. A break ends it early.
+/// The callback of a scrub, called from time to time on the calling thread. A break ends the scrub early.
 pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
-/// How often a store that changes while it is looked at is looked at anew.
+/// How often the pass starts again because the store changed meanwhile.
 const TRIES: usize = 100;
 
 /// Scrubs the store that `config` names, which may be open elsewhere: nothing is locked or changed,
 /// unless a repair is asked for.
 ///
-/// A repair takes the store's lock. Each part with damage that can be rebuilt is written anew under a
-/// new number, read back and verified, and put in force by a new manifest, in the order in which a
-/// checkpoint is published. The damaged file stays until the store is opened next. A block that cannot
+/// A repair takes the store's lock. Each part with damage that can be rebuilt is rewritten under a new
+/// number, read back and verified, and published by a new manifest, in the order in which a checkpoint
+/// is published. The damaged file stays until the store is opened next. A block that cannot
 /// be rebuilt stays damaged in the new part as well, under a checksum that refuses it.
 ///
 /// Memory: 4 bytes for each 4,096 bytes of parts, and what is rebuilt.
@@ -114,7 +114,7 @@ const TRIES: usize = 100;
 /// # Errors
 ///
 /// [`NoStore`](Error::NoStore), [`HasherMismatch`](Error::HasherMismatch);
-/// [`Damaged`](Error::Damaged) only if the manifest is, without which nothing can be told;
+/// [`Damaged`](Error::Damaged) only if the manifest is damaged: without it no other file can be judged;
 /// [`Locked`](Error::Locked) if a repair finds the store open; [`Io`](Error::Io) if a repair cannot
 /// write. Damage of other files is no error but a finding.
 pub fn run(
@@ -254,8 +254,8 @@ fn open_subject<'a>(config: &Config, hasher: &'a dyn Hasher) -> Result<(Manifest
     Ok((manifest, subject))
 }
 
-/// What `look` finds with the newest manifest; done anew if a newer one came meanwhile, or if what was
-/// found damaged is found otherwise the next time: a writer may be at work there.
+/// What `look` finds with the newest manifest. Looks again if a newer one came meanwhile, or if damage
+/// that was found is found otherwise the next time: a writer may be at work there.
 fn settled(
     config: &Config,
     look: impl Fn(&Manifest) -> Result<log::LogFacts>,

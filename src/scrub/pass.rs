@@ -47,7 +47,7 @@ pub(super) struct TreeParts<'a> {
 /// A block of a column, by the number of its part in the tree and its number in the file.
 pub(super) type BlockId = (usize, u64);
 
-/// What the pass found, before anybody thought about it.
+/// What the pass found, before anything is concluded from it.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     /// Blocks that do not match their checksum or cannot be read.

@@ -23,7 +23,7 @@ pub(super) struct Plan {
     patches: HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
     /// Blocks that stay damaged.
     pub(super) lost: BTreeSet<BlockId>,
-    /// Parts to write anew.
+    /// Parts to rewrite.
     pub(super) rewrite: BTreeSet<usize>,
 }
 

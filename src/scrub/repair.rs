@@ -1,4 +1,4 @@
-//! Writing damaged parts anew.
+//! Rewriting damaged parts.
 //!
 //! # Invariants
 //!
@@ -25,8 +25,8 @@ pub(super) struct Rebuilt {
     pub(super) names: Vec<String>,
 }
 
-/// Writes the parts that `plans`, one for each tree, want written anew, and makes a manifest that
-/// names them the one in force.
+/// Writes a new part for each one that `plans`, one for each tree, wants rewritten, and publishes a
+/// manifest that names them.
 pub(super) fn rebuild(
     fs: &dyn FileSystem,
     manifest: &Manifest,

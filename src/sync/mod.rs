@@ -93,8 +93,8 @@ mod imp {
         std::thread::Builder::new().name(name.to_owned()).spawn(work)
     }
 
-    /// Calls `work`, which may be code that is not ours, and tells whether it returned: a panic in
-    /// it ends here.
+    /// Calls `work`, which may be the caller's code, and returns whether it returned: a panic in it ends
+    /// here.
     pub(crate) fn returns(work: impl FnOnce()) -> bool {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok()
     }

@@ -5,9 +5,9 @@
 //! is broken in this run: either a site in the form that [`knobs::sites`] lists, or a name that
 //! [`defect`] is asked for. What is broken is
 //!
-//! - at a `notify`: nobody is woken,
+//! - at a `notify`: no thread is woken,
 //! - at a `call`: nothing is called,
-//! - at a `wait`: the lock is let go and taken again between the look and the sleep,
+//! - at a `wait`: the lock is released and taken again between the look and the sleep,
 //! - at a `load` or `store`: it is relaxed.
 
 use std::fmt;
@@ -151,8 +151,8 @@ impl Condvar {
         self.sleep(guard)
     }
 
-    /// As [`wait`](Self::wait). Either it never times out, or it does so at once and lets everyone
-    /// else come first.
+    /// As [`wait`](Self::wait). Either it never times out, or it does so at once and lets every
+    /// other thread run first.
     #[track_caller]
     pub(crate) fn wait_for<'a, T>(
         &self,
@@ -301,7 +301,7 @@ pub(crate) fn spawn(
     loom::thread::Builder::new().name(name.to_owned()).stack_size(STACK_WORDS).spawn(work)
 }
 
-/// Calls `work` and tells whether it returned. A panic is a model's finding and goes on.
+/// Calls `work` and returns whether it returned. A panic is a model's finding and goes on.
 #[track_caller]
 pub(crate) fn returns(work: impl FnOnce()) -> bool {
     if !broken("call") {

@@ -3,13 +3,13 @@
 //! # Invariants
 //!
 //! - The count of forks is raised in every child before `fork` returns there, by the one thread that
-//!   the child has. So whoever runs in the child sees it, with a relaxed load and without a call to
-//!   the system.
-//! - Who belongs to another process is told so before any lock is taken: the lock may have been held,
-//!   at the moment of the fork, by a thread that is not there any more.
-//! - A thread of the store's own that comes back in a child from somebody else's code, an event listener or
-//!   a waker, takes no lock, waits for nothing and calls nobody else's code any more. It ends, and as it is
-//!   the child's only thread the child ends with it, as after `exit(0)`.
+//!   the child has. So all code in the child sees it, with a relaxed load and without a call to the
+//!   system.
+//! - A call in another process is refused before any lock is taken: the lock may have been held, at the
+//!   moment of the fork, by a thread that is not there any more.
+//! - If a listener or a waker returns in a child on a thread of the store's own, that thread takes no lock,
+//!   waits for nothing and calls no further listener or waker. It ends, and as it is the child's only
+//!   thread the child ends with it, as after `exit(0)`.
 //!
 //! Children made by a bare `clone` system call do not run the handlers of `pthread_atfork` and are not
 //! noticed. Those of `posix_spawn`, and with it of [`std::process::Command`], run another program.
@@ -64,8 +64,8 @@ impl Process {
     }
 }
 
-/// How many forks there were on the way to this process. A call of somebody else's code that returns with
-/// another number than it began with returns in a child, of this thread alone.
+/// How many forks there were on the way to this process. If a listener or a waker returns with another
+/// number than it was called with, it returns in a child that has this thread alone.
 pub(crate) fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
@@ -76,7 +76,7 @@ pub(crate) fn is_child() -> bool {
 }
 
 /// Has forks counted. Threads that come here for the first time together may both register the handler:
-/// a fork then counts twice, which is as good, and nobody waits for a lock.
+/// a fork then counts twice, which is as good, and no thread waits for a lock.
 pub(crate) fn watch() -> io::Result<()> {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     // Neither model nor interpreter forks.
@@ -98,7 +98,7 @@ extern "C" fn in_child() {
     for slot in &KEPT {
         let descriptor = slot.swap(NONE, Ordering::Relaxed);
         if descriptor != NONE {
-            // SAFETY: whoever put it there owns it, and does not use it in a child.
+            // SAFETY: its owner put it there, and does not use it in a child.
             unsafe { libc::close(descriptor) };
         }
     }
