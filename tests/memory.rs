@@ -21,7 +21,7 @@ fn huge() -> u64 {
     account("/proc/self/smaps_rollup", "AnonHugePages")
 }
 
-/// Whether the system gives huge pages to those who ask.
+/// Whether the system gives huge pages on request.
 fn gives_huge_pages() -> bool {
     let setting = "/sys/kernel/mm/transparent_hugepage/enabled";
     std::fs::read_to_string(setting).is_ok_and(|text| text.contains("[madvise]"))

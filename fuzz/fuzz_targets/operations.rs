@@ -56,7 +56,7 @@ impl Model {
         self.acked = size;
     }
 
-    /// Notes an answer; tells whether the store goes on.
+    /// Notes an answer; returns whether the store goes on.
     fn answered<T>(&mut self, answer: Result<T, Error>) -> bool {
         match answer {
             Ok(_) => {

@@ -1,4 +1,4 @@
-//! What all models have in common: how far loom looks, and how a run tells what it did.
+//! What all models have in common: how far loom looks, and how a run reports what it did.
 
 #[cfg(not(duramen_loom))]
 compile_error!("set RUSTFLAGS=\"--cfg duramen_loom\", or run cargo inside of loom-tests");

@@ -10,8 +10,8 @@ pub enum ReadMode {
     #[default]
     Mapped,
     /// Nothing is mapped. Parts are read by positional reads, each of which can fail: a disk's error
-    /// is [`Error::Io`] with the file and the offset, a part that was truncated is
-    /// [`Error::Damaged`], and the process goes on. A proof costs a system call per level, and
+    /// is [`Io`](crate::Error::Io) with the file and the offset, a part that was truncated is
+    /// [`Damaged`](crate::Error::Damaged), and the process goes on. A proof costs a system call per level, and
     /// one or two more for each block that is read for the first time. Such a block is verified in
     /// the buffer of the read that answers; later reads of it are not verified again.
     Pread,

@@ -29,7 +29,7 @@ pub enum End {
 /// Two ends of a pipe, for reading and for writing.
 pub fn pipe() -> (File, File) {
     let mut ends = [0; 2];
-    // SAFETY: the call writes two descriptors to the array, which belong to nobody else.
+    // SAFETY: the call writes two descriptors to the array, which nothing else owns.
     let [read, write] = unsafe {
         assert_eq!(libc::pipe(ends.as_mut_ptr()), 0, "{}", std::io::Error::last_os_error());
         ends.map(|end| File::from(OwnedFd::from_raw_fd(end)))

@@ -1,4 +1,4 @@
-//! A simulated disk with somebody who looks at its calls and may change what reads give.
+//! A simulated disk with hooks that see its calls and may change what reads return.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -8,11 +8,11 @@ use std::sync::Arc;
 use duramen::fs::sim::SimDisk;
 use duramen::fs::{Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, Region, StoreLock};
 
-/// Told of each file that is about to be created.
+/// Called with each file that is about to be created.
 type OnCreate = dyn Fn(FileName) + Send + Sync;
-/// Given the bytes that a positional read of a file at an offset has found, to change them.
+/// Called with the bytes that a positional read of a file at an offset has found; may change them.
 type OnRead = dyn Fn(FileName, u64, &mut [u8]) + Send + Sync;
-/// Told of each file whose cached pages are about to be dropped.
+/// Called with each file whose cached pages are about to be dropped.
 type OnDropCache = dyn Fn(FileName) + Send + Sync;
 
 /// The disk with its hooks. A clone is another handle of the same.

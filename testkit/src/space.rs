@@ -97,7 +97,7 @@ pub fn fill(dir: &Path, room: u64) {
 }
 
 /// Lets a store find the file system of `dir` full after about `room` bytes, makes room, and goes on.
-/// Tells what was not as it must be.
+/// Returns what was not as it must be.
 pub fn run(dir: &Path, room: u64) -> Result<Met, String> {
     let (path, filler) = (dir.join("store"), dir.join("filler"));
     let _ = std::fs::remove_dir_all(&path);
@@ -156,7 +156,7 @@ pub fn run(dir: &Path, room: u64) -> Result<Met, String> {
     Ok(met)
 }
 
-/// Inserts, flushes and checkpoints until the end or until the log fails. Tells how many leaves were
+/// Inserts, flushes and checkpoints until the end or until the log fails. Returns how many leaves were
 /// acknowledged and how many inserted.
 fn work(store: &Store, met: &mut Met) -> Result<(u64, u64), String> {
     let (mut acked, mut submitted) = (0, 0);
@@ -223,7 +223,7 @@ fn after_poison(store: &Store, submitted: u64) -> Result<(), String> {
     check(store, submitted, submitted).map(drop)
 }
 
-/// Compares a store with the reference; tells its size.
+/// Compares a store with the reference; returns its size.
 fn check(store: &Store, least: u64, most: u64) -> Result<u64, String> {
     let head = store.head().or_else(|error| wrong("head", &error))?;
     let size = head.size.get();

@@ -28,7 +28,7 @@ pub(crate) fn reopen(setup: &Setup, disk: &SimDisk) -> Outcome<DynAccumulator> {
     setup.open(disk).map_err(|error| Finding::new(Kind::Refused, words(&error)))
 }
 
-/// Checks everything that `store`, which was just opened, says against the model; tells its size.
+/// Checks every answer of `store`, which was just opened, against the model; returns its size.
 pub(crate) fn check(store: &DynAccumulator, model: &Model, bounds: &Bounds) -> Outcome<u64> {
     let size = store.size().get();
     let fail = |kind, text: String| Err(Finding::new(kind, text));
@@ -83,7 +83,8 @@ pub(crate) fn same(store: &DynAccumulator, model: &Model) -> Outcome {
     Ok(())
 }
 
-/// Tells images apart. Without files there may still be directories or not, so those differ always.
+/// A value that differs between images. Without files there may still be directories or not, so those
+/// differ always.
 pub(crate) fn fingerprint(disk: &SimDisk) -> (usize, u64) {
     let files = disk.files();
     if files.is_empty() {

@@ -141,7 +141,7 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Tells how a defect was found out, if it was.
+/// Prints how a defect was caught, if it was.
 fn caught(name: &str, defect: Defect) -> bool {
     match hunt(defect) {
         Err(Finding { kind, text }) => {

@@ -1,5 +1,5 @@
 //! Files that are damaged, gone, or not the ones they should be. Whatever is done to them, the store
-//! says so or answers as if nothing had happened.
+//! reports it or answers as if nothing had happened.
 
 use duramen::fs::sim::{CrashChoice, FaultError, SimDisk};
 use duramen::fs::{FileKind, FileName};
@@ -20,9 +20,9 @@ pub(crate) struct Subject {
     pub(crate) disk: SimDisk,
     model: Model,
     /// The least size that must be there when nothing is reported. After an unclean stop damage in
-    /// the last group cannot be told from a write that a crash tore.
+    /// the last group cannot be distinguished from a write that a crash tore.
     least: u64,
-    /// Whether the report says so if that group is missing: it cannot if nothing of it is left.
+    /// Whether the report names that group if it is missing: it cannot if nothing of it is left.
     told: bool,
     /// What was on the disk before the last steps.
     pub(crate) past: Vec<SimDisk>,

@@ -207,7 +207,7 @@ impl<'a> Patient<'a> {
         Bounds { from: *acked, to: self.model.size(), checkpoints }
     }
 
-    /// Everything inserted so far is durable, and the tokens say so.
+    /// Everything inserted so far is durable, and the tokens have resolved.
     fn acknowledged(&mut self) -> Outcome {
         self.model.acknowledge();
         self.resolve()?;
@@ -237,8 +237,8 @@ impl<'a> Patient<'a> {
         Ok(())
     }
 
-    /// The log has failed: nothing is taken any more, reading goes on, and what was acknowledged is
-    /// there for whoever opens the store next.
+    /// The log has failed: nothing is accepted any more, reads go on, and the next open finds what was
+    /// acknowledged.
     fn must_be_poison(&mut self, error: &Error) -> Outcome {
         let is_poison = |error: &Error| matches!(error, Error::Poisoned { .. });
         if !is_poison(error) {
@@ -342,7 +342,7 @@ impl<'a> Patient<'a> {
         Ok(())
     }
 
-    /// Opens what is left and checks it; tells what it showed.
+    /// Opens what is left and checks it; returns what it showed.
     fn holds(&self, left: &SimDisk, bounds: &Bounds) -> Outcome<Bounds> {
         self.tally.count("images", 1);
         let store = reopen(&self.setup, left)?;

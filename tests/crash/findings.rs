@@ -57,7 +57,7 @@ struct State {
     examples: Vec<Finding>,
 }
 
-/// How many findings are told in full.
+/// How many findings are printed in full.
 const EXAMPLES: usize = 5;
 
 impl Tally {
@@ -77,7 +77,7 @@ impl Tally {
         counts.chain(kinds).collect()
     }
 
-    /// Notes a finding; tells whether there is one.
+    /// Notes a finding; returns whether there is one.
     pub(crate) fn note(&self, outcome: Outcome) -> bool {
         let Err(finding) = outcome else { return false };
         let mut state = self.state.lock().unwrap();

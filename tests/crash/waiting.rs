@@ -218,7 +218,7 @@ fn inserts_flushes_and_checkpoints_go_on_while_any_step_of_a_merge_hangs() {
     }
 }
 
-/// How many writes a merge still does when it is let go a while after the store began to close.
+/// How many writes a merge still does when it is released a while after the store began to close.
 fn writes_of_a_merge_while_closing(patience: Duration) -> usize {
     let disk = SimDisk::new();
     let setup = Setup { segment: 1 << 20, compaction: CompactionPolicy::Tiered(2), ..Setup::PLAIN };
@@ -248,7 +248,7 @@ fn writes_of_a_merge_while_closing(patience: Duration) -> usize {
 
 #[test]
 fn closing_does_not_wait_for_a_merge_to_be_done() {
-    // Nobody can see from outside that closing has begun, so more and more time is given to it. A
+    // From outside it is not visible that closing has begun, so more and more time is given to it. A
     // merge that goes on writes a header, two columns, a table and a footer.
     let patience = [1, 10, 100, 1000, 5000].map(Duration::from_millis);
     assert!(patience.into_iter().any(|patience| writes_of_a_merge_while_closing(patience) < 5));

@@ -44,7 +44,7 @@ fn leaves_of_every_short_length_are_the_derived_key_and_the_prefixed_hash() {
     }
 }
 
-/// The hashers of this build, and one of somebody else's that has a leaf function and no more.
+/// The hashers of this build, and one from outside that has a leaf function and no more.
 fn hashers() -> Vec<Box<dyn Hasher>> {
     struct Plain;
     impl Hasher for Plain {

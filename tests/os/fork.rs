@@ -314,7 +314,7 @@ fn a_child_does_not_keep_the_lock_of_a_parent_that_was_killed() {
             answer.write_all(b"!").map_err(|error| error.to_string())?;
             hears.read_exact(&mut [0]).map_err(|error| error.to_string())
         });
-        // It ends as after a kill: nothing is closed by anybody but the system.
+        // It ends as after a kill: only the system closes anything.
         std::mem::forget(store);
         Ok(())
     });
@@ -410,7 +410,7 @@ fn a_listener_that_forks_and_returns_in_the_child_does_not_make_it_a_second_writ
     }
 }
 
-/// Makes everything happen that a listener is told of when nothing fails.
+/// Causes every event that a store reports when nothing fails.
 fn grow_and_close(store: Store) {
     for seed in 0..4 {
         store.insert_many(&leaves(10, seed)).unwrap();

@@ -1,4 +1,4 @@
-//! The simulated disk loses what it may lose, keeps what it must keep, and fails when told to.
+//! The simulated disk loses what it may lose, keeps what it must keep, and fails on demand.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test panics when a call fails")]
 

@@ -196,7 +196,7 @@ fn the_store_inserts_checkpoints_and_merges_while_a_copy_hangs() {
             let info = copying.join().unwrap();
             assert_eq!(info.head.size.get(), all.len() as u64);
             assert_eq!(info.head.root, root_of(&Blake3, Arity::Four, &all));
-            // What was kept for the copy is let go.
+            // What was kept for the copy is released.
             store.insert_durable([3; 32]).unwrap();
             store.checkpoint().unwrap();
             store.wait_idle();

@@ -30,7 +30,7 @@ struct Subject {
     dir: tempfile::TempDir,
     leaves: Vec<Hash>,
     /// What must be there when nothing is reported. After a kill damage in the last group cannot be
-    /// told from a write that a crash tore.
+    /// distinguished from a write that a crash tore.
     least: usize,
 }
 
@@ -170,7 +170,7 @@ fn use_all(copy: &Path) {
     }
     let _ = store.close();
     if inserted.is_ok() {
-        // Whoever does not want to write any more still shows what was acknowledged.
+        // A store that refuses to write still shows what was acknowledged.
         let reader = Store::open_read_only(config(copy)).unwrap();
         assert_eq!(reader.size().get(), size + 1);
         assert_eq!(reader.leaf(size).unwrap(), [1; 32]);

@@ -1,4 +1,4 @@
-//! What listeners are told, and when.
+//! Which events listeners receive, and when.
 
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a survey and a dump tell of a store's files, whole and damaged.
+//! What a survey and a dump report of a store's files, whole and damaged.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

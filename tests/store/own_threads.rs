@@ -273,7 +273,7 @@ fn on_a_worker_an_insert_waits_for_the_flusher_and_is_refused_where_a_worker_mak
     });
 }
 
-/// Opens a store as soon as nobody has it open.
+/// Opens a store as soon as it is closed.
 fn open_when_closed(disk: &SimDisk) -> DynAccumulator {
     loop {
         match open(config_of(disk)) {
@@ -283,7 +283,7 @@ fn open_when_closed(disk: &SimDisk) -> DynAccumulator {
     }
 }
 
-/// Whether a listener is told this on the thread `on`.
+/// Whether this event is reported on the thread `on`.
 fn is_moment(on: &str, event: &Event) -> bool {
     let moment = match event {
         Event::FlushCompleted { .. } => on == FLUSHER,
@@ -379,7 +379,7 @@ fn a_worker_that_waits_for_a_token_does_not_keep_the_store_from_being_closed() {
             let token = store.insert([2; 32]).unwrap().token;
             drop(store);
             say_waits.send(()).unwrap();
-            // Nobody flushes but who closes the store.
+            // Only the thread that closes the store flushes.
             noted.set(token.wait().is_ok()).unwrap();
         });
         store.insert_many(&[[1; 32]; 10]).unwrap();

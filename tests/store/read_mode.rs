@@ -184,7 +184,7 @@ fn a_read_that_fails_is_an_error_with_file_and_offset_and_the_next_one_may_succe
                         panic!("block {block} of {name}: {error}")
                     };
                     assert!(path.ends_with(name.to_string()), "{error}");
-                    // A read of several blocks is told by its start.
+                    // A read of several blocks is reported by its start.
                     assert!(*offset < bytes.end, "{error} for {bytes:?}");
                     assert_eq!(source.raw_os_error(), Some(5));
                 }
@@ -241,7 +241,7 @@ fn a_merge_that_cannot_read_fails_and_the_store_goes_on() {
     store.close().unwrap();
 }
 
-/// How often each block of each part was read since this was cleared; `None` while nobody counts.
+/// How often each block of each part was read since this was cleared; `None` while reads are not counted.
 type Reads = Arc<Mutex<Option<HashMap<(FileName, u64), u32>>>>;
 
 /// A disk whose every second read of a block of a column of a part gives wrong bytes while reads are

@@ -125,7 +125,7 @@ fn readers_see_everything_durable_and_nothing_else_while_another_process_writes(
         assert_eq!(check(&reader, &all), size);
         let known = reader.durable_size().get();
         assert!(known <= size);
-        // Whatever is told to be durable is not more than what the writer had been told at last.
+        // The size reported as durable is not more than what the writer saw as durable last.
         assert!(known <= size && known + 90 >= least, "{known}, {least}");
         looks += 1;
         if end {

@@ -1,4 +1,4 @@
-//! Automatic checkpoints and merges that fail: which are tried again, and what is said of them.
+//! Automatic checkpoints and merges that fail: which are retried, and what is reported of them.
 
 use std::io::ErrorKind;
 use std::sync::Arc;

@@ -69,7 +69,7 @@ fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Changes a byte of a file that a store may have mapped. Writing it anew would cut it short first,
+/// Changes a byte of a file that a store may have mapped. Rewriting the file would truncate it first,
 /// and the system ends a process that reads a mapped page then.
 fn flip(path: &Path, at: u64) {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
@@ -78,7 +78,7 @@ fn flip(path: &Path, at: u64) {
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }
 
-/// What a block of a part holds, from the layout that FORMAT.md tells.
+/// What a block of a part holds, by the layout of FORMAT.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holds {
     Header,
@@ -215,7 +215,7 @@ fn one(
     let report = repair(dir);
     assert!(!report.is_clean() && report.rebuilt.is_empty(), "{what}");
     assert_eq!(std::fs::read(&finding.damage.file).unwrap(), before, "{what}: leaves changed");
-    // Where opening needs one of the leaves it says so, else all others are there.
+    // Where opening needs one of the leaves it fails, else all others are there.
     match open(dir, arity) {
         Ok(store) => {
             store.close().unwrap();

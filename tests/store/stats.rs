@@ -211,7 +211,7 @@ fn the_steps_of_a_checkpoint_are_told_apart() {
             hold.release();
             checkpointing.join().unwrap();
         });
-        // At least as long: how much longer it took is nobody's promise.
+        // At least as long: how much longer it may take is not promised.
         let stats = store.stats().checkpoint_jobs;
         assert!(time(&stats).last >= delay, "{when:?}: {stats:?}");
         assert!(time(&stats).max >= delay && time(&stats).total >= delay);

@@ -10,7 +10,7 @@ use testkit::reference::{BLAKE3, siblings};
 pub(crate) const ARITY: usize = 4;
 type Store = Accumulator<Blake3, ARITY>;
 
-/// The leaf at `index`, whoever submits it.
+/// The leaf at `index`, the same for every submitter.
 pub(crate) fn leaf(index: u64) -> Hash {
     blake3::hash(&index.to_le_bytes()).into()
 }
@@ -22,7 +22,7 @@ pub(crate) struct Bounds {
     pub(crate) submitted: u64,
 }
 
-/// Opens the store and compares everything with the reference; tells its size.
+/// Opens the store and compares everything with the reference; returns its size.
 pub(crate) fn check(dir: &Path, bounds: Bounds) -> Result<u64> {
     if let Some(size) = look(dir, bounds)? {
         return Ok(size);

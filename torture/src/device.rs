@@ -1,4 +1,4 @@
-//! A disk in memory behind a FUSE file, for a loop device: it writes down what it is told, and fails.
+//! A disk in memory behind a FUSE file, for a loop device: it records its writes and flushes, and fails.
 //!
 //! # Invariant
 //!
@@ -21,7 +21,7 @@ use crate::system::{Loop, Mount};
 
 const SECTOR: usize = 512;
 
-/// What the disk was told.
+/// What the disk received.
 pub(crate) enum Event {
     Write(usize, Vec<u8>),
     Flush,

@@ -40,7 +40,7 @@ pub(crate) fn run(asked: &Asked, workspace: &Workspace, tally: &Tally) -> Result
 
 fn make_ext4(image: &Path) -> Result<()> {
     std::fs::File::create(image)?.set_len(IMAGE_BYTES)?;
-    // No blocks are kept back for root, who fills it up.
+    // No blocks are kept back for root, which fills it up.
     tool("mkfs.ext4", &["-q", "-F", "-m", "0", "-J", "size=1", text(image)?])?;
     Ok(())
 }

@@ -44,7 +44,7 @@ const POLICIES: [[&str; 2]; 4] = [
 ];
 
 impl Writer {
-    /// Starts `command`, which is the program's path or something that runs it, and tells `on_ack` of
+    /// Starts `command`, which is the program's path or something that runs it, and calls `on_ack` for
     /// each acknowledgement.
     pub(crate) fn start(
         command: &[&str],
@@ -126,7 +126,7 @@ impl Writer {
     }
 }
 
-/// Writes leaves until there are enough or nobody reads; returns where it ended.
+/// Writes leaves until there are enough or the reader is gone; returns where it ended.
 fn write(mut input: ChildStdin, Feed { first, most, seed }: Feed) -> u64 {
     let mut random = Random(seed);
     let mut next = first;

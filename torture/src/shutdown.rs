@@ -1,8 +1,8 @@
 //! File systems that go down under a writer, as in a power cut that keeps the disk's cache: what
 //! `xfs_io -x -c shutdown` does, on XFS and on ext4. Then mounted again and looked at.
 //!
-//! What was acknowledged before the file system went down must be there. In a power cut nobody sees what
-//! comes after; here the program runs on for a moment, and the kernel may let an fsync succeed that runs
+//! What was acknowledged before the file system went down must be there. In a power cut nothing
+//! after it is visible; here the program runs on for a moment, and the kernel may let an fsync succeed that runs
 //! into the shutdown. Leaves that were acknowledged in that moment and are gone are counted apart.
 
 use std::fs::File;

@@ -83,7 +83,7 @@ fn copy_to(store: &Path, copy: &Path) -> Result<()> {
     tool("cp", &["-r", text(store)?, text(copy)?]).map(drop)
 }
 
-/// One run; tells how many calls failed.
+/// One run; returns how many calls failed.
 fn one(
     inject: &str,
     call: &str,

@@ -99,7 +99,7 @@ impl Mount {
 
     pub(crate) fn unmount(self) -> Result<()> {
         let dir = self.0.clone();
-        // Whoever was killed may hold on for a moment.
+        // A killed process may hold on for a moment.
         for _ in 0..100 {
             if run("umount", &[text(&dir)?]).is_ok() {
                 std::mem::forget(self);

@@ -20,7 +20,7 @@ impl Tally {
         self.found.lock().unwrap().push(what);
     }
 
-    /// One line of figures; tells whether nothing was found.
+    /// Prints one line of figures; returns whether nothing was found.
     pub(crate) fn report(&self, name: &str, seed: u64) -> bool {
         let counts = self.counts.lock().unwrap();
         let counts: Vec<_> =

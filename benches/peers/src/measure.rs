@@ -32,7 +32,7 @@ pub const fn less(name: &'static str) -> Metric {
     Metric { name, better: Better::Less }
 }
 
-/// Who is measured.
+/// The store that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// duramen.

@@ -1,4 +1,4 @@
-//! What tells the flusher to work: no request is lost, and stopping always ends it.
+//! What starts the flusher: no request is lost, and stopping always ends it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -206,7 +206,7 @@ fn who_waits_for_room_on_a_broken_disk_is_told() {
         let mine = store.tree.insert(leaf(0)).map(|_| ());
         let answers = [mine, inserter.join().unwrap()];
         // One of them filled the room; the other waited for what never came, unless the first was
-        // told before it began.
+        // refused before it began.
         assert!(answers.iter().any(|answer| poisoned(answer.clone())));
         assert!(poisoned(close(store)));
     });

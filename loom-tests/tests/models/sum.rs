@@ -1,4 +1,4 @@
-//! A hash function whose nodes tell by themselves whether they are right.
+//! A hash function whose nodes show by themselves whether they are right.
 
 use duramen::{Hash, Hasher, HasherId};
 

@@ -137,7 +137,7 @@ struct Change {
 struct Thing {
     is_dir: bool,
     unsynced: Vec<Change>,
-    /// Whether the log has let go of it.
+    /// Whether the log has released it.
     gone: bool,
     /// By leaf, the beginning of the write that carried it.
     leaves: BTreeMap<u64, u64>,

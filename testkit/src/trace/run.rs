@@ -11,7 +11,7 @@ use super::order::{Seen, Subject, check};
 /// Set where nothing may be skipped.
 const NO_SKIP: &str = "DURAMEN_TEST_NO_SKIP";
 
-/// Whether processes can be traced here. Says so if they cannot.
+/// Whether processes can be traced here. Prints why if they cannot.
 ///
 /// # Panics
 ///

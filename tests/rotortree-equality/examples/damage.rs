@@ -42,7 +42,7 @@ struct Answers {
 enum Who {
     Duramen,
     Rotortree,
-    /// Told not to recompute the root of its checkpoint.
+    /// Configured not to recompute the root of its checkpoint.
     RotortreeUnverified,
 }
 

@@ -74,7 +74,7 @@ impl GroupCommit {
         }
     }
 
-    /// Ends the writer and lets go whoever still waits.
+    /// Ends the writer and releases the threads that still wait.
     pub fn stop(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
         self.work.notify_all();

@@ -1,8 +1,8 @@
-//! Who has to wait while a checkpoint runs?
+//! How long calls wait while a checkpoint runs.
 //!
 //! The load is the same from beginning to end: four threads that insert one leaf and wait until it is
 //! durable, one that inserts every 50 us without waiting, and one that inserts batches of 10 k, 2 M
-//! leaves a second. Three stretches of it are told apart: *quiet*, without checkpoints; *checkpoint*,
+//! leaves a second. It has three stretches: *quiet*, without checkpoints; *checkpoint*,
 //! while the 16 M leaves that were inserted before are checkpointed at once; *compaction*, eight
 //! seconds with a checkpoint in each, so that duramen merges the small parts they make.
 

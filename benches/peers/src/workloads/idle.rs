@@ -1,4 +1,4 @@
-//! What a store costs that nobody uses.
+//! What an unused store costs.
 
 use std::path::Path;
 use std::thread;
@@ -34,7 +34,7 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
 }
 
 /// What the process of a side does: prints how often its threads woke up, how often it wrote, and
-/// the microseconds it computed, all while nobody asked for anything.
+/// the microseconds it computed, all while nothing was requested.
 pub fn child(side: &str, milliseconds: u64, dir: &Path) -> Result<()> {
     let mut random = Random::new(12);
     let idle = Duration::from_millis(milliseconds);
