@@ -35,7 +35,7 @@ impl Acks {
     /// Queues the indexes of a batch behind all earlier ones. If the queue is full, `make_room` is
     /// called once before waiting: where nothing becomes durable by itself it must flush.
     ///
-    /// Returns false if the thread has ended; [`finish`](Self::finish) tells why.
+    /// Returns false if the thread has ended; [`finish`](Self::finish) returns why.
     pub(crate) fn push(
         &self,
         range: Range<u64>,
@@ -99,7 +99,7 @@ mod tests {
         }
     }
 
-    /// A pipe nobody reads from.
+    /// A pipe without a reader.
     struct Closed;
 
     impl Write for Closed {

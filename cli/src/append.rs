@@ -3,7 +3,7 @@
 //! Every read hands over all leaves it completed as one batch, so a slow pipe is acknowledged
 //! promptly and a fast file in large pieces.
 //!
-//! A signal that asks the program to end ends the input: what was read becomes durable and is told.
+//! A signal that asks the program to end ends the input: what was read becomes durable and is reported.
 //!
 //! Memory stays bounded whatever the input's size: where checkpoints are made by themselves and the
 //! input comes faster than they are written, it waits for one.
@@ -111,7 +111,7 @@ struct Leaves<'a> {
 }
 
 impl Leaves<'_> {
-    /// Appends and empties `leaves`. False if nobody takes acknowledgements any more.
+    /// Appends and empties `leaves`. False if the thread that prints acknowledgements has ended.
     fn append(&mut self, leaves: &mut Vec<Hash>) -> Result<bool, Error> {
         for batch in leaves.chunks(BATCH_LEAVES) {
             let inserted = self.store.insert_many(batch)?;

@@ -72,7 +72,7 @@ pub(crate) enum Command {
     /// this ends. The store is neither locked nor stopped nor changed. Parts become hard links, which
     /// take no room; onto another file system they are copied.
     Backup(BackupArgs),
-    /// Tell of every file of a store what it is; changes nothing.
+    /// Classify every file of a store; changes nothing.
     Fsck(FsckArgs),
     /// Print what stands in one file of a store, damaged or not.
     Dump(DumpArgs),

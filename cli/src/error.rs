@@ -1,4 +1,4 @@
-//! What can go wrong, and how it is told in one line.
+//! The program's errors, each printed in one line.
 
 use std::error::Error as StdError;
 use std::io;
@@ -103,7 +103,7 @@ pub(crate) enum Refusal {
     #[error("the proof is for {field} {in_proof}, the caller trusts {trusted}")]
     Other { field: &'static str, in_proof: String, trusted: String },
 
-    /// Somebody signed a root that is not this tree's: one of both was forked.
+    /// The signed root is not this tree's: one of both was forked.
     #[error(
         "the checkpoint has root {signed} at size {size}, where the root of the tree is {computed}"
     )]
@@ -123,7 +123,7 @@ pub(crate) enum Refusal {
 }
 
 impl Error {
-    /// The error and all its causes. A cause that its effect has told already is left out.
+    /// The error and all its causes. A cause that its effect names already is left out.
     pub(crate) fn in_one_line(&self) -> String {
         let mut line = one_line(&self.to_string());
         let mut cause = self.source();
@@ -139,11 +139,11 @@ impl Error {
     }
 }
 
-/// The longest text of one error or cause that is told, in characters: longer than any path.
+/// The longest text of one error or cause that is printed, in characters: longer than any path.
 const MAX_TEXT: usize = 5000;
 
 /// The text in one line: with a space for every line end and what is around it, and with escape sequences
-/// for what is not printable. Of a text that is far too long only the start is told.
+/// for what is not printable. Of a text that is far too long only the start is kept.
 pub(crate) fn one_line(text: &str) -> String {
     let lines = text.lines().map(|line| line.trim_matches([' ', '\t', '\r']));
     let mut out = String::new();

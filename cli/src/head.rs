@@ -10,7 +10,7 @@ pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
     if !checkpoint && (args.origin.is_some() || args.key.is_some()) {
         return Err(Error::Usage("--origin and --key belong to --format checkpoint".into()));
     }
-    // The key first: a store is not opened in vain.
+    // The key first: if it cannot be read, no store is opened.
     let signer = args.key.as_deref().map(key::read).transpose()?;
     let store = store::read(&args.dir)?;
     if !checkpoint {

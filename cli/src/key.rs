@@ -26,7 +26,7 @@ pub(crate) fn read(file: &Path) -> Result<Ed25519Signer, Error> {
     }
 }
 
-/// Refuses a tree that C2SP's formats do not have: who reads them takes every root for one of RFC 6962.
+/// Refuses a tree that C2SP's formats do not have: a reader of those takes every root for one of RFC 6962.
 pub(crate) fn must_be_rfc6962(what: &str, store: &Reader) -> Result<(), Error> {
     let (hasher, arity) = (store.hasher().id(), store.arity());
     if (hasher, arity) == (Rfc6962Sha256.id(), Arity::Two) {

@@ -1,4 +1,4 @@
-//! `duramen`: appends input to a durable Merkle accumulator, tells its root, proves and verifies.
+//! `duramen`: appends input to a durable Merkle accumulator, prints its root, proves and verifies.
 //!
 //! Exit status: 0 done or verified, 1 a check failed, 2 anything else that went wrong. Errors are
 //! one line on standard error, with every cause behind it.

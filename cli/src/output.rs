@@ -1,6 +1,6 @@
 //! What the program prints and writes.
 //!
-//! Text for standard output is made in full and then written, so a failure is told with status 2. Standard
+//! Text for standard output is made in full and then written, so a failure ends with status 2. Standard
 //! error may be closed or full: then a message is lost, and the exit status stays what it is.
 
 mod file;
@@ -62,8 +62,7 @@ pub(crate) fn write(bytes: &[u8], file: Option<&Path>) -> Result<(), Error> {
     }
 }
 
-/// Tells people something on standard error, in one line. If that cannot be written, nobody is left to
-/// tell.
+/// Prints a message on standard error, in one line. If that cannot be written, the message is lost.
 pub(crate) fn tell(message: &str) {
     let line = format!("duramen: {}\n", one_line(message));
     let _ = io::stderr().lock().write_all(line.as_bytes());

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &ProveConsistencyArgs) -> Result<(), Error> {
     let store = store::read(&args.dir)?;
     let snapshot = store.snapshot();
     let (old, new) = (TreeSize(args.old), args.new.map_or_else(|| snapshot.size(), TreeSize));
-    // Before the heads: it tells best which of two sizes is wrong.
+    // Before the heads: its error names which of two sizes is wrong.
     let proof = snapshot.prove_consistency_between(old, new)?;
     let id = store.hasher().id();
     let proof = Consistency {

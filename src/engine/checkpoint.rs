@@ -3,10 +3,10 @@
 //! # Invariants
 //!
 //! Each step is durable before the next: the log up to the point that is checkpointed, the part,
-//! the part's name, the manifest. Only then do readers get the part and does the log let go. A
-//! checkpoint that fails anywhere leaves the one before in force, and the numbers it used are not
-//! used again. Its files are removed, unless its manifest can be seen: then a power cut may bring it
-//! into force.
+//! the part's name, the manifest. Only then is the part installed for readers and the log
+//! truncated. A checkpoint that fails anywhere leaves the one before in force, and the numbers it used
+//! are not reused. Its files are removed, unless its manifest is visible: a power cut may bring that into
+//! force.
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -51,7 +51,7 @@ pub(crate) struct Marks {
 }
 
 impl Engine {
-    /// What has come together since the last checkpoint.
+    /// How much was inserted and logged since the last checkpoint.
     pub(crate) fn since_checkpoint(&self, point: &FlushPoint) -> Since {
         let marks = self.marks.lock();
         let leaves: u64 = point.sizes.iter().sum();
@@ -71,7 +71,7 @@ impl Engine {
         leaves.saturating_mul(32 * arity / (arity - 1))
     }
 
-    /// Flushes, then writes what is new since the last checkpoint as parts and lets the log go.
+    /// Flushes, writes what is new since the last checkpoint as parts, and truncates the log.
     pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
         self.may_wait("checkpoint")?;
         self.told(reason, false, || self.flush_and_checkpoint(reason, Duration::ZERO))
@@ -89,7 +89,7 @@ impl Engine {
         self.work.lock().checkpoint.retries += u64::from(retry);
         let make = || self.flush_and_checkpoint(reason, waited);
         let made = self.told(reason, true, make);
-        // Whoever is told in a forked child may wait for a lock.
+        // In a forked child, logging may wait for a lock.
         if let Err(error) = made
             && self.process.is_current()
         {
@@ -97,7 +97,8 @@ impl Engine {
         }
     }
 
-    /// Does `make` and tells how it ended. An `automatic` checkpoint that failed may be put off.
+    /// Runs `make` between the events of its begin and its end. An `automatic` checkpoint that failed may be
+    /// deferred.
     pub(crate) fn told(
         &self,
         reason: CheckpointReason,

@@ -35,7 +35,7 @@ impl Engine {
         done
     }
 
-    /// Closes the store from another thread, for somebody whom the store's own threads wait for.
+    /// Closes the store from another thread, for a caller that the store's own threads wait for.
     pub(crate) fn close_elsewhere(self: Arc<Self>, flusher: JoinHandle<()>) {
         let engine = Arc::clone(&self);
         let close = move || {

@@ -1,8 +1,8 @@
-//! Right edges of sizes that are asked for again and again: published heads.
+//! Right edges of sizes that are requested repeatedly: published heads.
 //!
 //! # Invariants
 //!
-//! - The complete nodes of a tree never change, so the edge of a size is the same for ever and an
+//! - The complete nodes of a tree never change, so the edge of a size is the same forever and an
 //!   entry is never stale. This holds as long as its [`Tree`](super::Tree) only grows: what shortens
 //!   a tree begins a new one, with an empty cache.
 //! - Sizes that are asked for once cost neither a whole edge nor an entry.
@@ -36,9 +36,9 @@ struct Slot {
 }
 
 impl EdgeCache {
-    /// The edge of `size`: a kept one, or one that `fold` makes if the same size was the last to ask
-    /// for its slot. `None` where it is asked for the first time: who needs a single node of it folds
-    /// no more than that.
+    /// The edge of `size`: a kept one, or one that `fold` makes if this size was also the last that was
+    /// requested in its slot. `None` at the first request: a caller that needs a single node folds no more
+    /// than that.
     pub(crate) fn get<E>(
         &self,
         size: TreeSize,
@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    /// Asks for a size; tells whether its edge came, and how many were folded.
+    /// Requests a size; returns whether its edge came, and how many were folded.
     fn ask(cache: &EdgeCache, size: u64) -> (bool, usize) {
         let size = TreeSize(size);
         let mut folded = 0;

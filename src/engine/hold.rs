@@ -1,4 +1,4 @@
-//! Keeping files for whoever copies them.
+//! Keeping files for backups that copy them.
 //!
 //! # Invariant
 //!
@@ -12,7 +12,7 @@ use super::shared::Engine;
 use crate::fs::FileName;
 use crate::wal::SegmentHold;
 
-/// Who holds files, and what is to be removed afterwards.
+/// The holds on files, and the files to remove afterwards.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     /// The number of the first part that is too new for each hold.
@@ -42,7 +42,8 @@ impl Engine {
         Hold { engine: self, beyond, _segments: self.segments.hold() }
     }
 
-    /// Removes parts that the manifest in force does not name any more, now or when nobody holds them.
+    /// Removes parts that the manifest in force does not name any more, now or when the last hold on them
+    /// ends.
     pub(crate) fn retire(&self, parts: impl Iterator<Item = FileName>) {
         let mut holds = self.holds.lock();
         let (held, free) = parts.partition::<Vec<_>, _>(|part| holds.need(part));

@@ -423,7 +423,7 @@ pub(crate) fn check_root(
     Err(Damage::field(&path, 0, "root", hex(entry.root), hex(root)).into())
 }
 
-/// The number of the next part: beyond every one that was ever used, as far as anything tells.
+/// The number of the next part: beyond every one that was ever used, as far as the files show.
 pub(crate) fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
     let files = files::files(fs, Dir::Parts)?;
     let seen = files.complete.iter().map(|(name, _)| *name).chain(files.temporary);

@@ -6,7 +6,7 @@ use crate::scrub;
 use crate::scrub::{OnProgress, Options, Report, Subject};
 use crate::wal::{Extent, Log};
 
-/// How often the log is looked at anew because a checkpoint let go of what was being read.
+/// How often reading the log starts again because a checkpoint released what was being read.
 const TRIES: usize = 100;
 
 impl Engine {
@@ -36,7 +36,7 @@ impl Engine {
                 log.closed.push(Extent { from: log.open, to: end });
             }
             let intact = scrub::add_closed(&*self.fs, &manifest, &log, &mut report)?;
-            // Segments are used again once a checkpoint lets go of them.
+            // Segments are reused once a checkpoint releases them.
             if intact || self.checkpoints.lock().manifest.number == manifest.number {
                 break;
             }

@@ -46,7 +46,7 @@ impl Tree {
         Self { process: Some(process), ..self }
     }
 
-    /// Refuses a forked child, where a lock may be held by nobody that is there.
+    /// Refuses a forked child, where a lock may be held by a thread that is not there.
     pub(crate) fn check_process(&self) -> Result<()> {
         self.process.map_or(Ok(()), Process::check)
     }
@@ -80,8 +80,8 @@ impl Tree {
         self.nodes.lock().hash_to(&*self.hasher, size);
     }
 
-    /// Appends leaves through the tree's one `writer`. A large batch is hashed on the way, if nobody
-    /// else hashes at the moment.
+    /// Appends leaves through the tree's one `writer`. A large batch is hashed on the way, unless another
+    /// thread hashes at the moment.
     pub(crate) fn append(&self, writer: &mut LeafWriter, leaves: &[Hash]) {
         if leaves.len() >= BATCH_FROM
             && let Some(mut nodes) = self.nodes.try_lock()
@@ -92,7 +92,7 @@ impl Tree {
         }
     }
 
-    /// Hashes what there is, unless somebody does already.
+    /// Hashes what there is, unless another thread does already.
     pub(crate) fn hash_if_free(&self) {
         if let Some(mut nodes) = self.nodes.try_lock() {
             nodes.hash_to(&*self.hasher, self.columns.leaves());

@@ -1,4 +1,4 @@
-//! Parts from anybody's bytes, for fuzzing.
+//! Parts from arbitrary bytes, for fuzzing.
 
 use super::format::{Footer, PART_BLOCK_LEN, PartIdentity, PartLayout, seal_of};
 use super::{Part, PartRef};
@@ -9,8 +9,8 @@ use crate::fs::sim::SimDisk;
 
 const SEAL_AT: usize = PART_BLOCK_LEN - 8;
 
-/// Opens the part, with a manifest that says of it what it says itself, and reads every node, in both
-/// modes, which must answer alike. Tells whether it opened.
+/// Opens the part, with a manifest that names it as its own header does, and reads every node, in both
+/// modes, which must answer alike. Returns whether it opened.
 pub(crate) fn read(bytes: &[u8]) -> bool {
     let Some(identity) = bytes.first_chunk().and_then(|block| PartIdentity::parse(block).ok())
     else {

@@ -1,4 +1,4 @@
-//! A part's file as bytes, of which nothing is believed: for whoever looks for damage.
+//! A part's file as bytes, of which nothing is believed: for the scrub, which looks for damage.
 //!
 //! # Invariant
 //!

@@ -8,7 +8,7 @@
 //!   that marks the block. So do all that [`Part::read_anew`] gives, whatever was found before. The same
 //!   goes for a checksum that is taken out of a table.
 //! - A block that is marked is not compared again. What a map shows of it stays what it was, unless the
-//!   disk or somebody changes a page that is fetched again; with [`ReadMode::Pread`] each later read is
+//!   disk or another program changes a page that is fetched again; with [`ReadMode::Pread`] each later read is
 //!   one more read of the file, and believed.
 
 use std::path::PathBuf;
@@ -99,7 +99,7 @@ impl Part {
         Ok(Self { identity, reference, layout, bytes, checked, tables_sum: parsed.tables, path })
     }
 
-    /// The store that the part `name` belongs to, if it says so.
+    /// The store that the part `name` belongs to, if its header is readable.
     pub(crate) fn owner(fs: &dyn FileSystem, name: FileName) -> Result<Option<StoreId>> {
         let fail = |action, error| Error::io(action, fs.display(name), error);
         let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
@@ -136,7 +136,7 @@ impl Part {
     }
 
     /// As [`read`](Self::read), and checks every block again, also those that were found intact
-    /// before: for whoever is about to remove the part.
+    /// before: for a caller that is about to remove the part.
     pub(crate) fn read_anew(
         &self,
         level: Level,

@@ -69,8 +69,8 @@ pub(crate) fn sync_part(
 }
 
 /// Writes the part that `identity` describes under its temporary name. The caller syncs and renames
-/// it. While `hurry` says so, one step is made while another is under way: the part is done sooner, and
-/// the log's syncs wait longer.
+/// it. While `hurry` returns true, one step is made while another is under way: the part is done sooner,
+/// and the log's syncs wait longer.
 pub(crate) fn build_part<S>(
     fs: &dyn FileSystem,
     identity: &PartIdentity,
@@ -159,7 +159,7 @@ struct Output<'a> {
     file: &'a dyn File,
     path: &'a std::path::Path,
     at: u64,
-    /// Where a step begins that the device was given and that nobody has waited for.
+    /// Where a step begins that was handed to the device and not waited for yet.
     under_way: Option<u64>,
     hurry: &'a dyn Fn() -> bool,
 }

@@ -138,7 +138,7 @@ impl LogWriter {
         if self.inherited || self.segment.len < self.offset + BLOCK {
             return Ok(());
         }
-        // What cannot be read is left for the next open to tell.
+        // What cannot be read is left for the next open to report.
         let read = self.segment.file.read_at(at, &mut bytes);
         let harmless = GroupHeader::decode(&bytes).is_ok() || bytes == [0; GROUP_HEADER_LEN];
         if read.is_err() || harmless {

@@ -151,7 +151,7 @@ pub(crate) struct KeygenArgs {
 pub(crate) enum VerifyArgs {
     /// Check that a leaf, or several, are in the tree of a trusted head.
     ///
-    /// Reads every format that prove writes, and tells them apart by their first bytes. For several
+    /// Reads every format that prove writes, and recognises each by its first bytes. For several
     /// leaves give --index and --leaf (or --data) several times, the first index with the first
     /// leaf and so on, or --leaves. A proof of other leaves, more or fewer, is refused.
     Inclusion(Box<InclusionArgs>),

@@ -1,4 +1,4 @@
-//! Reading a proof in whatever format it is: the first bytes tell.
+//! Reading a proof in any format, which its first bytes identify.
 
 use std::error::Error as StdError;
 use std::path::Path;

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use crate::common::writer::{appending, lines_of};
 use crate::common::{Function, Place, duramen, given, hex, printed, printed_json};
 
-/// Feeds lines `line {n}` from `first` on until nobody reads any more; returns how many were begun.
+/// Feeds lines `line {n}` from `first` on until the reader is gone; returns how many were begun.
 fn feed(mut input: ChildStdin, first: u64) -> JoinHandle<u64> {
     std::thread::spawn(move || {
         let mut next = first;

@@ -121,7 +121,7 @@ fn a_second_signal_ends_the_program_at_once() {
     let place = Place::new();
     let mut child = spawn(&place, "append store --ack --input raw");
     let mut input = child.stdin.take().unwrap();
-    // Nobody reads the acknowledgements: the program cannot finish.
+    // No reader takes the acknowledgements: the program cannot finish.
     input.write_all(&vec![7; 32 * 30_000]).unwrap();
     until_read(&input);
     send(&child, Signal::TERM);

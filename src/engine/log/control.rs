@@ -1,12 +1,12 @@
-//! What tells the flusher to work.
+//! Requests to the flusher.
 //!
 //! # Invariants
 //!
 //! - A request for a sequence number is not forgotten before the flusher has taken it, and the
-//!   flusher takes requests before it looks which leaves there are. So whatever was inserted before
-//!   a request is in the group that answers it.
+//!   flusher takes requests before it looks which leaves there are. So every leaf inserted before a
+//!   request is in the group that answers it.
 //! - Without requests and without new leaves the flusher sleeps, with no timer but for a checkpoint.
-//! - Everything that changes when the flusher has to work wakes it, from whatever thread it comes.
+//! - Every change of when the flusher has to work wakes it, from any thread.
 
 use std::time::Duration;
 
@@ -26,9 +26,9 @@ pub(crate) enum Work {
     Stop,
 }
 
-/// How often the flusher offers its core to others, after a group that somebody waited for, before it
-/// sleeps. A thread that inserts durably in a loop asks again within microseconds, and to be woken
-/// takes longer than that.
+/// How often the flusher yields its core, after a group that a thread waited for, before it sleeps. A
+/// thread that inserts durably in a loop asks again within microseconds, and waking the flusher takes
+/// longer than that.
 const PATIENCE: u32 = if cfg!(duramen_loom) { 0 } else { 16 };
 
 #[derive(Debug, Default)]
@@ -39,17 +39,17 @@ pub(crate) struct Control {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Somebody waits until this is durable.
+    /// The highest number that a thread waits for to be durable.
     wanted: Seq,
-    /// Since when leaves wait that nobody has asked to flush.
+    /// Since when leaves wait without a request to flush them.
     dirty_since: Option<Instant>,
     spill: bool,
     /// When to look at the checkpoint policy.
     tick: Option<Instant>,
     stop: bool,
-    /// The last group was asked for. Whoever waited for it is likely to ask again at once.
+    /// The last group was requested. The thread that waited for it is likely to ask again at once.
     answered: bool,
-    /// The flusher sleeps, and nobody has woken it yet.
+    /// The flusher sleeps and was not woken yet.
     asleep: bool,
 }
 
@@ -63,7 +63,7 @@ impl Control {
         }
     }
 
-    /// Tells that the first leaf since the last group has come.
+    /// Notes the first leaf since the last group.
     pub(crate) fn dirty(&self) {
         let mut state = self.state.lock();
         if state.dirty_since.is_none() {

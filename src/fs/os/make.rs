@@ -46,7 +46,7 @@ fn is_dir(path: &Path) -> io::Result<bool> {
 
 fn make(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
-        // Somebody else may be making it too; what is there is checked when it is opened.
+        // Another process may be making it too; what is there is checked when it is opened.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.path(path, "make the directory"),
     }

@@ -9,8 +9,8 @@ pub(super) fn start(file: &File, at: u64, len: u64) {
     let _ = sys::hand_over(file, at, len, sys::WRITE);
 }
 
-/// The same, and waits until the device has all of it. Linux tells an error of writing back once to
-/// each open file: whoever waits here gets the one that the next sync would have got.
+/// The same, and waits until the device has all of it. Linux reports an error of writing back once to
+/// each open file: a caller of this gets the one that the next sync would have got.
 pub(super) fn finish(file: &File, at: u64, len: u64) -> io::Result<()> {
     sys::hand_over(file, at, len, sys::WAIT_BEFORE | sys::WRITE | sys::WAIT_AFTER)
 }

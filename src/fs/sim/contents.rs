@@ -127,7 +127,7 @@ impl Contents {
         }
     }
 
-    /// Forgets files that nobody can find again.
+    /// Forgets files that cannot be found again.
     pub(super) fn sweep(&mut self, is_open: impl Fn(InodeId) -> bool) {
         self.files.retain(|id, file| file.names.may_be_found() || is_open(*id));
     }

@@ -1,4 +1,4 @@
-//! The simulated disk as a file system, and the levers of whoever tortures with it.
+//! The simulated disk as a file system, and the levers for tests.
 
 use std::fmt;
 use std::io;

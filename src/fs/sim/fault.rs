@@ -47,7 +47,7 @@ impl From<FaultError> for io::Error {
 
 /// An operation that fails.
 ///
-/// It fails once and leaves nothing behind, unless told otherwise.
+/// It fails once and leaves nothing behind, unless configured otherwise.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a fault does nothing until it is injected"]
 pub struct Fault {

@@ -129,7 +129,7 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Waits until `done` says so. It is asked again whenever a hold is reached or released.
+    /// Waits until `done` returns true. It is called again whenever a hold is reached or released.
     pub(super) fn wait(&self, mut done: impl FnMut(&State) -> bool) {
         let mut state = self.lock();
         while !done(&state) {

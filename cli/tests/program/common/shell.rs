@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Names what a test needs and the machine does not have, and tells whether to go on without it. Where
+/// Names what a test needs and the machine does not have, and returns whether to go on without it. Where
 /// everything has to be there, it is a failure.
 pub(crate) fn skip(test: &str, why: &str) {
     assert!(std::env::var_os("DURAMEN_TEST_NO_SKIP").is_none(), "{test}: {why}");
