@@ -6,9 +6,12 @@
 //!   goes: the new bytes are written beside it, synced, and put in its place by a rename, and then the
 //!   directory is synced.
 //! - Nothing is removed that this module did not make.
+//! - A file that was opened before the program started and is reached by its descriptor, as /dev/stdout, is
+//!   written to at its end and keeps what it has: the shell's `>>` means it so.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -18,13 +21,16 @@ use crate::error::{Error, name_of};
 const MAX_LINKS: usize = 40;
 
 /// Replaces the file at `path`, or makes it. A link to a file stays and its file is replaced. What is no
-/// regular file, such as a pipe, is written to.
+/// regular file, such as a pipe, and what is open already, such as /dev/stdout, is written to.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     try_replace(path, bytes).map_err(|source| Error::Write { name: name_of(path), source })
 }
 
 fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = follow(path)?;
+    let path = match follow(path)? {
+        End::Name(path) => path,
+        End::Open(path) => return write_behind(&path, bytes),
+    };
     let old = match fs::metadata(&path) {
         Ok(old) if old.is_file() => Some(old),
         // A device or a pipe: there is nothing to lose, and it must not become a file.
@@ -98,20 +104,40 @@ impl Drop for Aside {
     }
 }
 
-/// Where the links at `path` lead to; the end need not exist.
-fn follow(path: &Path) -> io::Result<PathBuf> {
+/// What the links at a path lead to.
+enum End {
+    /// A name, whose file need not exist.
+    Name(PathBuf),
+    /// This link of /proc, which leads to an open file and not to the name that it shows.
+    Open(PathBuf),
+}
+
+/// Follows the links at `path`.
+fn follow(path: &Path) -> io::Result<End> {
+    let of_proc =
+        |link: &Metadata| fs::metadata("/proc/self").is_ok_and(|it| it.dev() == link.dev());
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         match fs::symlink_metadata(&path) {
-            // A link of /proc leads to an open file and not to the name that it shows.
-            Ok(meta) if meta.is_symlink() && fs::metadata(&path).is_ok_and(|to| !to.is_file()) => {
-                return Ok(path);
-            }
-            Ok(meta) if meta.is_symlink() => path = directory_of(&path).join(fs::read_link(&path)?),
-            _ => return Ok(path),
+            Ok(link) if link.is_symlink() && of_proc(&link) => return Ok(End::Open(path)),
+            Ok(link) if link.is_symlink() => path = directory_of(&path).join(fs::read_link(&path)?),
+            _ => return Ok(End::Name(path)),
         }
     }
     Err(rustix::io::Errno::LOOP.into())
+}
+
+/// Writes to an open file behind what it holds.
+fn write_behind(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let of = fs::metadata(path)?;
+    let same = |file: File| Ok((file.metadata()?.dev(), file.metadata()?.ino()));
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from).and_then(same);
+    if stdout.is_ok_and(|stdout| stdout == (of.dev(), of.ino())) {
+        // Through its own descriptor: what others print there next comes behind.
+        let mut out = io::stdout().lock();
+        return out.write_all(bytes).and_then(|()| out.flush());
+    }
+    OpenOptions::new().append(true).open(path)?.write_all(bytes)
 }
 
 fn directory_of(path: &Path) -> &Path {

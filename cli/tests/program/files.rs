@@ -74,6 +74,25 @@ fn what_is_no_file_is_written_to_and_not_replaced() {
 }
 
 #[test]
+fn an_open_file_is_written_to_and_keeps_what_it_has() {
+    let place = store_of("a\nb\n");
+    let proof = printed(duramen(&place, "prove DIR 1"));
+    for (script, expected) in [
+        ("echo kept >log; \"$D\" prove store 1 -o /dev/stdout >>log", format!("kept\n{proof}")),
+        ("echo kept >log; \"$D\" prove store 1 -o /dev/fd/3 3>>log", format!("kept\n{proof}")),
+        ("{ \"$D\" prove store 1 -o /dev/stdout; echo next; } >log", format!("{proof}next\n")),
+    ] {
+        let (status, error) = status_of(place.dir(), script);
+        assert_eq!((status, error.as_str()), (Some(0), ""), "{script}");
+        assert_eq!(fs::read_to_string(place.path("log")).unwrap(), expected, "{script}");
+    }
+    // The link of a file that has no name any more shows one that was never there.
+    let script = "exec 3>gone; rm gone; \"$D\" prove store 1 -o /dev/fd/3";
+    assert_eq!(status_of(place.dir(), script).0, Some(0));
+    assert_eq!(names(place.dir()), ["log", "store"]);
+}
+
+#[test]
 fn dash_is_standard_output() {
     let place = store_of("a\nb\nc\n");
     for line in ["prove DIR 1", "prove DIR 1 --format binary", "prove-consistency DIR 2"] {
