@@ -75,3 +75,16 @@ impl Drop for Hold<'_> {
         self.engine.remove_parts(free.into_iter());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::PartId;
+
+    #[test]
+    fn a_hold_needs_every_part_that_has_a_number_when_it_begins() {
+        let holds = Holds { beyond: vec![5, 3], retired: Vec::new() };
+        let needed = (1..8).filter(|number| holds.need(&PartId(*number).file()));
+        assert_eq!(needed.collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+}

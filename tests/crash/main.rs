@@ -15,6 +15,7 @@ mod examine;
 mod fault;
 mod findings;
 mod full;
+mod killed;
 mod model;
 mod power;
 mod rig;

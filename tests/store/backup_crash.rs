@@ -336,3 +336,21 @@ fn what_comes_of_a_source_that_moves_is_tried_again() {
     let size = info.head.size.get();
     check(&to, &store.leaves(0..size).unwrap(), "after three moves");
 }
+
+#[test]
+fn a_copy_that_does_not_read_back_as_it_was_written_is_not_made() {
+    for kind in [FileKind::Part, FileKind::Segment] {
+        let (_, store, _) = source();
+        let to = SimDisk::new();
+        let wrong = Hooked::new(&to).on_read(move |name, _, bytes| {
+            if name.kind == kind {
+                bytes.iter_mut().for_each(|byte| *byte = !*byte);
+            }
+        });
+        let target = config(&to).file_system(Arc::new(wrong));
+        let found = store.snapshot_to_config(&target).unwrap_err();
+        assert!(matches!(found, Error::Damaged(_)), "{kind:?}: {found}");
+        assert_eq!(to.files(), Vec::new(), "{kind:?}");
+        store.close().unwrap();
+    }
+}

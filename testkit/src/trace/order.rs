@@ -14,7 +14,8 @@
 //! 4. A segment is removed, cut or renamed when its leaves are in parts that a durable manifest names; a
 //!    part when another one has its leaves; a manifest when a newer one is durable.
 //! 5. A directory is made when the name of the one around it is durable.
-//! 6. After a failed sync of the log nothing more is written to it.
+//! 6. After a failed sync of a segment nothing more is written to it, and no part of the log to any other
+//!    segment if the log had come to it. A name whose sync failed is never durable, whatever succeeds later.
 //! 7. What is said last is said when everything is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,7 +100,7 @@ pub fn check(subject: &Subject, calls: &[Call]) -> (Seen, Vec<String>) {
     let mut disk = Disk::new(subject.clone());
     for path in &subject.uncertain {
         let thing = disk.thing(path.is_dir());
-        disk.names.insert(path.clone(), Name { thing, since: 0, durable: None });
+        disk.names.insert(path.clone(), Name { thing, since: 0, doubtful: false, durable: None });
     }
     let mut events: Vec<(u64, bool, &Call)> = Vec::new();
     for call in calls {
@@ -122,6 +123,8 @@ type Id = usize;
 struct Name {
     thing: Id,
     since: u64,
+    /// Whether a sync of it failed.
+    doubtful: bool,
     /// When it was known to be durable.
     durable: Option<u64>,
 }
@@ -139,6 +142,8 @@ struct Thing {
     unsynced: Vec<Change>,
     /// Whether the log has released it.
     gone: bool,
+    /// Whether a sync of it failed.
+    doubtful: bool,
     /// By leaf, the beginning of the write that carried it.
     leaves: BTreeMap<u64, u64>,
 }
@@ -222,7 +227,8 @@ impl Disk {
             return id;
         }
         let thing = self.thing(false);
-        self.names.insert(path.to_owned(), Name { thing, since: 0, durable: Some(0) });
+        self.names
+            .insert(path.to_owned(), Name { thing, since: 0, doubtful: false, durable: Some(0) });
         thing
     }
 
@@ -260,13 +266,16 @@ impl Disk {
                 }
             }
             What::Write(path, bytes) if self.is_watched(path) => {
-                if is_segment(path) && self.log_failed {
-                    self.fail(format!("{} is written to after a sync failed", path.display()));
-                }
                 let id = self.file(path);
                 let found = leaves_in(bytes);
                 if is_segment(path) && path.starts_with(&self.subject.store) && !found.is_empty() {
                     self.first_leaf();
+                }
+                // A worker may be filling a new segment with zeros.
+                let of_log = !found.is_empty() || !self.things[id].leaves.is_empty();
+                let failed = self.things[id].doubtful || (self.log_failed && of_log);
+                if is_segment(path) && failed {
+                    self.fail(format!("{} is written to after a sync failed", path.display()));
                 }
                 let begun = call.begun;
                 self.things[id].leaves.extend(found.into_iter().map(|leaf| (leaf, begun)));
@@ -298,11 +307,17 @@ impl Disk {
 
     fn end(&mut self, call: &Call) {
         let now = self.now;
-        let fresh = |thing| Name { thing, since: now, durable: None };
+        let fresh = |thing| Name { thing, since: now, doubtful: false, durable: None };
         match &call.what {
             What::Sync(path) if !call.succeeded => {
-                let of_log = |path: &Path| path.file_name().is_some_and(|name| name == "wal");
-                self.log_failed |= is_segment(path) || of_log(path);
+                if let Some(id) = self.find(path).filter(|_| is_segment(path)) {
+                    self.things[id].doubtful = true;
+                    self.log_failed |= !self.things[id].leaves.is_empty();
+                }
+                let here = |(at, _): &(&PathBuf, &mut Name)| at.parent() == Some(path);
+                for (_, name) in self.names.iter_mut().filter(here) {
+                    name.doubtful |= name.durable.is_none();
+                }
             }
             // It may have been done in part.
             What::Write(path, _) | What::Resize(path) | What::Cut(path) => {
@@ -354,7 +369,7 @@ impl Disk {
                     self.things[id].unsynced.retain(|change| !change.ended.is_some_and(covered));
                 }
                 for (_, name) in self.names.iter_mut().filter(|(at, _)| at.parent() == Some(path)) {
-                    if covered(name.since) {
+                    if covered(name.since) && !name.doubtful {
                         name.durable.get_or_insert(now);
                     }
                 }

@@ -236,12 +236,29 @@ fn a_leaf_that_nobody_wrote_is_missed() {
 
 #[test]
 fn a_write_to_the_log_after_a_failed_sync_is_seen() {
-    let whats = [write("wal/1.wal", 0..1), sync("wal/1.wal"), write("wal/1.wal", 1..2)];
-    let mut calls = one_by_one(&whats);
-    assert!(check(&subject(), &calls).1.is_empty());
+    for (other, leaves, seen) in
+        [("wal/1.wal", 0..1, true), ("wal/2.wal", 0..1, true), ("wal/2.wal", 0..0, false)]
+    {
+        let whats = [write("wal/1.wal", leaves), sync("wal/1.wal"), write(other, 1..2)];
+        let mut calls = one_by_one(&whats);
+        assert!(check(&subject(), &calls).1.is_empty());
+        calls[2].succeeded = false;
+        let wrong = check(&subject(), &calls).1;
+        assert_eq!(!wrong.is_empty(), seen, "{other}: {wrong:?}");
+        assert!(wrong.iter().all(|what| what.contains("is written to after a sync failed")));
+    }
+}
+
+#[test]
+fn a_name_whose_sync_failed_is_not_durable_after_another_try() {
+    let synced = [sync("wal"), sync("wal")];
+    let made = [What::Create(at("wal/1.wal"))];
+    let used = [write("wal/1.wal", 0..1), sync("wal/1.wal"), say("0")];
+    let mut calls = one_by_one(&[&made[..], &synced, &used].concat());
+    assert_eq!(check(&subject(), &calls).1, Vec::<String>::new());
     calls[2].succeeded = false;
     let wrong = check(&subject(), &calls).1;
-    assert!(wrong[0].contains("is written to after a sync failed"), "{wrong:?}");
+    assert!(wrong[0].contains("the name of /place/store/wal/1.wal"), "{wrong:?}");
 }
 
 #[test]
