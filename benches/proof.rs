@@ -1,5 +1,5 @@
 //! Proofs from memory and from parts: at the current size, at past sizes that differ from call to
-//! call, at a few past sizes again and again; and verification.
+//! call, at a few past sizes repeatedly; and verification.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a benchmark may panic")]
 
 mod common;

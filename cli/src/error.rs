@@ -49,7 +49,7 @@ pub(crate) enum Error {
     Input(#[from] InputError),
 
     #[error(
-        "the store in {} was made with hasher {id}, which is unknown here",
+        "the store in {} was made with hasher {id}, which is unknown to this program",
         Printable::new(dir)
     )]
     UnknownHasher { dir: PathBuf, id: String },
@@ -78,7 +78,7 @@ pub(crate) enum Error {
 
     /// A signature was asked for over leaves that a power cut may still take back.
     #[error(
-        "of the tree's leaves {durable} are known to be durable, and nothing beyond them is signed: size {size} was asked for"
+        "no checkpoint of size {size}: only {durable} leaves are known to be durable"
     )]
     NotDurable { size: u64, durable: u64 },
 

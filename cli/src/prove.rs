@@ -88,7 +88,7 @@ fn tlog_proof(
 fn known(store: &Reader) -> Result<HasherName, Error> {
     let id = store.hasher().id();
     HasherName::by_id(id.as_str())
-        .ok_or_else(|| Error::Usage(format!("the hasher {id} has no name here")))
+        .ok_or_else(|| Error::Usage(format!("the hasher {id} is unknown to this program")))
 }
 
 /// Refuses what does not go together, before anything is opened.

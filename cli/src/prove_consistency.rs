@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ProveConsistencyArgs) -> Result<(), Error> {
     let id = store.hasher().id();
     let proof = Consistency {
         hasher: HasherName::by_id(id.as_str())
-            .ok_or_else(|| Error::Usage(format!("the hasher {id} has no name here")))?,
+            .ok_or_else(|| Error::Usage(format!("the hasher {id} is unknown to this program")))?,
         arity: store.arity(),
         old,
         new,

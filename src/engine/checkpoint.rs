@@ -182,7 +182,7 @@ impl Engine {
         for name in parts.flat_map(|part| [part.tmp(), part]).chain(manifests) {
             match self.fs.remove(name) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    tracing::warn!(%error, file = %name, "cannot remove a file that is of no use");
+                    tracing::warn!(%error, file = %name, "cannot remove a file of a checkpoint or a merge that failed");
                 }
                 _ => {}
             }

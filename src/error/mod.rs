@@ -220,7 +220,7 @@ pub enum Error {
     },
 
     /// A limit is reached, and waiting for room took longer than configured. Nothing was inserted.
-    #[error("{held} {limit} of {allowed} allowed, and {waited:?} made no room for more")]
+    #[error("no room after {waited:?}: {held} {limit}, {allowed} allowed")]
     Backpressure {
         /// The limit.
         limit: Limit,

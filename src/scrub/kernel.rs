@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::merkle::{Arity, Hash, Hasher};
 use crate::sync::pool::pool;
 
-/// Leaves of one tree that is hashed again and again, as a power of two. It stays in the cache.
+/// Leaves of one tree that is hashed repeatedly, as a power of two. It stays in the cache.
 const TREE_BITS: u32 = 12;
 /// Trees hashed between two looks at the clock.
 const BATCH: u64 = 1024;

@@ -97,13 +97,13 @@ pub enum TlogError {
         what: &'static str,
     },
     /// Something is not canonical Base 64, or not of 32 bytes where a hash stands.
-    #[error("the {what} is not in canonical Base 64 or has another length than it must have")]
+    #[error("the {what} is not canonical Base 64 of the right length")]
     Base64 {
         /// What it is.
         what: &'static str,
     },
     /// The checkpoint is of another log.
-    #[error("the checkpoint is of the log {found:?}, expected was {expected:?}")]
+    #[error("the checkpoint is of the log {found:?}; expected {expected:?}")]
     OtherOrigin {
         /// The origin that the verifier expects.
         expected: String,

@@ -45,7 +45,7 @@ pub fn root_of(hasher: &dyn Hasher, arity: Arity, leaves: &[Hash]) -> Hash {
 /// meanwhile, because the store's threads prepare segments or remove what is used up, it copies again: a
 /// mixture of two moments is nothing that a kill can leave.
 pub fn copy_of(store: &Path) -> tempfile::TempDir {
-    // A test that waits for ever fails by never ending.
+    // A test that waits forever fails by never ending.
     loop {
         let copy = tempfile::tempdir().unwrap();
         let before = listing(store);

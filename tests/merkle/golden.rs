@@ -1,4 +1,4 @@
-//! Every encoding as it was first written: read and written byte for byte, for ever.
+//! Every encoding as it was first written: read and written byte for byte, forever.
 //!
 //! A changed byte means a new version of the format and new files beside these.
 

@@ -31,7 +31,7 @@ fn open(config: Config) -> DynAccumulator {
     DynAccumulator::open(config, Arc::new(Blake3), Arity::Four).unwrap()
 }
 
-/// Waits for what will come; a test that waits for ever fails by never ending.
+/// Waits for what will come; a test that waits forever fails by never ending.
 fn wait_for(store: &DynAccumulator, what: impl Fn(&Stats) -> bool) -> Stats {
     loop {
         let stats = store.stats();

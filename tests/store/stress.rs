@@ -29,7 +29,7 @@ fn leaf(thread: u8, number: u64) -> Hash {
     leaf
 }
 
-/// Reads what there is, again and again, until `done`.
+/// Reads what there is, repeatedly, until `done`.
 fn read(store: &DynAccumulator, done: &AtomicBool) {
     let mut last = 0;
     while !done.load(Ordering::Acquire) {

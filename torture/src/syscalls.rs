@@ -41,7 +41,7 @@ pub(crate) fn run(asked: &Asked, workspace: &Workspace, tally: &Tally) -> Result
             for way in ways {
                 for number in NUMBERS {
                     for forever in ["", "+"] {
-                        // Calls that are interrupted for ever are tried for ever, as they should be.
+                        // Calls that are interrupted forever are tried forever, as they should be.
                         if forever == "+" && (way.starts_with("signal") || way.contains("EINTR")) {
                             continue;
                         }

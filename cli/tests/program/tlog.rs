@@ -289,7 +289,7 @@ fn nothing_is_signed_above_what_is_known_to_be_durable() {
     ] {
         let error = refused(with_key(&line), 2);
         let expected =
-            format!("{durable} are known to be durable, and nothing beyond them is signed");
+            format!("only {durable} leaves are known to be durable");
         assert!(error.contains(&expected), "{line}: {error}");
     }
     // What is not signed is shown as far as it was written.

@@ -38,7 +38,7 @@ pub enum ClaimError {
         index: LeafIndex,
     },
     /// The number of hashes does not follow from sizes and indexes.
-    #[error("the proof has {found} hashes where its place in the tree asks for {expected}")]
+    #[error("the proof has {found} hashes; its place in the tree needs {expected}")]
     HashCount {
         /// How many hashes follow from sizes and indexes.
         expected: usize,
@@ -78,7 +78,7 @@ pub enum DecodeError {
         found: u8,
     },
     /// A proof of another kind.
-    #[error("the proof is of the kind {found}, expected was {expected}")]
+    #[error("the proof is of the kind {found}; expected {expected}")]
     OtherKind {
         /// The kind that was expected.
         expected: Kind,
@@ -92,7 +92,7 @@ pub enum DecodeError {
         found: u8,
     },
     /// A tree of another arity.
-    #[error("the proof is of a tree of arity {found}, expected was {expected}")]
+    #[error("the proof is of a tree of arity {found}; expected {expected}")]
     OtherArity {
         /// The arity that was expected.
         expected: Arity,
@@ -103,7 +103,7 @@ pub enum DecodeError {
     #[error("the hasher's id is not 1 to 32 lower-case ASCII letters, digits and '-'")]
     BadHasherId,
     /// A tree of another hasher.
-    #[error("the proof is of a tree hashed with {found}, expected was {expected}")]
+    #[error("the proof is of a tree hashed with {found}; expected {expected}")]
     OtherHasher {
         /// The id that was expected.
         expected: HasherId,
@@ -111,18 +111,18 @@ pub enum DecodeError {
         found: String,
     },
     /// Sizes and indexes that do not belong together.
-    #[error("the proof claims what cannot be")]
+    #[error("the claim of the proof is impossible")]
     Claim(#[from] ClaimError),
     /// Fewer bytes of hashes than the indexes of a proof of many leaves ask for. How many these are is not
     /// counted to the end: the count of a hostile proof would cost far more than its bytes.
-    #[error("the proof ends in {found} bytes of hashes, fewer than its place in the tree asks for")]
+    #[error("the proof ends in {found} bytes of hashes, fewer than its place in the tree needs")]
     HashesMissing {
         /// How many bytes there are.
         found: usize,
     },
     /// More or fewer bytes of hashes than sizes and indexes ask for.
     #[error(
-        "the proof ends in {found} bytes of hashes where its place in the tree asks for {expected}"
+        "the proof ends in {found} bytes of hashes; its place in the tree needs {expected}"
     )]
     HashBytes {
         /// How many bytes follow from sizes and indexes.

@@ -63,7 +63,7 @@ impl fmt::Display for HasherId {
 /// The hash function of a tree: how raw data becomes a leaf, and children a parent.
 ///
 /// All functions are pure. Two hashers with the same [`id`](Hasher::id) must give the same bytes for
-/// the same input, for ever: the id is what a store is reopened by.
+/// the same input, forever: the id is what a store is reopened by.
 pub trait Hasher: Send + Sync + 'static {
     /// The stable name of this hash function.
     fn id(&self) -> HasherId;

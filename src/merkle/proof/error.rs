@@ -79,7 +79,7 @@ pub enum VerifyError {
         asked: LeafIndex,
     },
     /// The proof says of itself that it belongs to other indexes.
-    #[error("the proof is for {claimed} leaves that are not the {asked} to be verified")]
+    #[error("the proof names {claimed} indexes, which are not the {asked} to be verified")]
     OtherIndexes {
         /// How many indexes the proof names.
         claimed: usize,
@@ -87,7 +87,7 @@ pub enum VerifyError {
         asked: usize,
     },
     /// The proof has another number of hashes than the shape of the tree asks for.
-    #[error("the proof has {found} hashes where its place in the tree asks for {expected}")]
+    #[error("the proof has {found} hashes; its place in the tree needs {expected}")]
     HashCount {
         /// How many hashes follow from indexes and sizes.
         expected: usize,

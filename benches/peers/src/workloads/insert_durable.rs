@@ -19,7 +19,7 @@ const BLOCK: usize = 4096;
 
 /// Lets `threads` insert for two seconds and counts what became durable.
 ///
-/// The limit is, for one thread, a block of 4 KiB overwritten and synced again and again; for more,
+/// The limit is, for one thread, a block of 4 KiB overwritten and synced repeatedly; for more,
 /// the smallest group commit that could do the work.
 pub fn run(env: &Env, name: &str, threads: u64) -> Result<Vec<Row>> {
     let time = env.seconds(2.0);

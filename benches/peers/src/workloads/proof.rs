@@ -17,7 +17,7 @@ const PROOFS: u64 = 500_000;
 /// So few leaves that all nodes of their proofs stay in the fastest cache.
 const HOT: usize = 16;
 
-/// Times proofs for a few leaves again and again and for random leaves, from memory and after a
+/// Times proofs for a few leaves repeatedly and for random leaves, from memory and after a
 /// checkpoint; every proof is
 /// consumed where it lies, so that neither side copies it.
 pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {

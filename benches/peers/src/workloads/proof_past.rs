@@ -13,7 +13,7 @@ use crate::sides::{self, batches};
 
 const BATCH: u64 = 100_000;
 const PROOFS: u64 = 300_000;
-/// Published heads that are asked for again and again.
+/// Published heads that are asked for repeatedly.
 const HEADS: u64 = 16;
 
 /// Nanoseconds per inclusion proof of a random leaf: at the current size, at sizes that differ from
