@@ -7,8 +7,8 @@
 //!
 //! # Invariant
 //!
-//! A failure says on which side it arose. What the system says of a file here is a failure of this
-//! directory. Everything that was found in the source, and every byte that came here and is not what it
+//! A failure carries the side on which it arose. An error of the system for a file here is a failure of
+//! this directory. Everything that was found in the source, and every byte that came here and is not what it
 //! has to be, is a failure of the source.
 
 use std::collections::BTreeMap;
@@ -47,9 +47,9 @@ pub(crate) struct Target<'a> {
 /// Why nothing was copied.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It lies with what was to be copied, which may have been changing.
+    /// A failure of the source, which may have been changing.
     Source(Error),
-    /// It lies with the directory of the copy: trying again would fail again.
+    /// A failure of the copy's directory: a retry would fail again.
     Target(Error),
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::report::checkpoint::CheckpointReason;
 
-/// When the store makes checkpoints by itself. Triggers combine: each alone is enough.
+/// When the store makes checkpoints automatically. Triggers combine: each alone is enough.
 ///
 /// ```
 /// use duramen::CheckpointPolicy;
@@ -97,7 +97,7 @@ impl CheckpointPolicy {
         self.on_close
     }
 
-    /// Whether checkpoints are made by themselves while the store is open.
+    /// Whether checkpoints are made automatically while the store is open.
     pub(crate) fn has_trigger(&self) -> bool {
         let counts = [self.leaves, self.wal_bytes, self.wal_segments, self.memory_bytes];
         self.interval.is_some() || counts.iter().any(Option::is_some)

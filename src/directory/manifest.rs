@@ -321,7 +321,7 @@ pub(crate) fn read(fs: &dyn FileSystem, number: u64) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// The store that the manifest with this number belongs to, if it says so.
+/// The store that the manifest with this number belongs to, if it can be decoded.
 pub(crate) fn owner(fs: &dyn FileSystem, number: u64) -> Result<Option<StoreId>> {
     let bytes = read_bytes(fs, number)?;
     Ok(Manifest::decode(&bytes).ok().map(|manifest| manifest.store))

@@ -1,4 +1,4 @@
-//! What lies in a store's directory: its files, the manifest that says what is live, and what does not belong there.
+//! A store's directory: its files, the manifest that lists what is live, and files that do not belong there.
 
 pub(crate) mod files;
 pub(crate) mod foreign;

@@ -1,4 +1,4 @@
-//! A tree without its leaves: just enough nodes to append and to give the root.
+//! A tree without its leaves: just enough nodes to append and to compute the root.
 //!
 //! # Invariants
 //!
@@ -22,7 +22,7 @@ use super::types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
 /// The most leaves that [`Frontier::append_many`] hashes at once.
 const BLOCK: usize = 256;
 
-/// The right edge's complete nodes of a tree of one size: it appends leaves and gives roots in
+/// The right edge's complete nodes of a tree of one size: it appends leaves and computes roots in
 /// O(N log size) memory, at most 240 nodes.
 ///
 /// It does not know its hasher; give it the same one in every call.
@@ -126,7 +126,7 @@ impl Frontier {
     ///
     /// # Errors
     ///
-    /// [`FrontierError::NodeCount`] if there are more or fewer nodes than the size asks for.
+    /// [`FrontierError::NodeCount`] if there are more or fewer nodes than the size needs.
     pub fn from_nodes(
         arity: Arity,
         size: TreeSize,
@@ -140,7 +140,7 @@ impl Frontier {
         Ok(Self::from_parts(shape, nodes))
     }
 
-    /// The frontier of this shape with as many nodes as it asks for.
+    /// The frontier of this shape, with as many nodes as it needs.
     pub(super) const fn from_parts(shape: Shape, nodes: Vec<Hash>) -> Self {
         Self { shape, nodes }
     }

@@ -1,4 +1,4 @@
-//! What a store says about itself: plain data, and the listeners that get it.
+//! What a store reports: plain data, and the listeners that receive it.
 
 pub(crate) mod backup;
 pub(crate) mod checkpoint;

@@ -102,7 +102,7 @@ pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 const TRIES: usize = 100;
 
 /// Scrubs the store that `config` names, which may be open elsewhere: nothing is locked or changed,
-/// unless a repair is asked for.
+/// unless a repair is requested.
 ///
 /// A repair takes the store's lock. Each part with damage that can be rebuilt is rewritten under a new
 /// number, read back and verified, and published by a new manifest, in the order in which a checkpoint

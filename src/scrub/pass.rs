@@ -98,7 +98,7 @@ impl TreeParts<'_> {
         Shape::new(self.arity, TreeSize(self.size))
     }
 
-    /// Bytes of the parts as they should be. What is missing may be said to be of any length.
+    /// Bytes of the parts as they should be. A header may claim any length for what is missing.
     pub(super) fn full_len(&self) -> u64 {
         self.parts.iter().map(RawPart::full_len).fold(0, u64::saturating_add)
     }

@@ -55,13 +55,13 @@ pub struct NoteSignature {
 }
 
 impl NoteSignature {
-    /// The name of the key that it says it is by.
+    /// The name of the key that the line names.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The id of the key that it says it is by.
+    /// The id of the key that the line names.
     #[must_use]
     pub const fn id(&self) -> u32 {
         self.id

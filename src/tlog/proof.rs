@@ -18,9 +18,9 @@ const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
 /// For trees of [`Rfc6962Sha256`] with arity 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlogProof {
-    /// Data that the proof says nothing about: do not trust it.
+    /// Data that the proof does not cover: do not trust it.
     pub extra: Option<Vec<u8>>,
-    /// Where the proof says that the leaf stands.
+    /// The claimed index of the leaf.
     pub index: LeafIndex,
     /// The siblings of the leaf and of its ancestors.
     pub proof: InclusionProof,
@@ -37,7 +37,7 @@ impl TlogProof {
     ///
     /// # Errors
     ///
-    /// [`TlogError`] says what does not hold. Nothing was proven then.
+    /// [`TlogError`] with the first thing that does not hold. Nothing was proven then.
     pub fn verify(
         &self,
         keys: &[&dyn NoteVerifier],

@@ -63,7 +63,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What the header of an encoding says: how to find out what to decode it as.
+/// The header of an encoding, from which a caller learns what to decode it as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header<'a> {

@@ -7,9 +7,9 @@
 //! - The number of hashes is not written: it follows from arity, sizes and indexes. So a length is
 //!   checked against the bytes that are there before anything is allocated, and nothing is allocated
 //!   that is larger than the input.
-//! - What an encoding says about hasher, arity, sizes and indexes is a claim: decoding compares
-//!   hasher and arity with what the reader expects, verification compares sizes and indexes with the
-//!   trusted head and the asked index.
+//! - Hasher, arity, sizes and indexes in an encoding are claims: decoding compares hasher and arity
+//!   with what the reader expects, verification compares sizes and indexes with the trusted head and
+//!   the requested index.
 //!
 //! # Format
 //!

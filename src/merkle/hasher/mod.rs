@@ -62,8 +62,8 @@ impl fmt::Display for HasherId {
 
 /// The hash function of a tree: how raw data becomes a leaf, and children a parent.
 ///
-/// All functions are pure. Two hashers with the same [`id`](Hasher::id) must give the same bytes for
-/// the same input, forever: the id is what a store is reopened by.
+/// All functions are pure. Two hashers with the same [`id`](Hasher::id) must return the same bytes
+/// for the same input, forever: a store is reopened by the id.
 pub trait Hasher: Send + Sync + 'static {
     /// The stable name of this hash function.
     fn id(&self) -> HasherId;
@@ -73,7 +73,7 @@ pub trait Hasher: Send + Sync + 'static {
 
     /// Begins the leaf for raw data that comes in pieces, such as from a file that is larger than memory.
     ///
-    /// What it gives equals [`leaf`](Hasher::leaf) of all the pieces in one, wherever they are cut. By
+    /// The result equals [`leaf`](Hasher::leaf) of all the pieces in one, wherever they are cut. By
     /// default the pieces are kept until the end; a hasher overrides this to keep a state of fixed size.
     ///
     /// ```
@@ -88,8 +88,8 @@ pub trait Hasher: Send + Sync + 'static {
         Box::new(Kept { hasher: self, data: Vec::new() })
     }
 
-    /// The parent of 2 to 16 `children`. For any other number of them it may panic, or give what is no
-    /// node of any tree.
+    /// The parent of 2 to 16 `children`. For any other number of them it may panic, or return what is
+    /// no node of any tree.
     fn node(&self, children: &[Hash]) -> Hash;
 
     /// The parents of many complete groups: `parents[i]` becomes the parent of
@@ -108,8 +108,8 @@ pub trait Hasher: Send + Sync + 'static {
         }
     }
 
-    /// The node at the end of a chain of incomplete ones: the first of `groups` gives its parent, and
-    /// each further group together with the node so far gives the next. A group has 1 to 15 nodes;
+    /// The node at the end of a chain of incomplete ones: the first of `groups` is hashed to its parent, and
+    /// each further group together with the node so far to the next. A group has 1 to 15 nodes;
     /// a first group of one node is its own parent.
     ///
     /// The result equals [`node`](Hasher::node) called group by group; a hasher overrides this to

@@ -10,12 +10,12 @@ pub enum ProveError<E> {
     /// The tree has no such leaf at this size.
     #[error("there is no leaf {index} in a tree of {size} leaves")]
     IndexBeyondSize {
-        /// The index that was asked for.
+        /// The requested index.
         index: LeafIndex,
-        /// The size that was asked for.
+        /// The requested size.
         size: TreeSize,
     },
-    /// A proof for no leaf at all was asked for.
+    /// A proof without any leaf was requested.
     #[error("a proof needs at least one index")]
     NoIndexes,
     /// The tree that is to be the prefix is the larger one.
@@ -62,7 +62,7 @@ pub enum VerifyError {
         /// The size of the new head.
         new: TreeSize,
     },
-    /// The proof says of itself that it belongs to another size than the trusted head.
+    /// The proof names another size than the trusted head.
     #[error("the proof is for a tree of {claimed} leaves, but the trusted head has {trusted}")]
     OtherSize {
         /// The size in the proof.
@@ -70,23 +70,23 @@ pub enum VerifyError {
         /// The size of the trusted head.
         trusted: TreeSize,
     },
-    /// The proof says of itself that it belongs to another index.
+    /// The proof names another index.
     #[error("the proof is for leaf {claimed}, but leaf {asked} is to be verified")]
     OtherIndex {
         /// The index in the proof.
         claimed: LeafIndex,
-        /// The index that was asked for.
+        /// The requested index.
         asked: LeafIndex,
     },
-    /// The proof says of itself that it belongs to other indexes.
+    /// The proof names other indexes.
     #[error("the proof names {claimed} indexes, which are not the {asked} to be verified")]
     OtherIndexes {
         /// How many indexes the proof names.
         claimed: usize,
-        /// How many different indexes were asked for.
+        /// How many different indexes were requested.
         asked: usize,
     },
-    /// The proof has another number of hashes than the shape of the tree asks for.
+    /// The proof has another number of hashes than the shape of the tree needs.
     #[error("the proof has {found} hashes; its place in the tree needs {expected}")]
     HashCount {
         /// How many hashes follow from indexes and sizes.

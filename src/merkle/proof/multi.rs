@@ -12,7 +12,7 @@ use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
 
 /// The proof that several leaves stand at their indexes in a tree of one size.
 ///
-/// On each level, from the leaves up, the *known* nodes are the leaves asked for and whatever
+/// On each level, from the leaves up, the *known* nodes are the requested leaves and every node that
 /// follows from known nodes below. The proof holds the siblings of known nodes that are not known
 /// themselves: level by level from the leaves up, within a level from left to right. A node that
 /// several leaves need is there once, and one that follows from them is not there at all.
