@@ -77,9 +77,7 @@ pub(crate) enum Error {
     },
 
     /// A signature was asked for over leaves that a power cut may still take back.
-    #[error(
-        "no checkpoint of size {size}: only {durable} leaves are known to be durable"
-    )]
+    #[error("no checkpoint of size {size}: only {durable} leaves are known to be durable")]
     NotDurable { size: u64, durable: u64 },
 
     /// What was asked for does not go together.

@@ -288,8 +288,7 @@ fn nothing_is_signed_above_what_is_known_to_be_durable() {
         format!("prove DIR {durable} --format tlog-proof"),
     ] {
         let error = refused(with_key(&line), 2);
-        let expected =
-            format!("only {durable} leaves are known to be durable");
+        let expected = format!("only {durable} leaves are known to be durable");
         assert!(error.contains(&expected), "{line}: {error}");
     }
     // What is not signed is shown as far as it was written.

@@ -121,9 +121,7 @@ pub enum DecodeError {
         found: usize,
     },
     /// More or fewer bytes of hashes than sizes and indexes ask for.
-    #[error(
-        "the proof ends in {found} bytes of hashes; its place in the tree needs {expected}"
-    )]
+    #[error("the proof ends in {found} bytes of hashes; its place in the tree needs {expected}")]
     HashBytes {
         /// How many bytes follow from sizes and indexes.
         expected: usize,
