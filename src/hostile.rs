@@ -2,7 +2,13 @@
 //! opening a store would; none may panic. What `fix_` makes of bytes has right checksums, so that what
 //! lies behind them is reached.
 
+use std::error::Error;
+use std::os::unix::fs::FileExt;
+
+use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
+use crate::fs::FileSystem;
+use crate::part;
 use crate::wal::frame;
 use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupHeader};
 
@@ -51,12 +57,95 @@ pub fn fix_manifest(bytes: &mut [u8]) {
 /// Opens a part and reads every node. Returns whether it opened.
 #[must_use]
 pub fn part(bytes: &[u8]) -> bool {
-    crate::part::hostile::read(bytes)
+    part::hostile::read(bytes)
 }
 
 /// Gives a part of a length that fits its header the checksums that fit its bytes.
 pub fn fix_part(bytes: &mut [u8]) {
-    crate::part::hostile::fix(bytes);
+    part::hostile::fix(bytes);
+}
+
+fn newest(fs: &dyn FileSystem) -> Result<Manifest, Box<dyn Error>> {
+    let number = manifest::list(fs)?.0.pop().ok_or("no manifest")?;
+    Ok(manifest::read(fs, number)?)
+}
+
+/// Writes `manifest` over the file that has its number.
+fn put(fs: &dyn FileSystem, manifest: &Manifest) -> Result<(), Box<dyn Error>> {
+    Ok(std::fs::write(fs.display(manifest::file(manifest.number)), manifest.encode())?)
+}
+
+/// Makes the newest manifest of the closed store `fs` `len` bytes long, by a hole in front of its checksum,
+/// which is right for what stands before the hole.
+///
+/// # Errors
+///
+/// Whatever the disk reports.
+pub fn inflate_manifest(fs: &dyn FileSystem, len: u64) -> Result<(), Box<dyn Error>> {
+    let newest = newest(fs)?;
+    let bytes = newest.encode();
+    let file =
+        std::fs::File::options().write(true).open(fs.display(manifest::file(newest.number)))?;
+    file.set_len(len)?;
+    Ok(file.write_all_at(&bytes[bytes.len() - 8..], len - 8)?)
+}
+
+/// Says of the last part of the closed store `fs`, in the part and in the manifest, that it goes to leaf `to`,
+/// with right checksums around the columns, and makes the file as long as that takes, by a hole.
+///
+/// # Errors
+///
+/// Whatever the disk reports, and a store without parts.
+pub fn inflate_part(fs: &dyn FileSystem, to: u64) -> Result<(), Box<dyn Error>> {
+    let mut manifest = newest(fs)?;
+    let store = manifest.store;
+    let tree = manifest.trees.first_mut().ok_or("no tree")?;
+    let mut part = tree.parts.pop().ok_or("no part")?;
+    part.to = to;
+    let identity = tree.identity(store, &part);
+    let (header, len, footer) = part::hostile::frame(&identity).ok_or("too long")?;
+    let file = std::fs::File::options().write(true).open(fs.display(part.number.file()))?;
+    file.write_all_at(&header, 0)?;
+    file.write_all_at(&footer, len - footer.len() as u64)?;
+    part.len = len;
+    part.checksum = part::hostile::seal(&footer);
+    tree.parts.push(part);
+    tree.size = to;
+    put(fs, &manifest)
+}
+
+/// Makes the last segment of the log of the closed store `fs` `len` bytes long, by a hole, and puts a group
+/// where the log goes on, unless `group` is 0, that says of itself that it takes `group` bytes, with a right header.
+///
+/// # Errors
+///
+/// Whatever the disk reports.
+pub fn inflate_segment(
+    fs: &dyn FileSystem,
+    len: u64,
+    group: u64,
+) -> Result<(), Box<dyn Error>> {
+    let mut manifest = newest(fs)?;
+    manifest.log.clean = false;
+    let at = manifest.log.open;
+    let header = GroupHeader {
+        store: manifest.store,
+        segment: at.segment,
+        offset: at.offset,
+        number: at.group,
+        len: group,
+        first: manifest.log.seq,
+        last: manifest.log.seq,
+        durable: at.group,
+        frames: 1,
+        body_checksum: 0,
+    };
+    let file = std::fs::File::options().write(true).open(fs.display(at.segment.file()))?;
+    file.set_len(len)?;
+    if group > 0 {
+        file.write_all_at(&header.encode(), at.offset.0)?;
+    }
+    put(fs, &manifest)
 }
 
 #[cfg(test)]

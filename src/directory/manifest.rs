@@ -12,6 +12,7 @@ use std::io::IoSlice;
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
 use crate::error::{Damage, Error, Problem, Result};
+use crate::fs::backing;
 use crate::fs::defect;
 use crate::fs::defect::Defect;
 use crate::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem};
@@ -340,7 +341,10 @@ fn read_bytes(fs: &dyn FileSystem, number: u64) -> Result<Vec<u8>> {
     if len > LONGEST {
         return Err(Damage::field(&path, 0, "length", "that of a manifest", len).into());
     }
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    if let Some(found) = backing::too_few(&*file, 0..len).map_err(fail("measure"))? {
+        return Err(Damage::new(&path, 0, Problem::Hollow { expected: len, found }).into());
+    }
+    let mut bytes = backing::zeros(len).map_err(fail("read"))?;
     file.read_at(ByteOffset(0), &mut bytes).map_err(fail("read"))?;
     Ok(bytes)
 }

@@ -345,6 +345,13 @@ pub enum Problem {
         /// The length it has.
         found: u64,
     },
+    /// Hardly any of the bytes are on the disk: the file has holes where something must stand.
+    Hollow {
+        /// The bytes that are needed.
+        expected: u64,
+        /// Those of them that the disk holds.
+        found: u64,
+    },
     /// The file is not there.
     Missing,
     /// The bytes do not come off the disk.
@@ -397,6 +404,10 @@ impl fmt::Display for Damage {
             Problem::Truncated { expected, found } => {
                 write!(f, "{file} is cut short: expected {expected} bytes, found {found}")
             }
+            Problem::Hollow { expected, found } => write!(
+                f,
+                "{file} is hollow from byte {offset} on: of {expected} bytes the disk holds {found}"
+            ),
             Problem::Missing => write!(f, "{file} is missing"),
             Problem::Unreadable { reason } => {
                 write!(f, "cannot read {file} at byte {offset}: {reason}")

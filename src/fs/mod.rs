@@ -20,6 +20,7 @@
 //! Names are built from kinds and numbers, never from text that was read from a file, so nothing on
 //! the disk can direct an access out of the store's directory.
 
+pub(crate) mod backing;
 pub(crate) mod defect;
 mod name;
 #[cfg(unix)]
@@ -32,7 +33,7 @@ compile_error!("the storage engine needs a Unix system; build without the featur
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub use crate::ids::ByteOffset;
 pub use name::{Dir, FileKind, FileName};
 #[cfg(unix)]
 pub use os::OsFileSystem;
+#[cfg(unix)]
+pub(crate) use os::data;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +176,19 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     /// As [`len`](File::len).
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+
+    /// The first stretch of bytes at or behind `from` that may be something else than zeros: what lies
+    /// before it is a hole, which takes no room on the disk and is zeros. `None` if there is no such
+    /// stretch. Where the disk knows nothing of holes, which is what this says where it is not
+    /// implemented, the stretch is all that is left of the file.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the disk reports.
+    fn data(&self, from: ByteOffset) -> io::Result<Option<Range<u64>>> {
+        let len = self.len()?;
+        Ok((from.0 < len).then_some(from.0..len))
     }
 
     /// Fills `buf` from the bytes at `at`; interrupted and short reads are resumed.

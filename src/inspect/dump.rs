@@ -8,7 +8,7 @@ use super::file::Looked;
 use crate::checksum::checksum;
 use crate::directory::manifest::{Manifest, ManifestFault};
 use crate::error::Printable;
-use crate::fs::File;
+use crate::fs::{File, backing};
 use crate::ids::ByteOffset;
 use crate::merkle::Hash;
 use crate::part::{
@@ -21,6 +21,9 @@ use crate::wal::{BLOCK, BLOCK_LEN, Position, block_align};
 
 /// Files longer than this are no manifest.
 const LONGEST_MANIFEST: u64 = 1 << 30;
+
+/// After how many bytes of zeros the file is asked where it has others.
+const LOOK_FOR_DATA: u64 = 64 << 10;
 
 /// What a file seems to be.
 enum Kind {
@@ -96,7 +99,10 @@ impl Dump<'_> {
         if len > LONGEST_MANIFEST {
             return self.damage(format_args!("too long to be a manifest"));
         }
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        if let Some(held) = backing::too_few(file, 0..len)? {
+            return self.damage(format_args!("the disk holds {held} bytes of it"));
+        }
+        let mut bytes = backing::zeros(len)?;
         file.read_at(ByteOffset(0), &mut bytes)?;
         let manifest = match Manifest::decode(&bytes) {
             Err(ManifestFault::Checksum { stored, computed }) => {
@@ -181,6 +187,13 @@ impl Dump<'_> {
             if block == [0; BLOCK_LEN] {
                 blank += BLOCK;
                 at += BLOCK;
+                if at.is_multiple_of(LOOK_FOR_DATA) {
+                    // The rest of a hole need not be read.
+                    let data = file.data(ByteOffset(at))?.map_or(len, |data| data.start);
+                    let next = at.max(data.min(len) / BLOCK * BLOCK);
+                    blank += next - at;
+                    at = next;
+                }
                 continue;
             }
             self.blank(&mut blank, at)?;
@@ -242,7 +255,11 @@ impl Dump<'_> {
             self.damage(format_args!("byte {at}: the group ends beyond the file"))?;
             return Ok(BLOCK);
         }
-        let mut body = vec![0; usize::try_from(body_len).unwrap_or(0)];
+        if let Some(held) = backing::too_few(file, at..at + header.len)? {
+            self.damage(format_args!("byte {at}: the disk holds {held} bytes of the group"))?;
+            return Ok(BLOCK);
+        }
+        let mut body = backing::zeros(body_len)?;
         if let Err(error) = file.read_at(ByteOffset(at + GROUP_HEADER_LEN as u64), &mut body) {
             self.damage(format_args!("byte {at}: the group's body cannot be read: {error}"))?;
             return Ok(BLOCK);
@@ -328,6 +345,10 @@ impl Dump<'_> {
         };
         if len != part.full_len() {
             self.damage(format_args!("{} bytes are wanted, {len} are there", part.full_len()))?;
+        }
+        if part.is_hollow() {
+            let damage = part.file_damage().map(|damage| damage.to_string()).unwrap_or_default();
+            return self.damage(format_args!("{damage}"));
         }
         let frame = part.frame();
         if let Some(damage) = &frame.footer {

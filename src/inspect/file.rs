@@ -1,6 +1,7 @@
 //! Any file, wherever it lies, to be read only.
 
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +34,10 @@ fn refused<T>() -> io::Result<T> {
 impl File for Looked {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn data(&self, from: ByteOffset) -> io::Result<Option<Range<u64>>> {
+        crate::fs::data(&self.0, from.0)
     }
 
     fn read_at(&self, at: ByteOffset, buf: &mut [u8]) -> io::Result<()> {

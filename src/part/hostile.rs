@@ -69,3 +69,18 @@ pub(crate) fn fix(bytes: &mut [u8]) {
     let at = bytes.len() - PART_BLOCK_LEN;
     bytes[at..].copy_from_slice(&footer.block());
 }
+
+/// The header of the part that `identity` describes, the length of its file, and a footer for that.
+pub(crate) fn frame(
+    identity: &PartIdentity,
+) -> Option<([u8; PART_BLOCK_LEN], u64, [u8; PART_BLOCK_LEN])> {
+    let len = PartLayout::new(identity.arity, identity.from, identity.to)?.len();
+    let header = identity.header();
+    let footer = Footer { number: identity.number, len, header: seal_of(&header), tables: 0 };
+    Some((header, len, footer.block()))
+}
+
+/// The checksum of a footer.
+pub(crate) fn seal(footer: &[u8; PART_BLOCK_LEN]) -> u64 {
+    seal_of(footer)
+}

@@ -1,6 +1,7 @@
 //! Part files: one column per level, written once, mapped or read as [`ReadMode`] says.
 
 mod bytes;
+mod checked;
 mod format;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod hostile;

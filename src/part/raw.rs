@@ -17,7 +17,7 @@ use super::format::{
 use crate::checksum::{block_checksum, checksum};
 use crate::config::ReadMode;
 use crate::error::{Damage, Error, Problem, Result};
-use crate::fs::{Access, File, FileSystem, Region};
+use crate::fs::{Access, File, FileSystem, Region, backing};
 use crate::ids::ByteOffset;
 use crate::merkle::Level;
 
@@ -36,6 +36,8 @@ pub(crate) struct RawPart {
     map: Option<Region>,
     /// The length the file has.
     pub(crate) len: u64,
+    /// The bytes that the disk holds of it, if those are too few for its length.
+    held: Option<u64>,
     pub(crate) path: PathBuf,
 }
 
@@ -133,9 +135,14 @@ impl RawPart {
             Some(file) => file.len().map_err(|error| Error::io("measure", &path, error))?,
             None => 0,
         };
-        let mappable = mode == ReadMode::Mapped && len == layout.len();
+        let held = match &file {
+            Some(file) => backing::too_few(&**file, 0..len)
+                .map_err(|error| Error::io("measure", &path, error))?,
+            None => None,
+        };
+        let mappable = mode == ReadMode::Mapped && len == layout.len() && held.is_none();
         let map = file.as_ref().filter(|_| mappable).and_then(|file| file.map(len).ok());
-        Ok(Self { identity, reference, layout, file, map, len, path })
+        Ok(Self { identity, reference, layout, file, map, len, held, path })
     }
 
     /// A part's file that lies anywhere, judged by its own header and footer. `None` if the header's
@@ -159,7 +166,8 @@ impl RawPart {
             checksum: seal_of(&footer),
         };
         let path = path.to_path_buf();
-        Some(Self { identity, reference, layout, file: Some(file), map: None, len, path })
+        let held = backing::too_few(&*file, 0..len).unwrap_or(None);
+        Some(Self { identity, reference, layout, file: Some(file), map: None, len, held, path })
     }
 
     /// How many blocks the tables take.
@@ -169,6 +177,28 @@ impl RawPart {
 
     pub(crate) fn is_missing(&self) -> bool {
         self.file.is_none()
+    }
+
+    /// Whether hardly any of the file's bytes are on the disk. Of such a file no block is looked at: it may
+    /// have any number of them.
+    pub(crate) fn is_hollow(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The blocks of the columns that the file has, as far as they can be looked at.
+    pub(crate) fn blocks_there(&self) -> Range<u64> {
+        let all = self.column_blocks();
+        let there = match self.file {
+            Some(_) if !self.is_hollow() => self.len.div_ceil(PART_BLOCK),
+            _ => 0,
+        };
+        all.start..all.end.min(there).max(all.start)
+    }
+
+    /// How many blocks of the columns it does not have.
+    pub(crate) fn blocks_absent(&self) -> u64 {
+        let (all, there) = (self.column_blocks(), self.blocks_there());
+        (all.end - all.start) - (there.end - there.start)
     }
 
     /// The length the file must have.
@@ -181,6 +211,9 @@ impl RawPart {
         let damage = |problem| Some(Damage::new(&self.path, 0, problem));
         if self.is_missing() {
             return damage(Problem::Missing);
+        }
+        if let Some(found) = self.held {
+            return damage(Problem::Hollow { expected: self.len, found });
         }
         let expected = self.full_len();
         (self.len != expected)
@@ -248,6 +281,9 @@ impl RawPart {
     /// checksum of the last table: so the last table is proven even if the footer is damaged.
     pub(crate) fn frame(&self) -> PartFrame {
         let mut frame = PartFrame::default();
+        if self.is_hollow() {
+            return frame;
+        }
         let mut block = [0; PART_BLOCK_LEN];
         let header = self.identity.header();
         frame.header = self
@@ -328,7 +364,10 @@ impl RawPart {
         &self,
         (start, len): (u64, u64),
     ) -> Vec<Result<Box<[u8; PART_BLOCK_LEN]>, Box<Damage>>> {
-        let there = self.len.div_ceil(PART_BLOCK).saturating_sub(start);
+        let there = match self.file {
+            Some(_) => self.len.div_ceil(PART_BLOCK).saturating_sub(start),
+            None => 0,
+        };
         let one = |number| {
             let mut block = Box::new([0; PART_BLOCK_LEN]);
             self.read(start + number, &mut block[..]).map(|()| block)

@@ -12,9 +12,9 @@
 //!   one more read of the file, and believed.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bytes::{Block, Bytes};
+use super::checked::Checked;
 use super::format::{
     BlockFault, Footer, PART_BLOCK, PART_BLOCK_LEN, PART_VERSION, PartIdentity, PartLayout,
     PartRef, SUMS_PER_BLOCK, seal_of,
@@ -23,7 +23,7 @@ use crate::checksum::block_checksum;
 use crate::codec::Decoder;
 use crate::config::ReadMode;
 use crate::error::{Damage, Error, Problem, ReadError, Result};
-use crate::fs::{Access, FileName, FileSystem};
+use crate::fs::{Access, FileName, FileSystem, backing};
 use crate::ids::ByteOffset;
 use crate::ids::StoreId;
 use crate::merkle::{Hash, Level};
@@ -37,8 +37,7 @@ pub(crate) struct Part {
     reference: PartRef,
     layout: PartLayout,
     bytes: Bytes,
-    /// One bit per block: whether it was found intact.
-    checked: Vec<AtomicU64>,
+    checked: Checked,
     tables_sum: u32,
     path: PathBuf,
 }
@@ -68,6 +67,11 @@ impl Part {
             let problem = Problem::Truncated { expected: reference.len, found };
             return Err(Damage::new(&path, 0, problem).into());
         }
+        let held = backing::too_few(&*file, 0..found).map_err(|error| fail("measure", error))?;
+        if let Some(held) = held {
+            let problem = Problem::Hollow { expected: found, found: held };
+            return Err(Damage::new(&path, 0, problem).into());
+        }
         let bytes = Bytes::open(file, found, path.clone(), mode)?;
         let (header, footer) = (bytes.block(0)?, bytes.block(layout.footer)?);
         let footer_at = layout.footer * PART_BLOCK;
@@ -93,8 +97,7 @@ impl Part {
                 Problem::Checksum { stored: reference.checksum, computed: seal_of(&footer) };
             return Err(Damage::new(&path, footer_at, problem).into());
         }
-        let words = usize::try_from(layout.footer.div_ceil(64)).unwrap_or(0);
-        let checked = (0..words).map(|_| AtomicU64::new(0)).collect();
+        let checked = Checked::new(layout.footer);
         drop((header, footer));
         Ok(Self { identity, reference, layout, bytes, checked, tables_sum: parsed.tables, path })
     }
@@ -212,9 +215,7 @@ impl Part {
     /// Whether a block was found intact before.
     #[inline]
     fn is_checked(&self, number: u64) -> bool {
-        // The bit guards no other memory: the bytes never change.
-        let word = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX));
-        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
+        self.checked.has(number)
     }
 
     /// Block `number`, of a column or of a table: intact as it is handed out, unless it was found so
@@ -223,10 +224,7 @@ impl Part {
         let block = self.bytes.block(number)?;
         if anew || !self.is_checked(number) {
             self.verify(number, &block)?;
-            let word = self.checked.get(usize::try_from(number / 64).unwrap_or(usize::MAX));
-            if let Some(word) = word {
-                word.fetch_or(1 << (number % 64), Ordering::Relaxed);
-            }
+            self.checked.mark(number);
         }
         Ok(block)
     }

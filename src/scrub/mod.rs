@@ -308,7 +308,11 @@ fn parts(
     };
     let mut plans = Vec::new();
     for (tree, entry) in subject.trees.iter().zip(&manifest.trees) {
-        let faults = tree.verify(pace.as_mut(), progress);
+        let in_ruins = tree.is_in_ruins();
+        let faults = match in_ruins {
+            true => tree.verify_apart(pace.as_mut(), progress),
+            false => tree.verify(pace.as_mut(), progress),
+        };
         report.parts += tree.parts.len() as u64;
         report.leaves = report.leaves.saturating_add(entry.size);
         report.part_bytes = report.part_bytes.saturating_add(tree.full_len());
@@ -317,7 +321,10 @@ fn parts(
             report.interrupted = true;
             break;
         }
-        let mut plan = Plan::new(tree, &faults, &entry.root, &subject.root_damage(fs, manifest));
+        let mut plan = match in_ruins {
+            true => Plan::none(tree, &faults),
+            false => Plan::new(tree, &faults, &entry.root, &subject.root_damage(fs, manifest)),
+        };
         report.findings.append(&mut plan.findings);
         plans.push(plan);
     }

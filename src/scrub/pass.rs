@@ -35,6 +35,11 @@ const AHEAD_NODES: usize = 96;
 /// Nodes read at a time on the levels above the pieces.
 const STEP_NODES: u64 = 1 << 14;
 
+/// Blocks that may be absent and yet be thought about one by one.
+const MOST_ABSENT: u64 = 1 << 18;
+/// Blocks read at a time where each is judged by its checksum alone.
+const STEP_BLOCKS: u64 = 64;
+
 /// The parts of one tree, as files.
 pub(super) struct TreeParts<'a> {
     pub(super) parts: Vec<RawPart>,
@@ -101,6 +106,51 @@ impl TreeParts<'_> {
     /// Bytes of the parts as they should be. A header may claim any length for what is missing.
     pub(super) fn full_len(&self) -> u64 {
         self.parts.iter().map(RawPart::full_len).fold(0, u64::saturating_add)
+    }
+
+    /// Whether so much of the tree is not there that its blocks cannot be thought about one by one: what
+    /// is missing, cut short or hollow may be said to be of any length.
+    pub(super) fn is_in_ruins(&self) -> bool {
+        let absent = self.parts.iter().map(RawPart::blocks_absent).fold(0, u64::saturating_add);
+        absent > MOST_ABSENT || self.parts.iter().any(RawPart::is_hollow)
+    }
+
+    /// Verifies every block that is there against its checksum, and no node against others.
+    pub(super) fn verify_apart(
+        &self,
+        mut pace: Option<&mut Pace>,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Faults {
+        let mut faults = Faults::default();
+        let there = |part: &RawPart| part.blocks_there().end - part.blocks_there().start;
+        let blocks = self.parts.iter().map(there).fold(0, u64::saturating_add);
+        let total = blocks.saturating_mul(PART_BLOCK);
+        let (mut done, mut bytes) = (0, Vec::new());
+        for (number, part) in self.parts.iter().enumerate() {
+            let blocks = part.blocks_there();
+            let mut first = blocks.start;
+            while first < blocks.end {
+                let count = (blocks.end - first).min(STEP_BLOCKS);
+                bytes.resize(usize::try_from(count).unwrap_or(0) * PART_BLOCK_LEN, 0);
+                let mut found = Found::default();
+                if part.read(first, &mut bytes).is_err() {
+                    Self::read_what_can_be(part, (number, first), 0, &mut bytes, &mut found);
+                }
+                let id = (number, first);
+                Blocks { first: id, skip: 0, judged: 0, bytes: &bytes }.judge(self, &mut found);
+                faults.add(found);
+                first += count;
+                done += count * PART_BLOCK;
+                if let Some(pace) = &mut pace {
+                    pace.wait(done);
+                }
+                if progress(Progress { done, total }).is_break() {
+                    faults.interrupted = true;
+                    return faults;
+                }
+            }
+        }
+        faults
     }
 
     /// The height of the pieces: above their leaves, below their one top node.

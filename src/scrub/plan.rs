@@ -76,6 +76,52 @@ impl Plan {
         planner.finish(root, manifest)
     }
 
+    /// Says what `faults` are of a tree of which too much is absent to rebuild anything.
+    pub(super) fn none(tree: &TreeParts<'_>, faults: &Faults) -> Self {
+        let mut findings = Vec::new();
+        for (number, part) in tree.parts.iter().enumerate() {
+            if let Some(damage) = part.file_damage() {
+                findings.push(Finding {
+                    damage: *damage,
+                    element: Element::File,
+                    blocks: None,
+                    leaves: Some(part.reference.from..part.reference.to),
+                    remedy: Remedy::None,
+                });
+            }
+            if part.is_missing() || part.is_hollow() {
+                continue;
+            }
+            let frame = &tree.frames[number];
+            let header = frame.header.iter().map(|damage| (0, Element::Header, damage));
+            let footer = part.footer_block();
+            let footer = frame.footer.iter().map(|damage| (footer, Element::Footer, damage));
+            let tables = frame.tables.iter();
+            let tables = tables.map(|(block, damage)| (*block, Element::Checksums, damage));
+            for (block, element, damage) in header.chain(footer).chain(tables) {
+                findings.push(Finding {
+                    damage: (**damage).clone(),
+                    element,
+                    blocks: Some(block..block + 1),
+                    leaves: None,
+                    remedy: Remedy::None,
+                });
+            }
+            for (id, fault) in faults.blocks.range((number, 0)..(number + 1, 0)) {
+                let Some((level, _)) = part.nodes_of(id.1) else { continue };
+                let element = match level {
+                    Level::LEAVES => Element::Leaves,
+                    Level(level) => Element::Nodes { level },
+                };
+                let damage = fault.damage().clone();
+                let case = Case { id: *id, element, damage, remedy: Remedy::None };
+                push(&mut findings, tree.arity, part, case);
+            }
+        }
+        let lost = faults.blocks.keys().copied().collect();
+        Self { findings, patches: HashMap::new(), lost, rewrite: BTreeSet::new() }
+    }
+
     /// The nodes as they must be, damaged ones as they are.
     pub(super) fn source<'a>(&'a self, tree: &'a TreeParts<'a>) -> Mended<'a> {
         Mended { tree, patches: &self.patches, lost: None }

@@ -9,7 +9,7 @@ use crate::checksum::checksum;
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::defect;
 use crate::fs::defect::Defect;
-use crate::fs::{Access, File, FileName, FileSystem};
+use crate::fs::{Access, File, FileName, FileSystem, backing};
 use crate::ids::ByteOffset;
 use crate::ids::{SegmentId, StoreId};
 
@@ -112,7 +112,11 @@ impl<'a> LogReader<'a> {
             let expected = "one with a header";
             return Err(Damage::field(&path, at, "group length", expected, header.len).into());
         };
-        self.body.resize(body_len, 0);
+        if let Some(held) = backing::too_few(&*file, at..end).map_err(fail)? {
+            let problem = Problem::Hollow { expected: header.len, found: held };
+            return Err(Damage::new(&path, at, problem).into());
+        }
+        backing::resize(&mut self.body, body_len as u64).map_err(fail)?;
         let body_at = at + GROUP_HEADER_LEN as u64;
         file.read_at(ByteOffset(body_at), &mut self.body).map_err(fail)?;
         let computed = checksum(&self.body);
@@ -141,6 +145,12 @@ impl<'a> LogReader<'a> {
         let mut buffer = vec![0; SCAN_STEP];
         let mut at = 0;
         while at < len {
+            // No segment is so long unless it was made for one huge group. A hole holds no group.
+            if len > SCANNED_WHOLE && at.is_multiple_of(SCAN_STEP as u64) {
+                let data = file.data(ByteOffset(at)).map_err(|error| Error::io("read", &path, error))?;
+                let Some(data) = data else { break };
+                at = at.max(data.start / BLOCK * BLOCK);
+            }
             let step = usize::try_from(len - at).unwrap_or(SCAN_STEP).min(SCAN_STEP);
             let piece = &mut buffer[..step];
             file.read_at(ByteOffset(at), piece).map_err(|error| Error::io("read", &path, error))?;
@@ -222,6 +232,8 @@ fn truncated(expected: u64, found: u64) -> Problem {
     Problem::Truncated { expected, found }
 }
 
+/// Segments up to this length are looked through without asking where they have holes.
+const SCANNED_WHOLE: u64 = 256 << 20;
 /// Bytes read at a time when looking for headers.
 const SCAN_STEP: usize = 1 << 20;
 const _: () = assert!(SCAN_STEP.is_multiple_of(BLOCK_LEN));

@@ -3,12 +3,13 @@
 
 use std::fs::File as StdFile;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rustix::io::{pwrite, pwritev, retry_on_intr};
 
-use super::{map, writeback};
+use super::{holes, map, writeback};
 use crate::fs::{File, Region};
 use crate::ids::ByteOffset;
 
@@ -48,6 +49,10 @@ impl OsFile {
 impl File for OsFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn data(&self, from: ByteOffset) -> io::Result<Option<Range<u64>>> {
+        holes::data(&self.0, from.0)
     }
 
     fn read_at(&self, at: ByteOffset, buf: &mut [u8]) -> io::Result<()> {

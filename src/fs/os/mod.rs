@@ -24,6 +24,7 @@
 mod dir;
 mod error;
 mod file;
+mod holes;
 mod lock;
 mod make;
 mod map;
@@ -41,6 +42,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::os::error::{WithPath, not_regular};
 use super::os::file::OsFile;
+pub(crate) use super::os::holes::data;
 use super::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
 
 /// The name of the lock file in the store's directory.
