@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Config;
@@ -36,7 +37,7 @@ const STEP: usize = 1 << 20;
 
 /// A copy that is being made. What is there of it is removed if it is dropped before it is complete.
 pub(crate) struct Target<'a> {
-    fs: &'a dyn FileSystem,
+    fs: &'a Arc<dyn FileSystem>,
     path: &'a Path,
     parts: BTreeMap<FileName, Taken>,
     log_bytes: u64,
@@ -81,7 +82,7 @@ enum Taken {
 impl<'a> Target<'a> {
     /// Takes possession of the directory that `config` names, which must be missing or empty.
     pub(crate) fn begin(config: &'a Config) -> Result<Self> {
-        let fs = &*config.fs;
+        let fs = &config.fs;
         refuse_files(config)?;
         fs.make_dirs().map_err(|error| Error::io("create", &config.path, error))?;
         let lock = crate::directory::lock(config)?;
@@ -118,7 +119,7 @@ impl<'a> Target<'a> {
         head: TreeHead,
         started: Instant,
     ) -> Result<BackupInfo> {
-        manifest::publish(self.fs, state)?;
+        manifest::publish(&**self.fs, state)?;
         self.remove(MARK)?;
         self.sync_dir(Dir::Parts)?;
         self.complete = true;
@@ -180,20 +181,20 @@ impl<'a> Target<'a> {
         };
         Part::open(self.fs, &tree.identity(state.store, part), *part, ReadMode::Pread)
             .map_err(Failure::read_back)?;
-        open(self.fs, name).and_then(|file| self.sync(name, &*file)).map_err(Failure::Target)?;
+        open(&**self.fs, name).and_then(|file| self.sync(name, &*file)).map_err(Failure::Target)?;
         self.parts.insert(name, taken);
         Ok(())
     }
 
     /// Copies the log up to where `state` says that it ends.
     fn log(&mut self, source: &dyn FileSystem, state: &Manifest) -> Result<(), Failure> {
-        let walk = |fs| replay_closed(fs, state.store, &state.log, &mut |_, _| Ok(()));
+        let walk = |fs: &dyn FileSystem| replay_closed(fs, state.store, &state.log, &mut |_, _| Ok(()));
         let found = walk(source).map_err(Failure::Source)?;
         for stretch in &found.stretches {
             self.stretch(source, *stretch)?;
         }
         self.sync_dir(Dir::Wal).map_err(Failure::Target)?;
-        walk(self.fs).map(drop).map_err(Failure::read_back)
+        walk(&**self.fs).map(drop).map_err(Failure::read_back)
     }
 
     /// Copies the groups of one segment and writes one blank block behind them: room for the frame
@@ -268,7 +269,7 @@ impl<'a> Target<'a> {
 
     /// Removes everything, the mark last, unless there is a manifest to be seen: then it may be whole.
     fn discard(&self) -> Result<()> {
-        if !manifest::list(self.fs)?.0.is_empty() {
+        if !manifest::list(&**self.fs)?.0.is_empty() {
             return Ok(());
         }
         for dir in [Dir::Manifest, Dir::Wal, Dir::Parts] {

@@ -1,10 +1,17 @@
-//! When checkpoints are made, and which syncs installing them takes.
+//! When checkpoints are made, and how carefully they are put in place.
 
 use std::time::Duration;
 
 use crate::report::checkpoint::CheckpointReason;
 
-/// When the store makes checkpoints automatically. Triggers combine: each alone is enough.
+/// Bytes of log that are worth a checkpoint when a store is closed: what an open replays in the time of a few
+/// syncs. A part takes three of them, 16 KiB at least, and a share of the merges to come.
+const CLOSE_BYTES: u64 = 1 << 20;
+/// Stretches of log that may be left. Each unclean stop leaves one behind, in a segment of its own, however
+/// little is in it.
+const CLOSE_STRETCHES: usize = 2;
+
+/// When the store makes checkpoints by itself. Triggers combine: each alone is enough.
 ///
 /// ```
 /// use duramen::CheckpointPolicy;
@@ -19,19 +26,20 @@ pub struct CheckpointPolicy {
     wal_segments: Option<u64>,
     memory_bytes: Option<u64>,
     interval: Option<Duration>,
-    on_close: bool,
+    /// Bytes of log that are worth a checkpoint when the store is closed.
+    on_close: Option<u64>,
 }
 
 impl Default for CheckpointPolicy {
-    /// A checkpoint when the log reaches 128 MiB, and one when the store is closed: start-up then
-    /// replays little, and memory stays bounded.
+    /// A checkpoint when the log reaches 128 MiB, and one when the store is closed, if there is more than a
+    /// little: start-up then replays little, and memory stays bounded.
     fn default() -> Self {
-        Self::manual().wal_bytes(128 << 20).on_close(true)
+        Self::manual().wal_bytes(128 << 20).on_close_from(CLOSE_BYTES)
     }
 }
 
 impl CheckpointPolicy {
-    /// No checkpoint but those that the program calls for. Memory and log grow until then.
+    /// No checkpoint but those asked for by name. Memory and log then grow until one is.
     #[must_use]
     pub fn manual() -> Self {
         Self {
@@ -40,7 +48,7 @@ impl CheckpointPolicy {
             wal_segments: None,
             memory_bytes: None,
             interval: None,
-            on_close: false,
+            on_close: None,
         }
     }
 
@@ -84,41 +92,58 @@ impl CheckpointPolicy {
         self
     }
 
-    /// Whether closing the store makes a checkpoint.
+    /// Whether closing the store makes a checkpoint of whatever leaves have come since the last.
     #[must_use]
     pub fn on_close(mut self, yes: bool) -> Self {
-        self.on_close = yes;
+        self.on_close = yes.then_some(0);
         self
     }
 
-    /// Whether closing the store makes a checkpoint.
+    /// Closing the store makes a checkpoint once so many bytes of log have come together since the last, or
+    /// the log was not closed in order more than twice since then. Less than that is flushed and stays in the
+    /// log, whose end is written down; the next open replays it. So a program that opens a store, inserts a
+    /// few leaves and closes it again, over and over, does not write a part each time. The default policy does
+    /// this from 1 MiB on, which an open replays in a few milliseconds.
     #[must_use]
-    pub fn is_on_close(&self) -> bool {
-        self.on_close
+    pub fn on_close_from(mut self, bytes: u64) -> Self {
+        self.on_close = Some(bytes);
+        self
     }
 
-    /// Whether checkpoints are made automatically while the store is open.
+    /// Whether closing the store makes a checkpoint, always or once enough has come together.
+    #[must_use]
+    pub fn is_on_close(&self) -> bool {
+        self.on_close.is_some()
+    }
+
+    /// Whether a store that is closed now makes a checkpoint. The log before its open end is in `stretches`.
+    pub(crate) fn is_due_at_close(&self, since: &Since, stretches: usize) -> bool {
+        let enough = |least| since.wal_bytes >= least || stretches > CLOSE_STRETCHES;
+        since.leaves > 0 && self.on_close.is_some_and(enough)
+    }
+
+    /// Whether checkpoints are made by themselves while the store is open.
     pub(crate) fn has_trigger(&self) -> bool {
         let counts = [self.leaves, self.wal_bytes, self.wal_segments, self.memory_bytes];
         self.interval.is_some() || counts.iter().any(Option::is_some)
     }
 
-    /// The trigger that is zero, where zero would mean a checkpoint without end.
+    /// What is zero where zero would mean a checkpoint without end.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let zero = |value: Option<u64>| value == Some(0);
         if zero(self.leaves) {
-            return Some("every_leaves is 0");
+            return Some("a checkpoint every 0 leaves");
         }
         if zero(self.wal_bytes) {
-            return Some("wal_bytes is 0");
+            return Some("a checkpoint every 0 bytes of log");
         }
         if zero(self.wal_segments) {
-            return Some("wal_segments is 0");
+            return Some("a checkpoint every 0 segments of log");
         }
         if zero(self.memory_bytes) {
-            return Some("memory_bytes is 0");
+            return Some("a checkpoint every 0 bytes of memory");
         }
-        (self.interval == Some(Duration::ZERO)).then_some("interval is zero")
+        (self.interval == Some(Duration::ZERO)).then_some("a checkpoint interval of zero")
     }
 
     /// The first trigger that `since` pulls.
@@ -160,11 +185,11 @@ pub(crate) struct Since {
     pub(crate) time: Duration,
 }
 
-/// Which syncs installing a checkpoint takes.
+/// How carefully a checkpoint is put in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Install {
-    /// Part, directory and manifest are made durable, one after the other, before the log is truncated.
+    /// Part, directory and manifest are made durable one after the other before the log lets go.
     #[default]
     Strict,
     /// The part and its directory are not synced before the manifest is. Faster, and only for stores
@@ -176,6 +201,20 @@ pub enum Install {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn closing_makes_a_checkpoint_of_much_and_leaves_little_in_the_log() {
+        let on = CheckpointPolicy::default();
+        let little = Since { leaves: 1, wal_bytes: CLOSE_BYTES - 1, ..Since::default() };
+        assert!(!on.is_due_at_close(&little, CLOSE_STRETCHES));
+        let much = Since { wal_bytes: CLOSE_BYTES, ..little };
+        for (since, stretches) in [(much, 0), (little, CLOSE_STRETCHES + 1)] {
+            assert!(on.is_due_at_close(&since, stretches), "{since:?}");
+            assert!(!on.is_due_at_close(&Since { leaves: 0, ..since }, stretches));
+            assert!(!CheckpointPolicy::manual().is_due_at_close(&since, stretches));
+            assert!(CheckpointPolicy::manual().on_close(true).is_due_at_close(&since, 0));
+        }
+    }
 
     #[test]
     fn each_trigger_alone_is_enough_and_gives_its_own_reason() {

@@ -58,10 +58,15 @@ impl CompactionPolicy {
         let most = usize::try_from(base).unwrap_or(usize::MAX);
         let tiers: Vec<u32> = leaves.iter().map(|leaves| leaves.max(&1).ilog(base)).collect();
         let highest = tiers.iter().max().copied().unwrap_or(0);
-        (0..=highest).find_map(|tier| crowded(&tiers, tier, most)).or_else(|| {
-            let too_many = leaves.len() > most.saturating_mul(MOST_TIERS);
-            too_many.then(|| cheapest(leaves, most.saturating_add(1))).flatten()
-        })
+        (0..=highest).find_map(|tier| crowded(&tiers, tier, most)).or_else(|| self.excess(leaves))
+    }
+
+    /// Which are to be merged because there are too many altogether: the smallest.
+    pub(crate) fn excess(self, leaves: &[u64]) -> Option<Range<usize>> {
+        let Self::Tiered(fan_in) = self else { return None };
+        let fan_in = usize::try_from(fan_in.max(2)).unwrap_or(usize::MAX);
+        let too_many = leaves.len() > fan_in.saturating_mul(MOST_TIERS);
+        too_many.then(|| cheapest(leaves, fan_in.saturating_add(1))).flatten()
     }
 }
 

@@ -14,5 +14,9 @@ pub enum ReadMode {
     /// [`Damaged`](crate::Error::Damaged), and the process goes on. A proof costs a system call per level, and
     /// one or two more for each block that is read for the first time. Such a block is verified in
     /// the buffer of the read that answers; later reads of it are not verified again.
+    ///
+    /// A process has at most 128 parts open at a time. Where there are more, each is opened again when it
+    /// is read: a [`Reader`](crate::Reader) then finds a part [`Missing`](crate::Problem::Missing) that the
+    /// writer has merged away since, and reads on after a [`refresh`](crate::Reader::refresh).
     Pread,
 }

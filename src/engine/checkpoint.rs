@@ -29,7 +29,7 @@ use crate::part::{Part, PartIdentity, PartSet, build_part, sync_part};
 use crate::report::Event;
 use crate::report::Steps;
 use crate::report::{CheckpointInfo, CheckpointReason};
-use crate::wal::{Extent, Log};
+use crate::wal::Log;
 
 /// What the checkpoint lock guards: the manifest in force and the parts it names.
 #[derive(Debug)]
@@ -333,7 +333,7 @@ impl Engine {
         }
         steps.build += built;
         steps.sync += started.elapsed() - built;
-        Part::open(&*self.fs, identity, reference, self.settings.read_mode)
+        Part::open(&self.fs, identity, reference, self.settings.read_mode)
     }
 
     /// Makes `manifest` the one in force.
@@ -354,14 +354,11 @@ impl Engine {
     /// Publishes where the log ends, so that the next open knows that the store was closed there.
     pub(crate) fn publish_clean_end(&self, live: &mut Checkpoints, end: &FlushPoint) -> Result<()> {
         let mut next = live.manifest.clone();
-        let log = &mut next.log;
-        if log.open != end.position {
-            log.closed.push(Extent { from: log.open, to: end.position });
-            log.open = end.position;
-        } else if log.clean {
+        if next.log.open == end.position && next.log.clean {
             return Ok(());
         }
-        log.clean = true;
+        next.log.end_at(end.position);
+        next.log.clean = true;
         self.publish(live, next)
     }
 }

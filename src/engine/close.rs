@@ -12,8 +12,8 @@ use crate::sync::JoinHandle;
 
 impl Engine {
     /// Ends everything in order: no more inserts, background work done, what is there made durable,
-    /// a checkpoint if the policy wants one, and the end of the log written down. Every token is
-    /// answered when this returns, whatever it returns.
+    /// a checkpoint if the policy wants one, the end of the log written down, and small parts merged.
+    /// Every token is answered when this returns, whatever it returns.
     pub(crate) fn close(&self, flusher: JoinHandle<()>) -> Result<()> {
         let (poisoned, seq) = {
             let mut ingest = self.ingest.lock();
@@ -59,13 +59,11 @@ impl Engine {
         self.watermark.wait(seq)?;
         self.watermark.check()?;
         let point = self.flushed.lock().clone();
-        let grown = {
-            let live = self.checkpoints.lock();
-            live.manifest.trees.iter().map(|tree| tree.size).ne(point.sizes.iter().copied())
-        };
         let reason = CheckpointReason::Close;
-        if grown && self.settings.checkpoint.is_on_close() {
-            let made = self.told(reason, false, || {
+        let since = self.since_checkpoint(&point);
+        let stretches = self.checkpoints.lock().manifest.log.closed.len();
+        if self.settings.checkpoint.is_due_at_close(&since, stretches) {
+            self.told(reason, false, || {
                 self.checkpoint_at(
                     &mut self.checkpoints.lock(),
                     &point,
@@ -73,9 +71,11 @@ impl Engine {
                     Duration::ZERO,
                     true,
                 )
-            });
-            return made.map(drop);
+            })?;
+        } else {
+            self.publish_clean_end(&mut self.checkpoints.lock(), &point)?;
         }
-        self.publish_clean_end(&mut self.checkpoints.lock(), &point)
+        self.merge_at_close();
+        Ok(())
     }
 }

@@ -10,9 +10,14 @@
 //!   the manifest. Inputs are removed once that manifest is durable, and no backup needs them; whoever
 //!   reads them goes on with the mapping that he holds. A merge that fails, or that a crash cuts short,
 //!   loses itself alone.
+//! - The parts are bounded however short the runs of the store are. A small merge is begun at once and ended
+//!   also when the store is being closed, and closing makes those that are left, and one more where there are
+//!   too many parts altogether. A large one is begun only by a run that has lasted for as long as it may
+//!   take: closing gives it up, and a run that has lasted so long is likely to last as long again.
 //!
 //! [`Install`]: crate::config::Install
 
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -33,11 +38,37 @@ use crate::sync::Mutex;
 /// How long a merge pauses between two looks at whether it still has to.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Bytes of parts whose merging no run is too short for: some tens of milliseconds.
+const SMALL: u64 = 64 << 20;
+/// Bytes of parts that a run must have lasted a second for before it begins to merge them.
+const BYTES_PER_SECOND: u64 = 256 << 20;
+
 /// Parts of one tree that become one.
 struct Merge {
     tree: usize,
     inputs: Vec<Arc<Part>>,
     identity: PartIdentity,
+    /// Whether it ends also when the store is being closed.
+    to_the_end: bool,
+}
+
+/// Bytes of the files of `parts`.
+fn bytes_of(parts: &[Arc<Part>]) -> u64 {
+    parts.iter().map(|part| part.reference().len).fold(0, u64::saturating_add)
+}
+
+/// The leaves of each of them.
+fn leaves_of(parts: &PartSet) -> Vec<u64> {
+    let leaves = |part: &Arc<Part>| part.reference().to - part.reference().from;
+    parts.parts().iter().map(leaves).collect()
+}
+
+/// The merge of the parts `range` of a tree, with a number of its own.
+fn begin(live: &mut Checkpoints, tree: usize, range: Range<usize>, to_the_end: bool) -> Option<Merge> {
+    let inputs = live.parts[tree].parts()[range].to_vec();
+    let identity = Merged::identity(&inputs, PartId(live.next_part))?;
+    live.next_part += 1;
+    Some(Merge { tree, inputs, identity, to_the_end })
 }
 
 impl Engine {
@@ -52,104 +83,157 @@ impl Engine {
     pub(crate) fn compaction_job(&self, waited: Duration) {
         let Some(retry) = self.take_compaction() else { return };
         self.work.lock().compaction.retries += u64::from(retry);
-        let mut steps = Steps { wait: waited, ..Steps::default() };
+        let mut wait = waited;
         while let Some(merge) = self.next_merge() {
-            let parts = merge.inputs.len();
-            let leaves = merge.identity.to - merge.identity.from;
-            self.listeners.tell(|| Event::CompactionBegun { parts, leaves });
-            // A listener may have forked.
-            if !self.process.is_current() {
-                std::mem::forget(merge);
-                return;
-            }
-            let started = Instant::now();
-            let mut failed = false;
-            match self.merge(&merge, &mut steps) {
-                Ok(Some(bytes)) => {
-                    let duration = started.elapsed();
-                    let steps = std::mem::take(&mut steps);
-                    self.work.lock().compaction.complete(&steps, bytes);
-                    self.upkeep.lock().compaction.succeeded();
-                    tracing::info!(parts, leaves, bytes, ?duration, "parts merged");
-                    self.listeners.tell(|| Event::CompactionCompleted {
-                        parts,
-                        leaves,
-                        bytes,
-                        duration,
-                    });
-                }
-                Ok(None) | Err(Error::Closed) => {
-                    self.listeners.tell(|| Event::CompactionAbandoned { parts });
-                }
-                Err(error) => {
-                    self.work.lock().compaction.failed += 1;
-                    let retry_in = self.compaction_put_off(&error);
-                    tracing::error!(%error, ?retry_in, "merging parts failed; they stay");
-                    self.listeners.tell(|| Event::CompactionFailed { parts, error, retry_in });
-                    failed = true;
-                }
-            }
-            if !self.process.is_current() {
-                // The parts it was made of may be closed by this, which is the parent's business.
-                std::mem::forget(merge);
-                return;
-            }
-            if failed {
+            if self.merge_and_tell(merge, std::mem::take(&mut wait)).is_break() {
                 return;
             }
         }
     }
 
-    /// Which of a tree's parts are to be merged.
-    fn merge_of(&self, parts: &PartSet) -> Option<std::ops::Range<usize>> {
-        let leaves = |part: &Arc<Part>| part.reference().to - part.reference().from;
-        let leaves: Vec<_> = parts.parts().iter().map(leaves).collect();
-        self.settings.compaction.next(&leaves)
+    /// Merges what is small, when no other thread works any more, and the smallest parts if there are still
+    /// too many. What fails is told and stays to the next run: everything is durable.
+    pub(super) fn merge_at_close(&self) {
+        if self.take_compaction().is_none() {
+            return;
+        }
+        let mut left = SMALL;
+        while let Some(merge) = self.last_merge(left) {
+            left = left.saturating_sub(bytes_of(&merge.inputs));
+            if self.merge_and_tell(merge, Duration::ZERO).is_break() {
+                return;
+            }
+        }
     }
 
+    /// Does `merge` and tells how it ended. A break says that no other is to be made now.
+    fn merge_and_tell(&self, merge: Merge, wait: Duration) -> ControlFlow<()> {
+        let mut steps = Steps { wait, ..Steps::default() };
+        let parts = merge.inputs.len();
+        let leaves = merge.identity.to - merge.identity.from;
+        self.listeners.tell(|| Event::CompactionBegun { parts, leaves });
+        // A listener may have forked.
+        if !self.process.is_current() {
+            std::mem::forget(merge);
+            return ControlFlow::Break(());
+        }
+        let started = Instant::now();
+        let mut next = ControlFlow::Continue(());
+        match self.merge(&merge, &mut steps) {
+            Ok(Some(bytes)) => {
+                let duration = started.elapsed();
+                self.work.lock().compaction.complete(&steps, bytes);
+                self.upkeep.lock().compaction.succeeded();
+                tracing::info!(parts, leaves, bytes, ?duration, "parts merged");
+                self.listeners.tell(|| Event::CompactionCompleted {
+                    parts,
+                    leaves,
+                    bytes,
+                    duration,
+                });
+            }
+            Ok(None) | Err(Error::Closed) => {
+                self.listeners.tell(|| Event::CompactionAbandoned { parts });
+            }
+            Err(error) => {
+                self.work.lock().compaction.failed += 1;
+                let retry_in = self.compaction_put_off(&error);
+                tracing::error!(%error, ?retry_in, "merging parts failed; they stay");
+                self.listeners.tell(|| Event::CompactionFailed { parts, error, retry_in });
+                next = ControlFlow::Break(());
+            }
+        }
+        if !self.process.is_current() {
+            // The parts it was made of may be closed by this, which is the parent's business.
+            std::mem::forget(merge);
+            return ControlFlow::Break(());
+        }
+        next
+    }
+
+    /// Which of a tree's parts are to be merged.
+    fn merge_of(&self, parts: &PartSet) -> Option<Range<usize>> {
+        self.settings.compaction.next(&leaves_of(parts))
+    }
+
+    /// What a worker merges next.
     fn next_merge(&self) -> Option<Merge> {
         self.process.check().ok()?;
-        self.go_on().ok()?;
+        self.go_on(false).ok()?;
         let mut live = self.checkpoints.lock();
+        let mut later = None;
         for tree in 0..live.parts.len() {
             let Some(range) = self.merge_of(&live.parts[tree]) else { continue };
-            let inputs = live.parts[tree].parts()[range].to_vec();
-            let number = PartId(live.next_part);
-            let Some(identity) = Merged::identity(&inputs, number) else { continue };
-            live.next_part += 1;
-            return Some(Merge { tree, inputs, identity });
+            let bytes = bytes_of(&live.parts[tree].parts()[range.clone()]);
+            let wait = match bytes {
+                ..=SMALL => Duration::ZERO,
+                _ => Duration::from_millis(bytes.saturating_mul(1000) / BYTES_PER_SECOND)
+                    .saturating_sub(self.opened.elapsed()),
+            };
+            if wait.is_zero() {
+                return begin(&mut live, tree, range, bytes <= SMALL);
+            }
+            later = Some(later.map_or(wait, |later: Duration| later.min(wait)));
+        }
+        drop(live);
+        if let Some(wait) = later {
+            self.merge_later(wait);
         }
         None
     }
 
-    /// Neither a store that is being closed nor one that is poisoned starts or ends a merge.
-    fn go_on(&self) -> Result<()> {
-        if self.closing.load(Ordering::Relaxed) {
+    /// What is merged next when the store is being closed: what is wanted, up to `most` bytes, or the
+    /// smallest parts of a tree that has too many.
+    fn last_merge(&self, most: u64) -> Option<Merge> {
+        self.process.check().ok()?;
+        let mut live = self.checkpoints.lock();
+        for tree in 0..live.parts.len() {
+            let parts = &live.parts[tree];
+            let fits = |range: &Range<usize>| bytes_of(&parts.parts()[range.clone()]) <= most;
+            let wanted = self.merge_of(parts).filter(fits);
+            let excess = || self.settings.compaction.excess(&leaves_of(parts));
+            if let Some(range) = wanted.or_else(excess) {
+                return begin(&mut live, tree, range, true);
+            }
+        }
+        None
+    }
+
+    /// A store that is poisoned neither starts nor ends a merge. One that is being closed starts none on a
+    /// worker and ends those that go `to_the_end`.
+    fn go_on(&self, to_the_end: bool) -> Result<()> {
+        if self.closing.load(Ordering::Relaxed) && !to_the_end {
             return Err(Error::Closed);
         }
-        self.ingest.lock().check()
+        match self.ingest.lock().check() {
+            Err(Error::Closed) if to_the_end => Ok(()),
+            checked => checked,
+        }
     }
 
     /// Called before each step of a merge, with when the last one began. While a checkpoint does not
     /// keep up with inserts the disk is its own: a merge takes a tenth of the time then.
-    fn give_way(&self, step: &Mutex<Instant>) -> Result<()> {
+    fn give_way(&self, step: &Mutex<Instant>, to_the_end: bool) -> Result<()> {
         let mut step = step.lock();
         let mut pause = step.elapsed() * 9;
         while !pause.is_zero() && self.ingest.lock().is_behind() {
-            self.go_on()?;
+            self.go_on(to_the_end)?;
+            if self.closing.load(Ordering::Relaxed) {
+                break;
+            }
             let slice = pause.min(PAUSE);
             std::thread::sleep(slice);
             pause -= slice;
         }
         *step = Instant::now();
-        self.go_on()
+        self.go_on(to_the_end)
     }
 
     /// Merges parts. Tells the bytes of the new one, or nothing if its inputs were no longer live.
     fn merge(&self, merge: &Merge, steps: &mut Steps) -> Result<Option<u64>> {
         let number = merge.identity.number.0;
         let step = Mutex::new(Instant::now());
-        let source = Merged { inputs: &merge.inputs, go_on: &|| self.give_way(&step) };
+        let source = Merged { inputs: &merge.inputs, go_on: &|| self.give_way(&step, merge.to_the_end) };
         let made = self.make_part(&merge.identity, &source, true, &|| false, steps);
         let part = made.inspect_err(|_| self.discard(number..number + 1, 0..0))?;
         let bytes = part.reference().len;
@@ -164,9 +248,22 @@ impl Engine {
             return Ok(None);
         }
         steps.install = built.elapsed();
-        self.retire(merge.inputs.iter().map(|input| input.reference().number.file()));
+        // Somebody may be reading what is no longer listed.
+        let unread = |input: &&Arc<Part>| Arc::strong_count(input) == 1 || self.keep(input);
+        let inputs = merge.inputs.iter().filter(unread);
+        self.retire(inputs.map(|input| input.reference().number.file()));
         steps.release = built.elapsed() - steps.install;
         Ok(Some(bytes))
+    }
+
+    /// Keeps a part open whose name is to be removed. Tells whether that may be done.
+    fn keep(&self, part: &Part) -> bool {
+        let kept = part.keep();
+        if let Err(error) = &kept {
+            // The next open removes it.
+            tracing::warn!(%error, "a part that was merged stays: somebody reads it, and it cannot be kept open");
+        }
+        kept.is_ok()
     }
 
     /// Puts `part` in the place of the inputs. Tells whether they were still there.
@@ -195,7 +292,7 @@ impl Engine {
     }
 
     fn publish_merge(&self, live: &mut Checkpoints, merge: &Merge, parts: &PartSet) -> Result<()> {
-        self.go_on()?;
+        self.go_on(merge.to_the_end)?;
         let mut next = live.manifest.clone();
         let entry = &mut next.trees[merge.tree];
         let tree = &self.trees[merge.tree];

@@ -46,7 +46,7 @@ use crate::sync::process::Process;
 use crate::sync::{Condvar, JoinHandle, Mutex};
 use crate::wal::frame::Frame;
 use crate::wal::{
-    BLOCK, Extent, FARTHEST_ROLL, Log, LogWriter, Position, Replayed, Segment, SegmentLimits,
+    BLOCK, FARTHEST_ROLL, Log, LogWriter, Position, Replayed, Segment, SegmentLimits,
     Segments, replay,
 };
 use crate::workers::Jobs;
@@ -176,6 +176,7 @@ fn start(
             work: Mutex::default(),
             listeners: config.listeners.clone(),
             jobs,
+            opened: Instant::now(),
             closing: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         }
@@ -376,7 +377,7 @@ pub(crate) fn single_tree<'a>(
 pub(crate) fn open_parts(config: &Config, store: StoreId, entry: &TreeEntry) -> Result<PartSet> {
     let open = |part: &PartRef| {
         let identity = entry.identity(store, part);
-        Part::open(&*config.fs, &identity, *part, config.read_mode).map(Arc::new)
+        Part::open(&config.fs, &identity, *part, config.read_mode).map(Arc::new)
     };
     Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
 }
@@ -493,9 +494,7 @@ fn settle(
         let next = segments.take(0, false)?;
         let position = Position { segment: next.id, offset: ByteOffset(0), group };
         let log = &mut manifest.log;
-        if log.open != replayed.end {
-            log.closed.push(Extent { from: log.open, to: replayed.end });
-        }
+        log.end_at(replayed.end);
         log.open = position;
         log.clean = false;
         manifest.next_segment = segments.next_id();

@@ -93,6 +93,7 @@ pub(crate) struct Engine {
     pub(crate) work: Mutex<Work>,
     pub(crate) listeners: Listeners,
     pub(crate) jobs: Jobs<Job>,
+    pub(crate) opened: Instant,
     /// Tells long jobs that the store is being closed.
     pub(crate) closing: AtomicBool,
     /// Held until the store is closed.

@@ -26,6 +26,8 @@ pub(crate) struct Upkeep {
     reason: Option<CheckpointReason>,
     pub(crate) checkpoint: Tries,
     pub(crate) compaction: Tries,
+    /// When the store will have been open for long enough to begin a large merge that is wanted.
+    large_merge: Option<Instant>,
 }
 
 /// The tries of one kind of work since it last succeeded.
@@ -92,11 +94,17 @@ impl Engine {
         } else if upkeep.checkpoint.is_due(now) {
             self.jobs.request(Job::Checkpoint);
         }
-        if upkeep.compaction.is_due(now) {
+        let merge_is_due = upkeep.large_merge.is_some_and(|at| at <= now);
+        if merge_is_due {
+            upkeep.large_merge = None;
+        }
+        if merge_is_due || upkeep.compaction.is_due(now) {
             self.jobs.request(Job::Compact);
         }
         let tries = [&upkeep.checkpoint, &upkeep.compaction];
-        let wait = tries.iter().filter_map(|tries| tries.wait(now)).chain(interval).min();
+        let large_merge = upkeep.large_merge.map(|at| at.saturating_duration_since(now));
+        let waits = tries.iter().filter_map(|tries| tries.wait(now));
+        let wait = waits.chain(interval).chain(large_merge).min();
         if sync::defect("the flusher's clock is set without the lock") {
             drop(upkeep);
         }
@@ -141,6 +149,13 @@ impl Engine {
         }
         upkeep.compaction.again = None;
         Some(upkeep.compaction.failures > 0)
+    }
+
+    /// Has merges looked for again after `wait`.
+    pub(super) fn merge_later(&self, wait: Duration) {
+        let mut upkeep = self.upkeep.lock();
+        upkeep.large_merge = Instant::now().checked_add(wait);
+        self.control.tick_within(Some(wait));
     }
 
     /// Notes that a checkpoint was made. One that was called for takes back that nothing is tried.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::config::ReadMode;
@@ -101,7 +102,7 @@ impl fmt::Display for FileState {
 /// [`Io`](Error::Io) if a directory cannot be listed, [`NoStore`](Error::NoStore) if there is nothing
 /// of a store in it. What is wrong with files is in the survey.
 pub fn survey(config: &Config) -> Result<Survey> {
-    let fs = &*config.fs;
+    let fs = &config.fs;
     let mut found = BTreeMap::new();
     let mut files = Vec::new();
     for dir in [Dir::Root, Dir::Manifest, Dir::Wal, Dir::Parts] {
@@ -143,7 +144,7 @@ fn other(config: &Config, dir: Dir, base: &str) -> FileReport {
 }
 
 struct Look<'a> {
-    fs: &'a dyn FileSystem,
+    fs: &'a Arc<dyn FileSystem>,
     /// Files that are not classified yet.
     found: BTreeMap<FileName, u64>,
     files: Vec<FileReport>,
@@ -168,7 +169,7 @@ impl Look<'_> {
                 _ => FileState::Orphan,
             };
             let mut report = self.take(name, state);
-            match manifest::read(self.fs, name.number) {
+            match manifest::read(&**self.fs, name.number) {
                 Ok(manifest) => {
                     report.detail = describe(&manifest);
                     report.leaves = manifest.trees.first().map(|tree| 0..tree.size);
@@ -216,7 +217,7 @@ impl Look<'_> {
         let mut size = manifest.trees.first().map_or(0, |tree| tree.size);
         // By segment: the leaves in it and its groups.
         let mut held: BTreeMap<u64, (Range<u64>, u64)> = BTreeMap::new();
-        let fs = self.fs;
+        let fs = &**self.fs;
         let replayed =
             replay_read_only(fs, manifest.store, &manifest.log, &ids, &mut |header, frame| {
                 let held = held.entry(header.segment.0).or_insert((size..size, 0));
@@ -284,7 +285,7 @@ impl Look<'_> {
             let mut report = self.take(name, state);
             report.leaves = leaves;
             if state == FileState::Reserve {
-                report.detail = match wal::owner(self.fs, name) {
+                report.detail = match wal::owner(&**self.fs, name) {
                     Ok(Some(_)) => "was used before".to_owned(),
                     Ok(None) => "blank".to_owned(),
                     Err(error) => in_words(&error),

@@ -10,10 +10,11 @@ use std::ops::{Deref, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::format::{PART_BLOCK, PART_BLOCK_LEN};
+use super::format::{PART_BLOCK, PART_BLOCK_LEN, PartRef};
+use super::handle::Handle;
 use crate::config::ReadMode;
 use crate::error::{Damage, Error, Problem, ReadError, Result};
-use crate::fs::{File, Region};
+use crate::fs::{File, FileSystem, Region};
 use crate::ids::ByteOffset;
 
 /// The bytes of an open part.
@@ -27,7 +28,7 @@ pub(crate) struct Bytes {
 #[derive(Debug)]
 enum Source {
     Mapped(Region),
-    File(Arc<dyn File>),
+    File(Arc<Handle>),
 }
 
 /// One block: as it lies in memory, or as it was read.
@@ -48,22 +49,34 @@ impl Deref for Block<'_> {
 }
 
 impl Bytes {
-    /// The first `len` bytes of `file`, which is as long.
-    pub(crate) fn open(
+    /// The bytes of the part that `reference` names, which `file` is and which is as long as it says.
+    pub(super) fn open(
+        fs: &Arc<dyn FileSystem>,
         file: Arc<dyn File>,
-        len: u64,
-        path: PathBuf,
+        reference: PartRef,
         mode: ReadMode,
     ) -> Result<Self> {
+        let PartRef { number, len, checksum, .. } = reference;
+        let path = fs.display(number.file());
         let source = match mode {
             ReadMode::Mapped => {
                 let region = file.map(len).map_err(|error| Error::io("map", &path, error))?;
                 region.expect_random_reads();
                 Source::Mapped(region)
             }
-            ReadMode::Pread => Source::File(file),
+            ReadMode::Pread => {
+                Source::File(Handle::new(Arc::clone(fs), number.file(), len, checksum, file))
+            }
         };
         Ok(Self { source, len, path })
+    }
+
+    /// Sees to it that the bytes can be read also when the file's name is gone.
+    pub(super) fn keep(&self) -> Result<()> {
+        match &self.source {
+            Source::Mapped(_) => Ok(()),
+            Source::File(file) => file.keep().map_err(|error| Error::io("open", &self.path, error)),
+        }
     }
 
     /// Copies the bytes at `at` into `out`.
@@ -76,8 +89,9 @@ impl Bytes {
                 out.copy_from_slice(region.get(start..end).ok_or_else(|| self.short(self.len))?);
                 Ok(())
             }
-            Source::File(file) => {
-                file.read_at(ByteOffset(at), out).map_err(|error| self.failed(&**file, at, error))
+            Source::File(handle) => {
+                let file = handle.file().map_err(|error| self.not_opened(error))?;
+                file.read_at(ByteOffset(at), out).map_err(|error| self.failed(&*file, at, error))
             }
         }
     }
@@ -100,6 +114,14 @@ impl Bytes {
         let mut block = Box::new([0; PART_BLOCK_LEN]);
         self.read(at, &mut block[..])?;
         Ok(Block::Read(block))
+    }
+
+    #[cold]
+    fn not_opened(&self, error: std::io::Error) -> ReadError {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return ReadError::Damaged(Damage::new(&self.path, 0, Problem::Missing));
+        }
+        ReadError::Failed(Box::new(Error::io("open", &self.path, error)))
     }
 
     #[cold]

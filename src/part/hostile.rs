@@ -1,10 +1,12 @@
 //! Parts from arbitrary bytes, for fuzzing.
 
+use std::sync::Arc;
+
 use super::format::{Footer, PART_BLOCK_LEN, PartIdentity, PartLayout, seal_of};
 use super::{Part, PartRef};
 use crate::checksum::{block_checksum, checksum};
 use crate::config::ReadMode;
-use crate::fs::FileName;
+use crate::fs::{FileName, FileSystem};
 use crate::fs::sim::SimDisk;
 
 const SEAL_AT: usize = PART_BLOCK_LEN - 8;
@@ -25,6 +27,7 @@ pub(crate) fn read(bytes: &[u8]) -> bool {
     let reference = PartRef { number, from, to, len, checksum: seal_of(footer) };
     let disk = SimDisk::new();
     disk.put(number.file(), bytes);
+    let disk: Arc<dyn FileSystem> = Arc::new(disk);
     let [mapped, read] = [ReadMode::Mapped, ReadMode::Pread]
         .map(|mode| Part::open(&disk, &identity, reference, mode).ok());
     assert_eq!(mapped.is_some(), read.is_some());

@@ -3,6 +3,7 @@
 mod bytes;
 mod checked;
 mod format;
+mod handle;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod hostile;
 mod merge;

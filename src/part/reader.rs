@@ -12,6 +12,7 @@
 //!   one more read of the file, and believed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::bytes::{Block, Bytes};
 use super::checked::Checked;
@@ -45,7 +46,7 @@ pub(crate) struct Part {
 impl Part {
     /// Opens the part that the manifest names. `expected` is what the header must say.
     pub(crate) fn open(
-        fs: &dyn FileSystem,
+        fs: &Arc<dyn FileSystem>,
         expected: &PartIdentity,
         reference: PartRef,
         mode: ReadMode,
@@ -72,7 +73,7 @@ impl Part {
             let problem = Problem::Hollow { expected: found, found: held };
             return Err(Damage::new(&path, 0, problem).into());
         }
-        let bytes = Bytes::open(file, found, path.clone(), mode)?;
+        let bytes = Bytes::open(fs, file, reference, mode)?;
         let (header, footer) = (bytes.block(0)?, bytes.block(layout.footer)?);
         let footer_at = layout.footer * PART_BLOCK;
 
@@ -112,6 +113,11 @@ impl Part {
         }
         file.read_at(ByteOffset(0), &mut header).map_err(|error| fail("read", error))?;
         Ok(PartIdentity::parse(&header).ok().map(|identity| identity.store))
+    }
+
+    /// Sees to it that whoever reads the part can go on when its name is gone.
+    pub(crate) fn keep(&self) -> Result<()> {
+        self.bytes.keep()
     }
 
     pub(crate) fn reference(&self) -> PartRef {

@@ -132,7 +132,7 @@ pub fn run(
         let log = settled(config, |manifest| log::verify(fs, manifest))?;
         report.add_log(log);
         if repair::is_wanted(options, &plans) {
-            let rebuilt = repair::rebuild(fs, &manifest, &subject, &plans)?;
+            let rebuilt = repair::rebuild(&config.fs, &manifest, &subject, &plans)?;
             report.rebuilt = rebuilt.names;
             for finding in &mut report.findings {
                 if finding.remedy == Remedy::Rebuild {

@@ -9,6 +9,7 @@
 //! - What was given up keeps a checksum that it does not match: damage stays loud.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::pass::TreeParts;
 use super::plan::Plan;
@@ -28,14 +29,14 @@ pub(super) struct Rebuilt {
 /// Writes a new part for each one that `plans`, one for each tree, wants rewritten, and publishes a
 /// manifest that names them.
 pub(super) fn rebuild(
-    fs: &dyn FileSystem,
+    fs: &Arc<dyn FileSystem>,
     manifest: &Manifest,
     subject: &Subject<'_>,
     plans: &[Plan],
 ) -> Result<Rebuilt> {
     let mut next = manifest.clone();
-    next.next_part = crate::engine::next_part(fs, manifest)?;
-    next.number = manifest::next_number(fs)?;
+    next.next_part = crate::engine::next_part(&**fs, manifest)?;
+    next.number = manifest::next_number(&**fs)?;
     next.checkpoint = *uuid::Uuid::new_v4().as_bytes();
     let mut made = Vec::new();
     let done = write_all(fs, &mut next, subject, plans, &mut made)
@@ -47,13 +48,13 @@ pub(super) fn rebuild(
         }
         return Err(error);
     }
-    manifest::publish(fs, &next)?;
+    manifest::publish(&**fs, &next)?;
     let complete = made.iter().filter(|name| !name.temporary);
     Ok(Rebuilt { names: complete.map(|name| fs.display(*name).display().to_string()).collect() })
 }
 
 fn write_all(
-    fs: &dyn FileSystem,
+    fs: &Arc<dyn FileSystem>,
     next: &mut Manifest,
     subject: &Subject<'_>,
     plans: &[Plan],
@@ -80,14 +81,14 @@ fn write_all(
 }
 
 fn write_one(
-    fs: &dyn FileSystem,
+    fs: &Arc<dyn FileSystem>,
     tree: &TreeParts<'_>,
     plan: &Plan,
     number: usize,
     identity: &PartIdentity,
 ) -> Result<PartRef> {
     let frame = &tree.frames[number];
-    write_part_with(fs, identity, &plan.source(tree), true, |block, computed| {
+    write_part_with(&**fs, identity, &plan.source(tree), true, |block, computed| {
         if plan.lost.contains(&(number, block)) {
             frame.keep_damaged(block, computed)
         } else {
@@ -98,21 +99,21 @@ fn write_one(
 
 /// Everything that `next` names is intact, but for what the plans gave up.
 fn check(
-    fs: &dyn FileSystem,
+    fs: &Arc<dyn FileSystem>,
     next: &Manifest,
     subject: &Subject<'_>,
     plans: &[Plan],
 ) -> Result<()> {
-    let again = Subject::open(fs, next, subject.hasher, subject.mode)?;
+    let again = Subject::open(&**fs, next, subject.hasher, subject.mode)?;
     for ((tree, plan), entry) in again.trees.iter().zip(plans).zip(&next.trees) {
         let faults = tree.verify(None, &mut |_| ControlFlow::Continue(()));
-        let found = Plan::new(tree, &faults, &entry.root, &subject.root_damage(fs, next));
+        let found = Plan::new(tree, &faults, &entry.root, &subject.root_damage(&**fs, next));
         let known = |number: usize| !plan.rewrite.contains(&number);
         let new = found.lost.iter().find(|id| !plan.lost.contains(id) && !known(id.0));
         let wanted = found.rewrite.iter().find(|number| !known(**number));
         if new.is_some() || wanted.is_some() {
             let damage = found.findings.into_iter().next().map(|finding| finding.damage);
-            let damage = damage.unwrap_or_else(|| subject.root_damage(fs, next));
+            let damage = damage.unwrap_or_else(|| subject.root_damage(&**fs, next));
             return Err(Error::Damaged(Box::new(damage)));
         }
     }

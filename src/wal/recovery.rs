@@ -34,6 +34,21 @@ pub(crate) struct Log {
     pub(crate) clean: bool,
 }
 
+impl Log {
+    /// Notes that the open stretch ends at `end`, where another begins.
+    pub(crate) fn end_at(&mut self, end: Position) {
+        if self.open == end {
+            return;
+        }
+        match self.closed.last_mut() {
+            // So runs that are closed in order, one after the other, are one stretch.
+            Some(last) if last.to == self.open => last.to = end,
+            _ => self.closed.push(Extent { from: self.open, to: end }),
+        }
+        self.open = end;
+    }
+}
+
 /// A stretch of the log whose end is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {

@@ -255,3 +255,85 @@ fn a_part_that_cannot_be_removed_after_its_merge_is_removed_at_the_next_open() {
     assert_eq!(parts(&disk).len(), 1);
     check(&store, &all);
 }
+
+/// `rounds` runs of a store on `disk` that insert one leaf each, with an explicit checkpoint if `called`.
+/// Returns the most parts that there were, the most bytes of log that an open replayed, and the bytes of all
+/// parts and manifests at the end.
+fn short_runs(disk: &SimDisk, rounds: u64, called: bool) -> (u64, u64, u64) {
+    let config = || Config::new("store").file_system(Arc::new(disk.clone()));
+    let (mut parts, mut replayed) = (0, 0);
+    let all = leaves(usize::try_from(rounds).unwrap(), 8);
+    for (round, leaf) in all.iter().enumerate() {
+        let store = DynAccumulator::open(config(), Arc::new(Blake3), Arity::Four).unwrap();
+        assert_eq!(store.size().get(), round as u64);
+        parts = parts.max(store.stats().parts);
+        replayed = replayed.max(store.recovery().replayed_bytes);
+        assert!(store.recovery().clean || round == 0);
+        store.insert(*leaf).unwrap();
+        if called {
+            assert_eq!(store.checkpoint().unwrap().leaves, 1);
+        }
+        store.close().unwrap();
+    }
+    let reader = duramen::Reader::open(config(), Arc::new(Blake3), Arity::Four).unwrap();
+    assert_eq!(reader.leaves(0..rounds).unwrap(), all);
+    assert_eq!(reader.head().unwrap().root, root_of(&Blake3, Arity::Four, &all));
+    let files = disk.files().into_iter().filter(|file| file.kind != FileKind::Segment);
+    let bytes = files.map(|file| disk.read(file).unwrap().len() as u64).sum();
+    (parts, replayed, bytes)
+}
+
+#[test]
+fn a_thousand_runs_of_one_leaf_leave_a_few_parts_and_a_short_log() {
+    let (parts, replayed, bytes) = short_runs(&SimDisk::new(), 1000, false);
+    assert!(parts <= 5, "{parts} parts");
+    assert!(replayed <= 1 << 20, "{replayed} bytes replayed");
+    assert!(bytes <= 1 << 20, "{bytes} bytes");
+}
+
+#[test]
+fn a_thousand_runs_of_one_checkpoint_leave_a_few_parts() {
+    let (parts, replayed, bytes) = short_runs(&SimDisk::new(), 1000, true);
+    assert!(parts <= 20, "{parts} parts");
+    assert!(replayed <= 1 << 20, "{replayed} bytes replayed");
+    assert!(bytes <= 1 << 20, "{bytes} bytes");
+}
+
+#[test]
+fn closing_merges_what_is_small_and_tells_of_it() {
+    let disk = SimDisk::new();
+    let (store, all) = filled(&disk, CompactionPolicy::Off, &[10; 40]);
+    store.close().unwrap();
+    let store = open(&disk, CompactionPolicy::Off);
+    store.close().unwrap();
+    assert_eq!(parts(&disk).len(), 40);
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let listener = {
+        let told = Arc::clone(&told);
+        move |event: &duramen::Event| told.lock().unwrap().push(format!("{event:?}"))
+    };
+    let config = config(&disk, CompactionPolicy::default()).listener(listener);
+    let store = DynAccumulator::open(config, Arc::new(Blake3), Arity::Four).unwrap();
+    store.close().unwrap();
+    assert!(parts(&disk).len() <= 4, "{:?}", parts(&disk));
+    let told = told.lock().unwrap();
+    let merges = told.iter().filter(|event| event.contains("CompactionCompleted")).count();
+    assert!(merges > 0, "{told:?}");
+    check(&open(&disk, CompactionPolicy::Off), &all);
+}
+
+#[test]
+fn a_merge_that_fails_at_close_is_no_failure_of_closing() {
+    let disk = SimDisk::new();
+    let (store, all) = filled(&disk, CompactionPolicy::Off, &[10; 40]);
+    store.close().unwrap();
+    let create = When::nth(OperationKind::Create, 1).on(FileKind::Part);
+    disk.inject(Fault::new(create, FaultError::ENOSPC).for_ever());
+    let store = open(&disk, CompactionPolicy::default());
+    store.close().unwrap();
+    assert_eq!(parts(&disk).len(), 40);
+    disk.clear_faults();
+    let store = open(&disk, CompactionPolicy::Off);
+    assert!(store.recovery().clean);
+    check(&store, &all);
+}

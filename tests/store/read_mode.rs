@@ -381,3 +381,87 @@ fn a_store_believes_its_device_and_not_what_the_system_has_cached_of_its_manifes
     // Nothing was changed meanwhile.
     open(simulated(&disk)).unwrap().close().unwrap();
 }
+
+/// Descriptors that this process has of files below `dir`, by their numbers.
+#[cfg(target_os = "linux")]
+fn descriptors(dir: &Path) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let links = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    links.filter(|link| link.starts_with(dir)).count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_store_of_many_parts_takes_a_bounded_number_of_descriptors() {
+    const MOST: usize = 128;
+    let dir = tempfile::tempdir().unwrap();
+    let sizes = [7; 300];
+    let all = fill(on_disk(dir.path(), ReadMode::Mapped), &sizes);
+    let store = open(on_disk(dir.path(), ReadMode::Pread)).unwrap();
+    let parts = dir.path().join("parts");
+    assert_eq!(store.stats().parts, 300);
+    assert!(descriptors(&parts) <= MOST);
+    // Threads that read here and there have one another's descriptors closed.
+    std::thread::scope(|threads| {
+        for thread in 0..4 {
+            let (store, all) = (&store, &all);
+            threads.spawn(move || {
+                for step in 0..3000_usize {
+                    let index = (step * 1009 + thread * 501) % (7 * 300);
+                    assert_eq!(store.leaf(index as u64).unwrap(), all[index]);
+                }
+            });
+        }
+    });
+    assert!((1..=MOST).contains(&descriptors(&parts)), "{}", descriptors(&parts));
+    assert_eq!(store.leaves(0..all.len() as u64).unwrap(), all);
+    let reader = Reader::open(on_disk(dir.path(), ReadMode::Pread), Arc::new(Blake3), Arity::Four);
+    assert_eq!(reader.unwrap().leaves(0..all.len() as u64).unwrap(), all);
+    store.close().unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_part_that_is_read_stays_readable_when_it_was_merged_whether_it_was_open_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = fill(on_disk(dir.path(), ReadMode::Mapped), &[7; 200]);
+    let store = open(on_disk(dir.path(), ReadMode::Pread)).unwrap();
+    store.close().unwrap();
+    let merging = || on_disk(dir.path(), ReadMode::Pread).compaction_policy(CompactionPolicy::default());
+    let store = open(on_disk(dir.path(), ReadMode::Pread)).unwrap();
+    let snapshot = store.snapshot();
+    store.close().unwrap();
+    // The writer that merges has handles of its own; those of the snapshot are of parts that are gone now,
+    // and it says so of those that it had not open.
+    let store = open(merging()).unwrap();
+    let own = store.snapshot();
+    store.wait_idle();
+    assert!(store.stats().parts <= 4);
+    assert_eq!(own.leaves(0..all.len() as u64).unwrap(), all);
+    store.close().unwrap();
+    assert_eq!(own.leaves(0..all.len() as u64).unwrap(), all);
+    let error = snapshot.leaves(0..all.len() as u64).unwrap_err();
+    let Error::Damaged(damage) = &error else { panic!("{error}") };
+    assert_eq!(damage.problem, Problem::Missing);
+}
+
+#[test]
+fn another_file_under_the_name_of_a_part_is_not_read_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = fill(on_disk(dir.path(), ReadMode::Mapped), &[7; 200]);
+    let store = open(on_disk(dir.path(), ReadMode::Pread)).unwrap();
+    // The first ones have been closed for those behind them.
+    let parts = dir.path().join("parts");
+    let of = |number: u64| parts.join(format!("{number:08}.part"));
+    std::fs::rename(of(3), parts.join("aside")).unwrap();
+    std::fs::copy(of(4), of(3)).unwrap();
+    let error = store.leaf(2 * 7).unwrap_err();
+    let Error::Io { source, .. } = &error else { panic!("{error}") };
+    assert!(source.to_string().contains("another file"), "{source}");
+    // Its own file is taken again, also from a copy.
+    std::fs::remove_file(of(3)).unwrap();
+    std::fs::copy(parts.join("aside"), of(3)).unwrap();
+    std::fs::remove_file(parts.join("aside")).unwrap();
+    assert_eq!(store.leaf(2 * 7).unwrap(), all[2 * 7]);
+    store.close().unwrap();
+}

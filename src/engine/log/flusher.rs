@@ -27,13 +27,16 @@ pub(crate) struct Flusher {
     log: LogWriter,
     /// What the last group reached.
     written: FlushPoint,
+    /// Bytes of log that were found when the store was opened.
+    found_bytes: u64,
     /// Bytes of log that were told of.
     told_bytes: u64,
 }
 
 impl Flusher {
     pub(crate) fn new(engine: Arc<Engine>, log: LogWriter, written: FlushPoint) -> Self {
-        Self { engine, log, written, told_bytes: 0 }
+        let found_bytes = written.log_bytes;
+        Self { engine, log, written, found_bytes, told_bytes: 0 }
     }
 
     /// Runs until told to stop or until the log fails. Either way every waiter has its answer when
@@ -148,7 +151,7 @@ impl Flusher {
             seq: cut.seq,
             sizes: cut.sizes,
             position: self.log.position(),
-            log_bytes: self.log.bytes_written(),
+            log_bytes: self.found_bytes + self.log.bytes_written(),
         };
         self.engine.written(cut.seq);
         Ok(())
