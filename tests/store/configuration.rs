@@ -141,8 +141,15 @@ fn close_and_calls_have_their_own_reasons() {
     store.checkpoint().unwrap();
     store.insert([2; 32]).unwrap();
     store.close().unwrap();
+    assert_eq!(reasons.get(), [CheckpointReason::Manual], "a little stays in the log");
+    let store = open(config());
+    assert_eq!(store.recovery().replayed_leaves, 1);
+    store.insert_many(&[[3; 32]; 1 << 15]).unwrap();
+    store.close().unwrap();
     assert_eq!(reasons.get(), [CheckpointReason::Manual, CheckpointReason::Close]);
-    open(config()).close().unwrap();
+    let store = open(config());
+    assert_eq!(store.recovery().replayed_leaves, 0);
+    store.close().unwrap();
     assert_eq!(reasons.get().len(), 2, "nothing was new");
 }
 

@@ -159,7 +159,9 @@ fn a_store_whose_manifests_are_gone_is_an_error_and_never_an_empty_store() {
 #[test]
 fn a_format_of_the_future_is_refused_by_its_version() {
     let dir = tempfile::tempdir().unwrap();
-    filled(dir.path()).close().unwrap();
+    let store = filled(dir.path());
+    store.checkpoint().unwrap();
+    store.close().unwrap();
     for (folder, at) in [("manifest", 8), ("parts", 8)] {
         let copy = copy_of(dir.path());
         let mut newest = files(copy.path());
