@@ -3,8 +3,6 @@
 #![cfg(all(target_os = "linux", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-mod stores;
-
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -15,7 +13,7 @@ use duramen::{
     Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, ReadMode, hostile, inspect,
     scrub,
 };
-use stores::leaves;
+use testkit::stores::leaves;
 
 type Store = Accumulator<Blake3, 4>;
 
