@@ -119,12 +119,12 @@ fn a_store_tells_what_it_does_in_order_with_sizes_and_reasons() {
     assert_eq!(log.lines(), ["flush 1", "flushed 1 in 4096"], "a little stays in the log");
     let store = open(config()).unwrap();
     assert_eq!(log.lines(), ["recovery", "recovered 5 + 1"]);
-    // A MiB of log, of which the leaf before takes a block.
+    // A MiB of log. The last block of it is where the log leaves a segment that has no room for the batch.
     store.insert_many(&[[7; 32]; 32_600]).unwrap();
     store.close().unwrap();
     let lines = [
         "flush 32600",
-        "flushed 32600 in 1044480",
+        "flushed 32600 in 1048576",
         "checkpoint, close",
         "checkpoint of 32601 of 32606, close",
     ];
