@@ -1,4 +1,4 @@
-//! When checkpoints are made, and how carefully they are put in place.
+//! When checkpoints are made, and which syncs installing them takes.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const CLOSE_BYTES: u64 = 1 << 20;
 /// little is in it.
 const CLOSE_STRETCHES: usize = 2;
 
-/// When the store makes checkpoints by itself. Triggers combine: each alone is enough.
+/// When the store makes checkpoints automatically. Triggers combine: each alone is enough.
 ///
 /// ```
 /// use duramen::CheckpointPolicy;
@@ -122,7 +122,7 @@ impl CheckpointPolicy {
         since.leaves > 0 && self.on_close.is_some_and(enough)
     }
 
-    /// Whether checkpoints are made by themselves while the store is open.
+    /// Whether checkpoints are made automatically while the store is open.
     pub(crate) fn has_trigger(&self) -> bool {
         let counts = [self.leaves, self.wal_bytes, self.wal_segments, self.memory_bytes];
         self.interval.is_some() || counts.iter().any(Option::is_some)

@@ -45,6 +45,7 @@ pub struct Config {
     pub(crate) checkpoint: CheckpointPolicy,
     pub(crate) install: Install,
     pub(crate) compaction: CompactionPolicy,
+    pub(crate) merge_at_close: u64,
     pub(crate) backoff: Backoff,
     pub(crate) listeners: Listeners,
     pub(crate) max_unflushed_bytes: u64,
@@ -74,6 +75,7 @@ impl Config {
             checkpoint: CheckpointPolicy::default(),
             install: Install::default(),
             compaction: CompactionPolicy::default(),
+            merge_at_close: 64 << 20,
             backoff: Backoff {
                 first: Duration::from_millis(100),
                 longest: Duration::from_secs(30),
@@ -124,6 +126,17 @@ impl Config {
     #[must_use]
     pub fn compaction_policy(mut self, policy: CompactionPolicy) -> Self {
         self.compaction = policy;
+        self
+    }
+
+    /// How many bytes of parts closing may merge. A merge of so many bytes or fewer runs to its end also while
+    /// the store closes, and closing makes the merges that are left. A larger merge begins only once the store
+    /// has been open for as long as the merge may take, and closing abandons it. Where there are more than
+    /// twelve times as many parts as the [`CompactionPolicy`] says, closing merges the smallest ones whatever
+    /// their bytes, so the number of parts is bounded however short the runs of a store are. Default: 64 MiB.
+    #[must_use]
+    pub fn merge_at_close_bytes(mut self, bytes: u64) -> Self {
+        self.merge_at_close = bytes;
         self
     }
 

@@ -38,8 +38,6 @@ use crate::sync::Mutex;
 /// How long a merge pauses between two looks at whether it still has to.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Bytes of parts whose merging no run is too short for: some tens of milliseconds.
-const SMALL: u64 = 64 << 20;
 /// Bytes of parts that a run must have lasted a second for before it begins to merge them.
 const BYTES_PER_SECOND: u64 = 256 << 20;
 
@@ -97,7 +95,7 @@ impl Engine {
         if self.take_compaction().is_none() {
             return;
         }
-        let mut left = SMALL;
+        let mut left = self.settings.merge_at_close;
         while let Some(merge) = self.last_merge(left) {
             left = left.saturating_sub(bytes_of(&merge.inputs));
             if self.merge_and_tell(merge, Duration::ZERO).is_break() {
@@ -165,13 +163,14 @@ impl Engine {
         for tree in 0..live.parts.len() {
             let Some(range) = self.merge_of(&live.parts[tree]) else { continue };
             let bytes = bytes_of(&live.parts[tree].parts()[range.clone()]);
-            let wait = match bytes {
-                ..=SMALL => Duration::ZERO,
-                _ => Duration::from_millis(bytes.saturating_mul(1000) / BYTES_PER_SECOND)
-                    .saturating_sub(self.opened.elapsed()),
+            let small = bytes <= self.settings.merge_at_close;
+            let takes = Duration::from_millis(bytes.saturating_mul(1000) / BYTES_PER_SECOND);
+            let wait = match small {
+                true => Duration::ZERO,
+                false => takes.saturating_sub(self.opened.elapsed()),
             };
             if wait.is_zero() {
-                return begin(&mut live, tree, range, bytes <= SMALL);
+                return begin(&mut live, tree, range, small);
             }
             later = Some(later.map_or(wait, |later: Duration| later.min(wait)));
         }

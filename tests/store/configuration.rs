@@ -131,6 +131,28 @@ fn an_interval_fires_once_after_its_time_when_there_is_something_new() {
 }
 
 #[test]
+fn closing_makes_a_checkpoint_from_the_bytes_of_log_on_that_are_asked_for() {
+    let disk = SimDisk::new();
+    let reasons = Reasons::default();
+    let policy = CheckpointPolicy::manual().on_close_from(1 << 20);
+    let config = || quiet(&disk).checkpoint_policy(policy.clone()).listener(reasons.listener());
+    let store = open(config());
+    store.insert([2; 32]).unwrap();
+    store.close().unwrap();
+    assert_eq!(reasons.get(), [], "a little stays in the log");
+    let store = open(config());
+    assert_eq!(store.recovery().replayed_leaves, 1);
+    // With the block that was there it is 1 MiB.
+    store.insert_many(&[[3; 32]; 32_600]).unwrap();
+    store.close().unwrap();
+    assert_eq!(reasons.get(), [CheckpointReason::Close]);
+    let store = open(config());
+    assert_eq!(store.recovery().replayed_leaves, 0);
+    store.close().unwrap();
+    assert_eq!(reasons.get().len(), 1, "nothing was new");
+}
+
+#[test]
 fn close_and_calls_have_their_own_reasons() {
     let disk = SimDisk::new();
     let reasons = Reasons::default();
@@ -141,15 +163,8 @@ fn close_and_calls_have_their_own_reasons() {
     store.checkpoint().unwrap();
     store.insert([2; 32]).unwrap();
     store.close().unwrap();
-    assert_eq!(reasons.get(), [CheckpointReason::Manual], "a little stays in the log");
-    let store = open(config());
-    assert_eq!(store.recovery().replayed_leaves, 1);
-    store.insert_many(&[[3; 32]; 1 << 15]).unwrap();
-    store.close().unwrap();
     assert_eq!(reasons.get(), [CheckpointReason::Manual, CheckpointReason::Close]);
-    let store = open(config());
-    assert_eq!(store.recovery().replayed_leaves, 0);
-    store.close().unwrap();
+    open(config()).close().unwrap();
     assert_eq!(reasons.get().len(), 2, "nothing was new");
 }
 

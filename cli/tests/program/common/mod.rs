@@ -66,7 +66,7 @@ pub(crate) fn given(place: &Place, line: &str, input: impl Into<Vec<u8>>) -> Com
 /// A store with the leaves of these lines.
 pub(crate) fn store_of(text: impl Into<Vec<u8>>) -> Place {
     let place = Place::new();
-    printed(given(&place, "append DIR", text));
+    printed(given(&place, "append DIR --checkpoint-policy close", text));
     place
 }
 
