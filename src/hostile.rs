@@ -120,11 +120,7 @@ pub fn inflate_part(fs: &dyn FileSystem, to: u64) -> Result<(), Box<dyn Error>> 
 /// # Errors
 ///
 /// Whatever the disk reports.
-pub fn inflate_segment(
-    fs: &dyn FileSystem,
-    len: u64,
-    group: u64,
-) -> Result<(), Box<dyn Error>> {
+pub fn inflate_segment(fs: &dyn FileSystem, len: u64, group: u64) -> Result<(), Box<dyn Error>> {
     let mut manifest = newest(fs)?;
     manifest.log.clean = false;
     let at = manifest.log.open;

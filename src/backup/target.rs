@@ -188,7 +188,8 @@ impl<'a> Target<'a> {
 
     /// Copies the log up to where `state` says that it ends.
     fn log(&mut self, source: &dyn FileSystem, state: &Manifest) -> Result<(), Failure> {
-        let walk = |fs: &dyn FileSystem| replay_closed(fs, state.store, &state.log, &mut |_, _| Ok(()));
+        let walk =
+            |fs: &dyn FileSystem| replay_closed(fs, state.store, &state.log, &mut |_, _| Ok(()));
         let found = walk(source).map_err(Failure::Source)?;
         for stretch in &found.stretches {
             self.stretch(source, *stretch)?;

@@ -62,7 +62,12 @@ fn leaves_of(parts: &PartSet) -> Vec<u64> {
 }
 
 /// The merge of the parts `range` of a tree, with a number of its own.
-fn begin(live: &mut Checkpoints, tree: usize, range: Range<usize>, to_the_end: bool) -> Option<Merge> {
+fn begin(
+    live: &mut Checkpoints,
+    tree: usize,
+    range: Range<usize>,
+    to_the_end: bool,
+) -> Option<Merge> {
     let inputs = live.parts[tree].parts()[range].to_vec();
     let identity = Merged::identity(&inputs, PartId(live.next_part))?;
     live.next_part += 1;
@@ -232,7 +237,8 @@ impl Engine {
     fn merge(&self, merge: &Merge, steps: &mut Steps) -> Result<Option<u64>> {
         let number = merge.identity.number.0;
         let step = Mutex::new(Instant::now());
-        let source = Merged { inputs: &merge.inputs, go_on: &|| self.give_way(&step, merge.to_the_end) };
+        let source =
+            Merged { inputs: &merge.inputs, go_on: &|| self.give_way(&step, merge.to_the_end) };
         let made = self.make_part(&merge.identity, &source, true, &|| false, steps);
         let part = made.inspect_err(|_| self.discard(number..number + 1, 0..0))?;
         let bytes = part.reference().len;

@@ -46,8 +46,8 @@ use crate::sync::process::Process;
 use crate::sync::{Condvar, JoinHandle, Mutex};
 use crate::wal::frame::Frame;
 use crate::wal::{
-    BLOCK, FARTHEST_ROLL, Log, LogWriter, Position, Replayed, Segment, SegmentLimits,
-    Segments, replay,
+    BLOCK, FARTHEST_ROLL, Log, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments,
+    replay,
 };
 use crate::workers::Jobs;
 

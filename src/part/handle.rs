@@ -109,7 +109,9 @@ impl Handle {
             if open.len() <= MOST_OPEN {
                 break;
             }
-            let Some(handle) = open.pop_front().and_then(|handle| handle.upgrade()) else { continue };
+            let Some(handle) = open.pop_front().and_then(|handle| handle.upgrade()) else {
+                continue;
+            };
             if handle.kept.load(Ordering::Relaxed) {
                 continue;
             }

@@ -6,8 +6,8 @@ use super::format::{Footer, PART_BLOCK_LEN, PartIdentity, PartLayout, seal_of};
 use super::{Part, PartRef};
 use crate::checksum::{block_checksum, checksum};
 use crate::config::ReadMode;
-use crate::fs::{FileName, FileSystem};
 use crate::fs::sim::SimDisk;
+use crate::fs::{FileName, FileSystem};
 
 const SEAL_AT: usize = PART_BLOCK_LEN - 8;
 

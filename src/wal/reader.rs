@@ -146,8 +146,9 @@ impl<'a> LogReader<'a> {
         let mut at = 0;
         while at < len {
             // No segment is so long unless it was made for one huge group. A hole holds no group.
-            if len > SCANNED_WHOLE && at.is_multiple_of(SCAN_STEP as u64) {
-                let data = file.data(ByteOffset(at)).map_err(|error| Error::io("read", &path, error))?;
+            if len > SCANNED_WHOLE {
+                let data =
+                    file.data(ByteOffset(at)).map_err(|error| Error::io("read", &path, error))?;
                 let Some(data) = data else { break };
                 at = at.max(data.start / BLOCK * BLOCK);
             }

@@ -427,7 +427,8 @@ fn a_part_that_is_read_stays_readable_when_it_was_merged_whether_it_was_open_or_
     let all = fill(on_disk(dir.path(), ReadMode::Mapped), &[7; 200]);
     let store = open(on_disk(dir.path(), ReadMode::Pread)).unwrap();
     store.close().unwrap();
-    let merging = || on_disk(dir.path(), ReadMode::Pread).compaction_policy(CompactionPolicy::default());
+    let merging =
+        || on_disk(dir.path(), ReadMode::Pread).compaction_policy(CompactionPolicy::default());
     let store = open(on_disk(dir.path(), ReadMode::Pread)).unwrap();
     let snapshot = store.snapshot();
     store.close().unwrap();

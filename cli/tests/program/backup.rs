@@ -37,7 +37,11 @@ fn a_copy_is_made_beside_a_writer_and_has_what_it_acknowledged() {
 fn a_copy_is_told_as_json_and_links_what_it_can() {
     let place = Place::new();
     let text: String = (0..1000).map(|line| format!("line {line}\n")).collect();
-    printed(given(&place, "append DIR --hasher sha256 --arity 2 --checkpoint-policy close", text.as_str()));
+    printed(given(
+        &place,
+        "append DIR --hasher sha256 --arity 2 --checkpoint-policy close",
+        text.as_str(),
+    ));
     let json = printed_json(duramen(&place, "backup DIR @copy --json"));
     let root = Function::Sha256.root(2, &lines(Function::Sha256, text.as_bytes()));
     assert_eq!(json["size"], 1000);

@@ -23,7 +23,10 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(function: Function, arity: usize) -> Self {
         let place = Place::new();
-        let flags = format!("append DIR --hasher {} --arity {arity} --checkpoint-policy close", function.flag());
+        let flags = format!(
+            "append DIR --hasher {} --arity {arity} --checkpoint-policy close",
+            function.flag()
+        );
         printed(given(&place, &flags, text()));
         Self { place, function, arity, leaves: lines(function, text().as_bytes()) }
     }
