@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_length_is_believed_as_far_as_the_disk_holds_bytes_for_it() {
         let page = 4096;
-        let full = Holes(vec![0..1 << 50]);
+        let full = Holes(std::iter::once(0..1 << 50).collect());
         assert_eq!(too_few(&full, 0..1 << 50).unwrap(), None);
         let none = Holes(Vec::new());
         assert_eq!(too_few(&none, 0..FREE).unwrap(), None);
