@@ -1,29 +1,50 @@
-//! A chain's commitments: many inserts and one flush per block, the root of every block, and a
-//! proof against the root of a block that is long past.
+//! A chain's commitments: many inserts and one flush per block, a process that dies in the middle of a
+//! block, and a restart that stands exactly at the last whole one. The root of every block stays, and so
+//! does a proof against the root of a block that is long past.
 //!
 //! `cargo run --release --example per_block_flush`
 
 use std::error::Error;
+use std::path::Path;
+use std::process::Command;
 
-use duramen::{Accumulator, Arity, Blake3, Config, FlushPolicy, Hash, Hasher, LeafIndex, TreeHead};
+use duramen::{
+    Accumulator, Arity, Blake3, CheckpointPolicy, Config, FlushPolicy, Hash, Hasher, LeafIndex,
+    TreeSize,
+};
 
 const BLOCKS: u64 = 10;
 const PER_BLOCK: u64 = 1_000;
 
+/// Where the process that dies finds the store.
+const STORE: &str = "PER_BLOCK_FLUSH_STORE";
+
 fn main() -> Result<(), Box<dyn Error>> {
-    run()
+    if is_child() {
+        return insert_and_die();
+    }
+    run(&mut Command::new(std::env::current_exe()?))
 }
 
-/// Runs the example in a directory of its own.
-pub fn run() -> Result<(), Box<dyn Error>> {
-    let dir = tempfile::tempdir()?;
-    let path = dir.path().join("commitments");
+/// Whether this process is the one that dies.
+pub fn is_child() -> bool {
+    std::env::var_os(STORE).is_some()
+}
 
-    // Under `Manual` nothing is synced to the disk until the program flushes.
-    let config = Config::new(&path).flush_policy(FlushPolicy::Manual);
-    let commitments = Accumulator::<Blake3, 4>::open(config.clone())?;
+fn config(path: &Path) -> Config {
+    // Under `Manual` a restart finds a size that the program has flushed, and no other. What the store
+    // does by itself changes nothing about that: here it hands bytes to the operating system many times
+    // per block, and makes checkpoints of the blocks that were flushed.
+    Config::new(path)
+        .flush_policy(FlushPolicy::Manual)
+        .max_unflushed_bytes(8 << 10)
+        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(3 * PER_BLOCK))
+}
 
-    let mut published: Vec<TreeHead> = Vec::new();
+/// Inserts whole blocks and most of another one, and dies without a word, as under `kill -9`.
+pub fn insert_and_die() -> Result<(), Box<dyn Error>> {
+    let path = std::env::var_os(STORE).ok_or("no store is named")?;
+    let commitments = Accumulator::<Blake3, 4>::open(config(path.as_ref()))?;
     for block in 0..BLOCKS {
         for number in 0..PER_BLOCK {
             // The token is not needed: the flush below covers the whole block.
@@ -31,15 +52,38 @@ pub fn run() -> Result<(), Box<dyn Error>> {
         }
         // One write and one fdatasync, however many inserts there were.
         commitments.flush()?;
-        let head = commitments.head()?;
+        // The head that may be signed and published: no crash takes it back.
+        let head = commitments.durable_head()?;
         println!("block {block}: {} commitments, root {}", head.size, short(&head.root));
-        published.push(head);
     }
+    for number in 0..PER_BLOCK * 7 / 10 {
+        commitments.insert(commitment(BLOCKS, number))?;
+    }
+    println!("killed in block {BLOCKS}, with {} commitments", commitments.size());
+    std::process::abort()
+}
+
+/// Runs the example in a directory of its own; `child` is a process that calls [`insert_and_die`].
+pub fn run(child: &mut Command) -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("commitments");
+    assert!(!child.env(STORE, &path).status()?.success(), "it was killed");
+
+    // Exactly the whole blocks: nothing of the last one, though most of its bytes had left the process.
+    let commitments = Accumulator::<Blake3, 4>::open(config(&path))?;
+    assert_eq!(commitments.size(), TreeSize(BLOCKS * PER_BLOCK));
+    println!("restarted: {}", commitments.recovery());
+
+    // The block is inserted again, from its beginning.
+    for number in 0..PER_BLOCK {
+        commitments.insert(commitment(BLOCKS, number))?;
+    }
+    commitments.flush()?;
 
     // A user wants to spend commitment 3 of block 2, and has the root of block 4. No snapshot
     // was kept at block 4: every past size can be asked.
     let (index, leaf) = (LeafIndex(2 * PER_BLOCK + 3), commitment(2, 3));
-    let block_4 = published[4];
+    let block_4 = commitments.head_at(5 * PER_BLOCK)?;
     let proof = commitments.prove_at(index, block_4.size)?;
     proof.verify(&Blake3, Arity::Four, &block_4, index, &leaf)?;
     println!(
@@ -51,11 +95,10 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     let other = commitment(2, 4);
     assert!(proof.verify(&Blake3, Arity::Four, &block_4, index, &other).is_err());
 
-    // After a restart everything is as it was flushed.
+    let head = commitments.durable_head()?;
     commitments.close()?;
-    let commitments = Accumulator::<Blake3, 4>::open(config)?;
-    assert_eq!(commitments.head()?, published[published.len() - 1]);
-    assert_eq!(commitments.head_at(block_4.size)?, block_4);
+    let commitments = Accumulator::<Blake3, 4>::open(config(&path))?;
+    assert_eq!(commitments.head()?, head);
     println!("reopened with {} commitments", commitments.size());
     Ok(commitments.close()?)
 }

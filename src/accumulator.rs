@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::durability::DurabilityToken;
 use crate::engine;
-use crate::engine::{Engine, Tree};
+use crate::engine::{Engine, Intake, Tree};
 use crate::error::{Error, Result};
 use crate::merkle::{
     Arity, Blake3, ConsistencyProof, Frontier, Hash, Hasher, InclusionProof, LeafIndex, MultiProof,
@@ -47,6 +47,26 @@ pub struct InsertedMany {
 /// The [`FlushPolicy`](crate::FlushPolicy) governs when it becomes durable, and every insert returns a
 /// [`DurabilityToken`] to wait on. After a crash the tree has exactly the first `n` leaves inserted,
 /// for some `n` that is at least what was durable.
+///
+/// # Which calls block
+///
+/// | call | waits for |
+/// | --- | --- |
+/// | [`insert`](DynAccumulator::insert), `insert_many`, `insert_data` | room, where a limit is reached; up to 100 ms at a time where it is slowed down before that; other threads' copies of their leaves |
+/// | [`try_insert`](DynAccumulator::try_insert), `try_insert_many` | other threads' copies of their leaves |
+/// | [`insert_durable`](DynAccumulator::insert_durable), [`flush`](DynAccumulator::flush) | a write and an fsync of the log; `insert_durable` also as `insert` |
+/// | [`flush_async`](DynAccumulator::flush_async), `is_durable` of a token, polling one | nothing; `flush_async` takes the lock of inserts |
+/// | `wait` of a token | the next flush; `wait_timeout` for so long at most |
+/// | [`checkpoint`](DynAccumulator::checkpoint) | a flush, the checkpoint under way, and the writing of the part |
+/// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `frontier` | hashing of leaves that nobody has hashed yet; reads of parts from the disk |
+/// | [`snapshot`](DynAccumulator::snapshot), `size`, `durable_size` | nothing |
+/// | [`stats`](DynAccumulator::stats) | other threads' copies of their leaves |
+/// | [`snapshot_to`](DynAccumulator::snapshot_to), [`scrub`](DynAccumulator::scrub) | a flush or a checkpoint under way, and their own reading and writing |
+/// | [`open`](Self::open) | recovery: the log since the last checkpoint |
+/// | [`close`](Self::close), drop | background work under way, a flush, and a checkpoint if the policy wants one |
+///
+/// In an async runtime, insert with `try_insert`, and make durable with `flush_async` and the token that it
+/// returns.
 ///
 /// All methods take `&self`; share it between threads behind an `Arc`. The methods are those of
 /// [`DynAccumulator`], which has the same store with hash function and arity chosen at run time.
@@ -203,7 +223,9 @@ impl DynAccumulator {
         Ok(Self { engine, tree, flusher: Some(flusher) })
     }
 
-    /// Appends a leaf: visible when this returns, durable once the token resolves.
+    /// Appends a leaf: visible when this returns, durable once the token resolves. Waits for room where a limit
+    /// is reached, and sleeps where inserts come faster than checkpoints are written;
+    /// [`try_insert`](Self::try_insert) does neither.
     ///
     /// Indexes follow the order of calls. Costs a lock and a copy; hashing is deferred until a root or a
     /// proof needs it.
@@ -211,11 +233,18 @@ impl DynAccumulator {
     /// # Errors
     ///
     /// [`Poisoned`](Error::Poisoned) after a failure of the log, [`Backpressure`](Error::Backpressure)
-    /// if there was no room in time, [`LeafRefused`](Error::LeafRefused) for a leaf that the hash
+    /// if there was no room in time or, under [`FlushPolicy::Manual`](crate::FlushPolicy), only a flush makes
+    /// room, [`CheckpointsFail`](Error::CheckpointsFail) if only a checkpoint would make room and none can be
+    /// made, [`LeafRefused`](Error::LeafRefused) for a leaf that the hash
     /// function does not take, [`WouldWaitForItself`](Error::WouldWaitForItself) where it would have to
     /// wait for room on the thread of the store that makes room. Nothing was inserted then.
+    ///
+    /// # Panics
+    ///
+    /// Where the hash function does. Nothing was inserted then either.
     pub fn insert(&self, leaf: Hash) -> Result<Inserted> {
-        let (range, token) = self.engine.insert(0, std::slice::from_ref(&leaf))?;
+        let leaf = std::slice::from_ref(&leaf);
+        let (range, token) = self.engine.insert(0, leaf, Intake::Insert)?;
         Ok(Inserted { index: LeafIndex(range.start), token })
     }
 
@@ -226,7 +255,45 @@ impl DynAccumulator {
     ///
     /// As [`insert`](Self::insert); nothing of the batch was inserted then.
     pub fn insert_many(&self, leaves: &[Hash]) -> Result<InsertedMany> {
-        let (range, token) = self.engine.insert(0, leaves)?;
+        let (range, token) = self.engine.insert(0, leaves, Intake::Insert)?;
+        Ok(InsertedMany { range, token })
+    }
+
+    /// Appends a leaf as [`insert`](Self::insert) does, but never waits for room and is never slowed down:
+    /// where it would have to be, it fails at once. For threads that must not block, such as those of an
+    /// async runtime. It takes the lock under which leaves are copied, as every insert does.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](Error::WouldBlock) where an insert would have to wait; else as
+    /// [`insert`](Self::insert). Nothing was inserted then.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Accumulator, Config, Error};
+    ///
+    /// let log: Accumulator = Accumulator::open(Config::new(dir.path().join("log")))?;
+    /// match log.try_insert([7; 32]) {
+    ///     Ok(inserted) => println!("leaf {}", inserted.index),
+    ///     Err(Error::WouldBlock { retry_in, .. }) => println!("later, in {retry_in:?}"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_insert(&self, leaf: Hash) -> Result<Inserted> {
+        let leaf = std::slice::from_ref(&leaf);
+        let (range, token) = self.engine.insert(0, leaf, Intake::Try)?;
+        Ok(Inserted { index: LeafIndex(range.start), token })
+    }
+
+    /// Appends a batch as [`insert_many`](Self::insert_many) does, but fails at once where it would have to
+    /// wait for room. The batch itself is copied on the calling thread, and a large one hashed.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_insert`](Self::try_insert); nothing of the batch was inserted then.
+    pub fn try_insert_many(&self, leaves: &[Hash]) -> Result<InsertedMany> {
+        let (range, token) = self.engine.insert(0, leaves, Intake::Try)?;
         Ok(InsertedMany { range, token })
     }
 
@@ -249,9 +316,10 @@ impl DynAccumulator {
     /// there when the store is opened again.
     pub fn insert_durable(&self, leaf: Hash) -> Result<LeafIndex> {
         self.engine.may_wait("insert_durable")?;
-        let Inserted { index, token } = self.insert(leaf)?;
+        let leaf = std::slice::from_ref(&leaf);
+        let (range, token) = self.engine.insert(0, leaf, Intake::Durable)?;
         self.engine.flush_to(token.seq(), "insert_durable")?;
-        Ok(index)
+        Ok(LeafIndex(range.start))
     }
 
     /// Returns when everything inserted before the call is durable: one write and one fsync, shared
@@ -263,6 +331,31 @@ impl DynAccumulator {
     /// [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that flushes.
     pub fn flush(&self) -> Result<()> {
         self.engine.flush()
+    }
+
+    /// Asks for everything inserted before the call to be made durable now, without waiting for the
+    /// interval, and returns at once. The token resolves when it is durable: await it, or
+    /// [`wait`](DurabilityToken::wait) for it. Dropping it takes nothing back.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Accumulator, Config};
+    ///
+    /// let log: Accumulator = Accumulator::open(Config::new(dir.path().join("log")))?;
+    /// log.insert([7; 32])?;
+    /// let durable = log.flush_async()?;
+    /// // Other work is done here.
+    /// durable.wait()?;
+    /// assert_eq!(log.durable_size().get(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](Error::Poisoned) after a failure of the log, [`Closed`](Error::Closed). Failures of this
+    /// flush are the token's.
+    pub fn flush_async(&self) -> Result<DurabilityToken> {
+        self.engine.flush_soon()
     }
 
     /// Flushes, writes the nodes that are new since the last checkpoint to a part file, and truncates
@@ -323,7 +416,31 @@ impl DynAccumulator {
         TreeSize(self.tree.columns.leaves())
     }
 
-    /// Size and root of the tree as it is now.
+    /// How many leaves are durable: after any crash at least these are there.
+    ///
+    /// Under [`FlushPolicy::Manual`](crate::FlushPolicy) it is a size that a caller asked to be durable.
+    #[must_use]
+    pub fn durable_size(&self) -> TreeSize {
+        self.tree.durable()
+    }
+
+    /// The head of the tree at [`durable_size`](Self::durable_size): the one to sign, to publish and to hand
+    /// to anybody who keeps it.
+    ///
+    /// [`head`](Self::head) shows leaves that a crash may take back. Others may come in their place, and then
+    /// two trees of one size exist under one signature: what an append-only log must never do. No crash
+    /// takes back anything under this head.
+    ///
+    /// # Errors
+    ///
+    /// As [`head`](Self::head).
+    pub fn durable_head(&self) -> Result<TreeHead> {
+        self.tree.head_at(self.durable_size())
+    }
+
+    /// Size and root of the tree as it is now: everything visible, durable or not. A crash may take
+    /// back the newest leaves, so a head that is to be signed or published comes from
+    /// [`durable_head`](Self::durable_head).
     ///
     /// Costs O(N log size) hashes for the right edge, and one per N - 1 leaves for those that are not
     /// hashed yet.
@@ -336,7 +453,8 @@ impl DynAccumulator {
     }
 
     /// The head of the tree when it had `size` leaves. Any size up to the current one will do; none
-    /// has to be kept for it.
+    /// has to be kept for it. Above [`durable_size`](Self::durable_size) a crash may take it back: do not
+    /// sign it.
     ///
     /// # Errors
     ///
@@ -356,7 +474,9 @@ impl DynAccumulator {
         Snapshot::new(Arc::clone(&self.tree))
     }
 
-    /// The proof that the leaf at `index` is in the tree as it is now. For many proofs of one size
+    /// The proof that the leaf at `index` is in the tree as it is now, of durable leaves and others. One
+    /// that goes out with a signed head is made at that head's size, by
+    /// [`prove_at`](Self::prove_at) with [`durable_head`](Self::durable_head). For many proofs of one size
     /// take a [`snapshot`](Self::snapshot), which also has the head that they belong to.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub fn group(bytes: &[u8]) -> bool {
     let Ok(frames) = frame::frames(body, header.frames) else { return false };
     let payload = |frame: &Frame<'_>| match frame {
         Frame::Leaves { leaves, .. } => size_of_val(*leaves),
-        Frame::Roll { .. } => 0,
+        Frame::Roll { .. } | Frame::Point => 0,
     };
     let len: usize = frames.iter().map(payload).sum();
     assert_eq!(len + frames.len() * frame::FRAME_HEADER_LEN, body.len());

@@ -116,7 +116,11 @@ impl Jobs {
     }
 
     pub fn request(&self, job: u32) {
-        self.0.request(job);
+        let _ = self.0.request(job);
+    }
+
+    pub fn start_waiting(&self) -> bool {
+        self.0.start_waiting()
     }
 
     pub fn stop(&self) {

@@ -128,8 +128,8 @@ pub use memory::MemoryAccumulator;
 pub use reader::Reader;
 #[cfg(feature = "std")]
 pub use report::{
-    BackupInfo, CheckpointInfo, CheckpointReason, Distribution, Event, EventListener, JobStats,
-    RecoveryReport, Stats, Times,
+    BackupInfo, CheckpointInfo, CheckpointReason, Distribution, Event, EventGroup, EventListener,
+    JobStats, RecoveryReport, Stats, Times,
 };
 #[cfg(feature = "std")]
 pub use snapshot::Snapshot;

@@ -24,7 +24,7 @@ use crate::sync::Mutex;
 /// **What may be taken back.** The writer writes a group before it syncs it. Leaves from
 /// [`durable_size`](Self::durable_size) on were written, but nothing in the files says yet that they
 /// are durable: after a power cut the store may go on without them, and with others in their place.
-/// Publish only heads of sizes up to it, with [`head_at`](Self::head_at).
+/// Heads that must stand, such as those that are signed, come from [`durable_head`](Self::durable_head).
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -84,7 +84,17 @@ impl Reader {
     /// groups of the log that a later group names as durable.
     #[must_use]
     pub fn durable_size(&self) -> TreeSize {
-        TreeSize(self.followed.lock().durable())
+        self.followed.lock().tree.durable()
+    }
+
+    /// The head of the tree at [`durable_size`](Self::durable_size): the one to sign and to publish, since no
+    /// power cut takes it back. See [`Snapshot::durable_head`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::head`].
+    pub fn durable_head(&self) -> Result<TreeHead> {
+        self.snapshot().durable_head()
     }
 
     /// The tree as it was found, for as long as the snapshot lives. Every read and every proof goes through
@@ -94,7 +104,8 @@ impl Reader {
         Snapshot::new(Arc::clone(&self.followed.lock().tree))
     }
 
-    /// Size and root.
+    /// Size and root. They may be taken back by a power cut: sign and publish
+    /// [`durable_head`](Self::durable_head) instead.
     ///
     /// # Errors
     ///

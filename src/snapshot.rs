@@ -50,7 +50,26 @@ impl Snapshot {
         self.size
     }
 
-    /// Size and root.
+    /// How many of its leaves are known to be durable at the moment of the call. Of a [`Reader`](crate::Reader)'s
+    /// snapshot: at the last refresh.
+    #[must_use]
+    pub fn durable_size(&self) -> TreeSize {
+        self.tree.durable().min(self.size)
+    }
+
+    /// The head at [`durable_size`](Self::durable_size): the one to sign and to publish, since no crash takes
+    /// it back. Proofs that go with it come from [`prove_at`](Self::prove_at) and
+    /// [`prove_consistency_between`](Self::prove_consistency_between) with its size.
+    ///
+    /// # Errors
+    ///
+    /// As [`head`](Self::head).
+    pub fn durable_head(&self) -> Result<TreeHead> {
+        self.head_at(self.durable_size())
+    }
+
+    /// Size and root. A crash may take back the newest leaves, so a head that is to be signed or
+    /// published comes from [`durable_head`](Self::durable_head).
     ///
     /// # Errors
     ///

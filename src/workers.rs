@@ -6,7 +6,8 @@
 //!   when it has ended. So the queue is never longer than there are kinds of jobs, and a slow job
 //!   takes up one thread, however often it is asked for.
 //! - A job that waits and could run has a thread that is on its way to it, unless all threads are
-//!   busy or none could be started. A thread decides to leave, and counts itself out, under the lock
+//!   busy or none could be started. In the latter case the caller is told, and is to call
+//!   [`Jobs::start_waiting`] after a while. A thread decides to leave, and counts itself out, under the lock
 //!   under which jobs are queued.
 //! - After [`Jobs::stop`] has returned no job runs and none will.
 //! - A thread that comes back from a job in a forked child takes no lock there and ends.
@@ -77,15 +78,27 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
         Self { shared: Arc::new(Shared { process, run: Box::new(run), state, changed }) }
     }
 
-    /// Has `job` run soon, unless the same job waits already.
-    pub(crate) fn request(&self, job: J) {
+    /// Has `job` run soon, unless the same job waits already. Returns false if there is no thread for it.
+    #[must_use = "a job that has no thread waits until somebody asks again"]
+    pub(crate) fn request(&self, job: J) -> bool {
         let mut state = self.shared.state.lock();
         if state.stopped {
-            return;
+            return true;
         }
         if !state.queue.iter().any(|(waiting, _)| *waiting == job) {
             state.queue.push((job, Instant::now()));
         }
+        self.start(state)
+    }
+
+    /// Sees to it that jobs that wait have a thread. Returns false if there is none for them.
+    #[must_use = "a job that has no thread waits until somebody asks again"]
+    pub(crate) fn start_waiting(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.stopped || self.start(state)
+    }
+
+    fn start(&self, mut state: MutexGuard<'_, State<J>>) -> bool {
         let ready = state.ready();
         if ready > 0 && state.idle > 0 {
             self.shared.changed.notify_all();
@@ -95,11 +108,16 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
             drop(state);
             let shared = Arc::clone(&self.shared);
             if let Err(error) = sync::spawn("duramen-worker", move || shared.work()) {
-                // The job stays queued; the next request tries again.
+                // The job stays queued.
                 tracing::warn!(%error, "cannot start a worker thread");
-                self.shared.leave(self.shared.state.lock());
+                let state = self.shared.state.lock();
+                // The threads that there are, without this one, come to it when they are done.
+                let others = state.threads > 1;
+                self.shared.leave(state);
+                return others;
             }
         }
+        true
     }
 
     /// How many jobs wait, and how many run.
@@ -201,13 +219,13 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let jobs = new(move |job, _| sender.send(job).unwrap());
         for job in 0..10 {
-            jobs.request(job);
+            let _ = jobs.request(job);
         }
         let mut ran: Vec<u32> = receiver.iter().take(10).collect();
         ran.sort_unstable();
         assert_eq!(ran, (0..10).collect::<Vec<_>>());
         jobs.stop(|| ());
-        jobs.request(10);
+        let _ = jobs.request(10);
         assert!(receiver.try_recv().is_err(), "a job ran after stop");
     }
 
@@ -224,11 +242,11 @@ mod tests {
             }
         });
         for job in 0..MOST_THREADS {
-            jobs.request(job);
+            let _ = jobs.request(job);
             receiver.recv().unwrap();
         }
         for _ in 0..3 {
-            jobs.request(7);
+            let _ = jobs.request(7);
         }
         for _ in 0..MOST_THREADS {
             release.send(()).unwrap();
@@ -249,10 +267,10 @@ mod tests {
                 gate.lock().unwrap().recv().unwrap();
             }
         });
-        jobs.request(0);
+        let _ = jobs.request(0);
         assert_eq!(receiver.recv(), Ok(0));
-        jobs.request(0);
-        jobs.request(1);
+        let _ = jobs.request(0);
+        let _ = jobs.request(1);
         assert_eq!(receiver.recv(), Ok(1), "job 0 took both threads");
         release.send(()).unwrap();
         assert_eq!(receiver.recv(), Ok(0), "what was asked for while it ran was forgotten");
@@ -269,7 +287,7 @@ mod tests {
             sender.send(job).unwrap();
         });
         for job in [0, 1, 0, 2, 0, 3] {
-            jobs.request(job);
+            let _ = jobs.request(job);
         }
         let mut ran: Vec<u32> = receiver.iter().take(3).collect();
         ran.sort_unstable();
@@ -287,7 +305,7 @@ mod tests {
             sender.send(()).unwrap();
             gate.lock().unwrap().recv().unwrap();
         });
-        jobs.request(());
+        let _ = jobs.request(());
         begun.recv().unwrap();
         // Held, in a child, by a thread that is not there.
         let state = jobs.shared.state.lock();

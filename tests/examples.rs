@@ -11,8 +11,13 @@ mod insert_durable;
 mod per_block_flush;
 
 #[test]
-fn a_block_is_flushed_at_once_and_every_past_block_can_be_proved_against() {
-    per_block_flush::run().unwrap();
+fn a_process_that_dies_in_a_block_restarts_at_the_last_whole_one() {
+    if per_block_flush::is_child() {
+        per_block_flush::insert_and_die().unwrap();
+    }
+    let this = "a_process_that_dies_in_a_block_restarts_at_the_last_whole_one";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    per_block_flush::run(child.args([this, "--exact"])).unwrap();
 }
 
 #[test]

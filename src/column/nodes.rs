@@ -62,7 +62,7 @@ impl NodeWriter {
 
     /// Appends a large batch of leaves and hashes what it completes, block by block while the
     /// leaves are in the cache, on every core. Equal to [`LeafWriter::append`] and then
-    /// [`hash_to`](Self::hash_to).
+    /// [`hash_to`](Self::hash_to). If `hasher` panics, nothing was appended.
     pub(crate) fn append_and_hash(
         &mut self,
         hasher: &dyn Hasher,
@@ -82,8 +82,10 @@ impl NodeWriter {
             self.copy_leaves(&mut version, start, &leaves[offset(start)..offset(end)]);
             self.hash_levels(hasher, &mut version, Level::LEAVES..low, start, end);
         });
-        writer.publish(size);
         self.hash_levels(hasher, &mut version, low..TOP, from, size);
+        // Nothing is published before the hash function, which is foreign code and may panic, has
+        // returned for the last time.
+        writer.publish(size);
         self.hashed = size;
         self.columns.publish_hashed(size);
     }
@@ -190,7 +192,8 @@ impl NodeWriter {
             // SAFETY: children are leaves below the published count (loaded with Acquire by
             // `hash_to`), leaves that this very block has copied, seeds, or nodes that this writer
             // has written: on this thread or, in another block, before the join that came before
-            // this call. Parents are above `hashed`, so unpublished, and `&mut self` in the two
+            // this call. After a panic of `hasher` the same slots are filled again: none of them was
+            // published. Parents are above `hashed`, so unpublished, and `&mut self` in the two
             // callers makes this the only node writer; blocks have no parent in common. Children
             // and parents are different slots.
             unsafe {

@@ -11,7 +11,9 @@ const CLOSE_BYTES: u64 = 1 << 20;
 /// little is in it.
 const CLOSE_STRETCHES: usize = 2;
 
-/// When the store makes checkpoints automatically. Triggers combine: each alone is enough.
+/// When the store makes checkpoints automatically. Triggers combine: each alone is enough. Each counts
+/// what is durable; under [`FlushPolicy::Manual`](crate::FlushPolicy) that is what a caller has flushed, and
+/// the checkpoint ends there.
 ///
 /// ```
 /// use duramen::CheckpointPolicy;

@@ -172,7 +172,7 @@ impl Config {
 
     /// How many bytes of leaves may wait for the log. At the bound, an insert under
     /// [`FlushPolicy::Interval`] waits for the flusher; under [`FlushPolicy::Manual`] the bytes are
-    /// handed to the operating system without an fsync, so that memory stays bounded and nothing is
+    /// handed to the operating system without an fsync, so that inserts need not wait and nothing is
     /// claimed to be durable. One batch may be larger than the bound. Default: 64 MiB.
     #[must_use]
     pub fn max_unflushed_bytes(mut self, bytes: u64) -> Self {
@@ -186,8 +186,10 @@ impl Config {
     /// checkpoint policy says, with [`CheckpointReason::Backpressure`](crate::CheckpointReason). While
     /// more than a quarter is not even written, inserts slow down, the more the more that is, to the
     /// rate at which checkpoints write, and merges yield the disk to checkpoints. At the limit an insert
-    /// waits. If checkpoints fail permanently, it fails with [`Error::CheckpointsFail`]. One batch may be
-    /// larger than the limit.
+    /// waits. If checkpoints fail permanently, it fails with [`Error::CheckpointsFail`]. Under
+    /// [`FlushPolicy::Manual`] a checkpoint reaches no further than the last flush: an insert that finds the
+    /// limit reached by what came since fails with [`Error::Backpressure`] and
+    /// [`Limit::UnnamedBytes`](crate::Limit::UnnamedBytes). One batch may be larger than the limit.
     ///
     /// Default: 1 GiB if the checkpoint policy has a trigger besides closing; else none, so that a
     /// program that calls for its checkpoints gets no others.

@@ -19,7 +19,8 @@ use crate::ids::Seq;
 /// executor.
 ///
 /// Waiting does not itself cause a flush. Under [`FlushPolicy::Interval`](crate::FlushPolicy) one
-/// comes by itself; under `Manual` another call has to flush.
+/// comes by itself; under `Manual` a caller must ask for it, as
+/// [`flush_async`](crate::DynAccumulator::flush_async) does without waiting.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;

@@ -12,6 +12,7 @@
 //! - Wakers are the caller's code. They are cloned, called and dropped without the lock, since any of
 //!   that may drop a token, and one that panics keeps no other from being called.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::task::Waker;
 use std::time::Duration;
@@ -23,9 +24,9 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::process::Process;
 use crate::sync::{Condvar, Instant, Mutex, ThreadId};
 
-/// Names one waiting future.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WakerId(u64);
+/// Names one waiting future: what it waits for, and a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct WakerId(Seq, u64);
 
 #[derive(Debug)]
 pub(crate) struct Watermark {
@@ -45,9 +46,13 @@ struct State {
     durable: Seq,
     ended: Option<Error>,
     sleepers: usize,
-    wakers: Vec<(WakerId, Seq, Waker)>,
+    wakers: Wakers,
     next_waker: u64,
 }
+
+/// By what they wait for: whoever waits for less comes first. So the ones that are ready are found, and one
+/// that is given up is taken out, without a look at the others.
+type Wakers = BTreeMap<WakerId, Waker>;
 
 impl State {
     /// The answer for `seq`, if there is one yet.
@@ -59,15 +64,21 @@ impl State {
     }
 
     fn keep_waker(&mut self, seq: Seq, waker: Waker) -> WakerId {
-        let id = WakerId(self.next_waker);
+        let id = WakerId(seq, self.next_waker);
         self.next_waker += 1;
-        self.wakers.push((id, seq, waker));
+        self.wakers.insert(id, waker);
         id
     }
 
     fn take_waker(&mut self, id: WakerId) -> Option<Waker> {
-        let at = self.wakers.iter().position(|(other, ..)| *other == id)?;
-        Some(self.wakers.swap_remove(at).2)
+        self.wakers.remove(&id)
+    }
+
+    /// Takes those that wait for `seq` or less.
+    fn take_ready(&mut self, seq: Seq) -> Wakers {
+        let Some(next) = seq.0.checked_add(1) else { return std::mem::take(&mut self.wakers) };
+        let later = self.wakers.split_off(&WakerId(Seq(next), 0));
+        std::mem::replace(&mut self.wakers, later)
     }
 }
 
@@ -76,7 +87,7 @@ impl State {
 pub(crate) struct Ending<'a> {
     watermark: &'a Watermark,
     sleepers: usize,
-    wakers: Vec<(WakerId, Seq, Waker)>,
+    wakers: Wakers,
 }
 
 impl Ending<'_> {
@@ -89,7 +100,8 @@ impl Ending<'_> {
 
 impl Watermark {
     pub(crate) fn new(durable: Seq, process: Process) -> Self {
-        let state = State { durable, ended: None, sleepers: 0, wakers: Vec::new(), next_waker: 0 };
+        let state =
+            State { durable, ended: None, sleepers: 0, wakers: Wakers::new(), next_waker: 0 };
         Self {
             durable: AtomicU64::new(durable.0),
             state: Mutex::new(state),
@@ -134,11 +146,7 @@ impl Watermark {
         }
         state.durable = seq;
         self.durable.store(seq.0, Ordering::Release);
-        let ready = if state.wakers.is_empty() {
-            Vec::new()
-        } else {
-            state.wakers.extract_if(.., |(_, wanted, _)| *wanted <= seq).collect()
-        };
+        let ready = state.take_ready(seq);
         let sleepers = state.sleepers;
         drop(state);
         self.wake(sleepers, ready);
@@ -163,12 +171,12 @@ impl Watermark {
     }
 
     #[cfg_attr(duramen_loom, track_caller)]
-    fn wake(&self, sleepers: usize, wakers: Vec<(WakerId, Seq, Waker)>) {
+    fn wake(&self, sleepers: usize, wakers: Wakers) {
         if sleepers > 0 {
             self.changed.notify_all();
         }
-        let mut wakers = wakers.into_iter();
-        while let Some((_, _, waker)) = wakers.next() {
+        let mut wakers = wakers.into_values();
+        while let Some(waker) = wakers.next() {
             let returned = sync::returns(|| waker.wake());
             if !self.process.is_current() {
                 // In a child, the remaining wakers may wait for threads that are not there.
@@ -304,6 +312,45 @@ mod tests {
 
     fn kept(watermark: &Watermark) -> usize {
         watermark.state.lock().wakers.len()
+    }
+
+    #[test]
+    fn wakers_are_woken_by_what_they_wait_for_and_each_number_once() {
+        let watermark = watermark();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut tokens: Vec<_> = [5, 1, 3, 3, 9].map(|seq| token(&watermark, seq)).into();
+        for token in &mut tokens {
+            assert!(poll(token, &waker).is_pending());
+        }
+        watermark.advance(Seq(3));
+        assert_eq!((count.get(), kept(&watermark)), (3, 2));
+        watermark.advance(Seq(4));
+        assert_eq!(count.get(), 3);
+        watermark.advance(Seq(u64::MAX));
+        assert_eq!((count.get(), kept(&watermark)), (5, 0));
+    }
+
+    /// With a search through all others for each, this takes minutes.
+    #[test]
+    fn many_tokens_are_polled_again_and_dropped_in_any_order_without_a_search() {
+        let many = if cfg!(miri) { 100 } else { 200_000 };
+        let watermark = watermark();
+        let waker = Waker::from(Arc::new(Count::default()));
+        let mut tokens: Vec<_> = (1..=many).map(|seq| token(&watermark, seq)).collect();
+        let started = std::time::Instant::now();
+        for _ in 0..2 {
+            for token in tokens.iter_mut().rev() {
+                assert!(poll(token, &waker).is_pending());
+            }
+        }
+        let even = tokens.extract_if(.., |token| token.seq().0 % 2 == 0);
+        drop(even.collect::<Vec<_>>());
+        assert_eq!(kept(&watermark) as u64, many / 2);
+        watermark.advance(Seq(many / 2));
+        drop(tokens);
+        assert_eq!(kept(&watermark), 0);
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     }
 
     #[test]

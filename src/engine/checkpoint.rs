@@ -29,6 +29,7 @@ use crate::part::{Part, PartIdentity, PartSet, build_part, sync_part};
 use crate::report::Event;
 use crate::report::Steps;
 use crate::report::{CheckpointInfo, CheckpointReason};
+use crate::sync;
 use crate::wal::Log;
 
 /// What the checkpoint lock guards: the manifest in force and the parts it names.
@@ -74,7 +75,9 @@ impl Engine {
     /// Flushes, writes what is new since the last checkpoint as parts, and truncates the log.
     pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
         self.may_wait("checkpoint")?;
-        self.told(reason, false, || self.flush_and_checkpoint(reason, Duration::ZERO))
+        self.told(reason, false, || {
+            self.flush_and_checkpoint(reason, Duration::ZERO, || self.flush())
+        })
     }
 
     /// Makes the checkpoint that was asked for automatically, if the policy still wants it: one that
@@ -87,7 +90,7 @@ impl Engine {
             return;
         }
         self.work.lock().checkpoint.retries += u64::from(retry);
-        let make = || self.flush_and_checkpoint(reason, waited);
+        let make = || self.flush_and_checkpoint(reason, waited, || self.flush_point());
         let made = self.told(reason, true, make);
         // In a forked child, logging may wait for a lock.
         if let Err(error) = made
@@ -125,15 +128,17 @@ impl Engine {
         done
     }
 
-    /// `waited` is how long it took until this was called.
+    /// Makes a checkpoint of what is durable after `flush`. `waited` is how long it took until this was
+    /// called.
     fn flush_and_checkpoint(
         &self,
         reason: CheckpointReason,
         waited: Duration,
+        flush: impl FnOnce() -> Result<()>,
     ) -> Result<CheckpointInfo> {
         let started = Instant::now();
         let mut live = self.checkpoints.lock();
-        self.flush()?;
+        flush()?;
         let point = self.flushed.lock().clone();
         let wait = waited + started.elapsed();
         self.checkpoint_at(&mut live, &point, reason, wait, false)
@@ -152,7 +157,9 @@ impl Engine {
         let (part, manifest) = (live.next_part, live.next_manifest);
         self.ingest.lock().copied().reset();
         let mut steps = Steps { wait, ..Steps::default() };
-        let done = self.write_checkpoint(live, point, reason, clean, &mut steps);
+        let mut done = Err(Error::Panicked { during: "checkpoint" });
+        // The hash function may panic. The store is as it was, but for files that `discard` removes.
+        sync::returns(|| done = self.write_checkpoint(live, point, reason, clean, &mut steps));
         match &done {
             Ok(info) if info.leaves > 0 => {
                 let mut work = self.work.lock();

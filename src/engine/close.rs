@@ -19,7 +19,7 @@ impl Engine {
             let mut ingest = self.ingest.lock();
             let before = ingest.check();
             ingest.end(Error::Closed);
-            (before, ingest.seq())
+            (before, ingest.name_point())
         };
         self.closing.store(true, Ordering::Relaxed);
         self.room.notify_all();
@@ -45,7 +45,10 @@ impl Engine {
         };
         if let Err(error) = sync::spawn("duramen-closer", close) {
             tracing::error!(%error, "cannot start the thread that closes the store; the end of its log is not noted");
-            self.ingest.lock().end(Error::Closed);
+            let mut ingest = self.ingest.lock();
+            ingest.end(Error::Closed);
+            ingest.name_point();
+            drop(ingest);
             self.closing.store(true, Ordering::Relaxed);
             self.room.notify_all();
             self.control.stop();

@@ -78,7 +78,7 @@ impl Engine {
     /// Asks for merges if the policy wants some among the parts of `live`.
     pub(crate) fn request_compaction(&self, live: &Checkpoints) {
         if live.parts.iter().any(|parts| self.merge_of(parts).is_some()) {
-            self.jobs.request(Job::Compact);
+            self.request_job(Job::Compact);
         }
     }
 

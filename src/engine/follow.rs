@@ -24,7 +24,7 @@ use crate::fs::{Dir, FileSystem};
 use crate::ids::Seq;
 use crate::ids::{SegmentId, StoreId};
 use crate::merkle::{Arity, Hasher};
-use crate::wal::frame::{Frame, GroupHeader};
+use crate::wal::frame::{Frame, GroupEnd, GroupHeader};
 use crate::wal::{Log, Position, Replayed, replay_read_only};
 
 /// How often a store that changes while it is read is read anew.
@@ -56,7 +56,10 @@ struct Known {
 impl Known {
     fn group(&mut self, header: &GroupHeader, size: u64) {
         self.below = self.below.max(header.durable.0);
-        self.later.push_back((header.number.0, size));
+        // What a provisional group reaches is no point, durable or not.
+        if header.end == GroupEnd::Point {
+            self.later.push_back((header.number.0, size));
+        }
         self.settle();
     }
 
@@ -90,11 +93,6 @@ pub(crate) fn follow(config: &Config, hasher: &Arc<dyn Hasher>, arity: Arity) ->
 }
 
 impl Followed {
-    /// Leaves that are known to be durable.
-    pub(crate) fn durable(&self) -> u64 {
-        self.known.durable
-    }
-
     /// Reads what has come since: the rest of the log, or everything anew if there is a new manifest.
     pub(crate) fn refresh(&mut self, config: &Config) -> Result<()> {
         if newest_manifest(config)?.number == self.manifest
@@ -148,7 +146,10 @@ impl Followed {
         let (id, leaves, known) = (self.tree.id, &mut self.leaves, &mut self.known);
         let Replayed { end, seq, clean, .. } =
             replay_read_only(fs, self.store, log, &ids, &mut |header, frame| {
-                let Frame::Leaves { tree, first, leaves: found } = frame else { return Ok(()) };
+                let Frame::Leaves { tree, first, leaves: found } = frame else {
+                    known.group(header, leaves.len());
+                    return Ok(());
+                };
                 let (path, at) = (fs.display(header.segment.file()), header.offset.0);
                 if *tree != id {
                     return Err(Damage::field(&path, at, "tree number", id.0, tree.0).into());
@@ -166,6 +167,7 @@ impl Followed {
             self.known.below = end.group.0;
             self.known.settle();
         }
+        self.tree.set_durable(self.known.durable);
         Ok(())
     }
 }

@@ -3,6 +3,11 @@
 //! # Invariants
 //!
 //! - Indexes are given in the order of calls: index, copy and publication happen under one lock.
+//! - Under [`FlushPolicy::Manual`] the flusher and automatic checkpoints reach the last point that a caller
+//!   named, and no further. A point is named under the lock under which inserts happen, so it lies between
+//!   two of them.
+//! - The hash function is foreign code. It is called under the lock, before anything of the batch is
+//!   published or counted: an insert in which it panics has inserted nothing.
 //! - Once ended, nothing is inserted any more, and everyone who waits for room is told.
 
 use std::ops::Range;
@@ -33,6 +38,8 @@ pub(crate) struct Ingest {
     seq: Seq,
     /// What the flusher has cut.
     cut: Seq,
+    /// The last point that a caller named; `None` where every insert ends at a point.
+    named: Option<Cut>,
     /// What the log has, durable or not.
     written: Seq,
     /// What the last checkpoint holds.
@@ -69,11 +76,17 @@ impl Ingest {
         seq: Seq,
         checkpointed: Seq,
         limits: Limits,
+        flush: FlushPolicy,
     ) -> Self {
+        let named = match flush {
+            FlushPolicy::Manual => Some(Cut::of(seq, &writers)),
+            FlushPolicy::Interval(_) => None,
+        };
         let mut ingest = Self {
             writers,
             seq,
             cut: seq,
+            named,
             written: seq,
             checkpointed,
             copied: Copied::default(),
@@ -95,7 +108,8 @@ impl Ingest {
     fn held(&self) -> Held {
         let (seq, written, checkpointed) = (self.seq.0, self.written.0, self.checkpointed.0);
         let copied = self.copied.bytes();
-        Held { seq, written, checkpointed, copied, parts: self.parts }
+        let relief = self.named.as_ref().is_none_or(|named| named.seq > self.checkpointed);
+        Held { seq, written, checkpointed, copied, parts: self.parts, relief }
     }
 
     fn set_gate(&mut self) {
@@ -106,11 +120,40 @@ impl Ingest {
         self.seq
     }
 
+    /// What the flusher is to make durable: everything up to the last point.
     pub(crate) fn cut(&mut self) -> Cut {
-        self.cut = self.seq;
+        let cut = self.point();
+        self.cut = self.cut.max(cut.seq);
         self.told = false;
         self.hurried = false;
-        Cut { seq: self.seq, sizes: self.writers.iter().map(LeafWriter::len).collect() }
+        cut
+    }
+
+    /// The last point, and everything there is, for the flusher to hand to the operating system. `None` if
+    /// too little has come since the last time to make that necessary.
+    pub(super) fn spill_cut(&mut self, least: u64) -> Option<(Cut, Cut)> {
+        if self.unwritten_bytes() < least {
+            return None;
+        }
+        self.cut = self.seq;
+        self.hurried = false;
+        Some((self.point(), Cut::of(self.seq, &self.writers)))
+    }
+
+    /// The last point.
+    pub(super) fn point(&self) -> Cut {
+        self.named.clone().unwrap_or_else(|| Cut::of(self.seq, &self.writers))
+    }
+
+    /// Makes a point of everything inserted so far, for a caller who has asked for it to be durable.
+    pub(super) fn name_point(&mut self) -> Seq {
+        if let Some(named) = &mut self.named
+            && named.seq < self.seq
+        {
+            *named = Cut::of(self.seq, &self.writers);
+            self.set_gate();
+        }
+        self.seq
     }
 
     /// Notes what the log has; tells whether somebody waits for that.
@@ -193,6 +236,17 @@ const TELLING_BYTES: u64 = 16 << 20;
 /// Bytes after which an insert that is slowed down sleeps: sleeping is not exact.
 const PACE_BYTES: u64 = 64 << 10;
 
+/// How leaves come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intake {
+    /// Waits for room. When it is durable is left to the flush policy and to other callers.
+    Insert,
+    /// As `Insert`, but is refused where it would have to wait.
+    Try,
+    /// As `Insert`, and makes a point of its end. The caller requests the flush.
+    Durable,
+}
+
 /// What the flusher is told after an insert.
 enum Signal {
     Nothing,
@@ -208,6 +262,7 @@ impl Engine {
         &self,
         tree: usize,
         leaves: &[Hash],
+        how: Intake,
     ) -> Result<(Range<u64>, DurabilityToken)> {
         self.process.check()?;
         let hasher = &self.trees[tree].hasher;
@@ -217,7 +272,10 @@ impl Engine {
         let mut ingest = self.ingest.lock();
         ingest.check()?;
         if ingest.seq.0 >= ingest.gate {
-            ingest = self.make_way(ingest, leaves.len())?;
+            ingest = match how {
+                Intake::Insert | Intake::Durable => self.make_way(ingest, leaves.len())?,
+                Intake::Try => self.try_make_way(ingest, leaves.len())?,
+            };
         }
         let writer = &mut ingest.writers[tree];
         let first = writer.len();
@@ -227,7 +285,13 @@ impl Engine {
         self.trees[tree].append(writer, leaves);
         let seq = Seq(ingest.seq.0 + leaves.len() as u64);
         ingest.seq = seq;
-        let signal = self.signal(&mut ingest);
+        let signal = match how {
+            Intake::Insert | Intake::Try => self.signal(&mut ingest),
+            Intake::Durable => {
+                ingest.name_point();
+                Signal::Nothing
+            }
+        };
         drop(ingest);
         match signal {
             Signal::Nothing => {}
@@ -241,14 +305,44 @@ impl Engine {
     /// Returns when everything inserted before the call is durable.
     pub(crate) fn flush(&self) -> Result<()> {
         self.process.check()?;
+        let seq = self.name_point("flush")?;
+        self.flush_to(seq, "flush")
+    }
+
+    /// Asks for everything inserted before the call to be made durable now. The token says when it is.
+    pub(crate) fn flush_soon(&self) -> Result<DurabilityToken> {
+        self.process.check()?;
+        let mut ingest = self.ingest.lock();
+        ingest.check()?;
+        let seq = ingest.name_point();
+        drop(ingest);
+        self.control.request(seq);
+        Ok(self.token(seq))
+    }
+
+    /// Makes a point of everything inserted so far, for a caller of `call` that will wait until it is durable.
+    fn name_point(&self, call: &'static str) -> Result<Seq> {
+        let mut ingest = self.ingest.lock();
+        ingest.check()?;
+        if ingest.seq > self.watermark.durable() {
+            self.watermark.refuse_here(call)?;
+        }
+        Ok(ingest.name_point())
+    }
+
+    /// Returns when the last point is durable: under [`FlushPolicy::Manual`] the last one that a caller
+    /// named, else everything inserted before the call.
+    pub(super) fn flush_point(&self) -> Result<()> {
+        self.process.check()?;
         let ingest = self.ingest.lock();
         ingest.check()?;
-        let seq = ingest.seq;
+        let seq = ingest.point().seq;
         drop(ingest);
         self.flush_to(seq, "flush")
     }
 
-    /// Returns when everything up to `seq` is durable, for somebody who has called `call`.
+    /// Returns when everything up to `seq`, which is a point or lies before one, is durable, for a caller
+    /// of `call`.
     pub(crate) fn flush_to(&self, seq: Seq, call: &'static str) -> Result<()> {
         if self.watermark.durable() >= seq {
             return Ok(());
@@ -279,11 +373,43 @@ impl Engine {
             }
             FlushPolicy::Manual => {
                 let bytes = uncut * size_of::<Hash>() as u64;
-                let early = bytes >= self.settings.max_unflushed_bytes / 2;
+                let early = bytes >= self.settings.spill_bytes();
                 if early && !std::mem::replace(&mut ingest.hurried, true) {
                     return Signal::Spill;
                 }
                 Signal::Nothing
+            }
+        }
+    }
+
+    /// Admits an insert that must not wait, or refuses it. Asks for room either way.
+    fn try_make_way<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        count: usize,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        match ingest.limits.pressure(&ingest.held()) {
+            Pressure::Nothing => Ok(ingest),
+            Pressure::Full { limit: limit @ Limit::UnnamedBytes, held, allowed } => {
+                Err(Error::Backpressure { limit, held, allowed, waited: Duration::ZERO })
+            }
+            Pressure::Full { limit, .. } => {
+                self.ask_for_room(&ingest, limit)?;
+                Err(Error::WouldBlock { limit, retry_in: None })
+            }
+            Pressure::Slow(limit, share) => {
+                let now = Instant::now();
+                let early = ingest.due.map(|due| due.saturating_duration_since(now));
+                if let Some(early) = early.filter(|early| !early.is_zero()) {
+                    return Err(Error::WouldBlock { limit, retry_in: Some(early) });
+                }
+                ingest.debt += ingest.limits.node_bytes(count as u64);
+                if ingest.debt >= PACE_BYTES {
+                    self.ask_for_room(&ingest, limit)?;
+                    // This one is let in; the wait is that of the next one.
+                    ingest.pay(share);
+                }
+                Ok(ingest)
             }
         }
     }
@@ -379,7 +505,9 @@ impl Engine {
                 self.request_checkpoint(CheckpointReason::Backpressure)
                     .map_err(|source| Error::CheckpointsFail { held, source })?;
             }
-            (Limit::Parts, _) => self.jobs.request(Job::Compact),
+            (Limit::Parts, _) => self.request_job(Job::Compact),
+            // Nothing but a flush that somebody calls for makes room.
+            (Limit::UnnamedBytes, _) => {}
         }
         Ok(())
     }
@@ -395,6 +523,10 @@ impl Engine {
     ) -> Result<MutexGuard<'a, Ingest>> {
         self.may_wait_for_room(limit)?;
         self.ask_for_room(&ingest, limit)?;
+        if limit == Limit::UnnamedBytes {
+            // The caller that could name a point may be the one that would wait here.
+            return Err(Error::Backpressure { limit, held, allowed, waited: since.elapsed() });
+        }
         ingest.waiting += 1;
         ingest = match self.settings.backpressure_wait {
             None => self.room.wait(ingest),

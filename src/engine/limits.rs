@@ -55,6 +55,9 @@ pub(crate) struct Held {
     /// Bytes of nodes that the checkpoint under way has written.
     pub(crate) copied: u64,
     pub(crate) parts: u64,
+    /// Whether a checkpoint would hold more than the last one: not under
+    /// [`FlushPolicy::Manual`](crate::FlushPolicy) while no caller has named a point since.
+    pub(crate) relief: bool,
 }
 
 /// What an insert has to do about it.
@@ -116,7 +119,8 @@ impl Limits {
         }
         let unflushed = held.written.saturating_add(self.unflushed.div_ceil(LEAF));
         let memory = self.uncheckpointed.map_or(u64::MAX, |limit| {
-            held.checkpointed.saturating_add(self.leaves_of(unwritten_soft(limit)))
+            let from = if held.relief { unwritten_soft(limit) } else { limit };
+            held.checkpointed.saturating_add(self.leaves_of(from))
         });
         unflushed.min(memory)
     }
@@ -124,7 +128,7 @@ impl Limits {
     /// Whether a checkpoint would relieve inserts.
     pub(crate) fn wants_checkpoint(&self, held: &Held) -> bool {
         let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
-        self.uncheckpointed.is_some_and(|limit| memory >= unwritten_soft(limit))
+        held.relief && self.uncheckpointed.is_some_and(|limit| memory >= unwritten_soft(limit))
     }
 
     /// Whether a checkpoint that is being written has not kept up, and the disk should be its own: not
@@ -152,13 +156,14 @@ impl Limits {
             let share = share(held.checked_sub(from)?, to.saturating_sub(from)).min(1.0);
             Some((limit, share))
         };
-        if let Some(full) = full(Limit::UncheckpointedBytes, memory, self.uncheckpointed)
+        let most = if held.relief { Limit::UncheckpointedBytes } else { Limit::UnnamedBytes };
+        if let Some(full) = full(most, memory, self.uncheckpointed)
             .or_else(|| full(Limit::Parts, held.parts, self.parts))
         {
             return full;
         }
         let unwritten = memory.saturating_sub(held.copied);
-        let memory = self.uncheckpointed.and_then(|limit| {
+        let memory = self.uncheckpointed.filter(|_| held.relief).and_then(|limit| {
             let (from, to) = (unwritten_soft(limit), unwritten_most(limit));
             slow(Limit::UncheckpointedBytes, unwritten, from, to)
         });
@@ -201,11 +206,12 @@ mod tests {
             behind in 0..300_u64,
             have in 0..25_u64,
             arity in 0..4_usize,
+            relief in proptest::bool::ANY,
         ) {
             let limits = Limits { unflushed, uncheckpointed, parts, arity: Arity::ALL[arity] };
             let checkpointed = written.saturating_sub(behind);
             for seq in written..written + 700 {
-                let held = Held { seq, written, checkpointed, copied: 0, parts: have };
+                let held = Held { seq, written, checkpointed, copied: 0, parts: have, relief };
                 let presses = limits.pressure(&held) != Pressure::Nothing;
                 prop_assert_eq!(presses, seq >= limits.gate(&held), "{:?} {:?}", limits, held);
                 let relieved = Held { copied: have * 1000, ..held };
@@ -233,7 +239,7 @@ mod tests {
             arity: Arity::Two,
         };
         let held = |seq, written, checkpointed, parts| {
-            limits.pressure(&Held { seq, written, checkpointed, copied: 0, parts })
+            limits.pressure(&Held { seq, written, checkpointed, copied: 0, parts, relief: true })
         };
         let slow = |share| Pressure::Slow(Limit::UncheckpointedBytes, share);
         assert_eq!(held(3, 0, 0, 0), Pressure::Nothing);
@@ -249,6 +255,18 @@ mod tests {
     }
 
     #[test]
+    fn what_no_checkpoint_may_hold_slows_nobody_down_and_is_refused_at_the_limit() {
+        let limits =
+            Limits { unflushed: 9999, uncheckpointed: Some(1024), parts: None, arity: Arity::Two };
+        let held =
+            |seq| Held { seq, written: seq, checkpointed: 0, copied: 0, parts: 0, relief: false };
+        assert_eq!(limits.pressure(&held(15)), Pressure::Nothing);
+        let full = Pressure::Full { limit: Limit::UnnamedBytes, held: 1024, allowed: 1024 };
+        assert_eq!(limits.pressure(&held(16)), full);
+        assert!(!limits.wants_checkpoint(&held(16)));
+    }
+
+    #[test]
     fn merges_give_way_to_a_checkpoint_under_way_that_has_not_kept_up_unless_parts_are_too_many() {
         let limits = Limits {
             unflushed: 9999,
@@ -257,7 +275,14 @@ mod tests {
             arity: Arity::Two,
         };
         let behind = |seq, copied, parts| {
-            limits.is_behind(&Held { seq, written: seq, checkpointed: 0, copied, parts })
+            limits.is_behind(&Held {
+                seq,
+                written: seq,
+                checkpointed: 0,
+                copied,
+                parts,
+                relief: true,
+            })
         };
         assert!(behind(8, 64, 0) && behind(20, 64, 5));
         assert!(!behind(8, 0, 0), "no checkpoint is under way");
@@ -270,7 +295,14 @@ mod tests {
         let limits =
             Limits { unflushed: 9999, uncheckpointed: Some(1024), parts: None, arity: Arity::Two };
         let held = |seq, copied| {
-            limits.pressure(&Held { seq, written: seq, checkpointed: 0, copied, parts: 0 })
+            limits.pressure(&Held {
+                seq,
+                written: seq,
+                checkpointed: 0,
+                copied,
+                parts: 0,
+                relief: true,
+            })
         };
         assert_eq!(held(14, 14 * 64 - 255), Pressure::Nothing);
         assert_eq!(held(14, 14 * 64 - 256), Pressure::Slow(Limit::UncheckpointedBytes, 0.0));

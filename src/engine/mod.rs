@@ -23,6 +23,7 @@ mod upkeep;
 
 pub(crate) use backup::copy_from_outside;
 pub(crate) use follow::{Followed, follow};
+pub(crate) use ingest::Intake;
 pub(crate) use open::{next_part, open};
 pub(crate) use shared::{Engine, FlushPoint};
 pub(crate) use tree::Tree;

@@ -148,6 +148,9 @@ fn start(
     let Opened { segments, log, point, report, .. } = opened;
     let process = this_process(config)?;
     let leaves = manifest.trees.iter().map(|tree| tree.size).sum();
+    for (tree, size) in trees.iter().zip(&point.sizes) {
+        tree.set_durable(*size);
+    }
     let limits = Limits::of(config, trees.first().map_or(Arity::Two, |tree| tree.arity));
     let engine = Arc::new_cyclic(|engine: &std::sync::Weak<Engine>| {
         let engine = engine.clone();
@@ -165,7 +168,13 @@ fn start(
             counters: super::stats::Counters::default(),
             report,
             settings: Settings::from(config),
-            ingest: Mutex::new(Ingest::new(writers, point.seq, manifest.log.seq, limits)),
+            ingest: Mutex::new(Ingest::new(
+                writers,
+                point.seq,
+                manifest.log.seq,
+                limits,
+                config.flush,
+            )),
             room: Condvar::new(),
             segments,
             flushed: Mutex::new(point.clone()),
@@ -184,7 +193,7 @@ fn start(
     let flusher = Flusher::new(Arc::clone(&engine), log, point.clone());
     let thread = sync::spawn("duramen-flusher", move || flusher.run())
         .map_err(|error| Error::io("start the flusher of", &config.path, error))?;
-    engine.checkpoint_if_due(&point);
+    engine.checkpoint_if_due();
     {
         let live = engine.checkpoints.lock();
         engine.count_parts(&live);
@@ -289,6 +298,7 @@ fn recover(
     report.replayed_leaves = leaves.len() - entry.size;
     report.replayed_groups = replayed.groups;
     report.replayed_bytes = replayed.bytes;
+    report.dropped_leaves = replayed.dropped;
     report.torn = replayed.torn.as_ref().map(ToString::to_string);
     report.replay_time = started.elapsed();
 
@@ -306,8 +316,10 @@ fn recover(
         !orphans.is_empty() || !spare.is_empty() || manifest::has_old(&**fs, manifest.number)?;
     // Every group that may stand behind the end of the log keeps its number for itself: so its
     // number is lower than that of any group that will be looked for where it stands.
-    let cut_off = segment.len.saturating_sub(replayed.end.offset.0) / BLOCK;
-    let group = GroupNumber(replayed.end.group.0.saturating_add(cut_off));
+    let tail = replayed.tail;
+    let len = files.complete.iter().find(|(name, _)| files::segment_id(*name) == tail.segment);
+    let cut_off = len.map_or(0, |(_, len)| len.saturating_sub(tail.offset.0)) / BLOCK;
+    let group = GroupNumber(tail.group.0.saturating_add(cut_off));
     if defect::has(&**fs, Defect::SparesUsedEarly) {
         segments.add_spare(std::mem::take(&mut spare));
     }

@@ -84,7 +84,8 @@ pub(crate) struct Engine {
     /// Tells that the log took bytes, or that it never will again.
     pub(crate) room: Condvar,
     pub(crate) segments: Arc<Segments>,
-    /// What is durable: the last point the flusher synced.
+    /// What is durable: the last point the flusher synced. Under [`FlushPolicy::Manual`] a caller has named
+    /// it.
     pub(crate) flushed: Mutex<FlushPoint>,
     pub(crate) marks: Mutex<Marks>,
     pub(crate) checkpoints: Mutex<Checkpoints>,
@@ -114,6 +115,14 @@ pub(crate) struct Settings {
     pub(crate) backpressure_wait: Option<Duration>,
 }
 
+impl Settings {
+    /// From so many bytes on that the log does not have they are handed to the operating system under
+    /// [`FlushPolicy::Manual`].
+    pub(super) fn spill_bytes(&self) -> u64 {
+        self.max_unflushed_bytes / 2
+    }
+}
+
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         Self {
@@ -132,6 +141,10 @@ impl From<&Config> for Settings {
 
 /// Leaves that are hashed in the background once so many wait: enough to fill every core.
 const HASH_FROM: u64 = 1 << 16;
+
+/// After so long the start of a worker that failed is tried again: memory, or a slot in the system's table
+/// of threads, may have come free.
+const START_AGAIN: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// Refuses `call`, which may have to wait for the flusher, on the flusher's own thread and in a forked
@@ -158,9 +171,14 @@ impl Engine {
         }
     }
 
-    /// Everything inserted so far, for the flusher to write.
+    /// Everything up to the last point, for the flusher to write and sync.
     pub(crate) fn cut(&self) -> Cut {
         self.ingest.lock().cut()
+    }
+
+    /// The last point and everything inserted so far, for the flusher to write, if inserts need the room.
+    pub(crate) fn spill_cut(&self) -> Option<(Cut, Cut)> {
+        self.ingest.lock().spill_cut(self.settings.spill_bytes())
     }
 
     /// Told by the flusher: the log has everything up to `seq`, durable or not.
@@ -174,20 +192,37 @@ impl Engine {
             view.leaves() - view.hashed() >= HASH_FROM
         };
         if self.trees.iter().any(behind) {
-            self.jobs.request(Job::Hash);
+            self.request_job(Job::Hash);
         }
     }
 
     /// Told by the flusher: everything up to `point` is durable.
     pub(crate) fn flushed(&self, point: FlushPoint) {
         let seq = point.seq;
+        for (tree, size) in self.trees.iter().zip(&point.sizes) {
+            tree.set_durable(*size);
+        }
         *self.flushed.lock() = point;
         self.watermark.advance(seq);
     }
 
+    /// Has a worker do `job` soon. Where no worker can be started, the flusher tries again.
+    pub(super) fn request_job(&self, job: Job) {
+        if !self.jobs.request(job) {
+            self.control.tick_within(Some(START_AGAIN));
+        }
+    }
+
+    /// Called by the flusher: sees to it that jobs that wait have a worker.
+    pub(super) fn start_waiting_jobs(&self) {
+        if !self.jobs.start_waiting() {
+            self.control.tick_within(Some(START_AGAIN));
+        }
+    }
+
     /// Asks for a log segment to be made ready.
     pub(crate) fn request_segment(&self) {
-        self.jobs.request(Job::PrepareSegment);
+        self.request_job(Job::PrepareSegment);
     }
 
     /// Does a worker's job. Failures that matter to the log have poisoned the store when this
@@ -269,6 +304,24 @@ impl std::fmt::Debug for Engine {
 mod tests {
     use super::*;
     use crate::merkle::{Arity, Blake3};
+
+    #[test]
+    fn an_insert_that_waits_for_a_worker_that_could_not_be_started_gets_room_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(dir.path())
+            .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
+            .checkpoint_policy(CheckpointPolicy::manual())
+            .max_uncheckpointed_bytes(1 << 10)
+            .backpressure_wait(Duration::from_secs(60));
+        let (engine, flusher) = super::super::open(&config, Arc::new(Blake3), Arity::Four).unwrap();
+        // Those that this thread would start; the flusher tries later.
+        crate::sync::FAILING_SPAWNS.set(usize::MAX);
+        for _ in 0..200 {
+            drop(engine.insert(0, &[[1; 32]], super::super::Intake::Insert).unwrap());
+        }
+        crate::sync::FAILING_SPAWNS.set(0);
+        engine.close(flusher).unwrap();
+    }
 
     #[test]
     fn nobody_is_refused_by_a_poisoned_store_before_its_tokens_have_an_answer() {

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::ids::TreeId;
 use crate::merkle::{Arity, Hash, Hasher, RightEdge, TreeHead, TreeSize, root_at};
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::process::Process;
 
 /// Batches of so many leaves are worth hashing at once.
@@ -23,6 +24,8 @@ pub(crate) struct Tree {
     pub(crate) columns: Arc<Columns>,
     nodes: Mutex<NodeWriter>,
     edges: EdgeCache,
+    /// How many leaves are known to be durable. Only rises.
+    durable: AtomicU64,
     /// The only process that may read it, if it has threads that work on it.
     process: Option<Process>,
 }
@@ -38,7 +41,8 @@ impl Tree {
         let arity = columns.layout().arity();
         let nodes = Mutex::new(nodes);
         let edges = EdgeCache::default();
-        Self { id, name, hasher, arity, columns, nodes, edges, process: None }
+        let durable = AtomicU64::new(0);
+        Self { id, name, hasher, arity, columns, nodes, edges, durable, process: None }
     }
 
     /// The same tree, for `process` alone: one whose threads take its locks.
@@ -67,6 +71,16 @@ impl Tree {
         self.check_process()?;
         let root = root_at(&self.view_at(size.0), &*self.hasher, self.arity, size)?;
         Ok(TreeHead { size, root })
+    }
+
+    /// How many leaves are known to be durable.
+    pub(crate) fn durable(&self) -> TreeSize {
+        TreeSize(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Notes that the first `size` leaves are durable. Only to be called after the sync that made them so.
+    pub(crate) fn set_durable(&self, size: u64) {
+        self.durable.fetch_max(size, Ordering::AcqRel);
     }
 
     /// The right edge of `size`, if it is asked for often enough to be kept. `view` answers for it.

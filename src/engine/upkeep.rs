@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shared::{Engine, FlushPoint, Job};
+use super::shared::{Engine, Job};
 use crate::config::Backoff;
 use crate::error::Error;
 use crate::report::CheckpointReason;
@@ -79,9 +79,10 @@ impl Tries {
 impl Engine {
     /// Asks for a checkpoint if the policy wants one now and for tries that are due, and sees to it
     /// that the flusher looks again when there may be more to ask for.
-    pub(crate) fn checkpoint_if_due(&self, point: &FlushPoint) {
+    pub(crate) fn checkpoint_if_due(&self) {
         let policy = &self.settings.checkpoint;
-        let since = self.since_checkpoint(point);
+        let point = self.flushed.lock().clone();
+        let since = self.since_checkpoint(&point);
         let due = policy.due(&since);
         let interval = policy.next_interval(since.time).filter(|_| since.leaves > 0);
         // A checkpoint that is due is under way; looking again at once would not hasten it.
@@ -92,23 +93,27 @@ impl Engine {
         if let Some(reason) = due {
             self.ask_for_checkpoint(&mut upkeep, reason, now);
         } else if upkeep.checkpoint.is_due(now) {
-            self.jobs.request(Job::Checkpoint);
+            self.request_job(Job::Checkpoint);
         }
         let merge_is_due = upkeep.large_merge.is_some_and(|at| at <= now);
         if merge_is_due {
             upkeep.large_merge = None;
         }
         if merge_is_due || upkeep.compaction.is_due(now) {
-            self.jobs.request(Job::Compact);
+            self.request_job(Job::Compact);
         }
         let tries = [&upkeep.checkpoint, &upkeep.compaction];
         let large_merge = upkeep.large_merge.map(|at| at.saturating_duration_since(now));
         let waits = tries.iter().filter_map(|tries| tries.wait(now));
         let wait = waits.chain(interval).chain(large_merge).min();
+        let mut upkeep = Some(upkeep);
         if sync::defect("the flusher's clock is set without the lock") {
-            drop(upkeep);
+            upkeep = None;
         }
         self.control.tick_in(wait);
+        drop(upkeep);
+        // After the clock was set, which forgets what it was set to before.
+        self.start_waiting_jobs();
     }
 
     /// Has a checkpoint made soon, unless one that failed is tried later. Fails with the reason why
@@ -126,7 +131,7 @@ impl Engine {
     fn ask_for_checkpoint(&self, upkeep: &mut Upkeep, reason: CheckpointReason, now: Instant) {
         if upkeep.checkpoint.may_start(now) {
             upkeep.reason.get_or_insert(reason);
-            self.jobs.request(Job::Checkpoint);
+            self.request_job(Job::Checkpoint);
         }
     }
 

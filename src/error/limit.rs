@@ -12,6 +12,11 @@ pub enum Limit {
     /// Bytes of nodes that no checkpoint holds yet. See
     /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes).
     UncheckpointedBytes,
+    /// Bytes of nodes since the last point that a caller named, under
+    /// [`FlushPolicy::Manual`](crate::FlushPolicy), where they alone reach
+    /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes). A flush makes room;
+    /// waiting does not, so an insert fails at once.
+    UnnamedBytes,
     /// Parts that readers may have to search. See [`max_parts`](crate::Config::max_parts).
     Parts,
 }
@@ -21,6 +26,7 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::UnflushedBytes => "unflushed bytes",
             Self::UncheckpointedBytes => "bytes beyond the last checkpoint",
+            Self::UnnamedBytes => "bytes since the last flush, which only a flush makes fewer,",
             Self::Parts => "parts",
         })
     }

@@ -192,6 +192,14 @@ pub enum Error {
         thread: &'static str,
     },
 
+    /// Code that was called for this purpose panicked: the hash function, the file system, or this crate by
+    /// a defect. Nothing of it counts.
+    #[error("code that was called during a {during} panicked")]
+    Panicked {
+        /// The purpose.
+        during: &'static str,
+    },
+
     /// The call was made in a process that was forked from the one that opened the store. The store
     /// stays the parent's; nothing was changed. A child opens its own stores.
     #[error(
@@ -230,6 +238,18 @@ pub enum Error {
         allowed: u64,
         /// How long the call waited.
         waited: Duration,
+    },
+
+    /// The insert would have had to wait, and was told not to: see
+    /// [`try_insert`](crate::DynAccumulator::try_insert). Nothing was inserted. What makes room was asked
+    /// for.
+    #[error("the insert would have to wait: there are as many {limit} as there may be for now")]
+    WouldBlock {
+        /// The limit that is reached or near.
+        limit: Limit,
+        /// When the next one may come, where inserts are slowed down; `None` where they stop until there
+        /// is room.
+        retry_in: Option<Duration>,
     },
 
     /// There is room only after a checkpoint, and the last one failed permanently. Nothing was inserted.

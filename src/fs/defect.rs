@@ -48,6 +48,8 @@ pub enum Defect {
     InputsRemovedEarly,
     /// Damage in the log below what was durable is taken for the torn end.
     ClaimsIgnored,
+    /// Provisional groups at the end of the log count after a restart.
+    ProvisionalCounted,
 }
 
 /// Whether the engine that runs on `fs` has this defect.

@@ -16,7 +16,7 @@ use crate::part::{
     read_header,
 };
 use crate::wal::frame;
-use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault};
+use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupEnd, GroupHeader, HeaderFault};
 use crate::wal::{BLOCK, BLOCK_LEN, Position, block_align};
 
 /// Files longer than this are no manifest.
@@ -210,6 +210,10 @@ impl Dump<'_> {
                     self.unknown = Some(version);
                     BLOCK
                 }
+                Err(HeaderFault::Flags(flags)) => {
+                    self.damage(format_args!("byte {at}: a group with unknown flags {flags:#x}"))?;
+                    BLOCK
+                }
                 Err(HeaderFault::Checksum { stored, computed }) => {
                     self.damage(format_args!(
                         "byte {at}: group header: checksum stored {stored:#018x}, computed {computed:#018x}"
@@ -245,9 +249,13 @@ impl Dump<'_> {
                 header.segment, header.offset
             ),
         };
+        let provisional = match header.end {
+            GroupEnd::Point => "",
+            GroupEnd::Provisional => ", provisional",
+        };
         writeln!(
             self.out,
-            "byte {at}: group {}{place}\n  store {}, {} bytes, sequence numbers {} to {}, durable below group {}",
+            "byte {at}: group {}{place}{provisional}\n  store {}, {} bytes, sequence numbers {} to {}, durable below group {}",
             header.number.0, header.store, header.len, header.first, header.last, header.durable.0
         )?;
         let body_len = header.len.saturating_sub(GROUP_HEADER_LEN as u64);
@@ -282,6 +290,9 @@ impl Dump<'_> {
                             tree.0,
                             first.saturating_add(leaves.len() as u64).saturating_sub(1)
                         )?,
+                        Frame::Point => {
+                            writeln!(self.out, "  what came before ends at a point")?;
+                        }
                         Frame::Roll { next } => {
                             writeln!(self.out, "  goes on in segment {next}")?;
                         }

@@ -221,7 +221,7 @@ impl Look<'_> {
         let replayed =
             replay_read_only(fs, manifest.store, &manifest.log, &ids, &mut |header, frame| {
                 let held = held.entry(header.segment.0).or_insert((size..size, 0));
-                held.1 += 1;
+                held.1 += u64::from(matches!(frame, Frame::Leaves { .. }));
                 if let Frame::Leaves { leaves, .. } = frame {
                     size += leaves.len() as u64;
                     held.0.end = size;

@@ -1,5 +1,6 @@
 //! Events that a store reports while it works.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use super::RecoveryReport;
 use super::{CheckpointInfo, CheckpointReason};
 use crate::error::Error;
 use crate::error::Limit;
+use crate::ids::Seq;
+use crate::merkle::TreeSize;
 use crate::sync;
 use crate::sync::process;
 
@@ -30,6 +33,10 @@ use crate::sync::process;
 /// - on both: `close`.
 ///
 /// Blocking on a token's future is not detected.
+///
+/// What a listener does may lead to events on its own thread: an insert under pressure has two. While an
+/// event of a group ([`EventGroup`]) is told on a thread, further ones of that group are not told there, so
+/// a listener that inserts when it hears of backpressure does not call itself without end.
 ///
 /// A listener that forks should end the child itself, or run another program there. If it returns in the
 /// child on one of the store's own threads, no other listener is called, and that thread ends without
@@ -83,6 +90,10 @@ pub enum Event {
     FlushCompleted {
         /// How many leaves became durable.
         leaves: u64,
+        /// How many are durable now: the tree's [`durable_size`](crate::DynAccumulator::durable_size).
+        size: TreeSize,
+        /// The place in the store's order up to which everything is durable: tokens up to there resolve.
+        durable: Seq,
         /// Bytes written to the log since the flush before, headers and padding included.
         bytes: u64,
         /// How long writing took.
@@ -184,6 +195,55 @@ pub enum Event {
     },
 }
 
+/// What events have to do with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EventGroup {
+    /// Opening a store.
+    Recovery,
+    /// Flushes.
+    Flush,
+    /// Checkpoints.
+    Checkpoint,
+    /// Merges of parts.
+    Compaction,
+    /// Inserts that have to wait.
+    Backpressure,
+    /// The failure of the log.
+    Poisoned,
+}
+
+impl Event {
+    /// What the event has to do with.
+    #[must_use]
+    pub fn group(&self) -> EventGroup {
+        match self {
+            Self::RecoveryBegun { .. }
+            | Self::RecoveryCompleted { .. }
+            | Self::RecoveryFailed { .. } => EventGroup::Recovery,
+            Self::FlushBegun { .. } | Self::FlushCompleted { .. } | Self::FlushFailed { .. } => {
+                EventGroup::Flush
+            }
+            Self::CheckpointBegun { .. }
+            | Self::CheckpointCompleted { .. }
+            | Self::CheckpointFailed { .. } => EventGroup::Checkpoint,
+            Self::CompactionBegun { .. }
+            | Self::CompactionCompleted { .. }
+            | Self::CompactionFailed { .. }
+            | Self::CompactionAbandoned { .. } => EventGroup::Compaction,
+            Self::BackpressureBegun { .. } | Self::BackpressureEnded { .. } => {
+                EventGroup::Backpressure
+            }
+            Self::Poisoned { .. } => EventGroup::Poisoned,
+        }
+    }
+}
+
+thread_local! {
+    /// What is being told on this thread: whose listeners, and of which group.
+    static TELLING: RefCell<Vec<(usize, EventGroup)>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The listeners of a store.
 #[derive(Clone, Default)]
 pub(crate) struct Listeners(Vec<Arc<dyn EventListener>>);
@@ -204,9 +264,19 @@ impl Listeners {
             return;
         }
         let event = event();
+        let telling = (self.0.as_ptr().addr(), event.group());
+        if TELLING.with_borrow(|all| all.contains(&telling)) {
+            return;
+        }
+        TELLING.with_borrow_mut(|all| all.push(telling));
+        self.tell_all(&event);
+        TELLING.with_borrow_mut(|all| all.retain(|other| *other != telling));
+    }
+
+    fn tell_all(&self, event: &Event) {
         let forks = process::forks();
         for listener in &self.0 {
-            let returned = sync::returns(|| listener.event(&event));
+            let returned = sync::returns(|| listener.event(event));
             if process::forks() != forks {
                 // In the child, other listeners may wait for threads that are not there.
                 return;

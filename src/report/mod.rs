@@ -14,7 +14,7 @@ pub use checkpoint::{CheckpointInfo, CheckpointReason};
 pub use distribution::Distribution;
 pub(crate) use distribution::Recorder;
 pub(crate) use event::Listeners;
-pub use event::{Event, EventListener};
+pub use event::{Event, EventGroup, EventListener};
 pub use jobs::{JobStats, Times};
 pub(crate) use jobs::{Reasons, Steps, Work};
 pub use recovery::RecoveryReport;

@@ -20,6 +20,10 @@ pub struct RecoveryReport {
     pub replayed_groups: u64,
     /// Bytes of log replayed.
     pub replayed_bytes: u64,
+    /// Leaves at the end of the log that were dropped: under
+    /// [`FlushPolicy::Manual`](crate::FlushPolicy) the store had handed them to the operating system,
+    /// and no caller had flushed them.
+    pub dropped_leaves: u64,
     /// What was cut off at the end of the log: a write that a crash tore. Never anything that was
     /// acknowledged.
     pub torn: Option<String>,
@@ -48,6 +52,9 @@ impl fmt::Display for RecoveryReport {
             self.replayed_groups,
             self.replay_time
         )?;
+        if self.dropped_leaves > 0 {
+            write!(f, "; dropped {} leaves that nobody had flushed", self.dropped_leaves)?;
+        }
         if let Some(torn) = &self.torn {
             write!(f, "; cut off a torn end ({torn})")?;
         }

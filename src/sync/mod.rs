@@ -85,11 +85,22 @@ mod imp {
         std::thread::current().id()
     }
 
+    #[cfg(test)]
+    thread_local! {
+        /// How many threads that this one starts cannot be started.
+        pub(crate) static FAILING_SPAWNS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
     /// Starts a thread.
     pub(crate) fn spawn(
         name: &str,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<JoinHandle<()>> {
+        #[cfg(test)]
+        if let Some(left) = FAILING_SPAWNS.get().checked_sub(1) {
+            FAILING_SPAWNS.set(left);
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         std::thread::Builder::new().name(name.to_owned()).spawn(work)
     }
 
@@ -105,6 +116,8 @@ mod imp {
     }
 }
 
+#[cfg(all(test, not(duramen_loom)))]
+pub(crate) use imp::FAILING_SPAWNS;
 pub(crate) use imp::{
     ArcSwap, Condvar, Instant, JoinHandle, Mutex, MutexGuard, ThreadId, atomic, defect, returns,
     spawn, this_thread,

@@ -23,6 +23,19 @@ const CHECKSUM_AT: usize = GROUP_HEADER_LEN - 8;
 
 const KIND_LEAVES: u16 = 1;
 const KIND_ROLL: u16 = 2;
+const KIND_POINT: u16 = 3;
+
+/// The flag of a provisional group.
+const PROVISIONAL: u16 = 1;
+
+/// What the end of a group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GroupEnd {
+    /// A point at which the store may stand after a restart.
+    Point,
+    /// Not such a point: the group counts only where a later one follows that ends at a point.
+    Provisional,
+}
 
 /// The header of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +52,7 @@ pub(crate) struct GroupHeader {
     /// Every group below this number was durable when this one was written.
     pub(crate) durable: GroupNumber,
     pub(crate) frames: u32,
+    pub(crate) end: GroupEnd,
     pub(crate) body_checksum: u64,
 }
 
@@ -49,6 +63,8 @@ pub(crate) enum HeaderFault {
     NoMagic,
     /// They are the header of another format version.
     Version(u16),
+    /// They have flags that this version does not know.
+    Flags(u16),
     Checksum {
         stored: u64,
         computed: u64,
@@ -60,7 +76,10 @@ impl GroupHeader {
         let mut out = Encoder::default();
         out.bytes(&GROUP_MAGIC)
             .u16(GROUP_VERSION)
-            .u16(0)
+            .u16(match self.end {
+                GroupEnd::Point => 0,
+                GroupEnd::Provisional => PROVISIONAL,
+            })
             .u32(self.frames)
             .bytes(&self.store.0)
             .u64(self.segment.0)
@@ -100,7 +119,11 @@ impl GroupHeader {
         if version != GROUP_VERSION {
             return Some(Err(HeaderFault::Version(version)));
         }
-        fields.u16()?;
+        let end = match fields.u16()? {
+            0 => GroupEnd::Point,
+            PROVISIONAL => GroupEnd::Provisional,
+            flags => return Some(Err(HeaderFault::Flags(flags))),
+        };
         let frames = fields.u32()?;
         let store = StoreId(fields.array()?);
         let segment = SegmentId(fields.u64()?);
@@ -122,6 +145,7 @@ impl GroupHeader {
             last,
             durable,
             frames,
+            end,
             body_checksum,
         }))
     }
@@ -134,6 +158,8 @@ pub(crate) enum Frame<'a> {
     Leaves { tree: TreeId, first: u64, leaves: &'a [Hash] },
     /// The log goes on at the start of segment `next`.
     Roll { next: SegmentId },
+    /// Nothing new: what the groups before it hold ends at a point.
+    Point,
 }
 
 /// A frame's header: its kind, its tree, two numbers whose meaning depends on the kind, and the
@@ -142,6 +168,7 @@ pub(crate) fn frame_header(frame: FrameHeader) -> [u8; FRAME_HEADER_LEN] {
     let (kind, tree, number, count) = match frame {
         FrameHeader::Leaves { tree, first, count } => (KIND_LEAVES, tree.0, first, count),
         FrameHeader::Roll { next } => (KIND_ROLL, 0, next.0, 0),
+        FrameHeader::Point => (KIND_POINT, 0, 0, 0),
     };
     let mut out = Encoder::default();
     out.u16(kind).u16(0).u32(tree).u64(number).u64(count).u64(count * size_of::<Hash>() as u64);
@@ -155,6 +182,7 @@ pub(crate) fn frame_header(frame: FrameHeader) -> [u8; FRAME_HEADER_LEN] {
 pub(crate) enum FrameHeader {
     Leaves { tree: TreeId, first: u64, count: u64 },
     Roll { next: SegmentId },
+    Point,
 }
 
 /// A frame that cannot be: its checksum is right, so a program wrote it that way.
@@ -215,6 +243,7 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
             }
         }
         KIND_ROLL if len == 0 => Ok(Frame::Roll { next: SegmentId(number) }),
+        KIND_POINT if len == 0 => Ok(Frame::Point),
         _ => Err(("frame kind", u64::from(kind))),
     })
 }
@@ -234,13 +263,26 @@ mod tests {
             last: Seq(20),
             durable: GroupNumber(77),
             frames: 2,
+            end: GroupEnd::Point,
             body_checksum: 0xdead_beef,
         }
     }
 
     #[test]
     fn a_group_header_is_read_back_as_it_was_written() {
-        assert_eq!(GroupHeader::decode(&header().encode()), Ok(header()));
+        for end in [GroupEnd::Point, GroupEnd::Provisional] {
+            let header = GroupHeader { end, ..header() };
+            assert_eq!(GroupHeader::decode(&header.encode()), Ok(header));
+        }
+    }
+
+    #[test]
+    fn a_group_header_with_a_flag_that_is_not_known_is_refused() {
+        let mut bytes = header().encode();
+        bytes[10] = 2;
+        let sum = checksum(&bytes[..CHECKSUM_AT]).to_le_bytes();
+        bytes[CHECKSUM_AT..].copy_from_slice(&sum);
+        assert_eq!(GroupHeader::decode(&bytes), Err(HeaderFault::Flags(2)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod recovery;
 mod segments;
 mod writer;
 
+pub(crate) use frame::GroupEnd;
 pub(crate) use reader::owner;
 pub(crate) use recovery::{
     Extent, FARTHEST_ROLL, Log, Replayed, Stretch, replay, replay_closed, replay_read_only,

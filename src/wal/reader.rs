@@ -78,6 +78,9 @@ impl<'a> LogReader<'a> {
                 let supported = u32::from(frame::GROUP_VERSION);
                 return Err(Error::UnknownFormat { path, found: u32::from(found), supported });
             }
+            Err(HeaderFault::Flags(found)) => {
+                return Err(Damage::field(&path, at, "group flags", "0 or 1", found).into());
+            }
             Err(HeaderFault::Checksum { stored, computed }) => {
                 return damaged(Damage::new(&path, at, Problem::Checksum { stored, computed }));
             }

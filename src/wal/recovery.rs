@@ -7,11 +7,14 @@
 //! - Only the open end of the log may be torn. It is cut off if nothing intact claims that what is
 //!   missing was durable; any such claim makes it damage.
 //! - What was replayed is durable before it is shown.
+//! - Provisional groups count only where a later group that ends at a point was found. Those behind the
+//!   last point are dropped: the log ends at a point.
 
-use super::frame::{Frame, GroupHeader};
+use super::frame::{Frame, GroupEnd, GroupHeader};
 use super::reader::{Absence, Found, LogReader};
 use super::{Position, block_align};
 use crate::error::{Damage, Problem, Result};
+use crate::fs::defect::{self, Defect};
 use crate::fs::{Access, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::Seq;
@@ -62,6 +65,11 @@ pub(crate) struct Replayed {
     /// Where the log ends.
     pub(crate) end: Position,
     pub(crate) seq: Seq,
+    /// Where the groups end that were dropped behind the log's end, because no caller made a point of
+    /// what they hold; `end` if there are none.
+    pub(crate) tail: Position,
+    /// The sequence numbers of what was dropped.
+    pub(crate) dropped: u64,
     /// Whether the store was closed in order and nothing was written since.
     pub(crate) clean: bool,
     pub(crate) groups: u64,
@@ -81,7 +89,7 @@ pub(crate) struct Stretch {
     pub(crate) to: ByteOffset,
 }
 
-/// Reads the log and hands every leaf frame to `apply`, in order. `files` are the segments in the
+/// Reads the log and hands every frame that counts and is no roll to `apply`, in order. `files` are the segments in the
 /// directory.
 pub(crate) fn replay(
     fs: &dyn FileSystem,
@@ -151,6 +159,7 @@ fn check_counts(
             Frame::Roll { next } => {
                 return fail("number of the next segment", at.segment.0.saturating_add(1), next.0);
             }
+            Frame::Point => {}
         }
     }
     if header.last.0 == last {
@@ -159,11 +168,40 @@ fn check_counts(
     fail("last sequence number", last, header.last.0)
 }
 
+/// Hands over the frames that say something of trees.
+fn apply_all(
+    apply: &mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
+    header: &GroupHeader,
+    frames: &[Frame<'_>],
+) -> Result<()> {
+    frames.iter().try_for_each(|frame| match frame {
+        Frame::Leaves { .. } | Frame::Point => apply(header, frame),
+        Frame::Roll { .. } => Ok(()),
+    })
+}
+
+/// Where the log goes on behind a group.
+fn behind(at: Position, header: &GroupHeader, frames: &[Frame<'_>]) -> Position {
+    let position = Position {
+        offset: ByteOffset(at.offset.0 + block_align(header.len)),
+        group: super::GroupNumber(at.group.0 + 1),
+        ..at
+    };
+    frames.iter().fold(position, |position, frame| match frame {
+        Frame::Roll { next } => Position { segment: *next, offset: ByteOffset(0), ..position },
+        Frame::Leaves { .. } | Frame::Point => position,
+    })
+}
+
 struct Walk<'a> {
     reader: LogReader<'a>,
     fs: &'a dyn FileSystem,
     apply: &'a mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
     done: Replayed,
+    /// The sequence number after the last group that was read.
+    seq: Seq,
+    /// Where provisional groups stand that were read and do not count yet.
+    pending: Vec<Position>,
 }
 
 /// One step of the walk.
@@ -183,13 +221,16 @@ impl<'a> Walk<'a> {
         let done = Replayed {
             end: log.open,
             seq: log.seq,
+            tail: log.open,
+            dropped: 0,
             clean: false,
             groups: 0,
             bytes: 0,
             torn: None,
             stretches: Vec::new(),
         };
-        Self { reader: LogReader::new(fs, store, access), fs, apply, done }
+        let reader = LogReader::new(fs, store, access);
+        Self { reader, fs, apply, done, seq: log.seq, pending: Vec::new() }
     }
 
     fn all_closed(&mut self, log: &Log) -> Result<()> {
@@ -211,18 +252,22 @@ impl<'a> Walk<'a> {
                 Step::Nothing(absence) => return Err(self.damage(at, absence).into()),
             }
         }
-        Ok(())
+        // The manifest says that the stretch ended there.
+        self.count_pending()
     }
 
     fn open(&mut self, log: &Log, files: &[SegmentId]) -> Result<()> {
         let mut at = log.open;
+        self.done.end = at;
         let absence = loop {
             match self.step(at)? {
                 Step::Next(position) => at = position,
                 Step::Nothing(absence) => break absence,
             }
         };
-        self.done.end = at;
+        self.done.tail = at;
+        self.done.dropped = self.seq.0 - self.done.seq.0;
+        self.enter(self.done.end);
         // The segment where the log goes on was durable before the log went there.
         if absence == Absence::NoFile {
             return Err(self.damage(at, absence).into());
@@ -255,42 +300,64 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Applies the group at `at`.
+    /// Reads the group at `at`. One that ends at a point counts, with the provisional ones before it.
     fn step(&mut self, at: Position) -> Result<Step> {
-        self.enter(at);
         let (header, frames) = match self.reader.read(at)? {
             Found::Group(header, frames) => (header, frames),
             Found::Nothing(absence) => return Ok(Step::Nothing(absence)),
         };
-        if header.first != self.done.seq {
+        if header.first != self.seq {
             let path = self.fs.display(at.segment.file());
-            let (expected, found) = (self.done.seq, header.first);
+            let (expected, found) = (self.seq, header.first);
             return Err(
                 Damage::field(&path, at.offset.0, "sequence number", expected, found).into()
             );
         }
         check_counts(self.fs, at, &header, &frames)?;
+        let next = behind(at, &header, &frames);
+        self.seq = header.last;
+        if header.end == GroupEnd::Provisional && !defect::has(self.fs, Defect::ProvisionalCounted)
+        {
+            self.pending.push(at);
+            return Ok(Step::Next(next));
+        }
+        if self.pending.is_empty() {
+            apply_all(self.apply, &header, &frames)?;
+            self.counted(at, &header, next);
+        } else {
+            self.pending.push(at);
+            self.count_pending()?;
+        }
+        Ok(Step::Next(next))
+    }
+
+    /// Counts the groups that were waiting for a point. They are read again, since together they may
+    /// be larger than memory.
+    fn count_pending(&mut self) -> Result<()> {
+        for at in std::mem::take(&mut self.pending) {
+            let (header, frames) = match self.reader.read(at)? {
+                Found::Group(header, frames) => (header, frames),
+                // It was there: somebody has written to the file meanwhile.
+                Found::Nothing(absence) => return Err(self.damage(at, absence).into()),
+            };
+            let next = behind(at, &header, &frames);
+            apply_all(self.apply, &header, &frames)?;
+            self.counted(at, &header, next);
+        }
+        Ok(())
+    }
+
+    /// Notes that the group at `at` counts, so that the log goes at least to `next`.
+    fn counted(&mut self, at: Position, header: &GroupHeader, next: Position) {
+        self.enter(at);
         let len = block_align(header.len);
         if let Some(stretch) = self.done.stretches.last_mut() {
             stretch.to = ByteOffset(at.offset.0 + len);
         }
-        let mut position = Position {
-            offset: ByteOffset(at.offset.0 + len),
-            group: super::GroupNumber(at.group.0 + 1),
-            ..at
-        };
-        for frame in &frames {
-            match frame {
-                Frame::Leaves { .. } => (self.apply)(&header, frame)?,
-                Frame::Roll { next } => {
-                    position = Position { segment: *next, offset: ByteOffset(0), ..position };
-                }
-            }
-        }
         self.done.seq = header.last;
+        self.done.end = next;
         self.done.groups += 1;
         self.done.bytes += len;
-        Ok(Step::Next(position))
     }
 
     /// Notes that the log goes on at `at`.

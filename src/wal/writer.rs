@@ -11,7 +11,9 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use super::frame::{FRAME_HEADER_LEN, FrameHeader, GROUP_HEADER_LEN, GroupHeader, frame_header};
+use super::frame::{
+    FRAME_HEADER_LEN, FrameHeader, GROUP_HEADER_LEN, GroupEnd, GroupHeader, frame_header,
+};
 use super::segments::{Segment, Segments};
 use super::{BLOCK, BLOCK_LEN, Position, block_align};
 use crate::checksum::Checksum;
@@ -44,6 +46,8 @@ pub(crate) struct LogWriter {
     /// Groups below this are durable.
     durable: GroupNumber,
     seq: Seq,
+    /// What the last group's end is.
+    end: GroupEnd,
     bytes_written: u64,
     /// Whether the segment was begun by an earlier run of the store. The next group then goes to a
     /// new one, and only the roll frame to this: bytes that the earlier run may have left behind
@@ -81,6 +85,7 @@ impl LogWriter {
             number,
             durable: number,
             seq,
+            end: GroupEnd::Point,
             bytes_written: 0,
             inherited,
         }
@@ -101,14 +106,20 @@ impl LogWriter {
         self.bytes_written
     }
 
-    /// Writes one group that brings the store from the last group's sequence number to `seq`. It is
-    /// durable after the next [`sync`](Self::sync).
-    pub(crate) fn append(&mut self, records: &[Record<'_>], seq: Seq) -> Result<()> {
+    /// Writes one group that brings the store from the last group's sequence number to `seq`, which is
+    /// `end`. Without records it says that what was written before ends at a point. It is durable after
+    /// the next [`sync`](Self::sync).
+    pub(crate) fn append(&mut self, records: &[Record<'_>], seq: Seq, end: GroupEnd) -> Result<()> {
         let payload: usize = records.iter().map(Record::payload_len).sum();
-        let len = GROUP_HEADER_LEN + FRAME_HEADER_LEN * records.len() + payload;
+        let len = GROUP_HEADER_LEN + FRAME_HEADER_LEN * records.len().max(1) + payload;
         let needed = block_align(len as u64) + ROLL_LEN;
         if self.inherited || self.segment.len.saturating_sub(self.offset) < needed {
             self.roll(needed)?;
+        }
+        self.end = end;
+        if records.is_empty() {
+            let point = frame_header(FrameHeader::Point);
+            return self.write_group(std::iter::once((point, &[][..])), seq);
         }
         self.write_group(records.iter().map(Record::parts), seq)
     }
@@ -149,7 +160,8 @@ impl LogWriter {
         self.segment.file.sync().map_err(|error| fail("sync", error))
     }
 
-    /// Goes on in another segment with room for `needed` bytes.
+    /// Goes on in another segment with room for `needed` bytes. The roll frame stands in a group that
+    /// ends as the one before it: it makes no point of what is none.
     fn roll(&mut self, needed: u64) -> Result<()> {
         let filled = self.offset > self.segment.len / 2;
         let next = self.segments.take(needed, filled)?;
@@ -192,6 +204,7 @@ impl LogWriter {
             last: seq,
             durable: self.durable,
             frames: u32::try_from(frames.len()).unwrap_or(u32::MAX),
+            end: self.end,
             body_checksum: sum.finish(),
         }
         .encode();

@@ -39,8 +39,8 @@ pub(crate) fn check(store: &DynAccumulator, model: &Model, bounds: &Bounds) -> O
         return fail(Kind::Phantom, format!("{size} leaves, {} were submitted", bounds.to));
     }
     same(store, model)?;
-    if !model.is_end(size) {
-        return fail(Kind::TornBatch, format!("{size} leaves are no whole number of calls"));
+    if !model.is_point(size) {
+        return fail(Kind::TornBatch, format!("{size} leaves are no point that a caller named"));
     }
     let report = store.recovery();
     if !bounds.checkpoints.contains(&report.checkpointed) {

@@ -29,7 +29,7 @@ const MUTANTS: [(&str, &[Defect]); 7] = [
 ];
 
 /// More of their kind.
-const MORE: [Defect; 7] = [
+const MORE: [Defect; 8] = [
     Defect::ManifestNotSynced,
     Defect::RollNotSynced,
     Defect::ReplayNotSynced,
@@ -37,6 +37,7 @@ const MORE: [Defect; 7] = [
     Defect::SparesUsedEarly,
     Defect::ClaimsIgnored,
     Defect::InputsRemovedEarly,
+    Defect::ProvisionalCounted,
 ];
 
 const DEPTH: Depth = Depth { seeds: 6, nested: 6, onward: 4 };

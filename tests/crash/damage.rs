@@ -69,7 +69,7 @@ impl Subject {
         let disk = rig.disk.crash(CrashChoice::NothingKept);
         let Rig { setup, ref model, .. } = rig;
         let mut copy = Model::new(setup.oracle(), setup.arity.children(), seed);
-        copy.submit(&model.leaves);
+        copy.clone_points(model);
         let least = if end == End::Closed { copy.size() } else { before };
         Self { setup, disk, model: copy, least, told: true, past }
     }

@@ -154,6 +154,7 @@ impl Image<'_> {
         let mut model = Model::new(self.model.oracle, self.model.arity, self.random.number());
         let had = usize::try_from(shown.size).unwrap();
         model.submit(&self.model.leaves[..had]);
+        model.name_point();
         let mut checkpoints = vec![shown.checkpointed];
         for _ in 0..1 + self.random.below(3) {
             let leaves = model.next(1 + usize::try_from(self.random.below(6)).unwrap());

@@ -99,6 +99,7 @@ impl<'a> Patient<'a> {
     }
 
     fn flush(&mut self) -> Outcome {
+        self.model.name_point();
         match self.store.as_ref().unwrap().flush() {
             Ok(()) => self.acknowledged(),
             Err(error) => self.must_be_poison(&error),
@@ -111,6 +112,7 @@ impl<'a> Patient<'a> {
         let answer = store.insert_durable(leaf[0]);
         if store.size().get() > self.model.size() {
             self.model.submit(&leaf);
+            self.model.name_point();
         }
         match answer {
             Ok(index) if index.get() + 1 == self.model.size() => self.acknowledged(),
@@ -121,6 +123,7 @@ impl<'a> Patient<'a> {
 
     fn checkpoint(&mut self) -> Outcome {
         self.model.checkpoints.push(self.model.size());
+        self.model.name_point();
         // So that the log's own background work does not run beside the checkpoint.
         let store = self.store.as_ref().unwrap();
         let _ = store.flush();
@@ -153,6 +156,7 @@ impl<'a> Patient<'a> {
     fn close(&mut self) -> Outcome {
         let Some(store) = self.store.take() else { return Ok(()) };
         self.model.checkpoints.push(self.model.size());
+        self.model.name_point();
         match store.close() {
             Ok(()) => {
                 if self.setup.on_close {
@@ -506,6 +510,7 @@ fn work_that_goes_on_with_what_a_failed_call_has_left_survives_power_cuts() {
                 store.wait_idle();
                 if store.size().get() > model.size() {
                     model.submit(&leaf);
+                    model.name_point();
                 }
                 if done.is_ok() {
                     model.acknowledge();
@@ -522,6 +527,7 @@ fn work_that_goes_on_with_what_a_failed_call_has_left_survives_power_cuts() {
             let leaf = model.next(1);
             store.insert_durable(leaf[0]).unwrap();
             model.submit(&leaf);
+            model.name_point();
             acked.push((disk.operations(), model.size()));
             store.wait_idle();
         }

@@ -17,6 +17,7 @@ mod findings;
 mod full;
 mod killed;
 mod model;
+mod points;
 mod power;
 mod rig;
 mod run;

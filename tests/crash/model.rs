@@ -16,8 +16,8 @@ pub(crate) struct Model {
     pub(crate) oracle: Oracle,
     /// What was submitted.
     pub(crate) leaves: Vec<Hash>,
-    /// The sizes at which a call ended, ascending, from 0: a crash leaves one of them.
-    ends: Vec<u64>,
+    /// The sizes that a call asked to be durable, ascending, from 0: a crash leaves one of them.
+    points: Vec<u64>,
     /// What was acknowledged.
     pub(crate) acked: u64,
     /// The sizes that the last checkpoint may have.
@@ -34,7 +34,7 @@ impl Model {
             arity,
             oracle,
             leaves: Vec::new(),
-            ends: vec![0],
+            points: vec![0],
             acked: 0,
             checkpoints: vec![0],
             epoch: 0,
@@ -62,11 +62,25 @@ impl Model {
     /// These leaves were submitted in one call.
     pub(crate) fn submit(&mut self, leaves: &[Hash]) {
         self.leaves.extend_from_slice(leaves);
-        self.ends.push(self.size());
+    }
+
+    /// These leaves and points are those of `other`.
+    pub(crate) fn clone_points(&mut self, other: &Self) {
+        self.leaves.clone_from(&other.leaves);
+        self.points.clone_from(&other.points);
+    }
+
+    /// A call asks for everything submitted to be durable, whatever becomes of it.
+    pub(crate) fn name_point(&mut self) {
+        let size = self.size();
+        if self.points.last() != Some(&size) {
+            self.points.push(size);
+        }
     }
 
     /// Everything up to now was acknowledged.
     pub(crate) fn acknowledge(&mut self) {
+        self.name_point();
         self.acked = self.size();
     }
 
@@ -79,7 +93,7 @@ impl Model {
     pub(crate) fn reset(&mut self, size: u64, checkpointed: u64) {
         let lost = size < self.size();
         self.leaves.truncate(usize::try_from(size).unwrap());
-        self.ends.retain(|end| *end <= size);
+        self.points.retain(|point| *point <= size);
         self.acked = size;
         self.checkpoints = vec![checkpointed];
         self.epoch += u64::from(lost);
@@ -88,9 +102,9 @@ impl Model {
         }
     }
 
-    /// Whether a crash may leave this many leaves: no call is torn apart.
-    pub(crate) fn is_end(&self, size: u64) -> bool {
-        self.ends.binary_search(&size).is_ok()
+    /// Whether a crash may leave this many leaves: nothing but what a caller asked for comes back.
+    pub(crate) fn is_point(&self, size: u64) -> bool {
+        self.points.binary_search(&size).is_ok()
     }
 
     /// All levels of the tree of the first `size` leaves, by the definition.

@@ -401,3 +401,167 @@ fn a_store_that_was_closed_in_a_reused_segment_was_closed_cleanly() {
         store.close().unwrap();
     }
 }
+
+#[test]
+fn a_head_that_may_be_signed_is_that_of_what_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = leaves(10, 3);
+    let store = Accumulator::<Blake3, 4>::open(manual(dir.path())).unwrap();
+    let head_of = |size: usize| TreeHead {
+        size: TreeSize(size as u64),
+        root: root_of(&Blake3, Arity::Four, &all[..size]),
+    };
+    assert_eq!(store.durable_head().unwrap(), head_of(0));
+    store.insert_many(&all[..4]).unwrap();
+    assert_eq!(store.durable_head().unwrap(), head_of(0), "nothing was flushed");
+    let early = store.snapshot();
+    store.flush().unwrap();
+    store.insert_many(&all[4..]).unwrap();
+    assert_eq!(store.durable_head().unwrap(), head_of(4));
+    assert_eq!(early.durable_head().unwrap(), head_of(4));
+    assert_eq!(store.snapshot().durable_head().unwrap(), head_of(4));
+    assert_eq!(store.head().unwrap(), head_of(10));
+    store.flush_async().unwrap().wait().unwrap();
+    assert_eq!(store.durable_head().unwrap(), head_of(10));
+    assert_eq!(early.durable_head().unwrap(), head_of(4), "a snapshot grew");
+    store.close().unwrap();
+    let store = Accumulator::<Blake3, 4>::open(manual(dir.path())).unwrap();
+    assert_eq!(store.durable_head().unwrap(), head_of(10));
+    let reader = Accumulator::<Blake3, 4>::open_read_only(manual(dir.path())).unwrap();
+    assert_eq!(reader.durable_head().unwrap(), head_of(10));
+}
+
+#[test]
+fn a_flush_that_is_not_waited_for_does_not_wait_for_the_interval() {
+    let dir = tempfile::tempdir().unwrap();
+    let hour = FlushPolicy::Interval(Duration::from_secs(3600));
+    let store = Accumulator::<Blake3, 4>::open(manual(dir.path()).flush_policy(hour)).unwrap();
+    let inserted = store.insert([1; 32]).unwrap();
+    let durable = store.flush_async().unwrap();
+    assert!(durable.wait_timeout(Duration::from_secs(60)).unwrap());
+    assert!(inserted.token.is_durable());
+    // Nothing is new: it is durable at once.
+    assert!(store.flush_async().unwrap().is_durable());
+    store.close().unwrap();
+}
+
+/// BLAKE3 that panics at one of its calls.
+struct Panics {
+    calls: std::sync::atomic::AtomicU64,
+    at: std::sync::atomic::AtomicU64,
+}
+
+impl Panics {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { calls: 0.into(), at: u64::MAX.into() })
+    }
+
+    /// The call after so many more panics.
+    fn after(&self, calls: u64) {
+        let order = std::sync::atomic::Ordering::SeqCst;
+        self.at.store(self.calls.load(order).saturating_add(calls), order);
+    }
+
+    fn call(&self) {
+        let order = std::sync::atomic::Ordering::SeqCst;
+        let call = self.calls.fetch_add(1, order);
+        assert!(call != self.at.load(order), "on purpose");
+    }
+}
+
+impl Hasher for Panics {
+    fn id(&self) -> duramen::HasherId {
+        Blake3.id()
+    }
+
+    fn leaf(&self, data: &[u8]) -> Hash {
+        Blake3.leaf(data)
+    }
+
+    fn node(&self, children: &[Hash]) -> Hash {
+        self.call();
+        Blake3.node(children)
+    }
+
+    fn nodes(&self, arity: Arity, children: &[Hash], parents: &mut [Hash]) {
+        self.call();
+        Blake3.nodes(arity, children, parents);
+    }
+
+    fn empty_root(&self) -> Hash {
+        Blake3.empty_root()
+    }
+}
+
+/// Whether `call` panics.
+fn panics<T>(call: impl FnOnce() -> T) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).is_err()
+}
+
+#[test]
+fn a_batch_whose_hashing_panics_is_not_there_and_the_store_goes_on_and_opens_again() {
+    let batch = leaves(20_000, 8);
+    let mut panicked = 0;
+    for calls in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let hasher = Panics::new();
+        let open = || DynAccumulator::open(manual(dir.path()), hasher.clone(), Arity::Four);
+        let store = open().unwrap();
+        let mut expected = leaves(5, 7);
+        store.insert_many(&expected).unwrap();
+        hasher.after(calls);
+        let there = !panics(|| store.insert_many(&batch).unwrap());
+        hasher.after(u64::MAX);
+        panicked += u64::from(!there);
+        if there {
+            expected.extend_from_slice(&batch);
+        }
+        assert_eq!(store.size().get(), expected.len() as u64, "call {calls}");
+        let more = leaves(20_003, calls);
+        let inserted = store.insert_many(&more).unwrap();
+        assert_eq!(inserted.range.start, expected.len() as u64);
+        expected.extend_from_slice(&more);
+        store.flush().unwrap();
+        check(&store, &expected);
+        if calls % 2 == 0 {
+            store.checkpoint().unwrap();
+        }
+        store.close().unwrap();
+        check(&open().unwrap(), &expected);
+        if there {
+            break;
+        }
+    }
+    assert!(panicked > 10, "{panicked} calls panicked");
+}
+
+#[test]
+fn a_checkpoint_whose_hashing_panics_is_an_error_and_the_next_one_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let hasher = Panics::new();
+    let store = DynAccumulator::open(manual(dir.path()), hasher.clone(), Arity::Four).unwrap();
+    let all = leaves(500, 7);
+    store.insert_many(&all).unwrap();
+    hasher.after(0);
+    let refused = store.checkpoint().unwrap_err();
+    assert!(matches!(refused, Error::Panicked { .. }), "{refused}");
+    assert_eq!(store.stats().failed_checkpoints, 1);
+    assert_eq!(store.checkpoint().unwrap().leaves, 500);
+    check(&store, &all);
+    assert_eq!(std::fs::read_dir(dir.path().join("parts")).unwrap().count(), 1);
+}
+
+#[test]
+fn an_insert_that_waits_for_a_checkpoint_whose_hashing_panics_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let hasher = Panics::new();
+    let config = manual(dir.path())
+        .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
+        .max_uncheckpointed_bytes(4096);
+    let store = DynAccumulator::open(config, hasher.clone(), Arity::Four).unwrap();
+    hasher.after(0);
+    let refused = (0..1000).find_map(|_| store.insert([1; 32]).err()).unwrap();
+    assert!(matches!(refused, Error::CheckpointsFail { .. }), "{refused}");
+    store.checkpoint().unwrap();
+    store.insert([1; 32]).unwrap();
+}

@@ -295,6 +295,7 @@ fn max_uncheckpointed_bytes_decides_when_a_checkpoint_is_made_for_lack_of_room()
         let store = open(quiet(&SimDisk::new()).max_uncheckpointed_bytes(bytes));
         for batch in leaves(200, 1).chunks(10) {
             store.insert_many(batch).unwrap();
+            store.flush().unwrap();
         }
         store.wait_idle();
         let stats = store.stats();

@@ -164,7 +164,10 @@ fn whatever_is_told_as_completed_survives_a_power_cut_at_that_moment() {
     let check = move |event: &Event| {
         let mut durable = durable.lock().unwrap();
         match event {
-            Event::FlushCompleted { leaves, .. } => durable.0 += leaves,
+            Event::FlushCompleted { leaves, size, durable: seq, .. } => {
+                durable.0 += leaves;
+                assert_eq!((size.get(), seq.0), (durable.0, durable.0));
+            }
             Event::CheckpointCompleted { info, .. } => durable.1 = info.size.get(),
             Event::CompactionCompleted { .. } => {}
             _ => return,

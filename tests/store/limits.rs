@@ -102,8 +102,12 @@ fn a_limit_alone_makes_checkpoints_with_its_reason_and_never_stops_for_good() {
         let disk = SimDisk::new();
         let store = open(config(&disk).flush_policy(flush).max_uncheckpointed_bytes(LIMIT));
         let all = leaves(20_000, 2);
-        for batch in all.chunks(7) {
+        for (number, batch) in all.chunks(7).enumerate() {
             store.insert_many(batch).unwrap();
+            // Checkpoints reach no further than this.
+            if flush == FlushPolicy::Manual && number % 20 == 0 {
+                store.flush().unwrap();
+            }
         }
         store.wait_idle();
         let stats = store.stats();
@@ -262,4 +266,55 @@ fn the_queue_of_jobs_never_holds_more_than_one_of_a_kind() {
         thread::sleep(Duration::from_millis(1));
     }
     hold.release();
+}
+
+#[test]
+fn an_insert_that_must_not_wait_is_refused_where_another_would_wait_and_comes_through_later() {
+    let disk = SimDisk::new();
+    let store = open(config(&disk).max_unflushed_bytes(LIMIT));
+    let hold = disk.hold(When::nth(OperationKind::Sync, 1).on(FileKind::Segment));
+    let mut count = 0;
+    let refused = loop {
+        match store.try_insert([7; 32]) {
+            Ok(inserted) => assert_eq!(inserted.index.get(), count),
+            Err(error) => break error,
+        }
+        count += 1;
+    };
+    let Error::WouldBlock { limit: Limit::UnflushedBytes, retry_in: None } = refused else {
+        panic!("{refused}")
+    };
+    assert!(store.try_insert_many(&leaves(3, 1)).is_err());
+    assert_eq!(store.size().get(), count, "what was refused was inserted");
+    hold.release();
+    store.flush().unwrap();
+    store.try_insert([8; 32]).unwrap();
+    assert_eq!(store.size().get(), count + 1);
+}
+
+#[test]
+fn an_insert_that_must_not_wait_is_told_when_to_come_again_where_others_are_slowed_down() {
+    let disk = SimDisk::new();
+    let limit = 16 << 20;
+    let store = open(config(&disk).max_uncheckpointed_bytes(limit));
+    // Nothing goes away while the checkpoint hangs.
+    let hold = disk.hold(part(OperationKind::Create));
+    let batch = leaves(1000, 1);
+    let started = std::time::Instant::now();
+    let mut waits = Vec::new();
+    while store.stats().uncheckpointed_bytes < limit / 2 {
+        match store.try_insert_many(&batch) {
+            Ok(_) => {}
+            Err(Error::WouldBlock { limit: Limit::UncheckpointedBytes, retry_in: Some(wait) }) => {
+                waits.push(wait);
+                thread::sleep(wait);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(!waits.is_empty(), "nothing was slowed down");
+    assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(100)), "{waits:?}");
+    assert!(waits.iter().sum::<Duration>() <= started.elapsed());
+    hold.release();
+    store.close().unwrap();
 }

@@ -399,3 +399,55 @@ fn a_worker_that_waits_for_a_token_does_not_keep_the_store_from_being_closed() {
         assert_eq!(open(config_of(&disk)).unwrap().size().get(), 11);
     });
 }
+
+#[test]
+fn a_listener_that_inserts_when_it_hears_of_backpressure_does_not_call_itself_without_end() {
+    within_a_minute(|| {
+        let disk = SimDisk::new();
+        let told: Arc<Mutex<Vec<bool>>> = Arc::default();
+        let noted = Arc::clone(&told);
+        let config = config(&disk)
+            .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
+            .max_unflushed_bytes(64)
+            .backpressure_wait(Duration::from_millis(1));
+        let store = open_with(config, move |store, event| {
+            let (begun, ended) = (
+                matches!(event, Event::BackpressureBegun { .. }),
+                matches!(event, Event::BackpressureEnded { .. }),
+            );
+            if begun || ended {
+                noted.lock().unwrap().push(begun);
+                // Each has to wait as well, or is refused.
+                let _ = store.insert_many(&[[5; 32]; 2]);
+            }
+        });
+        for _ in 0..1000 {
+            let _ = store.insert_many(&[[1; 32]; 2]);
+        }
+        store.flush().unwrap();
+        let told = told.lock().unwrap();
+        assert!(!told.is_empty(), "there was no backpressure");
+        let pairs = told.chunks(2).all(|pair| *pair == [true, false]);
+        assert!(pairs, "what began did not end, or was told twice");
+    });
+}
+
+#[test]
+fn what_a_listener_leads_to_in_another_group_of_events_is_told() {
+    within_a_minute(|| {
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = Arc::clone(&told);
+        let config = config(&SimDisk::new()).max_unflushed_bytes(64);
+        let store = open_with(config, move |store, event| {
+            match event {
+                Event::BackpressureBegun { .. } => drop(store.checkpoint().unwrap()),
+                Event::CheckpointBegun { .. } | Event::CheckpointCompleted { .. } => {}
+                _ => return,
+            }
+            noted.lock().unwrap().push(format!("{:?}", event.group()));
+        });
+        store.insert_many(&[[1; 32]; 2]).unwrap();
+        store.insert_many(&[[1; 32]; 2]).unwrap();
+        assert_eq!(*told.lock().unwrap(), ["Checkpoint", "Checkpoint", "Backpressure"]);
+    });
+}

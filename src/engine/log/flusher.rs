@@ -2,8 +2,11 @@
 //!
 //! # Invariants
 //!
-//! - A group holds everything that was inserted before it was cut, over all trees, and cutting
-//!   happens under the lock under which inserts happen. So a batch is in one group.
+//! - A group ends where the last point is, over all trees, or is provisional and ends where the store does.
+//!   Points are named, and groups are cut, under the lock under which inserts happen. So a batch is in
+//!   one group, and no group goes beyond a point that is known when it is cut.
+//! - What provisional groups hold is claimed only by a group that ends at a point, and that one is synced
+//!   before it is claimed.
 //! - The watermark rises after the fsync, and only here.
 //! - The first error ends the thread: the store is poisoned and the log is not touched again.
 //! - After each call of somebody else's code, a listener or a waker, it looks whether it has come back in a
@@ -13,20 +16,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::Work;
+use crate::column::LeafWriter;
 use crate::engine::{Engine, FlushPoint};
 use crate::error::{Error, Result};
 use crate::fs::defect;
 use crate::fs::defect::Defect;
 use crate::ids::Seq;
+use crate::merkle::TreeSize;
 use crate::report::Event;
-use crate::wal::{LogWriter, Record};
+use crate::wal::{GroupEnd, LogWriter, Record};
 
 /// The flusher's own state.
 pub(crate) struct Flusher {
     engine: Arc<Engine>,
     log: LogWriter,
     /// What the last group reached.
-    written: FlushPoint,
+    written: Seq,
+    /// By tree.
+    sizes: Vec<u64>,
+    /// What the last group reached that ended at a point.
+    point: FlushPoint,
     /// Bytes of log that were found when the store was opened.
     found_bytes: u64,
     /// Bytes of log that were told of.
@@ -34,9 +43,10 @@ pub(crate) struct Flusher {
 }
 
 impl Flusher {
-    pub(crate) fn new(engine: Arc<Engine>, log: LogWriter, written: FlushPoint) -> Self {
-        let found_bytes = written.log_bytes;
-        Self { engine, log, written, found_bytes, told_bytes: 0 }
+    pub(crate) fn new(engine: Arc<Engine>, log: LogWriter, point: FlushPoint) -> Self {
+        let (written, sizes) = (point.seq, point.sizes.clone());
+        let found_bytes = point.log_bytes;
+        Self { engine, log, written, sizes, point, found_bytes, told_bytes: 0 }
     }
 
     /// Runs until told to stop or until the log fails. Either way every waiter has its answer when
@@ -64,7 +74,7 @@ impl Flusher {
             match self.engine.control.next(durable, self.engine.flush_interval()) {
                 Work::Flush => self.flush()?,
                 Work::Spill => self.spill()?,
-                Work::Tick => self.engine.checkpoint_if_due(&self.written),
+                Work::Tick => self.engine.checkpoint_if_due(),
                 Work::Stop => {
                     self.flush()?;
                     return self.log.seal();
@@ -73,7 +83,7 @@ impl Flusher {
         }
     }
 
-    /// Writes one group with everything that is new and makes it durable.
+    /// Writes one group with everything that is new up to the last point and makes it durable.
     fn flush(&mut self) -> Result<()> {
         let durable = self.engine.watermark.durable();
         let cut = self.engine.cut();
@@ -89,7 +99,10 @@ impl Flusher {
                 self.engine.process.check()?;
                 let bytes = self.log.bytes_written() - std::mem::take(&mut self.told_bytes);
                 self.told_bytes = self.log.bytes_written();
-                let completed = || Event::FlushCompleted { leaves, bytes, write, sync };
+                let size = TreeSize(self.point.sizes.first().copied().unwrap_or(0));
+                let durable = self.point.seq;
+                let completed =
+                    || Event::FlushCompleted { leaves, size, durable, bytes, write, sync };
                 self.engine.listeners.tell(completed);
             }
             Err(error) => {
@@ -104,7 +117,7 @@ impl Flusher {
         if self.log.wants_next_segment() {
             self.engine.request_segment();
         }
-        self.engine.checkpoint_if_due(&self.written);
+        self.engine.checkpoint_if_due();
         Ok(())
     }
 
@@ -112,57 +125,82 @@ impl Flusher {
     /// took.
     fn write_and_sync(&mut self, cut: Cut) -> Result<(Duration, Duration)> {
         let started = Instant::now();
-        self.write(cut)?;
+        self.write_point(cut)?;
         let written = started.elapsed();
         if defect::has(&*self.engine.fs, Defect::AcknowledgeBeforeSync) {
-            self.engine.flushed(self.written.clone());
+            self.engine.flushed(self.point.clone());
         }
         self.log.sync()?;
         let synced = started.elapsed() - written;
         self.engine.counters.synced(synced);
-        self.engine.flushed(self.written.clone());
+        self.engine.flushed(self.point.clone());
         Ok((written, synced))
     }
 
-    /// Writes one group with everything that is new.
+    /// Writes everything that is new, if inserts need that: up to the last point as one that ends there,
+    /// the rest as a provisional group. No sync.
     fn spill(&mut self) -> Result<()> {
-        let cut = self.engine.cut();
-        self.write(cut)
+        let Some((point, all)) = self.engine.spill_cut() else { return Ok(()) };
+        // What was written before is claimed by a flush, not here.
+        if point.seq > self.written {
+            self.write_point(point)?;
+        }
+        if all.seq > self.written {
+            self.write(all, GroupEnd::Provisional)?;
+        }
+        Ok(())
     }
 
-    fn write(&mut self, cut: Cut) -> Result<()> {
-        if cut.seq == self.written.seq {
+    /// Has the log reach the point `cut`, unless it does already.
+    fn write_point(&mut self, cut: Cut) -> Result<()> {
+        if cut.seq <= self.point.seq {
             return Ok(());
         }
+        self.write(cut, GroupEnd::Point)
+    }
+
+    /// Writes one group with everything from the last group to `cut`; with nothing in it if that is where
+    /// the last one ended.
+    fn write(&mut self, cut: Cut, end: GroupEnd) -> Result<()> {
         // The views keep the chunks alive while the log is written straight out of them.
         let views: Vec<_> = self.engine.trees.iter().map(|tree| tree.columns.view()).collect();
         let mut records = Vec::new();
         for (number, (tree, view)) in self.engine.trees.iter().zip(&views).enumerate() {
-            let (from, to) = (self.written.sizes[number], cut.sizes[number]);
+            let (from, to) = (self.sizes[number], cut.sizes[number]);
             if from < to {
                 let runs = view.leaf_runs(from, to)?;
                 records.push(Record { tree: tree.id, first: from, runs });
             }
         }
-        self.log.append(&records, cut.seq)?;
-        let leaves = cut.seq.0 - self.written.seq.0;
+        self.log.append(&records, cut.seq, end)?;
+        let leaves = cut.seq.0 - self.written.0;
         self.engine.counters.written(leaves, self.log.bytes_written());
-        self.written = FlushPoint {
-            seq: cut.seq,
-            sizes: cut.sizes,
-            position: self.log.position(),
-            log_bytes: self.found_bytes + self.log.bytes_written(),
-        };
-        self.engine.written(cut.seq);
+        let Cut { seq, sizes } = cut;
+        self.written = seq;
+        self.sizes.clone_from(&sizes);
+        if end == GroupEnd::Point {
+            let position = self.log.position();
+            let log_bytes = self.found_bytes + self.log.bytes_written();
+            self.point = FlushPoint { seq, sizes, position, log_bytes };
+        }
+        self.engine.written(seq);
         Ok(())
     }
 }
 
 /// What the leaves were when a group was cut.
+#[derive(Clone, Debug)]
 pub(crate) struct Cut {
     pub(crate) seq: Seq,
     /// By tree.
     pub(crate) sizes: Vec<u64>,
+}
+
+impl Cut {
+    /// The leaves as they are now.
+    pub(crate) fn of(seq: Seq, writers: &[LeafWriter]) -> Self {
+        Self { seq, sizes: writers.iter().map(LeafWriter::len).collect() }
+    }
 }
 
 /// Poisons the store when the thread unwinds: a defect of this crate, and nobody may wait for ever
