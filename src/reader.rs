@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::engine::Tree;
 use crate::engine::{Followed, copy_from_outside, follow};
 use crate::error::Result;
 use crate::merkle::{
@@ -13,7 +14,7 @@ use crate::merkle::{
 };
 use crate::report::BackupInfo;
 use crate::snapshot::Snapshot;
-use crate::sync::Mutex;
+use crate::sync::{ArcSwap, Mutex};
 
 /// A store opened for reading only, beside its writer or without one.
 ///
@@ -24,6 +25,10 @@ use crate::sync::Mutex;
 /// **What may be taken back.** The writer writes a group before it syncs it. Leaves from
 /// [`durable_size`](Self::durable_size) on were written, but nothing in the files says yet that they
 /// are durable: after a power cut the store may go on without them, and with others in their place.
+/// A reader belongs to the process that opened it. In a forked child, calls that can fail do so with
+/// [`Error::Forked`](crate::Error::Forked), and the others answer with what the parent had read; a child opens
+/// a reader of its own.
+///
 /// Heads that must stand, such as those that are signed, come from [`durable_head`](Self::durable_head).
 ///
 /// ```
@@ -43,6 +48,9 @@ use crate::sync::Mutex;
 pub struct Reader {
     config: Config,
     followed: Mutex<Followed>,
+    /// The tree of what was followed, for calls that take no lock: in a forked child another thread of the
+    /// parent may have held it.
+    tree: ArcSwap<Tree>,
 }
 
 impl Reader {
@@ -56,8 +64,9 @@ impl Reader {
     #[expect(clippy::needless_pass_by_value, reason = "as opening for writing does")]
     pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
         config.check()?;
-        let followed = Mutex::new(follow(&config, &hasher, arity)?);
-        Ok(Self { config, followed })
+        let followed = follow(&config, &hasher, arity)?;
+        let tree = ArcSwap::new(Arc::clone(&followed.tree));
+        Ok(Self { config, followed: Mutex::new(followed), tree })
     }
 
     /// Reads what was written since the last time and returns the size now. Snapshots taken before stay
@@ -69,8 +78,10 @@ impl Reader {
     ///
     /// As [`open`](Self::open). What was read before stays.
     pub fn refresh(&self) -> Result<TreeSize> {
+        self.tree.load_full().check_process()?;
         let mut followed = self.followed.lock();
         followed.refresh(&self.config)?;
+        self.tree.store(Arc::clone(&followed.tree));
         Ok(TreeSize(followed.tree.columns.leaves()))
     }
 
@@ -84,7 +95,7 @@ impl Reader {
     /// groups of the log that a later group names as durable.
     #[must_use]
     pub fn durable_size(&self) -> TreeSize {
-        self.followed.lock().tree.durable()
+        self.tree.load_full().durable()
     }
 
     /// The head of the tree at [`durable_size`](Self::durable_size): the one to sign and to publish, since no
@@ -101,7 +112,7 @@ impl Reader {
     /// a snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(Arc::clone(&self.followed.lock().tree))
+        Snapshot::new(self.tree.load_full())
     }
 
     /// Size and root. They may be taken back by a power cut: sign and publish
@@ -190,13 +201,13 @@ impl Reader {
     /// The hash function.
     #[must_use]
     pub fn hasher(&self) -> Arc<dyn Hasher> {
-        Arc::clone(&self.followed.lock().tree.hasher)
+        Arc::clone(&self.tree.load_full().hasher)
     }
 
     /// How many children a complete node has.
     #[must_use]
     pub fn arity(&self) -> Arity {
-        self.followed.lock().tree.arity
+        self.tree.load_full().arity
     }
 }
 

@@ -21,22 +21,13 @@ use crate::merkle::{
 pub struct Snapshot {
     tree: Arc<Tree>,
     size: TreeSize,
-    /// Made when first needed: a view that has every inner node of this size, and the folded edge.
-    warm: OnceLock<Warm>,
+    /// Made when first needed, once every inner node of this size is hashed: the folded edge. Not a view,
+    /// which would keep nodes in memory, some 9 MB for each snapshot, that a checkpoint has written since.
+    warm: OnceLock<Arc<RightEdge>>,
 }
 
-struct Warm {
-    view: View,
-    edge: Arc<RightEdge>,
-}
-
-impl Warm {
-    fn fold(tree: &Tree, size: TreeSize) -> Result<Self> {
-        let view = tree.view_at(size.0);
-        let edge = RightEdge::fold(&view, &*tree.hasher, tree.arity, size)?;
-        Ok(Self { view, edge: Arc::new(edge) })
-    }
-}
+/// Leaves that are read at once: 2 MiB.
+const PIECE: u64 = 1 << 16;
 
 impl Snapshot {
     pub(crate) fn new(tree: Arc<Tree>) -> Self {
@@ -75,7 +66,7 @@ impl Snapshot {
     ///
     /// [`Error::Damaged`] if a part cannot be read.
     pub fn head(&self) -> Result<TreeHead> {
-        Ok(self.warm()?.edge.head())
+        Ok(self.warm()?.head())
     }
 
     /// The head of the tree when it had `size` leaves. O(N log size).
@@ -111,8 +102,8 @@ impl Snapshot {
     pub fn prove(&self, index: impl Into<LeafIndex>) -> Result<InclusionProof> {
         self.tree.check_process()?;
         let index = index.into();
-        if let Some(warm) = self.warm.get() {
-            return Ok(InclusionProof::build(&warm.view, &warm.edge, index)?);
+        if let Some(edge) = self.warm.get() {
+            return Ok(InclusionProof::build(&self.tree.columns.view(), edge, index)?);
         }
         self.prove_at(index, self.size)
     }
@@ -248,18 +239,30 @@ impl Snapshot {
         Ok(leaf[0])
     }
 
-    /// The leaves of `range`, which may be empty.
+    /// The leaves of `range`, which may be empty, all in memory. A range that may be large is read piece by
+    /// piece.
     ///
     /// # Errors
     ///
-    /// [`Error::SizeOutOfRange`] if the range ends beyond the size; [`Error::Damaged`] if a part
-    /// cannot be read.
+    /// [`Error::SizeOutOfRange`] if the range ends beyond the size; [`Error::NoMemory`] if there is none for
+    /// so many; [`Error::Damaged`] if a part cannot be read.
     pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
         self.check_size(TreeSize(range.end))?;
-        let len = range.end.saturating_sub(range.start);
-        let mut leaves = vec![[0; 32]; usize::try_from(len).unwrap_or(0)];
-        let first = NodeIndex(range.start);
-        self.tree.columns.view().read_nodes(Level::LEAVES, first, &mut leaves)?;
+        let count = range.end.saturating_sub(range.start);
+        let mut leaves = Vec::new();
+        let reserved =
+            usize::try_from(count).ok().and_then(|len| leaves.try_reserve_exact(len).ok());
+        reserved.ok_or(Error::NoMemory { leaves: count })?;
+        let view = self.tree.columns.view();
+        let mut at = range.start;
+        while at < range.end {
+            // Memory is filled as leaves are found, not before.
+            let len = (range.end - at).min(PIECE);
+            let have = leaves.len();
+            leaves.resize(have + usize::try_from(len).unwrap_or(0), [0; 32]);
+            view.read_nodes(Level::LEAVES, NodeIndex(at), &mut leaves[have..])?;
+            at += len;
+        }
         Ok(leaves)
     }
 
@@ -279,24 +282,17 @@ impl Snapshot {
     ) -> Result<T> {
         let size = self.check_size(size)?;
         if size == self.size
-            && let Some(warm) = self.warm.get()
+            && let Some(edge) = self.warm.get()
         {
-            return Ok(build(&warm.view, EdgeNodes::Folded(&warm.edge))?);
+            return Ok(build(&self.tree.columns.view(), EdgeNodes::Folded(edge))?);
         }
-        let fresh;
-        let view = match self.warm.get() {
-            Some(warm) => &warm.view,
-            None => {
-                fresh = self.tree.view_at(size.0);
-                &fresh
-            }
-        };
+        let view = &self.tree.view_at(size.0);
         match self.tree.edge(view, size)? {
             Some(edge) => {
                 let built = build(view, EdgeNodes::Folded(&edge))?;
                 if size == self.size {
                     // Later proofs of this size need no lookup.
-                    self.warm.get_or_init(|| Warm { view: view.clone(), edge });
+                    self.warm.get_or_init(|| edge);
                 }
                 Ok(built)
             }
@@ -307,14 +303,15 @@ impl Snapshot {
         }
     }
 
-    fn warm(&self) -> Result<&Warm> {
+    fn warm(&self) -> Result<&RightEdge> {
         self.tree.check_process()?;
-        if let Some(warm) = self.warm.get() {
-            return Ok(warm);
+        if let Some(edge) = self.warm.get() {
+            return Ok(edge);
         }
         // A failure is not kept: what cannot be read now may be read the next time.
-        let made = Warm::fold(&self.tree, self.size)?;
-        Ok(self.warm.get_or_init(|| made))
+        let view = self.tree.view_at(self.size.0);
+        let made = RightEdge::fold(&view, &*self.tree.hasher, self.tree.arity, self.size)?;
+        Ok(self.warm.get_or_init(|| Arc::new(made)))
     }
 }
 

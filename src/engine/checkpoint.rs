@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counted::Counted;
+use super::limits::node_bytes;
 use super::shared::{Engine, FlushPoint};
 use super::tree::Tree;
 use crate::config::{Install, Since};
@@ -24,7 +25,7 @@ use crate::fs::Dir;
 use crate::fs::defect;
 use crate::fs::defect::Defect;
 use crate::ids::PartId;
-use crate::merkle::{NodeSource, TreeSize};
+use crate::merkle::{Arity, NodeSource, TreeSize};
 use crate::part::{Part, PartIdentity, PartSet, build_part, sync_part};
 use crate::report::Event;
 use crate::report::Steps;
@@ -68,8 +69,7 @@ impl Engine {
 
     /// Bytes that `leaves` leaves and the complete nodes above them take.
     fn node_bytes(&self, leaves: u64) -> u64 {
-        let arity = self.trees.first().map_or(2, |tree| tree.arity.children() as u64);
-        leaves.saturating_mul(32 * arity / (arity - 1))
+        node_bytes(self.trees.first().map_or(Arity::Two, |tree| tree.arity), leaves)
     }
 
     /// Flushes, writes what is new since the last checkpoint as parts, and truncates the log.

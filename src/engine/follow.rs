@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::open::{check_root, open_parts, resume, single_tree};
+use super::open::{check_root, open_parts, resume, single_tree, this_process};
 use super::tree::Tree;
 use crate::column::{Layout, LeafWriter};
 use crate::config::Config;
@@ -117,7 +117,9 @@ impl Followed {
         let parts = open_parts(config, manifest.store, entry)?;
         let (columns, leaves, nodes) =
             resume(Layout::new(arity).huge_pages(config.huge_pages), entry.size, &parts)?;
-        let tree = Arc::new(Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes));
+        let tree = Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes);
+        // Another thread of the parent may hold a lock of it while a child is forked.
+        let tree = Arc::new(tree.only_in(this_process(config)?));
         check_root(fs, manifest, entry, &tree)?;
         let known =
             Known { durable: entry.size, below: manifest.log.open.group.0, later: VecDeque::new() };

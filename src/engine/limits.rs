@@ -29,6 +29,14 @@ pub(crate) struct Limits {
 /// Bytes that may wait for a checkpoint where some are made automatically.
 const UNCHECKPOINTED: u64 = 1 << 30;
 
+/// Bytes that `leaves` leaves and the complete nodes above them take: what every trigger and every limit
+/// counts, to the byte.
+pub(crate) fn node_bytes(arity: Arity, leaves: u64) -> u64 {
+    let children = arity.children() as u64;
+    let bytes = u128::from(leaves) * u128::from(LEAF * children) / u128::from(children - 1);
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
 impl Limits {
     /// What `config` allows a store whose tree has this arity.
     pub(crate) fn of(config: &Config, arity: Arity) -> Self {
@@ -99,9 +107,7 @@ const fn unwritten_most(limit: u64) -> u64 {
 impl Limits {
     /// Bytes that so many leaves and the complete nodes above them take.
     pub(crate) fn node_bytes(&self, leaves: u64) -> u64 {
-        let children = self.arity.children() as u64;
-        let bytes = u128::from(leaves) * u128::from(LEAF * children) / u128::from(children - 1);
-        u64::try_from(bytes).unwrap_or(u64::MAX)
+        node_bytes(self.arity, leaves)
     }
 
     /// The least number of leaves that take so many bytes.

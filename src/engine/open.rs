@@ -203,7 +203,7 @@ fn start(
 }
 
 /// The process that may use what is opened here.
-fn this_process(config: &Config) -> Result<Process> {
+pub(crate) fn this_process(config: &Config) -> Result<Process> {
     Process::current().map_err(|error| Error::io("watch for forks of", &config.path, error))
 }
 

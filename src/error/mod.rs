@@ -163,6 +163,13 @@ pub enum Error {
         new: TreeSize,
     },
 
+    /// There is no memory for so many leaves at once. Fewer can be read.
+    #[error("there is no memory for {leaves} leaves at once")]
+    NoMemory {
+        /// The leaves asked for.
+        leaves: u64,
+    },
+
     /// A proof of many leaves was asked for, and no index was given.
     #[error("a proof needs at least one index")]
     NoIndexes,

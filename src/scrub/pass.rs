@@ -21,7 +21,7 @@ use super::pace::Pace;
 use crate::error::{Damage, Problem};
 use crate::merkle::{Arity, Hash, Hasher, Level, Shape, TreeSize, prefetch};
 use crate::part::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartFrame, RawPart, Verdict};
-use crate::sync::pool::pool;
+use crate::sync::pool::scrub_pool;
 
 /// Leaves of one piece of work, as a power of two: with the nodes above them they stay in a core's
 /// second cache. Arities round down.
@@ -177,6 +177,7 @@ impl TreeParts<'_> {
             faults.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
         };
         let mut at = 0;
+        let pool = if pace.is_none() { scrub_pool() } else { None };
         while at < pieces {
             let end = pieces.min(at + batch);
             let work = |number: u64| {
@@ -189,7 +190,7 @@ impl TreeParts<'_> {
                 }
                 found
             };
-            let found: Vec<Found> = match pool().filter(|_| pace.is_none()) {
+            let found: Vec<Found> = match &pool {
                 Some(pool) => pool.install(|| (at..end).into_par_iter().map(work).collect()),
                 None => (at..end).map(work).collect(),
             };

@@ -565,3 +565,32 @@ fn an_insert_that_waits_for_a_checkpoint_whose_hashing_panics_is_told() {
     store.checkpoint().unwrap();
     store.insert([1; 32]).unwrap();
 }
+
+#[test]
+fn snapshots_that_are_held_keep_nothing_that_a_checkpoint_has_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Accumulator::<Blake3, 4>::open(manual(dir.path())).unwrap();
+    let batch = leaves(262_144, 4);
+    let anonymous = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    };
+    let before = anonymous();
+    let mut held = Vec::new();
+    for _ in 0..24 {
+        store.insert_many(&batch).unwrap();
+        let snapshot = store.snapshot();
+        let head = snapshot.head().unwrap();
+        held.push((snapshot, head));
+        store.checkpoint().unwrap();
+    }
+    // Each would keep 11 MB. Other tests of this process take memory at the same time.
+    let more = anonymous().saturating_sub(before);
+    assert!(more < 180 << 20, "{more} bytes for {} snapshots", held.len());
+    for (snapshot, head) in &held {
+        assert_eq!(snapshot.head().unwrap(), *head);
+        let proof = snapshot.prove(5).unwrap();
+        proof.verify(&Blake3, Arity::Four, head, LeafIndex(5), &batch[5]).unwrap();
+    }
+}

@@ -111,6 +111,20 @@ fn a_job_whose_worker_could_not_be_started_runs_when_it_is_asked_for_again() {
 }
 
 #[test]
+fn a_job_whose_worker_could_not_be_started_runs_when_the_start_is_tried_again() {
+    Model::new(3).check(|| {
+        let ran = Signal::new();
+        let signal = Arc::clone(&ran);
+        let jobs = Jobs::new(move |_| signal.give());
+        internals::fail_spawns(1);
+        jobs.request(0);
+        assert!(jobs.start_waiting());
+        ran.take();
+        jobs.stop();
+    });
+}
+
+#[test]
 fn a_job_is_not_held_up_by_one_that_a_sleeping_worker_was_woken_for() {
     Model::new(2).check(|| {
         let (ran, release) = (Signal::new(), Signal::new());

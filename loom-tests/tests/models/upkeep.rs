@@ -14,6 +14,9 @@ use loom::thread;
 
 use crate::sum::{Sum, encode, node};
 
+/// Every insert ends at a point, which a checkpoint may reach by itself.
+const HOUR: FlushPolicy = FlushPolicy::Interval(Duration::from_secs(3600));
+
 struct Store {
     disk: SimDisk,
     tree: DynAccumulator,
@@ -104,7 +107,7 @@ fn a_checkpoint_that_failed_is_made_later_though_nobody_inserts_any_more() {
 
 /// A store with room for one leaf that no checkpoint holds.
 fn narrow() -> Store {
-    open(|config| config.max_uncheckpointed_bytes(64))
+    open(|config| config.flush_policy(HOUR).max_uncheckpointed_bytes(64))
 }
 
 #[test]
@@ -143,7 +146,8 @@ fn who_waits_for_room_for_so_long_is_told_though_a_try_is_put_off() {
     Model::new(2).timed_waits_expire().check(|| {
         let wait = Duration::from_secs(1);
         let store = open(|config| {
-            let config = config.max_uncheckpointed_bytes(64).backpressure_wait(wait);
+            let config = config.flush_policy(HOUR).max_uncheckpointed_bytes(64);
+            let config = config.backpressure_wait(wait);
             config.retry_wait(2 * wait, 2 * wait)
         });
         store.fail_part(FaultError::ENOSPC);
