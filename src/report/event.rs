@@ -34,9 +34,10 @@ use crate::sync::process;
 ///
 /// Blocking on a token's future is not detected.
 ///
-/// What a listener does may lead to events on its own thread: an insert under pressure has two. While an
-/// event of a group ([`EventGroup`]) is told on a thread, further ones of that group are not told there, so
-/// a listener that inserts when it hears of backpressure does not call itself without end.
+/// What a listener does may lead to events on its own thread: an insert under pressure has two. While one of
+/// [`EventGroup::Backpressure`] is told on a thread, further ones of that group are not told there, so a
+/// listener that inserts when it hears of backpressure does not call itself without end. Of every other group
+/// up to eight are told inside each other.
 ///
 /// A listener that forks should end the child itself, or run another program there. If it returns in the
 /// child on one of the store's own threads, no other listener is called, and that thread ends without
@@ -239,6 +240,9 @@ impl Event {
     }
 }
 
+/// How many events of one group are told inside each other.
+const MOST_NESTED: usize = 8;
+
 thread_local! {
     /// What is being told on this thread: whose listeners, and of which group.
     static TELLING: RefCell<Vec<(usize, EventGroup)>> = const { RefCell::new(Vec::new()) };
@@ -265,12 +269,15 @@ impl Listeners {
         }
         let event = event();
         let telling = (self.0.as_ptr().addr(), event.group());
-        if TELLING.with_borrow(|all| all.contains(&telling)) {
+        let most = if telling.1 == EventGroup::Backpressure { 1 } else { MOST_NESTED };
+        let nested = TELLING.with_borrow(|all| all.iter().filter(|one| **one == telling).count());
+        if nested >= most {
             return;
         }
         TELLING.with_borrow_mut(|all| all.push(telling));
         self.tell_all(&event);
-        TELLING.with_borrow_mut(|all| all.retain(|other| *other != telling));
+        // The calls inside have taken theirs back.
+        TELLING.with_borrow_mut(Vec::pop);
     }
 
     fn tell_all(&self, event: &Event) {
