@@ -10,7 +10,7 @@ use crate::directory::manifest::Manifest;
 use crate::fs::FileSystem;
 use crate::part;
 use crate::wal::frame;
-use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupHeader};
+use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupEnd, GroupHeader};
 
 /// Decodes a group of the log. Returns whether it is one.
 #[must_use]
@@ -134,6 +134,7 @@ pub fn inflate_segment(fs: &dyn FileSystem, len: u64, group: u64) -> Result<(), 
         last: manifest.log.seq,
         durable: at.group,
         frames: 1,
+        end: GroupEnd::Point,
         body_checksum: 0,
     };
     let file = std::fs::File::options().write(true).open(fs.display(at.segment.file()))?;
