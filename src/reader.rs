@@ -31,6 +31,10 @@ use crate::sync::{ArcSwap, Mutex};
 ///
 /// Heads that must stand, such as those that are signed, come from [`durable_head`](Self::durable_head).
 ///
+/// **Which store it is.** The path is followed once, when it is opened. If it leads to another directory
+/// later, or the directory holds another store, [`refresh`](Self::refresh) and
+/// [`snapshot_to`](Self::snapshot_to) fail, and what was read before stays as it was.
+///
 /// ```
 /// # let dir = tempfile::tempdir()?;
 /// # let dir = dir.path().join("log");
@@ -64,7 +68,7 @@ impl Reader {
     #[expect(clippy::needless_pass_by_value, reason = "as opening for writing does")]
     pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
         config.check()?;
-        let followed = follow(&config, &hasher, arity)?;
+        let followed = follow(&config, &config.bind()?, &hasher, arity)?;
         let tree = ArcSwap::new(Arc::clone(&followed.tree));
         Ok(Self { config, followed: Mutex::new(followed), tree })
     }
@@ -76,7 +80,9 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open). What was read before stays.
+    /// [`OtherStore`](crate::Error::OtherStore) if the path leads to another store by now,
+    /// [`Displaced`](crate::Error::Displaced) if it leads to another directory otherwise, or nowhere; else
+    /// as [`open`](Self::open). What was read before stays.
     pub fn refresh(&self) -> Result<TreeSize> {
         self.tree.load_full().check_process()?;
         let mut followed = self.followed.lock();
@@ -181,10 +187,10 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// [`NotEmpty`](crate::Error::NotEmpty); else as [`open`](Self::open), and
+    /// [`NotEmpty`](crate::Error::NotEmpty); else as [`refresh`](Self::refresh), and
     /// [`Io`](crate::Error::Io) of `dir`, which is not retried.
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
-        copy_from_outside(&self.config, &self.hasher(), self.arity(), &Config::new(dir))
+        self.copy_to(&Config::new(dir))
     }
 
     /// [`snapshot_to`](Self::snapshot_to) the file system of another configuration.
@@ -195,7 +201,16 @@ impl Reader {
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
     pub fn snapshot_to_config(&self, target: &Config) -> Result<BackupInfo> {
-        copy_from_outside(&self.config, &self.hasher(), self.arity(), target)
+        self.copy_to(target)
+    }
+
+    fn copy_to(&self, target: &Config) -> Result<BackupInfo> {
+        self.tree.load_full().check_process()?;
+        let (fs, store, tree) = {
+            let followed = self.followed.lock();
+            (Arc::clone(&followed.fs), followed.store, Arc::clone(&followed.tree))
+        };
+        copy_from_outside(&self.config, &fs, store, &tree.hasher, tree.arity, target)
     }
 
     /// The hash function.

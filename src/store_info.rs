@@ -28,7 +28,7 @@ impl StoreInfo {
     /// [`NoStore`](Error::NoStore) if there is none; else the error of its manifest.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self> {
         let config = Config::new(path);
-        let manifest = newest_manifest(&config)?;
+        let manifest = newest_manifest(&*config.bind()?, &config.path)?;
         let tree = manifest.trees.into_iter().next();
         let tree = tree.ok_or(Error::NoStore { path: config.path })?;
         let checkpointed = TreeSize(tree.size);

@@ -37,7 +37,7 @@ const STEP: usize = 1 << 20;
 
 /// A copy that is being made. What is there of it is removed if it is dropped before it is complete.
 pub(crate) struct Target<'a> {
-    fs: &'a Arc<dyn FileSystem>,
+    fs: Arc<dyn FileSystem>,
     path: &'a Path,
     parts: BTreeMap<FileName, Taken>,
     log_bytes: u64,
@@ -82,12 +82,15 @@ enum Taken {
 impl<'a> Target<'a> {
     /// Takes possession of the directory that `config` names, which must be missing or empty.
     pub(crate) fn begin(config: &'a Config) -> Result<Self> {
-        let fs = &config.fs;
-        refuse_files(config)?;
-        fs.make_dirs().map_err(|error| Error::io("create", &config.path, error))?;
-        let lock = crate::directory::lock(config)?;
+        // A directory that is missing holds nothing.
+        match config.bind() {
+            Err(Error::NoStore { .. }) => {}
+            found => refuse_files(config, &*found?)?,
+        }
+        let fs = config.make()?;
+        let lock = crate::directory::lock(&*fs, &config.path)?;
         // What was seen before the lock was held may have changed since.
-        refuse_files(config)?;
+        refuse_files(config, &*fs)?;
         let (parts, log_bytes, complete) = (BTreeMap::new(), 0, false);
         let target = Self { fs, path: &config.path, parts, log_bytes, complete, _lock: lock };
         target.create(MARK)?;
@@ -119,7 +122,7 @@ impl<'a> Target<'a> {
         head: TreeHead,
         started: Instant,
     ) -> Result<BackupInfo> {
-        manifest::publish(&**self.fs, state)?;
+        manifest::publish(&*self.fs, state)?;
         self.remove(MARK)?;
         self.sync_dir(Dir::Parts)?;
         self.complete = true;
@@ -179,9 +182,9 @@ impl<'a> Target<'a> {
                 Taken::Copied(part.len)
             }
         };
-        Part::open(self.fs, &tree.identity(state.store, part), *part, ReadMode::Pread)
+        Part::open(&self.fs, &tree.identity(state.store, part), *part, ReadMode::Pread)
             .map_err(Failure::read_back)?;
-        open(&**self.fs, name).and_then(|file| self.sync(name, &*file)).map_err(Failure::Target)?;
+        open(&*self.fs, name).and_then(|file| self.sync(name, &*file)).map_err(Failure::Target)?;
         self.parts.insert(name, taken);
         Ok(())
     }
@@ -195,7 +198,7 @@ impl<'a> Target<'a> {
             self.stretch(source, *stretch)?;
         }
         self.sync_dir(Dir::Wal).map_err(Failure::Target)?;
-        walk(&**self.fs).map(drop).map_err(Failure::read_back)
+        walk(&*self.fs).map(drop).map_err(Failure::read_back)
     }
 
     /// Copies the groups of one segment and writes one blank block behind them: room for the frame
@@ -236,7 +239,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    fn create(&self, name: FileName) -> Result<std::sync::Arc<dyn File>> {
+    fn create(&self, name: FileName) -> Result<Arc<dyn File>> {
         self.fs.create(name).map_err(|error| self.fail("create", name, error))
     }
 
@@ -270,7 +273,7 @@ impl<'a> Target<'a> {
 
     /// Removes everything, the mark last, unless there is a manifest to be seen: then it may be whole.
     fn discard(&self) -> Result<()> {
-        if !manifest::list(&**self.fs)?.0.is_empty() {
+        if !manifest::list(&*self.fs)?.0.is_empty() {
             return Ok(());
         }
         for dir in [Dir::Manifest, Dir::Wal, Dir::Parts] {
@@ -294,7 +297,7 @@ impl Drop for Target<'_> {
     }
 }
 
-fn open(fs: &dyn FileSystem, name: FileName) -> Result<std::sync::Arc<dyn File>> {
+fn open(fs: &dyn FileSystem, name: FileName) -> Result<Arc<dyn File>> {
     fs.open(name, Access::Read).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Damage::new(fs.display(name), 0, Problem::Missing).into(),
         _ => Error::io("open", fs.display(name), error),
@@ -302,9 +305,9 @@ fn open(fs: &dyn FileSystem, name: FileName) -> Result<std::sync::Arc<dyn File>>
 }
 
 /// Refuses a directory in which there is any file but the lock's.
-fn refuse_files(config: &Config) -> Result<()> {
+fn refuse_files(config: &Config, fs: &dyn FileSystem) -> Result<()> {
     for dir in [Dir::Root, Dir::Manifest, Dir::Wal, Dir::Parts] {
-        let entries = config.fs.list(dir);
+        let entries = fs.list(dir);
         let entries = entries.map_err(|error| Error::io("list", &config.path, error))?;
         let found = entries.into_iter().next().map(|entry| match entry {
             Entry::File(name, _) => name.to_string(),

@@ -18,7 +18,7 @@ pub use read_mode::ReadMode;
 pub(crate) use retry::Backoff;
 
 use crate::error::{Error, Result};
-use crate::fs::{FileSystem, OsFileSystem};
+use crate::fs::{FileSystem, OsPlace, Place};
 use crate::report::{EventListener, Listeners};
 
 /// How a store is opened: where, and under which policies.
@@ -38,7 +38,7 @@ use crate::report::{EventListener, Listeners};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) place: Arc<dyn Place>,
     pub(crate) path: PathBuf,
     pub(crate) create: bool,
     pub(crate) flush: FlushPolicy,
@@ -68,7 +68,7 @@ impl Config {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self {
-            fs: Arc::new(OsFileSystem::new(path.clone())),
+            place: Arc::new(OsPlace::new(path.clone())),
             path,
             create: true,
             flush: FlushPolicy::default(),
@@ -258,12 +258,30 @@ impl Config {
         self
     }
 
-    /// Puts the store on another file system than the operating system's: a simulated disk.
+    /// Puts the store in another place than the operating system's file systems: on a simulated disk.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
-    pub fn file_system(mut self, fs: Arc<dyn FileSystem>) -> Self {
-        self.fs = fs;
+    pub fn file_system(mut self, place: Arc<dyn Place>) -> Self {
+        self.place = place;
         self
+    }
+
+    /// Finds the directory of a store that is there. Whoever looks at a store several times keeps it,
+    /// so that all looks are at one directory.
+    ///
+    /// # Errors
+    ///
+    /// [`NoStore`](Error::NoStore) if there is no directory.
+    pub(crate) fn bind(&self) -> Result<Arc<dyn FileSystem>> {
+        self.place.bind().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::NoStore { path: self.path.clone() },
+            _ => Error::io("open the directory", &self.path, error),
+        })
+    }
+
+    /// Finds the directory, or makes it.
+    pub(crate) fn make(&self) -> Result<Arc<dyn FileSystem>> {
+        self.place.make().map_err(|error| Error::io("create", &self.path, error))
     }
 
     /// Refuses values that cannot work.

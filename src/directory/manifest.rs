@@ -15,7 +15,7 @@ use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::backing;
 use crate::fs::defect;
 use crate::fs::defect::Defect;
-use crate::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem};
+use crate::fs::{Access, Dir, Displaced, Displacement, Entry, FileKind, FileName, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::PartId;
 use crate::ids::Seq;
@@ -302,12 +302,12 @@ pub(crate) fn refuse_impostor(fs: &dyn FileSystem, dir: Dir, base: &str) -> Resu
     }
 }
 
-/// The number of the next manifest: beyond every one that is there, also of those that a crash cut
-/// short.
-pub(crate) fn next_number(fs: &dyn FileSystem) -> Result<u64> {
+/// The number of the manifest after `newest`: beyond every one that is there, also of those that a crash
+/// cut short, unless no store can have come to it.
+pub(crate) fn next_number(fs: &dyn FileSystem, newest: u64) -> Result<u64> {
     let (complete, temporary) = list(fs)?;
-    let seen = complete.into_iter().chain(temporary.into_iter().map(|name| name.number));
-    Ok(seen.max().map_or(1, |number| number.saturating_add(1)))
+    let seen = complete.into_iter().map(file).chain(temporary);
+    Ok(FileName::beyond(newest.saturating_add(1), seen))
 }
 
 /// Reads the manifest with this number.
@@ -349,10 +349,14 @@ fn read_bytes(fs: &dyn FileSystem, number: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Removes every manifest but `newest` and the one before it, and what was left half-written.
+/// Removes every manifest but `newest` and the one before it, and what was left half-written. What
+/// somebody else has put there meanwhile stays.
 pub(crate) fn remove_old(fs: &dyn FileSystem, newest: u64) -> Result<()> {
     for name in old(fs, newest)? {
-        fs.remove(name).map_err(|error| Error::io("remove", fs.display(name), error))?;
+        match fs.remove(name).map_err(|error| Error::io("remove", fs.display(name), error)) {
+            Err(Error::Displaced(Displaced { how: Displacement::Planted, .. })) => {}
+            removed => removed?,
+        }
     }
     Ok(())
 }

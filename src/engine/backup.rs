@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::follow::{Followed, TRIES};
+use super::follow::{Followed, TRIES, check_place, newest_of};
 use super::shared::Engine;
 use crate::backup::{Failure, Target, closed_at};
 use crate::config::Config;
 use crate::directory::manifest::Manifest;
-use crate::directory::newest_manifest;
 use crate::error::{Error, Result};
+use crate::fs::FileSystem;
+use crate::ids::StoreId;
 use crate::merkle::{Arity, Hasher, TreeHead, TreeSize};
 use crate::report::BackupInfo;
 
@@ -34,24 +35,28 @@ impl Engine {
     }
 }
 
-/// Copies the store that `config` names, which another process may be writing to, to the file system
-/// of `target`. Locks and changes nothing in it.
+/// Copies store `opened` in `fs`, which `config` names and another process may be writing to, to the
+/// file system of `target`. Locks and changes nothing in it.
 pub(crate) fn copy_from_outside(
     config: &Config,
+    fs: &Arc<dyn FileSystem>,
+    opened: StoreId,
     hasher: &Arc<dyn Hasher>,
     arity: Arity,
     target: &Config,
 ) -> Result<BackupInfo> {
     let started = Instant::now();
+    let newest = || newest_of(config, &**fs, opened);
     // Before anything is made.
-    newest_manifest(config)?;
+    check_place(config, &**fs, opened)?;
+    newest()?;
     let mut target = Target::begin(target)?;
     let (mut last, mut tries) = (None, 0);
     loop {
-        let manifest = newest_manifest(config)?;
-        let copied = Followed::load(config, Arc::clone(hasher), arity, &manifest)
+        let manifest = newest()?;
+        let copied = Followed::load(config, fs, Arc::clone(hasher), arity, &manifest)
             .map_err(Failure::Source)
-            .and_then(|found| copy_found(config, &found, &manifest, &mut target));
+            .and_then(|found| copy_found(&found, &manifest, &mut target));
         match copied {
             Ok((state, head)) => return target.finish(&state, head, started),
             Err(Failure::Target(error)) => return Err(error),
@@ -69,13 +74,12 @@ pub(crate) fn copy_from_outside(
 }
 
 fn copy_found(
-    config: &Config,
     found: &Followed,
     manifest: &Manifest,
     target: &mut Target<'_>,
 ) -> Result<(Manifest, TreeHead), Failure> {
     let state = closed_at(manifest, found.end);
-    target.fill(&*config.fs, &state)?;
+    target.fill(&*found.fs, &state)?;
     let size = TreeSize(found.tree.columns.leaves());
     let head = found.tree.head_at(size).map_err(Failure::Source)?;
     Ok((state, head))

@@ -118,6 +118,7 @@ impl Engine {
                 self.listeners.tell(|| Event::CheckpointCompleted { info: info.clone() });
             }
             Err(error) => {
+                self.poison_if_displaced(error);
                 self.work.lock().checkpoint.failed += 1;
                 let put_off = automatic && !matches!(error, Error::Closed);
                 let retry_in = if put_off { self.checkpoint_put_off(reason, error) } else { None };
@@ -178,7 +179,9 @@ impl Engine {
         done
     }
 
-    /// Removes what a failed checkpoint or merge has made, as far as that is possible.
+    /// Removes what a failed checkpoint or merge has made, as far as that is possible. A name that it did
+    /// not come to make, because somebody else had it, stays: [`FileSystem`](crate::fs::FileSystem::remove)
+    /// refuses that.
     pub(crate) fn discard(&self, parts: Range<u64>, manifests: Range<u64>) {
         let seen = manifest::list(&*self.fs).map(|(complete, _)| complete);
         if !seen.is_ok_and(|seen| seen.iter().all(|number| !manifests.contains(number))) {
@@ -270,6 +273,7 @@ impl Engine {
         self.made_room(point.seq, info.leaves, started.elapsed());
         if let Err(error) = self.segments.release_before(point.position.segment) {
             // The checkpoint stands; files that could not be removed are looked for at open.
+            self.poison_if_displaced(&error);
             tracing::warn!(%error, "cannot remove a log segment");
         }
         self.request_compaction(live);
@@ -352,6 +356,7 @@ impl Engine {
         live.next_manifest += 1;
         manifest::publish(&*self.fs, &manifest)?;
         if let Err(error) = manifest::remove_old(&*self.fs, manifest.number) {
+            self.poison_if_displaced(&error);
             tracing::warn!(%error, "cannot remove an old manifest");
         }
         live.manifest = manifest;

@@ -139,6 +139,7 @@ impl Engine {
                 self.listeners.tell(|| Event::CompactionAbandoned { parts });
             }
             Err(error) => {
+                self.poison_if_displaced(&error);
                 self.work.lock().compaction.failed += 1;
                 let retry_in = self.compaction_put_off(&error);
                 tracing::error!(%error, ?retry_in, "merging parts failed; they stay");

@@ -34,7 +34,9 @@ pub(crate) const TRIES: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Followed {
     pub(crate) tree: Arc<Tree>,
-    store: StoreId,
+    /// The directory it was found in.
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) store: StoreId,
     manifest: u64,
     leaves: LeafWriter,
     pub(crate) end: Position,
@@ -70,14 +72,20 @@ impl Known {
     }
 }
 
-/// Reads the store that `config` names.
-pub(crate) fn follow(config: &Config, hasher: &Arc<dyn Hasher>, arity: Arity) -> Result<Followed> {
+/// Reads the store in `fs`, which `config` names.
+pub(crate) fn follow(
+    config: &Config,
+    fs: &Arc<dyn FileSystem>,
+    hasher: &Arc<dyn Hasher>,
+    arity: Arity,
+) -> Result<Followed> {
+    let newest = || newest_manifest(&**fs, &config.path);
     let mut last = None;
     for _ in 0..TRIES {
-        let manifest = newest_manifest(config)?;
+        let manifest = newest()?;
         let number = manifest.number;
-        match Followed::load(config, Arc::clone(hasher), arity, &manifest) {
-            Ok(followed) if newest_manifest(config)?.number == number => return Ok(followed),
+        match Followed::load(config, fs, Arc::clone(hasher), arity, &manifest) {
+            Ok(followed) if newest()?.number == number => return Ok(followed),
             Ok(_) => {}
             Err(error) => {
                 let seen = (number, error.to_string());
@@ -89,42 +97,73 @@ pub(crate) fn follow(config: &Config, hasher: &Arc<dyn Hasher>, arity: Arity) ->
         }
     }
     // Checkpoints come faster than they can be read. What is read is right nevertheless.
-    Followed::load(config, Arc::clone(hasher), arity, &newest_manifest(config)?)
+    Followed::load(config, fs, Arc::clone(hasher), arity, &newest()?)
+}
+
+/// Fails unless the path of `config` still leads to `fs`: it answers for the store that was opened
+/// there, or not at all.
+pub(super) fn check_place(config: &Config, fs: &dyn FileSystem, opened: StoreId) -> Result<()> {
+    let placed = fs.check_place().map_err(|error| Error::io("look at", &config.path, error));
+    if let Err(Error::Displaced(_)) = placed {
+        // Of use for the message alone.
+        let there = config.bind().and_then(|fs| newest_manifest(&*fs, &config.path));
+        there.map_or(Ok(()), |there| same_store(config, opened, there.store))?;
+    }
+    placed
+}
+
+/// The newest manifest in `fs`, which must be of the store that was opened there.
+pub(super) fn newest_of(config: &Config, fs: &dyn FileSystem, opened: StoreId) -> Result<Manifest> {
+    let manifest = newest_manifest(fs, &config.path)?;
+    same_store(config, opened, manifest.store)?;
+    Ok(manifest)
+}
+
+fn same_store(config: &Config, opened: StoreId, found: StoreId) -> Result<()> {
+    if found == opened {
+        return Ok(());
+    }
+    let (opened, found) = (opened.to_string(), found.to_string());
+    Err(Error::OtherStore { path: config.path.clone(), opened, found })
 }
 
 impl Followed {
     /// Reads what has come since: the rest of the log, or everything anew if there is a new manifest.
     pub(crate) fn refresh(&mut self, config: &Config) -> Result<()> {
-        if newest_manifest(config)?.number == self.manifest
-            && self.read_on(&*config.fs).is_ok()
-            && newest_manifest(config)?.number == self.manifest
-        {
+        let fs = Arc::clone(&self.fs);
+        let store = self.store;
+        check_place(config, &*fs, store)?;
+        let newest = || newest_of(config, &*fs, store).map(|manifest| manifest.number);
+        if newest()? == self.manifest && self.read_on(&*fs).is_ok() && newest()? == self.manifest {
             return Ok(());
         }
-        *self = follow(config, &self.tree.hasher, self.tree.arity)?;
+        let found = follow(config, &fs, &self.tree.hasher, self.tree.arity)?;
+        same_store(config, store, found.store)?;
+        *self = found;
         Ok(())
     }
 
     /// What `manifest` says, and the log behind it as it is now.
     pub(crate) fn load(
         config: &Config,
+        fs: &Arc<dyn FileSystem>,
         hasher: Arc<dyn Hasher>,
         arity: Arity,
         manifest: &Manifest,
     ) -> Result<Self> {
-        let fs = &*config.fs;
-        let entry = single_tree(config, manifest, &*hasher, arity)?;
-        let parts = open_parts(config, manifest.store, entry)?;
+        let entry = single_tree(config, &**fs, manifest, &*hasher, arity)?;
+        let parts = open_parts(config, fs, manifest.store, entry)?;
         let (columns, leaves, nodes) =
             resume(Layout::new(arity).huge_pages(config.huge_pages), entry.size, &parts)?;
         let tree = Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes);
         // Another thread of the parent may hold a lock of it while a child is forked.
         let tree = Arc::new(tree.only_in(this_process(config)?));
-        check_root(fs, manifest, entry, &tree)?;
+        check_root(&**fs, manifest, entry, &tree)?;
         let known =
             Known { durable: entry.size, below: manifest.log.open.group.0, later: VecDeque::new() };
         let mut followed = Self {
             tree,
+            fs: Arc::clone(fs),
             store: manifest.store,
             manifest: manifest.number,
             leaves,
@@ -132,7 +171,7 @@ impl Followed {
             seq: manifest.log.seq,
             known,
         };
-        followed.replay(fs, &manifest.log)?;
+        followed.replay(&**fs, &manifest.log)?;
         Ok(followed)
     }
 

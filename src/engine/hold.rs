@@ -9,6 +9,7 @@
 
 use super::checkpoint::Checkpoints;
 use super::shared::Engine;
+use crate::error::Error;
 use crate::fs::FileName;
 use crate::wal::SegmentHold;
 
@@ -54,7 +55,11 @@ impl Engine {
 
     fn remove_parts(&self, parts: impl Iterator<Item = FileName>) {
         for name in parts {
-            if let Err(error) = self.fs.remove(name) {
+            let removed = self.fs.remove(name);
+            if let Err(error) =
+                removed.map_err(|error| Error::io("remove", self.fs.display(name), error))
+            {
+                self.poison_if_displaced(&error);
                 // The next open removes it.
                 tracing::warn!(%error, file = %name, "cannot remove a part that was merged");
             }

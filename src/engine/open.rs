@@ -24,6 +24,7 @@ use super::shared::{Engine, FlushPoint, Settings};
 use super::tree::Tree;
 use crate::column::{Archive, Columns, Layout, LeafWriter, NodeWriter, Seed};
 use crate::config::Config;
+use crate::directory;
 use crate::directory::files;
 use crate::directory::files::Files;
 use crate::directory::foreign;
@@ -46,8 +47,7 @@ use crate::sync::process::Process;
 use crate::sync::{Condvar, JoinHandle, Mutex};
 use crate::wal::frame::Frame;
 use crate::wal::{
-    BLOCK, FARTHEST_ROLL, Log, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments,
-    replay,
+    BLOCK, Log, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments, replay,
 };
 use crate::workers::Jobs;
 
@@ -75,32 +75,36 @@ fn open_store(
     hasher: Arc<dyn Hasher>,
     arity: Arity,
 ) -> Result<(Arc<Engine>, JoinHandle<()>)> {
-    let fs = &*config.fs;
     let started = Instant::now();
-    let found = newest_manifest(fs)?;
-    if found.is_none() {
-        files::check_empty(fs, &config.path)?;
-        if !config.create {
-            return Err(Error::NoStore { path: config.path.clone() });
-        }
-        fs.make_dirs().map_err(|error| Error::io("create", &config.path, error))?;
-    }
-    let lock = fs.lock().map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => Error::Locked { path: config.path.clone() },
-        _ => Error::io("lock", &config.path, error),
-    })?;
+    let fs = find(config)?;
+    let lock = directory::lock(&*fs, &config.path)?;
     // What was seen before the lock was held may have changed since.
-    let mut opened = match newest_manifest(fs)? {
+    let mut opened = match directory::newest_number(&*fs, &config.path)? {
         Some(number) => {
-            let manifest = manifest::read(fs, number)?;
-            can_count_on(fs, &manifest)?;
-            recover(config, hasher, arity, manifest)?
+            let manifest = manifest::read(&*fs, number)?;
+            can_count_on(&*fs, &manifest)?;
+            recover(config, &fs, hasher, arity, manifest)?
         }
-        None => create(config, hasher, arity)?,
+        None => create(config, &fs, hasher, arity)?,
     };
     let replayed = opened.report.replay_time + opened.report.settle_time;
     opened.report.open_time = started.elapsed().saturating_sub(replayed);
-    start(config, opened, lock)
+    start(config, fs, opened, lock)
+}
+
+/// The store's directory, which is made where there is no store and one is to be created.
+fn find(config: &Config) -> Result<Arc<dyn FileSystem>> {
+    let no_store = || Error::NoStore { path: config.path.clone() };
+    let found = match config.bind() {
+        Err(Error::NoStore { .. }) => None,
+        found => Some(found?),
+    };
+    if let Some(fs) = found
+        && directory::newest_number(&*fs, &config.path)?.is_some()
+    {
+        return Ok(fs);
+    }
+    if config.create { config.make() } else { Err(no_store()) }
 }
 
 /// Refuses to go on from numbers so high that counting might come to one that no reader believes.
@@ -120,10 +124,6 @@ fn can_count_on(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
     }
 }
 
-fn newest_manifest(fs: &dyn FileSystem) -> Result<Option<u64>> {
-    Ok(manifest::list(fs)?.0.last().copied())
-}
-
 /// A store that is ready to go on.
 struct Opened {
     trees: Vec<Arc<Tree>>,
@@ -141,6 +141,7 @@ struct Opened {
 /// Starts the threads.
 fn start(
     config: &Config,
+    fs: Arc<dyn FileSystem>,
     opened: Opened,
     lock: Box<dyn StoreLock>,
 ) -> Result<(Arc<Engine>, JoinHandle<()>)> {
@@ -160,7 +161,7 @@ fn start(
             }
         });
         Engine {
-            fs: Arc::clone(&config.fs),
+            fs,
             trees,
             process,
             watermark: Arc::new(Watermark::new(point.seq, process)),
@@ -208,8 +209,12 @@ pub(crate) fn this_process(config: &Config) -> Result<Process> {
 }
 
 /// Makes a new store: its first segment, then the manifest that makes it one.
-fn create(config: &Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Opened> {
-    let fs = &config.fs;
+fn create(
+    config: &Config,
+    fs: &Arc<dyn FileSystem>,
+    hasher: Arc<dyn Hasher>,
+    arity: Arity,
+) -> Result<Opened> {
     let leftovers = files::check_empty(&**fs, &config.path)?;
     files::remove(&**fs, &leftovers)?;
     let store = StoreId(*uuid::Uuid::new_v4().as_bytes());
@@ -264,14 +269,14 @@ fn create(config: &Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Open
 /// Goes on from what `manifest` says.
 fn recover(
     config: &Config,
+    fs: &Arc<dyn FileSystem>,
     hasher: Arc<dyn Hasher>,
     arity: Arity,
     mut manifest: Manifest,
 ) -> Result<Opened> {
-    let fs = &config.fs;
-    let entry = single_tree(config, &manifest, &*hasher, arity)?;
+    let entry = single_tree(config, &**fs, &manifest, &*hasher, arity)?;
     let mut report = RecoveryReport { checkpointed: entry.size, ..RecoveryReport::default() };
-    let parts = open_parts(config, manifest.store, entry)?;
+    let parts = open_parts(config, fs, manifest.store, entry)?;
     let (columns, mut leaves, nodes) =
         resume(Layout::new(arity).huge_pages(config.huge_pages), entry.size, &parts)?;
     let tree = Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes);
@@ -305,8 +310,8 @@ fn recover(
     let started = Instant::now();
     manifest.next_part = next_part(&**fs, &manifest)?;
     let next_part = manifest.next_part;
-    let mut next_manifest = manifest::next_number(&**fs)?;
-    let (segments, segment, mut spare) = segments(config, &manifest, &files, &replayed)?;
+    let mut next_manifest = manifest::next_number(&**fs, manifest.number)?;
+    let (segments, segment, mut spare) = segments(config, fs, &manifest, &files, &replayed)?;
     let mut orphans = orphans(&**fs, &manifest, &files)?;
     let short = spare.extract_if(.., |(_, len)| *len < Segments::SHORTEST);
     orphans.extend(short.map(|(name, _)| name));
@@ -364,13 +369,14 @@ fn recover(
 /// The store's one tree, if it is the one that was asked for.
 pub(crate) fn single_tree<'a>(
     config: &Config,
+    fs: &dyn FileSystem,
     manifest: &'a Manifest,
     hasher: &dyn Hasher,
     arity: Arity,
 ) -> Result<&'a TreeEntry> {
     let path = || config.path.clone();
     let [entry] = &manifest.trees[..] else {
-        let path = config.fs.display(manifest::file(manifest.number));
+        let path = fs.display(manifest::file(manifest.number));
         return Err(Damage::field(&path, 0, "tree count", 1, manifest.trees.len()).into());
     };
     let asked = hasher.id();
@@ -386,10 +392,15 @@ pub(crate) fn single_tree<'a>(
     Ok(entry)
 }
 
-pub(crate) fn open_parts(config: &Config, store: StoreId, entry: &TreeEntry) -> Result<PartSet> {
+pub(crate) fn open_parts(
+    config: &Config,
+    fs: &Arc<dyn FileSystem>,
+    store: StoreId,
+    entry: &TreeEntry,
+) -> Result<PartSet> {
     let open = |part: &PartRef| {
         let identity = entry.identity(store, part);
-        Part::open(&config.fs, &identity, *part, config.read_mode).map(Arc::new)
+        Part::open(fs, &identity, *part, config.read_mode).map(Arc::new)
     };
     Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
 }
@@ -440,15 +451,7 @@ pub(crate) fn check_root(
 pub(crate) fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
     let files = files::files(fs, Dir::Parts)?;
     let seen = files.complete.iter().map(|(name, _)| *name).chain(files.temporary);
-    Ok(beyond(manifest.next_part, seen))
-}
-
-/// The first number from `next` on that none of `files` has. A file so far off that no store came there
-/// does not count: its name would leave no numbers for those to come.
-fn beyond(next: u64, files: impl IntoIterator<Item = FileName>) -> u64 {
-    let last = next.saturating_add(FARTHEST_ROLL / 2);
-    let near = files.into_iter().map(|name| name.number).filter(|number| *number < last);
-    near.map(|number| number + 1).max().unwrap_or(0).max(next)
+    Ok(FileName::beyond(manifest.next_part, seen))
 }
 
 fn limits(config: &Config) -> SegmentLimits {
@@ -465,11 +468,11 @@ type SpareFile = (FileName, u64);
 /// The supply of segments, the segment where the log ends, and the files that nothing refers to.
 fn segments(
     config: &Config,
+    fs: &Arc<dyn FileSystem>,
     manifest: &Manifest,
     files: &Files,
     replayed: &Replayed,
 ) -> Result<(Arc<Segments>, Segment, Vec<SpareFile>)> {
-    let fs = &config.fs;
     let mut in_use = Vec::new();
     let mut spare = Vec::new();
     for &(name, len) in &files.complete {
@@ -480,7 +483,8 @@ fn segments(
             spare.push((name, len));
         }
     }
-    let next = beyond(manifest.next_segment, files.complete.iter().map(|(name, _)| *name));
+    let next =
+        FileName::beyond(manifest.next_segment, files.complete.iter().map(|(name, _)| *name));
     let end = replayed.end.segment;
     let len = in_use.iter().find(|(id, _)| *id == end).map_or(0, |(_, len)| *len);
     let file = fs

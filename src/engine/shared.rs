@@ -242,6 +242,10 @@ impl Engine {
                 Ok(()) => done(&mut self.work.lock().segment),
                 Err(error) => {
                     self.work.lock().segment.failed += 1;
+                    match self.segments.failure() {
+                        Some(failure) => self.poison(failure),
+                        None => self.poison_if_displaced(&error),
+                    }
                     // The flusher makes one itself when it needs it, and fails if that fails.
                     tracing::warn!(%error, "cannot make a log segment ready");
                 }
@@ -268,6 +272,14 @@ impl Engine {
         };
         while !(flusher_is_idle() && self.jobs.is_idle() && flusher_is_idle()) {
             std::thread::sleep(Duration::from_micros(5));
+        }
+    }
+
+    /// Ends all writing if `error` says that the directory is not the one that was opened any more: what
+    /// would be published there is not what the path leads to.
+    pub(super) fn poison_if_displaced(&self, error: &Error) {
+        if matches!(error, Error::Displaced(_)) {
+            self.poison(error.clone());
         }
     }
 

@@ -14,6 +14,7 @@ pub use limit::Limit;
 pub(crate) use path::PathError;
 pub use printable::Printable;
 
+use crate::fs::Displaced;
 use crate::merkle::{LeafIndex, Level, ProveError, TreeSize};
 
 /// The result of most calls of this crate.
@@ -76,6 +77,28 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
         /// What was found in it.
+        found: String,
+    },
+
+    /// A name in the store's directory, or the directory itself, is not what this process opened or
+    /// put there any more: somebody moved the directory, removed the lock file, or put something in the
+    /// place of a file. Nothing was changed, neither there nor in what the path leads to now. A store
+    /// that is open for writing is poisoned; what was acknowledged stands in the directory that it
+    /// was opened in.
+    #[error(transparent)]
+    Displaced(Displaced),
+
+    /// The path leads to another store than the one that was opened there. What was read before stays.
+    #[error(
+        "{} now holds store {found}, not store {opened}, which was opened there",
+        Printable::new(path)
+    )]
+    OtherStore {
+        /// The store's directory.
+        path: PathBuf,
+        /// The store that was opened, by its id.
+        opened: String,
+        /// The store that is there now.
         found: String,
     },
 
@@ -273,6 +296,9 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        if let Some(displaced) = Displaced::find(&source) {
+            return Self::Displaced(displaced.clone());
+        }
         // What the system's file system failed with knows the call and the path better.
         match source.downcast::<PathError>() {
             Ok(PathError { action, path, source }) => {

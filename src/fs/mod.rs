@@ -19,12 +19,32 @@
 //!
 //! Names are built from kinds and numbers, never from text that was read from a file, so nothing on
 //! the disk can direct an access out of the store's directory.
+//!
+//! # Which directory
+//!
+//! A path may lead elsewhere at any moment: a restore moves directories, a clean-up removes files. So
+//! a [`Place`] says where a store is and does no I/O on its files; [`Place::bind`] follows the path
+//! once and returns a [`FileSystem`], which stays with the directory that it found:
+//!
+//! - Every call of a `FileSystem` reaches the directories that were found when it was bound, wherever
+//!   the path leads by now. It never reaches another store's.
+//! - [`FileSystem::check_place`] fails with [`Displaced`] if the path, or the name of an inner
+//!   directory, no longer leads to what was bound, or if the lock file is no longer the one that this
+//!   `FileSystem` holds. Calls that create, rename or remove a name check this themselves, before they
+//!   change anything.
+//! - While the lock is held, a name is renamed, removed or opened for writing only if it leads to a file
+//!   that was there when the lock was acquired, or that this `FileSystem` made since. Any other
+//!   file is somebody else's: the call fails with [`Displaced`] and leaves it alone.
+//! - The lock excludes every other holder for as long as it is held, also after somebody has
+//!   removed or replaced the lock file.
 
 pub(crate) mod backing;
 pub(crate) mod defect;
+mod displaced;
 mod name;
 #[cfg(unix)]
 mod os;
+mod owned;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;
 
@@ -34,13 +54,15 @@ compile_error!("the storage engine needs a Unix system; build without the featur
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::ops::{Deref, Range};
-use std::path::{Path, PathBuf};
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use crate::ids::ByteOffset;
+pub use displaced::{Displaced, Displacement};
 pub use name::{Dir, FileKind, FileName};
 #[cfg(unix)]
-pub use os::OsFileSystem;
+pub use os::OsPlace;
 #[cfg(unix)]
 pub(crate) use os::data;
 
@@ -64,21 +86,42 @@ pub enum Entry {
     Other(String),
 }
 
-/// One store's directory on some disk. See the [module](self) for what it promises.
-pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
-    /// The name of `file` as a user knows it, for messages.
-    fn display(&self, file: FileName) -> PathBuf;
+/// Where a store's directory is, or will be. See the [module](self) for what it promises.
+pub trait Place: Send + Sync + fmt::Debug + 'static {
+    /// Follows the path to the store's directory and returns that directory. Creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if nothing is there; `NotADirectory` if something else is; else whatever the disk
+    /// reports.
+    fn bind(&self) -> io::Result<Arc<dyn FileSystem>>;
 
-    /// Creates the store's directory and the directories in it where they are missing, and makes
-    /// their names durable, those of missing parents too. Existing directories are left as they are.
+    /// Creates the store's directory and the directories in it where they are missing, makes their
+    /// names durable, those of missing parents too, and returns the directory. Existing directories
+    /// are left as they are.
     ///
     /// # Errors
     ///
     /// Whatever the disk reports; a part of the directories may then exist.
-    fn make_dirs(&self) -> io::Result<()>;
+    fn make(&self) -> io::Result<Arc<dyn FileSystem>>;
+}
 
-    /// Lists a directory of the store, in no particular order. The directories of the store itself
-    /// and the lock file are not listed. A missing directory is listed as empty.
+/// One store's directory on some disk, found once. See the [module](self) for what it promises.
+pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
+    /// The name of `file` as a user knows it, for messages.
+    fn display(&self, file: FileName) -> PathBuf;
+
+    /// Returns whether the path, the inner directories and the lock file, if its lock is held, are
+    /// still those of this directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Displaced`] if one of them is not; else whatever the disk reports.
+    fn check_place(&self) -> io::Result<()>;
+
+    /// Lists a directory of the store, in no particular order. The directories of the store itself,
+    /// the lock file and the directory `lost+found` of a file system's root are not listed. A directory
+    /// that was missing when this was bound is listed as empty.
     ///
     /// # Errors
     ///
@@ -89,7 +132,7 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name is taken by anything.
+    /// `AlreadyExists` if the name is taken by anything; [`Displaced`].
     fn create(&self, name: FileName) -> io::Result<Arc<dyn File>>;
 
     /// Opens an existing regular file.
@@ -97,21 +140,21 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     ///
     /// `NotFound` if there is none; `InvalidInput` if the name is not a regular file (links are not
-    /// followed).
+    /// followed); [`Displaced`] if it is opened for writing under the lock and is not this store's.
     fn open(&self, name: FileName, access: Access) -> io::Result<Arc<dyn File>>;
 
     /// Renames a file within one directory without replacing anything.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if `to` is taken; `InvalidInput` if it is in another directory.
+    /// `AlreadyExists` if `to` is taken; `InvalidInput` if it is in another directory; [`Displaced`].
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()>;
 
     /// Removes a file's name. Open handles and mappings of it stay readable.
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is none.
+    /// `NotFound` if there is none; [`Displaced`].
     fn remove(&self, name: FileName) -> io::Result<()>;
 
     /// Makes the names in a directory durable as they are now.
@@ -121,12 +164,13 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// Whatever the disk reports; the names are then in doubt.
     fn sync_dir(&self, dir: Dir) -> io::Result<()>;
 
-    /// Takes the store's exclusive lock, which is held until the returned guard is dropped or the
-    /// process ends. Never waits.
+    /// Acquires the store's exclusive lock, which is held until the returned guard is dropped or the
+    /// process ends. Never waits. The files that are there now are from now on this store's own.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if somebody else holds it, in this process or another.
+    /// `WouldBlock` if it is held, in this process or another, and then nothing was created;
+    /// [`Displaced`] if the path leads elsewhere by now.
     fn lock(&self) -> io::Result<Box<dyn StoreLock>>;
 
     /// Gives the file `name` of the store in `source` the same name here as well, by a hard link: one
@@ -143,9 +187,10 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// The store's directory if it is one of the operating system's. Only for
+    /// A descriptor of `dir` if it is a directory of the operating system's. Only for
     /// [`link_from`](FileSystem::link_from).
-    fn os_path(&self) -> Option<&Path> {
+    fn os_dir(&self, dir: Dir) -> Option<BorrowedFd<'_>> {
+        let _ = dir;
         None
     }
 

@@ -75,6 +75,18 @@ impl FileName {
     /// it: so counting comes neither here nor to a number without a name.
     pub(crate) const LAST_BELIEVED: u64 = Self::LAST_NUMBER / 2;
 
+    /// How far beyond what a store knows of a number can be that a crash made it forget: it counts on by
+    /// one for each file.
+    pub(crate) const FARTHEST: u64 = 1 << 31;
+
+    /// The first number from `next` on that none of `files` has. A file so far off that no store came there
+    /// does not count: its name would leave no numbers for those to come.
+    pub(crate) fn beyond(next: u64, files: impl IntoIterator<Item = Self>) -> u64 {
+        let last = next.saturating_add(Self::FARTHEST);
+        let near = files.into_iter().map(|name| name.number).filter(|number| *number < last);
+        near.map(|number| number + 1).max().unwrap_or(0).max(next)
+    }
+
     /// The file of this kind and number.
     #[must_use]
     pub const fn new(kind: FileKind, number: u64) -> Self {

@@ -102,7 +102,7 @@ impl fmt::Display for FileState {
 /// [`Io`](Error::Io) if a directory cannot be listed, [`NoStore`](Error::NoStore) if there is nothing
 /// of a store in it. What is wrong with files is in the survey.
 pub fn survey(config: &Config) -> Result<Survey> {
-    let fs = &config.fs;
+    let fs = &config.bind()?;
     let mut found = BTreeMap::new();
     let mut files = Vec::new();
     for dir in [Dir::Root, Dir::Manifest, Dir::Wal, Dir::Parts] {

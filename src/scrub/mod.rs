@@ -123,16 +123,17 @@ pub fn run(
     options: &Options,
     progress: OnProgress<'_>,
 ) -> Result<Report> {
-    let fs = &*config.fs;
-    newest(config)?;
-    let _lock = if options.repair { Some(crate::directory::lock(config)?) } else { None };
-    let (manifest, subject) = open_subject(config, hasher)?;
+    let fs = &config.bind()?;
+    newest(config, fs)?;
+    let lock = || crate::directory::lock(fs, &config.path);
+    let _lock = options.repair.then(lock).transpose()?;
+    let (manifest, subject) = open_subject(config, fs, hasher)?;
     let (mut report, plans) = parts(fs, &manifest, &subject, options, progress)?;
     if !report.interrupted {
-        let log = settled(config, |manifest| log::verify(fs, manifest))?;
+        let log = settled(config, fs, |manifest| log::verify(fs, manifest))?;
         report.add_log(log);
         if repair::is_wanted(options, &plans) {
-            let rebuilt = repair::rebuild(&config.fs, &manifest, &subject, &plans)?;
+            let rebuilt = repair::rebuild(fs, &manifest, &subject, &plans)?;
             report.rebuilt = rebuilt.names;
             for finding in &mut report.findings {
                 if finding.remedy == Remedy::Rebuild {
@@ -233,8 +234,12 @@ impl<'a> Subject<'a> {
 
 /// The manifest in force and the parts it names. A part may be gone because a newer manifest needs it
 /// no more.
-fn open_subject<'a>(config: &Config, hasher: &'a dyn Hasher) -> Result<(Manifest, Subject<'a>)> {
-    let mut manifest = newest(config)?;
+fn open_subject<'a>(
+    config: &Config,
+    fs: &dyn FileSystem,
+    hasher: &'a dyn Hasher,
+) -> Result<(Manifest, Subject<'a>)> {
+    let mut manifest = newest(config, fs)?;
     for _ in 0..TRIES {
         for entry in &manifest.trees {
             let asked = hasher.id();
@@ -243,14 +248,14 @@ fn open_subject<'a>(config: &Config, hasher: &'a dyn Hasher) -> Result<(Manifest
                 return Err(Error::HasherMismatch { path: config.path.clone(), stored, asked });
             }
         }
-        let subject = Subject::open(&*config.fs, &manifest, hasher, config.read_mode)?;
-        let again = newest(config)?;
+        let subject = Subject::open(fs, &manifest, hasher, config.read_mode)?;
+        let again = newest(config, fs)?;
         if again.number == manifest.number || !subject.is_missing_one() {
             return Ok((manifest, subject));
         }
         manifest = again;
     }
-    let subject = Subject::open(&*config.fs, &manifest, hasher, config.read_mode)?;
+    let subject = Subject::open(fs, &manifest, hasher, config.read_mode)?;
     Ok((manifest, subject))
 }
 
@@ -258,25 +263,26 @@ fn open_subject<'a>(config: &Config, hasher: &'a dyn Hasher) -> Result<(Manifest
 /// that was found is found otherwise the next time: a writer may be at work there.
 fn settled(
     config: &Config,
+    fs: &dyn FileSystem,
     look: impl Fn(&Manifest) -> Result<log::LogFacts>,
 ) -> Result<log::LogFacts> {
     let mut last = None;
     for _ in 0..TRIES {
-        let manifest = newest(config)?;
+        let manifest = newest(config, fs)?;
         let facts = look(&manifest)?;
         let seen = (manifest.number, facts.finding.clone());
         let settled = facts.finding.is_none() || last.as_ref() == Some(&seen);
-        if settled && newest(config)?.number == manifest.number {
+        if settled && newest(config, fs)?.number == manifest.number {
             return Ok(facts);
         }
         last = Some(seen);
     }
-    look(&newest(config)?)
+    look(&newest(config, fs)?)
 }
 
 /// The newest manifest.
-fn newest(config: &Config) -> Result<Manifest> {
-    crate::directory::newest_manifest(config)
+fn newest(config: &Config, fs: &dyn FileSystem) -> Result<Manifest> {
+    crate::directory::newest_manifest(fs, &config.path)
 }
 
 fn parts(

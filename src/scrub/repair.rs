@@ -36,7 +36,7 @@ pub(super) fn rebuild(
 ) -> Result<Rebuilt> {
     let mut next = manifest.clone();
     next.next_part = crate::engine::next_part(&**fs, manifest)?;
-    next.number = manifest::next_number(&**fs)?;
+    next.number = manifest::next_number(&**fs, manifest.number)?;
     next.checkpoint = *uuid::Uuid::new_v4().as_bytes();
     let mut made = Vec::new();
     let done = write_all(fs, &mut next, subject, plans, &mut made)

@@ -105,7 +105,7 @@ extern "C" fn in_child() {
 }
 
 /// Descriptors that children do not get. Where there are more, children get those.
-static KEPT: [AtomicI32; 64] = [const { AtomicI32::new(NONE) }; 64];
+static KEPT: [AtomicI32; 128] = [const { AtomicI32::new(NONE) }; 128];
 const NONE: RawFd = -1;
 
 /// A descriptor that is closed in every child, where its owner must neither use nor close it.

@@ -15,7 +15,7 @@ mod writer;
 pub(crate) use frame::GroupEnd;
 pub(crate) use reader::owner;
 pub(crate) use recovery::{
-    Extent, FARTHEST_ROLL, Log, Replayed, Stretch, replay, replay_closed, replay_read_only,
+    Extent, Log, Replayed, Stretch, replay, replay_closed, replay_read_only,
 };
 pub(crate) use segments::{Segment, SegmentHold, SegmentLimits, Segments};
 pub(crate) use writer::{LogWriter, Record};

@@ -15,14 +15,15 @@ use super::reader::{Absence, Found, LogReader};
 use super::{Position, block_align};
 use crate::error::{Damage, Problem, Result};
 use crate::fs::defect::{self, Defect};
-use crate::fs::{Access, FileSystem};
+use crate::fs::{Access, FileName, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{SegmentId, StoreId};
 
 /// How many segments on a roll may lead. A store skips a few numbers at most; so nobody can lead it to
 /// numbers that have no names.
-pub(crate) const FARTHEST_ROLL: u64 = 1 << 32;
+const FARTHEST_ROLL: u64 = 1 << 32;
+const _: () = assert!(FileName::FARTHEST < FARTHEST_ROLL);
 
 /// What the manifest says of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

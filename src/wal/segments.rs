@@ -6,6 +6,8 @@
 //! - Numbers are never reused, not even those of attempts that failed, and rise along the log.
 //! - A segment that is handed out holds no group that could be taken for one of its own: it is
 //!   blank, or its groups carry another segment's number.
+//! - After a sync of a segment or of the directory has failed no segment is handed out any more: a later
+//!   sync that succeeds proves nothing about the names and bytes that the failed one was for.
 //! - What the log consisted of when a [hold](Segments::hold) began stays as it is until it ends.
 //! - What is made ready is no shorter than a first segment and than what the log needed last, unless that
 //!   was more than the largest, so that it is not turned down and made ready again. Spare files shorter than a first segment are removed.
@@ -72,6 +74,8 @@ struct State {
     holds: Vec<SegmentId>,
     /// What the log has let go of since, still needed by them, with lengths.
     held: Vec<(SegmentId, u64)>,
+    /// The first sync that failed.
+    failed: Option<Error>,
 }
 
 /// Keeps segments from being used again or removed while it lives. Made by [`Segments::hold`].
@@ -123,6 +127,7 @@ impl Segments {
             inherited: BTreeSet::new(),
             holds: Vec::new(),
             held: Vec::new(),
+            failed: None,
         };
         Self { fs, limits, state: Mutex::new(state) }
     }
@@ -164,6 +169,9 @@ impl Segments {
     pub(crate) fn take(&self, len: u64, filled: bool) -> Result<Segment> {
         let len = block_align(len);
         let mut state = self.state.lock();
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
         state.needed = len;
         let mut found = None;
         while let Some(segment) = state.ready.pop_front() {
@@ -188,10 +196,26 @@ impl Segments {
         Ok(segment)
     }
 
+    /// The first sync that failed. The log must not go on after it.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.state.lock().failed.clone()
+    }
+
+    /// Notes the failure of a sync.
+    fn synced(&self, synced: Result<()>) -> Result<()> {
+        if let Err(error) = &synced {
+            self.state.lock().failed.get_or_insert_with(|| error.clone());
+        }
+        synced
+    }
+
     /// Makes one segment ready ahead of need, unless one is.
     pub(crate) fn prepare(&self) -> Result<()> {
         let needed = {
             let state = self.state.lock();
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
             if !state.ready.is_empty() {
                 return Ok(());
             }
@@ -317,7 +341,7 @@ impl Segments {
                 Error::io("reserve space in", self.fs.display(id.file()), error)
             })?;
         }
-        file.sync().map_err(|error| Error::io("sync", self.fs.display(id.file()), error))?;
+        self.sync(id, &*file)?;
         Ok(Some(self.handed_out(id, file, len)))
     }
 
@@ -351,8 +375,13 @@ impl Segments {
                 at += step as u64;
             }
         }
-        file.sync().map_err(fail("sync"))?;
+        self.sync(id, file)?;
         self.sync_names()
+    }
+
+    fn sync(&self, id: SegmentId, file: &dyn File) -> Result<()> {
+        let synced = file.sync();
+        self.synced(synced.map_err(|error| Error::io("sync", self.fs.display(id.file()), error)))
     }
 
     fn handed_out(&self, id: SegmentId, file: Arc<dyn File>, len: u64) -> Segment {
@@ -364,7 +393,10 @@ impl Segments {
         if defect::has(&*self.fs, Defect::SegmentNameNotSynced) {
             return Ok(());
         }
-        self.fs.sync_dir(Dir::Wal).map_err(|error| Error::io("sync", Dir::Wal.path(), error))
+        let synced = self.fs.sync_dir(Dir::Wal);
+        self.synced(synced.map_err(|error| {
+            Error::io("sync the directory of", self.fs.display(SegmentId(0).file()), error)
+        }))
     }
 }
 

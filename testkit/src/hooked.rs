@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use duramen::fs::sim::SimDisk;
-use duramen::fs::{Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, Region, StoreLock};
+use duramen::fs::{
+    Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, Place, Region, StoreLock,
+};
 
 /// Called with each file that is about to be created.
 type OnCreate = dyn Fn(FileName) + Send + Sync;
@@ -53,44 +55,61 @@ impl fmt::Debug for Hooked {
     }
 }
 
-impl FileSystem for Hooked {
-    fn display(&self, file: FileName) -> PathBuf {
-        self.disk.display(file)
+impl Place for Hooked {
+    fn bind(&self) -> io::Result<Arc<dyn FileSystem>> {
+        Ok(Arc::new(Bound { hooks: self.clone(), fs: self.disk.bind()? }))
     }
 
-    fn make_dirs(&self) -> io::Result<()> {
-        self.disk.make_dirs()
+    fn make(&self) -> io::Result<Arc<dyn FileSystem>> {
+        Ok(Arc::new(Bound { hooks: self.clone(), fs: self.disk.make()? }))
+    }
+}
+
+/// The disk as a store has it.
+#[derive(Debug)]
+struct Bound {
+    hooks: Hooked,
+    fs: Arc<dyn FileSystem>,
+}
+
+impl FileSystem for Bound {
+    fn display(&self, file: FileName) -> PathBuf {
+        self.fs.display(file)
+    }
+
+    fn check_place(&self) -> io::Result<()> {
+        self.fs.check_place()
     }
 
     fn list(&self, dir: Dir) -> io::Result<Vec<Entry>> {
-        self.disk.list(dir)
+        self.fs.list(dir)
     }
 
     fn create(&self, name: FileName) -> io::Result<Arc<dyn File>> {
-        if let Some(hook) = &self.on_create {
+        if let Some(hook) = &self.hooks.on_create {
             hook(name);
         }
-        Ok(self.file(name, self.disk.create(name)?))
+        Ok(self.hooks.file(name, self.fs.create(name)?))
     }
 
     fn open(&self, name: FileName, access: Access) -> io::Result<Arc<dyn File>> {
-        Ok(self.file(name, self.disk.open(name, access)?))
+        Ok(self.hooks.file(name, self.fs.open(name, access)?))
     }
 
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {
-        self.disk.rename(from, to)
+        self.fs.rename(from, to)
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {
-        self.disk.remove(name)
+        self.fs.remove(name)
     }
 
     fn sync_dir(&self, dir: Dir) -> io::Result<()> {
-        self.disk.sync_dir(dir)
+        self.fs.sync_dir(dir)
     }
 
     fn lock(&self) -> io::Result<Box<dyn StoreLock>> {
-        self.disk.lock()
+        self.fs.lock()
     }
 }
 

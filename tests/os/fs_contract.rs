@@ -4,19 +4,19 @@ use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 
 use duramen::fs::{
-    Access, ByteOffset, Dir, Entry, File, FileKind, FileName, FileSystem, OsFileSystem,
+    Access, ByteOffset, Dir, Displaced, Displacement, Entry, File, FileKind, FileName, FileSystem,
+    OsPlace, Place,
 };
 
 const SEGMENT: FileName = FileName::new(FileKind::Segment, 7);
 const PART: FileName = FileName::new(FileKind::Part, 3);
 
-type Rule = fn(&dyn FileSystem);
+type Rule = fn(&dyn Place);
 
 /// Runs each rule on a file system of its own, so that none depends on another.
-fn every_rule(mut empty: impl FnMut() -> Arc<dyn FileSystem>) {
+fn every_rule(mut empty: impl FnMut() -> Arc<dyn Place>) {
     let rules: &[(&str, Rule)] = &[
-        ("a missing directory is empty", a_missing_directory_is_empty),
-        ("nothing is created in a missing directory", nothing_is_created_in_a_missing_directory),
+        ("nothing is found in a missing directory", nothing_is_found_in_a_missing_directory),
         ("directories are made twice", directories_are_made_twice),
         ("a created file is listed and opened", a_created_file_is_listed_and_opened),
         ("a name is created once", a_name_is_created_once),
@@ -25,6 +25,8 @@ fn every_rule(mut empty: impl FnMut() -> Arc<dyn FileSystem>) {
         ("a rename replaces nothing", a_rename_replaces_nothing),
         ("a removed file stays readable", a_removed_file_stays_readable),
         ("the lock has one holder", the_lock_has_one_holder),
+        ("what is there when the lock is acquired is owned", what_is_there_under_the_lock_is_owned),
+        ("what somebody else put there is left alone", what_somebody_else_put_there_is_left_alone),
         ("a write lands where it was aimed", a_write_lands_where_it_was_aimed),
         ("three thousand slices are one write", three_thousand_slices_are_one_write),
         ("a short file is not read past its end", a_short_file_is_not_read_past_its_end),
@@ -47,7 +49,7 @@ fn the_operating_system_keeps_the_contract() {
     let mut count = 0;
     every_rule(|| {
         count += 1;
-        Arc::new(OsFileSystem::new(temp.path().join(format!("parent/store-{count}"))))
+        Arc::new(OsPlace::new(temp.path().join(format!("parent/store-{count}"))))
     });
 }
 
@@ -76,36 +78,31 @@ fn read(file: &dyn File, at: u64, len: usize) -> Vec<u8> {
 }
 
 fn made(fs: &dyn FileSystem, name: FileName, bytes: &[u8]) -> Arc<dyn File> {
-    fs.make_dirs().unwrap();
     let file = fs.create(name).unwrap();
     write(&*file, 0, bytes);
     file
 }
 
-fn a_missing_directory_is_empty(fs: &dyn FileSystem) {
-    for dir in [Dir::Root, Dir::Manifest, Dir::Wal, Dir::Parts] {
-        assert_eq!(fs.list(dir).unwrap(), []);
+fn nothing_is_found_in_a_missing_directory(place: &dyn Place) {
+    assert_eq!(place.bind().unwrap_err().kind(), ErrorKind::NotFound);
+    // Looking made nothing.
+    assert_eq!(place.bind().unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+fn directories_are_made_twice(place: &dyn Place) {
+    made(&*place.make().unwrap(), PART, b"part");
+    for fs in [place.make().unwrap(), place.bind().unwrap()] {
+        assert_eq!(fs.list(Dir::Parts).unwrap(), [Entry::File(PART, 4)]);
+        for dir in [Dir::Root, Dir::Manifest, Dir::Wal] {
+            assert_eq!(fs.list(dir).unwrap(), []);
+            fs.sync_dir(dir).unwrap();
+        }
+        fs.check_place().unwrap();
     }
 }
 
-fn nothing_is_created_in_a_missing_directory(fs: &dyn FileSystem) {
-    assert_eq!(fs.create(PART).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(fs.open(PART, Access::Read).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(fs.sync_dir(Dir::Parts).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(fs.lock().unwrap_err().kind(), ErrorKind::NotFound);
-}
-
-fn directories_are_made_twice(fs: &dyn FileSystem) {
-    made(fs, PART, b"part");
-    fs.make_dirs().unwrap();
-    assert_eq!(fs.list(Dir::Parts).unwrap(), [Entry::File(PART, 4)]);
-    for dir in [Dir::Root, Dir::Manifest, Dir::Wal] {
-        assert_eq!(fs.list(dir).unwrap(), []);
-        fs.sync_dir(dir).unwrap();
-    }
-}
-
-fn a_created_file_is_listed_and_opened(fs: &dyn FileSystem) {
+fn a_created_file_is_listed_and_opened(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     made(fs, SEGMENT, b"seven").sync().unwrap();
     made(fs, SEGMENT.tmp(), b"");
     made(fs, PART, b"");
@@ -121,13 +118,15 @@ fn a_created_file_is_listed_and_opened(fs: &dyn FileSystem) {
     assert!(fs.display(SEGMENT).ends_with("wal/00000007.wal"));
 }
 
-fn a_name_is_created_once(fs: &dyn FileSystem) {
+fn a_name_is_created_once(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     made(fs, PART, b"first");
     assert_eq!(fs.create(PART).unwrap_err().kind(), ErrorKind::AlreadyExists);
     assert_eq!(read(&*fs.open(PART, Access::Read).unwrap(), 0, 5), b"first");
 }
 
-fn a_missing_file_is_not_found(fs: &dyn FileSystem) {
+fn a_missing_file_is_not_found(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     made(fs, PART, b"");
     assert_eq!(fs.open(SEGMENT, Access::Read).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(fs.open(PART.tmp(), Access::ReadWrite).unwrap_err().kind(), ErrorKind::NotFound);
@@ -137,7 +136,8 @@ fn a_missing_file_is_not_found(fs: &dyn FileSystem) {
     assert_eq!(fs.list(Dir::Parts).unwrap(), [Entry::File(PART, 0)]);
 }
 
-fn a_rename_moves_the_file(fs: &dyn FileSystem) {
+fn a_rename_moves_the_file(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     let before = made(fs, PART.tmp(), b"moved");
     fs.rename(PART.tmp(), PART).unwrap();
     fs.sync_dir(Dir::Parts).unwrap();
@@ -147,7 +147,8 @@ fn a_rename_moves_the_file(fs: &dyn FileSystem) {
     fs.create(PART.tmp()).unwrap();
 }
 
-fn a_rename_replaces_nothing(fs: &dyn FileSystem) {
+fn a_rename_replaces_nothing(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     made(fs, PART, b"old");
     made(fs, PART.tmp(), b"new");
     assert_eq!(fs.rename(PART.tmp(), PART).unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -156,7 +157,8 @@ fn a_rename_replaces_nothing(fs: &dyn FileSystem) {
     assert_eq!(fs.rename(PART, SEGMENT).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
-fn a_removed_file_stays_readable(fs: &dyn FileSystem) {
+fn a_removed_file_stays_readable(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     let file = made(fs, PART, b"gone");
     let map = file.map(4).unwrap();
     fs.remove(PART).unwrap();
@@ -170,8 +172,8 @@ fn a_removed_file_stays_readable(fs: &dyn FileSystem) {
     assert_eq!(read(&*file, 0, 4), b"gone");
 }
 
-fn the_lock_has_one_holder(fs: &dyn FileSystem) {
-    fs.make_dirs().unwrap();
+fn the_lock_has_one_holder(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     for _ in 0..2 {
         let held = fs.lock().unwrap();
         assert_eq!(fs.lock().unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -181,7 +183,49 @@ fn the_lock_has_one_holder(fs: &dyn FileSystem) {
     assert_eq!(fs.list(Dir::Root).unwrap(), []);
 }
 
-fn a_write_lands_where_it_was_aimed(fs: &dyn FileSystem) {
+/// The error is a [`Displaced`], which says this of `name`.
+fn assert_displaced<T>(done: std::io::Result<T>, name: FileName, how: Displacement) {
+    let error = done.err().unwrap();
+    let displaced = error.get_ref().and_then(|error| error.downcast_ref::<Displaced>());
+    let displaced = displaced.unwrap_or_else(|| panic!("{error}"));
+    assert!(displaced.path.ends_with(name.to_string()), "{displaced}");
+    assert_eq!(displaced.how, how);
+}
+
+fn what_is_there_under_the_lock_is_owned(place: &dyn Place) {
+    made(&*place.make().unwrap(), PART, b"old");
+    let fs = place.bind().unwrap();
+    let _lock = fs.lock().unwrap();
+    made(&*fs, SEGMENT.tmp(), b"new");
+    fs.rename(SEGMENT.tmp(), SEGMENT).unwrap();
+    fs.open(SEGMENT, Access::ReadWrite).unwrap();
+    fs.rename(PART, PART.tmp()).unwrap();
+    fs.open(PART.tmp(), Access::ReadWrite).unwrap();
+    fs.remove(PART.tmp()).unwrap();
+    fs.remove(SEGMENT).unwrap();
+    assert_eq!(fs.remove(SEGMENT).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+fn what_somebody_else_put_there_is_left_alone(place: &dyn Place) {
+    let fs = place.make().unwrap();
+    let _lock = fs.lock().unwrap();
+    let other = place.bind().unwrap();
+    made(&*other, PART, b"planted");
+    made(&*fs, SEGMENT, b"mine");
+    other.remove(SEGMENT).unwrap();
+    made(&*other, SEGMENT, b"another");
+    for (name, how) in [(PART, Displacement::Planted), (SEGMENT, Displacement::Replaced)] {
+        let bytes = fs.open(name, Access::Read).unwrap().len().unwrap();
+        assert_displaced(fs.remove(name), name, how);
+        assert_displaced(fs.rename(name, name.tmp()), name, how);
+        assert_displaced(fs.open(name, Access::ReadWrite), name, how);
+        assert_eq!(fs.create(name).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs.list(name.dir()).unwrap(), [Entry::File(name, bytes)]);
+    }
+}
+
+fn a_write_lands_where_it_was_aimed(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     let file = made(fs, SEGMENT, b"");
     write(&*file, 1000, b"far");
     assert_eq!(file.len().unwrap(), 1003);
@@ -197,7 +241,8 @@ fn a_write_lands_where_it_was_aimed(fs: &dyn FileSystem) {
     assert_eq!(read(&*file, 1000, 3), b"far");
 }
 
-fn three_thousand_slices_are_one_write(fs: &dyn FileSystem) {
+fn three_thousand_slices_are_one_write(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     let file = made(fs, SEGMENT, b"x");
     let bytes: Vec<u8> = (0..30_000_u32).map(|i| i.to_le_bytes()[0] ^ i.to_le_bytes()[1]).collect();
     let mut slices: Vec<_> = bytes.chunks(10).map(IoSlice::new).collect();
@@ -207,7 +252,8 @@ fn three_thousand_slices_are_one_write(fs: &dyn FileSystem) {
     assert_eq!(read(&*file, 1, 30_000), bytes);
 }
 
-fn a_short_file_is_not_read_past_its_end(fs: &dyn FileSystem) {
+fn a_short_file_is_not_read_past_its_end(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     let file = made(fs, PART, b"short");
     for (at, len) in [(0, 6), (5, 1), (4, 2), (6, 1), (u64::MAX, 1), (u64::MAX - 1, 9)] {
         let error = file.read_at(ByteOffset(at), &mut vec![0; len]).unwrap_err();
@@ -217,7 +263,8 @@ fn a_short_file_is_not_read_past_its_end(fs: &dyn FileSystem) {
     assert_eq!(read(&*file, 5, 0), b"");
 }
 
-fn allocated_space_reads_as_zeros(fs: &dyn FileSystem) {
+fn allocated_space_reads_as_zeros(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     let file = made(fs, SEGMENT, b"head");
     file.allocate(100_000).unwrap();
     assert_eq!(file.len().unwrap(), 100_000);
@@ -228,7 +275,8 @@ fn allocated_space_reads_as_zeros(fs: &dyn FileSystem) {
     assert_eq!(file.len().unwrap(), 100_000);
 }
 
-fn a_cut_file_has_lost_its_end(fs: &dyn FileSystem) {
+fn a_cut_file_has_lost_its_end(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     let file = made(fs, SEGMENT, &[9; 2000]);
     file.allocate(700).unwrap();
     assert_eq!(file.len().unwrap(), 700);
@@ -238,7 +286,8 @@ fn a_cut_file_has_lost_its_end(fs: &dyn FileSystem) {
     assert_eq!(read(&*file, 700, 1300), [0; 1300], "what was cut off does not come back");
 }
 
-fn a_map_has_the_length_asked_for(fs: &dyn FileSystem) {
+fn a_map_has_the_length_asked_for(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     let file = made(fs, PART, &[5; 5000]);
     for len in [0, 1, 4096, 5000] {
         let map = file.map(len).unwrap();
@@ -253,7 +302,8 @@ fn a_map_has_the_length_asked_for(fs: &dyn FileSystem) {
     assert_eq!(map[4999], 5);
 }
 
-fn handles_of_one_file_see_the_same_bytes(fs: &dyn FileSystem) {
+fn handles_of_one_file_see_the_same_bytes(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     let first = made(fs, SEGMENT, b"one");
     let second = fs.open(SEGMENT, Access::ReadWrite).unwrap();
     write(&*second, 3, b"two");
@@ -262,7 +312,8 @@ fn handles_of_one_file_see_the_same_bytes(fs: &dyn FileSystem) {
     assert_eq!(read(&*second, 0, 6), b"onetwo");
 }
 
-fn a_reader_cannot_write(fs: &dyn FileSystem) {
+fn a_reader_cannot_write(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     made(fs, PART, b"fixed");
     let file = fs.open(PART, Access::Read).unwrap();
     file.write_at(ByteOffset(0), &mut [IoSlice::new(b"x")]).unwrap_err();
@@ -272,7 +323,8 @@ fn a_reader_cannot_write(fs: &dyn FileSystem) {
     assert_eq!(file.len().unwrap(), 5);
 }
 
-fn hints_do_no_harm(fs: &dyn FileSystem) {
+fn hints_do_no_harm(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
     let file = made(fs, PART, &[1; 10_000]);
     for (at, len) in [(0, 10_000), (0, 0), (9_999, u64::MAX), (u64::MAX, 1)] {
         file.start_writeback(ByteOffset(at), len);

@@ -2,41 +2,146 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawMode, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode, Stat, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::LOCK;
 use super::error::not_directory;
 use crate::fs::{Dir, Entry, FileName};
 
-/// Opens a directory of the store. The store's own may be reached through links, the inner ones not.
-pub(super) fn open(root: &Path, dir: Dir) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = retry_on_intr(|| openat(rustix::fs::CWD, root, flags, Mode::empty()))?;
-    if dir == Dir::Root {
-        return Ok(root.into());
+const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// What the system tells files and directories apart by. A number is used again once the file that had
+/// it is gone for good: so it is the moment of birth, where the file system knows it, that tells a
+/// file that is not held open from one made in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Id {
+    device: u64,
+    inode: u64,
+    born: (i64, i64),
+}
+
+impl Id {
+    pub(super) fn of(open: impl AsFd) -> io::Result<Self> {
+        Ok(retry_on_intr(|| look(open.as_fd(), "", Follow::Nothing))?)
     }
-    let inner = || openat(&root, dir.path(), flags | OFlags::NOFOLLOW, Mode::empty());
-    match retry_on_intr(inner) {
-        Ok(inner) => Ok(inner.into()),
-        Err(Errno::NOTDIR | Errno::LOOP) => Err(not_directory()),
+
+    /// What `base` in `dir` is; `None` if it is nothing. Links are not followed.
+    pub(super) fn at(dir: impl AsFd, base: &str) -> io::Result<Option<Self>> {
+        found(retry_on_intr(|| look(dir.as_fd(), base, Follow::Nothing)))
+    }
+
+    /// What `path` leads to; `None` if it leads nowhere.
+    pub(super) fn by_path(path: &Path) -> io::Result<Option<Self>> {
+        found(retry_on_intr(|| look(CWD, path, Follow::Links)))
+    }
+}
+
+fn found(looked: rustix::io::Result<Id>) -> io::Result<Option<Id>> {
+    match looked {
+        Ok(id) => Ok(Some(id)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-pub(super) fn list(root: &Path, dir: Dir) -> io::Result<Vec<Entry>> {
-    let handle = open(root, dir)?;
-    let mut entries = Vec::new();
-    for found in retry_on_intr(|| rustix::fs::Dir::read_from(&handle))? {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Follow {
+    Links,
+    Nothing,
+}
+
+/// Looks at `path` as seen from `dir`, or at `dir` itself if it is empty.
+#[cfg(target_os = "linux")]
+fn look<P: rustix::path::Arg>(
+    dir: BorrowedFd<'_>,
+    path: P,
+    follow: Follow,
+) -> rustix::io::Result<Id> {
+    use rustix::fs::{StatxFlags, makedev, statx};
+
+    let links = if follow == Follow::Links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+    let wanted = StatxFlags::INO | StatxFlags::BTIME;
+    let found = statx(dir, path, links | AtFlags::EMPTY_PATH, wanted)?;
+    let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+    // Where the file system has no time of birth, this is zero for all files.
+    let born = found.stx_btime;
+    Ok(Id { device, inode: found.stx_ino, born: (born.tv_sec, i64::from(born.tv_nsec)) })
+}
+
+/// Looks at `path` as seen from `dir`, or at `dir` itself if it is empty.
+#[cfg(not(target_os = "linux"))]
+#[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "types differ")]
+fn look<P: rustix::path::Arg>(
+    dir: BorrowedFd<'_>,
+    path: P,
+    follow: Follow,
+) -> rustix::io::Result<Id> {
+    let path = path.into_c_str()?;
+    let links = if follow == Follow::Links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+    let found = match path.is_empty() {
+        true => rustix::fs::fstat(dir)?,
+        false => statat(dir, &*path, links)?,
+    };
+    #[cfg(target_vendor = "apple")]
+    let born = (found.st_birthtime as i64, found.st_birthtime_nsec as i64);
+    #[cfg(not(target_vendor = "apple"))]
+    let born = (0, 0);
+    Ok(Id { device: found.st_dev as u64, inode: found.st_ino as u64, born })
+}
+
+/// Opens the store's own directory, which may be reached through links.
+pub(super) fn open_root(path: &Path) -> io::Result<File> {
+    Ok(retry_on_intr(|| openat(CWD, path, FLAGS, Mode::empty()))?.into())
+}
+
+/// A directory in the store's.
+#[derive(Debug)]
+pub(super) enum Inner {
+    Open(File, Id),
+    Missing,
+    /// A link, a file, or anything else that is not followed.
+    Other,
+}
+
+impl Inner {
+    pub(super) fn open(root: impl AsFd, dir: Dir) -> io::Result<Self> {
+        match retry_on_intr(|| openat(&root, dir.path(), FLAGS | OFlags::NOFOLLOW, Mode::empty())) {
+            Ok(open) => {
+                let id = Id::of(&open)?;
+                Ok(Self::Open(open.into(), id))
+            }
+            Err(Errno::NOENT) => Ok(Self::Missing),
+            Err(Errno::NOTDIR | Errno::LOOP) => Ok(Self::Other),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn handle(&self) -> io::Result<&File> {
+        match self {
+            Self::Open(open, _) => Ok(open),
+            Self::Missing => Err(io::ErrorKind::NotFound.into()),
+            Self::Other => Err(not_directory()),
+        }
+    }
+}
+
+/// Hands every entry of a directory to `each`, with what the system says of it.
+pub(super) fn each(
+    handle: BorrowedFd<'_>,
+    mut each: impl FnMut(&str, FileType, &Stat),
+) -> io::Result<()> {
+    // This opens the directory anew, with a cursor of its own.
+    for found in retry_on_intr(|| rustix::fs::Dir::read_from(handle))? {
         let found = found?;
         let base = found.file_name();
         if matches!(base.to_bytes(), b"." | b"..") {
             continue;
         }
-        let stat = match retry_on_intr(|| statat(handle.as_fd(), base, AtFlags::SYMLINK_NOFOLLOW)) {
+        let stat = match retry_on_intr(|| statat(handle, base, AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(stat) => stat,
             // Removed since the directory was read.
             Err(Errno::NOENT) => continue,
@@ -44,25 +149,51 @@ pub(super) fn list(root: &Path, dir: Dir) -> io::Result<Vec<Entry>> {
         };
         #[allow(clippy::useless_conversion, reason = "the width differs between platforms")]
         let file_type = FileType::from_raw_mode(RawMode::from(stat.st_mode));
-        let text = base.to_string_lossy();
-        if dir == Dir::Root && is_ours(&text, file_type) {
-            continue;
+        each(&base.to_string_lossy(), file_type, &stat);
+    }
+    Ok(())
+}
+
+pub(super) fn list(handle: BorrowedFd<'_>, dir: Dir) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    each(handle, |base, file_type, stat| {
+        if dir == Dir::Root && is_expected(base, file_type) {
+            return;
         }
-        entries.push(match FileName::parse(dir, &text) {
+        entries.push(match FileName::parse(dir, base) {
             Some(name) if file_type == FileType::RegularFile => {
                 Entry::File(name, u64::try_from(stat.st_size).unwrap_or(0))
             }
-            _ => Entry::Other(text.into_owned()),
+            _ => Entry::Other(base.to_owned()),
         });
-    }
+    })?;
     Ok(entries)
 }
 
-/// Whether this entry of the root is the lock file or an inner directory, and really is one.
-fn is_ours(base: &str, file_type: FileType) -> bool {
+/// The store's files in an inner directory.
+pub(super) fn files(handle: BorrowedFd<'_>, dir: Dir) -> io::Result<Vec<(FileName, Id)>> {
+    let mut files = Vec::new();
+    each(handle, |base, file_type, _| {
+        if let Some(name) = FileName::parse(dir, base)
+            && file_type == FileType::RegularFile
+        {
+            files.push(name);
+        }
+    })?;
+    let identified = files.into_iter().filter_map(|name| {
+        Id::at(handle, &name.base()).transpose().map(|id| id.map(|id| (name, id)))
+    });
+    identified.collect()
+}
+
+/// Whether this entry of the root is the lock file or an inner directory, and really is one, or the
+/// directory that a file system keeps in its own root for what is found by checking it.
+fn is_expected(base: &str, file_type: FileType) -> bool {
     match file_type {
         FileType::RegularFile => base == LOCK,
-        FileType::Directory => Dir::INNER.iter().any(|dir| dir.path() == base),
+        FileType::Directory => {
+            base == "lost+found" || Dir::INNER.iter().any(|dir| dir.path() == base)
+        }
         _ => false,
     }
 }

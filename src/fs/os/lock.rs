@@ -1,28 +1,44 @@
-//! The store's lock: an `flock` on a file that stays.
+//! The store's lock: an `flock` on the directory and one on a file in it that stays.
 //!
-//! # Invariant
+//! # Invariants
 //!
-//! The lock belongs to the process that took it. A forked child would share the descriptor: it closes it
-//! at once, so that it keeps no lock which a parent that was killed had, and does not release the lock
-//! by dropping its copy of the guard. A fork by another thread between taking the lock and noting its
-//! descriptor leaves the child with it.
+//! - The lock on the directory is the one that excludes: it cannot be removed. `LOCK` is what people and
+//!   their tools look at. The directory is locked first, so that whoever is refused creates nothing.
+//! - The lock belongs to the process that took it. A forked child would share the descriptors: it closes
+//!   them at once, so that it keeps no lock which a parent that was killed had, and does not release the
+//!   lock by dropping its copy of the guard. A fork by another thread between taking the lock and noting
+//!   its descriptors leaves the child with them.
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::fd::AsFd;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{LOCK, dir, open_regular};
-use crate::fs::{Dir, StoreLock};
+use super::{LOCK, open_regular};
+use crate::fs::StoreLock;
 use crate::sync::process::Kept;
 
-pub(super) fn take(root: &Path) -> io::Result<OsLock> {
-    let dir = dir::open(root, Dir::Root)?;
-    let file = open_regular(&dir, LOCK, OFlags::CREATE | OFlags::RDWR)?;
+/// Locks the directory `root`, and the lock file in it once `check` has found that this is the right
+/// directory. Returns what is locked: the directory and the file.
+pub(super) fn acquire(
+    root: &File,
+    check: impl FnOnce() -> io::Result<()>,
+) -> io::Result<(File, File)> {
+    // A description of its own: the lock ends with it, and a child can close it alone.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = File::from(retry_on_intr(|| openat(root, ".", flags, Mode::empty()))?);
+    exclude(&dir)?;
+    check()?;
+    let file = open_regular(root, LOCK, OFlags::CREATE | OFlags::RDWR)?;
+    exclude(&file)?;
+    Ok((dir, file))
+}
+
+fn exclude(file: impl AsFd) -> io::Result<()> {
     match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
-        Ok(()) => Ok(OsLock::new(file, std::process::id())),
+        Ok(()) => Ok(()),
         Err(Errno::WOULDBLOCK) => Err(io::Error::new(
             io::ErrorKind::WouldBlock,
             "the store is open already, in another process or in this one",
@@ -33,15 +49,18 @@ pub(super) fn take(root: &Path) -> io::Result<OsLock> {
 
 #[derive(Debug)]
 pub(super) struct OsLock {
-    /// Taken where it is dropped.
-    file: Option<File>,
-    kept: Option<Kept>,
+    /// Taken where it is dropped: the file, then the directory.
+    files: Option<[(File, Kept); 2]>,
     owner: u32,
 }
 
 impl OsLock {
-    fn new(file: File, owner: u32) -> Self {
-        Self { kept: Some(Kept::from_children(&file)), file: Some(file), owner }
+    pub(super) fn new(dir: File, file: File) -> Self {
+        let files = [file, dir].map(|file| {
+            let kept = Kept::from_children(&file);
+            (file, kept)
+        });
+        Self { files: Some(files), owner: std::process::id() }
     }
 }
 
@@ -49,11 +68,13 @@ impl StoreLock for OsLock {}
 
 impl Drop for OsLock {
     fn drop(&mut self) {
-        let (file, kept) = (self.file.take(), self.kept.take());
+        let files = self.files.take();
         if self.owner != std::process::id() {
-            // In a child it was closed, and the number may be another file's.
-            std::mem::forget((file, kept));
-        } else if let Some(file) = file {
+            // In a child they were closed, and the numbers may be other files'.
+            std::mem::forget(files);
+            return;
+        }
+        for (file, kept) in files.into_iter().flatten() {
             // Closing would not release it if a child has the descriptor nevertheless. There is nobody
             // to tell about a failure, and closing releases it in every other case.
             let _ = flock(&file, FlockOperation::Unlock);
@@ -66,11 +87,25 @@ impl Drop for OsLock {
 mod tests {
     use super::*;
 
+    fn take(path: &std::path::Path) -> io::Result<OsLock> {
+        let (dir, file) = acquire(&File::open(path)?, || Ok(()))?;
+        Ok(OsLock::new(dir, file))
+    }
+
+    fn copies(lock: &OsLock) -> [(File, Kept); 2] {
+        let files = lock.files.as_ref().unwrap();
+        [0, 1].map(|at| {
+            let file = files[at].0.try_clone().unwrap();
+            let kept = Kept::from_children(&file);
+            (file, kept)
+        })
+    }
+
     #[test]
     fn a_lock_that_is_dropped_is_free_even_if_a_child_has_its_descriptor() {
         let temp = tempfile::tempdir().unwrap();
         let lock = take(temp.path()).unwrap();
-        let child = lock.file.as_ref().unwrap().try_clone().unwrap();
+        let child = copies(&lock);
         drop(lock);
         take(temp.path()).unwrap();
         drop(child);
@@ -80,8 +115,19 @@ mod tests {
     fn a_child_does_not_release_the_lock_of_its_parent() {
         let temp = tempfile::tempdir().unwrap();
         let lock = take(temp.path()).unwrap();
-        let child = lock.file.as_ref().unwrap().try_clone().unwrap();
-        drop(OsLock::new(child, lock.owner.wrapping_add(1)));
+        let files = Some(copies(&lock));
+        drop(OsLock { files, owner: lock.owner.wrapping_add(1) });
         assert_eq!(take(temp.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn the_lock_excludes_without_its_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let lock = take(temp.path()).unwrap();
+        std::fs::remove_file(temp.path().join(LOCK)).unwrap();
+        assert_eq!(take(temp.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(!temp.path().join(LOCK).exists(), "who was refused made a lock file");
+        drop(lock);
+        take(temp.path()).unwrap();
     }
 }

@@ -5,21 +5,31 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use super::dir;
+use rustix::fs::{Mode, mkdirat};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::dir::{self, Inner};
 use super::error::WithPath;
 use crate::fs::Dir;
 
-/// Makes `root`, its missing parents and the inner directories, each name durable before the next.
-pub(super) fn make_dirs(root: &Path) -> io::Result<()> {
-    make_with_parents(root)?;
-    dir::open(root, Dir::Root).path(root, "open the directory")?;
+/// Makes the store's directory `path`, its missing parents and the inner directories, each name durable
+/// before the next, and returns the store's directory.
+pub(super) fn make_dirs(path: &Path) -> io::Result<File> {
+    make_with_parents(path)?;
+    let root = dir::open_root(path).path(path, "open the directory")?;
     for inner in Dir::INNER {
-        let path = root.join(inner.path());
-        make(&path)?;
+        let named = path.join(inner.path());
+        match retry_on_intr(|| mkdirat(&root, inner.path(), Mode::RWXU)) {
+            // What is there is checked below.
+            Err(Errno::EXIST) => {}
+            made => made.path(&named, "make the directory")?,
+        }
         // Refuses a link or a file in its place before anything is written there.
-        dir::open(root, inner).path(&path, "open the directory")?;
+        let opened = Inner::open(&root, inner).and_then(|inner| inner.handle().map(drop));
+        opened.path(&named, "open the directory")?;
     }
-    sync(root)
+    root.sync_all().path(path, "sync the directory")?;
+    Ok(root)
 }
 
 fn make_with_parents(path: &Path) -> io::Result<()> {

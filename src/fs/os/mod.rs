@@ -2,9 +2,13 @@
 //!
 //! # Invariants
 //!
-//! - Every access goes through a descriptor of its directory, and neither that directory nor the
-//!   file is reached through a symbolic link: only the store's own directory may be one, since its
-//!   path comes from the user. So nothing that is planted in the store leads out of it.
+//! - The path is followed once, by [`OsPlace`]. From then on every access goes through descriptors of
+//!   the store's directory and of those in it, which an [`OsDirectory`] holds open: neither a rename of
+//!   the directory nor a symbolic link leads it elsewhere. Only the store's own directory may be reached
+//!   through a link, since its path comes from the user.
+//! - A name is changed only after [`OsDirectory::check_place`], and, under the lock, after the file that
+//!   it leads to was found to be the store's own. Between that look and the change somebody else can
+//!   still exchange the file; the lock keeps every other store's process from doing that.
 //! - Nothing but a regular file is ever handed out, and opening never waits (a FIFO would).
 //! - Directories are made from the top down, and each name is made durable before the next directory
 //!   is made in it. So of the directories that are found, only the deepest can have a name that a
@@ -33,81 +37,185 @@ mod writeback;
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Mode, OFlags, linkat, openat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::os::error::{WithPath, not_regular};
-use super::os::file::OsFile;
-pub(crate) use super::os::holes::data;
-use super::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
+use self::dir::{Id, Inner};
+use self::error::{WithPath, not_regular};
+use self::file::OsFile;
+pub(crate) use self::holes::data;
+use super::owned::Owned;
+use super::{
+    Access, Dir, Displaced, Displacement, Entry, File, FileName, FileSystem, Place, StoreLock,
+};
+use crate::sync::Mutex;
 
 /// The name of the lock file in the store's directory.
 const LOCK: &str = "LOCK";
 
-/// A store's directory on the operating system's disks.
+/// The path of a store's directory on the operating system's disks.
 ///
 /// The value is a path and nothing else: it holds no descriptor, and making one touches no disk.
 #[derive(Clone, Debug)]
-pub struct OsFileSystem {
-    root: PathBuf,
+pub struct OsPlace {
+    path: PathBuf,
 }
 
-impl OsFileSystem {
-    /// The store in the directory `root`, which need not exist yet.
+impl OsPlace {
+    /// The store in the directory `path`, which need not exist yet.
     ///
     /// A relative path is taken from the working directory of this moment; changing that later does
     /// not move the store.
     #[must_use]
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        let root = root.into();
-        let root = std::path::absolute(&root).unwrap_or(root);
-        Self { root }
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let path = std::path::absolute(&path).unwrap_or(path);
+        Self { path }
+    }
+}
+
+impl Place for OsPlace {
+    fn bind(&self) -> io::Result<Arc<dyn FileSystem>> {
+        let root = dir::open_root(&self.path)?;
+        Ok(Arc::new(OsDirectory::new(self.path.clone(), root)?))
+    }
+
+    fn make(&self) -> io::Result<Arc<dyn FileSystem>> {
+        let root = make::make_dirs(&self.path)?;
+        Ok(Arc::new(OsDirectory::new(self.path.clone(), root)?))
+    }
+}
+
+/// A store's directory, open.
+#[derive(Debug)]
+struct OsDirectory {
+    /// How it was reached.
+    path: PathBuf,
+    root: fs::File,
+    id: Id,
+    manifest: Inner,
+    wal: Inner,
+    parts: Inner,
+    /// `None` until the lock is acquired.
+    held: Mutex<Option<Held>>,
+}
+
+/// What is known since the lock was acquired. It stays when the lock is released: nothing but the store's
+/// own files is ever changed through this directory from then on.
+#[derive(Debug)]
+struct Held {
+    /// The lock file.
+    lock: Id,
+    owned: Owned<Id>,
+}
+
+impl OsDirectory {
+    fn new(path: PathBuf, root: fs::File) -> io::Result<Self> {
+        let id = Id::of(&root)?;
+        let inner =
+            |dir: Dir| Inner::open(&root, dir).path(&path.join(dir.path()), "open the directory");
+        let (manifest, wal, parts) = (inner(Dir::Manifest)?, inner(Dir::Wal)?, inner(Dir::Parts)?);
+        Ok(Self { path, root, id, manifest, wal, parts, held: Mutex::default() })
     }
 
     fn dir_path(&self, dir: Dir) -> PathBuf {
         match dir {
-            Dir::Root => self.root.clone(),
-            inner => self.root.join(inner.path()),
+            Dir::Root => self.path.clone(),
+            inner => self.path.join(inner.path()),
+        }
+    }
+
+    fn handle(&self, dir: Dir) -> io::Result<BorrowedFd<'_>> {
+        match dir {
+            Dir::Root => Ok(self.root.as_fd()),
+            Dir::Manifest => self.manifest.handle().map(AsFd::as_fd),
+            Dir::Wal => self.wal.handle().map(AsFd::as_fd),
+            Dir::Parts => self.parts.handle().map(AsFd::as_fd),
+        }
+    }
+
+    /// Fails unless `name` leads to one of the store's own files, or the lock was never acquired here.
+    fn check_owned(&self, name: FileName) -> io::Result<()> {
+        let held = self.held.lock();
+        let Some(Held { owned, .. }) = &*held else { return Ok(()) };
+        // The call that follows finds out that there is none.
+        let Some(found) = Id::at(self.handle(name.dir())?, &name.base())? else { return Ok(()) };
+        owned.check(name, found).map_err(|how| Displaced::new(self.display(name), how))
+    }
+
+    fn change_owned(&self, change: impl FnOnce(&mut Owned<Id>)) {
+        if let Some(held) = &mut *self.held.lock() {
+            change(&mut held.owned);
         }
     }
 }
 
-impl FileSystem for OsFileSystem {
+/// Compares what was found under a name with what has to be there.
+fn compare(path: &Path, expected: Id, found: Option<Id>) -> io::Result<()> {
+    match found {
+        Some(found) if found == expected => Ok(()),
+        Some(_) => Err(Displaced::new(path, Displacement::Replaced)),
+        None => Err(Displaced::new(path, Displacement::Removed)),
+    }
+}
+
+impl FileSystem for OsDirectory {
     fn display(&self, file: FileName) -> PathBuf {
         self.dir_path(file.dir()).join(file.base())
     }
 
-    fn make_dirs(&self) -> io::Result<()> {
-        make::make_dirs(&self.root)
+    fn check_place(&self) -> io::Result<()> {
+        compare(&self.path, self.id, Id::by_path(&self.path).path(&self.path, "look at")?)?;
+        let inner =
+            [(Dir::Manifest, &self.manifest), (Dir::Wal, &self.wal), (Dir::Parts, &self.parts)];
+        for (dir, inner) in inner {
+            if let Inner::Open(_, id) = inner {
+                let path = self.dir_path(dir);
+                compare(&path, *id, Id::at(&self.root, dir.path()).path(&path, "look at")?)?;
+            }
+        }
+        if let Some(Held { lock, .. }) = &*self.held.lock() {
+            let path = self.path.join(LOCK);
+            compare(&path, *lock, Id::at(&self.root, LOCK).path(&path, "look at")?)?;
+        }
+        Ok(())
     }
 
     fn list(&self, dir: Dir) -> io::Result<Vec<Entry>> {
-        match dir::list(&self.root, dir) {
+        match self.handle(dir).and_then(|handle| dir::list(handle, dir)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             listed => listed.path(&self.dir_path(dir), "list"),
         }
     }
 
     fn create(&self, name: FileName) -> io::Result<Arc<dyn File>> {
-        let dir = dir::open(&self.root, name.dir())?;
+        self.check_place()?;
+        let dir = self.handle(name.dir())?;
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
-        let file = retry_on_intr(|| openat(&dir, name.base(), flags, mode))?;
-        Ok(Arc::new(OsFile::new(file.into())))
+        let file = fs::File::from(retry_on_intr(|| openat(dir, name.base(), flags, mode))?);
+        let id = Id::of(&file)?;
+        self.change_owned(|owned| owned.made(name, id));
+        Ok(Arc::new(OsFile::new(file)))
     }
 
     fn open(&self, name: FileName, access: Access) -> io::Result<Arc<dyn File>> {
-        let dir = dir::open(&self.root, name.dir())?;
         let flags = match access {
             Access::Read => OFlags::RDONLY,
             Access::ReadWrite => OFlags::RDWR,
         };
-        let file = open_regular(&dir, &name.base(), flags)?;
+        let file = open_regular(self.handle(name.dir())?, &name.base(), flags)?;
+        if access == Access::ReadWrite
+            && let Some(Held { owned, .. }) = &*self.held.lock()
+        {
+            let checked = owned.check(name, Id::of(&file)?);
+            checked.map_err(|how| Displaced::new(self.display(name), how))?;
+        }
         Ok(Arc::new(OsFile::new(file)))
     }
 
@@ -118,37 +226,64 @@ impl FileSystem for OsFileSystem {
                 format!("{from} and {to} are in different directories"),
             ));
         }
-        let dir = dir::open(&self.root, from.dir())?;
-        rename::without_replacing(dir.as_fd(), &from.base(), &to.base())
+        self.check_place()?;
+        self.check_owned(from)?;
+        rename::without_replacing(self.handle(from.dir())?, &from.base(), &to.base())?;
+        self.change_owned(|owned| owned.renamed(from, to));
+        Ok(())
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {
-        let dir = dir::open(&self.root, name.dir())?;
-        Ok(unlinkat(&dir, name.base(), AtFlags::empty())?)
+        self.check_place()?;
+        self.check_owned(name)?;
+        let dir = self.handle(name.dir())?;
+        retry_on_intr(|| unlinkat(dir, name.base(), AtFlags::empty()))?;
+        self.change_owned(|owned| owned.removed(name));
+        Ok(())
     }
 
     fn sync_dir(&self, dir: Dir) -> io::Result<()> {
-        dir::open(&self.root, dir)
-            .and_then(|handle| handle.sync_all())
-            .path(&self.dir_path(dir), "sync")
+        let synced = match dir {
+            Dir::Root => self.root.sync_all(),
+            Dir::Manifest => self.manifest.handle().and_then(fs::File::sync_all),
+            Dir::Wal => self.wal.handle().and_then(fs::File::sync_all),
+            Dir::Parts => self.parts.handle().and_then(fs::File::sync_all),
+        };
+        synced.path(&self.dir_path(dir), "sync")
     }
 
     fn link_from(&self, source: &dyn FileSystem, name: FileName) -> io::Result<()> {
-        let Some(source) = source.os_path() else {
+        let Some(from) = source.os_dir(name.dir()) else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        let (from, to) = (dir::open(source, name.dir())?, dir::open(&self.root, name.dir())?);
+        self.check_place()?;
+        let to = self.handle(name.dir())?;
         // Without AT_SYMLINK_FOLLOW a link that is planted there is not followed. It gets a second
         // name, and opening refuses that as it refuses the first.
-        Ok(linkat(&from, name.base(), &to, name.base(), AtFlags::empty())?)
+        retry_on_intr(|| linkat(from, name.base(), to, name.base(), AtFlags::empty()))?;
+        if let Some(id) = Id::at(to, &name.base())? {
+            self.change_owned(|owned| owned.made(name, id));
+        }
+        Ok(())
     }
 
-    fn os_path(&self) -> Option<&Path> {
-        Some(&self.root)
+    fn os_dir(&self, dir: Dir) -> Option<BorrowedFd<'_>> {
+        self.handle(dir).ok()
     }
 
     fn lock(&self) -> io::Result<Box<dyn StoreLock>> {
-        let lock = lock::take(&self.root).path(&self.root.join(LOCK), "lock")?;
+        let path = self.path.join(LOCK);
+        let (dir, file) = lock::acquire(&self.root, || self.check_place()).path(&path, "lock")?;
+        let mut files = Vec::new();
+        for inner in Dir::INNER {
+            if let Ok(handle) = self.handle(inner) {
+                files.extend(dir::files(handle, inner).path(&self.dir_path(inner), "list")?);
+            }
+        }
+        *self.held.lock() = Some(Held { lock: Id::of(&file)?, owned: Owned::new(files) });
+        let lock = lock::OsLock::new(dir, file);
+        // The lock file may have been removed, or the directory moved, before both were locked.
+        self.check_place()?;
         Ok(Box::new(lock))
     }
 }

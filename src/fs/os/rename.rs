@@ -4,13 +4,14 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, linkat, unlinkat};
+use rustix::io::retry_on_intr;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(super) fn without_replacing(dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
     use rustix::fs::{RenameFlags, renameat_with};
     use rustix::io::Errno;
 
-    match renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+    match retry_on_intr(|| renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE)) {
         Err(Errno::NOSYS | Errno::INVAL | Errno::NOTSUP) => link_and_unlink(dir, from, to),
         renamed => Ok(renamed?),
     }
@@ -23,8 +24,8 @@ pub(super) fn without_replacing(dir: BorrowedFd<'_>, from: &str, to: &str) -> io
 
 /// A hard link replaces nothing either. A crash between the two calls leaves both names.
 fn link_and_unlink(dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
-    linkat(dir, from, dir, to, AtFlags::empty())?;
-    Ok(unlinkat(dir, from, AtFlags::empty())?)
+    retry_on_intr(|| linkat(dir, from, dir, to, AtFlags::empty()))?;
+    Ok(retry_on_intr(|| unlinkat(dir, from, AtFlags::empty()))?)
 }
 
 #[cfg(test)]

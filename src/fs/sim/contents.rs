@@ -52,6 +52,11 @@ impl Contents {
         self.names.keys().copied()
     }
 
+    /// The names there are, and the files they lead to.
+    pub(super) fn files(&self) -> impl Iterator<Item = (FileName, InodeId)> {
+        self.names.iter().map(|(name, id)| (*name, *id))
+    }
+
     pub(super) fn list(&self, dir: Dir) -> Vec<Entry> {
         let here = self.names.iter().filter(|(name, _)| name.dir() == dir);
         here.filter_map(|(name, id)| Some(Entry::File(*name, self.files.get(id)?.cache().len())))

@@ -7,20 +7,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::choice::CrashChoice;
-use super::contents::Contents;
+use super::contents::{Contents, InodeId};
 use super::fault::{Fault, FaultError, HoldId};
 use super::file::{SimFile, SimLock};
 use super::operation::{Operation, When};
-use super::state::{History, Shared};
+use super::path::{Bound, ROOT, SimPath};
+use super::state::{History, Shared, State};
 use crate::fs::defect::Defect;
-use crate::fs::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
+use crate::fs::owned::Owned;
+use crate::fs::{Access, Dir, Displaced, Entry, File, FileName, FileSystem, Place, StoreLock};
 
 /// A disk in memory with room for one store. See the [module](super).
 ///
-/// A clone is another handle of the same disk.
+/// A clone is another handle of the same disk. The disk is a [`Place`] that always leads to itself; a
+/// [`SimPath`] is one that can be led elsewhere. It is a [`FileSystem`] as well, for whoever changes
+/// files behind the back of the store that it is bound to: the calls of such a handle are
+/// checked for nothing.
 #[derive(Clone)]
 pub struct SimDisk {
     pub(super) shared: Arc<Shared>,
+    /// How the store reached it; `None` for handles of tests.
+    bound: Option<Arc<Bound>>,
 }
 
 impl Default for SimDisk {
@@ -44,7 +51,57 @@ impl SimDisk {
     }
 
     fn with(contents: Contents, defect: Option<Defect>) -> Self {
-        Self { shared: Arc::new(Shared::new(contents, defect)) }
+        Self { shared: Arc::new(Shared::new(contents, defect)), bound: None }
+    }
+
+    /// Creates the store's directories where they are missing, as [`Place::make`] does.
+    ///
+    /// # Errors
+    ///
+    /// What was injected.
+    pub fn make_dirs(&self) -> io::Result<()> {
+        self.shared.operate(
+            |_| Ok(Operation::MakeDirs),
+            |state, step| {
+                state.contents.make_dirs(step.now, &mut step.chooser);
+                if step.failure.is_none() {
+                    state.contents.sync_dirs();
+                }
+                Ok(())
+            },
+        )
+    }
+
+    /// The disk as a store has it that found it under `path`.
+    pub(super) fn bind_at(&self, path: Option<SimPath>) -> io::Result<Arc<dyn FileSystem>> {
+        let mut state = self.shared.lock();
+        state.running()?;
+        state.contents.has_dir(Dir::Root)?;
+        let bound = Bound::new(path, &mut state);
+        drop(state);
+        Ok(Arc::new(Self { shared: Arc::clone(&self.shared), bound: Some(Arc::new(bound)) }))
+    }
+
+    /// Fails if this is a store's handle and the store must not change names now, or not `name`.
+    fn check(&self, state: &State, name: Option<FileName>) -> io::Result<()> {
+        let Some(bound) = &self.bound else { return Ok(()) };
+        bound.check(&self.shared, state)?;
+        name.map_or(Ok(()), |name| self.check_owned(state, name))
+    }
+
+    fn check_owned(&self, state: &State, name: FileName) -> io::Result<()> {
+        let holder = self.bound.as_ref().and_then(|bound| bound.holder(state));
+        let Some(holder) = holder else { return Ok(()) };
+        // The call that follows finds out that there is none.
+        let Ok(found) = state.contents.find(name) else { return Ok(()) };
+        holder.owned.check(name, found).map_err(|how| Displaced::new(self.display(name), how))
+    }
+
+    /// Notes a change of the store's own names, made by the store.
+    fn change_owned(&self, state: &mut State, change: impl FnOnce(&mut Owned<InodeId>)) {
+        if let Some(holder) = self.bound.as_ref().and_then(|bound| bound.holder_mut(state)) {
+            change(&mut holder.owned);
+        }
     }
 
     /// How many operations there were so far, counting those that failed.
@@ -190,22 +247,26 @@ impl Drop for Hold {
     }
 }
 
-impl FileSystem for SimDisk {
-    fn display(&self, file: FileName) -> PathBuf {
-        PathBuf::from("simulated").join(file.dir().path()).join(file.base())
+impl Place for SimDisk {
+    fn bind(&self) -> io::Result<Arc<dyn FileSystem>> {
+        self.bind_at(None)
     }
 
-    fn make_dirs(&self) -> io::Result<()> {
-        self.shared.operate(
-            |_| Ok(Operation::MakeDirs),
-            |state, step| {
-                state.contents.make_dirs(step.now, &mut step.chooser);
-                if step.failure.is_none() {
-                    state.contents.sync_dirs();
-                }
-                Ok(())
-            },
-        )
+    fn make(&self) -> io::Result<Arc<dyn FileSystem>> {
+        self.make_dirs()?;
+        self.bind()
+    }
+}
+
+impl FileSystem for SimDisk {
+    fn display(&self, file: FileName) -> PathBuf {
+        PathBuf::from(ROOT).join(file.dir().path()).join(file.base())
+    }
+
+    fn check_place(&self) -> io::Result<()> {
+        let state = self.shared.lock();
+        state.running()?;
+        self.bound.as_ref().map_or(Ok(()), |bound| bound.check(&self.shared, &state))
     }
 
     fn list(&self, dir: Dir) -> io::Result<Vec<Entry>> {
@@ -218,10 +279,12 @@ impl FileSystem for SimDisk {
         let id = self.shared.operate(
             |_| Ok(Operation::Create(name)),
             |state, step| {
+                self.check(state, None)?;
                 step.happens()?;
                 let id = state.contents.create(step.now, name)?;
                 if step.failure.is_none() {
                     state.opened(id);
+                    self.change_owned(state, |owned| owned.made(name, id));
                 }
                 Ok(id)
             },
@@ -233,6 +296,9 @@ impl FileSystem for SimDisk {
         let mut state = self.shared.lock();
         state.running()?;
         let id = state.contents.find(name)?;
+        if access == Access::ReadWrite {
+            self.check_owned(&state, name)?;
+        }
         state.opened(id);
         Ok(Arc::new(SimFile::new(Arc::clone(&self.shared), id, access)))
     }
@@ -241,8 +307,11 @@ impl FileSystem for SimDisk {
         self.shared.operate(
             |_| Ok(Operation::Rename { from, to }),
             |state, step| {
+                self.check(state, Some(from))?;
                 step.happens()?;
-                state.contents.rename(step.now, from, to)
+                state.contents.rename(step.now, from, to)?;
+                self.change_owned(state, |owned| owned.renamed(from, to));
+                Ok(())
             },
         )
     }
@@ -251,8 +320,10 @@ impl FileSystem for SimDisk {
         self.shared.operate(
             |_| Ok(Operation::Remove(name)),
             |state, step| {
+                self.check(state, Some(name))?;
                 step.happens()?;
                 state.contents.remove(step.now, name)?;
+                self.change_owned(state, |owned| owned.removed(name));
                 state.sweep();
                 Ok(())
             },
@@ -275,9 +346,14 @@ impl FileSystem for SimDisk {
         let mut state = self.shared.lock();
         state.running()?;
         state.contents.has_dir(Dir::Root)?;
-        if std::mem::replace(&mut state.locked, true) {
+        if state.locked {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        if let Some(bound) = &self.bound {
+            bound.hold(&mut state);
+            bound.check(&self.shared, &state)?;
+        }
+        state.locked = true;
         Ok(Box::new(SimLock::new(Arc::clone(&self.shared))))
     }
 

@@ -87,6 +87,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! Whoever moves a store's directory away under the store does so with a [`SimPath`], and with
+//! [`SimDisk::replace_dir`] and [`SimDisk::remove_lock_file`].
+//!
 //! Whoever measures a harness, and not the engine, builds a [`Defect`] into the engine with
 //! [`SimDisk::set_defect`].
 //!
@@ -105,6 +108,7 @@ mod image;
 mod inode;
 mod names;
 mod operation;
+mod path;
 mod state;
 mod tamper;
 
@@ -113,3 +117,4 @@ pub use choice::CrashChoice;
 pub use disk::{Hold, SimDisk};
 pub use fault::{Fault, FaultError};
 pub use operation::{Operation, OperationKind, When};
+pub use path::SimPath;

@@ -16,6 +16,7 @@ use super::choice::{Chooser, CrashChoice, Stamp};
 use super::contents::{Contents, InodeId};
 use super::fault::{Failure, Faults};
 use super::operation::Operation;
+use super::path::Identity;
 use crate::fs::FileName;
 use crate::fs::defect::Defect;
 
@@ -46,6 +47,7 @@ pub(super) struct State {
     /// How many handles each open file has.
     open: BTreeMap<InodeId, usize>,
     pub(super) locked: bool,
+    pub(super) identity: Identity,
     pub(super) trace: Vec<Operation>,
     pub(super) history: Option<History>,
     pub(super) faults: Faults,

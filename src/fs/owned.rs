@@ -1,0 +1,39 @@
+//! The files of a directory that the holder of its lock may rename, remove and write to.
+
+use std::collections::BTreeMap;
+
+use super::{Displacement, FileName};
+
+/// The store's own names, each with the identity of the file that it leads to.
+#[derive(Debug)]
+pub(super) struct Owned<Id>(BTreeMap<FileName, Id>);
+
+impl<Id: Copy + PartialEq> Owned<Id> {
+    /// Those that are there when the lock is acquired.
+    pub(super) fn new(files: impl IntoIterator<Item = (FileName, Id)>) -> Self {
+        Self(files.into_iter().collect())
+    }
+
+    /// Returns whether `name`, which leads to `found`, is the store's.
+    pub(super) fn check(&self, name: FileName, found: Id) -> Result<(), Displacement> {
+        match self.0.get(&name) {
+            Some(own) if *own == found => Ok(()),
+            Some(_) => Err(Displacement::Replaced),
+            None => Err(Displacement::Planted),
+        }
+    }
+
+    pub(super) fn made(&mut self, name: FileName, id: Id) {
+        self.0.insert(name, id);
+    }
+
+    pub(super) fn renamed(&mut self, from: FileName, to: FileName) {
+        if let Some(id) = self.0.remove(&from) {
+            self.0.insert(to, id);
+        }
+    }
+
+    pub(super) fn removed(&mut self, name: FileName) {
+        self.0.remove(&name);
+    }
+}

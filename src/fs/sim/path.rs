@@ -1,0 +1,168 @@
+//! What leads to a simulated disk, and can lead elsewhere later.
+//!
+//! A disk stands for one directory. Somebody who renames directories changes which disk a path leads
+//! to; whoever exchanges an inner directory or the lock file changes its identity. The files of an inner
+//! directory that is exchanged are not moved: what a store must do is fail before it looks at them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::contents::InodeId;
+use super::disk::SimDisk;
+use super::state::{Shared, State};
+use crate::fs::owned::Owned;
+use crate::fs::{Dir, Displaced, Displacement, FileSystem, Place};
+use crate::sync::Mutex;
+
+/// The path of the store's directory in messages.
+pub(super) const ROOT: &str = "simulated";
+
+/// A path that leads to a disk, or nowhere.
+///
+/// A clone is another handle of the same path.
+#[derive(Clone)]
+pub struct SimPath(Arc<Mutex<Option<SimDisk>>>);
+
+impl SimPath {
+    /// A path that leads to `disk`.
+    #[must_use]
+    pub fn new(disk: &SimDisk) -> Self {
+        Self(Arc::new(Mutex::new(Some(disk.clone()))))
+    }
+
+    /// Lets the path lead to another disk, or nowhere, as renaming directories does. What is bound
+    /// stays bound to the disk that it found.
+    pub fn lead_to(&self, disk: Option<&SimDisk>) {
+        *self.0.lock() = disk.cloned();
+    }
+
+    fn disk(&self) -> Option<SimDisk> {
+        self.0.lock().clone()
+    }
+}
+
+impl fmt::Debug for SimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimPath").finish_non_exhaustive()
+    }
+}
+
+impl Place for SimPath {
+    fn bind(&self) -> io::Result<Arc<dyn FileSystem>> {
+        self.disk().ok_or(io::ErrorKind::NotFound)?.bind_at(Some(self.clone()))
+    }
+
+    fn make(&self) -> io::Result<Arc<dyn FileSystem>> {
+        let disk = self.disk().ok_or(io::ErrorKind::NotFound)?;
+        disk.make_dirs()?;
+        disk.bind_at(Some(self.clone()))
+    }
+}
+
+/// How a store reached a disk, and what it found there.
+pub(super) struct Bound {
+    path: Option<SimPath>,
+    inner: [u64; 3],
+    /// Tells it apart from others that reached the same disk.
+    id: u64,
+}
+
+/// What a handle knows since it acquired the lock.
+pub(super) struct Holder {
+    lock: u64,
+    pub(super) owned: Owned<InodeId>,
+}
+
+impl Bound {
+    pub(super) fn new(path: Option<SimPath>, state: &mut State) -> Self {
+        let id = state.identity.another();
+        Self { path, inner: state.identity.inner, id }
+    }
+
+    pub(super) fn holder<'a>(&self, state: &'a State) -> Option<&'a Holder> {
+        state.identity.holders.get(&self.id)
+    }
+
+    pub(super) fn holder_mut<'a>(&self, state: &'a mut State) -> Option<&'a mut Holder> {
+        state.identity.holders.get_mut(&self.id)
+    }
+
+    /// Locks the lock file, which is made if there is none. All files that are there are the store's.
+    pub(super) fn hold(&self, state: &mut State) {
+        let owned = Owned::new(state.contents.files());
+        let lock = state.identity.lock.unwrap_or_else(|| state.identity.another());
+        state.identity.lock = Some(lock);
+        state.identity.holders.insert(self.id, Holder { lock, owned });
+    }
+
+    /// Fails if what was bound, or locked, is not what is there now.
+    pub(super) fn check(&self, disk: &Arc<Shared>, state: &State) -> io::Result<()> {
+        let fail = |path: PathBuf, how| Err(Displaced::new(path, how));
+        if let Some(path) = &self.path {
+            match path.disk() {
+                None => return fail(ROOT.into(), Displacement::Removed),
+                Some(found) if !Arc::ptr_eq(&found.shared, disk) => {
+                    return fail(ROOT.into(), Displacement::Replaced);
+                }
+                Some(_) => {}
+            }
+        }
+        for ((dir, bound), found) in Dir::INNER.iter().zip(self.inner).zip(state.identity.inner) {
+            if bound != found {
+                return fail(Path::new(ROOT).join(dir.path()), Displacement::Replaced);
+            }
+        }
+        let Some(holder) = self.holder(state) else { return Ok(()) };
+        let path = Path::new(ROOT).join("LOCK");
+        match state.identity.lock {
+            Some(found) if found == holder.lock => Ok(()),
+            Some(_) => fail(path, Displacement::Replaced),
+            None => fail(path, Displacement::Removed),
+        }
+    }
+}
+
+/// Which directories and which lock file there are.
+#[derive(Default)]
+pub(super) struct Identity {
+    /// The inner directories, in the order of [`Dir::INNER`].
+    inner: [u64; 3],
+    /// The lock file.
+    lock: Option<u64>,
+    /// By handle.
+    holders: BTreeMap<u64, Holder>,
+    next: u64,
+}
+
+impl Identity {
+    fn another(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+impl SimDisk {
+    /// Removes the lock file, as somebody's clean-up does.
+    pub fn remove_lock_file(&self) {
+        self.shared.lock().identity.lock = None;
+    }
+
+    /// Puts another lock file in the place of the one that is there.
+    pub fn replace_lock_file(&self) {
+        let mut state = self.shared.lock();
+        let another = state.identity.another();
+        state.identity.lock = Some(another);
+    }
+
+    /// Puts another directory in the place of an inner one.
+    pub fn replace_dir(&self, dir: Dir) {
+        let mut state = self.shared.lock();
+        if let Some(at) = Dir::INNER.iter().position(|inner| *inner == dir) {
+            let another = state.identity.another();
+            state.identity.inner[at] = another;
+        }
+    }
+}
