@@ -17,6 +17,7 @@ mod history;
 mod inspect;
 #[cfg(feature = "testing")]
 mod limits;
+mod moved;
 #[cfg(feature = "testing")]
 mod own_threads;
 #[cfg(feature = "testing")]
