@@ -132,7 +132,8 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if the name is taken by anything; [`Displaced`].
+    /// `AlreadyExists` if the name is taken by anything; [`Displaced`]. After any other error the file
+    /// may be there, and is the store's.
     fn create(&self, name: FileName) -> io::Result<Arc<dyn File>>;
 
     /// Opens an existing regular file.

@@ -6,8 +6,9 @@
 //! - Numbers are never reused, not even those of attempts that failed, and rise along the log.
 //! - A segment that is handed out holds no group that could be taken for one of its own: it is
 //!   blank, or its groups carry another segment's number.
-//! - After a sync of a segment or of the directory has failed no segment is handed out any more: a later
-//!   sync that succeeds proves nothing about the names and bytes that the failed one was for.
+//! - After a sync of the directory has failed no segment is handed out any more: a later one that
+//!   succeeds proves nothing about the names that the failed one was for. A segment whose own sync has
+//!   failed is not handed out, and others are none the worse for it.
 //! - What the log consisted of when a [hold](Segments::hold) began stays as it is until it ends.
 //! - What is made ready is no shorter than a first segment and than what the log needed last, unless that
 //!   was more than the largest, so that it is not turned down and made ready again. Spare files shorter than a first segment are removed.
@@ -74,7 +75,7 @@ struct State {
     holds: Vec<SegmentId>,
     /// What the log has let go of since, still needed by them, with lengths.
     held: Vec<(SegmentId, u64)>,
-    /// The first sync that failed.
+    /// The sync of the directory that failed.
     failed: Option<Error>,
 }
 
@@ -196,17 +197,9 @@ impl Segments {
         Ok(segment)
     }
 
-    /// The first sync that failed. The log must not go on after it.
+    /// The sync of the directory that failed, if one has. The log must not go on after it.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.state.lock().failed.clone()
-    }
-
-    /// Notes the failure of a sync.
-    fn synced(&self, synced: Result<()>) -> Result<()> {
-        if let Err(error) = &synced {
-            self.state.lock().failed.get_or_insert_with(|| error.clone());
-        }
-        synced
     }
 
     /// Makes one segment ready ahead of need, unless one is.
@@ -380,8 +373,7 @@ impl Segments {
     }
 
     fn sync(&self, id: SegmentId, file: &dyn File) -> Result<()> {
-        let synced = file.sync();
-        self.synced(synced.map_err(|error| Error::io("sync", self.fs.display(id.file()), error)))
+        file.sync().map_err(|error| Error::io("sync", self.fs.display(id.file()), error))
     }
 
     fn handed_out(&self, id: SegmentId, file: Arc<dyn File>, len: u64) -> Segment {
@@ -393,10 +385,12 @@ impl Segments {
         if defect::has(&*self.fs, Defect::SegmentNameNotSynced) {
             return Ok(());
         }
-        let synced = self.fs.sync_dir(Dir::Wal);
-        self.synced(synced.map_err(|error| {
-            Error::io("sync the directory of", self.fs.display(SegmentId(0).file()), error)
-        }))
+        self.fs.sync_dir(Dir::Wal).map_err(|error| {
+            let path = self.fs.display(SegmentId(0).file());
+            let error = Error::io("sync the directory of", path, error);
+            self.state.lock().failed.get_or_insert_with(|| error.clone());
+            error
+        })
     }
 }
 

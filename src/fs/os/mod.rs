@@ -198,10 +198,21 @@ impl FileSystem for OsDirectory {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
-        let file = fs::File::from(retry_on_intr(|| openat(dir, name.base(), flags, mode))?);
-        let id = Id::of(&file)?;
-        self.change_owned(|owned| owned.made(name, id));
-        Ok(Arc::new(OsFile::new(file)))
+        match retry_on_intr(|| openat(dir, name.base(), flags, mode)) {
+            Ok(file) => {
+                let id = Id::of(&file)?;
+                self.change_owned(|owned| owned.made(name, id));
+                Ok(Arc::new(OsFile::new(file.into())))
+            }
+            Err(Errno::EXIST) => Err(Errno::EXIST.into()),
+            Err(error) => {
+                // There was no such name. If there is one now, the call has made it nevertheless.
+                if let Ok(Some(id)) = Id::at(dir, &name.base()) {
+                    self.change_owned(|owned| owned.made(name, id));
+                }
+                Err(error.into())
+            }
+        }
     }
 
     fn open(&self, name: FileName, access: Access) -> io::Result<Arc<dyn File>> {
@@ -228,9 +239,13 @@ impl FileSystem for OsDirectory {
         }
         self.check_place()?;
         self.check_owned(from)?;
-        rename::without_replacing(self.handle(from.dir())?, &from.base(), &to.base())?;
-        self.change_owned(|owned| owned.renamed(from, to));
-        Ok(())
+        let dir = self.handle(from.dir())?;
+        let renamed = rename::without_replacing(dir, &from.base(), &to.base());
+        // A call that failed may have happened nevertheless.
+        if renamed.is_ok() || matches!(Id::at(dir, &from.base()), Ok(None)) {
+            self.change_owned(|owned| owned.renamed(from, to));
+        }
+        renamed
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {

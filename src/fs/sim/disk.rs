@@ -284,8 +284,8 @@ impl FileSystem for SimDisk {
                 let id = state.contents.create(step.now, name)?;
                 if step.failure.is_none() {
                     state.opened(id);
-                    self.change_owned(state, |owned| owned.made(name, id));
                 }
+                self.change_owned(state, |owned| owned.made(name, id));
                 Ok(id)
             },
         )?;
