@@ -4,10 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::error::Printable;
+
 /// A name no longer leads to what it led to when the store's directory was bound, or to what the store
 /// has put there since. The call that failed with it changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} {how} while the store was open", path.display())]
+#[error("{} {how} while the store was open", Printable::new(path))]
 pub struct Displaced {
     /// The name.
     pub path: PathBuf,

@@ -123,7 +123,8 @@ pub fn run(
     options: &Options,
     progress: OnProgress<'_>,
 ) -> Result<Report> {
-    let fs = &config.bind()?;
+    let bound = config.bind()?;
+    let fs = &*bound;
     newest(config, fs)?;
     let lock = || crate::directory::lock(fs, &config.path);
     let _lock = options.repair.then(lock).transpose()?;
@@ -133,7 +134,7 @@ pub fn run(
         let log = settled(config, fs, |manifest| log::verify(fs, manifest))?;
         report.add_log(log);
         if repair::is_wanted(options, &plans) {
-            let rebuilt = repair::rebuild(fs, &manifest, &subject, &plans)?;
+            let rebuilt = repair::rebuild(&bound, &manifest, &subject, &plans)?;
             report.rebuilt = rebuilt.names;
             for finding in &mut report.findings {
                 if finding.remedy == Remedy::Rebuild {

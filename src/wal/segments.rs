@@ -386,8 +386,7 @@ impl Segments {
             return Ok(());
         }
         self.fs.sync_dir(Dir::Wal).map_err(|error| {
-            let path = self.fs.display(SegmentId(0).file());
-            let error = Error::io("sync the directory of", path, error);
+            let error = Error::io("sync", Dir::Wal.path(), error);
             self.state.lock().failed.get_or_insert_with(|| error.clone());
             error
         })
