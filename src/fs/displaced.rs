@@ -40,7 +40,7 @@ impl fmt::Display for Displacement {
 }
 
 impl Displaced {
-    pub(crate) fn new(path: impl Into<PathBuf>, how: Displacement) -> io::Error {
+    pub(crate) fn error(path: impl Into<PathBuf>, how: Displacement) -> io::Error {
         io::Error::other(Self { path: path.into(), how })
     }
 

@@ -363,9 +363,9 @@ mod simulated {
             let own = leaves(100, 1);
             let first = store(disk.clone(), &own);
             if replaced {
-                disk.replace_lock_file()
+                disk.replace_lock_file();
             } else {
-                disk.remove_lock_file()
+                disk.remove_lock_file();
             }
             let error = Store::open(config(disk.clone())).unwrap_err();
             assert!(matches!(error, Error::Locked { .. }), "{error}");

@@ -144,7 +144,7 @@ impl OsDirectory {
         let Some(Held { owned, .. }) = &*held else { return Ok(()) };
         // The call that follows finds out that there is none.
         let Some(found) = Id::at(self.handle(name.dir())?, &name.base())? else { return Ok(()) };
-        owned.check(name, found).map_err(|how| Displaced::new(self.display(name), how))
+        owned.check(name, found).map_err(|how| Displaced::error(self.display(name), how))
     }
 
     fn change_owned(&self, change: impl FnOnce(&mut Owned<Id>)) {
@@ -158,8 +158,8 @@ impl OsDirectory {
 fn compare(path: &Path, expected: Id, found: Option<Id>) -> io::Result<()> {
     match found {
         Some(found) if found == expected => Ok(()),
-        Some(_) => Err(Displaced::new(path, Displacement::Replaced)),
-        None => Err(Displaced::new(path, Displacement::Removed)),
+        Some(_) => Err(Displaced::error(path, Displacement::Replaced)),
+        None => Err(Displaced::error(path, Displacement::Removed)),
     }
 }
 
@@ -225,7 +225,7 @@ impl FileSystem for OsDirectory {
             && let Some(Held { owned, .. }) = &*self.held.lock()
         {
             let checked = owned.check(name, Id::of(&file)?);
-            checked.map_err(|how| Displaced::new(self.display(name), how))?;
+            checked.map_err(|how| Displaced::error(self.display(name), how))?;
         }
         Ok(Arc::new(OsFile::new(file)))
     }

@@ -94,7 +94,7 @@ impl SimDisk {
         let Some(holder) = holder else { return Ok(()) };
         // The call that follows finds out that there is none.
         let Ok(found) = state.contents.find(name) else { return Ok(()) };
-        holder.owned.check(name, found).map_err(|how| Displaced::new(self.display(name), how))
+        holder.owned.check(name, found).map_err(|how| Displaced::error(self.display(name), how))
     }
 
     /// Notes a change of the store's own names, made by the store.

@@ -100,7 +100,7 @@ impl Bound {
 
     /// Fails if what was bound, or locked, is not what is there now.
     pub(super) fn check(&self, disk: &Arc<Shared>, state: &State) -> io::Result<()> {
-        let fail = |path: PathBuf, how| Err(Displaced::new(path, how));
+        let fail = |path: PathBuf, how| Err(Displaced::error(path, how));
         if let Some(path) = &self.path {
             match path.disk() {
                 None => return fail(ROOT.into(), Displacement::Removed),
