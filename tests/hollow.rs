@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use duramen::fs::OsFileSystem;
+use duramen::fs::{OsPlace, Place};
 use duramen::{
     Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, ReadMode, hostile, inspect,
     scrub,
@@ -107,7 +107,7 @@ fn a_part_that_is_a_hole_is_refused_by_all_at_once() {
     // From one of which little is there to the longest file of the file system.
     for leaves in [1 << 23, 1 << 30, 1 << 38] {
         let dir = store();
-        hostile::inflate_part(&OsFileSystem::new(dir.path()), leaves).unwrap();
+        hostile::inflate_part(&*OsPlace::new(dir.path()).bind().unwrap(), leaves).unwrap();
         refused_by_all(dir.path(), &newest(dir.path(), "parts"));
     }
 }
@@ -117,7 +117,8 @@ fn a_group_that_is_a_hole_is_refused_by_all_at_once() {
     let _alone = ALONE.lock().unwrap();
     for group in [1 << 30, 366 << 30, 1 << 40] {
         let dir = store();
-        hostile::inflate_segment(&OsFileSystem::new(dir.path()), 1 << 43, group).unwrap();
+        hostile::inflate_segment(&*OsPlace::new(dir.path()).bind().unwrap(), 1 << 43, group)
+            .unwrap();
         refused_by_all(dir.path(), &newest(dir.path(), "wal"));
     }
 }
@@ -127,7 +128,7 @@ fn a_manifest_that_is_a_hole_is_refused_by_all_at_once() {
     let _alone = ALONE.lock().unwrap();
     for len in [100 << 20, 1 << 30, 1 << 43] {
         let dir = store();
-        hostile::inflate_manifest(&OsFileSystem::new(dir.path()), len).unwrap();
+        hostile::inflate_manifest(&*OsPlace::new(dir.path()).bind().unwrap(), len).unwrap();
         refused_by_all(dir.path(), &newest(dir.path(), "manifest"));
     }
 }
@@ -137,7 +138,7 @@ fn a_manifest_that_is_a_hole_is_refused_by_all_at_once() {
 fn a_segment_with_a_hole_behind_the_log_costs_nothing_and_damages_nothing() {
     let _alone = ALONE.lock().unwrap();
     let dir = store();
-    hostile::inflate_segment(&OsFileSystem::new(dir.path()), 1 << 43, 0).unwrap();
+    hostile::inflate_segment(&*OsPlace::new(dir.path()).bind().unwrap(), 1 << 43, 0).unwrap();
     let file = newest(dir.path(), "wal");
     // Something stands far behind, where no step of a scan begins.
     let far = std::fs::File::options().write(true).open(&file).unwrap();
@@ -159,7 +160,7 @@ fn a_segment_with_a_hole_behind_the_log_costs_nothing_and_damages_nothing() {
 fn a_huge_part_that_is_missing_is_one_finding() {
     let _alone = ALONE.lock().unwrap();
     let dir = store();
-    hostile::inflate_part(&OsFileSystem::new(dir.path()), 1 << 38).unwrap();
+    hostile::inflate_part(&*OsPlace::new(dir.path()).bind().unwrap(), 1 << 38).unwrap();
     std::fs::remove_file(newest(dir.path(), "parts")).unwrap();
     let report = cheaply("scrub", || {
         let go_on = &mut |_| ControlFlow::Continue(());
