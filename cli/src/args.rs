@@ -156,11 +156,12 @@ pub(crate) struct AppendArgs {
     #[arg(long, default_value = "interval:10ms", value_parser = policy::flush)]
     pub(crate) flush_policy: FlushPolicy,
 
-    /// When to checkpoint: manual, or a list of close, every:LEAVES, wal:BYTES, segments:COUNT,
-    /// memory:BYTES and interval:DURATION. With manual or close alone, memory grows with the input.
+    /// When to checkpoint: manual, or a list of close, close:BYTES, every:LEAVES, wal:BYTES,
+    /// segments:COUNT, memory:BYTES and interval:DURATION. close:BYTES leaves a shorter log as it is, for
+    /// the next run. With manual or close alone, memory grows with the input.
     #[arg(
         long,
-        default_value = "wal:256MiB,close",
+        default_value = "wal:256MiB,close:1MiB",
         value_name = "LIST",
         value_parser = policy::checkpoint
     )]

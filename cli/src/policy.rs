@@ -24,13 +24,14 @@ pub(crate) fn checkpoint(text: &str) -> Result<CheckpointPolicy, String> {
     }
     text.split(',').try_fold(none, |policy, trigger| match trigger.split_once(':') {
         None if trigger == "close" => Ok(policy.on_close(true)),
+        Some(("close", value)) => Ok(policy.on_close_from(bytes(value)?)),
         Some(("every", value)) => Ok(policy.every_leaves(count(value)?)),
         Some(("wal", value)) => Ok(policy.wal_bytes(bytes(value)?)),
         Some(("segments", value)) => Ok(policy.wal_segments(count(value)?)),
         Some(("memory", value)) => Ok(policy.memory_bytes(bytes(value)?)),
         Some(("interval", value)) => Ok(policy.interval(duration(value)?)),
         _ => Err(format!(
-            "{trigger:?} is not one of close, every:LEAVES, wal:BYTES, segments:COUNT, \
+            "{trigger:?} is not one of close, close:BYTES, every:LEAVES, wal:BYTES, segments:COUNT, \
              memory:BYTES, interval:DURATION, or manual alone"
         )),
     })
@@ -38,7 +39,7 @@ pub(crate) fn checkpoint(text: &str) -> Result<CheckpointPolicy, String> {
 
 /// Whether the policy makes checkpoints while leaves come, and not only on close or never.
 pub(crate) fn checkpoints_on_the_way(policy: &CheckpointPolicy) -> bool {
-    *policy != CheckpointPolicy::manual() && *policy != CheckpointPolicy::manual().on_close(true)
+    policy.clone().on_close(false) != CheckpointPolicy::manual()
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -100,6 +101,7 @@ mod tests {
         for (good, on_the_way) in [
             ("manual", false),
             ("close", false),
+            ("close:1MiB", false),
             ("every:1000000", true),
             ("wal:256MiB", true),
             ("segments:8", true),
@@ -112,6 +114,7 @@ mod tests {
             "",
             "manual,close",
             "close,manual",
+            "close:much",
             "every",
             "every:0",
             "every:-1",
@@ -124,7 +127,6 @@ mod tests {
             "memory:0B",
             "interval:0s",
             "close,",
-            "close:1",
         ] {
             assert!(checkpoint(bad).is_err(), "{bad:?}");
         }

@@ -83,7 +83,7 @@ fn a_store_may_be_anywhere_and_a_message_about_it_is_one_line() {
         let (status, _, error) = run(arguments);
         assert_eq!((status, error.len()), (Some(2), 1), "{arguments:?} {error:?}");
     }
-    assert_eq!(run(&["append", "EVIL", "input"]).0, Some(0));
+    assert_eq!(run(&["append", "EVIL", "input", "--checkpoint-policy", "close"]).0, Some(0));
     let part = place.dir().join(evil).join("parts/00000001.part");
     let mut bytes = fs::read(&part).unwrap();
     bytes[4096] ^= 1;
