@@ -187,6 +187,18 @@ fn threads_are_acknowledged_in_order_while_checkpoints_and_merges_run() {
     assert!(seen.leaves == 1500 && seen.parts >= 4, "{seen:?}");
 }
 
+/// As a signal may do it, and a file system that waits for a server.
+#[test]
+fn an_interrupted_rename_or_removal_is_called_again() {
+    if !can_trace("interrupted renames under strace") {
+        return;
+    }
+    let mut traced = Traced::in_a_new_place();
+    let inject = ["-e", "inject=renameat2,unlinkat:error=EINTR:when=1+2"];
+    assert!(traced.play(&play(&traced, "life"), &inject).success());
+    traced.check();
+}
+
 /// The checker sees what the system does: where a sync fails, so does the promise.
 #[test]
 fn after_a_sync_that_failed_nothing_is_promised() {
