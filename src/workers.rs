@@ -59,6 +59,11 @@ impl<J: Copy + PartialEq> State<J> {
         self.queue.iter().filter(|(job, _)| !self.runs(*job)).count()
     }
 
+    /// Threads that do no job: they wait, or are on their way to a job.
+    fn free(&self) -> usize {
+        self.threads - self.running.len()
+    }
+
     /// Takes the oldest of them.
     fn start(&mut self) -> Option<(J, Duration)> {
         let at = self.queue.iter().position(|(job, _)| !self.runs(*job))?;
@@ -103,18 +108,15 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
         if ready > 0 && state.idle > 0 {
             self.shared.changed.notify_all();
         }
-        if ready > state.idle && state.threads < MOST_THREADS {
+        if ready > state.free() && state.threads < MOST_THREADS {
             state.threads += 1;
             drop(state);
             let shared = Arc::clone(&self.shared);
             if let Err(error) = sync::spawn("duramen-worker", move || shared.work()) {
                 // The job stays queued.
                 tracing::warn!(%error, "cannot start a worker thread");
-                let state = self.shared.state.lock();
-                // The threads that there are, without this one, come to it when they are done.
-                let others = state.threads > 1;
-                self.shared.leave(state);
-                return others;
+                self.shared.leave(self.shared.state.lock());
+                return false;
             }
         }
         true

@@ -78,9 +78,10 @@ impl Tree {
         TreeSize(self.durable.load(Ordering::Acquire))
     }
 
-    /// Notes that the first `size` leaves are durable. Only to be called after the sync that made them so.
+    /// Notes that the first `size` leaves are durable. Only to be called after the sync that made them so, by
+    /// the one thread that syncs, with sizes that do not fall.
     pub(crate) fn set_durable(&self, size: u64) {
-        self.durable.fetch_max(size, Ordering::AcqRel);
+        self.durable.store(size, Ordering::Release);
     }
 
     /// The right edge of `size`, if it is asked for often enough to be kept. `view` answers for it.

@@ -85,6 +85,27 @@ fn durable_inserts_of_two_threads_are_on_disk_when_they_return() {
 }
 
 #[test]
+fn the_head_of_what_is_durable_is_right_at_every_moment() {
+    Model::new(2).check(|| {
+        let store = Arc::new(open(|config| config));
+        let inserter = spawn(&store, |store| {
+            store.tree.insert_durable(leaf(0)).unwrap();
+        });
+        let head = store.tree.durable_head().unwrap();
+        match head.size.get() {
+            0 => {}
+            size => {
+                assert_eq!((size, head.root), (1, leaf(0)));
+                assert!(store.is_on_disk(leaf(0)));
+            }
+        }
+        inserter.join().unwrap();
+        assert_eq!(store.tree.durable_head().unwrap().size, TreeSize(1));
+        close(store).unwrap();
+    });
+}
+
+#[test]
 fn an_interval_flushes_what_nobody_asks_for() {
     Model::new(2).timed_waits_expire().check(|| {
         let store = Arc::new(open(|config| config.flush_policy(interval())));
