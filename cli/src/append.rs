@@ -27,8 +27,10 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// The most leaves of one batch.
 const BATCH_LEAVES: usize = 64 << 10;
 
-/// How many bytes of nodes may be in memory only before the input waits for a checkpoint.
-const MAX_TAIL_BYTES: u64 = 1 << 30;
+/// How many bytes of nodes may be in memory only before the input waits for a checkpoint. Well below the 1 GiB
+/// at which the store refuses leaves that follow on the last flush, which only this program calls for under
+/// `manual`.
+const MAX_TAIL_BYTES: u64 = 512 << 20;
 
 /// Appends the input and prints the head.
 pub(crate) fn run(args: &AppendArgs, signals: &Signals) -> Result<(), Error> {

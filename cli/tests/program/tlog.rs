@@ -215,12 +215,12 @@ fn what_does_not_make_a_checkpoint_or_a_tlog_proof_is_told() {
     }
 }
 
-/// Raw leaves that a writer takes and makes durable only if it has to.
-fn unflushed_writer(store: &Store, leaves: usize) -> std::process::Child {
+/// A writer that has taken raw leaves and waits for more.
+fn waiting_writer(store: &Store, leaves: usize, flush_policy: &str) -> std::process::Child {
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_duramen"))
         .arg("append")
         .arg(store.place.path("store"))
-        .args(["--input", "raw", "--flush-policy", "manual", "--checkpoint-policy", "manual"])
+        .args(["--input", "raw", "--flush-policy", flush_policy, "--checkpoint-policy", "manual"])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -250,8 +250,8 @@ fn until_it_stays(value: impl Fn() -> u64) -> u64 {
 fn nothing_is_signed_above_what_is_known_to_be_durable() {
     let store = Store::new(Function::Sha256, 2);
     let (key, vkey) = keygen(&store.place, ORIGIN);
-    // More than the writer keeps in memory: it hands the rest to the system, and syncs nothing.
-    let mut writer = unflushed_writer(&store, 2_200_000);
+    // The files say of every group but the last that it is durable.
+    let mut writer = waiting_writer(&store, 2_200_000, "interval:10ms");
     let size = || {
         let head = printed(duramen(&store.place, "head DIR"));
         head.lines().next().unwrap()["size ".len()..].parse::<u64>().unwrap()
@@ -296,4 +296,29 @@ fn nothing_is_signed_above_what_is_known_to_be_durable() {
     drop(writer.stdin.take());
     assert!(writer.wait().unwrap().success());
     assert_eq!(signed("head DIR --format checkpoint").1, COUNT as u64 + 2_200_000);
+}
+
+/// More than a writer keeps in memory under `manual`: it hands the rest to the system and syncs nothing.
+#[test]
+fn what_a_manual_writer_has_not_flushed_is_not_shown() {
+    let store = Store::new(Function::Sha256, 2);
+    let used = || {
+        let files = std::fs::read_dir(store.place.path("store/wal")).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    let before = used();
+    let mut writer = waiting_writer(&store, 2_200_000, "manual");
+    let start = std::time::Instant::now();
+    while used() < before + (32 << 20) {
+        assert!(start.elapsed().as_secs() < 60, "the writer writes nothing");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let size = || {
+        let head = printed(duramen(&store.place, "head DIR"));
+        head.lines().next().unwrap()["size ".len()..].parse::<u64>().unwrap()
+    };
+    assert_eq!(until_it_stays(size), COUNT as u64);
+    drop(writer.stdin.take());
+    assert!(writer.wait().unwrap().success());
+    assert_eq!(size(), COUNT as u64 + 2_200_000);
 }
