@@ -30,10 +30,9 @@ pub fn group(bytes: &[u8]) -> bool {
 
 /// Gives a group the checksums that fit its bytes.
 pub fn fix_group(bytes: &mut [u8]) {
-    // Behind the magic, four small fields, the store's id and eight numbers.
-    const BODY_SUM_AT: usize = 8 + 8 + 16 + 64;
+    const BODY_SUM_AT: usize = frame::BODY_CHECKSUM_AT;
     let Some((head, body)) = bytes.split_first_chunk_mut::<GROUP_HEADER_LEN>() else { return };
-    let sum = crate::checksum::checksum(body);
+    let sum = frame::carried_life(head).body_key().checksum(body);
     head[BODY_SUM_AT..BODY_SUM_AT + 8].copy_from_slice(&sum.to_le_bytes());
     let sum = crate::checksum::checksum(&head[..GROUP_HEADER_LEN - 8]);
     head[GROUP_HEADER_LEN - 8..].copy_from_slice(&sum.to_le_bytes());
@@ -125,6 +124,7 @@ pub fn inflate_segment(fs: &dyn FileSystem, len: u64, group: u64) -> Result<(), 
     manifest.log.clean = false;
     let at = manifest.log.open;
     let header = GroupHeader {
+        life: at.key.life(at.segment),
         store: manifest.store,
         segment: at.segment,
         offset: at.offset,
@@ -186,13 +186,13 @@ mod tests {
                     assert!(part(&bytes));
                 }
                 FileKind::Segment => {
-                    let len = usize::from(u16::from_le_bytes([bytes[56], bytes[57]]));
+                    let len = usize::from(u16::from_le_bytes([bytes[72], bytes[73]]));
                     let Some(bytes) = bytes.get_mut(..len).filter(|bytes| !bytes.is_empty()) else {
                         continue;
                     };
                     assert!(group(bytes));
                     bytes[200] ^= 1;
-                    bytes[40] ^= 1;
+                    bytes[56] ^= 1;
                     assert!(!group(bytes));
                     fix_group(bytes);
                     assert!(group(bytes));

@@ -85,6 +85,8 @@ mod memory;
 #[cfg(feature = "std")]
 mod part;
 #[cfg(feature = "std")]
+mod random;
+#[cfg(feature = "std")]
 mod reader;
 #[cfg(feature = "std")]
 mod report;

@@ -102,6 +102,7 @@ fn text(report: &Report, kernel: f64) -> String {
     let mut lines = vec![
         format!("size {}", report.head.size),
         format!("root {}", hex::encode(&report.head.root)),
+        format!("of the last checkpoint; the log holds {} more leaves", report.log_leaves),
         format!(
             "verified {} leaves in {} parts, {} bytes, in {:.3} s",
             report.leaves,

@@ -12,9 +12,12 @@
 //! - a segment below the end of the log never changes while the log consists of it. Later it is used
 //!   again under another number.
 //!
+//! The groups of the log are encoded again with a [key](crate::wal::LogKey) of the copy's own: the reader of
+//! a copy does not learn the key of the store, which goes on with it.
+//!
 //! A store that is open in this process keeps both until they are copied (`engine/hold.rs`). From
 //! outside nothing can be kept, but everything can be recognised: each group carries its segment's
-//! number, its place and its checksum, and all groups of the copy are read back. What does not fit is
+//! number and life, its place and its checksum, and all groups of the copy are read back. What does not fit is
 //! copied again, by the manifest that is the newest then.
 //!
 //! # Invariants
@@ -31,7 +34,18 @@ mod target;
 pub(crate) use target::{Failure, Target};
 
 use crate::directory::manifest::Manifest;
-use crate::wal::{Extent, Position};
+use crate::wal::{Extent, LogKey, Position};
+
+/// The manifest of a copy whose original has `state`, with a key of its own.
+fn copy_of(state: &Manifest, key: LogKey, checkpoint: [u8; 16]) -> Manifest {
+    let mut copy = Manifest { checkpoint, ..state.clone() };
+    let stretches =
+        copy.log.closed.iter_mut().flat_map(|extent| [&mut extent.from, &mut extent.to]);
+    for position in stretches.chain([&mut copy.log.open]) {
+        position.key = key;
+    }
+    copy
+}
 
 /// The manifest of a store that was closed in order at `end`, which is not before the log that
 /// `manifest` speaks of.
@@ -43,6 +57,5 @@ pub(crate) fn closed_at(manifest: &Manifest, end: Position) -> Manifest {
         log.open = end;
     }
     log.clean = true;
-    state.checkpoint = *uuid::Uuid::new_v4().as_bytes();
     state
 }

@@ -25,10 +25,13 @@ use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
 use crate::ids::ByteOffset;
 use crate::ids::PartId;
+use crate::ids::SegmentId;
 use crate::merkle::TreeHead;
 use crate::part::{Part, PartRef};
+use crate::random;
 use crate::report::BackupInfo;
-use crate::wal::{BLOCK, BLOCK_LEN, Stretch, replay_closed};
+use crate::wal::frame::GroupHeader;
+use crate::wal::{BLOCK, BLOCK_LEN, LogKey, Stretch, copy_closed, replay_closed};
 
 const MARK: FileName = PartId(0).file();
 /// Bytes copied at a time, and the most that lies in the device's queue, in which the syncs of the
@@ -41,6 +44,8 @@ pub(crate) struct Target<'a> {
     path: &'a Path,
     parts: BTreeMap<FileName, Taken>,
     log_bytes: u64,
+    /// The key of the copy's log.
+    key: LogKey,
     complete: bool,
     _lock: Box<dyn StoreLock>,
 }
@@ -92,7 +97,8 @@ impl<'a> Target<'a> {
         // What was seen before the lock was held may have changed since.
         refuse_files(config, &*fs)?;
         let (parts, log_bytes, complete) = (BTreeMap::new(), 0, false);
-        let target = Self { fs, path: &config.path, parts, log_bytes, complete, _lock: lock };
+        let key = LogKey::fresh(&*fs)?;
+        let target = Self { fs, path: &config.path, parts, log_bytes, key, complete, _lock: lock };
         target.create(MARK)?;
         target.sync_dir(Dir::Parts)?;
         Ok(target)
@@ -122,7 +128,7 @@ impl<'a> Target<'a> {
         head: TreeHead,
         started: Instant,
     ) -> Result<BackupInfo> {
-        manifest::publish(&*self.fs, state)?;
+        manifest::publish(&*self.fs, &super::copy_of(state, self.key, random::id(&*self.fs)?))?;
         self.remove(MARK)?;
         self.sync_dir(Dir::Parts)?;
         self.complete = true;
@@ -191,27 +197,65 @@ impl<'a> Target<'a> {
 
     /// Copies the log up to where `state` says that it ends.
     fn log(&mut self, source: &dyn FileSystem, state: &Manifest) -> Result<(), Failure> {
-        let walk =
-            |fs: &dyn FileSystem| replay_closed(fs, state.store, &state.log, &mut |_, _| Ok(()));
-        let found = walk(source).map_err(Failure::Source)?;
-        for stretch in &found.stretches {
-            self.stretch(source, *stretch)?;
+        let mut failed = None;
+        let mut open: Option<(SegmentId, Arc<dyn File>)> = None;
+        let found = copy_closed(source, state.store, &state.log, &mut |header, body| {
+            let file = match &open {
+                Some((id, file)) if *id == header.segment => Arc::clone(file),
+                _ => {
+                    let made = self.create(header.segment.file());
+                    let file = made.inspect_err(|error| failed = Some(error.clone()))?;
+                    open = Some((header.segment, Arc::clone(&file)));
+                    file
+                }
+            };
+            self.group(&*file, header, body).inspect_err(|error| failed = Some(error.clone()))
+        });
+        if let Some(error) = failed {
+            return Err(Failure::Target(error));
+        }
+        for stretch in &found.map_err(Failure::Source)?.stretches {
+            self.end_stretch(*stretch).map_err(Failure::Target)?;
         }
         self.sync_dir(Dir::Wal).map_err(Failure::Target)?;
-        walk(&*self.fs).map(drop).map_err(Failure::read_back)
+        let copy = super::copy_of(state, self.key, state.checkpoint);
+        replay_closed(&*self.fs, copy.store, &copy.log, &mut |_, _| Ok(()))
+            .map(drop)
+            .map_err(Failure::read_back)
     }
 
-    /// Copies the groups of one segment and writes one blank block behind them: room for the frame
-    /// with which the log leaves a segment.
-    fn stretch(&mut self, source: &dyn FileSystem, stretch: Stretch) -> Result<(), Failure> {
+    /// Writes one group where it stood, with a life of the copy's key.
+    fn group(&self, file: &dyn File, header: &GroupHeader, body: &[u8]) -> Result<()> {
+        let life = self.key.life(header.segment);
+        let body_checksum = life.body_key().checksum(body);
+        let header = GroupHeader { life, body_checksum, ..*header };
+        let encoded = header.encode();
+        let mut front = &encoded[..];
+        let mut rest = body;
+        let mut at = header.offset.0;
+        while !front.is_empty() || !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(STEP - front.len()));
+            let len = (front.len() + now.len()) as u64;
+            file.write_at(ByteOffset(at), &mut [IoSlice::new(front), IoSlice::new(now)])
+                .and_then(|()| file.write_back(ByteOffset(at), len))
+                .map_err(|error| self.fail("write", header.segment.file(), error))?;
+            (front, rest) = (&[], later);
+            at += len;
+        }
+        Ok(())
+    }
+
+    /// Writes one blank block behind the groups of one segment, room for the frame with which the log
+    /// leaves it, and makes the segment durable.
+    fn end_stretch(&mut self, stretch: Stretch) -> Result<()> {
         let name = stretch.segment.file();
-        let from = open(source, name).map_err(Failure::Source)?;
-        let to = self.create(name).map_err(Failure::Target)?;
-        self.copy(source, name, &*from, &*to, stretch.from.0..stretch.to.0)?;
-        to.write_at(stretch.to, &mut [IoSlice::new(&[0; BLOCK_LEN])])
-            .map_err(|error| self.fail("write", name, error))
-            .and_then(|()| self.sync(name, &*to))
-            .map_err(Failure::Target)?;
+        let file = match self.fs.open(name, Access::ReadWrite) {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.create(name)?,
+            opened => opened.map_err(|error| self.fail("open", name, error))?,
+        };
+        file.write_at(stretch.to, &mut [IoSlice::new(&[0; BLOCK_LEN])])
+            .map_err(|error| self.fail("write", name, error))?;
+        self.sync(name, &*file)?;
         self.log_bytes += stretch.to.0 - stretch.from.0 + BLOCK;
         Ok(())
     }

@@ -22,10 +22,10 @@ use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::merkle::{Arity, Hash};
 use crate::part::{PartIdentity, PartRef};
-use crate::wal::{Extent, Log, Position};
+use crate::wal::{Extent, Log, LogKey, Position};
 
 const MAGIC: [u8; 8] = *b"duraMAN\n";
-pub(crate) const MANIFEST_VERSION: u16 = 1;
+pub(crate) const MANIFEST_VERSION: u16 = 2;
 const FLAG_CLEAN: u16 = 1;
 /// A store with a million parts has a manifest of about 40 MB; nothing larger is believed.
 const LONGEST: u64 = 1 << 30;
@@ -236,7 +236,8 @@ fn decode_text(fields: &mut Decoder<'_>) -> Option<String> {
 }
 
 fn encode_position(out: &mut Encoder, position: Position) {
-    out.u64(position.segment.0).u64(position.offset.0).u64(position.group.0);
+    let Position { segment, offset, group, key } = position;
+    out.u64(segment.0).u64(offset.0).u64(group.0).bytes(&key.0);
 }
 
 fn decode_position(fields: &mut Decoder<'_>) -> Option<Position> {
@@ -244,6 +245,7 @@ fn decode_position(fields: &mut Decoder<'_>) -> Option<Position> {
         segment: SegmentId(decode_number(fields)?),
         offset: ByteOffset(fields.u64()?),
         group: GroupNumber(decode_number(fields)?),
+        key: LogKey(fields.array()?),
     })
 }
 
@@ -397,6 +399,7 @@ mod tests {
             segment: SegmentId(segment),
             offset: ByteOffset(offset),
             group: GroupNumber(group),
+            key: LogKey([6; 16]),
         };
         Manifest {
             store: StoreId([7; 16]),

@@ -27,6 +27,7 @@ use crate::fs::defect::Defect;
 use crate::ids::PartId;
 use crate::merkle::{Arity, NodeSource, TreeSize};
 use crate::part::{Part, PartIdentity, PartSet, build_part, sync_part};
+use crate::random;
 use crate::report::Event;
 use crate::report::Steps;
 use crate::report::{CheckpointInfo, CheckpointReason};
@@ -350,7 +351,7 @@ impl Engine {
     /// Makes `manifest` the one in force.
     pub(crate) fn publish(&self, live: &mut Checkpoints, mut manifest: Manifest) -> Result<()> {
         manifest.number = live.next_manifest;
-        manifest.checkpoint = *uuid::Uuid::new_v4().as_bytes();
+        manifest.checkpoint = random::id(&*self.fs)?;
         manifest.next_segment = self.segments.next_id();
         manifest.next_part = live.next_part;
         live.next_manifest += 1;

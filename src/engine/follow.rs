@@ -6,8 +6,9 @@
 //! - What is shown is a prefix of what was inserted: each part and each group was found intact, and
 //!   no group is left out.
 //! - The writer may remove or reuse what a manifest names as soon as a newer one is durable. So what
-//!   was read counts only if its manifest was still the newest afterwards, and damage only if it is
-//!   found twice in the same way.
+//!   was read counts only if its manifest was still the newest afterwards, and damage only if that holds
+//!   and it is found twice in the same way.
+//! - The pages that the system caches of the log stay there: the writer and other readers need them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::ids::Seq;
 use crate::ids::{SegmentId, StoreId};
 use crate::merkle::{Arity, Hasher};
 use crate::wal::frame::{Frame, GroupEnd, GroupHeader};
-use crate::wal::{Log, Position, Replayed, replay_read_only};
+use crate::wal::{Log, Position, Purpose, Replayed, replay_read_only};
 
 /// How often a store that changes while it is read is read anew.
 pub(crate) const TRIES: usize = 100;
@@ -88,6 +89,9 @@ pub(crate) fn follow(
             Ok(followed) if newest()?.number == number => return Ok(followed),
             Ok(_) => {}
             Err(error) => {
+                if newest()?.number != number {
+                    continue;
+                }
                 let seen = (number, error.to_string());
                 if last.as_ref() == Some(&seen) {
                     return Err(error);
@@ -171,22 +175,22 @@ impl Followed {
             seq: manifest.log.seq,
             known,
         };
-        followed.replay(&**fs, &manifest.log)?;
+        followed.replay(&**fs, &manifest.log, Purpose::First)?;
         Ok(followed)
     }
 
     fn read_on(&mut self, fs: &dyn FileSystem) -> Result<()> {
         let log = Log { closed: Vec::new(), open: self.end, seq: self.seq, clean: false };
-        self.replay(fs, &log)
+        self.replay(fs, &log, Purpose::Onward)
     }
 
-    fn replay(&mut self, fs: &dyn FileSystem, log: &Log) -> Result<()> {
+    fn replay(&mut self, fs: &dyn FileSystem, log: &Log, purpose: Purpose) -> Result<()> {
         let files = files::files(fs, Dir::Wal)?;
         let ids: Vec<SegmentId> =
             files.complete.iter().map(|(name, _)| files::segment_id(*name)).collect();
         let (id, leaves, known) = (self.tree.id, &mut self.leaves, &mut self.known);
         let Replayed { end, seq, clean, .. } =
-            replay_read_only(fs, self.store, log, &ids, &mut |header, frame| {
+            replay_read_only(fs, self.store, log, &ids, purpose, &mut |header, frame| {
                 let Frame::Leaves { tree, first, leaves: found } = frame else {
                     known.group(header, leaves.len());
                     return Ok(());

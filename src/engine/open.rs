@@ -8,9 +8,12 @@
 //!   before counts, with all that it needs.
 //! - What is shown was made durable first: after a power cut at any later moment the next open finds
 //!   at least that.
-//! - After an unclean stop the log goes on in a new segment, and a manifest that says where the old
-//!   stretch ended is durable before anything is written there. So bytes behind a torn end are never
-//!   read again.
+//! - After an unclean stop the log goes on at the start of a segment under a new key, and a manifest that
+//!   names the key and says where the old stretch ended is durable before anything is written there. So
+//!   bytes behind a torn end are never read again.
+//! - However often a store is opened, its log takes no more than twice what it holds, what the limits allow
+//!   to be kept, and one short segment: a segment that an earlier run began is cut to what it holds, and
+//!   one that holds nothing is begun again.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -40,6 +43,7 @@ use crate::ids::Seq;
 use crate::ids::{GroupNumber, StoreId, TreeId};
 use crate::merkle::{Arity, Hasher, Level, NodeIndex, TreeSize, root_at};
 use crate::part::{Part, PartRef, PartSet};
+use crate::random;
 use crate::report::Event;
 use crate::report::recovery::RecoveryReport;
 use crate::sync;
@@ -47,7 +51,7 @@ use crate::sync::process::Process;
 use crate::sync::{Condvar, JoinHandle, Mutex};
 use crate::wal::frame::Frame;
 use crate::wal::{
-    BLOCK, Log, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments, replay,
+    BLOCK, Log, LogKey, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments, replay,
 };
 use crate::workers::Jobs;
 
@@ -217,15 +221,17 @@ fn create(
 ) -> Result<Opened> {
     let leftovers = files::check_empty(&**fs, &config.path)?;
     files::remove(&**fs, &leftovers)?;
-    let store = StoreId(*uuid::Uuid::new_v4().as_bytes());
+    let store = StoreId(random::id(&**fs)?);
+    let key = LogKey::fresh(&**fs)?;
     let limits = limits(config);
     let segments = Arc::new(Segments::new(Arc::clone(fs), limits, 1, Vec::new()));
     let segment = segments.take(0, false)?;
-    let position = Position { segment: segment.id, offset: ByteOffset(0), group: GroupNumber(1) };
+    let position =
+        Position { segment: segment.id, offset: ByteOffset(0), group: GroupNumber(1), key };
     let manifest = Manifest {
         store,
         number: 1,
-        checkpoint: *uuid::Uuid::new_v4().as_bytes(),
+        checkpoint: random::id(&**fs)?,
         next_segment: segments.next_id(),
         next_part: 1,
         log: Log { closed: Vec::new(), open: position, seq: Seq(0), clean: false },
@@ -311,7 +317,7 @@ fn recover(
     manifest.next_part = next_part(&**fs, &manifest)?;
     let next_part = manifest.next_part;
     let mut next_manifest = manifest::next_number(&**fs, manifest.number)?;
-    let (segments, segment, mut spare) = segments(config, fs, &manifest, &files, &replayed)?;
+    let (segments, mut segment, mut spare) = segments(config, fs, &manifest, &files, &replayed)?;
     let mut orphans = orphans(&**fs, &manifest, &files)?;
     let short = spare.extract_if(.., |(_, len)| *len < Segments::SHORTEST);
     orphans.extend(short.map(|(name, _)| name));
@@ -319,21 +325,35 @@ fn recover(
     foreign::refuse(&**fs, manifest.store, manifest.number, unused)?;
     let leftovers =
         !orphans.is_empty() || !spare.is_empty() || manifest::has_old(&**fs, manifest.number)?;
+    if defect::has(&**fs, Defect::SparesUsedEarly) {
+        segments.add_spare(std::mem::take(&mut spare));
+    }
     // Every group that may stand behind the end of the log keeps its number for itself: so its
     // number is lower than that of any group that will be looked for where it stands.
     let tail = replayed.tail;
     let len = files.complete.iter().find(|(name, _)| files::segment_id(*name) == tail.segment);
-    let cut_off = len.map_or(0, |(_, len)| len.saturating_sub(tail.offset.0)) / BLOCK;
-    let group = GroupNumber(tail.group.0.saturating_add(cut_off));
-    if defect::has(&**fs, Defect::SparesUsedEarly) {
-        segments.add_spare(std::mem::take(&mut spare));
-    }
-    let next = &mut next_manifest;
-    let begun = settle(&**fs, &mut manifest, next, &segments, &replayed, group, leftovers)?;
-    let (segment, position) = begun.unwrap_or((segment, replayed.end));
+    let behind = len.map_or(0, |(_, len)| len.saturating_sub(tail.offset.0)) / BLOCK;
+    let group = GroupNumber(tail.group.0.saturating_add(behind));
+    let mut settling = Settling {
+        fs: &**fs,
+        group,
+        segments: &segments,
+        replayed: &replayed,
+        next_manifest: &mut next_manifest,
+    };
+    let position = match settling.settle(&mut manifest, &mut segment, leftovers) {
+        Err(error) if is_full(&error) => {
+            settling.make_room(&mut segment, &orphans, &mut spare)?;
+            settling.settle(&mut manifest, &mut segment, leftovers)?
+        }
+        settled => settled?,
+    };
     segments.add_spare(spare);
     files::remove(&**fs, &orphans)?;
     manifest::remove_old(&**fs, manifest.number)?;
+    if let Err(error) = segments.remove_surplus() {
+        tracing::warn!(%error, "cannot remove a log segment");
+    }
     report.removed = orphans.into_iter().map(|name| fs.display(name)).collect();
     report.settle_time = started.elapsed();
 
@@ -494,35 +514,96 @@ fn segments(
     Ok((Arc::new(segments), Segment { id: end, file, len }, spare))
 }
 
-/// Makes it durable where the log ended and, after an unclean stop, where it goes on: with `group`
-/// in a new segment. With `leftovers` a manifest of this process is made durable in any case.
-fn settle(
-    fs: &dyn FileSystem,
-    manifest: &mut Manifest,
-    next_number: &mut u64,
-    segments: &Segments,
-    replayed: &Replayed,
+/// Whether there was no room for something.
+fn is_full(error: &Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+}
+
+/// What is done when the log has been read and before it goes on.
+struct Settling<'a> {
+    fs: &'a dyn FileSystem,
+    segments: &'a Segments,
+    replayed: &'a Replayed,
+    /// The number of the next group after an unclean stop.
     group: GroupNumber,
-    leftovers: bool,
-) -> Result<Option<(Segment, Position)>> {
-    let mut begun = None;
-    if !replayed.clean {
-        let next = segments.take(0, false)?;
-        let position = Position { segment: next.id, offset: ByteOffset(0), group };
-        let log = &mut manifest.log;
-        log.end_at(replayed.end);
-        log.open = position;
-        log.clean = false;
-        manifest.next_segment = segments.next_id();
-        begun = Some((next, position));
-    } else if !leftovers {
-        return Ok(None);
+    next_manifest: &'a mut u64,
+}
+
+impl Settling<'_> {
+    /// Makes it durable where the log ended and, after an unclean stop, where it goes on and under which
+    /// key. With `leftovers` a manifest of this process is made durable in any case. `segment` is the one
+    /// where the log ends, then the one where it goes on.
+    fn settle(
+        &mut self,
+        manifest: &mut Manifest,
+        segment: &mut Segment,
+        leftovers: bool,
+    ) -> Result<Position> {
+        let Replayed { end, clean, .. } = *self.replayed;
+        if clean && !leftovers {
+            return Ok(end);
+        }
+        let mut next = manifest.clone();
+        let mut begun = None;
+        let position = if clean {
+            end
+        } else {
+            // What stands in a segment that holds nothing is of no life that the new key gives it.
+            let again = end.offset == ByteOffset(0) && segment.len >= Segments::SHORTEST;
+            let id =
+                if again { segment.id } else { begun.insert(self.segments.take(0, false)?).id };
+            let key = LogKey::fresh(self.fs)?;
+            let position = Position { segment: id, offset: ByteOffset(0), group: self.group, key };
+            let log = &mut next.log;
+            log.end_at(end);
+            log.open = position;
+            log.clean = false;
+            position
+        };
+        next.next_segment = self.segments.next_id();
+        next.number = *self.next_manifest;
+        *self.next_manifest += 1;
+        next.checkpoint = random::id(self.fs)?;
+        if let Err(error) = manifest::publish(self.fs, &next) {
+            if let Some(begun) = begun {
+                self.segments.give_back(&begun);
+            }
+            return Err(error);
+        }
+        *manifest = next;
+        if let Some(begun) = begun {
+            // Nothing is written to the old one any more.
+            self.segments.shorten_or_warn(segment, end.offset.0 + BLOCK);
+            *segment = begun;
+        }
+        Ok(position)
     }
-    manifest.number = *next_number;
-    *next_number += 1;
-    manifest.checkpoint = *uuid::Uuid::new_v4().as_bytes();
-    manifest::publish(fs, manifest)?;
-    Ok(begun)
+
+    /// Frees what no manifest can need, whichever is in force after a power cut: files half-written, the
+    /// segments behind the one where the log ends, which hold no group that counts, and the rest of that one.
+    fn make_room(
+        &self,
+        segment: &mut Segment,
+        orphans: &[FileName],
+        spare: &mut Vec<SpareFile>,
+    ) -> Result<()> {
+        let (_, manifests) = manifest::list(self.fs)?;
+        let temporary = orphans.iter().copied().filter(|name| name.temporary).chain(manifests);
+        let end = segment.id.0;
+        let behind = spare.extract_if(.., |(name, _)| name.number > end).map(|(name, _)| name);
+        for name in temporary.chain(behind) {
+            match self.fs.remove(name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", self.fs.display(name), error));
+                }
+                _ => {}
+            }
+        }
+        let Replayed { end, .. } = self.replayed;
+        let least = if end.offset.0 == 0 { Segments::SHORTEST } else { end.offset.0 + BLOCK };
+        self.segments.shorten(segment, least)
+    }
 }
 
 /// What a crash left behind: files half-written, and parts that no manifest names.

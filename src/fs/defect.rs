@@ -32,8 +32,9 @@ pub enum Defect {
     PartOverwritten,
     /// The log lets go of segments before the manifest that does without them is durable.
     LogReleasedEarly,
-    /// The header of a group does not say to which segment the group belongs.
-    GroupWithoutSegment,
+    /// Replay takes a group whose place and number fit for one that belongs there, whatever the life of the
+    /// segment that it was written in.
+    LivesIgnored,
     /// A manifest is not synced before it gets its name.
     ManifestNotSynced,
     /// The log goes to the next segment before the frame that says so is durable.

@@ -174,6 +174,15 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// [`Displaced`] if the path leads elsewhere by now.
     fn lock(&self) -> io::Result<Box<dyn StoreLock>>;
 
+    /// Fills `out` with random bytes that nobody can guess.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system reports; `out` is then not to be used.
+    fn random(&self, out: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(out).map_err(io::Error::from)
+    }
+
     /// Gives the file `name` of the store in `source` the same name here as well, by a hard link: one
     /// file with two names. Whether it was done is known, but it is durable only after a
     /// [`sync_dir`](FileSystem::sync_dir).

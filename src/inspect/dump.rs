@@ -176,6 +176,11 @@ impl Dump<'_> {
         let number = name.and_then(|name| name.split('.').next()?.parse::<u64>().ok());
         let mut blank = 0;
         let mut at = 0;
+        // The life of the first group. What has another is left from before, or leaves that look like a
+        // group: anything may stand there.
+        let mut life = None;
+        // Where a group of this life would go on.
+        let mut next = 0;
         while at + BLOCK <= len {
             let mut block = [0; BLOCK_LEN];
             if let Err(error) = file.read_at(ByteOffset(at), &mut block) {
@@ -186,6 +191,7 @@ impl Dump<'_> {
             }
             if block == [0; BLOCK_LEN] {
                 blank += BLOCK;
+                next = if next == at { at + BLOCK } else { next };
                 at += BLOCK;
                 if at.is_multiple_of(LOOK_FOR_DATA) {
                     // The rest of a hole need not be read.
@@ -200,9 +206,25 @@ impl Dump<'_> {
             let mut header = [0; GROUP_HEADER_LEN];
             header.copy_from_slice(&block[..GROUP_HEADER_LEN]);
             at += match GroupHeader::decode(&header) {
-                Ok(header) => self.group(number, file, len, at, &header)?,
+                Ok(header) if *life.get_or_insert(header.life) == header.life => {
+                    let step = self.group(number, file, len, at, &header)?;
+                    next = at + step;
+                    step
+                }
+                Ok(header) => {
+                    writeln!(
+                        self.out,
+                        "byte {at}: group {} of another life of the file, or leaves that look like one",
+                        header.number.0
+                    )?;
+                    BLOCK
+                }
                 Err(HeaderFault::NoMagic) => {
                     writeln!(self.out, "byte {at}: a block that begins no group")?;
+                    BLOCK
+                }
+                Err(_) if at != next => {
+                    writeln!(self.out, "byte {at}: a block that begins no group of this life")?;
                     BLOCK
                 }
                 Err(HeaderFault::Version(version)) => {
@@ -272,7 +294,7 @@ impl Dump<'_> {
             self.damage(format_args!("byte {at}: the group's body cannot be read: {error}"))?;
             return Ok(BLOCK);
         }
-        let computed = checksum(&body);
+        let computed = header.life.body_key().checksum(&body);
         if computed != header.body_checksum {
             self.damage(format_args!(
                 "byte {at}: group body: checksum stored {:#018x}, computed {computed:#018x}",

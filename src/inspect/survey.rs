@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind::NotFound;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,12 +12,11 @@ use crate::config::ReadMode;
 use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Error, Printable, Result};
-use crate::fs::{Dir, Entry, FileKind, FileName, FileSystem};
+use crate::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem};
 use crate::ids::SegmentId;
 use crate::part::Part;
-use crate::wal;
-use crate::wal::frame::Frame;
-use crate::wal::replay_read_only;
+use crate::wal::frame::{Frame, GroupHeader};
+use crate::wal::{self, Purpose, replay_read_only};
 
 /// What a store's directory holds.
 #[derive(Clone, Debug)]
@@ -32,6 +32,12 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// The files with which something is wrong, and what it is.
+    fn problems(&self) -> Vec<(PathBuf, String)> {
+        let problem = |file: &FileReport| Some((file.path.clone(), file.problem.clone()?));
+        self.files.iter().filter_map(problem).collect()
+    }
+
     /// Whether anything is wrong that keeps the store, or a copy of it, from being opened.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -91,8 +97,12 @@ impl fmt::Display for FileState {
     }
 }
 
+/// How often a store that changes during the survey is surveyed again.
+const TRIES: usize = 100;
+
 /// Lists and classifies every file of the store that `config` names. Takes no lock and changes nothing.
-/// Beside a writer, files come and go during the survey; repeat it then.
+/// Beside a writer, files come and go during the survey: a problem counts only if it is found twice in the
+/// same way while the newest manifest stays the same.
 ///
 /// Headers, footers, lengths and the log are checked. [`scrub::run`](crate::scrub::run) checks every
 /// byte.
@@ -102,7 +112,26 @@ impl fmt::Display for FileState {
 /// [`Io`](Error::Io) if a directory cannot be listed, [`NoStore`](Error::NoStore) if there is nothing
 /// of a store in it. What is wrong with files is in the survey.
 pub fn survey(config: &Config) -> Result<Survey> {
-    let fs = &config.bind()?;
+    let fs = config.bind()?;
+    let newest = || manifest::list(&*fs).ok().and_then(|(complete, _)| complete.last().copied());
+    let mut last = None;
+    for _ in 0..TRIES {
+        let before = newest();
+        let survey = survey_once(config, &fs)?;
+        let problems = survey.problems();
+        if problems.is_empty() {
+            return Ok(survey);
+        }
+        let seen = (before, problems);
+        if last.as_ref() == Some(&seen) && newest() == before {
+            return Ok(survey);
+        }
+        last = Some(seen);
+    }
+    survey_once(config, &fs)
+}
+
+fn survey_once(config: &Config, fs: &Arc<dyn FileSystem>) -> Result<Survey> {
     let mut found = BTreeMap::new();
     let mut files = Vec::new();
     for dir in [Dir::Root, Dir::Manifest, Dir::Wal, Dir::Parts] {
@@ -218,16 +247,17 @@ impl Look<'_> {
         // By segment: the leaves in it and its groups.
         let mut held: BTreeMap<u64, (Range<u64>, u64)> = BTreeMap::new();
         let fs = &**self.fs;
-        let replayed =
-            replay_read_only(fs, manifest.store, &manifest.log, &ids, &mut |header, frame| {
-                let held = held.entry(header.segment.0).or_insert((size..size, 0));
-                held.1 += u64::from(matches!(frame, Frame::Leaves { .. }));
-                if let Frame::Leaves { leaves, .. } = frame {
-                    size += leaves.len() as u64;
-                    held.0.end = size;
-                }
-                Ok(())
-            });
+        let mut apply = |header: &GroupHeader, frame: &Frame<'_>| {
+            let held = held.entry(header.segment.0).or_insert((size..size, 0));
+            held.1 += u64::from(matches!(frame, Frame::Leaves { .. }));
+            if let Frame::Leaves { leaves, .. } = frame {
+                size += leaves.len() as u64;
+                held.0.end = size;
+            }
+            Ok(())
+        };
+        let (store, log) = (manifest.store, &manifest.log);
+        let replayed = replay_read_only(fs, store, log, &ids, Purpose::Verify, &mut apply);
         let mut in_force = vec![manifest.log.open.segment.0];
         in_force
             .extend(manifest.log.closed.iter().flat_map(|at| [at.from.segment.0, at.to.segment.0]));
@@ -255,7 +285,9 @@ impl Look<'_> {
                 && found.file == report.path
             {
                 report.problem = damage.take().as_ref().map(in_words);
-            } else if report.bytes.is_none() {
+            } else if report.bytes.is_none()
+                && fs.open(name, Access::Read).is_err_and(|error| error.kind() == NotFound)
+            {
                 report.problem = Some("is missing".to_owned());
             }
             self.files.push(report);

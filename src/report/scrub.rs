@@ -13,11 +13,11 @@ use crate::merkle::TreeHead;
 pub struct Report {
     /// The head that the manifest names, which the log may go beyond.
     pub head: TreeHead,
-    /// Part files looked at.
+    /// Part files read. Missing ones do not count.
     pub parts: u64,
-    /// Leaves in them.
+    /// Leaves in them that were found intact.
     pub leaves: u64,
-    /// Bytes of the parts, all of them read.
+    /// Bytes of the parts that were read.
     pub part_bytes: u64,
     /// How long the parts took.
     pub part_time: Duration,

@@ -6,7 +6,7 @@ use crate::fs::{Dir, Entry, FileKind, FileSystem};
 use crate::ids::{SegmentId, TreeId};
 use crate::report::scrub::{Element, Finding, Remedy};
 use crate::wal::frame::{Frame, GroupHeader};
-use crate::wal::{Log, Replayed, replay_closed, replay_read_only};
+use crate::wal::{Log, Purpose, Replayed, replay_closed, replay_read_only};
 
 /// What the log holds.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,10 @@ pub(super) struct LogFacts {
 /// Verifies the log that `manifest` speaks of, to its end.
 pub(super) fn verify(fs: &dyn FileSystem, manifest: &Manifest) -> Result<LogFacts> {
     let files = segments(fs)?;
-    walk(manifest, fs, |apply| replay_read_only(fs, manifest.store, &manifest.log, &files, apply))
+    let purpose = Purpose::Verify;
+    walk(manifest, fs, |apply| {
+        replay_read_only(fs, manifest.store, &manifest.log, &files, purpose, apply)
+    })
 }
 
 /// Verifies closed stretches of a log.

@@ -51,7 +51,7 @@ use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
 use crate::error::{Damage, Error, Result};
 use crate::fs::FileSystem;
-use crate::merkle::{Hasher, TreeHead, TreeSize};
+use crate::merkle::{Hasher, Level, TreeHead, TreeSize};
 use crate::part::{PartRef, RawPart};
 use crate::wal::Log;
 
@@ -286,6 +286,24 @@ fn newest(config: &Config, fs: &dyn FileSystem) -> Result<Manifest> {
     crate::directory::newest_manifest(fs, &config.path)
 }
 
+/// How many of a tree's `size` leaves were found intact: those of missing parts and of damaged blocks were
+/// not.
+fn seen_leaves(tree: &TreeParts<'_>, size: u64, findings: &[Finding]) -> u64 {
+    let missing = tree.parts.iter().filter(|part| part.is_missing());
+    let missing = missing.map(|part| part.first(Level::LEAVES)..part.end(Level::LEAVES));
+    let damaged = findings.iter().filter(|finding| finding.element == Element::Leaves);
+    let damaged = damaged.filter_map(|finding| finding.leaves.clone());
+    let mut ranges: Vec<_> = missing.chain(damaged).collect();
+    ranges.sort_unstable_by_key(|range| range.start);
+    let (mut lost, mut end) = (0_u64, 0);
+    for range in ranges {
+        let from = range.start.max(end);
+        lost = lost.saturating_add(range.end.saturating_sub(from));
+        end = end.max(range.end);
+    }
+    size.saturating_sub(lost)
+}
+
 fn parts(
     fs: &dyn FileSystem,
     manifest: &Manifest,
@@ -320,9 +338,11 @@ fn parts(
             true => tree.verify_apart(pace.as_mut(), progress),
             false => tree.verify(pace.as_mut(), progress),
         };
-        report.parts += tree.parts.len() as u64;
-        report.leaves = report.leaves.saturating_add(entry.size);
-        report.part_bytes = report.part_bytes.saturating_add(tree.full_len());
+        let present = || tree.parts.iter().filter(|part| !part.is_missing());
+        report.parts += present().count() as u64;
+        for part in present() {
+            report.part_bytes = report.part_bytes.saturating_add(part.full_len());
+        }
         report.part_time = started.elapsed();
         if faults.interrupted {
             report.interrupted = true;
@@ -332,6 +352,7 @@ fn parts(
             true => Plan::none(tree, &faults),
             false => Plan::new(tree, &faults, &entry.root, &subject.root_damage(fs, manifest)),
         };
+        report.leaves = report.leaves.saturating_add(seen_leaves(tree, entry.size, &plan.findings));
         report.findings.append(&mut plan.findings);
         plans.push(plan);
     }

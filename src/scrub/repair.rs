@@ -37,7 +37,7 @@ pub(super) fn rebuild(
     let mut next = manifest.clone();
     next.next_part = crate::engine::next_part(&**fs, manifest)?;
     next.number = manifest::next_number(&**fs, manifest.number)?;
-    next.checkpoint = *uuid::Uuid::new_v4().as_bytes();
+    next.checkpoint = crate::random::id(&**fs)?;
     let mut made = Vec::new();
     let done = write_all(fs, &mut next, subject, plans, &mut made)
         .and_then(|()| check(fs, &next, subject, plans));

@@ -13,7 +13,7 @@ use crate::ids::PartId;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::merkle::{Arity, Blake3, Hash, Level, NodeIndex, NodeSource, root_at};
 use crate::part::{PartIdentity, write_part};
-use crate::wal::{Log, Position};
+use crate::wal::{Log, LogKey, Position};
 
 /// A view with one bit of one node changed.
 struct Lying {
@@ -61,7 +61,12 @@ fn store(node: (Level, u64)) -> Config {
         parts.push(write_part(&disk, &identity, &lying, true).unwrap());
         disk.rename(number.file().tmp(), number.file()).unwrap();
     }
-    let open = Position { segment: SegmentId(1), offset: ByteOffset(0), group: GroupNumber(1) };
+    let open = Position {
+        segment: SegmentId(1),
+        offset: ByteOffset(0),
+        group: GroupNumber(1),
+        key: LogKey([0; 16]),
+    };
     disk.create(open.segment.file()).unwrap().allocate(8192).unwrap();
     let manifest = Manifest {
         store,

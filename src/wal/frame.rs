@@ -2,10 +2,15 @@
 //!
 //! # Invariant
 //!
-//! The header's checksum covers the store's id, the segment's number and the group's position, and
-//! the body's checksum. So a group that was written for another place, by another store, or in an
-//! earlier life of a recycled segment, is not taken for one that belongs here.
+//! The header's checksum covers the segment's life, the store's id, the segment's number, the group's
+//! position and the body's checksum, and the body's checksum is keyed by the life. So bytes that were
+//! written for another place, by another store or in an earlier life of a recycled segment, and leaves
+//! that look like a group, are not taken for one that belongs here.
+//!
+//! The life stands near the front, the header's checksum at the end: of a header that was torn within
+//! its sector, the old bytes in front lack the life, and old bytes behind lack a checksum that fits it.
 
+use super::Life;
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
 use crate::ids::ByteOffset;
@@ -14,12 +19,16 @@ use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::merkle::Hash;
 
 pub(crate) const GROUP_MAGIC: [u8; 8] = *b"duraWAL\n";
-pub(crate) const GROUP_VERSION: u16 = 1;
+pub(crate) const GROUP_VERSION: u16 = 2;
 pub(crate) const GROUP_HEADER_LEN: usize = 128;
 pub(crate) const FRAME_HEADER_LEN: usize = 32;
 
 /// The offset of the header's checksum, which covers everything before it.
 const CHECKSUM_AT: usize = GROUP_HEADER_LEN - 8;
+/// The offset of the body's checksum.
+pub(crate) const BODY_CHECKSUM_AT: usize = 104;
+/// The offset of the life, the same in every version that has one.
+const LIFE_AT: usize = 16;
 
 const KIND_LEAVES: u16 = 1;
 const KIND_ROLL: u16 = 2;
@@ -40,6 +49,7 @@ pub(crate) enum GroupEnd {
 /// The header of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GroupHeader {
+    pub(crate) life: Life,
     pub(crate) store: StoreId,
     pub(crate) segment: SegmentId,
     pub(crate) offset: ByteOffset,
@@ -81,6 +91,7 @@ impl GroupHeader {
                 GroupEnd::Provisional => PROVISIONAL,
             })
             .u32(self.frames)
+            .bytes(&self.life.0)
             .bytes(&self.store.0)
             .u64(self.segment.0)
             .u64(self.offset.0)
@@ -89,7 +100,6 @@ impl GroupHeader {
             .u64(self.first.0)
             .u64(self.last.0)
             .u64(self.durable.0)
-            .u64(0)
             .u64(self.body_checksum)
             .pad_to(CHECKSUM_AT);
         let sum = checksum(&out.0);
@@ -125,6 +135,7 @@ impl GroupHeader {
             flags => return Some(Err(HeaderFault::Flags(flags))),
         };
         let frames = fields.u32()?;
+        let life = Life(fields.array()?);
         let store = StoreId(fields.array()?);
         let segment = SegmentId(fields.u64()?);
         let offset = ByteOffset(fields.u64()?);
@@ -133,9 +144,9 @@ impl GroupHeader {
         let first = Seq(fields.u64()?);
         let last = Seq(fields.u64()?);
         let durable = GroupNumber(fields.u64()?);
-        fields.u64()?;
         let body_checksum = fields.u64()?;
         Some(Ok(Self {
+            life,
             store,
             segment,
             offset,
@@ -149,6 +160,13 @@ impl GroupHeader {
             body_checksum,
         }))
     }
+}
+
+/// The life that the header of a group of any version carries, whatever else is in it.
+pub(crate) fn carried_life(bytes: &[u8; GROUP_HEADER_LEN]) -> Life {
+    let mut life = [0; 16];
+    life.copy_from_slice(&bytes[LIFE_AT..LIFE_AT + 16]);
+    Life(life)
 }
 
 /// One record of a group.
@@ -254,6 +272,7 @@ mod tests {
 
     fn header() -> GroupHeader {
         GroupHeader {
+            life: Life([9; 16]),
             store: StoreId([3; 16]),
             segment: SegmentId(5),
             offset: ByteOffset(8192),
@@ -283,6 +302,14 @@ mod tests {
         let sum = checksum(&bytes[..CHECKSUM_AT]).to_le_bytes();
         bytes[CHECKSUM_AT..].copy_from_slice(&sum);
         assert_eq!(GroupHeader::decode(&bytes), Err(HeaderFault::Flags(2)));
+    }
+
+    #[test]
+    fn a_header_carries_its_life_and_its_checksums_where_they_are_looked_for() {
+        let bytes = header().encode();
+        assert_eq!(carried_life(&bytes), header().life);
+        let at = BODY_CHECKSUM_AT..BODY_CHECKSUM_AT + 8;
+        assert_eq!(bytes[at], header().body_checksum.to_le_bytes());
     }
 
     #[test]

@@ -7,15 +7,17 @@
 //! is missing is missed.
 
 pub(crate) mod frame;
+mod key;
 mod reader;
 mod recovery;
 mod segments;
 mod writer;
 
 pub(crate) use frame::GroupEnd;
+pub(crate) use key::{Life, LogKey};
 pub(crate) use reader::owner;
 pub(crate) use recovery::{
-    Extent, Log, Replayed, Stretch, replay, replay_closed, replay_read_only,
+    Extent, Log, Purpose, Replayed, Stretch, copy_closed, replay, replay_closed, replay_read_only,
 };
 pub(crate) use segments::{Segment, SegmentHold, SegmentLimits, Segments};
 pub(crate) use writer::{LogWriter, Record};
@@ -39,4 +41,6 @@ pub(crate) struct Position {
     pub(crate) segment: SegmentId,
     pub(crate) offset: ByteOffset,
     pub(crate) group: GroupNumber,
+    /// The key of the stretch that it belongs to.
+    pub(crate) key: LogKey,
 }

@@ -1,11 +1,13 @@
 //! Reading one group after the other. Tells what stands at a position; decides nothing.
 
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::frame;
 use super::frame::{BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault};
+use super::key::{Life, LogKey};
 use super::{BLOCK, BLOCK_LEN, Position};
-use crate::checksum::checksum;
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::defect;
 use crate::fs::defect::Defect;
@@ -18,14 +20,48 @@ pub(super) struct LogReader<'a> {
     fs: &'a dyn FileSystem,
     store: StoreId,
     access: Access,
-    open: Option<(SegmentId, Arc<dyn File>, u64)>,
+    source: Source,
+    open: Option<Open>,
     body: Vec<u8>,
+}
+
+/// Where the bytes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// From the device: after a failed fsync the system may hold pages that never reached it.
+    Device,
+    /// From wherever the system has them. Beside a writer, whose pages stay where they are.
+    Cache,
+}
+
+/// A segment that is open.
+struct Open {
+    id: SegmentId,
+    file: Arc<dyn File>,
+    len: u64,
+    /// Its first bytes. A group's header or nothing at all: leaves never stand there.
+    head: [u8; GROUP_HEADER_LEN],
+    /// The life of the segment under the key that was asked for last.
+    life: Option<(LogKey, Life)>,
+}
+
+impl Open {
+    fn life(&mut self, key: LogKey) -> Life {
+        match self.life {
+            Some((known, life)) if known == key => life,
+            _ => {
+                let life = key.life(self.id);
+                self.life = Some((key, life));
+                life
+            }
+        }
+    }
 }
 
 /// What stands at a position.
 pub(super) enum Found<'a> {
-    /// The group that belongs there.
-    Group(GroupHeader, Vec<Frame<'a>>),
+    /// The group that belongs there, with its body.
+    Group(GroupHeader, Vec<Frame<'a>>, &'a [u8]),
     /// Something else.
     Nothing(Absence),
 }
@@ -35,9 +71,8 @@ pub(super) enum Found<'a> {
 pub(super) enum Absence {
     /// Nothing was ever written there: zeros.
     Blank,
-    /// A group of an earlier life of this recycled file: its number is lower than that of any group
-    /// of this life.
-    Recycled,
+    /// A group of another life of the file, or leaves that look like one.
+    OtherLife,
     /// Bytes that are no group: a write that was torn, or damage.
     Damaged(Box<Damage>),
     /// No such file.
@@ -46,17 +81,25 @@ pub(super) enum Absence {
 
 impl<'a> LogReader<'a> {
     /// A reader that opens segments for `access`.
-    pub(super) fn new(fs: &'a dyn FileSystem, store: StoreId, access: Access) -> Self {
-        Self { fs, store, access, open: None, body: Vec::new() }
+    pub(super) fn new(
+        fs: &'a dyn FileSystem,
+        store: StoreId,
+        access: Access,
+        source: Source,
+    ) -> Self {
+        Self { fs, store, access, source, open: None, body: Vec::new() }
     }
 
     /// What stands at `position`.
     pub(super) fn read(&mut self, position: Position) -> Result<Found<'_>> {
-        let Some((file, len)) = self.segment(position.segment)? else {
+        let (fs, store) = (self.fs, self.store);
+        if !self.enter(position.segment)? {
             return Ok(Found::Nothing(Absence::NoFile));
-        };
-        let path = self.fs.display(position.segment.file());
+        }
+        let Some(open) = &mut self.open else { return Ok(Found::Nothing(Absence::NoFile)) };
+        let path = fs.display(position.segment.file());
         let at = position.offset.0;
+        let len = open.len;
         // There is always room for one more block before the log leaves a segment.
         let least = at.saturating_add(BLOCK);
         if len < least {
@@ -64,8 +107,15 @@ impl<'a> LogReader<'a> {
         }
         let mut bytes = [0; GROUP_HEADER_LEN];
         let fail = |error| Error::io("read", &path, error);
-        file.read_at(position.offset, &mut bytes).map_err(fail)?;
+        open.file.read_at(position.offset, &mut bytes).map_err(fail)?;
+        if at == 0 {
+            open.head = bytes;
+        }
+        // Whatever else stands in the file, its first bytes were written as a header.
+        let head = GroupHeader::decode(&open.head);
+        check_head(&path, store, position, head)?;
         let damaged = |damage| Ok(Found::Nothing(Absence::Damaged(damage)));
+        let mut life = open.life(position.key);
         let mut header = match GroupHeader::decode(&bytes) {
             Ok(header) => header,
             Err(HeaderFault::NoMagic) if bytes == [0; GROUP_HEADER_LEN] => {
@@ -74,27 +124,30 @@ impl<'a> LogReader<'a> {
             Err(HeaderFault::NoMagic) => {
                 return damaged(Damage::field(&path, at, "group magic", "a group", "other bytes"));
             }
-            Err(HeaderFault::Version(found)) => {
-                let supported = u32::from(frame::GROUP_VERSION);
-                return Err(Error::UnknownFormat { path, found: u32::from(found), supported });
+            Err(HeaderFault::Version(found)) if frame::carried_life(&bytes) == life => {
+                return Err(unknown_version(&path, found));
             }
             Err(HeaderFault::Flags(found)) => {
                 return Err(Damage::field(&path, at, "group flags", "0 or 1", found).into());
             }
+            Err(HeaderFault::Version(_)) => return Ok(Found::Nothing(Absence::OtherLife)),
             Err(HeaderFault::Checksum { stored, computed }) => {
                 return damaged(Damage::new(&path, at, Problem::Checksum { stored, computed }));
             }
         };
-        if defect::has(self.fs, Defect::GroupWithoutSegment) {
-            header.segment = position.segment;
+        if defect::has(fs, Defect::LivesIgnored) {
+            if header.number < position.group {
+                return Ok(Found::Nothing(Absence::OtherLife));
+            }
+            (header.segment, life) = (position.segment, header.life);
         }
-        // From here on the header is intact, which no torn write is: what does not fit is not the end
-        // of the log but a file that does not belong here.
-        if header.store != self.store {
-            return Err(Damage::field(&path, at, "store id", self.store, header.store).into());
+        if header.life != life {
+            return Ok(Found::Nothing(Absence::OtherLife));
         }
-        if header.segment != position.segment && header.number < position.group {
-            return Ok(Found::Nothing(Absence::Recycled));
+        // From here on the header is intact and this store wrote it for this segment: what does not fit
+        // is not the end of the log but damage.
+        if header.store != store {
+            return Err(Damage::field(&path, at, "store id", store, header.store).into());
         }
         let expected = [
             ("segment number", position.segment.0, header.segment.0),
@@ -115,20 +168,20 @@ impl<'a> LogReader<'a> {
             let expected = "one with a header";
             return Err(Damage::field(&path, at, "group length", expected, header.len).into());
         };
-        if let Some(held) = backing::too_few(&*file, at..end).map_err(fail)? {
+        if let Some(held) = backing::too_few(&*open.file, at..end).map_err(fail)? {
             let problem = Problem::Hollow { expected: header.len, found: held };
             return Err(Damage::new(&path, at, problem).into());
         }
         backing::resize(&mut self.body, body_len as u64).map_err(fail)?;
         let body_at = at + GROUP_HEADER_LEN as u64;
-        file.read_at(ByteOffset(body_at), &mut self.body).map_err(fail)?;
-        let computed = checksum(&self.body);
+        open.file.read_at(ByteOffset(body_at), &mut self.body).map_err(fail)?;
+        let computed = life.body_key().checksum(&self.body);
         if computed != header.body_checksum {
             let problem = Problem::Checksum { stored: header.body_checksum, computed };
             return damaged(Damage::new(&path, body_at, problem));
         }
         match frame::frames(&self.body, header.frames) {
-            Ok(frames) => Ok(Found::Group(header, frames)),
+            Ok(frames) => Ok(Found::Group(header, frames, &self.body)),
             Err(BodyFault { at, field, found }) => {
                 let at = body_at + at as u64;
                 Err(Damage::field(&path, at, field, "one that fits", found).into())
@@ -136,32 +189,46 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// The highest number below which groups are said to be durable by any intact group header of
-    /// segment `id`, wherever it stands.
-    pub(super) fn durable_claim(&mut self, id: SegmentId) -> Result<u64> {
-        if defect::has(self.fs, Defect::ClaimsIgnored) {
+    /// The highest number below which groups are said to be durable by an intact group header of segment
+    /// `id` in the stretch of `key`, among those that begin in `range` of the file.
+    pub(super) fn durable_claim(
+        &mut self,
+        id: SegmentId,
+        key: LogKey,
+        range: Range<u64>,
+    ) -> Result<u64> {
+        if defect::has(self.fs, Defect::ClaimsIgnored) || !self.enter(id)? {
             return Ok(0);
         }
-        let Some((file, len)) = self.segment(id)? else { return Ok(0) };
+        let Some(open) = &mut self.open else { return Ok(0) };
         let path = self.fs.display(id.file());
+        let life = open.life(key);
+        let end = range.end.min(open.len);
         let mut claim = 0;
-        let mut buffer = vec![0; SCAN_STEP];
-        let mut at = 0;
-        while at < len {
+        let mut at = range.start;
+        let longest = usize::try_from(end.saturating_sub(at)).unwrap_or(SCAN_STEP);
+        let mut buffer = vec![0; longest.min(SCAN_STEP)];
+        while at < end {
             // No segment is so long unless it was made for one huge group. A hole holds no group.
-            if len > SCANNED_WHOLE {
-                let data =
-                    file.data(ByteOffset(at)).map_err(|error| Error::io("read", &path, error))?;
+            if open.len > SCANNED_WHOLE {
+                let data = open.file.data(ByteOffset(at));
+                let data = data.map_err(|error| Error::io("read", &path, error))?;
                 let Some(data) = data else { break };
                 at = at.max(data.start / BLOCK * BLOCK);
+                if at >= end {
+                    break;
+                }
             }
-            let step = usize::try_from(len - at).unwrap_or(SCAN_STEP).min(SCAN_STEP);
+            let step = usize::try_from(end - at).unwrap_or(SCAN_STEP).min(SCAN_STEP);
             let piece = &mut buffer[..step];
-            file.read_at(ByteOffset(at), piece).map_err(|error| Error::io("read", &path, error))?;
+            open.file
+                .read_at(ByteOffset(at), piece)
+                .map_err(|error| Error::io("read", &path, error))?;
             for (number, block) in piece.chunks(BLOCK_LEN).enumerate() {
                 let offset = ByteOffset(at + number as u64 * BLOCK);
                 let Some(bytes) = block.first_chunk() else { continue };
                 if let Ok(header) = GroupHeader::decode(bytes)
+                    && header.life == life
                     && header.store == self.store
                     && header.segment == id
                     && header.offset == offset
@@ -174,18 +241,23 @@ impl<'a> LogReader<'a> {
         Ok(claim)
     }
 
-    /// The segment that a group of this store at the start of file `id` says it belongs to. It is `id`
-    /// once the log has reached it, and an older one in a recycled file.
-    pub(super) fn begun_as(&mut self, id: SegmentId) -> Result<Option<SegmentId>> {
-        let Some((file, len)) = self.segment(id)? else { return Ok(None) };
-        let mut bytes = [0; GROUP_HEADER_LEN];
-        if len < bytes.len() as u64 {
+    /// What stands at the start of file `id`, if there is such a file.
+    pub(super) fn head(&mut self, id: SegmentId) -> Result<Option<Head>> {
+        if !self.enter(id)? {
+            return Ok(None);
+        }
+        let Some(open) = &mut self.open else { return Ok(None) };
+        if open.len < GROUP_HEADER_LEN as u64 {
             return Ok(None);
         }
         let fail = |error| Error::io("read", self.fs.display(id.file()), error);
-        file.read_at(ByteOffset(0), &mut bytes).map_err(fail)?;
-        let header = GroupHeader::decode(&bytes).ok();
-        Ok(header.filter(|header| header.store == self.store).map(|header| header.segment))
+        open.file.read_at(ByteOffset(0), &mut open.head).map_err(fail)?;
+        Ok(Some(match GroupHeader::decode(&open.head) {
+            Ok(header) if header.store == self.store => Head::Group(header),
+            Ok(_) => Head::Blank,
+            Err(_) if open.head == [0; GROUP_HEADER_LEN] => Head::Blank,
+            Err(_) => Head::Unreadable,
+        }))
     }
 
     /// Makes the segments that were read durable as they were read.
@@ -193,31 +265,78 @@ impl<'a> LogReader<'a> {
         if defect::has(self.fs, Defect::ReplayNotSynced) {
             return Ok(());
         }
-        let Some((file, _)) = self.segment(id)? else { return Ok(()) };
-        file.sync().map_err(|error| Error::io("sync", self.fs.display(id.file()), error))
+        if !self.enter(id)? {
+            return Ok(());
+        }
+        let Some(open) = &self.open else { return Ok(()) };
+        open.file.sync().map_err(|error| Error::io("sync", self.fs.display(id.file()), error))
     }
 
-    /// The segment's file and length, read from the device and not from what the system cached.
-    fn segment(&mut self, id: SegmentId) -> Result<Option<(Arc<dyn File>, u64)>> {
-        if let Some((open, file, len)) = &self.open
-            && *open == id
-        {
-            return Ok(Some((Arc::clone(file), *len)));
+    /// Opens segment `id`, unless it is open. Returns whether there is such a file.
+    fn enter(&mut self, id: SegmentId) -> Result<bool> {
+        if self.open.as_ref().is_some_and(|open| open.id == id) {
+            return Ok(true);
         }
         let fail = |action, error| Error::io(action, self.fs.display(id.file()), error);
         let file = match self.fs.open(id.file(), self.access) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(fail("open", error)),
         };
-        // After a failed fsync the system may hold pages that never reached the device.
-        if !defect::has(self.fs, Defect::CacheTrusted) {
+        if self.source == Source::Device && !defect::has(self.fs, Defect::CacheTrusted) {
             file.drop_cache();
         }
         let len = file.len().map_err(|error| fail("measure", error))?;
-        self.open = Some((id, Arc::clone(&file), len));
-        Ok(Some((file, len)))
+        // The log may begin further on, and then need nothing of what cannot be read here.
+        let mut head = [0; GROUP_HEADER_LEN];
+        if len < BLOCK || file.read_at(ByteOffset(0), &mut head).is_err() {
+            head = [0; GROUP_HEADER_LEN];
+        }
+        self.open = Some(Open { id, file, len, head, life: None });
+        Ok(true)
     }
+}
+
+/// What the first bytes of a segment's file are.
+pub(super) enum Head {
+    /// The header of a group that this store wrote.
+    Group(GroupHeader),
+    /// Nothing of this store.
+    Blank,
+    /// Neither.
+    Unreadable,
+}
+
+/// Refuses a file that is not the segment where `position` is. Its `head` is a header that a store wrote
+/// as the first thing under some number, or nothing: blank in a copy, whose log begins further on.
+fn check_head(
+    path: &Path,
+    store: StoreId,
+    position: Position,
+    head: Result<GroupHeader, HeaderFault>,
+) -> Result<()> {
+    let header = match head {
+        Ok(header) => header,
+        Err(HeaderFault::Version(found)) => return Err(unknown_version(path, found)),
+        // If it is missed, it is missed where it belongs.
+        Err(HeaderFault::NoMagic | HeaderFault::Flags(_) | HeaderFault::Checksum { .. }) => {
+            return Ok(());
+        }
+    };
+    if header.store != store {
+        return Err(Damage::field(path, 0, "store id", store, header.store).into());
+    }
+    // A file that is used again begins with a group of an older segment until the first is written.
+    let older = position.offset.0 == 0 && header.number < position.group;
+    if header.segment == position.segment || older {
+        return Ok(());
+    }
+    Err(Damage::field(path, 0, "segment number", position.segment, header.segment).into())
+}
+
+fn unknown_version(path: &Path, found: u16) -> Error {
+    let supported = u32::from(frame::GROUP_VERSION);
+    Error::UnknownFormat { path: path.into(), found: u32::from(found), supported }
 }
 
 /// The store that the segment `name` was begun by, if it says so.

@@ -4,15 +4,16 @@
 //!
 //! - Replay starts exactly where the manifest says and goes on without a gap. A group that must be
 //!   there and is not is an error, never the end of the log.
-//! - Only the open end of the log may be torn. It is cut off if nothing intact claims that what is
-//!   missing was durable; any such claim makes it damage.
+//! - Only the open end of the log may be torn. It is truncated if nothing intact claims that what is
+//!   missing was durable. Beside a writer, a claim may come to be seen before the group that it speaks
+//!   of was looked for: so the place is read once more, and only a group that is still missing is damage.
 //! - What was replayed is durable before it is shown.
 //! - Provisional groups count only where a later group that ends at a point was found. Those behind the
 //!   last point are dropped: the log ends at a point.
 
 use super::frame::{Frame, GroupEnd, GroupHeader};
-use super::reader::{Absence, Found, LogReader};
-use super::{Position, block_align};
+use super::reader::{Absence, Found, Head, LogReader, Source};
+use super::{BLOCK, Position, block_align};
 use crate::error::{Damage, Problem, Result};
 use crate::fs::defect::{self, Defect};
 use crate::fs::{Access, FileName, FileSystem};
@@ -75,7 +76,7 @@ pub(crate) struct Replayed {
     pub(crate) clean: bool,
     pub(crate) groups: u64,
     pub(crate) bytes: u64,
-    /// What was cut off at the end, if anything was there.
+    /// What was truncated at the end, if anything was there.
     pub(crate) torn: Option<Box<Damage>>,
     /// Where the log stands, in order, each segment once. The last one is where it goes on, perhaps
     /// with nothing in it.
@@ -90,6 +91,35 @@ pub(crate) struct Stretch {
     pub(crate) to: ByteOffset,
 }
 
+/// How a log is read whose writer may be at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// For the first time: everything in the last segment is searched for claims, from the cache.
+    First,
+    /// From where it ended when it was read last. Costs what is new: a missing group is taken for the end
+    /// unless one of the next 16 blocks or a later segment says that it was durable.
+    Onward,
+    /// To verify it: every byte comes from the device, and everything is searched for claims.
+    Verify,
+}
+
+impl Purpose {
+    fn source(self) -> Source {
+        match self {
+            Self::Verify => Source::Device,
+            Self::First | Self::Onward => Source::Cache,
+        }
+    }
+
+    /// Bytes of the segment in which the log ends that are searched for claims.
+    fn reach(self) -> u64 {
+        match self {
+            Self::First | Self::Verify => u64::MAX,
+            Self::Onward => 16 * BLOCK,
+        }
+    }
+}
+
 /// Reads the log and hands every frame that counts and is no roll to `apply`, in order. `files` are the segments in the
 /// directory.
 pub(crate) fn replay(
@@ -99,10 +129,11 @@ pub(crate) fn replay(
     files: &[SegmentId],
     apply: &mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
 ) -> Result<Replayed> {
-    let mut walk = Walk::new(fs, store, log, Access::ReadWrite, apply);
+    let reader = LogReader::new(fs, store, Access::ReadWrite, Source::Device);
+    let mut walk = Walk::new(fs, reader, log, apply);
     walk.all_closed(log)?;
     let pinned = walk.done.stretches.len();
-    walk.open(log, files)?;
+    walk.open(log, files, Purpose::Verify)?;
     if !walk.done.clean {
         for stretch in walk.done.stretches.iter().skip(pinned.saturating_sub(1)) {
             walk.reader.sync(stretch.segment)?;
@@ -118,11 +149,13 @@ pub(crate) fn replay_read_only(
     store: StoreId,
     log: &Log,
     files: &[SegmentId],
+    purpose: Purpose,
     apply: &mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
 ) -> Result<Replayed> {
-    let mut walk = Walk::new(fs, store, log, Access::Read, apply);
+    let reader = LogReader::new(fs, store, Access::Read, purpose.source());
+    let mut walk = Walk::new(fs, reader, log, apply);
     walk.all_closed(log)?;
-    walk.open(log, files)?;
+    walk.open(log, files, purpose)?;
     Ok(walk.done)
 }
 
@@ -133,7 +166,25 @@ pub(crate) fn replay_closed(
     log: &Log,
     apply: &mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
 ) -> Result<Replayed> {
-    let mut walk = Walk::new(fs, store, log, Access::Read, apply);
+    let reader = LogReader::new(fs, store, Access::Read, Source::Device);
+    let mut walk = Walk::new(fs, reader, log, apply);
+    walk.all_closed(log)?;
+    walk.enter(log.open);
+    Ok(walk.done)
+}
+
+/// Reads the closed stretches of the log as [`replay_closed`] does and hands every group whole, header
+/// and body, to `copy`.
+pub(crate) fn copy_closed(
+    fs: &dyn FileSystem,
+    store: StoreId,
+    log: &Log,
+    copy: &mut dyn FnMut(&GroupHeader, &[u8]) -> Result<()>,
+) -> Result<Replayed> {
+    let reader = LogReader::new(fs, store, Access::Read, Source::Cache);
+    let mut apply = |_: &GroupHeader, _: &Frame<'_>| Ok(());
+    let mut walk = Walk::new(fs, reader, log, &mut apply);
+    walk.copy = Some(copy);
     walk.all_closed(log)?;
     walk.enter(log.open);
     Ok(walk.done)
@@ -194,10 +245,15 @@ fn behind(at: Position, header: &GroupHeader, frames: &[Frame<'_>]) -> Position 
     })
 }
 
+/// Gets a group whole: its header and its body.
+type CopyGroup<'a> = &'a mut dyn FnMut(&GroupHeader, &[u8]) -> Result<()>;
+
 struct Walk<'a> {
     reader: LogReader<'a>,
     fs: &'a dyn FileSystem,
     apply: &'a mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
+    /// Gets every group that counts whole.
+    copy: Option<CopyGroup<'a>>,
     done: Replayed,
     /// The sequence number after the last group that was read.
     seq: Seq,
@@ -214,9 +270,8 @@ enum Step {
 impl<'a> Walk<'a> {
     fn new(
         fs: &'a dyn FileSystem,
-        store: StoreId,
+        reader: LogReader<'a>,
         log: &Log,
-        access: Access,
         apply: &'a mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
     ) -> Self {
         let done = Replayed {
@@ -230,8 +285,7 @@ impl<'a> Walk<'a> {
             torn: None,
             stretches: Vec::new(),
         };
-        let reader = LogReader::new(fs, store, access);
-        Self { reader, fs, apply, done, seq: log.seq, pending: Vec::new() }
+        Self { reader, fs, apply, copy: None, done, seq: log.seq, pending: Vec::new() }
     }
 
     fn all_closed(&mut self, log: &Log) -> Result<()> {
@@ -257,54 +311,91 @@ impl<'a> Walk<'a> {
         self.count_pending()
     }
 
-    fn open(&mut self, log: &Log, files: &[SegmentId]) -> Result<()> {
+    fn open(&mut self, log: &Log, files: &[SegmentId], purpose: Purpose) -> Result<()> {
         let mut at = log.open;
         self.done.end = at;
         let absence = loop {
+            let absence = self.read_to_absence(&mut at)?;
+            if !self.was_durable(log, at, &absence, files, purpose)? {
+                break absence;
+            }
+            // The writer writes in order: what a later group calls durable is there by now.
             match self.step(at)? {
                 Step::Next(position) => at = position,
-                Step::Nothing(absence) => break absence,
+                Step::Nothing(absence) => return Err(self.damage(at, absence).into()),
             }
         };
         self.done.tail = at;
         self.done.dropped = self.seq.0 - self.done.seq.0;
         self.enter(self.done.end);
-        // The segment where the log goes on was durable before the log went there.
-        if absence == Absence::NoFile {
-            return Err(self.damage(at, absence).into());
-        }
-        let untouched = matches!(absence, Absence::Blank | Absence::Recycled);
+        let untouched = matches!(absence, Absence::Blank | Absence::OtherLife);
         self.done.clean = log.clean && at == log.open && untouched;
-        if self.done.clean {
-            for &id in files.iter().filter(|id| **id > at.segment) {
-                if self.reader.begun_as(id)? == Some(id) {
-                    return Err(self.damage(at, absence).into());
-                }
-            }
-            return Ok(());
-        }
-        // The log has not let go of this segment, so no other file was made of it.
-        for &id in files.iter().filter(|id| **id != at.segment) {
-            if self.reader.begun_as(id)? == Some(at.segment) {
-                let path = self.fs.display(id.file());
-                return Err(Damage::field(&path, 0, "segment number", id, at.segment).into());
-            }
-        }
-        for &id in files.iter().filter(|id| **id >= at.segment) {
-            if self.reader.durable_claim(id)? > at.group.0 {
-                return Err(self.damage(at, absence).into());
-            }
-        }
         if let Absence::Damaged(damage) = absence {
             self.done.torn = Some(damage);
         }
         Ok(())
     }
 
+    /// Reads the groups from `at` on, up to the first place where none is.
+    fn read_to_absence(&mut self, at: &mut Position) -> Result<Absence> {
+        loop {
+            match self.step(*at)? {
+                Step::Next(position) => *at = position,
+                Step::Nothing(absence) => return Ok(absence),
+            }
+        }
+    }
+
+    /// Whether anything says that the group at `at`, where there is none, was durable.
+    fn was_durable(
+        &mut self,
+        log: &Log,
+        at: Position,
+        absence: &Absence,
+        files: &[SegmentId],
+        purpose: Purpose,
+    ) -> Result<bool> {
+        // The segment where the log goes on was durable before the log went there.
+        if *absence == Absence::NoFile {
+            return Ok(true);
+        }
+        // The log has not left this segment, so no other file was made of it.
+        for &id in files.iter().filter(|id| **id != at.segment) {
+            if let Some(Head::Group(header)) = self.reader.head(id)?
+                && header.segment == at.segment
+            {
+                let path = self.fs.display(id.file());
+                return Err(Damage::field(&path, 0, "segment number", id, at.segment).into());
+            }
+        }
+        let untouched = matches!(absence, Absence::Blank | Absence::OtherLife);
+        let closed_here = log.clean && at == log.open && untouched;
+        for &id in files.iter().filter(|id| **id > at.segment) {
+            let search = match self.reader.head(id)? {
+                // The log got there, and before that everything in this segment was durable.
+                Some(Head::Group(header)) if header.life == at.key.life(id) => return Ok(true),
+                // A group stands first in its segment, so none of this life follows.
+                Some(Head::Group(_) | Head::Blank) | None => purpose == Purpose::Verify,
+                Some(Head::Unreadable) => true,
+            };
+            if search
+                && !closed_here
+                && self.reader.durable_claim(id, at.key, 0..u64::MAX)? > at.group.0
+            {
+                return Ok(true);
+            }
+        }
+        if closed_here {
+            return Ok(false);
+        }
+        let range = at.offset.0..at.offset.0.saturating_add(purpose.reach());
+        Ok(self.reader.durable_claim(at.segment, at.key, range)? > at.group.0)
+    }
+
     /// Reads the group at `at`. One that ends at a point counts, with the provisional ones before it.
     fn step(&mut self, at: Position) -> Result<Step> {
-        let (header, frames) = match self.reader.read(at)? {
-            Found::Group(header, frames) => (header, frames),
+        let (header, frames, body) = match self.reader.read(at)? {
+            Found::Group(header, frames, body) => (header, frames, body),
             Found::Nothing(absence) => return Ok(Step::Nothing(absence)),
         };
         if header.first != self.seq {
@@ -324,6 +415,9 @@ impl<'a> Walk<'a> {
         }
         if self.pending.is_empty() {
             apply_all(self.apply, &header, &frames)?;
+            if let Some(copy) = &mut self.copy {
+                copy(&header, body)?;
+            }
             self.counted(at, &header, next);
         } else {
             self.pending.push(at);
@@ -336,13 +430,16 @@ impl<'a> Walk<'a> {
     /// be larger than memory.
     fn count_pending(&mut self) -> Result<()> {
         for at in std::mem::take(&mut self.pending) {
-            let (header, frames) = match self.reader.read(at)? {
-                Found::Group(header, frames) => (header, frames),
+            let (header, frames, body) = match self.reader.read(at)? {
+                Found::Group(header, frames, body) => (header, frames, body),
                 // It was there: somebody has written to the file meanwhile.
                 Found::Nothing(absence) => return Err(self.damage(at, absence).into()),
             };
             let next = behind(at, &header, &frames);
             apply_all(self.apply, &header, &frames)?;
+            if let Some(copy) = &mut self.copy {
+                copy(&header, body)?;
+            }
             self.counted(at, &header, next);
         }
         Ok(())
@@ -376,7 +473,7 @@ impl<'a> Walk<'a> {
             Absence::Damaged(damage) => damage,
             Absence::NoFile => Damage::new(path, 0, Problem::Missing),
             Absence::Blank => missing("nothing"),
-            Absence::Recycled => missing("a group of an older segment"),
+            Absence::OtherLife => missing("bytes of another life of the file"),
         }
     }
 }

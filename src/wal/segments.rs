@@ -116,11 +116,11 @@ impl Segments {
         next: u64,
         in_use: Vec<(SegmentId, u64)>,
     ) -> Self {
-        let newest = in_use.last().map_or(0, |(_, len)| *len);
         let in_use = VecDeque::from(in_use);
         let state = State {
             next,
-            newest,
+            // Segments start short again: an earlier run may have needed long ones, or none at all.
+            newest: 0,
             needed: 0,
             in_use,
             ready: VecDeque::new(),
@@ -263,6 +263,14 @@ impl Segments {
                 state.spare.push((id.file(), len));
             }
         }
+        drop(state);
+        self.remove_surplus()
+    }
+
+    /// Removes the spare files that are more than the limit or shorter than any that is made. Only to be
+    /// called once a manifest that needs none of them is durable.
+    pub(crate) fn remove_surplus(&self) -> Result<()> {
+        let mut state = self.state.lock();
         let mut kept: u64 = state.ready.iter().map(|segment| segment.len).sum();
         let limit = self.limits.spare;
         let surplus: Vec<_> = state
@@ -281,6 +289,45 @@ impl Segments {
                 .map_err(|error| Error::io("remove", self.fs.display(name), error))?;
         }
         Ok(())
+    }
+
+    /// Takes back a segment that [`take`](Self::take) returned and nothing was written to.
+    pub(crate) fn give_back(&self, segment: &Segment) {
+        self.state.lock().in_use.retain(|(id, _)| *id != segment.id);
+        if let Err(error) = self.remove(segment.id.file(), segment.len) {
+            // The next open finds it.
+            tracing::warn!(%error, file = %segment.id.file(), "cannot remove a log segment");
+        }
+    }
+
+    /// Cuts a segment of the log to `len` bytes, if it is longer.
+    pub(crate) fn shorten(&self, segment: &mut Segment, len: u64) -> Result<()> {
+        // A segment that was made for one huge group, or that somebody has stretched by a hole, does not
+        // take more than some hundred steps.
+        let step = FREE_STEP.max(segment.len / 256);
+        while segment.len > len {
+            let left = segment.len.saturating_sub(step).max(len);
+            segment
+                .file
+                .allocate(left)
+                .map_err(|error| Error::io("shorten", self.fs.display(segment.id.file()), error))?;
+            segment.len = left;
+        }
+        let mut state = self.state.lock();
+        for (id, have) in &mut state.in_use {
+            if *id == segment.id {
+                *have = segment.len;
+            }
+        }
+        Ok(())
+    }
+
+    /// [`shorten`](Self::shorten)s a segment to which nothing is written any more.
+    pub(crate) fn shorten_or_warn(&self, segment: &mut Segment, len: u64) {
+        if let Err(error) = self.shorten(segment, len) {
+            // It takes room, and nothing else.
+            tracing::warn!(%error, file = %segment.id.file(), "cannot shorten a log segment");
+        }
     }
 
     /// Removes a segment that nobody needs, the end of a large one first: a file system that frees

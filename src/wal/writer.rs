@@ -14,16 +14,16 @@ use std::sync::Arc;
 use super::frame::{
     FRAME_HEADER_LEN, FrameHeader, GROUP_HEADER_LEN, GroupEnd, GroupHeader, frame_header,
 };
+use super::key::{BodyKey, Life, LogKey};
 use super::segments::{Segment, Segments};
 use super::{BLOCK, BLOCK_LEN, Position, block_align};
-use crate::checksum::Checksum;
 use crate::error::{Error, Result};
 use crate::fs::defect;
 use crate::fs::defect::Defect;
 use crate::fs::{File, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::Seq;
-use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
+use crate::ids::{GroupNumber, StoreId, TreeId};
 use crate::merkle::Hash;
 
 /// What a group is made of: leaves of `tree` from index `first` on, as they lie in memory.
@@ -41,6 +41,10 @@ pub(crate) struct LogWriter {
     store: StoreId,
     segments: Arc<Segments>,
     segment: Segment,
+    key: LogKey,
+    /// What the segment's groups carry, and what their bodies are checked with.
+    life: Life,
+    body_key: BodyKey,
     offset: u64,
     number: GroupNumber,
     /// Groups below this are durable.
@@ -75,12 +79,16 @@ impl LogWriter {
         seq: Seq,
         inherited: bool,
     ) -> Self {
-        let (offset, number) = (position.offset.0, position.group);
+        let Position { offset: ByteOffset(offset), group: number, key, .. } = position;
+        let life = key.life(segment.id);
         Self {
             fs,
             store,
             segments,
             segment,
+            key,
+            life,
+            body_key: life.body_key(),
             offset,
             number,
             durable: number,
@@ -93,7 +101,12 @@ impl LogWriter {
 
     /// Where the next group will stand.
     pub(crate) fn position(&self) -> Position {
-        Position { segment: self.segment.id, offset: ByteOffset(self.offset), group: self.number }
+        Position {
+            segment: self.segment.id,
+            offset: ByteOffset(self.offset),
+            group: self.number,
+            key: self.key,
+        }
     }
 
     /// Whether so much of the segment is used that the next one should be made ready.
@@ -170,7 +183,13 @@ impl LogWriter {
         if !defect::has(&*self.fs, Defect::RollNotSynced) {
             self.sync()?;
         }
+        if self.inherited {
+            // The rest of it is never used.
+            self.segments.shorten_or_warn(&mut self.segment, self.offset);
+        }
         self.segment = next;
+        self.life = self.key.life(self.segment.id);
+        self.body_key = self.life.body_key();
         self.offset = 0;
         self.inherited = false;
         Ok(())
@@ -183,7 +202,7 @@ impl LogWriter {
     ) -> Result<()> {
         let frames: Vec<_> = frames.collect();
         let mut body = Vec::with_capacity(2 * frames.len() + 2);
-        let mut sum = Checksum::new();
+        let mut sum = self.body_key.begin();
         let mut len = GROUP_HEADER_LEN;
         for (header, runs) in &frames {
             let runs = runs.iter().map(|run| run.as_flattened());
@@ -193,10 +212,10 @@ impl LogWriter {
                 body.push(bytes);
             }
         }
-        let unnamed = defect::has(&*self.fs, Defect::GroupWithoutSegment);
         let header = GroupHeader {
+            life: self.life,
             store: self.store,
-            segment: if unnamed { SegmentId(0) } else { self.segment.id },
+            segment: self.segment.id,
             offset: ByteOffset(self.offset),
             number: self.number,
             len: len as u64,

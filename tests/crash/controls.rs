@@ -9,6 +9,7 @@ use crate::damage;
 use crate::examine::Depth;
 use crate::fault::{self, Patient, STEPS, setups};
 use crate::findings::{Finding, Outcome, Tally};
+use crate::forged;
 use crate::power::{LONG, Workload, merging_workloads, random_workload};
 use crate::run::Run;
 use crate::setup::Setup;
@@ -25,7 +26,7 @@ const MUTANTS: [(&str, &[Defect]); 7] = [
     ("retry after a failed fsync", &[Defect::SyncTriedAgain]),
     ("overwrite a part in place", &[Defect::PartOverwritten]),
     ("recycle the log before the manifest is durable", &[Defect::LogReleasedEarly]),
-    ("drop the segment's number from the header", &[Defect::GroupWithoutSegment]),
+    ("take a group of another life of a segment", &[Defect::LivesIgnored]),
 ];
 
 /// More of their kind.
@@ -50,14 +51,16 @@ enum Probe {
     FailingCalls,
     LostBlocks,
     RecycledSegments,
+    ChosenLeaves,
 }
 
-const PROBES: [Probe; 5] = [
+const PROBES: [Probe; 6] = [
     Probe::PowerCuts,
     Probe::Merges,
     Probe::FailingCalls,
     Probe::LostBlocks,
     Probe::RecycledSegments,
+    Probe::ChosenLeaves,
 ];
 
 impl Probe {
@@ -69,6 +72,7 @@ impl Probe {
             }
             Defect::ClaimsIgnored => Self::LostBlocks,
             Defect::InputsRemovedEarly => Self::Merges,
+            Defect::LivesIgnored => Self::ChosenLeaves,
             _ => Self::PowerCuts,
         }
     }
@@ -111,6 +115,11 @@ impl Probe {
                 }
             }
             Self::LostBlocks => damage::lost_blocks(flawed(Setup::PLAIN), &tally)?,
+            Self::ChosenLeaves => {
+                for aim in forged::AIMS {
+                    forged::attack(Some(defect), aim, false)?;
+                }
+            }
             Self::RecycledSegments => {
                 for single in 0..4 {
                     for blocks in [1, 4, 6] {

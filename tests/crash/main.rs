@@ -14,6 +14,7 @@ mod everything;
 mod examine;
 mod fault;
 mod findings;
+mod forged;
 mod full;
 mod killed;
 mod model;

@@ -17,6 +17,8 @@ mod history;
 mod inspect;
 #[cfg(feature = "testing")]
 mod limits;
+#[cfg(feature = "testing")]
+mod log_room;
 mod moved;
 #[cfg(feature = "testing")]
 mod own_threads;

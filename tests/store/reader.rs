@@ -225,3 +225,83 @@ fn reading_refuses_what_opening_refuses_and_creates_nothing() {
         assert!(matches!(read(copy.path()), Err(Error::Damaged(_))), "{inner}");
     }
 }
+
+/// Opens and refreshes a reader `count` times beside a writer that inserts `rate` leaves a second, with all
+/// defaults, and returns how long each took.
+fn beside_a_writer(rate: u64, count: usize) -> Vec<std::time::Duration> {
+    use std::time::{Duration, Instant};
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(Config::new(dir.path())).unwrap();
+    store.insert_durable([1; 32]).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let started = Instant::now();
+            let mut inserted = 0;
+            while !done.load(Ordering::Relaxed) {
+                let due = (started.elapsed().as_secs_f64() * rate as f64) as u64;
+                while inserted < due {
+                    store.insert([2; 32]).unwrap();
+                    inserted += 1;
+                }
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        });
+        let mut took = Vec::new();
+        let mut size = 0;
+        let outcome = (0..count / 2).try_for_each(|_| {
+            let started = Instant::now();
+            let reader = read(dir.path())?;
+            took.push(started.elapsed());
+            let opened = reader.size().get();
+            let started = Instant::now();
+            let now = reader.refresh()?.get();
+            took.push(started.elapsed());
+            assert!(size <= opened && opened <= now, "{size}, {opened}, {now}");
+            size = now;
+            Ok::<_, Error>(())
+        });
+        done.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+        took
+    })
+}
+
+/// The number of opens and refreshes at each rate; more where `DURAMEN_READER_ROUNDS` says so.
+fn rounds() -> usize {
+    let rounds = std::env::var("DURAMEN_READER_ROUNDS").ok().and_then(|text| text.parse().ok());
+    rounds.unwrap_or(100)
+}
+
+#[test]
+fn readers_beside_a_writer_of_any_rate_never_call_it_damaged() {
+    for rate in [1, 1000, 10_000, 100_000] {
+        let mut took = beside_a_writer(rate, rounds());
+        took.sort_unstable();
+        let (half, most) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+        println!("{rate} inserts a second: {} calls, p50 {half:?}, p99 {most:?}", took.len());
+    }
+}
+
+#[test]
+fn a_survey_beside_a_writer_finds_nothing_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = CheckpointPolicy::manual().wal_bytes(256 << 10);
+    let store = Store::open(config(dir.path()).checkpoint_policy(policy)).unwrap();
+    store.insert_durable([1; 32]).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                store.insert_many(&[[2; 32]; 150]).unwrap();
+                store.flush().unwrap();
+            }
+        });
+        let wrong = (0..rounds()).find_map(|_| {
+            let survey = duramen::inspect::survey(&Config::new(dir.path())).unwrap();
+            (!survey.is_clean()).then_some(survey)
+        });
+        done.store(true, Ordering::Relaxed);
+        assert!(wrong.is_none(), "{wrong:?}");
+    });
+}

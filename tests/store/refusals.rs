@@ -162,7 +162,7 @@ fn a_format_of_the_future_is_refused_by_its_version() {
     let store = filled(dir.path());
     store.checkpoint().unwrap();
     store.close().unwrap();
-    for (folder, at) in [("manifest", 8), ("parts", 8)] {
+    for (folder, at, ours) in [("manifest", 8, 2), ("parts", 8, 1)] {
         let copy = copy_of(dir.path());
         let mut newest = files(copy.path());
         newest.retain(|file| file.starts_with(folder));
@@ -175,9 +175,10 @@ fn a_format_of_the_future_is_refused_by_its_version() {
         bytes[end - 8..end].copy_from_slice(&sum.to_le_bytes());
         std::fs::write(&path, bytes).unwrap();
         let error = Store::open(Config::new(copy.path())).unwrap_err();
-        let Error::UnknownFormat { found: 9, supported: 1, .. } = error else {
+        let Error::UnknownFormat { found: 9, supported, .. } = error else {
             panic!("{folder}: {error}");
         };
+        assert_eq!(supported, ours, "{folder}");
     }
 }
 

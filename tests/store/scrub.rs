@@ -295,6 +295,17 @@ fn a_missing_part_is_named_with_its_leaves() {
 }
 
 #[test]
+fn a_scrub_counts_the_leaves_that_it_saw() {
+    let (dir, _) = store(Arity::Four, &[5000, 5000], 3);
+    std::fs::remove_file(&parts(dir.path())[0]).unwrap();
+    let report = look(dir.path());
+    assert_eq!((report.leaves, report.parts, report.log_leaves), (5000, 1, 3));
+    flip(&parts(dir.path())[0], 4096 + 9);
+    let report = look(dir.path());
+    assert_eq!(report.leaves, 5000 - 128);
+}
+
+#[test]
 fn what_is_damaged_for_good_stays_refused_when_the_rest_is_rebuilt() {
     let (dir, leaves) = store(Arity::Four, &[3000, 1000], 2);
     let holds = blocks(Arity::Four, 0, 3000);

@@ -29,10 +29,14 @@ pub enum What {
     /// Opens a file and makes it where it is missing.
     Create(PathBuf),
     Write(PathBuf, Vec<u8>),
+    /// Writes bytes that end at this offset of the file.
+    WriteUpTo(PathBuf, Vec<u8>, u64),
     /// Gives a file another length, or more room.
     Resize(PathBuf),
-    /// Cuts a file to a length.
+    /// Cuts a file to nothing, or to a length that is not known.
     Cut(PathBuf),
+    /// Gives a file this length.
+    CutTo(PathBuf, u64),
     Rename(PathBuf, PathBuf),
     Link(PathBuf, PathBuf),
     Remove(PathBuf),
@@ -140,7 +144,14 @@ fn call(text: &str, begun: u64, ended: Option<u64>) -> Result<Vec<Call>, String>
                 if let Some(taken) = result.and_then(|taken| usize::try_from(taken).ok()) {
                     bytes.truncate(taken);
                 }
-                vec![What::Write(path, bytes)]
+                let at = match name {
+                    "pwrite64" | "pwritev" | "pwritev2" => arg(3)?.parse::<u64>().ok(),
+                    _ => None,
+                };
+                match at.and_then(|at| at.checked_add(bytes.len() as u64)) {
+                    Some(end) => vec![What::WriteUpTo(path, bytes, end)],
+                    None => vec![What::Write(path, bytes)],
+                }
             }
             None => Vec::new(),
         },
@@ -148,7 +159,10 @@ fn call(text: &str, begun: u64, ended: Option<u64>) -> Result<Vec<Call>, String>
         "sendfile" => of_file(0, |path| What::Write(path, Vec::new()))?,
         "fallocate" => of_file(0, What::Resize)?,
         "truncate" => vec![What::Cut(path(0)?)],
-        "ftruncate" => of_file(0, What::Cut)?,
+        "ftruncate" => match (descriptor(arg(0)?), arg(1)?.parse()) {
+            (Some(path), Ok(len)) => vec![What::CutTo(path, len)],
+            _ => of_file(0, What::Cut)?,
+        },
         "fsync" | "fdatasync" => of_file(0, What::Sync)?,
         other => return Err(format!("{other}, which this does not follow")),
     };

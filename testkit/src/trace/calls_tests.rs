@@ -29,7 +29,7 @@ fn calls_are_read_with_their_paths() {
         [
             What::MakeDir(path("/a")),
             What::Create(path("/a/b")),
-            What::Write(path("/a/b"), b"xyz".to_vec()),
+            What::WriteUpTo(path("/a/b"), b"xyz".to_vec(), 3),
             What::Sync(path("/a/b")),
             What::Rename(path("/a/b"), path("/a/c")),
             What::Sync(path("/a")),

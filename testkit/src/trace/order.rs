@@ -146,6 +146,8 @@ struct Thing {
     doubtful: bool,
     /// By leaf, the beginning of the write that carried it.
     leaves: BTreeMap<u64, u64>,
+    /// Where the write ends that each of them came with.
+    ends: BTreeMap<u64, u64>,
 }
 
 /// A manifest that got its name.
@@ -245,7 +247,9 @@ impl Disk {
                 self.log_failed = false;
                 self.said.clear();
             }
-            What::Write(path, bytes) if *path == self.subject.said => {
+            What::Write(path, bytes) | What::WriteUpTo(path, bytes, _)
+                if *path == self.subject.said =>
+            {
                 self.said.push_str(&String::from_utf8_lossy(bytes));
                 while let Some((line, rest)) = self.said.split_once('\n') {
                     let (line, rest) = (line.to_owned(), rest.to_owned());
@@ -265,9 +269,14 @@ impl Disk {
                     ));
                 }
             }
-            What::Write(path, bytes) if self.is_watched(path) => {
+            What::Write(path, bytes) | What::WriteUpTo(path, bytes, _) if self.is_watched(path) => {
                 let id = self.file(path);
                 let found = leaves_in(bytes);
+                let end = match &call.what {
+                    What::WriteUpTo(_, _, end) => *end,
+                    _ => u64::MAX,
+                };
+                self.things[id].ends.extend(found.iter().map(|leaf| (*leaf, end)));
                 if is_segment(path) && path.starts_with(&self.subject.store) && !found.is_empty() {
                     self.first_leaf();
                 }
@@ -284,6 +293,11 @@ impl Disk {
             What::Resize(path) if self.is_watched(path) => self.change(path, call),
             // One that is not known is made by the same call.
             What::Cut(path) if self.find(path).is_some() => {
+                self.let_go(path, "cut");
+                self.change(path, call);
+            }
+            // What stays was synced, or will be: that the file is shorter changes nothing of it.
+            What::CutTo(path, len) if self.find(path).is_some() && !self.keeps_all(path, *len) => {
                 self.let_go(path, "cut");
                 self.change(path, call);
             }
@@ -320,7 +334,11 @@ impl Disk {
                 }
             }
             // It may have been done in part.
-            What::Write(path, _) | What::Resize(path) | What::Cut(path) => {
+            What::Write(path, _)
+            | What::WriteUpTo(path, ..)
+            | What::Resize(path)
+            | What::Cut(path)
+            | What::CutTo(path, _) => {
                 if let Some(id) = self.find(path) {
                     let same = |change: &&mut Change| change.begun == call.begun;
                     for change in self.things[id].unsynced.iter_mut().filter(same) {
@@ -522,6 +540,14 @@ impl Disk {
             }
         }
         wrong.into_iter().for_each(|what| self.fail(what));
+    }
+
+    /// Whether all leaves of a file stand in its first `len` bytes.
+    fn keeps_all(&self, path: &Path, len: u64) -> bool {
+        let Some(name) = self.names.get(path) else { return false };
+        let thing = &self.things[name.thing];
+        let stays = |leaf: &u64| thing.ends.get(leaf).is_some_and(|end| *end <= len);
+        !thing.leaves.is_empty() && thing.leaves.keys().all(stays)
     }
 
     /// The name of a file, or bytes in it, are about to go.

@@ -118,6 +118,26 @@ fn life() -> Vec<What> {
     .concat()
 }
 
+/// One byte less than the leaves take, and the cut is one of them.
+#[test]
+fn a_segment_may_be_cut_behind_its_leaves_and_not_in_them() {
+    let life = life();
+    let cut = |len| {
+        let bytes = vec![
+            What::Create(at("wal/9.wal")),
+            What::Sync(at("wal")),
+            What::WriteUpTo(at("wal/9.wal"), leaf(6).to_vec(), 4096),
+            What::Sync(at("wal/9.wal")),
+            say("6"),
+            What::CutTo(at("wal/9.wal"), len),
+            say("6"),
+        ];
+        wrong(&[&life[..], &bytes].concat())
+    };
+    assert_eq!(cut(4096), Vec::<String>::new());
+    assert!(!cut(4095).is_empty());
+}
+
 #[test]
 fn a_life_in_order_is_not_complained_of() {
     let (seen, wrong) = check(&subject(), &one_by_one(&life()));

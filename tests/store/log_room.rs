@@ -1,0 +1,111 @@
+//! How much room the log takes, however often a store is opened.
+
+use std::sync::Arc;
+
+use duramen::fs::sim::{CrashChoice, SimDisk};
+use duramen::{
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
+};
+
+fn config(disk: &SimDisk) -> Config {
+    Config::new("store")
+        .file_system(Arc::new(disk.clone()))
+        .flush_policy(FlushPolicy::Manual)
+        .checkpoint_policy(CheckpointPolicy::manual())
+        .compaction_policy(CompactionPolicy::Off)
+        .wal_segment_bytes(4 << 20)
+}
+
+fn open(config: Config) -> Result<DynAccumulator, Error> {
+    DynAccumulator::open(config, Arc::new(Blake3), Arity::Four)
+}
+
+/// A store whose log has grown to long segments.
+fn grown(disk: &SimDisk) -> DynAccumulator {
+    let store = open(config(disk)).unwrap();
+    for _ in 0..100 {
+        store.insert_many(&[[1; 32]; 1000]).unwrap();
+        store.flush().unwrap();
+    }
+    store.wait_idle();
+    store
+}
+
+#[test]
+fn starts_that_die_do_not_make_the_log_longer() {
+    let first = SimDisk::new();
+    drop(grown(&first));
+    let mut disk = first.crash(CrashChoice::AllKept);
+    let mut most = 0;
+    for start in 0..20 {
+        let store = open(config(&disk)).unwrap();
+        let used = disk.used_space();
+        disk.stop_after(0);
+        drop(store);
+        disk = disk.crash(CrashChoice::AllKept);
+        most = if start == 0 { used } else { most };
+        assert!(used <= most, "start {start}: {used} bytes, {most} before");
+    }
+}
+
+#[test]
+fn starts_that_insert_a_leaf_and_die_take_what_they_hold() {
+    let first = SimDisk::new();
+    drop(grown(&first));
+    let mut disk = first.crash(CrashChoice::AllKept);
+    let before = disk.used_space();
+    for start in 0..20_u64 {
+        let store = open(config(&disk)).unwrap();
+        assert_eq!(store.size().get(), 100_000 + start);
+        store.insert_durable([2; 32]).unwrap();
+        store.wait_idle();
+        disk.stop_after(0);
+        drop(store);
+        disk = disk.crash(CrashChoice::AllKept);
+    }
+    // A group and room for a roll frame for each, one segment, and what is made ready behind it.
+    let grown = disk.used_space().saturating_sub(before);
+    assert!(grown <= 20 * 3 * 4096 + (1 << 20), "{grown} bytes more");
+}
+
+#[test]
+fn clean_runs_without_checkpoints_take_what_they_hold() {
+    let disk = SimDisk::new();
+    grown(&disk).close().unwrap();
+    let before = disk.used_space();
+    for run in 0..20_u64 {
+        let store = open(config(&disk)).unwrap();
+        assert_eq!(store.size().get(), 100_000 + run);
+        store.insert_durable([2; 32]).unwrap();
+        store.close().unwrap();
+    }
+    let grown = disk.used_space().saturating_sub(before);
+    assert!(grown <= 20 * 4 * 4096 + (1 << 20), "{grown} bytes more");
+}
+
+#[test]
+fn a_store_on_a_full_disk_opens_and_a_checkpoint_frees_its_log() {
+    let first = SimDisk::new();
+    let store = grown(&first);
+    first.stop_after(0);
+    drop(store);
+    let disk = first.crash(CrashChoice::AllKept);
+    disk.limit_space(Some(disk.used_space()));
+    let store = open(config(&disk)).unwrap();
+    assert_eq!(store.size().get(), 100_000);
+    assert_eq!(store.leaf(99_999).unwrap(), [1; 32]);
+    drop(store);
+}
+
+#[test]
+fn the_log_found_at_opening_counts_for_the_policy() {
+    let disk = SimDisk::new();
+    grown(&disk).close().unwrap();
+    // The log has more than 3 MB.
+    let policy = CheckpointPolicy::manual().wal_bytes(1 << 20);
+    let store = open(config(&disk).checkpoint_policy(policy)).unwrap();
+    store.insert_durable([2; 32]).unwrap();
+    store.wait_idle();
+    assert!(store.stats().checkpoints >= 1, "{:?}", store.stats());
+    store.close().unwrap();
+}
