@@ -239,7 +239,7 @@ fn beside_a_writer(rate: u64, count: usize) -> Vec<std::time::Duration> {
             let started = Instant::now();
             let mut inserted = 0;
             while !done.load(Ordering::Relaxed) {
-                let due = (started.elapsed().as_secs_f64() * rate as f64) as u64;
+                let due = u64::try_from(started.elapsed().as_micros()).unwrap() * rate / 1_000_000;
                 while inserted < due {
                     store.insert([2; 32]).unwrap();
                     inserted += 1;
