@@ -38,11 +38,11 @@ pub(crate) enum Command {
     /// Append leaves to a store and print the head; a missing store is created.
     ///
     /// SIGTERM, SIGINT or SIGHUP ends the input: what was read is appended and made durable, the store is
-    /// closed, and behind the head stands how many records of this input are in it. A second signal ends
-    /// the program at once.
+    /// closed, and after the head the program prints how many records of this input are in it. A second
+    /// signal ends the program at once.
     ///
     /// A record that is no leaf ends the input with an error that names its place. All leaves before
-    /// it stay appended, and the error says how many they are.
+    /// it stay appended, and the error names their number.
     Append(AppendArgs),
     /// Print a tree's size and root.
     Head(HeadArgs),
@@ -64,13 +64,13 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Verify every stored byte of a store against its checksums and hashes.
     ///
-    /// Works beside a writer, unless it is to repair.
+    /// Works beside a writer, except with --repair.
     Scrub(ScrubArgs),
     /// Copy a store into a new directory, also while a program writes to it.
     ///
-    /// The copy holds everything that was durable before, and is durable and a store of its own when
-    /// this ends. The store is neither locked nor stopped nor changed. Parts become hard links, which
-    /// take no room; onto another file system they are copied.
+    /// The copy holds everything that was durable before the call. When the program ends, the copy is durable
+    /// and a store of its own. The store is neither locked nor stopped nor changed. Parts become hard links,
+    /// which take no space; onto another file system they are copied.
     Backup(BackupArgs),
     /// Classify every file of a store; changes nothing.
     Fsck(FsckArgs),
