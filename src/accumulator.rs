@@ -58,7 +58,7 @@ pub struct InsertedMany {
 /// | [`flush_async`](DynAccumulator::flush_async), `is_durable` of a token, polling one | nothing; `flush_async` takes the lock of inserts |
 /// | `wait` of a token | the next flush; `wait_timeout` for so long at most |
 /// | [`checkpoint`](DynAccumulator::checkpoint) | a flush, the checkpoint under way, and the writing of the part |
-/// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `frontier` | hashing of leaves that nobody has hashed yet; reads of parts from the disk |
+/// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `frontier` | hashing of leaves that are not hashed yet; reads of parts from the disk |
 /// | [`snapshot`](DynAccumulator::snapshot), `size`, `durable_size` | nothing |
 /// | [`stats`](DynAccumulator::stats) | other threads' copies of their leaves |
 /// | [`snapshot_to`](DynAccumulator::snapshot_to), [`scrub`](DynAccumulator::scrub) | a flush or a checkpoint under way, and their own reading and writing |
@@ -424,8 +424,7 @@ impl DynAccumulator {
         self.tree.durable()
     }
 
-    /// The head of the tree at [`durable_size`](Self::durable_size): the one to sign, to publish and to hand
-    /// to anybody who keeps it.
+    /// The head of the tree at [`durable_size`](Self::durable_size): the one to sign and to publish.
     ///
     /// [`head`](Self::head) shows leaves that a crash may take back. Others may come in their place, and then
     /// two trees of one size exist under one signature: what an append-only log must never do. No crash

@@ -6,8 +6,8 @@
 //!   when it has ended. So the queue is never longer than there are kinds of jobs, and a slow job
 //!   takes up one thread, however often it is asked for.
 //! - A job that waits and could run has a thread that is on its way to it, unless all threads are
-//!   busy or none could be started. In the latter case the caller is told, and is to call
-//!   [`Jobs::start_waiting`] after a while. A thread decides to leave, and counts itself out, under the lock
+//!   busy or none could be started. In the latter case [`Jobs::request`] returns false, and
+//!   its caller calls [`Jobs::start_waiting`] after a while. A thread decides to leave, and counts itself out, under the lock
 //!   under which jobs are queued.
 //! - After [`Jobs::stop`] has returned no job runs and none will.
 //! - A thread that comes back from a job in a forked child takes no lock there and ends.

@@ -41,7 +41,7 @@ impl Default for CheckpointPolicy {
 }
 
 impl CheckpointPolicy {
-    /// No checkpoint but those asked for by name. Memory and log then grow until one is.
+    /// No checkpoint but those that the program calls for. Memory and log grow until then.
     #[must_use]
     pub fn manual() -> Self {
         Self {
@@ -130,7 +130,7 @@ impl CheckpointPolicy {
         self.interval.is_some() || counts.iter().any(Option::is_some)
     }
 
-    /// What is zero where zero would mean a checkpoint without end.
+    /// The trigger that is zero, where zero would mean a checkpoint without end.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let zero = |value: Option<u64>| value == Some(0);
         if zero(self.leaves) {
@@ -187,11 +187,11 @@ pub(crate) struct Since {
     pub(crate) time: Duration,
 }
 
-/// How carefully a checkpoint is put in place.
+/// Which syncs installing a checkpoint takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Install {
-    /// Part, directory and manifest are made durable one after the other before the log lets go.
+    /// Part, directory and manifest are made durable, one after the other, before the log is truncated.
     #[default]
     Strict,
     /// The part and its directory are not synced before the manifest is. Faster, and only for stores

@@ -12,16 +12,16 @@ pub enum FlushPolicy {
     Interval(Duration),
     /// The store stands at a *point* after every restart: a size that a caller asked to be durable, with
     /// `flush`, `flush_async`, `insert_durable`, `checkpoint`, `snapshot_to`, `close` or by dropping the store.
-    /// For callers who know their own borders, such as a chain that flushes once per block.
+    /// For programs with boundaries of their own, such as a chain that flushes once per block.
     ///
-    /// Nothing that the store does by itself makes another size durable, or leaves one behind, whether
-    /// the process is killed or the power fails:
+    /// No automatic work of the store makes another size durable, or leaves one behind, whether the process
+    /// is killed or the power fails:
     ///
     /// - A flush makes everything durable that was inserted before the call, and nothing that other threads
     ///   insert after it.
-    /// - A checkpoint that a [`CheckpointPolicy`](crate::CheckpointPolicy) or memory pressure asks for
-    ///   reaches the last point. Where there is none since the last checkpoint, none is made before the next
-    ///   flush.
+    /// - A checkpoint that a [`CheckpointPolicy`](crate::CheckpointPolicy) or memory pressure requests
+    ///   reaches the last point. If there is no point since the last checkpoint, no checkpoint is made before
+    ///   the next flush.
     /// - At half of [`max_unflushed_bytes`](crate::Config::max_unflushed_bytes) the store hands leaves to the
     ///   operating system without an fsync, marked as provisional. A restart drops them unless a later
     ///   flush has claimed them; a [`Reader`](crate::Reader) does not show them.
@@ -32,7 +32,7 @@ pub enum FlushPolicy {
     ///   smaller than that limit. Without a limit, which is the default where the checkpoint policy has no
     ///   trigger, memory grows with the block.
     ///
-    /// After an error of the call that asked for it, a point may be there after a restart or not.
+    /// If the call that names a point fails, the point may be there after a restart or not.
     Manual,
 }
 

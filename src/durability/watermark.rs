@@ -50,8 +50,8 @@ struct State {
     next_waker: u64,
 }
 
-/// By what they wait for: whoever waits for less comes first. So the ones that are ready are found, and one
-/// that is given up is taken out, without a look at the others.
+/// Ordered by the number that they wait for, the lowest first. So the ones that are ready are found, and one
+/// that is given up is removed, without a look at the others.
 type Wakers = BTreeMap<WakerId, Waker>;
 
 impl State {
@@ -218,7 +218,7 @@ impl Watermark {
             return Ok(true);
         }
         self.process.check()?;
-        // A timeout too long for the clock is for ever.
+        // A timeout too long for the clock is forever.
         let Some(deadline) = Instant::now().checked_add(timeout) else {
             return self.wait(seq).map(|()| true);
         };

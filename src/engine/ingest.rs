@@ -1,4 +1,4 @@
-//! The way in: assigns indexes and sequence numbers, and holds back who comes too fast.
+//! Inserting: assigns indexes and sequence numbers, and slows down inserts that come too fast.
 //!
 //! # Invariants
 //!
@@ -8,7 +8,7 @@
 //!   two of them.
 //! - The hash function is foreign code. It is called under the lock, before anything of the batch is
 //!   published or counted: an insert in which it panics has inserted nothing.
-//! - Once ended, nothing is inserted any more, and everyone who waits for room is told.
+//! - Once ended, nothing is inserted any more, and every insert that waits for room fails.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -51,15 +51,15 @@ pub(crate) struct Ingest {
     /// From this sequence number on an insert has to look closer. Follows from the limits and from
     /// what is held.
     gate: u64,
-    /// Bytes of nodes that came while slowed down and that nobody has waited for yet.
+    /// Bytes of nodes that came while slowed down and that no insert has waited for yet.
     debt: u64,
     /// When what came while slowed down should have been here at the earliest.
     due: Option<Instant>,
     /// Bytes per second that the last checkpoint took out of memory.
     drain: u64,
-    /// Whether the flusher was told that there is something new since the last cut.
+    /// Whether the flusher was notified that there is something new since the last cut.
     told: bool,
-    /// Whether it was told to hurry since the last cut.
+    /// Whether it was notified to hurry since the last cut.
     hurried: bool,
     waiting: usize,
     ended: Option<Error>,
@@ -145,7 +145,7 @@ impl Ingest {
         self.named.clone().unwrap_or_else(|| Cut::of(self.seq, &self.writers))
     }
 
-    /// Makes a point of everything inserted so far, for a caller who has asked for it to be durable.
+    /// Makes a point of everything inserted so far, for a caller that requests it to be durable.
     pub(super) fn name_point(&mut self) -> Seq {
         if let Some(named) = &mut self.named
             && named.seq < self.seq
@@ -156,15 +156,15 @@ impl Ingest {
         self.seq
     }
 
-    /// Notes what the log has; tells whether somebody waits for that.
+    /// Notes what the log has; returns whether an insert waits for that.
     pub(crate) fn written(&mut self, seq: Seq) -> bool {
         self.written = seq;
         self.set_gate();
         self.waiting > 0
     }
 
-    /// Notes what a checkpoint holds and how many bytes per second it took out of memory, if that says
-    /// anything; tells whether somebody waits for that.
+    /// Notes what a checkpoint holds and how many bytes per second it took out of memory, if that was
+    /// measured; returns whether an insert waits for that.
     fn checkpointed(&mut self, seq: Seq, drain: Option<u64>) -> bool {
         self.checkpointed = seq;
         self.copied.reset();
@@ -173,22 +173,22 @@ impl Ingest {
         self.waiting > 0
     }
 
-    /// Notes how many parts there are that merging could make fewer; tells whether somebody waits
-    /// for that.
+    /// Notes how many parts there are that merging could make fewer; returns whether an insert waits for
+    /// that.
     fn parts(&mut self, parts: u64) -> bool {
         let fewer = parts < std::mem::replace(&mut self.parts, parts);
         self.set_gate();
         fewer && self.waiting > 0
     }
 
-    /// How long those are to wait who insert what has come since the last time this was called.
+    /// How long the inserts that have come since the last call of this are to wait.
     fn pay(&mut self, share: f64) -> Duration {
         let time = pace(std::mem::take(&mut self.debt), self.drain, share);
         let now = Instant::now();
         let (ahead, late) = self.due.map_or((Duration::ZERO, Duration::ZERO), |due| {
             (due.saturating_duration_since(now), now.saturating_duration_since(due))
         });
-        // Inserting takes time too, which counts; time in which nobody came does not. Many threads share
+        // Inserting takes time too, which counts; time without inserts does not. Many threads share
         // one pace, and still none of them waits longer at a time.
         let wait = (ahead + time).saturating_sub(late.min(time)).min(LONGEST_PACE);
         self.due = now.checked_add(wait);
@@ -231,7 +231,7 @@ impl Ingest {
 
 /// Bytes per second that a checkpoint is taken to write before there was one.
 const FIRST_DRAIN: u64 = 256 << 20;
-/// Bytes of nodes from which on the time of a checkpoint tells how fast the disk is.
+/// Bytes of nodes from which on the time of a checkpoint shows how fast the disk is.
 const TELLING_BYTES: u64 = 16 << 20;
 /// Bytes after which an insert that is slowed down sleeps: sleeping is not exact.
 const PACE_BYTES: u64 = 64 << 10;
@@ -247,7 +247,7 @@ pub(crate) enum Intake {
     Durable,
 }
 
-/// What the flusher is told after an insert.
+/// How an insert notifies the flusher.
 enum Signal {
     Nothing,
     Dirty,
@@ -256,8 +256,8 @@ enum Signal {
 }
 
 impl Engine {
-    /// Appends `leaves` to a tree: visible when this returns, durable when the token says so. They
-    /// are one batch: after a crash all of them are there or none.
+    /// Appends `leaves` to a tree: visible when this returns, durable once the token resolves. They are
+    /// one batch: after a crash all of them are there or none.
     pub(crate) fn insert(
         &self,
         tree: usize,
@@ -414,7 +414,7 @@ impl Engine {
         }
     }
 
-    /// Slows down or waits until `count` leaves may come. Listeners are told without the lock.
+    /// Slows down or waits until `count` leaves may come. Calls listeners without the lock.
     fn make_way<'a>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
@@ -453,7 +453,7 @@ impl Engine {
                         return Ok(ingest);
                     }
                     self.ask_for_room(&ingest, limit)?;
-                    // The store's own threads do not wait for the pace that they set: others pay.
+                    // The store's own threads do not wait for the pace that they set: other threads do.
                     if self.may_wait_for_all("insert").is_err() {
                         return Ok(ingest);
                     }
@@ -467,7 +467,7 @@ impl Engine {
         }
     }
 
-    /// Tells listeners, if there are any, with the lock let go meanwhile.
+    /// Calls the listeners, if there are any, with the lock released meanwhile.
     fn tell_unlocked<'a>(
         &'a self,
         ingest: MutexGuard<'a, Ingest>,
@@ -485,8 +485,8 @@ impl Engine {
         Ok(ingest)
     }
 
-    /// Refuses to wait on a thread that those may need who make room: on the flusher, and on a worker where
-    /// a worker makes it.
+    /// Fails on a thread that has to run for room to be made: on the flusher, and on a worker where a worker
+    /// makes it.
     fn may_wait_for_room(&self, limit: Limit) -> Result<()> {
         self.watermark.refuse_here("insert")?;
         if limit != Limit::UnflushedBytes && self.jobs.are_here() {
@@ -495,7 +495,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks those who can make room.
+    /// Requests the work that makes room.
     fn ask_for_room(&self, ingest: &Ingest, limit: Limit) -> Result<()> {
         match (limit, self.settings.flush) {
             (Limit::UnflushedBytes, FlushPolicy::Interval(_)) => self.control.request(ingest.seq),
@@ -506,7 +506,7 @@ impl Engine {
                     .map_err(|source| Error::CheckpointsFail { held, source })?;
             }
             (Limit::Parts, _) => self.request_job(Job::Compact),
-            // Nothing but a flush that somebody calls for makes room.
+            // Only a flush that is called for makes room.
             (Limit::UnnamedBytes, _) => {}
         }
         Ok(())
@@ -565,8 +565,8 @@ impl Engine {
         }
     }
 
-    /// Told by a checkpoint: it holds everything up to `seq`, and took so many leaves out of memory
-    /// in so long.
+    /// Called by a checkpoint that holds everything up to `seq`, and that took `leaves` leaves out of memory
+    /// in the time `took`.
     pub(crate) fn made_room(&self, seq: Seq, leaves: u64, took: Duration) {
         let mut ingest = self.ingest.lock();
         let bytes = u128::from(ingest.limits.node_bytes(leaves));
@@ -581,7 +581,7 @@ impl Engine {
         }
     }
 
-    /// Tells how many parts there are that merging could make fewer.
+    /// Notes how many parts there are that merging could make fewer.
     pub(crate) fn limit_parts(&self, parts: u64) {
         let waiting = self.ingest.lock().parts(parts);
         if waiting {
@@ -589,7 +589,7 @@ impl Engine {
         }
     }
 
-    /// Has those who wait for room look again: what they wait for may never come.
+    /// Wakes the inserts that wait for room: what they wait for may never come.
     pub(crate) fn look_for_room_again(&self) {
         let waiting = if sync::defect("waiting inserts are told without their lock") {
             true

@@ -1,13 +1,13 @@
-//! Automatic checkpoints and merges: why they are asked for, what has failed, when it is tried again.
+//! Automatic checkpoints and merges: why they are requested, what has failed, when it is retried.
 //!
 //! # Invariants
 //!
-//! - A failure that may go away by itself is followed by another try, after a wait that grows from
-//!   failure to failure. Until then nothing asks for the same work automatically.
-//! - After any other failure nothing is tried automatically until a checkpoint that was called for
-//!   succeeds: what the disk did once it would do again, every few milliseconds.
-//! - When a try is noted, and when the flusher sets its clock, both happen under one lock. So the
-//!   flusher's clock is never set to a moment after the next try.
+//! - A transient failure is retried with exponential backoff. Until then nothing requests the same work
+//!   automatically.
+//! - After a permanent failure nothing starts automatically until a call of `checkpoint` succeeds: what
+//!   the disk did once it would do again, every few milliseconds.
+//! - A retry is noted, and the flusher's clock is set, under one lock. So the flusher's clock is never set
+//!   to a moment after the next retry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::report::CheckpointReason;
 use crate::sync;
 use crate::sync::Instant;
 
-/// What has been asked for and what has failed.
+/// What was requested and what has failed.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     /// Why the checkpoint that waits is to be made.
@@ -30,13 +30,13 @@ pub(crate) struct Upkeep {
     large_merge: Option<Instant>,
 }
 
-/// The tries of one kind of work since it last succeeded.
+/// The attempts at one kind of work since it last succeeded.
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     failures: u32,
     /// When the next one is due.
     again: Option<Instant>,
-    /// Why nothing is tried automatically any more.
+    /// Why nothing starts automatically any more.
     suspended: Option<Arc<Error>>,
 }
 
@@ -46,18 +46,18 @@ impl Tries {
         self.suspended.is_none() && self.again.is_none_or(|again| again <= now)
     }
 
-    /// Whether a try that was put off is due.
+    /// Whether a retry is due.
     fn is_due(&self, now: Instant) -> bool {
         self.again.is_some_and(|again| again <= now)
     }
 
-    /// How long it is until the next try that was put off.
+    /// How long it is until the next retry.
     fn wait(&self, now: Instant) -> Option<Duration> {
         let again = self.again.filter(|again| *again > now)?;
         Some(again.saturating_duration_since(now))
     }
 
-    /// Notes a failure. Tells after how long the next try is due, if there will be one.
+    /// Notes a failure. Returns after how long the retry is due, if there will be one.
     fn failed(&mut self, error: &Error, backoff: Backoff, now: Instant) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
         let wait = error.is_transient().then(|| backoff.wait(self.failures));
@@ -70,15 +70,15 @@ impl Tries {
         *self = Self::default();
     }
 
-    /// Whether nothing is tried automatically any more.
+    /// Whether nothing starts automatically any more.
     pub(crate) fn is_suspended(&self) -> bool {
         self.suspended.is_some()
     }
 }
 
 impl Engine {
-    /// Asks for a checkpoint if the policy wants one now and for tries that are due, and sees to it
-    /// that the flusher looks again when there may be more to ask for.
+    /// Requests a checkpoint if the policy wants one now, and the retries that are due, and sets the
+    /// flusher's clock to when there may be more to request.
     pub(crate) fn checkpoint_if_due(&self) {
         let policy = &self.settings.checkpoint;
         let point = self.flushed.lock().clone();
@@ -116,8 +116,8 @@ impl Engine {
         self.start_waiting_jobs();
     }
 
-    /// Has a checkpoint made soon, unless one that failed is tried later. Fails with the reason why
-    /// none is made any more.
+    /// Requests a checkpoint, unless a retry is already set. Fails with the reason why none is made any
+    /// more.
     pub(crate) fn request_checkpoint(&self, reason: CheckpointReason) -> Result<(), Arc<Error>> {
         let mut upkeep = self.upkeep.lock();
         if let Some(error) = &upkeep.checkpoint.suspended {
@@ -163,11 +163,11 @@ impl Engine {
         self.control.tick_within(Some(wait));
     }
 
-    /// Notes that a checkpoint was made. One that was called for takes back that nothing is tried.
+    /// Notes that a checkpoint was made. One that was called for lets automatic work start again.
     pub(crate) fn checkpoint_succeeded(&self, automatic: bool) {
         let mut upkeep = self.upkeep.lock();
         if upkeep.checkpoint.again.is_some() {
-            // What was put off has been done; the next one has a reason of its own.
+            // The retry has been done; the next checkpoint has a reason of its own.
             upkeep.reason = None;
         }
         upkeep.checkpoint.succeeded();
@@ -176,7 +176,7 @@ impl Engine {
         }
     }
 
-    /// Notes that an automatic checkpoint has failed. Tells after how long it is tried again.
+    /// Notes that an automatic checkpoint has failed. Returns after how long it is retried.
     pub(crate) fn checkpoint_put_off(
         &self,
         reason: CheckpointReason,
@@ -195,7 +195,7 @@ impl Engine {
         wait
     }
 
-    /// Notes that a merge has failed. Tells after how long merging is tried again.
+    /// Notes that a merge has failed. Returns after how long merging is retried.
     pub(crate) fn compaction_put_off(&self, error: &Error) -> Option<Duration> {
         let mut upkeep = self.upkeep.lock();
         let wait = upkeep.compaction.failed(error, self.settings.backoff, Instant::now());

@@ -189,7 +189,7 @@ pub enum Error {
     /// There is no memory for so many leaves at once. Fewer can be read.
     #[error("there is no memory for {leaves} leaves at once")]
     NoMemory {
-        /// The leaves asked for.
+        /// The leaves requested.
         leaves: u64,
     },
 
@@ -223,7 +223,7 @@ pub enum Error {
     },
 
     /// Code that was called for this purpose panicked: the hash function, the file system, or this crate by
-    /// a defect. Nothing of it counts.
+    /// a defect. Its result is not used.
     #[error("code that was called during a {during} panicked")]
     Panicked {
         /// The purpose.
@@ -270,15 +270,13 @@ pub enum Error {
         waited: Duration,
     },
 
-    /// The insert would have had to wait, and was told not to: see
-    /// [`try_insert`](crate::DynAccumulator::try_insert). Nothing was inserted. What makes room was asked
-    /// for.
+    /// The insert would have had to wait, and [`try_insert`](crate::DynAccumulator::try_insert) does not.
+    /// Nothing was inserted. What makes room was requested.
     #[error("the insert would have to wait: there are as many {limit} as there may be for now")]
     WouldBlock {
         /// The limit that is reached or near.
         limit: Limit,
-        /// When the next one may come, where inserts are slowed down; `None` where they stop until there
-        /// is room.
+        /// When to insert next, where inserts are slowed down; `None` where they stop until there is room.
         retry_in: Option<Duration>,
     },
 

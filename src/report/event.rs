@@ -34,10 +34,10 @@ use crate::sync::process;
 ///
 /// Blocking on a token's future is not detected.
 ///
-/// What a listener does may lead to events on its own thread: an insert under pressure has two. While one of
-/// [`EventGroup::Backpressure`] is told on a thread, further ones of that group are not told there, so a
-/// listener that inserts when it hears of backpressure does not call itself without end. Of every other group
-/// up to eight are told inside each other.
+/// A call from a listener may cause events on its own thread: an insert under pressure causes two. While a
+/// thread reports an event of [`EventGroup::Backpressure`], it reports no further ones of that group, so a
+/// listener that inserts on backpressure does not call itself without end. Of every other group a thread
+/// reports up to eight inside each other.
 ///
 /// A listener that forks should end the child itself, or run another program there. If it returns in the
 /// child on one of the store's own threads, no other listener is called, and that thread ends without
@@ -240,11 +240,11 @@ impl Event {
     }
 }
 
-/// How many events of one group are told inside each other.
+/// How many events of one group a thread reports inside each other.
 const MOST_NESTED: usize = 8;
 
 thread_local! {
-    /// What is being told on this thread: whose listeners, and of which group.
+    /// What this thread reports at the moment: to which listeners, and of which group.
     static TELLING: RefCell<Vec<(usize, EventGroup)>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -1,4 +1,4 @@
-//! Every operation fails: once and for ever, with and without having happened.
+//! Every operation fails: once and forever, with and without having happened.
 
 use std::collections::HashSet;
 use std::sync::mpsc;

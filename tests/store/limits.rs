@@ -62,7 +62,7 @@ fn memory_stays_bounded_while_the_sync_of_a_checkpoint_hangs() {
     assert_eq!(stats.leaves, count);
     assert!(stats.uncheckpointed_bytes >= LIMIT && stats.uncheckpointed_bytes < LIMIT + 64);
     assert_eq!((stats.refused, stats.checkpoints), (1, 0));
-    // The log goes on, and so do readers; what was refused again and again takes no room.
+    // The log goes on, and so do readers; what was refused repeatedly takes no room.
     for _ in 0..3 {
         assert!(store.insert([8; 32]).is_err());
     }

@@ -433,7 +433,7 @@ fn a_part_that_is_read_stays_readable_when_it_was_merged_whether_it_was_open_or_
     let snapshot = store.snapshot();
     store.close().unwrap();
     // The writer that merges has handles of its own; those of the snapshot are of parts that are gone now,
-    // and it says so of those that it had not open.
+    // and it reports those that it had not open.
     let store = open(merging()).unwrap();
     let own = store.snapshot();
     store.wait_idle();

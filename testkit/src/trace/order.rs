@@ -76,7 +76,7 @@ pub struct Seen {
     pub dirs: u64,
     pub manifests: u64,
     pub parts: u64,
-    /// Segments that were used again.
+    /// Segments that were reused.
     pub recycled: u64,
     /// Segments, parts and manifests that were removed.
     pub removed: u64,
