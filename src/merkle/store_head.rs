@@ -16,14 +16,13 @@
 //! - A proof holds nothing that it does not bind: the count of trees is part of the commitment, so the
 //!   number of siblings follows from it and from the position.
 
-use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::fmt;
 
 use super::edge::RightEdge;
-use super::hasher::{Blake3, Hasher};
+use super::hasher::{Blake3, Hasher, HasherId};
 use super::head::TreeHead;
 use super::proof::{InclusionProof, VerifyError};
 use super::source::NodeSource;
@@ -95,13 +94,13 @@ impl StoreHead {
     ///
     /// # Errors
     ///
-    /// [`StoreHeadError`] if two trees have one name, or a hash function's name is not 1 to 32 bytes.
+    /// [`StoreHeadError`] if two trees have one name, or a hash function has a name that none may have.
     pub fn new(mut trees: Vec<NamedHead>) -> Result<Self, StoreHeadError> {
         trees.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         if let Some([tree, _]) = trees.windows(2).find(|pair| pair[0].name == pair[1].name) {
             return Err(StoreHeadError::SameName { name: tree.name.clone() });
         }
-        let unnamed = |tree: &&NamedHead| tree.hasher.is_empty() || tree.hasher.len() > 32;
+        let unnamed = |tree: &&NamedHead| !HasherId::is_name(&tree.hasher);
         if let Some(tree) = trees.iter().find(unnamed) {
             return Err(StoreHeadError::HasherName { found: tree.hasher.clone() });
         }
@@ -175,15 +174,14 @@ impl TreeProof {
     /// caller means is the caller's to compare: [`tree`](Self::tree) has the proven name, hash function and
     /// arity.
     ///
-    /// At most 65 hashes.
+    /// At most 66 hashes.
     ///
     /// # Errors
     ///
     /// [`VerifyError`] says why nothing was proven.
     pub fn verify(&self, commitment: &Hash) -> Result<&TreeHead, VerifyError> {
-        let hasher = self.tree.hasher.len();
-        if !(1..=32).contains(&hasher) {
-            return Err(VerifyError::HashCount { expected: 32, found: hasher });
+        if !HasherId::is_name(&self.tree.hasher) {
+            return Err(VerifyError::HasherName);
         }
         let size = TreeSize(self.count);
         let root = self.path.root(&Blake3, Arity::Two, size, self.position, &self.tree.leaf())?;
@@ -251,7 +249,7 @@ pub enum StoreHeadError {
         /// The name.
         name: TreeName,
     },
-    /// The name of a hash function does not have 1 to 32 bytes.
+    /// The name of a hash function is not 1 to 32 lower-case letters, digits and `-`.
     HasherName {
         /// What was given.
         found: String,
@@ -263,8 +261,13 @@ impl fmt::Display for StoreHeadError {
         match self {
             Self::SameName { name } => write!(f, "two trees have the name {name:?}"),
             Self::HasherName { found } => {
-                let found = if found.is_empty() { "nothing".to_owned() } else { found.clone() };
-                write!(f, "the name of a hash function has 1 to 32 bytes, found {found}")
+                f.write_str(
+                    "the name of a hash function is 1 to 32 lower-case letters, digits and '-'",
+                )?;
+                match found.len() {
+                    0..=64 => write!(f, ", found {found:?}"),
+                    len => write!(f, ", found {len} bytes"),
+                }
             }
         }
     }

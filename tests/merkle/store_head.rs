@@ -1,6 +1,6 @@
 //! The commitment to all trees of a store, against its definition.
 
-use duramen::merkle::codec::DecodeError;
+use duramen::merkle::codec::{ClaimError, DecodeError};
 use duramen::merkle::{NamedHead, StoreHead, StoreHeadError, TreeName, TreeNameError, TreeProof};
 use duramen::{Arity, Hash, LeafIndex, TreeHead, TreeSize, VerifyError};
 use testkit::reference::BLAKE3;
@@ -132,6 +132,24 @@ fn no_changed_byte_and_no_cut_of_a_proof_is_believed() {
     }
     let longer = [&bytes[..], &[0; 32]].concat();
     assert!(matches!(TreeProof::decode(&longer), Err(DecodeError::HashBytes { .. })));
+}
+
+#[test]
+fn a_hash_function_that_no_proof_could_name_is_refused_everywhere() {
+    let all = trees(3);
+    let head = StoreHead::new(all.clone()).unwrap();
+    let commitment = head.commitment();
+    for bad in ["", "Blake3", "blake 3", "blake3\n", "größe", &"x".repeat(33), &"x".repeat(300)] {
+        let mut named = all.clone();
+        named[1].hasher = bad.to_owned();
+        let error = StoreHead::new(named).unwrap_err();
+        assert_eq!(error, StoreHeadError::HasherName { found: bad.to_owned() });
+        assert!(error.to_string().len() < 200 && !error.to_string().contains('\n'), "{error}");
+        let mut proof = head.prove(all[1].name.as_str()).unwrap();
+        proof.tree.hasher = bad.to_owned();
+        assert_eq!(proof.verify(&commitment), Err(VerifyError::HasherName), "{bad:?}");
+        assert_eq!(proof.encode(), Err(ClaimError::HasherName), "{bad:?}");
+    }
 }
 
 #[test]

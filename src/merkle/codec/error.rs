@@ -37,6 +37,9 @@ pub enum ClaimError {
         /// The index that is not larger.
         index: LeafIndex,
     },
+    /// The name of the tree's hash function is none.
+    #[error("the name of a hash function is 1 to 32 lower-case letters, digits and '-'")]
+    HasherName,
     /// The number of hashes does not follow from sizes and indexes.
     #[error("the proof has {found} hashes; its place in the tree needs {expected}")]
     HashCount {

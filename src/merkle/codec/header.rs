@@ -105,10 +105,9 @@ impl<'a> Header<'a> {
             1..=32 => reader.bytes(usize::from(length))?,
             _ => return Err(DecodeError::BadHasherId),
         };
-        let valid = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
         let hasher = core::str::from_utf8(hasher)
             .ok()
-            .filter(|id| id.as_bytes().iter().all(valid))
+            .filter(|id| HasherId::is_name(id))
             .ok_or(DecodeError::BadHasherId)?;
         Ok(Self { kind, arity, hasher })
     }
@@ -118,7 +117,7 @@ impl<'a> Header<'a> {
         Self::write_for(kind, arity, hasher.as_str(), more)
     }
 
-    /// As [`write`](Self::write), for a hasher that is known by its id only, which has at most 32 bytes.
+    /// As [`write`](Self::write), for a hasher that is known by its id only, which was checked.
     pub(super) fn write_for(kind: Kind, arity: Arity, hasher: &str, more: usize) -> Vec<u8> {
         let id = hasher.as_bytes();
         let mut bytes = Vec::with_capacity(MAGIC.len() + 4 + id.len() + more);

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::error::{ClaimError, DecodeError};
 use super::header::{Header, Kind, Reader};
+use crate::merkle::hasher::HasherId;
 use crate::merkle::head::TreeHead;
 use crate::merkle::proof::InclusionProof;
 use crate::merkle::shape::Shape;
@@ -17,14 +18,17 @@ impl TreeProof {
     ///
     /// # Errors
     ///
-    /// [`ClaimError`] if the store has no such position, or the path not the number of siblings that
-    /// belongs to it.
+    /// [`ClaimError`] if the store has no such position, the path not the number of siblings that belongs
+    /// to it, or the hash function a name that no hash function may have.
     pub fn encode(&self) -> Result<Vec<u8>, ClaimError> {
         let (expected, found) = (self.siblings()?, self.path.siblings().len());
         if expected != found {
             return Err(ClaimError::HashCount { expected, found });
         }
         let NamedHead { name, hasher, arity, head } = &self.tree;
+        if !HasherId::is_name(hasher) {
+            return Err(ClaimError::HasherName);
+        }
         let siblings = self.path.siblings().as_flattened();
         let mut bytes = Header::write_for(Kind::Tree, *arity, hasher, 57 + 255 + siblings.len());
         bytes.extend(head.size.get().to_le_bytes());

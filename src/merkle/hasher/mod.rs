@@ -34,17 +34,25 @@ impl HasherId {
     /// compiled or first run.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
+        assert!(
+            Self::is_name(name),
+            "a hasher's name is 1 to 32 lower-case letters, digits and '-'"
+        );
+        Self(name)
+    }
+
+    /// Whether a hasher may have this name: 1 to 32 bytes of lower-case ASCII letters, digits and `-`.
+    #[must_use]
+    pub const fn is_name(name: &str) -> bool {
         let bytes = name.as_bytes();
-        assert!(!bytes.is_empty() && bytes.len() <= 32, "a hasher's name has 1 to 32 bytes");
         let mut at = 0;
         while at < bytes.len() {
-            assert!(
-                bytes[at].is_ascii_lowercase() || bytes[at].is_ascii_digit() || bytes[at] == b'-',
-                "a hasher's name has lower-case letters, digits and '-'"
-            );
+            if !matches!(bytes[at], b'a'..=b'z' | b'0'..=b'9' | b'-') {
+                return false;
+            }
             at += 1;
         }
-        Self(name)
+        matches!(bytes.len(), 1..=32)
     }
 
     /// The name.

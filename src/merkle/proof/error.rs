@@ -86,6 +86,9 @@ pub enum VerifyError {
         /// How many different indexes were requested.
         asked: usize,
     },
+    /// The proof names a hash function as none may be named.
+    #[error("the name of a hash function is 1 to 32 lower-case letters, digits and '-'")]
+    HasherName,
     /// The proof has another number of hashes than the shape of the tree needs.
     #[error("the proof has {found} hashes; its place in the tree needs {expected}")]
     HashCount {
