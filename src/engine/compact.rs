@@ -2,14 +2,14 @@
 //!
 //! # Invariants
 //!
-//! - A merge is written without any lock: checkpoints, inserts and reads go on. Only putting it in
-//!   place takes the checkpoint lock, for one manifest.
+//! - A merge is written without any lock: checkpoints, inserts and reads go on. Only installing it takes
+//!   the checkpoint lock, for one manifest.
 //! - The merged part is durable before the manifest that names it, whatever [`Install`] says: what it
 //!   replaces was durable for long.
-//! - It is put in place only if its inputs are still live and the root that it gives is the one in
-//!   the manifest. Inputs are removed once that manifest is durable, and no backup needs them; whoever
-//!   reads them goes on with the mapping that he holds. A merge that fails, or that a crash cuts short,
-//!   loses itself alone.
+//! - It is installed only if its inputs are still live and the root that it gives is the one in the
+//!   manifest. Inputs are removed once that manifest is durable and no backup needs them; readers go on
+//!   with the mappings that they have. A merge that fails, or that a crash interrupts, loses nothing but
+//!   its own work.
 //! - The parts are bounded however short the runs of the store are. A small merge is begun at once and ended
 //!   also when the store is being closed, and closing makes those that are left, and one more where there are
 //!   too many parts altogether. A large one is begun only by a run that has lasted for as long as it may
@@ -234,7 +234,7 @@ impl Engine {
         self.go_on(to_the_end)
     }
 
-    /// Merges parts. Tells the bytes of the new one, or nothing if its inputs were no longer live.
+    /// Merges parts. Returns the bytes of the new one, or `None` if its inputs were no longer live.
     fn merge(&self, merge: &Merge, steps: &mut Steps) -> Result<Option<u64>> {
         let number = merge.identity.number.0;
         let step = Mutex::new(Instant::now());
@@ -272,7 +272,7 @@ impl Engine {
         kept.is_ok()
     }
 
-    /// Puts `part` in the place of the inputs. Tells whether they were still there.
+    /// Replaces the inputs by `part`. Returns whether they were still there.
     fn install(&self, merge: &Merge, part: Arc<Part>) -> Result<bool> {
         let number = merge.identity.number.0;
         let mut guard = self.checkpoints.lock();

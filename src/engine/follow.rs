@@ -28,7 +28,7 @@ use crate::merkle::{Arity, Hasher};
 use crate::wal::frame::{Frame, GroupEnd, GroupHeader};
 use crate::wal::{Log, Position, Purpose, Replayed, replay_read_only};
 
-/// How often a store that changes while it is read is read anew.
+/// How often reading starts again because the store changed meanwhile.
 pub(crate) const TRIES: usize = 100;
 
 /// A store as it was found, and where to read on.
@@ -132,7 +132,7 @@ fn same_store(config: &Config, opened: StoreId, found: StoreId) -> Result<()> {
 }
 
 impl Followed {
-    /// Reads what has come since: the rest of the log, or everything anew if there is a new manifest.
+    /// Reads what was written since: the rest of the log, or everything again if there is a new manifest.
     pub(crate) fn refresh(&mut self, config: &Config) -> Result<()> {
         let fs = Arc::clone(&self.fs);
         let store = self.store;

@@ -4,18 +4,17 @@
 //!
 //! Taken in this order, and none of them across I/O but `checkpoints`:
 //!
-//! 1. `checkpoints`: one checkpoint at a time, and merges while they are put in place. Nothing that
+//! 1. `checkpoints`: one checkpoint at a time, and merges while they are installed. Nothing that
 //!    inserts, flushes or reads takes it.
 //! 2. `ingest`: assigns indexes. Held for the copy of a leaf or a batch.
-//! 3. `upkeep`: what is asked for automatically. Taken before those inside control and jobs.
-//! 4. `flushed`, `marks`, `holds`, and those inside columns, control and watermark: for a few words.
+//! 3. `upkeep`: what is requested automatically. Taken before those inside control and jobs.
+//! 4. `flushed`, `marks`, `holds`, and the locks inside columns, control and watermark: for a few words.
 //!
 //! # Waiting
 //!
-//! The flusher waits for no other thread of the store, workers wait for the flusher alone, and whoever
-//! calls the store may wait for both. Listeners and wakers are called by all of them, without a lock held;
-//! a call of theirs that would have to wait against this order is refused
-//! ([`Error::WouldWaitForItself`]).
+//! Wait order: the flusher waits for no other thread of the store; workers wait only for the flusher;
+//! callers of the store may wait for both. All of them call listeners and wakers, without a lock held. A
+//! call from those that would have to wait against this order fails ([`Error::WouldWaitForItself`]).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -56,7 +55,7 @@ pub(crate) struct FlushPoint {
     pub(crate) log_bytes: u64,
 }
 
-/// What a worker thread may be asked for.
+/// What a worker thread may be requested to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
     /// Make a log segment ready.
@@ -71,7 +70,7 @@ pub(crate) enum Job {
 
 /// A store in operation.
 pub(crate) struct Engine {
-    /// The one that has the threads. In a forked child no lock is taken and no file is touched.
+    /// The process that has the threads. In a forked child no lock is taken and no file is touched.
     pub(crate) process: Process,
     pub(crate) fs: Arc<dyn FileSystem>,
     pub(crate) trees: Vec<Arc<Tree>>,
@@ -81,7 +80,7 @@ pub(crate) struct Engine {
     pub(crate) report: RecoveryReport,
     pub(crate) settings: Settings,
     pub(crate) ingest: Mutex<Ingest>,
-    /// Tells that the log took bytes, or that it never will again.
+    /// Notified when there may be room for an insert that waits, or there never will be again.
     pub(crate) room: Condvar,
     pub(crate) segments: Arc<Segments>,
     /// What is durable: the last point the flusher synced. Under [`FlushPolicy::Manual`] a caller has named
@@ -95,7 +94,7 @@ pub(crate) struct Engine {
     pub(crate) listeners: Listeners,
     pub(crate) jobs: Jobs<Job>,
     pub(crate) opened: Instant,
-    /// Tells long jobs that the store is being closed.
+    /// Set when the store is being closed; long jobs stop early then.
     pub(crate) closing: AtomicBool,
     /// Held until the store is closed.
     pub(crate) lock: Mutex<Option<Box<dyn StoreLock>>>,
@@ -163,7 +162,7 @@ impl Engine {
         Ok(())
     }
 
-    /// After how long new leaves are flushed by themselves.
+    /// After how long new leaves are flushed without a request.
     pub(crate) fn flush_interval(&self) -> Option<Duration> {
         match self.settings.flush {
             FlushPolicy::Interval(interval) => Some(interval),
@@ -181,7 +180,7 @@ impl Engine {
         self.ingest.lock().spill_cut(self.settings.spill_bytes())
     }
 
-    /// Told by the flusher: the log has everything up to `seq`, durable or not.
+    /// Called by the flusher: the log has everything up to `seq`, durable or not.
     pub(crate) fn written(&self, seq: Seq) {
         let waiting = self.ingest.lock().written(seq);
         if waiting {
@@ -196,7 +195,7 @@ impl Engine {
         }
     }
 
-    /// Told by the flusher: everything up to `point` is durable.
+    /// Called by the flusher: everything up to `point` is durable.
     pub(crate) fn flushed(&self, point: FlushPoint) {
         let seq = point.seq;
         for (tree, size) in self.trees.iter().zip(&point.sizes) {
@@ -220,15 +219,15 @@ impl Engine {
         }
     }
 
-    /// Asks for a log segment to be made ready.
+    /// Requests that a log segment is made ready.
     pub(crate) fn request_segment(&self) {
         self.request_job(Job::PrepareSegment);
     }
 
     /// Does a worker's job. Failures that matter to the log have poisoned the store when this
-    /// returns; others are reported and the job may be asked for again.
+    /// returns; others are reported and the job may be requested again.
     pub(crate) fn run(&self, job: Job, waited: Duration) {
-        // A listener may have forked, and come back in a child that has the queue as it was.
+        // A listener may have forked, and returned in a child that has the queue as it was.
         if !self.process.is_current() {
             return;
         }
@@ -286,8 +285,8 @@ impl Engine {
     /// Ends all writing: nothing was, or will be, acknowledged beyond the watermark.
     pub(crate) fn poison(&self, error: Error) {
         let error = Error::poisoned(&Arc::new(error));
-        // Both under one lock: who was refused finds every token answered, and who was told by a token is
-        // refused.
+        // Both under one lock: after an insert was refused every token has its answer, and after a token
+        // was answered inserts are refused.
         let ending = {
             let mut ingest = self.ingest.lock();
             ingest.end(error.clone());
@@ -343,8 +342,8 @@ mod tests {
         std::thread::scope(|threads| {
             engine.watermark.undisturbed(|| {
                 threads.spawn(|| engine.poison(Error::Closed));
-                // Until it waits for the watermark, with the lock that everybody takes who inserts: others
-                // hold that for moments.
+                // Until it waits for the watermark, with the lock that every insert takes: others hold that for
+                // moments.
                 let mut held = 0;
                 while held < 1000 {
                     held += 1;

@@ -1,7 +1,7 @@
 //! Defects of the engine that tests build in, to see that they would be noticed.
 //!
-//! A simulated disk can be told that the engine which runs on it has a [`Defect`]. The engine asks at
-//! the places where it would have to be wrong. Without the feature `testing` nobody asks.
+//! A simulated disk can carry a [`Defect`] for the engine that runs on it. The engine asks for it at the
+//! places where it would have to be wrong. Without the feature `testing` it does not ask.
 
 use std::io::{self, IoSlice};
 
@@ -26,18 +26,18 @@ pub enum Defect {
     ManifestNameNotSynced,
     /// The directory of segments is not synced before the log goes to a segment in it.
     SegmentNameNotSynced,
-    /// An fsync of the log that failed is tried again.
+    /// An fsync of the log that failed is retried.
     SyncTriedAgain,
     /// A part that is live is overwritten with one that reaches further.
     PartOverwritten,
-    /// The log lets go of segments before the manifest that does without them is durable.
+    /// The log releases segments before the manifest that does without them is durable.
     LogReleasedEarly,
     /// Replay takes a group whose place and number fit for one that belongs there, whatever the life of the
     /// segment that it was written in.
     LivesIgnored,
     /// A manifest is not synced before it gets its name.
     ManifestNotSynced,
-    /// The log goes to the next segment before the frame that says so is durable.
+    /// The log goes to the next segment before the frame that names it is durable.
     RollNotSynced,
     /// What was replayed is shown before it is durable.
     ReplayNotSynced,

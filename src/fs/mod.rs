@@ -335,9 +335,9 @@ impl Region {
         Self(Bytes::Owned(bytes))
     }
 
-    /// Brings `len` bytes at `at` into memory now and tells whether they are there. Where a disk
-    /// fails, reading mapped bytes ends the process, and this says no. It says no as well where the
-    /// operating system cannot do it.
+    /// Brings `len` bytes at `at` into memory now and returns whether they are there. Where a disk fails,
+    /// reading mapped bytes ends the process; this returns false instead. It returns false as well where
+    /// the operating system cannot do it.
     #[must_use]
     pub fn populate(&self, at: usize, len: usize) -> bool {
         match &self.0 {

@@ -1,4 +1,4 @@
-//! Reading one group after the other. Tells what stands at a position; decides nothing.
+//! Reading one group after the other. Returns what stands at a position; decides nothing.
 
 use std::ops::Range;
 use std::path::Path;
@@ -339,7 +339,7 @@ fn unknown_version(path: &Path, found: u16) -> Error {
     Error::UnknownFormat { path: path.into(), found: u32::from(found), supported }
 }
 
-/// The store that the segment `name` was begun by, if it says so.
+/// The store that the segment `name` belongs to, if its first group is readable.
 pub(crate) fn owner(fs: &dyn FileSystem, name: FileName) -> Result<Option<StoreId>> {
     let fail = |action, error| Error::io(action, fs.display(name), error);
     let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;

@@ -21,8 +21,8 @@ use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{SegmentId, StoreId};
 
-/// How many segments on a roll may lead. A store skips a few numbers at most; so nobody can lead it to
-/// numbers that have no names.
+/// How many segments on a roll may lead. A store skips a few numbers at most. A forged roll cannot lead
+/// it to numbers that have no names.
 const FARTHEST_ROLL: u64 = 1 << 32;
 const _: () = assert!(FileName::FARTHEST < FARTHEST_ROLL);
 

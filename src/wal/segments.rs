@@ -14,7 +14,7 @@
 //!   was more than the largest, so that it is not turned down and made ready again. Spare files shorter than a first segment are removed.
 //!
 //! Overwriting blocks that were written before is several times faster to fsync than growing a file,
-//! which is why segments are filled with zeros ahead of need and kept when the log lets go of them.
+//! which is why segments are filled with zeros ahead of need and kept when the log releases them.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::IoSlice;
@@ -67,13 +67,13 @@ struct State {
     in_use: VecDeque<(SegmentId, u64)>,
     /// Complete, durable, unused.
     ready: VecDeque<Segment>,
-    /// Files the log has let go of, still under their old names.
+    /// Files the log has released, still under their old names.
     spare: Vec<(FileName, u64)>,
     /// Those of them that an earlier run has left. Its sync of their length may have failed.
     inherited: BTreeSet<FileName>,
-    /// For each who reads segments that the log may let go of meanwhile, the newest of them.
+    /// For each hold on segments that the log may release meanwhile, the newest of them.
     holds: Vec<SegmentId>,
-    /// What the log has let go of since, still needed by them, with lengths.
+    /// What the log has released since, still needed by a hold, with lengths.
     held: Vec<(SegmentId, u64)>,
     /// The sync of the directory that failed.
     failed: Option<Error>,
@@ -212,7 +212,7 @@ impl Segments {
             if !state.ready.is_empty() {
                 return Ok(());
             }
-            // What is larger than a segment was for one huge group: whoever writes another makes room.
+            // What is larger than a segment was for one huge group: a writer of another makes its own.
             let needed = Some(state.needed).filter(|needed| *needed <= self.limits.largest);
             needed.unwrap_or(0).max(self.limits.first)
         };
@@ -330,8 +330,8 @@ impl Segments {
         }
     }
 
-    /// Removes a segment that nobody needs, the end of a large one first: a file system that frees
-    /// all of it at once has every other write wait meanwhile.
+    /// Removes a segment that is not needed, the end of a large one first: a file system that frees all of
+    /// it at once has every other write wait meanwhile.
     fn remove(&self, name: FileName, len: u64) -> std::io::Result<()> {
         if len > FREE_STEP {
             let file = self.fs.open(name, Access::ReadWrite)?;
@@ -375,7 +375,7 @@ impl Segments {
             .open(id.file(), Access::ReadWrite)
             .map_err(|error| Error::io("open", self.fs.display(id.file()), error))?;
         // A crash may have come before the length was synced, and a sync that failed may have lost
-        // it for good, though it is still seen: so it is set anew.
+        // it for good, though it is still visible: so it is set again.
         if inherited {
             file.allocate(len).map_err(|error| {
                 Error::io("reserve space in", self.fs.display(id.file()), error)

@@ -9,8 +9,8 @@
 //!   before it is claimed.
 //! - The watermark rises after the fsync, and only here.
 //! - The first error ends the thread: the store is poisoned and the log is not touched again.
-//! - After each call of somebody else's code, a listener or a waker, it looks whether it has come back in a
-//!   forked child. There it ends, without a lock, a file or another such call.
+//! - After each call of a listener or a waker it checks whether that returned in a forked child. There it
+//!   ends, without a lock, a file or another such call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ pub(crate) struct Flusher {
     point: FlushPoint,
     /// Bytes of log that were found when the store was opened.
     found_bytes: u64,
-    /// Bytes of log that were told of.
+    /// Bytes of log that were reported.
     told_bytes: u64,
 }
 
@@ -49,8 +49,8 @@ impl Flusher {
         Self { engine, log, written, sizes, point, found_bytes, told_bytes: 0 }
     }
 
-    /// Runs until told to stop or until the log fails. Either way every waiter has its answer when
-    /// this returns.
+    /// Runs until it is stopped or the log fails. Either way every waiter has its answer when this
+    /// returns.
     pub(crate) fn run(mut self) {
         let _guard = PoisonOnPanic(Arc::clone(&self.engine));
         self.engine.watermark.raise_from_here();
@@ -121,7 +121,7 @@ impl Flusher {
         Ok(())
     }
 
-    /// Writes what was cut, if the log does not have it yet, and syncs the log. Tells how long each
+    /// Writes what was cut, if the log does not have it yet, and syncs the log. Returns how long each
     /// took.
     fn write_and_sync(&mut self, cut: Cut) -> Result<(Duration, Duration)> {
         let started = Instant::now();
@@ -203,8 +203,8 @@ impl Cut {
     }
 }
 
-/// Poisons the store when the thread unwinds: a defect of this crate, and nobody may wait for ever
-/// because of it.
+/// Poisons the store when the thread unwinds: a defect of this crate, on which no thread may wait
+/// forever.
 struct PoisonOnPanic(Arc<Engine>);
 
 impl Drop for PoisonOnPanic {

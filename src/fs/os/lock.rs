@@ -75,8 +75,8 @@ impl Drop for OsLock {
             return;
         }
         for (file, kept) in files.into_iter().flatten() {
-            // Closing would not release it if a child has the descriptor nevertheless. There is nobody
-            // to tell about a failure, and closing releases it in every other case.
+            // Closing would not release it if a child has the descriptor nevertheless. A failure has no
+            // caller to go to, and closing releases the lock in every other case.
             let _ = flock(&file, FlockOperation::Unlock);
             drop(kept);
         }

@@ -1,4 +1,4 @@
-//! A disk in memory that loses what a power cut may lose, and fails when it is told to.
+//! A disk in memory that loses what a power cut may lose, and fails on demand.
 //!
 //! [`SimDisk`] keeps the contract of the [seam](super) and not a bit more. What was not synced is
 //! really lost by [`SimDisk::crash`], or kept, or torn, in every combination that real disks and file
@@ -90,8 +90,7 @@
 //! Whoever moves a store's directory away under the store does so with a [`SimPath`], and with
 //! [`SimDisk::replace_dir`] and [`SimDisk::remove_lock_file`].
 //!
-//! Whoever measures a harness, and not the engine, builds a [`Defect`] into the engine with
-//! [`SimDisk::set_defect`].
+//! [`SimDisk::set_defect`] builds a [`Defect`] into the engine, to measure a harness and not the engine.
 //!
 //! # What it does not model
 //!
