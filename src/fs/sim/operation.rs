@@ -9,7 +9,7 @@ use crate::ids::ByteOffset;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// [`FileSystem::make_dirs`](crate::fs::FileSystem::make_dirs).
+    /// [`Place::make`](crate::fs::Place::make).
     MakeDirs,
     /// [`FileSystem::create`](crate::fs::FileSystem::create).
     Create(FileName),
