@@ -10,9 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::shell::skip;
 use crate::common::{Function, Place, duramen, given, head_text, hex, lines, printed, store_of};
 
-/// The program with these arguments, and pipes all around.
+/// The program with these arguments, and pipes all around. Where the tests run under `nohup`, a child of
+/// theirs would ignore SIGHUP too: `env` gives it the defaults.
 fn spawn(place: &Place, line: &str) -> Child {
-    piped(Command::new(env!("CARGO_BIN_EXE_duramen")).args(line.split(' ')), place)
+    let defaults = ["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_duramen")];
+    piped(Command::new("env").args(defaults).args(line.split(' ')), place)
 }
 
 fn piped(command: &mut Command, place: &Place) -> Child {
