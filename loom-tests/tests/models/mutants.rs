@@ -9,7 +9,7 @@ use std::process::Command;
 /// why the line stands there all the same.
 const HARMLESS: &[(&str, &str, &str, &str)] = &[(
     "notify",
-    "src/store/close.rs",
+    "src/engine/close.rs",
     "self.room.notify_all();",
     "a store is closed by its only owner, so nobody waits for room in it; closing does not rely on that",
 )];
@@ -64,7 +64,7 @@ fn every_notify_every_wait_and_every_memory_order_is_needed_and_every_defect_is_
             sites.entry(site.to_owned()).or_default().push(model.clone());
         }
     }
-    for file in ["durability/watermark", "flush/control", "column/writer", "jobs"] {
+    for file in ["durability/watermark", "log/control", "column/writer", "workers"] {
         let passed = sites.keys().any(|site| site.contains(file));
         assert!(passed, "no model comes by anything that could be broken in {file}.rs");
     }
