@@ -84,7 +84,7 @@ fn clean_runs_without_checkpoints_take_what_they_hold() {
 }
 
 #[test]
-fn a_store_on_a_full_disk_opens_and_a_checkpoint_frees_its_log() {
+fn a_store_on_a_full_disk_opens_and_shows_its_leaves() {
     let first = SimDisk::new();
     let store = grown(&first);
     first.stop_after(0);
