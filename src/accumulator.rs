@@ -53,14 +53,14 @@ pub struct InsertedMany {
 /// | call | waits for |
 /// | --- | --- |
 /// | [`insert`](DynAccumulator::insert), `insert_many`, `insert_data` | room, where a limit is reached; up to 100 ms at a time where it is slowed down before that; other threads' copies of their leaves |
-/// | [`try_insert`](DynAccumulator::try_insert), `try_insert_many` | other threads' copies of their leaves |
+/// | [`try_insert`](DynAccumulator::try_insert), `try_insert_many` | other threads' copies of less than 1 MiB of leaves; its own batch is hashed |
 /// | [`insert_durable`](DynAccumulator::insert_durable), [`flush`](DynAccumulator::flush) | a write and an fsync of the log; `insert_durable` also as `insert` |
 /// | [`flush_async`](DynAccumulator::flush_async), `is_durable` of a token, polling one | nothing; `flush_async` takes the lock of inserts |
 /// | `wait` of a token | the next flush; `wait_timeout` for so long at most |
 /// | [`checkpoint`](DynAccumulator::checkpoint) | a flush, the checkpoint under way, and the writing of the part |
 /// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `frontier` | hashing of leaves that are not hashed yet; reads of parts from the disk |
 /// | [`snapshot`](DynAccumulator::snapshot), `size`, `durable_size` | nothing |
-/// | [`stats`](DynAccumulator::stats) | other threads' copies of their leaves |
+/// | [`stats`](DynAccumulator::stats) | other threads' copies of less than 1 MiB of leaves |
 /// | [`snapshot_to`](DynAccumulator::snapshot_to), [`scrub`](DynAccumulator::scrub) | a flush or a checkpoint under way, and their own reading and writing |
 /// | [`open`](Self::open) | recovery: the log since the last checkpoint |
 /// | [`close`](Self::close), drop | background work under way, a flush, and a checkpoint if the policy wants one |
@@ -250,6 +250,13 @@ impl DynAccumulator {
 
     /// Appends a batch of leaves of any size, in order and without others between them: visible
     /// together, and after a crash there whole or not at all. An empty batch is durable at once.
+    ///
+    /// A large batch is hashed before this returns, after it was inserted: other inserts wait until it is in
+    /// memory and no longer. Where the hash function panics meanwhile, the batch is there all the same, and
+    /// the next call that needs its nodes panics.
+    ///
+    /// What was inserted before a batch of 1 MiB or more becomes durable without it. What is inserted after a
+    /// batch is durable when the batch is.
     ///
     /// # Errors
     ///

@@ -165,6 +165,13 @@ impl LeafWriter {
 
     /// Appends `leaves` and publishes them together: a reader sees all of them or none.
     pub(crate) fn append(&mut self, leaves: &[Hash]) {
+        self.write(leaves);
+        self.publish(self.len + leaves.len() as u64);
+    }
+
+    /// Writes `leaves` where the next ones belong, and publishes nothing. What is written next takes their
+    /// place, unless [`publish`](Self::publish) is called before.
+    pub(crate) fn write(&mut self, leaves: &[Hash]) {
         let mut rest = leaves;
         let mut at = self.len;
         while !rest.is_empty() {
@@ -186,11 +193,10 @@ impl LeafWriter {
             at += now.len() as u64;
             rest = later;
         }
-        self.publish(at);
     }
 
     /// Publishes all leaves below `len`, which have been written.
-    pub(super) fn publish(&mut self, len: u64) {
+    pub(crate) fn publish(&mut self, len: u64) {
         self.len = len;
         self.columns.leaves.store(len, Ordering::Release);
     }

@@ -56,6 +56,8 @@ pub struct Config {
     pub(crate) huge_pages: bool,
     pub(crate) wal_segment_bytes: u64,
     pub(crate) wal_spare_bytes: u64,
+    /// Bytes of leaves from which on a group of the log is written in pieces.
+    pub(crate) group_bytes: u64,
 }
 
 /// Bytes of the smallest log segment: two groups.
@@ -89,6 +91,7 @@ impl Config {
             huge_pages: true,
             wal_segment_bytes: 64 << 20,
             wal_spare_bytes: 256 << 20,
+            group_bytes: 32 << 20,
         }
     }
 
@@ -263,6 +266,14 @@ impl Config {
     #[must_use]
     pub fn file_system(mut self, place: Arc<dyn Place>) -> Self {
         self.place = place;
+        self
+    }
+
+    /// From so many bytes of leaves on a group of the log is written in pieces. Default: 32 MiB.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn wal_group_bytes(mut self, bytes: u64) -> Self {
+        self.group_bytes = bytes;
         self
     }
 

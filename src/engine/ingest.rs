@@ -2,14 +2,18 @@
 //!
 //! # Invariants
 //!
-//! - Indexes are given in the order of calls: index, copy and publication happen under one lock.
+//! - Indexes are given in the order of calls: index, copy and publication happen under one lock. A large batch
+//!   is copied without the lock. Until it is published every other insert waits, and nothing else does: its
+//!   thread has the one writer of the tree, and waits for no other thread meanwhile.
 //! - Under [`FlushPolicy::Manual`] the flusher and automatic checkpoints reach the last point that a caller
 //!   named, and no further. A point is named under the lock under which inserts happen, so it lies between
 //!   two of them.
-//! - The hash function is foreign code. It is called under the lock, before anything of the batch is
-//!   published or counted: an insert in which it panics has inserted nothing.
+//! - The hash function is foreign code, and its threads may be busy elsewhere. Nodes are hashed without the
+//!   lock, when the batch has been inserted: no insert waits for them, and a panic there takes nothing back.
+//! - What was inserted before a large batch is flushed apart from it, if it was not cut yet.
 //! - Once ended, nothing is inserted any more, and every insert that waits for room fails.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +22,7 @@ use super::counted::Copied;
 use super::limits::{Held, LONGEST_PACE, Limits, Pressure, pace};
 use super::log::Cut;
 use super::shared::{Engine, Job};
+use super::tree::BATCH_FROM;
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
 use crate::durability::DurabilityToken;
@@ -33,11 +38,19 @@ use crate::sync::{Instant, MutexGuard};
 /// What the insertion lock guards.
 #[derive(Debug)]
 pub(crate) struct Ingest {
-    /// By tree.
-    writers: Vec<LeafWriter>,
+    /// By tree. That of a large batch which is being copied is with the thread that does so.
+    writers: Vec<Option<LeafWriter>>,
+    /// By tree: how many leaves were inserted.
+    sizes: Vec<u64>,
+    /// Whether a large batch is being copied.
+    copying: bool,
     seq: Seq,
     /// What the flusher has cut.
     cut: Seq,
+    /// The last point that the flusher has begun to make durable.
+    taken: Seq,
+    /// Points before large batches that it has not, oldest first.
+    early: VecDeque<Cut>,
     /// The last point that a caller named; `None` where every insert ends at a point.
     named: Option<Cut>,
     /// What the log has, durable or not.
@@ -78,14 +91,19 @@ impl Ingest {
         limits: Limits,
         flush: FlushPolicy,
     ) -> Self {
+        let sizes: Vec<u64> = writers.iter().map(LeafWriter::len).collect();
         let named = match flush {
-            FlushPolicy::Manual => Some(Cut::of(seq, &writers)),
+            FlushPolicy::Manual => Some(Cut { seq, sizes: sizes.clone() }),
             FlushPolicy::Interval(_) => None,
         };
         let mut ingest = Self {
-            writers,
+            writers: writers.into_iter().map(Some).collect(),
+            sizes,
+            copying: false,
             seq,
             cut: seq,
+            taken: seq,
+            early: VecDeque::new(),
             named,
             written: seq,
             checkpointed,
@@ -113,20 +131,57 @@ impl Ingest {
     }
 
     fn set_gate(&mut self) {
-        self.gate = self.limits.gate(&self.held());
+        self.gate = if self.copying { 0 } else { self.limits.gate(&self.held()) };
+    }
+
+    /// Everything that was inserted.
+    fn all(&self) -> Cut {
+        Cut { seq: self.seq, sizes: self.sizes.clone() }
+    }
+
+    /// Counts `count` leaves that were published in a tree.
+    fn count(&mut self, tree: usize, count: u64) {
+        self.sizes[tree] += count;
+        self.seq = Seq(self.seq.0 + count);
+    }
+
+    /// Takes a tree's writer out for a large batch. Every insert waits from now on.
+    fn begin_batch(&mut self, tree: usize) -> Option<LeafWriter> {
+        let writer = self.writers[tree].take()?;
+        self.copying = true;
+        self.set_gate();
+        let point = self.point();
+        let known = self.early.back().map_or(self.taken, |early| early.seq);
+        if point.seq > known {
+            self.early.push_back(point);
+        }
+        Some(writer)
+    }
+
+    /// Takes the writer back.
+    fn end_batch(&mut self, tree: usize, writer: LeafWriter) {
+        self.writers[tree] = Some(writer);
+        self.copying = false;
+        self.set_gate();
     }
 
     pub(crate) fn seq(&self) -> Seq {
         self.seq
     }
 
-    /// What the flusher is to make durable: everything up to the last point.
-    pub(crate) fn cut(&mut self) -> Cut {
-        let cut = self.point();
+    /// What the flusher is to make durable, and whether there is more: everything up to the last point, but
+    /// what was inserted before a large batch without that batch.
+    pub(crate) fn cut(&mut self) -> (Cut, bool) {
+        let early = self.early.pop_front();
+        let more = early.is_some();
+        let cut = early.unwrap_or_else(|| self.point());
+        self.taken = cut.seq;
         self.cut = self.cut.max(cut.seq);
-        self.told = false;
-        self.hurried = false;
-        cut
+        if !more {
+            self.told = false;
+            self.hurried = false;
+        }
+        (cut, more)
     }
 
     /// The last point, and everything there is, for the flusher to hand to the operating system. `None` if
@@ -137,20 +192,18 @@ impl Ingest {
         }
         self.cut = self.seq;
         self.hurried = false;
-        Some((self.point(), Cut::of(self.seq, &self.writers)))
+        Some((self.point(), self.all()))
     }
 
     /// The last point.
     pub(super) fn point(&self) -> Cut {
-        self.named.clone().unwrap_or_else(|| Cut::of(self.seq, &self.writers))
+        self.named.clone().unwrap_or_else(|| self.all())
     }
 
     /// Makes a point of everything inserted so far, for a caller that requests it to be durable.
     pub(super) fn name_point(&mut self) -> Seq {
-        if let Some(named) = &mut self.named
-            && named.seq < self.seq
-        {
-            *named = Cut::of(self.seq, &self.writers);
+        if self.named.as_ref().is_some_and(|named| named.seq < self.seq) {
+            self.named = Some(self.all());
             self.set_gate();
         }
         self.seq
@@ -247,6 +300,46 @@ pub(crate) enum Intake {
     Durable,
 }
 
+/// Batches of so many leaves are copied without the lock: 1 MiB.
+const LARGE_FROM: usize = (1 << 20) / size_of::<Hash>();
+
+/// A large batch that is being copied. It gives the tree's writer back however it ends.
+struct Batch<'a> {
+    engine: &'a Engine,
+    tree: usize,
+    writer: Option<LeafWriter>,
+}
+
+impl<'a> Batch<'a> {
+    /// Publishes the `count` leaves that were copied, unless the store has ended meanwhile.
+    fn publish(mut self, count: u64) -> Result<MutexGuard<'a, Ingest>> {
+        let mut ingest = self.engine.ingest.lock();
+        let open = ingest.check();
+        if let Some(mut writer) = self.writer.take() {
+            if open.is_ok() {
+                writer.publish(writer.len() + count);
+            }
+            self.give_back(&mut ingest, writer);
+        }
+        open.map(|()| ingest)
+    }
+
+    fn give_back(&self, ingest: &mut Ingest, writer: LeafWriter) {
+        ingest.end_batch(self.tree, writer);
+        if ingest.waiting > 0 {
+            self.engine.room.notify_all();
+        }
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            self.give_back(&mut self.engine.ingest.lock(), writer);
+        }
+    }
+}
+
 /// How an insert notifies the flusher.
 enum Signal {
     Nothing,
@@ -269,6 +362,7 @@ impl Engine {
         if let Some(position) = hasher.first_refused(leaves) {
             return Err(Error::LeafRefused { position, hasher: hasher.id().to_string() });
         }
+        let count = leaves.len() as u64;
         let mut ingest = self.ingest.lock();
         ingest.check()?;
         if ingest.seq.0 >= ingest.gate {
@@ -277,14 +371,17 @@ impl Engine {
                 Intake::Try => self.try_make_way(ingest, leaves.len())?,
             };
         }
-        let writer = &mut ingest.writers[tree];
-        let first = writer.len();
+        let first = ingest.sizes[tree];
         if leaves.is_empty() {
             return Ok((first..first, self.token(Seq(0))));
         }
-        self.trees[tree].append(writer, leaves);
-        let seq = Seq(ingest.seq.0 + leaves.len() as u64);
-        ingest.seq = seq;
+        if leaves.len() >= LARGE_FROM {
+            ingest = self.append_unlocked(ingest, tree, leaves)?;
+        } else if let Some(writer) = &mut ingest.writers[tree] {
+            writer.append(leaves);
+        }
+        ingest.count(tree, count);
+        let seq = ingest.seq;
         let signal = match how {
             Intake::Insert | Intake::Try => self.signal(&mut ingest),
             Intake::Durable => {
@@ -299,7 +396,27 @@ impl Engine {
             Signal::Hurry(seq) => self.control.request(seq),
             Signal::Spill => self.control.spill(),
         }
-        Ok((first..first + leaves.len() as u64, self.token(seq)))
+        if leaves.len() >= BATCH_FROM && !sync::returns(|| self.trees[tree].hash_if_free()) {
+            // Whoever needs the nodes next has them hashed again, and gets the panic.
+            tracing::error!("the hash function panicked");
+        }
+        Ok((first..first + count, self.token(seq)))
+    }
+
+    /// Copies and publishes a large batch. The lock is released while it is copied.
+    fn append_unlocked<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        tree: usize,
+        leaves: &[Hash],
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        let Some(writer) = ingest.begin_batch(tree) else { return Ok(ingest) };
+        drop(ingest);
+        let mut batch = Batch { engine: self, tree, writer: Some(writer) };
+        if let Some(writer) = &mut batch.writer {
+            writer.write(leaves);
+        }
+        batch.publish(leaves.len() as u64)
     }
 
     /// Returns when everything inserted before the call is durable.
@@ -388,6 +505,9 @@ impl Engine {
         mut ingest: MutexGuard<'a, Ingest>,
         count: usize,
     ) -> Result<MutexGuard<'a, Ingest>> {
+        if ingest.copying {
+            return Err(Error::WouldBlock { limit: Limit::LargeBatch, retry_in: None });
+        }
         match ingest.limits.pressure(&ingest.held()) {
             Pressure::Nothing => Ok(ingest),
             Pressure::Full { limit: limit @ Limit::UnnamedBytes, held, allowed } => {
@@ -423,6 +543,12 @@ impl Engine {
         let mut stall = None;
         let mut paid = false;
         loop {
+            while ingest.copying {
+                ingest.waiting += 1;
+                ingest = self.room.wait(ingest);
+                ingest.waiting -= 1;
+                ingest.check()?;
+            }
             let pressure = ingest.limits.pressure(&ingest.held());
             match (pressure, stall) {
                 (Pressure::Full { limit, held, allowed }, None) => {
@@ -506,8 +632,8 @@ impl Engine {
                     .map_err(|source| Error::CheckpointsFail { held, source })?;
             }
             (Limit::Parts, _) => self.request_job(Job::Compact),
-            // Only a flush that is called for makes room.
-            (Limit::UnnamedBytes, _) => {}
+            // Only a flush that is called for makes room, and for a batch its thread alone.
+            (Limit::UnnamedBytes | Limit::LargeBatch, _) => {}
         }
         Ok(())
     }
@@ -599,5 +725,87 @@ impl Engine {
         if waiting {
             self.room.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::config::{CheckpointPolicy, Config};
+    use crate::merkle::{Arity, Blake3};
+    use crate::sync::JoinHandle;
+
+    fn open(dir: &tempfile::TempDir) -> (Arc<Engine>, JoinHandle<()>) {
+        let config = Config::new(dir.path())
+            .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
+            .checkpoint_policy(CheckpointPolicy::manual());
+        crate::engine::open(&config, Arc::new(Blake3), Arity::Four).unwrap()
+    }
+
+    fn begin(engine: &Engine) -> Batch<'_> {
+        let mut writer = engine.ingest.lock().begin_batch(0).unwrap();
+        writer.write(&[[8; 32]; 3]);
+        Batch { engine, tree: 0, writer: Some(writer) }
+    }
+
+    fn wait_until_one_waits(engine: &Engine) {
+        while engine.ingest.lock().waiting == 0 {
+            thread::sleep(Duration::from_micros(10));
+        }
+    }
+
+    const LEAF: &[Hash] = &[[7; 32]];
+
+    #[test]
+    fn while_a_large_batch_is_copied_inserts_wait_and_a_flush_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, flusher) = open(&dir);
+        for given_up in [true, false] {
+            let (before, _) = engine.insert(0, LEAF, Intake::Insert).unwrap();
+            let batch = begin(&engine);
+            let refused = engine.insert(0, LEAF, Intake::Try).unwrap_err();
+            let large = Limit::LargeBatch;
+            assert!(matches!(refused, Error::WouldBlock { limit, .. } if limit == large));
+            engine.flush().unwrap();
+            thread::scope(|threads| {
+                let after = threads.spawn(|| engine.insert(0, LEAF, Intake::Insert).unwrap().0);
+                wait_until_one_waits(&engine);
+                let count = if given_up {
+                    // As by a panic.
+                    drop(batch);
+                    0
+                } else {
+                    let mut ingest = batch.publish(3).unwrap();
+                    ingest.count(0, 3);
+                    3
+                };
+                let first = before.end + count;
+                assert_eq!(after.join().unwrap(), first..first + 1);
+            });
+        }
+        engine.flush().unwrap();
+        engine.close(flusher).unwrap();
+    }
+
+    #[test]
+    fn a_store_that_is_closed_while_a_large_batch_is_copied_has_nothing_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, flusher) = open(&dir);
+        drop(engine.insert(0, LEAF, Intake::Insert).unwrap());
+        let batch = begin(&engine);
+        thread::scope(|threads| {
+            let after = threads.spawn(|| engine.insert(0, LEAF, Intake::Insert));
+            wait_until_one_waits(&engine);
+            engine.close(flusher).unwrap();
+            assert!(matches!(after.join().unwrap(), Err(Error::Closed)));
+        });
+        assert!(matches!(batch.publish(3), Err(Error::Closed)));
+        assert_eq!(engine.trees[0].columns.leaves(), 1);
+        drop(engine);
+        let (engine, flusher) = open(&dir);
+        assert_eq!(engine.trees[0].columns.leaves(), 1);
+        engine.close(flusher).unwrap();
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! 1. `checkpoints`: one checkpoint at a time, and merges while they are installed. Nothing that
 //!    inserts, flushes or reads takes it.
-//! 2. `ingest`: assigns indexes. Held for the copy of a leaf or a batch.
+//! 2. `ingest`: assigns indexes. Held for the copy of a leaf or a small batch.
 //! 3. `upkeep`: what is requested automatically. Taken before those inside control and jobs.
 //! 4. `flushed`, `marks`, `holds`, and the locks inside columns, control and watermark: for a few words.
 //!
@@ -111,6 +111,7 @@ pub(crate) struct Settings {
     pub(crate) merge_at_close: u64,
     pub(crate) backoff: Backoff,
     pub(crate) max_unflushed_bytes: u64,
+    pub(crate) group_bytes: u64,
     pub(crate) backpressure_wait: Option<Duration>,
 }
 
@@ -133,6 +134,7 @@ impl From<&Config> for Settings {
             merge_at_close: config.merge_at_close,
             backoff: config.backoff,
             max_unflushed_bytes: config.max_unflushed_bytes,
+            group_bytes: config.group_bytes,
             backpressure_wait: config.backpressure_wait,
         }
     }
@@ -170,8 +172,8 @@ impl Engine {
         }
     }
 
-    /// Everything up to the last point, for the flusher to write and sync.
-    pub(crate) fn cut(&self) -> Cut {
+    /// What the flusher is to write and sync next, and whether there is more after that.
+    pub(crate) fn cut(&self) -> (Cut, bool) {
         self.ingest.lock().cut()
     }
 

@@ -13,7 +13,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::process::Process;
 
 /// Batches of so many leaves are worth hashing at once.
-const BATCH_FROM: usize = 1 << 14;
+pub(super) const BATCH_FROM: usize = 1 << 14;
 
 /// What readers and the store share of one tree. Everything in it only grows.
 pub(crate) struct Tree {
@@ -95,8 +95,8 @@ impl Tree {
         self.nodes.lock().hash_to(&*self.hasher, size);
     }
 
-    /// Appends leaves through the tree's one `writer`. A large batch is hashed on the way, unless another
-    /// thread hashes at the moment.
+    /// Appends leaves through the tree's one `writer`, which no other thread waits for. A large batch is
+    /// hashed on the way, while it is in the cache, unless another thread hashes at the moment.
     pub(crate) fn append(&self, writer: &mut LeafWriter, leaves: &[Hash]) {
         if leaves.len() >= BATCH_FROM
             && let Some(mut nodes) = self.nodes.try_lock()

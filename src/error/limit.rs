@@ -19,6 +19,9 @@ pub enum Limit {
     UnnamedBytes,
     /// Parts that readers may have to search. See [`max_parts`](crate::Config::max_parts).
     Parts,
+    /// A batch of 1 MiB or more that another thread inserts: until it is in memory, other inserts wait, and
+    /// those that must not are refused.
+    LargeBatch,
 }
 
 impl fmt::Display for Limit {
@@ -28,6 +31,7 @@ impl fmt::Display for Limit {
             Self::UncheckpointedBytes => "bytes beyond the last checkpoint",
             Self::UnnamedBytes => "bytes since the last flush, which only a flush makes fewer,",
             Self::Parts => "parts",
+            Self::LargeBatch => "batches of 1 MiB or more under way",
         })
     }
 }

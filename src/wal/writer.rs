@@ -114,6 +114,15 @@ impl LogWriter {
         self.offset > self.segment.len / 2 && self.segments.is_empty()
     }
 
+    /// Bytes of leaves of one tree that a group may hold without leaving the segment.
+    pub(crate) fn room(&self) -> u64 {
+        if self.inherited {
+            return 0;
+        }
+        let left = self.segment.len.saturating_sub(self.offset);
+        left.saturating_sub(ROLL_LEN + (GROUP_HEADER_LEN + FRAME_HEADER_LEN) as u64)
+    }
+
     /// Bytes handed to the file system so far, padding included.
     pub(crate) fn bytes_written(&self) -> u64 {
         self.bytes_written

@@ -19,6 +19,8 @@ pub(crate) struct Setup {
     pub(crate) segment: u64,
     pub(crate) spare: u64,
     pub(crate) unflushed: u64,
+    /// Bytes of leaves from which on a group is written in pieces.
+    pub(crate) group: u64,
     /// Whether closing makes a checkpoint.
     pub(crate) on_close: bool,
     /// What is wrong with the engine, on purpose.
@@ -33,6 +35,7 @@ impl Setup {
         segment: 16 << 10,
         spare: 64 << 10,
         unflushed: 1 << 20,
+        group: 1 << 20,
         on_close: false,
         defect: None,
         compaction: CompactionPolicy::Tiered(4),
@@ -45,6 +48,7 @@ impl Setup {
             segment: random.pick(&[8 << 10, 12 << 10, 16 << 10]),
             spare: random.pick(&[0, 16 << 10, 64 << 10]),
             unflushed: random.pick(&[640, 1 << 20]),
+            group: random.pick(&[96, 1 << 20]),
             on_close: random.one_in(2),
             defect: None,
             compaction: random.pick(&[
@@ -67,6 +71,7 @@ impl Setup {
             .wal_segment_bytes(self.segment)
             .wal_spare_bytes(self.spare)
             .max_unflushed_bytes(self.unflushed)
+            .wal_group_bytes(self.group)
             .compaction_policy(self.compaction)
     }
 

@@ -16,6 +16,8 @@ mod history;
 #[cfg(feature = "testing")]
 mod inspect;
 #[cfg(feature = "testing")]
+mod large_batch;
+#[cfg(feature = "testing")]
 mod limits;
 #[cfg(feature = "testing")]
 mod log_room;

@@ -2,9 +2,10 @@
 //!
 //! # Invariants
 //!
-//! - A group ends where the last point is, over all trees, or is provisional and ends where the store does.
-//!   Points are named, and groups are cut, under the lock under which inserts happen. So a batch is in
-//!   one group, and no group goes beyond a point that is known when it is cut.
+//! - A group ends at a point, over all trees, or is provisional. Points are named, and groups are cut, under the
+//!   lock under which inserts happen, and a large group is written as provisional ones that the last one has
+//!   end at its point. So a batch counts whole or not at all, and no group goes beyond a point that is known
+//!   when it is cut.
 //! - What provisional groups hold is claimed only by a group that ends at a point, and that one is synced
 //!   before it is claimed.
 //! - The watermark rises after the fsync, and only here.
@@ -16,13 +17,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::Work;
-use crate::column::LeafWriter;
 use crate::engine::{Engine, FlushPoint};
 use crate::error::{Error, Result};
 use crate::fs::defect;
 use crate::fs::defect::Defect;
 use crate::ids::Seq;
-use crate::merkle::TreeSize;
+use crate::merkle::{Hash, TreeSize};
 use crate::report::Event;
 use crate::wal::{GroupEnd, LogWriter, Record};
 
@@ -83,10 +83,20 @@ impl Flusher {
         }
     }
 
-    /// Writes one group with everything that is new up to the last point and makes it durable.
+    /// Writes everything that is new up to the last point and makes it durable: what came before a large
+    /// batch first.
     fn flush(&mut self) -> Result<()> {
+        let mut more = true;
+        while more {
+            let cut;
+            (cut, more) = self.engine.cut();
+            self.flush_to(cut)?;
+        }
+        Ok(())
+    }
+
+    fn flush_to(&mut self, cut: Cut) -> Result<()> {
         let durable = self.engine.watermark.durable();
-        let cut = self.engine.cut();
         if cut.seq == durable {
             return Ok(());
         }
@@ -159,9 +169,42 @@ impl Flusher {
         self.write(cut, GroupEnd::Point)
     }
 
+    /// Writes everything from the last group to `cut`: one group that is `end`, and before it provisional ones
+    /// as long as there is more than one of them should hold.
+    fn write(&mut self, cut: Cut, end: GroupEnd) -> Result<()> {
+        let mut most = self.piece_leaves();
+        while cut.seq.0 - self.written.0 > most {
+            let piece = self.piece(&cut, most);
+            self.write_group(piece, GroupEnd::Provisional)?;
+            most = self.piece_leaves();
+        }
+        self.write_group(cut, end)
+    }
+
+    /// How many leaves one group should hold at most: they should fit the segment where the log stands, if
+    /// that is not too full.
+    fn piece_leaves(&self) -> u64 {
+        let most = self.engine.settings.group_bytes;
+        let room = self.log.room();
+        let bytes = if room >= most / 8 { room.min(most) } else { most };
+        (bytes / size_of::<Hash>() as u64).max(1)
+    }
+
+    /// The first `count` leaves of those that the log does not have, tree by tree.
+    fn piece(&self, cut: &Cut, count: u64) -> Cut {
+        let mut left = count;
+        let mut sizes = self.sizes.clone();
+        for (size, to) in sizes.iter_mut().zip(&cut.sizes) {
+            let now = (to - *size).min(left);
+            *size += now;
+            left -= now;
+        }
+        Cut { seq: Seq(self.written.0 + count - left), sizes }
+    }
+
     /// Writes one group with everything from the last group to `cut`; with nothing in it if that is where
     /// the last one ended.
-    fn write(&mut self, cut: Cut, end: GroupEnd) -> Result<()> {
+    fn write_group(&mut self, cut: Cut, end: GroupEnd) -> Result<()> {
         // The views keep the chunks alive while the log is written straight out of them.
         let views: Vec<_> = self.engine.trees.iter().map(|tree| tree.columns.view()).collect();
         let mut records = Vec::new();
@@ -194,13 +237,6 @@ pub(crate) struct Cut {
     pub(crate) seq: Seq,
     /// By tree.
     pub(crate) sizes: Vec<u64>,
-}
-
-impl Cut {
-    /// The leaves as they are now.
-    pub(crate) fn of(seq: Seq, writers: &[LeafWriter]) -> Self {
-        Self { seq, sizes: writers.iter().map(LeafWriter::len).collect() }
-    }
 }
 
 /// Poisons the store when the thread unwinds: a defect of this crate, on which no thread may wait
