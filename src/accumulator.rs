@@ -20,7 +20,7 @@ use crate::report::BackupInfo;
 use crate::report::{CheckpointInfo, CheckpointReason};
 use crate::report::{RecoveryReport, Stats};
 use crate::scrub;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Leaves, Snapshot};
 use crate::sync::JoinHandle;
 
 /// A leaf that was inserted.
@@ -58,7 +58,7 @@ pub struct InsertedMany {
 /// | [`flush_async`](DynAccumulator::flush_async), `is_durable` of a token, polling one | nothing; `flush_async` takes the lock of inserts |
 /// | `wait` of a token | the next flush; `wait_timeout` for so long at most |
 /// | [`checkpoint`](DynAccumulator::checkpoint) | a flush, the checkpoint under way, and the writing of the part |
-/// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `frontier` | hashing of leaves that are not hashed yet; reads of parts from the disk |
+/// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `leaves_iter`, `frontier` | hashing of leaves that are not hashed yet; reads of parts from the disk |
 /// | [`snapshot`](DynAccumulator::snapshot), `size`, `durable_size` | nothing |
 /// | [`stats`](DynAccumulator::stats) | other threads' copies of less than 1 MiB of leaves |
 /// | [`snapshot_to`](DynAccumulator::snapshot_to), [`scrub`](DynAccumulator::scrub) | a flush or a checkpoint under way, and their own reading and writing |
@@ -578,13 +578,22 @@ impl DynAccumulator {
         self.snapshot().leaf(index)
     }
 
-    /// The leaves of `range`.
+    /// The leaves of `range`, all in memory.
     ///
     /// # Errors
     ///
     /// As [`Snapshot::leaves`].
     pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
         self.snapshot().leaves(range)
+    }
+
+    /// The leaves of `range`, one after the other. What comes later is not among them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::leaves_iter`].
+    pub fn leaves_iter(&self, range: Range<u64>) -> Result<Leaves> {
+        self.snapshot().leaves_iter(range)
     }
 
     /// Verifies every byte of the parts on disk and of the log as far as it is durable, while the

@@ -134,7 +134,7 @@ pub use report::{
     JobStats, RecoveryReport, Stats, Times,
 };
 #[cfg(feature = "std")]
-pub use snapshot::Snapshot;
+pub use snapshot::{Leaves, Snapshot};
 #[cfg(feature = "std")]
 pub use store_info::StoreInfo;
 

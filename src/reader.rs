@@ -13,7 +13,7 @@ use crate::merkle::{
     Arity, ConsistencyProof, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeSize,
 };
 use crate::report::BackupInfo;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Leaves, Snapshot};
 use crate::sync::{ArcSwap, Mutex};
 
 /// A store opened for reading only, beside its writer or without one.
@@ -167,13 +167,22 @@ impl Reader {
         self.snapshot().leaf(index)
     }
 
-    /// The leaves of `range`.
+    /// The leaves of `range`, all in memory.
     ///
     /// # Errors
     ///
     /// As [`Snapshot::leaves`].
     pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
         self.snapshot().leaves(range)
+    }
+
+    /// The leaves of `range`, one after the other. What comes later is not among them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::leaves_iter`].
+    pub fn leaves_iter(&self, range: Range<u64>) -> Result<Leaves> {
+        self.snapshot().leaves_iter(range)
     }
 
     /// Makes a copy of the store in the directory `dir`, which must be missing or empty, as

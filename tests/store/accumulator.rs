@@ -563,6 +563,41 @@ fn an_insert_that_waits_for_a_checkpoint_whose_hashing_panics_is_told() {
 }
 
 #[test]
+fn leaves_come_one_after_the_other_from_parts_and_memory_while_the_store_goes_on_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Accumulator::<Blake3, 4>::open(manual(dir.path())).unwrap();
+    let mut all = leaves(10_000, 1);
+    store.insert_many(&all).unwrap();
+    store.checkpoint().unwrap();
+    all.extend(leaves(5_000, 2));
+    store.insert_many(&all[10_000..]).unwrap();
+    let mut found = store.leaves_iter(17..14_990).unwrap();
+    let mut expected = all[17..14_990].iter();
+    let mut take = |count| {
+        for _ in 0..count {
+            assert_eq!(found.next().unwrap().unwrap(), *expected.next().unwrap());
+        }
+        found.len()
+    };
+    take(100);
+    store.insert_many(&leaves(5_000, 3)).unwrap();
+    take(11_000);
+    store.checkpoint().unwrap();
+    let left = take(1_000);
+    store.close().unwrap();
+    assert_eq!(left, 14_973 - 12_100);
+    take(left);
+    assert!(found.next().is_none());
+
+    let config = manual(dir.path());
+    let reader = duramen::Reader::open(config, Arc::new(Blake3), Arity::Four).unwrap();
+    let found = reader.leaves_iter(0..15_000).unwrap();
+    assert!(found.zip(&all).all(|(found, leaf)| found.unwrap() == *leaf));
+    let refused = reader.leaves_iter(0..20_001).unwrap_err();
+    assert!(matches!(refused, Error::SizeOutOfRange { .. }), "{refused}");
+}
+
+#[test]
 fn snapshots_that_are_held_keep_nothing_that_a_checkpoint_has_written() {
     let dir = tempfile::tempdir().unwrap();
     let store = Accumulator::<Blake3, 4>::open(manual(dir.path())).unwrap();

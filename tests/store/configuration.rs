@@ -8,7 +8,7 @@ use duramen::fs::FileKind;
 use duramen::fs::sim::{Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CheckpointReason, CompactionPolicy, Config, DynAccumulator,
-    Error, Event, FlushPolicy, Install,
+    Error, Event, FlushPolicy, Install, Limit,
 };
 use testkit::stores::leaves;
 
@@ -89,6 +89,45 @@ fn each_trigger_alone_fires_once_with_its_reason() {
         assert_eq!((stats.checkpoints, stats.checkpoints_for(reason)), (1, 1), "{reason}");
         store.close().unwrap();
         assert_eq!(reasons.get(), [reason], "closing was not asked to make one");
+    }
+}
+
+#[test]
+fn trigger_and_limit_count_the_same_bytes_of_a_leaf_for_every_arity() {
+    for arity in Arity::ALL {
+        let children = arity.children() as u64;
+        for bytes in [1_u64, 64, 1000, 4096, 9999, 20_000] {
+            // A leaf and its share of the nodes above it take 32 * N / (N - 1) bytes.
+            let expected = (bytes * (children - 1)).div_ceil(32 * children);
+            let what = format!("{arity:?}, {bytes} bytes");
+            let open = |config| DynAccumulator::open(config, Arc::new(Blake3), arity).unwrap();
+
+            let disk = SimDisk::new();
+            let policy = CheckpointPolicy::manual().memory_bytes(bytes);
+            let store = open(quiet(&disk).checkpoint_policy(policy));
+            let mut inserted = 0;
+            while store.stats().checkpoints == 0 {
+                inserted += 1;
+                assert!(inserted <= expected, "{what}: no checkpoint");
+                store.insert_durable([1; 32]).unwrap();
+                store.wait_idle();
+            }
+            assert_eq!(inserted, expected, "{what}: the trigger");
+
+            // Nothing is flushed, so that nothing makes room.
+            let disk = SimDisk::new();
+            let store = open(quiet(&disk).max_uncheckpointed_bytes(bytes));
+            for _ in 0..expected {
+                store.insert([1; 32]).unwrap();
+            }
+            let refused = store.insert([1; 32]).unwrap_err();
+            let Error::Backpressure { limit: Limit::UnnamedBytes, held, allowed, .. } = refused
+            else {
+                panic!("{what}: {refused}");
+            };
+            assert_eq!(allowed, bytes);
+            assert_eq!(held, expected * 32 * children / (children - 1), "{what}: the limit");
+        }
     }
 }
 

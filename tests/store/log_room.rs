@@ -98,6 +98,42 @@ fn a_store_on_a_full_disk_opens_and_shows_its_leaves() {
 }
 
 #[test]
+fn on_a_full_disk_a_checkpoint_frees_log_and_inserts_go_on_in_it() {
+    let first = SimDisk::new();
+    let store = grown(&first);
+    first.stop_after(0);
+    drop(store);
+    for checkpoint in [true, false] {
+        let disk = first.crash(CrashChoice::AllKept);
+        disk.limit_space(Some(disk.used_space()));
+        let store = open(config(&disk)).unwrap();
+        // What is left is room for the part and a manifest, and for no more log.
+        let part = 100_000 * 32 * 4 / 3 + (64 << 10);
+        disk.limit_space(Some(disk.used_space() + if checkpoint { part } else { 0 }));
+        if checkpoint {
+            assert_eq!(store.checkpoint().unwrap().leaves, 100_000);
+            store.wait_idle();
+        }
+        let used = disk.used_space();
+        let inserted = (0..80)
+            .all(|_| store.insert_many(&[[2; 32]; 1000]).is_ok_and(|_| store.flush().is_ok()));
+        assert!(
+            disk.used_space() < used + (128 << 10),
+            "{} bytes, {used} before",
+            disk.used_space()
+        );
+        // 2.6 MB of log.
+        assert_eq!(inserted, checkpoint);
+        let durable = store.durable_size().get();
+        assert_eq!(durable == 180_000, checkpoint, "{durable}");
+        disk.stop_after(0);
+        drop(store);
+        let left = disk.crash(CrashChoice::AllKept);
+        assert_eq!(open(config(&left)).unwrap().size().get(), durable);
+    }
+}
+
+#[test]
 fn the_log_found_at_opening_counts_for_the_policy() {
     let disk = SimDisk::new();
     grown(&disk).close().unwrap();

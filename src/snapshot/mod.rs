@@ -1,5 +1,7 @@
 //! A tree as it was at one size.
 
+mod leaves;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -25,6 +27,8 @@ pub struct Snapshot {
     /// which would keep nodes in memory, some 9 MB for each snapshot, that a checkpoint has written since.
     warm: OnceLock<Arc<RightEdge>>,
 }
+
+pub use leaves::Leaves;
 
 /// Leaves that are read at once: 2 MiB.
 const PIECE: u64 = 1 << 16;
@@ -239,8 +243,8 @@ impl Snapshot {
         Ok(leaf[0])
     }
 
-    /// The leaves of `range`, which may be empty, all in memory. A range that may be large is read piece by
-    /// piece.
+    /// The leaves of `range`, which may be empty, all in memory. A range that may be large is for
+    /// [`leaves_iter`](Self::leaves_iter).
     ///
     /// # Errors
     ///
@@ -264,6 +268,29 @@ impl Snapshot {
             at += len;
         }
         Ok(leaves)
+    }
+
+    /// The leaves of `range`, which may be empty and of any length, one after the other. They are read in blocks
+    /// of 128 KiB as the iterator comes to them.
+    ///
+    /// ```
+    /// use duramen::{Blake3, MemoryAccumulator};
+    ///
+    /// let mut tree = MemoryAccumulator::<Blake3, 4>::new();
+    /// tree.extend(&[[7; 32]; 10_000])?;
+    /// for leaf in tree.snapshot().leaves_iter(100..10_000)? {
+    ///     assert_eq!(leaf?, [7; 32]);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SizeOutOfRange`] if the range ends beyond the size. An item is [`Error::Damaged`] if its leaf
+    /// cannot be read; the items after it go on behind it.
+    pub fn leaves_iter(&self, range: Range<u64>) -> Result<Leaves> {
+        self.check_size(TreeSize(range.end))?;
+        Ok(Leaves::new(Arc::clone(&self.tree), range))
     }
 
     fn check_size(&self, size: TreeSize) -> Result<TreeSize> {
