@@ -43,6 +43,7 @@ log.close()?;
 
 extern crate alloc;
 
+mod characters;
 pub mod merkle;
 pub mod tlog;
 
@@ -100,6 +101,7 @@ mod store_info;
 mod sync;
 #[cfg(feature = "std")]
 mod wal;
+mod words;
 #[cfg(feature = "std")]
 mod workers;
 

@@ -354,8 +354,8 @@ fn refuse_files(config: &Config, fs: &dyn FileSystem) -> Result<()> {
         let entries = fs.list(dir);
         let entries = entries.map_err(|error| Error::io("list", &config.path, error))?;
         let found = entries.into_iter().next().map(|entry| match entry {
-            Entry::File(name, _) => name.to_string(),
-            Entry::Other(base) => config.path.join(dir.path()).join(base).display().to_string(),
+            Entry::File(name, _) => name.to_string().into(),
+            Entry::Other(base) => Path::new(dir.path()).join(base).into_os_string(),
         });
         if let Some(found) = found {
             return Err(Error::NotEmpty { path: config.path.clone(), found });

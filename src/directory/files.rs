@@ -6,6 +6,7 @@ use crate::fs::{Access, Dir, Entry, FileName, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::SegmentId;
 use crate::wal::BLOCK;
+use std::path::Path;
 
 /// The files of one directory of the store, with their lengths.
 pub(crate) struct Files {
@@ -31,10 +32,10 @@ pub(crate) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
 /// Refuses to make a store where something else is: another program's files, or a store whose
 /// manifest is gone. Accepts an empty directory, a missing one, and one where making a store was
 /// interrupted before it held anything; returns the files that such an attempt left.
-pub(crate) fn check_empty(fs: &dyn FileSystem, root: &std::path::Path) -> Result<Vec<FileName>> {
+pub(crate) fn check_empty(fs: &dyn FileSystem, root: &Path) -> Result<Vec<FileName>> {
     let foreign = list(fs, Dir::Root)?.into_iter().next().map(|entry| match entry {
         Entry::Other(name) => name,
-        Entry::File(name, _) => name.to_string(),
+        Entry::File(name, _) => name.to_string().into(),
     });
     if let Some(found) = foreign {
         return Err(Error::NotAStore { path: root.to_owned(), found });
@@ -47,7 +48,8 @@ pub(crate) fn check_empty(fs: &dyn FileSystem, root: &std::path::Path) -> Result
     for dir in Dir::INNER {
         for entry in list(fs, dir)? {
             match entry {
-                Entry::Other(found) => {
+                Entry::Other(base) => {
+                    let found = Path::new(dir.path()).join(base).into_os_string();
                     return Err(Error::NotAStore { path: root.to_owned(), found });
                 }
                 Entry::File(name, _) if name.temporary => leftovers.push(name),

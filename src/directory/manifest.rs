@@ -7,6 +7,7 @@
 //! - The newest one counts. It is never passed over for an older one because it is damaged: a crash
 //!   cannot leave it so. The one before is kept for people.
 
+use std::ffi::OsStr;
 use std::io::IoSlice;
 
 use crate::checksum::checksum;
@@ -294,7 +295,7 @@ pub(crate) fn list(fs: &dyn FileSystem) -> Result<(Vec<u64>, Vec<FileName>)> {
 
 /// Refuses a link, a directory or the like that has a name of the store's: the file that belongs
 /// there is not there, and must not be passed over.
-pub(crate) fn refuse_impostor(fs: &dyn FileSystem, dir: Dir, base: &str) -> Result<()> {
+pub(crate) fn refuse_impostor(fs: &dyn FileSystem, dir: Dir, base: &OsStr) -> Result<()> {
     match FileName::parse(dir, base) {
         Some(name) => {
             let path = fs.display(name);

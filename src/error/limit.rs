@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::words::{Count, count};
+
 /// A limit that inserts wait at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -22,6 +24,29 @@ pub enum Limit {
     /// A batch of 1 MiB or more that another thread inserts: until it is in memory, other inserts wait, and
     /// those that must not are refused.
     LargeBatch,
+}
+
+impl Limit {
+    /// So much of what the limit bounds.
+    pub(super) fn held(self, held: u64) -> Count<'static, u64> {
+        match self {
+            Self::UnflushedBytes => count(held, "unflushed byte", "unflushed bytes"),
+            Self::UncheckpointedBytes => {
+                count(held, "byte beyond the last checkpoint", "bytes beyond the last checkpoint")
+            }
+            Self::UnnamedBytes => count(
+                held,
+                "byte since the last flush, which only a flush takes away",
+                "bytes since the last flush, which only a flush makes fewer",
+            ),
+            Self::Parts => count(held, "part", "parts"),
+            Self::LargeBatch => count(
+                held,
+                "batch of 1 MiB or more under way",
+                "batches of 1 MiB or more under way",
+            ),
+        }
+    }
 }
 
 impl fmt::Display for Limit {

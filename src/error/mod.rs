@@ -4,6 +4,7 @@ mod limit;
 mod path;
 mod printable;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ pub use printable::Printable;
 
 use crate::fs::Displaced;
 use crate::merkle::{LeafIndex, Level, ProveError, TreeSize};
+use crate::words;
 
 /// The result of most calls of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -66,8 +68,8 @@ pub enum Error {
     NotAStore {
         /// The directory.
         path: PathBuf,
-        /// What was found in it.
-        found: String,
+        /// The first name that was found in it.
+        found: OsString,
     },
 
     /// A copy of a store was to be made in a directory that holds something. Nothing was changed in
@@ -76,8 +78,8 @@ pub enum Error {
     NotEmpty {
         /// The directory.
         path: PathBuf,
-        /// What was found in it.
-        found: String,
+        /// The first name that was found in it.
+        found: OsString,
     },
 
     /// A name in the store's directory, or the directory itself, is not what this process opened or
@@ -169,7 +171,7 @@ pub enum Error {
     },
 
     /// A size that the tree does not have yet.
-    #[error("size {size} is beyond the tree's {current} leaves")]
+    #[error("size {size} is beyond the tree's {}", words::leaves(current.0))]
     SizeOutOfRange {
         /// The size asked for.
         size: TreeSize,
@@ -178,7 +180,7 @@ pub enum Error {
     },
 
     /// A proof that a larger tree is a prefix of a smaller one was asked for.
-    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    #[error("a tree of {} is not a prefix of one of {}: it is larger", words::leaves(old.0), words::leaves(new.0))]
     OldBeyondNew {
         /// The size of the old tree.
         old: TreeSize,
@@ -187,7 +189,7 @@ pub enum Error {
     },
 
     /// There is no memory for so many leaves at once. Fewer can be read.
-    #[error("there is no memory for {leaves} leaves at once")]
+    #[error("there is no memory for {} at once", words::leaves(*leaves))]
     NoMemory {
         /// The leaves requested.
         leaves: u64,
@@ -258,7 +260,7 @@ pub enum Error {
     },
 
     /// A limit is reached, and waiting for room took longer than configured. Nothing was inserted.
-    #[error("no room after {waited:?}: {held} {limit}, {allowed} allowed")]
+    #[error("no room after {waited:?}: {}, {allowed} allowed", limit.held(*held))]
     Backpressure {
         /// The limit.
         limit: Limit,
@@ -282,7 +284,10 @@ pub enum Error {
 
     /// There is room only after a checkpoint, and the last one failed permanently. Nothing was inserted.
     /// Once a call of `checkpoint` succeeds, inserts go on.
-    #[error("{held} bytes wait for a checkpoint, and checkpoints fail")]
+    #[error(
+        "{} for a checkpoint, and checkpoints fail",
+        words::count(*held, "byte waits", "bytes wait")
+    )]
     CheckpointsFail {
         /// Bytes of nodes that no checkpoint holds.
         held: u64,
@@ -453,11 +458,16 @@ impl fmt::Display for Damage {
                 )
             }
             Problem::Truncated { expected, found } => {
-                write!(f, "{file} is cut short: expected {expected} bytes, found {found}")
+                write!(
+                    f,
+                    "{file} is cut short: expected {}, found {found}",
+                    words::bytes(*expected)
+                )
             }
             Problem::Hollow { expected, found } => write!(
                 f,
-                "{file} is hollow from byte {offset} on: of {expected} bytes the disk holds {found}"
+                "{file} is hollow from byte {offset} on: of {} the disk holds {found}",
+                words::bytes(*expected)
             ),
             Problem::Missing => write!(f, "{file} is missing"),
             Problem::Unreadable { reason } => {
@@ -501,6 +511,70 @@ impl From<ProveError<ReadError>> for Error {
             ProveError::NoIndexes => Self::NoIndexes,
             ProveError::OldBeyondNew { old, new } => Self::OldBeyondNew { old, new },
             ProveError::Source(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merkle::codec::{ClaimError, DecodeError};
+    use crate::merkle::{FrontierError, VerifyError};
+    use crate::report::RecoveryReport;
+
+    #[test]
+    fn an_error_about_one_thing_has_the_singular() {
+        let limits =
+            [Limit::UnflushedBytes, Limit::UncheckpointedBytes, Limit::UnnamedBytes, Limit::Parts];
+        let no_room = |limit| {
+            let waited = Duration::ZERO;
+            Error::Backpressure { limit, held: 1, allowed: 1, waited }.to_string()
+        };
+        let damage = |problem| Damage { file: "f".into(), offset: 0, problem }.to_string();
+        let (index, size, one) = (LeafIndex(7), TreeSize(1), TreeSize(1));
+        let closed = Arc::new(Error::Closed);
+        let mut texts = vec![
+            Error::SizeOutOfRange { size: TreeSize(7), current: one }.to_string(),
+            Error::OldBeyondNew { old: TreeSize(2), new: one }.to_string(),
+            Error::NoMemory { leaves: 1 }.to_string(),
+            Error::CheckpointsFail { held: 1, source: closed }.to_string(),
+            damage(Problem::Truncated { expected: 1, found: 0 }),
+            damage(Problem::Hollow { expected: 1, found: 0 }),
+            VerifyError::IndexBeyondSize { index, size }.to_string(),
+            VerifyError::OldBeyondNew { old: TreeSize(2), new: one }.to_string(),
+            VerifyError::OtherSize { claimed: one, trusted: TreeSize(2) }.to_string(),
+            VerifyError::OtherIndexes { claimed: 1, asked: 2 }.to_string(),
+            VerifyError::HashCount { expected: 2, found: 1 }.to_string(),
+            VerifyError::HashesMissing { found: 1 }.to_string(),
+            VerifyError::RootMismatch { size, computed: [0; 32], trusted: [1; 32] }.to_string(),
+            ClaimError::IndexBeyondSize { index, size }.to_string(),
+            ClaimError::OldBeyondNew { old: TreeSize(2), new: one }.to_string(),
+            ClaimError::HashCount { expected: 2, found: 1 }.to_string(),
+            ClaimError::HashesMissing { found: 1 }.to_string(),
+            DecodeError::Truncated { found: 1 }.to_string(),
+            DecodeError::HashesMissing { found: 1 }.to_string(),
+            DecodeError::HashBytes { expected: 2, found: 1 }.to_string(),
+            FrontierError::NodeCount { size, expected: 1, found: 1 }.to_string(),
+            FrontierError::Full { size, more: 1 }.to_string(),
+            crate::tlog::TlogError::NotSignedByKnownKey { signatures: 1 }.to_string(),
+            RecoveryReport {
+                checkpointed: 1,
+                replayed_leaves: 1,
+                replayed_groups: 1,
+                dropped_leaves: 1,
+                removed: vec!["f".into()],
+                ..RecoveryReport::default()
+            }
+            .to_string(),
+        ];
+        texts.extend(limits.map(no_room));
+        let plurals = ["leaves", "bytes", "parts", "hashes", "nodes", "indexes", "groups", "files"];
+        for text in texts {
+            let words: Vec<&str> = text.split(' ').collect();
+            for pair in words.windows(2).filter(|pair| pair[0] == "1") {
+                assert!(!plurals.contains(&pair[1].trim_end_matches([',', ';'])), "{text}");
+            }
+            assert!(!text.contains("1 unflushed bytes"), "{text}");
         }
     }
 }

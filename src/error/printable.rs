@@ -3,18 +3,22 @@
 use std::ffi::OsStr;
 use std::fmt;
 
+use crate::characters::is_printable;
+
 /// A file name or path as it may be printed: whatever the name is, it stays in its line and steers no
 /// terminal, and two different names look different.
 ///
-/// A name of printable characters is printed as it is. Any other is printed in quotes, with `\n`,
-/// `\u{1b}` and the like for what is not printable, `\xff` for bytes that are not UTF-8, and a backslash
-/// before quotes and backslashes. A name that contains a quote or a backslash is quoted too.
+/// A name of [printable](super::is_printable) characters is printed as it is. Any other is printed in
+/// quotes, with `\n`, `\u{1b}` and the like for what is not printable, `\xFF` for bytes that are not UTF-8,
+/// and a backslash before quotes and backslashes. A name that contains a quote or a backslash, or that
+/// begins or ends with a space, is quoted too.
 ///
 /// ```
 /// use duramen::inspect::Printable;
 ///
 /// assert_eq!(Printable::new("parts/00000001.part").to_string(), "parts/00000001.part");
 /// assert_eq!(Printable::new("a\nb").to_string(), r#""a\nb""#);
+/// assert_eq!(Printable::new("a\u{200b}b").to_string(), r#""a\u{200b}b""#);
 /// ```
 #[derive(Clone, Copy)]
 pub struct Printable<'a>(&'a OsStr);
@@ -29,18 +33,44 @@ impl<'a> Printable<'a> {
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quoted = format!("{:?}", self.0);
-        let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        match self.0.to_str() {
-            Some(name) if inner == Some(name) => f.write_str(name),
-            _ => f.write_str(&quoted),
+        let bytes = self.0.as_encoded_bytes();
+        let inner = escaped(bytes);
+        let spaces = bytes.starts_with(b" ") || bytes.ends_with(b" ");
+        if inner.as_bytes() == bytes && !spaces {
+            return f.write_str(&inner);
+        }
+        write!(f, "\"{inner}\"")
+    }
+}
+
+/// The text of these bytes, with escape sequences for what is not printable.
+fn escaped(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            // A mark that comes first would stand on what is printed before the name.
+            let shows = if out.is_empty() {
+                is_printable(character) && character.escape_debug().count() == 1
+                    || character == '\''
+            } else {
+                is_printable(character)
+            };
+            match character {
+                '"' | '\\' | '\t' | '\r' | '\n' => out.extend(character.escape_default()),
+                _ if shows => out.push(character),
+                _ => out.extend(character.escape_unicode()),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02X}"));
         }
     }
+    out
 }
 
 impl fmt::Debug for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        write!(f, "\"{}\"", escaped(self.0.as_encoded_bytes()))
     }
 }
 
@@ -69,6 +99,12 @@ mod tests {
             (b"\xff", r#""\xFF""#),
             ("\u{fffd}".as_bytes(), "\u{fffd}"),
             ("a\u{202e}b\u{9b}".as_bytes(), r#""a\u{202e}b\u{9b}""#),
+            ("a\u{200b}b".as_bytes(), r#""a\u{200b}b""#),
+            ("\u{3164}\u{fe0f}".as_bytes(), r#""\u{3164}\u{fe0f}""#),
+            ("\u{301}a\u{301}".as_bytes(), "\"\\u{301}a\u{301}\""),
+            (b" a", r#"" a""#),
+            (b"a ", r#""a ""#),
+            (b"\xe2\x80", r#""\xE2\x80""#),
             (br#""quoted""#, r#""\"quoted\"""#),
             (br"a\nb", r#""a\\nb""#),
         ] {

@@ -51,6 +51,7 @@ pub mod sim;
 #[cfg(not(unix))]
 compile_error!("the storage engine needs a Unix system; build without the feature `std` elsewhere");
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::ops::{Deref, Range};
@@ -82,8 +83,8 @@ pub enum Access {
 pub enum Entry {
     /// A regular file whose name the store would give, with its length in bytes.
     File(FileName, u64),
-    /// Anything else: another name, a directory, a symbolic link, a FIFO. The text is for messages.
-    Other(String),
+    /// Anything else, by its name: another name, a directory, a symbolic link, a FIFO.
+    Other(OsString),
 }
 
 /// Where a store's directory is, or will be. See the [module](self) for what it promises.

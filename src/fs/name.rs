@@ -1,6 +1,7 @@
 //! The names of a store's files: a kind and a number, nothing else.
 
 use crate::ids::{PartId, SegmentId};
+use std::ffi::OsStr;
 use std::fmt;
 
 /// A directory of the store.
@@ -122,9 +123,10 @@ impl FileName {
         format!("{:08}.{}{tmp}", self.number, self.kind.extension())
     }
 
-    /// Reads a name within `dir`; `None` for any text that [`base`](Self::base) would not give.
+    /// Reads a name within `dir`; `None` for anything that [`base`](Self::base) would not return.
     #[must_use]
-    pub fn parse(dir: Dir, base: &str) -> Option<Self> {
+    pub fn parse(dir: Dir, base: impl AsRef<OsStr>) -> Option<Self> {
+        let base = base.as_ref().to_str()?;
         let kind = match dir {
             Dir::Root => return None,
             Dir::Manifest => FileKind::Manifest,
@@ -165,7 +167,7 @@ mod tests {
         for kind in [FileKind::Manifest, FileKind::Segment, FileKind::Part] {
             for number in [0, 7, 99_999_999, 100_000_000, FileName::LAST_NUMBER] {
                 for name in [FileName::new(kind, number), FileName::new(kind, number).tmp()] {
-                    assert_eq!(FileName::parse(name.dir(), &name.base()), Some(name));
+                    assert_eq!(FileName::parse(name.dir(), name.base()), Some(name));
                 }
             }
         }

@@ -18,6 +18,7 @@ use crate::part::{
 use crate::wal::frame;
 use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupEnd, GroupHeader, HeaderFault};
 use crate::wal::{BLOCK, BLOCK_LEN, Position, block_align};
+use crate::words::{bytes, count, leaves, span};
 
 /// Files longer than this are no manifest.
 const LONGEST_MANIFEST: u64 = 1 << 30;
@@ -50,9 +51,12 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> io::Result<u64> {
         Kind::Manifest => dump.manifest(&*file, len)?,
         Kind::Segment => dump.segment(path, &*file, len)?,
         Kind::Part => dump.part(path, &file, len)?,
-        Kind::Lock => writeln!(dump.out, "lock file, {len} bytes; it holds nothing")?,
+        Kind::Lock => writeln!(dump.out, "lock file, {}; it holds nothing", bytes(len))?,
         Kind::Unknown => {
-            dump.damage(format_args!("{len} bytes that are no file of a store"))?;
+            dump.damage(format_args!(
+                "{} no file of a store",
+                count(len, "byte that is", "bytes that are")
+            ))?;
         }
     }
     match dump.unknown {
@@ -95,12 +99,12 @@ impl Dump<'_> {
     }
 
     fn manifest(&mut self, file: &dyn File, len: u64) -> io::Result<()> {
-        writeln!(self.out, "manifest, {len} bytes")?;
+        writeln!(self.out, "manifest, {}", bytes(len))?;
         if len > LONGEST_MANIFEST {
             return self.damage(format_args!("too long to be a manifest"));
         }
         if let Some(held) = backing::too_few(file, 0..len)? {
-            return self.damage(format_args!("the disk holds {held} bytes of it"));
+            return self.damage(format_args!("the disk holds {} of it", bytes(held)));
         }
         let mut bytes = backing::zeros(len)?;
         file.read_at(ByteOffset(0), &mut bytes)?;
@@ -144,22 +148,21 @@ impl Dump<'_> {
         for tree in &manifest.trees {
             writeln!(
                 out,
-                "tree {} {:?}: {}, arity {}, {} leaves, root {}",
+                "tree {} {:?}: {}, arity {}, {}, root {}",
                 tree.id.0,
                 tree.name,
                 Printable::new(&tree.hasher),
                 tree.arity,
-                tree.size,
+                leaves(tree.size),
                 hex(&tree.root)
             )?;
             for part in &tree.parts {
                 writeln!(
                     out,
-                    "  part {}: leaves {} to {}, {} bytes, checksum {:#018x}",
+                    "  part {}: {}, {}, checksum {:#018x}",
                     part.number,
-                    part.from,
-                    part.to.saturating_sub(1),
-                    part.len,
+                    span(part.from..part.to, "leaf", "leaves"),
+                    bytes(part.len),
                     part.checksum
                 )?;
             }
@@ -168,7 +171,7 @@ impl Dump<'_> {
     }
 
     fn segment(&mut self, path: &Path, file: &dyn File, len: u64) -> io::Result<()> {
-        writeln!(self.out, "log segment, {len} bytes")?;
+        writeln!(self.out, "log segment, {}", bytes(len))?;
         if !len.is_multiple_of(BLOCK) {
             self.damage(format_args!("the length is no multiple of {BLOCK}"))?;
         }
@@ -250,7 +253,7 @@ impl Dump<'_> {
     fn blank(&mut self, blank: &mut u64, at: u64) -> io::Result<()> {
         match std::mem::take(blank) {
             0 => Ok(()),
-            blank => writeln!(self.out, "byte {}: {blank} bytes of zeros", at - blank),
+            blank => writeln!(self.out, "byte {}: {} of zeros", at - blank, bytes(blank)),
         }
     }
 
@@ -277,8 +280,13 @@ impl Dump<'_> {
         };
         writeln!(
             self.out,
-            "byte {at}: group {}{place}{provisional}\n  store {}, {} bytes, sequence numbers {} to {}, durable below group {}",
-            header.number.0, header.store, header.len, header.first, header.last, header.durable.0
+            "byte {at}: group {}{place}{provisional}\n  store {}, {}, sequence numbers {} to {}, durable below group {}",
+            header.number.0,
+            header.store,
+            bytes(header.len),
+            header.first,
+            header.last,
+            header.durable.0
         )?;
         let body_len = header.len.saturating_sub(GROUP_HEADER_LEN as u64);
         if at.saturating_add(header.len) > len {
@@ -286,7 +294,7 @@ impl Dump<'_> {
             return Ok(BLOCK);
         }
         if let Some(held) = backing::too_few(file, at..at + header.len)? {
-            self.damage(format_args!("byte {at}: the disk holds {held} bytes of the group"))?;
+            self.damage(format_args!("byte {at}: the disk holds {} of the group", bytes(held)))?;
             return Ok(BLOCK);
         }
         let mut body = backing::zeros(body_len)?;
@@ -308,9 +316,13 @@ impl Dump<'_> {
                     match frame {
                         Frame::Leaves { tree, first, leaves } => writeln!(
                             self.out,
-                            "  tree {}: leaves {first} to {}",
+                            "  tree {}: {}",
                             tree.0,
-                            first.saturating_add(leaves.len() as u64).saturating_sub(1)
+                            span(
+                                first..first.saturating_add(leaves.len() as u64),
+                                "leaf",
+                                "leaves"
+                            )
                         )?,
                         Frame::Point => {
                             writeln!(self.out, "  what came before ends at a point")?;
@@ -327,7 +339,7 @@ impl Dump<'_> {
     }
 
     fn part(&mut self, path: &Path, file: &Arc<dyn File>, len: u64) -> io::Result<()> {
-        writeln!(self.out, "part, {len} bytes")?;
+        writeln!(self.out, "part, {}", bytes(len))?;
         let mut block = [0; PART_BLOCK_LEN];
         if len < PART_BLOCK {
             return self.damage(format_args!("too short for a header"));
@@ -353,14 +365,13 @@ impl Dump<'_> {
         };
         writeln!(
             self.out,
-            "store {}\npart {} of tree {}\nhasher {}, arity {}\nleaves {} to {}",
+            "store {}\npart {} of tree {}\nhasher {}, arity {}\n{}",
             identity.store,
             identity.number,
             identity.tree.0,
             Printable::new(&identity.hasher),
             identity.arity,
-            identity.from,
-            identity.to.saturating_sub(1)
+            span(identity.from..identity.to, "leaf", "leaves")
         )?;
         self.part_blocks(path, file, len, identity)
     }
@@ -377,7 +388,7 @@ impl Dump<'_> {
             return self.damage(format_args!("the range does not fit a file"));
         };
         if len != part.full_len() {
-            self.damage(format_args!("{} bytes are wanted, {len} are there", part.full_len()))?;
+            self.damage(format_args!("{} expected, {len} found", bytes(part.full_len())))?;
         }
         if part.is_hollow() {
             let damage = part.file_damage().map(|damage| damage.to_string()).unwrap_or_default();
@@ -398,19 +409,15 @@ impl Dump<'_> {
                 level = Some(found);
                 writeln!(
                     self.out,
-                    "level {found}: nodes {} to {}, from byte {}",
-                    part.first(found),
-                    part.end(found).saturating_sub(1),
+                    "level {found}: {}, from byte {}",
+                    span(part.first(found)..part.end(found), "node", "nodes"),
                     number * PART_BLOCK
                 )?;
             }
             let bits = u32::from(found.0) * arity.bits();
-            let leaves = (nodes.start << bits, (nodes.end << bits).saturating_sub(1));
+            let leaves = span(nodes.start << bits..nodes.end << bits, "leaf", "leaves");
             if let Err(damage) = part.read(number, &mut block) {
-                self.damage(format_args!(
-                    "block {number}, leaves {} to {}: {damage}",
-                    leaves.0, leaves.1
-                ))?;
+                self.damage(format_args!("block {number}, {leaves}: {damage}"))?;
                 if number * PART_BLOCK >= len {
                     break;
                 }
@@ -418,15 +425,14 @@ impl Dump<'_> {
             | Verdict::Doubtful { stored, computed } = frame.judge(number, &block)
             {
                 self.damage(format_args!(
-                    "block {number}, leaves {} to {}: checksum stored {stored:#010x}, computed {computed:#010x}",
-                    leaves.0, leaves.1
+                    "block {number}, {leaves}: checksum stored {stored:#010x}, computed {computed:#010x}"
                 ))?;
             }
         }
         writeln!(
             self.out,
-            "checksums in {} blocks, footer in block {}",
-            part.table_blocks(),
+            "checksums in {}, footer in block {}",
+            count(part.table_blocks(), "block", "blocks"),
             part.footer_block()
         )
     }

@@ -8,4 +8,6 @@ mod survey;
 pub use dump::dump;
 pub use survey::{FileReport, FileState, Survey, survey};
 
+pub use crate::characters::is_printable;
 pub use crate::error::Printable;
+pub use crate::words::{Count, Span, count, span};

@@ -1,6 +1,7 @@
 //! Every file of a store's directory, and what it is there for.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::ErrorKind::NotFound;
 use std::ops::Range;
@@ -17,6 +18,7 @@ use crate::ids::SegmentId;
 use crate::part::Part;
 use crate::wal::frame::{Frame, GroupHeader};
 use crate::wal::{self, Purpose, replay_read_only};
+use crate::words::{count, leaves};
 
 /// What a store's directory holds.
 #[derive(Clone, Debug)]
@@ -163,7 +165,7 @@ fn report(path: PathBuf, bytes: Option<u64>, state: FileState) -> FileReport {
     FileReport { path, bytes, state, leaves: None, detail: String::new(), problem: None }
 }
 
-fn other(config: &Config, dir: Dir, base: &str) -> FileReport {
+fn other(config: &Config, dir: Dir, base: &OsStr) -> FileReport {
     let path = config.path.join(dir.path()).join(base);
     let mut report = report(path, None, FileState::Foreign);
     if FileName::parse(dir, base).is_some() {
@@ -279,7 +281,7 @@ impl Look<'_> {
             let mut report = self.take(name, FileState::InForce);
             if let Some((leaves, groups)) = held.get(&number) {
                 report.leaves = Some(leaves.clone());
-                report.detail = format!("{groups} groups of leaves");
+                report.detail = count(*groups, "group of leaves", "groups of leaves").to_string();
             }
             if let Some(Error::Damaged(found)) = &damage
                 && found.file == report.path
@@ -332,7 +334,8 @@ fn describe(manifest: &Manifest) -> String {
     let trees = manifest.trees.iter().map(|tree| {
         let TreeEntry { name, hasher, arity, size, parts, .. } = tree;
         let hasher = Printable::new(hasher);
-        format!("tree {name:?}: {hasher}, arity {arity}, {size} leaves in {} parts", parts.len())
+        let (size, parts) = (leaves(*size), count(parts.len(), "part", "parts"));
+        format!("tree {name:?}: {hasher}, arity {arity}, {size} in {parts}")
     });
     let end = if manifest.log.clean { "closed in order" } else { "in use" };
     let trees: Vec<_> = trees.collect();

@@ -18,6 +18,7 @@ use super::hex::Hex;
 use super::shape::Shape;
 use super::source::NodeSource;
 use super::types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
+use crate::words::{count, leaves};
 
 /// The most leaves that [`Frontier::append_many`] hashes at once.
 const BLOCK: usize = 256;
@@ -51,7 +52,12 @@ pub struct Frontier {
 #[non_exhaustive]
 pub enum FrontierError {
     /// The number of nodes does not fit the size.
-    #[error("a frontier of {size} leaves has {expected} nodes, but {found} were given")]
+    #[error(
+        "a frontier of {} has {}, but {} given",
+        leaves(size.0),
+        count(*expected, "node", "nodes"),
+        count(*found, "was", "were")
+    )]
     NodeCount {
         /// The size that was given.
         size: TreeSize,
@@ -61,7 +67,7 @@ pub enum FrontierError {
         found: usize,
     },
     /// The tree cannot have so many leaves.
-    #[error("{more} leaves more than {size} are too many: a tree has less than 2^64")]
+    #[error("{} more than {size} too many: a tree has less than 2^64", count(*more, "leaf is", "leaves are"))]
     Full {
         /// The size of the frontier.
         size: TreeSize,

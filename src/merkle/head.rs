@@ -7,6 +7,7 @@ use super::hasher::HasherId;
 use super::hex;
 use super::hex::Hex;
 use super::types::{Arity, Hash, TreeSize};
+use crate::words::count;
 
 /// The size of a tree and the root of its leaves.
 ///
@@ -112,7 +113,8 @@ pub enum ParseHeadError {
     BadSize,
     /// What stands behind the colon is not a root.
     #[error(
-        "the root of a tree head is 64 hex digits, but {digits} characters were given or one of them is no hex digit"
+        "the root of a tree head is 64 hex digits, but {} given, or one that is no hex digit",
+        count(*digits, "character was", "characters were")
     )]
     BadRoot {
         /// How many characters stand behind the colon.

@@ -6,8 +6,10 @@ use core::borrow::Borrow;
 use core::fmt;
 use core::str::FromStr;
 
-/// The name of a tree: 1 to 255 bytes of UTF-8 without control characters and without `/`, and neither
-/// `.` nor `..`. It never becomes a path.
+use crate::characters::is_for_names;
+
+/// The name of a tree: 1 to 255 bytes of UTF-8 without `/`, and neither `.` nor `..`. All its characters
+/// are seen: none is a control character, invisible, or turns the direction of text. It never becomes a path.
 ///
 /// ```
 /// use duramen::merkle::TreeName;
@@ -37,7 +39,7 @@ impl TreeName {
         if name.len() > Self::MAX_LEN {
             return Err(TreeNameError::TooLong { found: name.len() });
         }
-        let refused = |found: &char| found.is_control() || *found == '/';
+        let refused = |found: &char| !is_for_names(*found) || *found == '/';
         if let Some((at, found)) = name.char_indices().find(|(_, found)| refused(found)) {
             return Err(TreeNameError::Refused { at, found });
         }

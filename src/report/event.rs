@@ -14,6 +14,7 @@ use crate::ids::Seq;
 use crate::merkle::TreeSize;
 use crate::sync;
 use crate::sync::process;
+use crate::words::count;
 
 /// Receives the events of a store.
 ///
@@ -297,6 +298,6 @@ impl Listeners {
 
 impl fmt::Debug for Listeners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} listeners", self.0.len())
+        write!(f, "{}", count(self.0.len(), "listener", "listeners"))
     }
 }

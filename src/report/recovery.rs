@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::words::{count, leaves};
+
 /// What opening a store found and did, and how long each step took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,21 +47,25 @@ impl fmt::Display for RecoveryReport {
         let stop = if self.clean { "clean stop" } else { "unclean stop" };
         write!(
             f,
-            "{stop}: {} leaves from the checkpoint in {:?}, {} from {} groups of log in {:?}",
-            self.checkpointed,
+            "{stop}: {} from the checkpoint in {:?}, {} from {} of log in {:?}",
+            leaves(self.checkpointed),
             self.open_time,
             self.replayed_leaves,
-            self.replayed_groups,
+            count(self.replayed_groups, "group", "groups"),
             self.replay_time
         )?;
         if self.dropped_leaves > 0 {
-            write!(f, "; dropped {} leaves that nobody had flushed", self.dropped_leaves)?;
+            write!(f, "; dropped {} that no caller had flushed", leaves(self.dropped_leaves))?;
         }
         if let Some(torn) = &self.torn {
             write!(f, "; cut off a torn end ({torn})")?;
         }
         if !self.removed.is_empty() {
-            write!(f, "; removed {} leftover files", self.removed.len())?;
+            write!(
+                f,
+                "; removed {}",
+                count(self.removed.len(), "leftover file", "leftover files")
+            )?;
         }
         Ok(())
     }

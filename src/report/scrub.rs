@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::Damage;
 use crate::merkle::TreeHead;
+use crate::words::span;
 
 /// What a scrub looked at and what it found.
 #[derive(Clone, Debug)]
@@ -139,15 +140,10 @@ impl fmt::Display for Finding {
         let Self { damage, element, blocks, leaves, remedy } = self;
         write!(f, "{damage} ({element}")?;
         if let Some(blocks) = blocks {
-            match blocks.end - blocks.start {
-                1 => write!(f, ", block {}", blocks.start)?,
-                _ => write!(f, ", blocks {} to {}", blocks.start, blocks.end - 1)?,
-            }
+            write!(f, ", {}", span(blocks.clone(), "block", "blocks"))?;
         }
-        match leaves.as_ref().map(|leaves| (leaves.start, leaves.end.saturating_sub(1))) {
-            Some((first, last)) if first == last => write!(f, ", leaf {first}")?,
-            Some((first, last)) => write!(f, ", leaves {first} to {last}")?,
-            None => {}
+        if let Some(leaves) = leaves {
+            write!(f, ", {}", span(leaves.clone(), "leaf", "leaves"))?;
         }
         write!(f, "): {remedy}")
     }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::base64;
 use super::error::TlogError;
-use super::note::{NoteSigner, NoteVerifier, check_name};
+use super::note::{NoteSigner, NoteVerifier, check_key_name};
 
 /// The signature type of plain Ed25519.
 const ED25519: u8 = 0x01;
@@ -35,9 +35,9 @@ impl Ed25519Signer {
     ///
     /// # Errors
     ///
-    /// [`TlogError::KeyName`] if the name is empty or has spaces, plus or control characters.
+    /// [`TlogError::KeyName`] if the name is empty or has spaces, plus, control or hidden characters.
     pub fn from_secret(name: &str, secret: &[u8; 32]) -> Result<Self, TlogError> {
-        check_name(name)?;
+        check_key_name(name)?;
         Ok(Self { name: name.to_owned(), key: SigningKey::from_bytes(secret) })
     }
 
@@ -129,7 +129,7 @@ impl FromStr for Ed25519Verifier {
     fn from_str(text: &str) -> Result<Self, TlogError> {
         let wrong = TlogError::KeyText { form: PUBLIC_FORM };
         let parts = parts(text).ok_or(wrong.clone())?;
-        check_name(parts.name)?;
+        check_key_name(parts.name)?;
         let key = VerifyingKey::from_bytes(&parts.key).map_err(|_| wrong)?;
         let verifier = Self { name: parts.name.to_owned(), key };
         parts.must_have_id(NoteVerifier::id(&verifier))?;

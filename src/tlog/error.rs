@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use crate::merkle::VerifyError;
+use crate::words::count;
 
 /// Why a note, a checkpoint or a proof is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,9 +42,9 @@ pub enum TlogError {
         /// The line, counted from 1 behind the last empty line.
         line: usize,
     },
-    /// A key's name has spaces or a plus, or is empty.
+    /// A key's name has spaces, a plus, control or hidden characters, or is empty.
     #[error(
-        "{name:?} is not a key name: it must not be empty nor have spaces, plus or control characters"
+        "{name:?} is not a key name: it must not be empty nor have spaces, plus, control or hidden characters"
     )]
     KeyName {
         /// The name.
@@ -64,7 +65,7 @@ pub enum TlogError {
         computed: u32,
     },
     /// No signature is by a key that the verifier knows.
-    #[error("none of the {signatures} signatures is by a known key")]
+    #[error("none of {} is by a known key", count(*signatures, "signature", "signatures"))]
     NotSignedByKnownKey {
         /// How many signatures there are.
         signatures: usize,

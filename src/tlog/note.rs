@@ -14,6 +14,7 @@ use core::str::FromStr;
 use super::base64;
 use super::checkpoint::Checkpoint;
 use super::error::TlogError;
+use crate::characters::is_for_names;
 
 /// Longer notes are not read.
 const MOST_BYTES: usize = 1 << 20;
@@ -124,7 +125,7 @@ impl SignedNote {
     /// [`TlogError`] if the key has an impossible name or the note would be larger than what is
     /// read. The note is then as it was.
     pub fn add_signature(&mut self, signer: &dyn NoteSigner) -> Result<(), TlogError> {
-        check_name(signer.name())?;
+        check_key_name(signer.name())?;
         let found = self.signatures.len() + 1;
         if found > MOST_SIGNATURES {
             return Err(TlogError::TooManySignatures { most: MOST_SIGNATURES, found });
@@ -236,8 +237,19 @@ fn check_text(text: &str) -> Result<(), TlogError> {
     }
 }
 
+/// Refuses names that a key may not have: those that a signature line cannot carry, and those with hidden
+/// characters, which look like others. A signature by such a key, which other tools may make, is read: it is
+/// by no key that is known here.
+pub(super) fn check_key_name(name: &str) -> Result<(), TlogError> {
+    check_name(name)?;
+    match name.chars().all(is_for_names) {
+        true => Ok(()),
+        false => Err(TlogError::KeyName { name: name.to_owned() }),
+    }
+}
+
 /// Refuses names that a signature line cannot carry.
-pub(super) fn check_name(name: &str) -> Result<(), TlogError> {
+fn check_name(name: &str) -> Result<(), TlogError> {
     let bad = |c: char| c.is_whitespace() || c == '+' || c < ' ';
     if name.is_empty() || name.contains(bad) {
         return Err(TlogError::KeyName { name: name.to_owned() });

@@ -384,6 +384,9 @@ fn claims_that_cannot_be_are_neither_written_nor_read() {
     let bytes = with_u64s(header(2, &tree), &[7, 6]);
     assert_eq!(ConsistencyClaim::decode(&bytes, id, arity), Err(DecodeError::Claim(error)));
 
+    let mut claim = tree.multi(6, &[0, 5]);
+    claim.proof = MultiProof::from_hashes(vec![]);
+    assert_eq!(claim.encode(id, arity), Err(ClaimError::HashesMissing { found: 0 }));
     for (indexes, error) in [
         (&[][..], ClaimError::NoIndexes),
         (&[1, 1], ClaimError::NotAscending { before: LeafIndex(1), index: LeafIndex(1) }),

@@ -170,6 +170,11 @@ fn names_that_no_tree_may_have_are_refused_with_what_is_wrong() {
     refused("../a", TreeNameError::Refused { at: 2, found: '/' });
     refused("nul\0", TreeNameError::Refused { at: 3, found: '\0' });
     refused("ä\u{85}", TreeNameError::Refused { at: 2, found: '\u{85}' });
+    for found in
+        ['\u{200b}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{3164}', '\u{2028}', '\u{e0001}']
+    {
+        refused(&format!("a{found}b"), TreeNameError::Refused { at: 1, found });
+    }
     refused(&"ä".repeat(128), TreeNameError::TooLong { found: 256 });
     for name in ["a", "...", "receipts 2026", "葉", &"x".repeat(255)] {
         assert_eq!(TreeName::new(name).unwrap().as_str(), name);

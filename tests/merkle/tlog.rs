@@ -193,6 +193,26 @@ fn signatures_by_others_are_ignored_and_a_wrong_one_by_a_known_key_refuses_the_n
 }
 
 #[test]
+fn a_key_has_no_hidden_characters_in_its_name_and_a_note_is_read_whoever_signed_it_too() {
+    let line = SPEC_NOTE.lines().last().unwrap();
+    let (known, text) = (signer(), signer().verifier().to_string());
+    let note = SignedNote::sign("text\n", &known).unwrap().to_string();
+    for hidden in ["\u{200b}", "\u{202e}", "\u{2066}", "\u{feff}", "\u{3164}", "\u{7f}", "\u{ad}"] {
+        let name = format!("a{hidden}b");
+        let refused = |error| matches!(error, TlogError::KeyName { name: found } if found == name);
+        assert!(Ed25519Signer::from_secret(&name, &[1; 32]).is_err_and(refused), "{name:?}");
+        let (_, rest) = text.split_once('+').unwrap();
+        assert!(
+            format!("{name}+{rest}").parse::<Ed25519Verifier>().is_err_and(refused),
+            "{name:?}"
+        );
+        let (_, signature) = line.strip_prefix("\u{2014} ").unwrap().split_once(' ').unwrap();
+        let note: SignedNote = format!("{note}\u{2014} {name} {signature}\n").parse().unwrap();
+        assert_eq!(note.verify(&[&known.verifier()]).unwrap(), "text\n");
+    }
+}
+
+#[test]
 fn texts_that_are_no_notes_checkpoints_or_keys_are_refused() {
     let line = SPEC_NOTE.lines().last().unwrap();
     let note = |text: &str| text.parse::<SignedNote>();

@@ -1,7 +1,9 @@
 //! What is planted in a store's directory is refused, and what the store puts there is private.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
@@ -34,7 +36,7 @@ fn assert_refused(os: &dyn FileSystem) {
     assert_eq!(os.rename(PART.tmp(), PART).unwrap_err().kind(), ErrorKind::AlreadyExists);
     let mut listed = os.list(Dir::Parts).unwrap();
     listed.sort_by_key(|entry| format!("{entry:?}"));
-    assert_eq!(listed, [Entry::File(PART.tmp(), 0), Entry::Other(PART.base())]);
+    assert_eq!(listed, [Entry::File(PART.tmp(), 0), Entry::Other(PART.base().into())]);
 }
 
 /// The error is a [`Displaced`], which says this of the path that ends in `path`.
@@ -128,6 +130,12 @@ fn strangers_are_listed_as_such() {
     let mut listed = os.list(Dir::Wal).unwrap();
     listed.sort_by_key(|entry| format!("{entry:?}"));
     assert_eq!(listed, [Entry::Other("00000001.part".into()), Entry::Other("1.wal".into())]);
+    // A name that is no text is the name that it is.
+    fs::write(root.join("parts").join(OsStr::from_bytes(b"\xff.part")), "").unwrap();
+    assert_eq!(
+        os.list(Dir::Parts).unwrap(),
+        [Entry::Other(OsStr::from_bytes(b"\xff.part").into())]
+    );
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Opening and listing the store's directories.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode, Stat, openat, statat};
@@ -132,7 +134,7 @@ impl Inner {
 /// Hands every entry of a directory to `each`, with what the system says of it.
 pub(super) fn each(
     handle: BorrowedFd<'_>,
-    mut each: impl FnMut(&str, FileType, &Stat),
+    mut each: impl FnMut(&OsStr, FileType, &Stat),
 ) -> io::Result<()> {
     // This opens the directory anew, with a cursor of its own.
     for found in retry_on_intr(|| rustix::fs::Dir::read_from(handle))? {
@@ -149,7 +151,7 @@ pub(super) fn each(
         };
         #[allow(clippy::useless_conversion, reason = "the width differs between platforms")]
         let file_type = FileType::from_raw_mode(RawMode::from(stat.st_mode));
-        each(&base.to_string_lossy(), file_type, &stat);
+        each(OsStr::from_bytes(base.to_bytes()), file_type, &stat);
     }
     Ok(())
 }
@@ -188,7 +190,7 @@ pub(super) fn files(handle: BorrowedFd<'_>, dir: Dir) -> io::Result<Vec<(FileNam
 
 /// Whether this entry of the root is the lock file or an inner directory, and really is one, or the
 /// directory that a file system keeps in its own root for what is found by checking it.
-fn is_expected(base: &str, file_type: FileType) -> bool {
+fn is_expected(base: &OsStr, file_type: FileType) -> bool {
     match file_type {
         FileType::RegularFile => base == LOCK,
         FileType::Directory => {

@@ -12,6 +12,7 @@ use rustix::io::{pwrite, pwritev, retry_on_intr};
 use super::{holes, map, writeback};
 use crate::fs::{File, Region};
 use crate::ids::ByteOffset;
+use crate::words::bytes;
 
 /// The slices one call takes; Linux and Apple's systems have this limit.
 const SLICES_PER_CALL: usize = 1024;
@@ -101,7 +102,7 @@ impl File for OsFile {
         if found < len {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                format!("cannot map {len} bytes of a file of {found}"),
+                format!("cannot map {} of a file of {found}", bytes(len)),
             ));
         }
         if len == 0 {

@@ -62,31 +62,34 @@ const LOCK: &str = "LOCK";
 /// The value is a path and nothing else: it holds no descriptor, and making one touches no disk.
 #[derive(Clone, Debug)]
 pub struct OsPlace {
+    /// The absolute path, for calls.
     path: PathBuf,
+    /// The path as it was given, for messages.
+    shown: PathBuf,
 }
 
 impl OsPlace {
     /// The store in the directory `path`, which need not exist yet.
     ///
     /// A relative path is taken from the working directory of this moment; changing that later does
-    /// not move the store.
+    /// not move the store. Messages name it as it was given.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        let path = std::path::absolute(&path).unwrap_or(path);
-        Self { path }
+        let shown = path.into();
+        let path = std::path::absolute(&shown).unwrap_or_else(|_| shown.clone());
+        Self { path, shown }
     }
 }
 
 impl Place for OsPlace {
     fn bind(&self) -> io::Result<Arc<dyn FileSystem>> {
         let root = dir::open_root(&self.path)?;
-        Ok(Arc::new(OsDirectory::new(self.path.clone(), root)?))
+        Ok(Arc::new(OsDirectory::new(self.clone(), root)?))
     }
 
     fn make(&self) -> io::Result<Arc<dyn FileSystem>> {
-        let root = make::make_dirs(&self.path)?;
-        Ok(Arc::new(OsDirectory::new(self.path.clone(), root)?))
+        let root = make::make_dirs(&self.path, &self.shown)?;
+        Ok(Arc::new(OsDirectory::new(self.clone(), root)?))
     }
 }
 
@@ -94,7 +97,7 @@ impl Place for OsPlace {
 #[derive(Debug)]
 struct OsDirectory {
     /// How it was reached.
-    path: PathBuf,
+    place: OsPlace,
     root: fs::File,
     id: Id,
     manifest: Inner,
@@ -114,18 +117,19 @@ struct Held {
 }
 
 impl OsDirectory {
-    fn new(path: PathBuf, root: fs::File) -> io::Result<Self> {
+    fn new(place: OsPlace, root: fs::File) -> io::Result<Self> {
         let id = Id::of(&root)?;
-        let inner =
-            |dir: Dir| Inner::open(&root, dir).path(&path.join(dir.path()), "open the directory");
+        let shown = |dir: Dir| place.shown.join(dir.path());
+        let inner = |dir: Dir| Inner::open(&root, dir).path(&shown(dir), "open the directory");
         let (manifest, wal, parts) = (inner(Dir::Manifest)?, inner(Dir::Wal)?, inner(Dir::Parts)?);
-        Ok(Self { path, root, id, manifest, wal, parts, held: Mutex::default() })
+        Ok(Self { place, root, id, manifest, wal, parts, held: Mutex::default() })
     }
 
+    /// The path of a directory, for messages.
     fn dir_path(&self, dir: Dir) -> PathBuf {
         match dir {
-            Dir::Root => self.path.clone(),
-            inner => self.path.join(inner.path()),
+            Dir::Root => self.place.shown.clone(),
+            inner => self.place.shown.join(inner.path()),
         }
     }
 
@@ -169,7 +173,8 @@ impl FileSystem for OsDirectory {
     }
 
     fn check_place(&self) -> io::Result<()> {
-        compare(&self.path, self.id, Id::by_path(&self.path).path(&self.path, "look at")?)?;
+        let OsPlace { path, shown } = &self.place;
+        compare(shown, self.id, Id::by_path(path).path(shown, "look at")?)?;
         let inner =
             [(Dir::Manifest, &self.manifest), (Dir::Wal, &self.wal), (Dir::Parts, &self.parts)];
         for (dir, inner) in inner {
@@ -179,7 +184,7 @@ impl FileSystem for OsDirectory {
             }
         }
         if let Some(Held { lock, .. }) = &*self.held.lock() {
-            let path = self.path.join(LOCK);
+            let path = self.place.shown.join(LOCK);
             compare(&path, *lock, Id::at(&self.root, LOCK).path(&path, "look at")?)?;
         }
         Ok(())
@@ -287,7 +292,7 @@ impl FileSystem for OsDirectory {
     }
 
     fn lock(&self) -> io::Result<Box<dyn StoreLock>> {
-        let path = self.path.join(LOCK);
+        let path = self.place.shown.join(LOCK);
         let (dir, file) = lock::acquire(&self.root, || self.check_place()).path(&path, "lock")?;
         let mut files = Vec::new();
         for inner in Dir::INNER {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::fs::{Dir, FileKind, FileName};
 use crate::ids::ByteOffset;
+use crate::words::bytes;
 
 /// A call that changes the simulated disk. The disk numbers them from 1, whether they succeed or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,9 +106,9 @@ impl fmt::Display for Operation {
         match self {
             Self::MakeDirs => f.write_str("make the directories"),
             Self::Create(file) => write!(f, "create {file}"),
-            Self::Write { file, at, len } => write!(f, "write {len} bytes at {at} of {file}"),
+            Self::Write { file, at, len } => write!(f, "write {} at {at} of {file}", bytes(*len)),
             Self::WriteBack { file, at, len } => {
-                write!(f, "hand over {len} bytes at {at} of {file}")
+                write!(f, "hand over {} at {at} of {file}", bytes(*len))
             }
             Self::Sync(file) => write!(f, "sync {file}"),
             Self::Allocate { file, len } => write!(f, "set the length of {file} to {len}"),

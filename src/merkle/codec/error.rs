@@ -5,13 +5,14 @@ use alloc::string::String;
 use super::header::Kind;
 use crate::merkle::hasher::HasherId;
 use crate::merkle::types::{Arity, LeafIndex, TreeSize};
+use crate::words::{bytes, hashes, leaves};
 
 /// Why sizes, indexes and hashes do not belong together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClaimError {
     /// There is no such leaf.
-    #[error("there is no leaf {index} in a tree of {size} leaves")]
+    #[error("there is no leaf {index} in a tree of {}", leaves(size.0))]
     IndexBeyondSize {
         /// The claimed index.
         index: LeafIndex,
@@ -19,7 +20,7 @@ pub enum ClaimError {
         size: TreeSize,
     },
     /// The old size is the larger one.
-    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    #[error("a tree of {} is not a prefix of one of {}: it is larger", leaves(old.0), leaves(new.0))]
     OldBeyondNew {
         /// The claimed size of the old tree.
         old: TreeSize,
@@ -41,10 +42,17 @@ pub enum ClaimError {
     #[error("the name of a hash function is 1 to 32 lower-case letters, digits and '-'")]
     HasherName,
     /// The number of hashes does not follow from sizes and indexes.
-    #[error("the proof has {found} hashes; its place in the tree needs {expected}")]
+    #[error("the proof has {}; its place in the tree needs {expected}", hashes(*found))]
     HashCount {
         /// How many hashes follow from sizes and indexes.
         expected: usize,
+        /// How many the proof has.
+        found: usize,
+    },
+    /// A proof of many leaves has fewer hashes than its indexes need. How many these are is not counted to the
+    /// end.
+    #[error("the proof has {}, fewer than its place in the tree needs", hashes(*found))]
+    HashesMissing {
         /// How many the proof has.
         found: usize,
     },
@@ -59,11 +67,12 @@ pub enum DecodeError {
     NotAProof,
     /// The name of a tree is none.
     #[error(
-        "the proof does not name a tree: a name has 1 to 255 bytes of UTF-8, no control character and no '/'"
+        "the proof does not name a tree: a name has 1 to 255 bytes of UTF-8, no control or hidden character and \
+         no '/'"
     )]
     BadTreeName,
     /// The bytes end before the hashes begin.
-    #[error("the proof is cut off: it has only {found} bytes")]
+    #[error("the proof is cut off: it has only {}", bytes(*found))]
     Truncated {
         /// How many bytes there are.
         found: usize,
@@ -118,13 +127,13 @@ pub enum DecodeError {
     Claim(#[from] ClaimError),
     /// Fewer bytes of hashes than the indexes of a proof of many leaves ask for. How many these are is not
     /// counted to the end: the count of a hostile proof would cost far more than its bytes.
-    #[error("the proof ends in {found} bytes of hashes, fewer than its place in the tree needs")]
+    #[error("the proof ends in {} of hashes, fewer than its place in the tree needs", bytes(*found))]
     HashesMissing {
         /// How many bytes there are.
         found: usize,
     },
     /// More or fewer bytes of hashes than sizes and indexes ask for.
-    #[error("the proof ends in {found} bytes of hashes; its place in the tree needs {expected}")]
+    #[error("the proof ends in {} of hashes; its place in the tree needs {expected}", bytes(*found))]
     HashBytes {
         /// How many bytes follow from sizes and indexes.
         expected: usize,

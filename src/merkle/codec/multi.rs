@@ -31,9 +31,13 @@ impl MultiClaim {
     /// [`ClaimError`] if there is no index, if they are not strictly ascending, if the tree has no
     /// such leaves or the proof not the number of hashes that belong to them.
     pub fn encode(&self, hasher: HasherId, arity: Arity) -> Result<Vec<u8>, ClaimError> {
-        let (expected, found) = (self.expected(arity)?, self.proof.hashes().len());
-        if expected != found {
-            return Err(ClaimError::HashCount { expected, found });
+        let found = self.proof.hashes().len();
+        match self.expected_up_to(arity, found)? {
+            expected if expected > found => return Err(ClaimError::HashesMissing { found }),
+            expected if expected < found => {
+                return Err(ClaimError::HashCount { expected, found });
+            }
+            _ => {}
         }
         let hashes = self.proof.hashes().as_flattened();
         let more = 16 + 8 * self.indexes.len() + hashes.len();
@@ -89,10 +93,6 @@ impl MultiClaim {
             });
         }
         self.proof.verify(hasher, arity, head, leaves)
-    }
-
-    fn expected(&self, arity: Arity) -> Result<usize, ClaimError> {
-        self.expected_up_to(arity, usize::MAX)
     }
 
     /// How many hashes the proof has, or the first count above `most`.

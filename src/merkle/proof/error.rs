@@ -2,13 +2,14 @@
 
 use crate::merkle::hex::Hex;
 use crate::merkle::types::{Hash, LeafIndex, TreeSize};
+use crate::words::{count, hashes, leaves};
 
 /// Why a proof cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProveError<E> {
     /// The tree has no such leaf at this size.
-    #[error("there is no leaf {index} in a tree of {size} leaves")]
+    #[error("there is no leaf {index} in a tree of {}", leaves(size.0))]
     IndexBeyondSize {
         /// The requested index.
         index: LeafIndex,
@@ -19,7 +20,7 @@ pub enum ProveError<E> {
     #[error("a proof needs at least one index")]
     NoIndexes,
     /// The tree that is to be the prefix is the larger one.
-    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    #[error("a tree of {} is not a prefix of one of {}: it is larger", leaves(old.0), leaves(new.0))]
     OldBeyondNew {
         /// The size of the old tree.
         old: TreeSize,
@@ -38,7 +39,7 @@ pub enum ProveError<E> {
 #[non_exhaustive]
 pub enum VerifyError {
     /// The trusted head has no such leaf.
-    #[error("there is no leaf {index} in a tree of {size} leaves")]
+    #[error("there is no leaf {index} in a tree of {}", leaves(size.0))]
     IndexBeyondSize {
         /// The index the proof was to be verified for.
         index: LeafIndex,
@@ -55,7 +56,7 @@ pub enum VerifyError {
         index: LeafIndex,
     },
     /// The head that is to be the prefix is the larger one.
-    #[error("a tree of {old} leaves is not a prefix of one of {new} leaves: it is larger")]
+    #[error("a tree of {} is not a prefix of one of {}: it is larger", leaves(old.0), leaves(new.0))]
     OldBeyondNew {
         /// The size of the old head.
         old: TreeSize,
@@ -63,7 +64,7 @@ pub enum VerifyError {
         new: TreeSize,
     },
     /// The proof names another size than the trusted head.
-    #[error("the proof is for a tree of {claimed} leaves, but the trusted head has {trusted}")]
+    #[error("the proof is for a tree of {}, but the trusted head has {trusted}", leaves(claimed.0))]
     OtherSize {
         /// The size in the proof.
         claimed: TreeSize,
@@ -79,7 +80,10 @@ pub enum VerifyError {
         asked: LeafIndex,
     },
     /// The proof names other indexes.
-    #[error("the proof names {claimed} indexes, which are not the {asked} to be verified")]
+    #[error(
+        "the proof names {} not the {asked} to be verified",
+        count(*claimed, "index, which is", "indexes, which are")
+    )]
     OtherIndexes {
         /// How many indexes the proof names.
         claimed: usize,
@@ -90,10 +94,17 @@ pub enum VerifyError {
     #[error("the name of a hash function is 1 to 32 lower-case letters, digits and '-'")]
     HasherName,
     /// The proof has another number of hashes than the shape of the tree needs.
-    #[error("the proof has {found} hashes; its place in the tree needs {expected}")]
+    #[error("the proof has {}; its place in the tree needs {expected}", hashes(*found))]
     HashCount {
         /// How many hashes follow from indexes and sizes.
         expected: usize,
+        /// How many the proof has.
+        found: usize,
+    },
+    /// The proof of many leaves has fewer hashes than their places need. How many these are is not counted to
+    /// the end: the count for a hostile proof would cost far more than its bytes.
+    #[error("the proof has {}, fewer than its place in the tree needs", hashes(*found))]
+    HashesMissing {
         /// How many the proof has.
         found: usize,
     },
@@ -105,8 +116,9 @@ pub enum VerifyError {
     },
     /// The proof leads to another root than the trusted one.
     #[error(
-        "the proof leads to the root {}, but the trusted root of {size} leaves is {}",
+        "the proof leads to the root {}, but the trusted root of {} is {}",
         Hex(.computed),
+        leaves(size.0),
         Hex(.trusted)
     )]
     RootMismatch {

@@ -161,7 +161,8 @@ impl MultiProof {
     /// Verifies that each of `leaves` stands at its index in the tree that `head` trusts.
     ///
     /// The leaves may come in any order; the same leaf may come twice. Hashes at most once per
-    /// leaf and level. Allocates a copy of the leaves.
+    /// leaf and level. Allocates a copy of the leaves. A proof with too few hashes is refused as soon as more
+    /// are needed than there are.
     ///
     /// # Errors
     ///
@@ -189,9 +190,13 @@ impl MultiProof {
         }
         let mut known: Vec<NodeIndex> =
             leaves.iter().map(|(index, _)| NodeIndex(index.0)).collect();
-        let (expected, found) = (count(shape, known.clone()), self.hashes.len());
-        if expected != found {
-            return Err(VerifyError::HashCount { expected, found });
+        let found = self.hashes.len();
+        match count_up_to(shape, known.clone(), found) {
+            expected if expected > found => return Err(VerifyError::HashesMissing { found }),
+            expected if expected < found => {
+                return Err(VerifyError::HashCount { expected, found });
+            }
+            _ => {}
         }
         let mut values: Vec<Hash> = leaves.into_iter().map(|(_, leaf)| leaf).collect();
         super::check_values(hasher, &values)?;
@@ -300,6 +305,27 @@ fn walk<E>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proof_without_hashes_is_refused_without_counting_all_that_it_would_need() {
+        let head = TreeHead { size: TreeSize(1 << 40), root: [0; 32] };
+        let leaves: Vec<_> = (0..1000).map(|at| (LeafIndex(at << 28), [7; 32])).collect();
+        let all = MultiProof::expected_hashes(
+            Shape::new(Arity::Two, head.size),
+            &leaves.iter().map(|leaf| leaf.0).collect::<Vec<_>>(),
+        );
+        let all = all.unwrap();
+        let verify = |hashes: usize| {
+            let proof = MultiProof::from_hashes(alloc::vec![[0; 32]; hashes]);
+            proof.verify(&crate::merkle::Blake3, Arity::Two, &head, &leaves).unwrap_err()
+        };
+        for found in [0, 1, 1000, all - 1] {
+            assert_eq!(verify(found), VerifyError::HashesMissing { found });
+        }
+        let found = all + 1;
+        assert_eq!(verify(found), VerifyError::HashCount { expected: all, found });
+        assert!(matches!(verify(all), VerifyError::RootMismatch { .. }));
+    }
 
     #[test]
     fn counting_ends_with_the_family_that_asks_for_more_than_there_is() {
