@@ -9,7 +9,8 @@ use std::path::{Component, Path, PathBuf};
 /// The system calls that are traced. Those that an architecture does not have are left out.
 pub const TRACED: &str = "trace=?open,?openat,?openat2,?creat,?mkdir,?mkdirat,?rename,?renameat,\
      ?renameat2,?link,?linkat,?unlink,?unlinkat,?rmdir,?write,?pwrite64,?writev,?pwritev,?pwritev2,\
-     ?fallocate,?truncate,?ftruncate,?fsync,?fdatasync,?copy_file_range,?sendfile,?io_uring_setup";
+     ?fallocate,?truncate,?ftruncate,?fsync,?fdatasync,?copy_file_range,?sendfile,?io_uring_setup,\
+     ?mmap,?mmap2";
 
 /// One call that changes the disk, makes a change durable, or says something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub enum What {
     Rename(PathBuf, PathBuf),
     Link(PathBuf, PathBuf),
     Remove(PathBuf),
+    /// Maps a file so that writing to memory changes it.
+    MapToWrite(PathBuf),
     /// Makes a file's bytes durable, or the names in a directory.
     Sync(PathBuf),
     /// A new process begins here.
@@ -96,7 +99,8 @@ fn call(text: &str, begun: u64, ended: Option<u64>) -> Result<Vec<Call>, String>
     // Of a call that was cut short nothing is known: it may have happened or not.
     let answer = answer.split([' ', '<']).next().unwrap_or_default();
     let result: Option<i64> = answer.parse().ok();
-    let succeeded = result.is_some_and(|result| result >= 0);
+    // An address is in hexadecimal.
+    let succeeded = result.map_or(answer.starts_with("0x"), |result| result >= 0);
     let arg = |at: usize| args.get(at).map(String::as_str).ok_or("too few arguments");
     let below = |dir: usize, name: usize| -> Result<PathBuf, String> {
         let name = PathBuf::from(text_of(arg(name)?)?);
@@ -120,7 +124,7 @@ fn call(text: &str, begun: u64, ended: Option<u64>) -> Result<Vec<Call>, String>
     let of_file = |at: usize, what: fn(PathBuf) -> What| -> Result<Vec<What>, String> {
         Ok(descriptor(arg(at)?).map(what).into_iter().collect())
     };
-    let whats = match name {
+    let mut whats = match name {
         "open" => created(arg(1)?, path(0)?),
         "creat" => created("O_CREAT|O_TRUNC", path(0)?),
         "openat" | "openat2" => created(arg(2)?, below(0, 1)?),
@@ -164,8 +168,16 @@ fn call(text: &str, begun: u64, ended: Option<u64>) -> Result<Vec<Call>, String>
             _ => of_file(0, What::Cut)?,
         },
         "fsync" | "fdatasync" => of_file(0, What::Sync)?,
+        "mmap" | "mmap2" => {
+            match (arg(2)?.contains("PROT_WRITE"), arg(3)?.contains("MAP_SHARED")) {
+                (true, true) => of_file(4, What::MapToWrite)?,
+                _ => Vec::new(),
+            }
+        }
         other => return Err(format!("{other}, which this does not follow")),
     };
+    // A sync that the process did not live to see the end of has neither failed nor succeeded.
+    whats.retain(|what| answer != "?" || !matches!(what, What::Sync(_)));
     Ok(whats.into_iter().map(|what| Call { begun, ended, succeeded, what }).collect())
 }
 

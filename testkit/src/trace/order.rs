@@ -16,7 +16,12 @@
 //! 5. A directory is made when the name of the one around it is durable.
 //! 6. After a failed sync of a segment nothing more is written to it, and no part of the log to any other
 //!    segment if the log had come to it. A name whose sync failed is never durable, whatever succeeds later.
+//!    After a failed sync of the directory of segments the log is not written to any more, but for the one
+//!    write that another thread may have begun meanwhile.
 //! 7. What is said last is said when everything is durable.
+//! 8. No file is mapped to be written to. The program writes by calls alone, and so neither the stores of
+//!    mapped memory nor msync are followed: a mapping that could change a file is wrong by itself. A mapping
+//!    to be read that mprotect makes one to be written to is not seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -173,6 +178,8 @@ struct Disk {
     /// Whether it has written a leaf to the log.
     wrote_log: bool,
     log_failed: bool,
+    /// Whether a sync of the directory of segments failed, and no write followed yet.
+    wal_failed: bool,
     seen: Seen,
     wrong: Vec<String>,
 }
@@ -202,6 +209,7 @@ impl Disk {
             started: 0,
             wrote_log: false,
             log_failed: false,
+            wal_failed: false,
             seen: Seen::default(),
             wrong: Vec::new(),
         }
@@ -245,6 +253,7 @@ impl Disk {
                 self.started = self.now;
                 self.wrote_log = false;
                 self.log_failed = false;
+                self.wal_failed = false;
                 self.said.clear();
             }
             What::Write(path, bytes) | What::WriteUpTo(path, bytes, _)
@@ -286,6 +295,10 @@ impl Disk {
                 if is_segment(path) && failed {
                     self.fail(format!("{} is written to after a sync failed", path.display()));
                 }
+                // A group may be under way when a worker's sync fails. It is the last.
+                if is_segment(path) && of_log && std::mem::take(&mut self.wal_failed) {
+                    self.log_failed = true;
+                }
                 let begun = call.begun;
                 self.things[id].leaves.extend(found.into_iter().map(|leaf| (leaf, begun)));
                 self.things[id].unsynced.push(Change { begun, ended: None });
@@ -315,6 +328,9 @@ impl Disk {
                 self.let_go(from, "given another name");
             }
             What::Remove(path) if self.is_watched(path) => self.let_go(path, "removed"),
+            What::MapToWrite(path) if self.is_watched(path) => {
+                self.fail(format!("{} is mapped to be written to", path.display()));
+            }
             _ => {}
         }
     }
@@ -328,6 +344,7 @@ impl Disk {
                     self.things[id].doubtful = true;
                     self.log_failed |= !self.things[id].leaves.is_empty();
                 }
+                self.wal_failed |= *path == self.subject.store.join("wal");
                 let here = |(at, _): &(&PathBuf, &mut Name)| at.parent() == Some(path);
                 for (_, name) in self.names.iter_mut().filter(here) {
                     name.doubtful |= name.durable.is_none();

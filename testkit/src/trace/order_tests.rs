@@ -270,6 +270,34 @@ fn a_write_to_the_log_after_a_failed_sync_is_seen() {
 }
 
 #[test]
+fn a_log_that_goes_on_after_a_failed_sync_of_its_directory_is_seen() {
+    let made =
+        [What::Create(at("wal/1.wal")), sync("wal"), What::Create(at("wal/2.wal")), sync("wal")];
+    let group = |leaf| [write("wal/1.wal", leaf..leaf + 1), sync("wal/1.wal")];
+    let zeros = [write("wal/2.wal", 0..0)];
+    let whats = [&made[..], &group(0), &zeros, &group(1)].concat();
+    let mut calls = one_by_one(&whats);
+    assert_eq!(check(&subject(), &calls).1, Vec::<String>::new());
+    // The sync for the second segment, and the group after the one that may have been under way.
+    calls[4].succeeded = false;
+    let wrong = check(&subject(), &calls).1;
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert!(wrong[0].contains("line 80: /place/store/wal/1.wal is written to after"), "{wrong:?}");
+    // Of another directory it is none of the log's business.
+    let whats = [&made[..2], &[sync("parts")], &group(0), &group(1)].concat();
+    let mut calls = one_by_one(&whats);
+    calls[3].succeeded = false;
+    assert_eq!(check(&subject(), &calls).1, Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_is_mapped_to_be_written_to_is_seen() {
+    let mapped = [What::MapToWrite(at("parts/1.part"))];
+    assert!(wrong(&mapped)[0].contains("1.part is mapped to be written to"));
+    assert_eq!(wrong(&[What::MapToWrite("/elsewhere".into())]), Vec::<String>::new());
+}
+
+#[test]
 fn a_name_whose_sync_failed_is_not_durable_after_another_try() {
     let synced = [sync("wal"), sync("wal")];
     let made = [What::Create(at("wal/1.wal"))];
