@@ -8,16 +8,19 @@
 //! Memory stays bounded whatever the input's size: where checkpoints are made by themselves and the
 //! input comes faster than they are written, it waits for one.
 
+use std::fmt;
 use std::io::IsTerminal;
+use std::time::Duration;
 
+use duramen::inspect::count;
 use duramen::{Config, DynAccumulator, FlushPolicy, Hash};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::ack::Acks;
 use crate::args::AppendArgs;
-use crate::error::Error;
+use crate::error::{Error, Failures};
 use crate::input::{Parser, Piece, Source};
-use crate::signals::{Signal, Signals};
+use crate::signals::{self, Signal};
 use crate::store;
 use crate::{output, policy};
 
@@ -32,74 +35,137 @@ const BATCH_LEAVES: usize = 64 << 10;
 /// `manual`.
 const MAX_TAIL_BYTES: u64 = 512 << 20;
 
+/// How often the bar is drawn.
+const REDRAW: Duration = Duration::from_millis(100);
+
 /// Appends the input and prints the head.
-pub(crate) fn run(args: &AppendArgs, signals: &Signals) -> Result<(), Error> {
+pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let mut source = Source::open(&args.file)?;
     let config = Config::new(&args.dir)
         .flush_policy(args.flush_policy)
         .checkpoint_policy(args.checkpoint_policy.clone());
     let store = store::open_or_create(&args.dir, config, args.hasher, args.arity)?;
-    signals.finish_first();
+    signals::finish_first();
+    let acks = if args.ack { Some(Acks::start(output::standard_output()?)?) } else { None };
     let progress = progress(source.len, args.ack);
-    let acks = args.ack.then(|| Acks::start(std::io::stdout()));
 
     let checkpoints = policy::checkpoints_on_the_way(&args.checkpoint_policy);
     let mut leaves = Leaves { store: &store, args, acks: acks.as_ref(), appended: 0, checkpoints };
-    let streamed = stream(&mut source, signals, args, &mut leaves, &progress);
+    let streamed = stream(&mut source, args, &mut leaves, &progress);
     let appended = leaves.appended;
-    progress.finish_and_clear();
+    signals::patiently(move || progress.finish_and_clear());
 
+    // Everything is ended whatever fails, and every failure is reported.
     let flushed = store.flush();
     let acked = acks.map_or(Ok(()), Acks::finish);
-    flushed?;
-    let size = store.size().get();
-    let asked = streamed.and_then(|asked| acked.map(|()| asked));
-    let asked = asked.map_err(|error| Error::Stopped {
-        name: source.name.clone(),
-        appended,
-        size,
-        source: Box::new(error),
-    })?;
-    let head = store.head()?;
-    store.close()?;
-    if let Some(signal) = asked {
-        output::tell(&format!(
-            "{} ended the input: {appended} records of {} are appended and durable",
-            signal.name(),
-            source.name
-        ));
+    let (size, head) = (store.size().get(), store.head());
+    let closed = store.close();
+    signals::nothing_to_finish();
+
+    let durable = flushed.is_ok();
+    let early = !matches!(streamed, Ok(End::Input)) || acked.is_err();
+    let (asked, stopped) = match streamed {
+        Ok(End::Input) => (None, None),
+        Ok(End::Asked(asked)) => (Some(asked), None),
+        Err(error) => (None, Some(error)),
+    };
+    let failures =
+        [stopped, acked.err(), flushed.err().map(Into::into), closed.err().map(Into::into)];
+    let mut failures: Vec<Error> = failures.into_iter().flatten().collect();
+    let name = source.name;
+    match (head, failures.is_empty()) {
+        (Ok(head), true) => {
+            if let Some(asked) = &asked {
+                output::tell(&asked.in_words(appended, &name));
+            }
+            output::print_head_after(&head, asked.map(|_| appended), args.json)
+        }
+        (head, _) => {
+            failures.extend(head.err().map(Into::into));
+            failures.splice(0..0, asked.map(Error::Asked));
+            let failures = Failures(failures);
+            Err(match early {
+                true => Error::Stopped { name, appended, durable, size, failures },
+                false => Error::Several(failures),
+            })
+        }
     }
-    output::print_head_after(&head, asked.map(|_| appended), args.json)
+}
+
+/// Why no more is read.
+enum End {
+    /// The input has ended.
+    Input,
+    /// A signal asked the program to end.
+    Asked(Asked),
+}
+
+/// A signal that ended the input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    signal: Signal,
+    /// Bytes of a record that had begun and not ended. It is no leaf.
+    begun: usize,
+}
+
+impl Asked {
+    fn in_words(self, appended: u64, name: &str) -> String {
+        let (records, are) =
+            (count(appended, "record", "records"), if appended == 1 { "is" } else { "are" });
+        let mut line = format!(
+            "{} ended the input: {records} of {name} {are} appended and durable",
+            self.signal.name()
+        );
+        if self.begun > 0 {
+            line += &format!(", {} dropped", self.begun_in_words());
+        }
+        line
+    }
+
+    fn begun_in_words(self) -> String {
+        count(self.begun, "byte of a begun record is", "bytes of a begun record are").to_string()
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ended the input", self.signal.name())?;
+        match self.begun {
+            0 => Ok(()),
+            _ => write!(f, ", {} dropped", self.begun_in_words()),
+        }
+    }
 }
 
 /// Reads to the end of the input, to the first record that is no leaf or until a signal asks the program to
-/// end, which is returned. The leaves before it are appended either way.
+/// end. The leaves before it are appended either way.
 fn stream(
     source: &mut Source,
-    signals: &Signals,
     args: &AppendArgs,
     out: &mut Leaves<'_>,
     progress: &ProgressBar,
-) -> Result<Option<Signal>, Error> {
+) -> Result<End, Error> {
     let mut parser = Parser::new(args.input, out.store.hasher());
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut leaves = Vec::new();
     loop {
-        let bytes = match source.read_until(signals, &mut buffer)? {
+        let bytes = match source.read_until_asked(&mut buffer)? {
             Piece::Bytes(bytes) => bytes,
             Piece::End => break,
-            Piece::Asked(signal) => return Ok(Some(signal)),
+            Piece::Asked(signal) => {
+                return Ok(End::Asked(Asked { signal, begun: parser.begun() }));
+            }
         };
         let parsed = parser.feed(bytes, &mut leaves);
         progress.inc(bytes.len() as u64);
         if !out.append(&mut leaves)? {
-            return Ok(None);
+            return Ok(End::Input);
         }
         parsed?;
     }
     let parsed = parser.finish(&mut leaves);
     out.append(&mut leaves)?;
-    Ok(parsed.map(|()| None)?)
+    Ok(parsed.map(|()| End::Input)?)
 }
 
 /// Where leaves go.
@@ -147,8 +213,13 @@ fn progress(len: Option<u64>, ack: bool) -> ProgressBar {
         None => "{spinner} {bytes}, {bytes_per_sec}",
     };
     // The template is a constant; were it wrong, the default bar would do.
-    match ProgressStyle::with_template(template) {
+    let bar = match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    };
+    if !bar.is_hidden() {
+        // A thread of its own draws, so that a terminal that takes nothing stops no input.
+        bar.enable_steady_tick(REDRAW);
     }
+    bar
 }

@@ -1,5 +1,7 @@
 //! The command line.
 
+#[cfg(test)]
+mod manual;
 mod proofs;
 
 use std::path::PathBuf;
@@ -236,22 +238,6 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         <Args as clap::CommandFactory>::command().debug_assert();
-    }
-
-    #[test]
-    fn the_manual_names_every_command_and_option() {
-        fn look(command: &clap::Command, path: &str, manual: &str) {
-            assert!(manual.contains(path), "{path}");
-            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
-                assert!(manual.contains(&format!("--{option}")), "{path} --{option}");
-            }
-            for sub in command.get_subcommands() {
-                look(sub, &format!("{path} {}", sub.get_name()), manual);
-            }
-        }
-        let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
-        let manual = std::fs::read_to_string(manual).unwrap();
-        look(&<Args as clap::CommandFactory>::command(), "duramen", &manual);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `duramen backup`.
 
 use duramen::BackupInfo;
+use duramen::inspect::count;
 use serde::Serialize;
 
 use crate::args::BackupArgs;
@@ -24,8 +25,9 @@ pub(crate) fn run(args: &BackupArgs) -> Result<(), Error> {
         return output::print(&format!("{}\n", output::to_json(&json(&info), false)?));
     }
     output::print_head(&info.head, false)?;
-    let BackupInfo { parts, bytes_linked, bytes_copied, .. } = info;
-    output::print(&format!("{parts} parts, {bytes_linked} bytes linked, {bytes_copied} copied\n"))
+    let BackupInfo { parts, bytes_linked, bytes_copied, .. } = &info;
+    let (parts, linked) = (count(*parts, "part", "parts"), count(*bytes_linked, "byte", "bytes"));
+    output::print(&format!("{parts}, {linked} linked, {bytes_copied} copied\n"))
 }
 
 fn json(info: &BackupInfo) -> BackupJson {

@@ -1,11 +1,13 @@
 //! The program's errors, each printed in one line.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use duramen::inspect::Printable;
+use duramen::inspect::{Printable, count, is_printable};
 
+use crate::append::Asked;
 use crate::input::InputError;
 
 /// Everything that ends the program early.
@@ -32,17 +34,38 @@ pub(crate) enum Error {
         source: io::Error,
     },
 
-    /// Some of the input is appended and durable, the rest is not.
+    /// Some of the input is appended, the rest is not.
     #[error(
-        "stopped after {appended} leaves of {name}, which are appended and durable; \
-         the tree has {size} leaves"
+        "stopped after {} of {name}, which {} appended and {}; the tree has {}: {failures}",
+        count(*appended, "leaf", "leaves"),
+        if *appended == 1 { "is" } else { "are" },
+        if *durable { "durable" } else { "not known to be durable" },
+        count(*size, "leaf", "leaves")
     )]
-    Stopped {
-        name: String,
-        appended: u64,
-        size: u64,
+    Stopped { name: String, appended: u64, durable: bool, size: u64, failures: Failures },
+
+    /// The input was read to its end.
+    #[error("{0}")]
+    Several(Failures),
+
+    /// A signal ended the input.
+    #[error("{0}")]
+    Asked(Asked),
+
+    /// The reader of acknowledgements was given up after a signal.
+    #[error(
+        "after {signal} the reader of standard output took nothing: {} acknowledged, the others are not",
+        count(*taken, "leaf is", "leaves are")
+    )]
+    NotAcknowledged { signal: &'static str, taken: u64 },
+
+    /// A file is not written because its name could not be made durable.
+    #[error("cannot write {file}: its directory {directory} cannot be opened to be synced")]
+    Directory {
+        file: String,
+        directory: String,
         #[source]
-        source: Box<Self>,
+        source: io::Error,
     },
 
     #[error("bad input")]
@@ -77,7 +100,10 @@ pub(crate) enum Error {
     },
 
     /// A signature was asked for over leaves that a power cut may still take back.
-    #[error("no checkpoint of size {size}: only {durable} leaves are known to be durable")]
+    #[error(
+        "no checkpoint of size {size}: only {} known to be durable",
+        count(*durable, "leaf is", "leaves are")
+    )]
     NotDurable { size: u64, durable: u64 },
 
     /// What was asked for does not go together.
@@ -113,11 +139,32 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Proof(#[from] duramen::VerifyError),
 
-    #[error("{left} damaged {} in {}", if *left == 1 { "place" } else { "places" }, Printable::new(dir))]
+    #[error("{} in {}", count(*left, "damaged place", "damaged places"), Printable::new(dir))]
     Damaged { dir: PathBuf, left: u64 },
 
     #[error(transparent)]
     Checkpoint(#[from] duramen::tlog::TlogError),
+}
+
+/// Failures of one command, in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Failures(pub(crate) Vec<Error>);
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told: Vec<String> = Vec::new();
+        for failure in &self.0 {
+            let text = failure.in_one_line();
+            // One failure of the log answers several calls.
+            if told.iter().any(|before| before.contains(&text)) {
+                continue;
+            }
+            let between = if told.is_empty() { "" } else { "; " };
+            write!(f, "{between}{text}")?;
+            told.push(text);
+        }
+        Ok(())
+    }
 }
 
 impl Error {
@@ -166,19 +213,6 @@ pub(crate) fn one_line(text: &str) -> String {
     out
 }
 
-/// Whether a character shows as itself and does nothing to a terminal. Marks that stand on the character
-/// before them do.
-pub(crate) fn is_printable(character: char) -> bool {
-    if character.is_ascii() {
-        return !character.is_ascii_control();
-    }
-    // The character before makes no difference but to such marks.
-    let mut text = [0; 8];
-    text[0] = b'a';
-    let len = character.encode_utf8(&mut text[1..]).len();
-    std::str::from_utf8(&text[..=len]).is_ok_and(|text| text.escape_debug().count() == 2)
-}
-
 /// The name of a file for messages and listings.
 pub(crate) fn name_of(path: &Path) -> String {
     Printable::new(path).to_string()
@@ -202,12 +236,25 @@ mod tests {
         let io = || io::Error::other("no\nluck");
         let read = Error::Read { name: "here".into(), source: io() };
         assert_eq!(read.in_one_line(), "cannot read here: no luck");
-        let stopped =
-            Error::Stopped { name: "f".into(), appended: 3, size: 5, source: read.into() };
+        let stopped = |failures, durable| {
+            let failures = Failures(failures);
+            let stopped =
+                Error::Stopped { name: "f".into(), appended: 3, durable, size: 5, failures };
+            stopped.in_one_line()
+        };
         assert_eq!(
-            stopped.in_one_line(),
+            stopped(vec![read], true),
             "stopped after 3 leaves of f, which are appended and durable; \
              the tree has 5 leaves: cannot read here: no luck"
+        );
+        // A failure of the disk does not hide why the input stopped, and is told once.
+        let poisoned = || Error::Write { name: "there".into(), source: io() };
+        let bad = Error::Input(InputError::LongLine { line: 4 });
+        assert_eq!(
+            stopped(vec![bad, poisoned(), poisoned()], false),
+            "stopped after 3 leaves of f, which are appended and not known to be durable; \
+             the tree has 5 leaves: bad input: line 4 is longer than 67108864 bytes; \
+             cannot write there: no luck"
         );
     }
 

@@ -1,7 +1,7 @@
 //! `duramen fsck`.
 
 use duramen::Config;
-use duramen::inspect::{self, FileReport, Survey};
+use duramen::inspect::{self, FileReport, Survey, count, span};
 use serde::Serialize;
 
 use crate::args::FsckArgs;
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &FsckArgs) -> Result<(), Error> {
 fn text(survey: &Survey) -> String {
     let mut lines: Vec<_> = survey.files.iter().map(line).collect();
     if let Some(leaves) = survey.leaves {
-        lines.push(format!("{leaves} leaves"));
+        lines.push(count(leaves, "leaf", "leaves").to_string());
     }
     lines.extend(survey.torn.iter().map(|torn| format!("a torn write behind the log: {torn}")));
     lines.join("\n") + "\n"
@@ -54,10 +54,7 @@ fn line(file: &FileReport) -> String {
     let bytes = file.bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
     let mut line = format!("{:9} {bytes:>12} {}", file.state, name_of(&file.path));
     if let Some(leaves) = &file.leaves {
-        match leaves.end - leaves.start {
-            0 => line += "  no leaves",
-            _ => line += &format!("  leaves {} to {}", leaves.start, leaves.end - 1),
-        }
+        line += &format!("  {}", span(leaves.clone(), "leaf", "leaves"));
     }
     if !file.detail.is_empty() {
         line += &format!("  {}", file.detail);

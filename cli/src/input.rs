@@ -3,17 +3,18 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use duramen::inspect::count;
 use duramen::{Hash, Hasher};
 
 use crate::args::InputKind;
 use crate::error::{Error, name_of};
 use crate::hex;
-use crate::signals::{Signal, Signals, Woken};
+use crate::signals::{self, Signal, Woken};
 
 /// The longest line that is taken as data, in bytes. It bounds the memory that a file without
 /// newlines can ask for.
@@ -22,7 +23,7 @@ const MAX_LINE: usize = 64 << 20;
 /// A record that is no leaf, and where it stands: lines count from 1, bytes from 0.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InputError {
-    #[error("line {line} has {length} characters, a leaf has 64 hexadecimal digits")]
+    #[error("line {line} has {}, a leaf has 64 hexadecimal digits", count(*length, "character", "characters"))]
     NotHexLength { line: u64, length: usize },
 
     #[error("line {line} has {found} at character {character}, which is not a hexadecimal digit")]
@@ -32,8 +33,9 @@ pub(crate) enum InputError {
     LongLine { line: u64 },
 
     #[error(
-        "the input ends at byte {end}, {extra} bytes into the leaf that starts at byte {start}: \
-         raw leaves have 32 bytes"
+        "the input ends at byte {end}, {} into the leaf that starts at byte {start}: \
+         raw leaves have 32 bytes",
+        count(*extra, "byte", "bytes")
     )]
     CutLeaf { start: u64, end: u64, extra: usize },
 }
@@ -106,19 +108,14 @@ impl Source {
     }
 
     /// As [`read`](Self::read), until the program is asked to end.
-    pub(crate) fn read_until<'a>(
+    pub(crate) fn read_until_asked<'a>(
         &mut self,
-        signals: &Signals,
         buffer: &'a mut [u8],
     ) -> Result<Piece<'a>, Error> {
-        match signals.wait_for(self.descriptor()).map_err(|source| self.fail(source))? {
+        match signals::wait_for(self.file.as_fd()).map_err(|source| self.fail(source))? {
             Woken::Asked(signal) => Ok(Piece::Asked(signal)),
             Woken::Input => Ok(self.read(buffer)?.map_or(Piece::End, Piece::Bytes)),
         }
-    }
-
-    fn descriptor(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
     }
 
     fn wait(&self) -> Result<(), Error> {
@@ -207,6 +204,11 @@ impl<'a> Parser<'a> {
             }
             InputKind::Lines | InputKind::Hex => self.end_line(&rest, leaves),
         }
+    }
+
+    /// How many bytes there are of a record that has begun and not ended.
+    pub(crate) fn begun(&self) -> usize {
+        self.unfinished.len()
     }
 
     fn feed_raw(&mut self, mut bytes: &[u8], leaves: &mut Vec<Hash>) {

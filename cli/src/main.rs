@@ -32,22 +32,18 @@ use clap::Parser;
 
 use crate::args::{Args, Command};
 use crate::error::Error;
-use crate::signals::Signals;
 
 fn main() -> ExitCode {
-    let signals = match Signals::catch() {
-        Ok(signals) => signals,
-        Err(error) => {
-            output::tell(&format!("cannot catch signals: {error}"));
-            return ExitCode::from(2);
-        }
-    };
+    if let Err(error) = signals::catch() {
+        output::tell(&format!("cannot catch signals: {error}"));
+        return ExitCode::from(2);
+    }
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
     let done = match &args.command {
-        Command::Append(args) => append::run(args, &signals),
+        Command::Append(args) => append::run(args),
         Command::Head(args) => head::run(args),
         Command::Prove(args) => prove::run(args),
         Command::ProveConsistency(args) => prove_consistency::run(args),

@@ -10,7 +10,7 @@ pub(crate) fn number(text: &str) -> Result<u64, String> {
 }
 
 /// Refuses what does not begin as a number does: a sign, a space, a zero before another digit.
-pub(crate) fn plain(text: &str) -> Result<(), String> {
+fn plain(text: &str) -> Result<(), String> {
     match text.as_bytes() {
         [b'0', b'0'..=b'9', ..] => Err("a number has no leading zeros".to_owned()),
         [b'+' | b'-', b'0'..=b'9', ..] => Err("a number has no sign".to_owned()),

@@ -5,14 +5,17 @@
 
 mod file;
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use duramen::TreeHead;
+use duramen::inspect::is_printable;
 use serde::Serialize;
 
-use crate::error::{Error, is_printable, one_line};
-use crate::hex;
+use crate::error::{Error, one_line};
+use crate::{hex, signals};
 
 pub(crate) use file::create_private;
 
@@ -44,10 +47,27 @@ pub(crate) fn print_head_after(
     print(&format!("size {size}\nroot {root}\n{records}"))
 }
 
-/// Writes text to standard output, all of it.
+/// Writes text to standard output, all of it. After a signal, a reader that takes nothing is an error.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
+    let bytes = text.as_bytes().to_owned();
+    signals::patiently(move || write_out(&bytes))
+        .unwrap_or_else(|| Err(cannot_print(takes_nothing())))
+}
+
+/// What a write fails with that was given up.
+fn takes_nothing() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "its reader takes nothing")
+}
+
+fn write_out(bytes: &[u8]) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(cannot_print)
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(cannot_print)
+}
+
+/// Standard output without a buffer, and without the lock that [`print`] takes.
+pub(crate) fn standard_output() -> Result<File, Error> {
+    let out = io::stdout().as_fd().try_clone_to_owned();
+    out.map(File::from).map_err(cannot_print)
 }
 
 /// Writes bytes to standard output, or to `file`, which then has them or is as it was. The path `-` is
@@ -55,17 +75,15 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 pub(crate) fn write(bytes: &[u8], file: Option<&Path>) -> Result<(), Error> {
     match file.filter(|file| file.as_os_str() != "-") {
         Some(file) => file::replace(file, bytes),
-        None => {
-            let mut out = io::stdout().lock();
-            out.write_all(bytes).and_then(|()| out.flush()).map_err(cannot_print)
-        }
+        None => write_out(bytes),
     }
 }
 
-/// Prints a message on standard error, in one line. If that cannot be written, the message is lost.
+/// Prints a message on standard error, in one line. If that cannot be written, or after a signal its reader
+/// takes nothing, the message is lost.
 pub(crate) fn tell(message: &str) {
     let line = format!("duramen: {}\n", one_line(message));
-    let _ = io::stderr().lock().write_all(line.as_bytes());
+    let _ = signals::patiently(move || io::stderr().lock().write_all(line.as_bytes()));
 }
 
 /// A failure of standard output.

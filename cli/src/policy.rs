@@ -1,11 +1,12 @@
 //! Policies as they are written on the command line.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use duramen::{CheckpointPolicy, FlushPolicy};
 
-use crate::number::{number, plain};
+use crate::number::number;
 
 /// Reads `manual` or `interval:DURATION`.
 pub(crate) fn flush(text: &str) -> Result<FlushPolicy, String> {
@@ -42,10 +43,16 @@ pub(crate) fn checkpoints_on_the_way(policy: &CheckpointPolicy) -> bool {
     policy.clone().on_close(false) != CheckpointPolicy::manual()
 }
 
+/// Reads one number with a unit. What humantime takes besides, several of them with spaces between, gives a
+/// duration several spellings.
 fn duration(text: &str) -> Result<Duration, String> {
-    plain(text).map_err(|why| format!("{text:?} is not a duration such as 10ms: {why}"))?;
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{text:?} is not a duration such as 10ms: {error}"))?;
+    let what = |why: &dyn Display| format!("{text:?} is not a duration such as 10ms: {why}");
+    let (digits, unit) = split(text);
+    number(digits).map_err(|why| what(&why))?;
+    if unit.is_empty() || !unit.chars().all(char::is_alphabetic) {
+        return Err(what(&"it is not one number with one unit"));
+    }
+    let duration = humantime::parse_duration(text).map_err(|why| what(&why))?;
     if duration.is_zero() {
         return Err("an interval is longer than zero".to_owned());
     }
@@ -54,12 +61,25 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Reads a number of bytes above zero, with a unit or without.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
-    plain(text)
-        .map_err(|why| format!("{text:?} is not a number of bytes such as 256MiB: {why}"))?;
-    let size: ByteSize = text
-        .parse()
-        .map_err(|error| format!("{text:?} is not a number of bytes such as 256MiB: {error}"))?;
-    at_least_one(size.as_u64())
+    let what =
+        |why: &dyn Display| format!("{text:?} is not a number of bytes such as 256MiB: {why}");
+    let (digits, unit) = split(text);
+    let number = number(digits).map_err(|why| what(&why))?;
+    if !unit.chars().all(char::is_alphabetic) {
+        return Err(what(&"it is not one whole number with one unit"));
+    }
+    // The crate computes with floating point numbers, and so only the unit is for it.
+    let unit: ByteSize = format!("1{unit}").parse().map_err(|why: String| what(&why))?;
+    let Some(bytes) = number.checked_mul(unit.as_u64()) else {
+        return Err(what(&format_args!("it is more than {} bytes", u64::MAX)));
+    };
+    at_least_one(bytes)
+}
+
+/// The digits that a text begins with, and the rest.
+fn split(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '+' && c != '-');
+    text.split_at(end.unwrap_or(text.len()))
 }
 
 fn count(text: &str) -> Result<u64, String> {
@@ -89,6 +109,14 @@ mod tests {
             "interval:10",
             "interval:+1s",
             "interval:01s",
+            "interval:1s 05ms",
+            "interval:1s 5ms",
+            "interval:1s5ms",
+            "interval: 1s",
+            "interval:1 s",
+            "interval:1s ",
+            "interval:99999999999999999999s",
+            "interval:18446744073709551615years",
             "manual:1s",
             "x",
         ] {
@@ -110,6 +138,11 @@ mod tests {
             let policy = checkpoint(good).unwrap();
             assert_eq!(checkpoints_on_the_way(&policy), on_the_way, "{good:?}");
         }
+        assert_eq!(bytes("9007199254740993"), Ok(9_007_199_254_740_993));
+        assert_eq!(bytes("18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(bytes("100MB"), Ok(100_000_000));
+        assert_eq!(bytes("15EiB"), Ok(15 << 60));
+        assert!(bytes("16EiB").unwrap_err().contains("it is more than 18446744073709551615 bytes"));
         for bad in [
             "",
             "manual,close",
@@ -127,6 +160,12 @@ mod tests {
             "memory:0B",
             "interval:0s",
             "close,",
+            "wal:1 MiB",
+            "wal:1.5MiB",
+            "wal:99999999999999999999",
+            "wal:18446744073709551615KiB",
+            "memory:16EiB",
+            "interval:1m 30s",
         ] {
             assert!(checkpoint(bad).is_err(), "{bad:?}");
         }

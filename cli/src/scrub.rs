@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use duramen::inspect::count;
 use duramen::scrub::{self, Finding, Options, Progress, Report};
 use duramen::{Config, StoreInfo};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -102,12 +103,15 @@ fn text(report: &Report, kernel: f64) -> String {
     let mut lines = vec![
         format!("size {}", report.head.size),
         format!("root {}", hex::encode(&report.head.root)),
-        format!("of the last checkpoint; the log holds {} more leaves", report.log_leaves),
         format!(
-            "verified {} leaves in {} parts, {} bytes, in {:.3} s",
-            report.leaves,
-            report.parts,
-            report.part_bytes,
+            "of the last checkpoint; the log holds {}",
+            count(report.log_leaves, "more leaf", "more leaves")
+        ),
+        format!(
+            "verified {} in {}, {}, in {:.3} s",
+            count(report.leaves, "leaf", "leaves"),
+            count(report.parts, "part", "parts"),
+            count(report.part_bytes, "byte", "bytes"),
             report.part_time.as_secs_f64()
         ),
     ];
@@ -121,8 +125,10 @@ fn text(report: &Report, kernel: f64) -> String {
         ));
     }
     lines.push(format!(
-        "log {} leaves in {} groups, {} bytes",
-        report.log_leaves, report.log_groups, report.log_bytes
+        "log {} in {}, {}",
+        count(report.log_leaves, "leaf", "leaves"),
+        count(report.log_groups, "group", "groups"),
+        count(report.log_bytes, "byte", "bytes")
     ));
     lines.extend(report.torn.iter().map(|torn| format!("a torn write behind the log: {torn}")));
     lines.extend(report.findings.iter().map(|finding| format!("damage: {finding}")));

@@ -5,7 +5,9 @@
 //! - A file that is replaced has its old bytes or all of the new ones, whatever fails and whenever the power
 //!   goes: the new bytes are written beside it, synced, and put in its place by a rename, and then the
 //!   directory is synced.
-//! - Nothing is removed that this module did not make.
+//! - Nothing is removed that this module did not make, and nothing that it made stays behind: a signal ends the
+//!   program only when the file beside is renamed or removed.
+//! - A directory that cannot be synced is an error before anything is changed.
 //! - A file that was opened before the program started and is reached by its descriptor, as /dev/stdout, is
 //!   written to at its end and keeps what it has: the shell's `>>` means it so.
 
@@ -16,6 +18,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, name_of};
+use crate::signals;
+
+/// How much is written between two looks at whether a signal asks the program to end.
+const PIECE: usize = 1 << 20;
 
 /// The most links that a path is followed through.
 const MAX_LINKS: usize = 40;
@@ -23,48 +29,92 @@ const MAX_LINKS: usize = 40;
 /// Replaces the file at `path`, or makes it. A link to a file stays and its file is replaced. What is no
 /// regular file, such as a pipe, and what is open already, such as /dev/stdout, is written to.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    try_replace(path, bytes).map_err(|source| Error::Write { name: name_of(path), source })
+    let fail = |source| Error::Write { name: name_of(path), source };
+    match Target::find(path).map_err(fail)? {
+        Target::Open(link) => write_behind(&link, bytes).map_err(fail),
+        Target::Other(path) => {
+            let file = OpenOptions::new().write(true).open(path);
+            file.and_then(|mut file| file.write_all(bytes)).map_err(fail)
+        }
+        Target::File(target, old) => {
+            let directory = open_directory_of(&target)?;
+            signals::hold(|| put(&target, old.as_ref(), &directory, bytes)).map_err(fail)
+        }
+    }
 }
 
-fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = match follow(path)? {
-        End::Name(path) => path,
-        End::Open(path) => return write_behind(&path, bytes),
-    };
-    let old = match fs::metadata(&path) {
-        Ok(old) if old.is_file() => Some(old),
-        // A device or a pipe: there is nothing to lose, and it must not become a file.
-        Ok(_) => return OpenOptions::new().write(true).open(&path)?.write_all(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let mode = old.as_ref().map_or(0o666, |old| old.mode() & 0o777);
-    let mut aside = Aside::create(directory_of(&path), mode)?;
-    if let Some(old) = &old {
+/// What is at a path to be written to.
+enum Target {
+    /// This link leads to an open file.
+    Open(PathBuf),
+    /// A device or a pipe: there is nothing to lose, and it must not become a file.
+    Other(PathBuf),
+    /// The name of a file, and what is known of it if it exists.
+    File(PathBuf, Option<Metadata>),
+}
+
+impl Target {
+    fn find(path: &Path) -> io::Result<Self> {
+        let path = match follow(path)? {
+            End::Name(path) => path,
+            End::Open(path) => return Ok(Self::Open(path)),
+        };
+        match fs::metadata(&path) {
+            Ok(old) if old.is_file() => Ok(Self::File(path, Some(old))),
+            Ok(_) => Ok(Self::Other(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::File(path, None)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Writes the bytes beside `path` and renames them over it.
+fn put(path: &Path, old: Option<&Metadata>, directory: &File, bytes: &[u8]) -> io::Result<()> {
+    let mode = old.map_or(0o666, |old| old.mode() & 0o777);
+    let mut aside = Aside::create(directory_of(path), mode)?;
+    if let Some(old) = old {
         // Whose file it is stays so where the system lets us; the permissions must.
         let _ = std::os::unix::fs::fchown(&aside.file, Some(old.uid()), Some(old.gid()));
         aside.file.set_permissions(Permissions::from_mode(mode))?;
     }
-    aside.file.write_all(bytes)?;
+    write_until_asked(&mut aside.file, bytes)?;
     aside.file.sync_all()?;
-    aside.rename(&path)?;
-    sync_directory_of(&path)
+    go_on()?;
+    aside.rename(path)?;
+    directory.sync_all()
+}
+
+/// Writes all bytes, or fails once a signal asks the program to end.
+fn write_until_asked(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    bytes.chunks(PIECE).try_for_each(|piece| {
+        go_on()?;
+        file.write_all(piece)
+    })
+}
+
+/// Fails once a signal asks the program to end. No one sees the error: the program ends as the signal does.
+fn go_on() -> io::Result<()> {
+    match signals::asked() {
+        Some(_) => Err(io::ErrorKind::Interrupted.into()),
+        None => Ok(()),
+    }
 }
 
 /// Makes a file that only its owner can read, with this text; it is durable under its name when this
 /// returns. One that exists is left as it is: it may be a key that is in use. After an error there is none.
 pub(crate) fn create_private(path: &Path, text: &str) -> Result<(), Error> {
+    let directory = open_directory_of(path)?;
     let create = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        let durable = written.and_then(|()| sync_directory_of(path));
+        let durable = written.and_then(|()| directory.sync_all()).and_then(|()| go_on());
         if durable.is_err() {
             // It is ours, made above. If it cannot be removed, the first error is the one that matters.
             let _ = fs::remove_file(path);
         }
         durable
     };
-    create().map_err(|source| Error::Write { name: name_of(path), source })
+    signals::hold(create).map_err(|source| Error::Write { name: name_of(path), source })
 }
 
 /// A file beside another one, which it is to replace. It is removed unless it does.
@@ -147,6 +197,12 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-fn sync_directory_of(path: &Path) -> io::Result<()> {
-    File::open(directory_of(path))?.sync_all()
+/// Opens the directory of `path` to be synced, before anything is written there.
+fn open_directory_of(path: &Path) -> Result<File, Error> {
+    let directory = directory_of(path);
+    File::open(directory).map_err(|source| Error::Directory {
+        file: name_of(path),
+        directory: name_of(directory),
+        source,
+    })
 }

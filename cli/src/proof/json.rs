@@ -1,5 +1,6 @@
 //! The JSON of proofs. Hashes are 64 hexadecimal digits; every field must be there, and no other.
 
+use duramen::inspect::count;
 use duramen::{Arity, Hash, InclusionProof, LeafIndex, MultiProof, TreeSize};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -197,8 +198,8 @@ impl<'de> Deserialize<'de> for Hex {
         let text = String::deserialize(deserializer)?;
         hex::decode(text.as_bytes()).map(Self).ok_or_else(|| {
             de::Error::custom(format!(
-                "a hash is 64 hexadecimal digits, this has {} characters: {}",
-                text.chars().count(),
+                "a hash is 64 hexadecimal digits, this has {}: {}",
+                count(text.chars().count(), "character", "characters"),
                 start_of(&text)
             ))
         })

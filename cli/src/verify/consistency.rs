@@ -1,5 +1,7 @@
 //! `duramen verify consistency`.
 
+use duramen::inspect::count;
+
 use crate::args::ConsistencyArgs;
 use crate::error::{Error, Refusal};
 use crate::proof::Consistency;
@@ -12,8 +14,9 @@ pub(super) fn run(args: &ConsistencyArgs) -> Result<(), Error> {
     let proof = proof::consistency(&args.proof)?;
     verify(&proof, args).map_err(|reason| Error::Refused { reason })?;
     output::print(&format!(
-        "verified: the tree of {} leaves is a prefix of the tree of {} leaves\n",
-        args.old_head.size, args.head.size
+        "verified: the tree of {} is a prefix of the tree of {}\n",
+        count(args.old_head.size.get(), "leaf", "leaves"),
+        count(args.head.size.get(), "leaf", "leaves")
     ))
 }
 

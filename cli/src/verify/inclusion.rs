@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::path::Path;
 
+use duramen::inspect::count;
 use duramen::tlog::NoteVerifier;
 use duramen::{Hash, Hasher, LeafIndex, TreeHead};
 
@@ -27,13 +28,10 @@ pub(super) fn run(args: &InclusionArgs) -> Result<(), Error> {
     }
     let leaves = leaves(args, &*proof.hasher.hasher())?;
     let head = verify(&proof, args, &leaves).map_err(|reason| Error::Refused { reason })?;
+    let tree = count(head.size.get(), "leaf", "leaves");
     output::print(&match leaves.as_slice() {
-        [(index, _)] => {
-            format!("verified: leaf {index} is in the tree of {} leaves\n", head.size)
-        }
-        many => {
-            format!("verified: {} leaves are in the tree of {} leaves\n", many.len(), head.size)
-        }
+        [(index, _)] => format!("verified: leaf {index} is in the tree of {tree}\n"),
+        many => format!("verified: {} leaves are in the tree of {tree}\n", many.len()),
     })
 }
 
@@ -117,7 +115,12 @@ fn leaves(args: &InclusionArgs, hasher: &dyn Hasher) -> Result<Vec<(LeafIndex, H
             let (indexes, given) = (args.indexes.len(), hashes.len());
             if indexes != given {
                 return Err(Error::Usage(format!(
-                    "--index is given {indexes} times, but there are {given} leaves"
+                    "--index is given {}, but there {}",
+                    count(indexes, "time", "times"),
+                    match given {
+                        1 => "is 1 leaf".to_owned(),
+                        given => format!("are {given} leaves"),
+                    }
                 )));
             }
             args.indexes.iter().copied().map(LeafIndex).zip(hashes).collect()

@@ -1,7 +1,9 @@
 //! `duramen prove-consistency` and `duramen verify consistency`.
 
 use crate::common::store::{COUNT, Store};
-use crate::common::{Function, duramen, given, hex, printed, printed_bytes, printed_json, refused};
+use crate::common::{
+    Function, duramen, given, hex, leaves, printed, printed_bytes, printed_json, refused,
+};
 use serde_json::{Value, json};
 
 fn prove(store: &Store, old: usize, new: usize) -> Value {
@@ -35,7 +37,9 @@ fn every_past_tree_is_a_prefix_of_every_later_one_in_both_formats() {
             let empty = old == 0 || old == new;
             assert_eq!(proof["hashes"].as_array().unwrap().is_empty(), empty, "{old} {new}");
             let verified = format!(
-                "verified: the tree of {old} leaves is a prefix of the tree of {new} leaves\n"
+                "verified: the tree of {} is a prefix of the tree of {}\n",
+                leaves(old),
+                leaves(new)
             );
             let flags = heads(&store, old, new);
             assert_eq!(printed(verify(&store, proof.to_string(), &flags)), verified);

@@ -1,5 +1,6 @@
 //! What bad use and bad input get: one readable line, exit status 2, and nothing lost.
 
+use crate::common::shell::status_of;
 use crate::common::writer::Writer;
 use crate::common::{
     Function, Place, duramen, given, head_json, head_text, hex, lines, printed, refused, store_of,
@@ -193,4 +194,19 @@ fn help_and_version_are_no_mistakes() {
     assert!(printed(duramen(&place, "--help")).contains("append"));
     assert!(printed(duramen(&place, "append --help")).contains("--ack"));
     assert!(printed(duramen(&place, "--version")).starts_with("duramen "));
+}
+
+#[test]
+fn a_failure_of_the_log_does_not_hide_why_the_input_stopped() {
+    let place = Place::new();
+    // A leaf is cut, and all before it are one group, for which no file may grow enough.
+    place.file("input", vec![7; 32 * 100_000 + 5]);
+    let append = "append store --input raw --flush-policy manual input";
+    let (status, error) = status_of(place.dir(), &format!("ulimit -f 1000; \"$D\" {append}"));
+    assert_eq!(status, Some(2), "{error}");
+    let stopped = "stopped after 100000 leaves of input, which are appended and not known to be durable; \
+                   the tree has 100000 leaves: bad input: the input ends at byte 3200005, 5 bytes into the leaf \
+                   that starts at byte 3200000: raw leaves have 32 bytes; ";
+    assert!(error.starts_with(&format!("duramen: {stopped}")), "{error}");
+    assert_eq!(error.matches("File too large").count(), 1, "{error}");
 }

@@ -1,7 +1,7 @@
 //! Files that the program writes: proofs and keys.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::common::shell::{shell, skip, status_of};
@@ -173,4 +173,95 @@ fn a_file_and_its_name_are_durable_before_anything_is_said() {
         let name = at(&proof, &["sync(", &format!("<{dir}>)")]);
         assert!(file < renamed && renamed < name, "{proof}");
     }
+}
+
+/// The status of the program when the first of the calls that `calls` names sends it SIGTERM; `None` where
+/// that cannot be done here.
+fn asked_during(test: &str, place: &Place, calls: &str, line: &str) -> Option<i32> {
+    if !shell(place.dir(), "strace -o /dev/null true").status.success() {
+        skip(test, "strace does not work here");
+        return None;
+    }
+    let script = format!(
+        "strace -f -o /dev/null -e trace={calls} -e inject={calls}:signal=TERM:when=1 \"$D\" {line}"
+    );
+    // The shell says it of a child that a signal ended.
+    shell(place.dir(), &format!("{script}; exit $?")).status.code()
+}
+
+#[test]
+fn a_signal_leaves_no_half_written_file_behind() {
+    let test = "a_signal_leaves_no_half_written_file_behind";
+    let place = store_of("a\nb\n");
+    printed(duramen(&place, "prove DIR 0 -o @proof"));
+    let old = fs::read(place.path("proof")).unwrap();
+    let new = printed_bytes(duramen(&place, "prove DIR 1"));
+    let before = names(place.dir());
+    for (calls, replaced) in [
+        ("fchmod", false),
+        ("fsync", false),
+        ("fchown", false),
+        ("?rename,?renameat,?renameat2", true),
+    ] {
+        fs::write(place.path("proof"), &old).unwrap();
+        let Some(status) = asked_during(test, &place, calls, "prove store 1 -o proof") else {
+            return;
+        };
+        assert_eq!(status, 128 + 15, "{calls}");
+        assert_eq!(names(place.dir()), before, "{calls}");
+        let expected = if replaced { &new } else { &old };
+        assert_eq!(&fs::read(place.path("proof")).unwrap(), expected, "{calls}");
+    }
+    assert_eq!(asked_during(test, &place, "fsync", "prove store 1 -o new"), Some(128 + 15));
+    assert_eq!(asked_during(test, &place, "fsync", "keygen name -o key"), Some(128 + 15));
+    assert_eq!(names(place.dir()), before);
+}
+
+#[test]
+fn a_directory_that_cannot_be_synced_is_refused_before_anything_is_written() {
+    use std::os::unix::process::CommandExt;
+
+    let place = store_of("a\nb\n");
+    let program = place.path("duramen");
+    fs::copy(env!("CARGO_BIN_EXE_duramen"), &program).unwrap();
+    printed(duramen(&place, "prove DIR 0 -o @proof"));
+    let dir = place.path("unread");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("old"), "old").unwrap();
+    // Names can be made in it and removed, and it cannot be read.
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    for path in [place.dir(), &dir, &dir.join("old")] {
+        if root {
+            std::os::unix::fs::chown(path, Some(65_534), Some(65_534)).unwrap();
+        }
+    }
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o300)).unwrap();
+    let run = |line: &str| {
+        let mut command = std::process::Command::new(&program);
+        command.args(line.split(' ')).current_dir(place.dir());
+        if root {
+            command.uid(65_534).gid(65_534);
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let stored = run("keygen name -o key");
+    assert_eq!(stored, (Some(0), String::new()), "where it can be read, it is written");
+    for (line, name) in [
+        ("keygen name -o unread/key", "unread/key"),
+        ("prove-consistency store 1 2 -o unread/new", "unread/new"),
+        ("prove-consistency store 1 2 -o unread/old", "unread/old"),
+    ] {
+        if root && line.starts_with("prove") {
+            let chowned = shell(place.dir(), "chown -R 65534:65534 store").status.success();
+            assert!(chowned);
+        }
+        let why = "its directory unread cannot be opened to be synced: Permission denied";
+        let (status, error) = run(line);
+        assert_eq!(status, Some(2), "{error}");
+        assert!(error.starts_with(&format!("duramen: cannot write {name}: {why}")), "{error}");
+    }
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(names(&dir), ["old"]);
+    assert_eq!(fs::read(dir.join("old")).unwrap(), b"old");
 }

@@ -38,6 +38,8 @@ fn a_foreign_file_forges_no_line_whatever_its_name() {
     let quoted = r#"parts/x\nin force        4096 00000009.part\u{1b}[31m\u{1b}]0;t\u{7}\u{9b}""#;
     assert!(text.iter().any(|line| line.ends_with(quoted)), "{text:#?}");
 
+    assert!(text.iter().any(|line| line.ends_with(r#"wal/not \xFF text""#)), "{text:#?}");
+
     let json = printed(duramen(&place, "fsck DIR --json"));
     assert_eq!(plain_lines(json.as_bytes()).len(), 1);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -106,6 +108,47 @@ fn a_store_may_be_anywhere_and_a_message_about_it_is_one_line() {
             let path = error[0].contains(quoted) || error[0].contains(r"x\nin force ");
             assert!(path, "{arguments:?} {error:?}");
         }
+    }
+}
+
+#[test]
+fn a_name_that_is_no_text_is_shown_as_it_is() {
+    for (name, shown) in [
+        (&b"not \xff text"[..], r#""not \xFF text""#),
+        ("zero\u{200b}width".as_bytes(), r#""zero\u{200b}width""#),
+        ("right\u{202e}left".as_bytes(), r#""right\u{202e}left""#),
+        ("\u{3164}".as_bytes(), r#""\u{3164}""#),
+    ] {
+        let place = store_of("a\n");
+        fs::create_dir_all(place.path("other/wal")).unwrap();
+        fs::create_dir(place.path("made")).unwrap();
+        fs::write(place.path("made").join(OsStr::from_bytes(name)), "").unwrap();
+        fs::write(place.path("other/wal").join(OsStr::from_bytes(name)), "").unwrap();
+        let inner = format!("\"wal/{}", &shown[1..]);
+        for (line, shown) in [
+            ("append @made", shown),
+            ("backup DIR @made", shown),
+            ("append @other", &inner),
+            ("backup DIR @other", &inner),
+        ] {
+            let error = refused(given(&place, line, ""), 2);
+            assert!(error.ends_with(&format!("it holds {shown}")), "{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn no_key_gets_a_name_that_looks_like_another() {
+    let place = Place::new();
+    for name in
+        ["example.com\u{200b}/log", "\u{202e}gol/moc.elpmaxe", "a\u{ad}b", "a\u{3164}", "a\u{7f}"]
+    {
+        let mut keygen = duramen(&place, "keygen");
+        keygen.arg(name).arg("-o").arg(place.path("key"));
+        let error = refused(keygen, 2);
+        assert!(error.contains("is not a key name"), "{error}");
+        assert!(!error.contains(name), "{error}");
+        assert!(!place.path("key").exists());
     }
 }
 

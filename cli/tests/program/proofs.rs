@@ -1,7 +1,7 @@
 //! `duramen prove` and `duramen verify`.
 
 use crate::common::store::{COUNT, Store};
-use crate::common::{Function, Place, duramen, printed, refused};
+use crate::common::{Function, Place, duramen, leaves, printed, refused};
 use serde_json::json;
 
 #[test]
@@ -24,7 +24,7 @@ fn a_proof_of_any_leaf_at_any_size_verifies_against_the_reference_root() {
             let flags = format!("--head {head} --index {index} --leaf {leaf}");
             assert_eq!(
                 printed(store.verify(&proof.to_string(), &flags)),
-                format!("verified: leaf {index} is in the tree of {size} leaves\n")
+                format!("verified: leaf {index} is in the tree of {}\n", leaves(size))
             );
         }
     }

@@ -1,5 +1,6 @@
 //! `scrub`: what it prints, what it repairs, and its exit status.
 
+use crate::common::shell::shell;
 use crate::common::{Place, duramen, printed, printed_json, store_of, told};
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ fn damage(place: &Place, at: usize) {
 fn an_intact_store_is_verified_with_a_rate_beside_the_hash_functions() {
     let place = store();
     let text = printed(duramen(&place, "scrub DIR"));
-    assert!(text.contains("verified 1000 leaves in 1 parts"), "{text}");
+    assert!(text.contains("verified 1000 leaves in 1 part,"), "{text}");
     assert!(text.contains("the hash function alone"), "{text}");
     assert!(text.ends_with("no damage\n"), "{text}");
     let json = printed_json(duramen(&place, "scrub DIR --json"));
@@ -74,4 +75,25 @@ fn fsck_tells_every_file_and_dump_what_stands_in_it() {
     assert!(text.contains("DAMAGED: header"), "{text}");
     duramen(&place, "fsck no-such-store").assert().code(2);
     duramen(&place, "dump no-such-file").assert().code(2);
+}
+
+#[test]
+fn files_are_named_by_the_path_that_was_given() {
+    let place = store();
+    std::fs::write(place.path("store/parts/notes.txt"), "").unwrap();
+    damage(&place, 100);
+    let here = place.dir().file_name().unwrap().to_str().unwrap();
+    let absolute = place.path("store").display().to_string();
+    for given in ["store", "./store", "store/", &format!("../{here}/store"), &absolute] {
+        let file = format!("{}/", given.trim_end_matches('/'));
+        let text = shell(place.dir(), &format!("\"$D\" fsck {given}")).stdout;
+        let text = String::from_utf8(text).unwrap();
+        let files: Vec<&str> = text.lines().filter_map(|line| line.get(9 + 1 + 12 + 1..)).collect();
+        assert_eq!(files.len(), 6, "{text}");
+        assert!(files.iter().all(|line| line.starts_with(&file)), "{given}: {text}");
+        assert!(text.contains(&format!("PROBLEM: checksum mismatch in {file}parts/")), "{text}");
+        let text = shell(place.dir(), &format!("\"$D\" scrub {given}")).stdout;
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(&format!("damage: checksum mismatch in {file}parts/")), "{text}");
+    }
 }

@@ -1,8 +1,9 @@
 //! Signals that ask the program to end: nothing that was read is lost, and it says how much that was.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -40,23 +41,45 @@ fn until_read(input: &ChildStdin) {
     }
 }
 
-/// Waits for the end of a child, whose input stays open, and returns what it printed.
-fn end(mut child: Child) -> (std::process::ExitStatus, String, String) {
+/// A field of the status of a process, a bit for each signal.
+fn signals_in(field: &str, pid: Pid) -> u64 {
+    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let status = std::fs::read_to_string(path).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    mask.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).unwrap())
+}
+
+/// Waits until a process catches the signals that ask it to end, the last of which is SIGHUP.
+fn until_caught(pid: Pid) {
     let start = Instant::now();
-    let status = loop {
+    let hup = 1 << (Signal::HUP.as_raw() - 1);
+    while signals_in("SigCgt", pid) & hup == 0 {
+        assert!(start.elapsed() < Duration::from_secs(60), "the process catches nothing");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits for the end of a child, whose input stays open, and returns what it printed.
+fn end(mut child: Child) -> (ExitStatus, String, String) {
+    let status = ended(&mut child);
+    let (mut out, mut error) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    (status, out, error)
+}
+
+fn ended(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    loop {
         if let Some(status) = child.try_wait().unwrap() {
-            break status;
+            return status;
         }
         if start.elapsed() > Duration::from_secs(60) {
             child.kill().unwrap();
             panic!("the child does not end");
         }
         std::thread::sleep(Duration::from_millis(1));
-    };
-    let (mut out, mut error) = (String::new(), String::new());
-    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-    child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-    (status, out, error)
+    }
 }
 
 const TEXT: &str = "one\ntwo\nthree\n";
@@ -85,7 +108,8 @@ fn what_was_read_is_kept_and_counted() {
             assert_eq!(status.code(), Some(0), "{name} {policies}: {error}");
             assert_eq!(out, head_text(3, root()) + "records 3\n", "{name} {policies}");
             let said = format!(
-                "duramen: {name} ended the input: 3 records of standard input are appended and durable\n"
+                "duramen: {name} ended the input: 3 records of standard input are appended and durable, \
+                 19 bytes of a begun record are dropped\n"
             );
             assert_eq!(error, said);
             assert_eq!(printed(duramen(&place, "head DIR")), head_text(3, root()));
@@ -102,8 +126,10 @@ fn only_the_records_of_this_input_are_counted() {
     input.write_all(b"one\ntwo\n").unwrap();
     until_read(&input);
     send(&child, Signal::TERM);
-    let (_, out, _) = end(child);
+    let (_, out, error) = end(child);
     let root = Function::Blake3.root(4, &lines(Function::Blake3, b"before\none\ntwo"));
+    let said = "SIGTERM ended the input: 2 records of standard input are appended and durable";
+    assert_eq!(error, format!("duramen: {said}\n"));
     assert_eq!(out, format!("{{\"size\":3,\"root\":\"{}\",\"records\":2}}\n", hex(&root)));
 }
 
@@ -122,15 +148,196 @@ fn acknowledgements_are_printed_before_the_end() {
 fn a_second_signal_ends_the_program_at_once() {
     let place = Place::new();
     let mut child = spawn(&place, "append store --ack --input raw");
-    let mut input = child.stdin.take().unwrap();
-    // No reader takes the acknowledgements: the program cannot finish.
-    input.write_all(&vec![7; 32 * 30_000]).unwrap();
+    let (mut input, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    // The reader is slow and takes something all the time: there is much to finish.
+    let reader = std::thread::spawn(move || {
+        let mut some = [0; 256];
+        while out.read(&mut some).unwrap() > 0 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    input.write_all(&vec![7; 32 * 60_000]).unwrap();
     until_read(&input);
     send(&child, Signal::TERM);
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(child.try_wait().unwrap(), None, "it had something to finish");
-    send(&child, Signal::INT);
-    assert_eq!(child.wait().unwrap().signal(), Some(Signal::INT.as_raw()));
+    // The first one may not have been handled yet.
+    let status = loop {
+        std::thread::sleep(Duration::from_millis(20));
+        match child.try_wait().unwrap() {
+            None => send(&child, Signal::INT),
+            Some(status) => break status,
+        }
+    };
+    assert_eq!(status.signal(), Some(Signal::INT.as_raw()));
+    reader.join().unwrap();
+}
+
+const STUCK: usize = 60_000;
+
+/// Waits until a child has acknowledged something and then, for a second, nothing.
+fn until_nothing_is_taken(child: &Child) {
+    let start = Instant::now();
+    let (mut before, mut since) = (0, Instant::now());
+    while before == 0 || since.elapsed() < Duration::from_secs(1) {
+        assert!(start.elapsed() < Duration::from_secs(60), "no acknowledgements");
+        let now = rustix::io::ioctl_fionread(child.stdout.as_ref().unwrap()).unwrap();
+        if now != before {
+            (before, since) = (now, Instant::now());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What the program says when it gave up a reader that took these lines of acknowledgements.
+fn gave_up(reasons: &str, acks: &str) -> String {
+    let whole: String = (0..STUCK).map(|index| format!("{index}\n")).collect();
+    assert!(whole.starts_with(acks), "{} bytes", acks.len());
+    assert!((30_000..whole.len()).contains(&acks.len()), "{} bytes", acks.len());
+    let taken = acks.matches('\n').count();
+    format!(
+        "duramen: stopped after {STUCK} leaves of standard input, which are appended and durable; the \
+         tree has {STUCK} leaves: {reasons}after SIGTERM the reader of standard output took nothing: \
+         {taken} leaves are acknowledged, the others are not\n"
+    )
+}
+
+#[test]
+fn a_reader_of_acknowledgements_that_takes_nothing_is_given_up_after_a_signal() {
+    for flags in ["--flush-policy manual", "--flush-policy interval:1ms --checkpoint-policy manual"]
+    {
+        let place = Place::new();
+        let mut child = spawn(&place, &format!("append store --ack --input raw {flags}"));
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&vec![7; 32 * STUCK]).unwrap();
+        until_read(&input);
+        send(&child, Signal::TERM);
+        let (status, out, error) = end(child);
+        assert_eq!(status.code(), Some(2), "{error}");
+        assert_eq!(error, gave_up("SIGTERM ended the input; ", &out));
+        assert!(printed(duramen(&place, "head DIR")).starts_with(&format!("size {STUCK}\n")));
+        assert!(printed(duramen(&place, "fsck DIR")).contains("closed in order"));
+    }
+}
+
+#[test]
+fn it_is_given_up_also_where_the_input_has_ended_and_where_the_queue_was_full() {
+    // The end of the input has come, and only the acknowledgements are left.
+    let place = Place::new();
+    let mut child = spawn(&place, "append store --ack --input raw");
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&vec![7; 32 * STUCK]).unwrap();
+    drop(input);
+    until_nothing_is_taken(&child);
+    send(&child, Signal::TERM);
+    let (status, out, error) = end(child);
+    assert_eq!((status.code(), error), (Some(2), gave_up("", &out)));
+
+    // So much that reading waits for the reader: what was read is appended nevertheless.
+    let place = Place::new();
+    let mut child = spawn(&place, "append store --ack --input raw --flush-policy interval:1ms");
+    let mut input = child.stdin.take().unwrap();
+    let feeder = std::thread::spawn(move || {
+        let piece = vec![7; 32 << 10];
+        while input.write_all(&piece).is_ok() {}
+    });
+    until_nothing_is_taken(&child);
+    send(&child, Signal::TERM);
+    let (status, out, error) = end(child);
+    feeder.join().unwrap();
+    assert_eq!(status.code(), Some(2), "{error}");
+    assert!(error.contains(&format!(": {} leaves are ack", out.matches('\n').count())), "{error}");
+    let size = printed(duramen(&place, "head DIR"));
+    let size = size.lines().next().unwrap().strip_prefix("size ").unwrap();
+    assert!(error.contains(&format!("the tree has {size} leaves: SIGTERM ended")), "{error}");
+}
+
+/// A pipe that takes nothing more.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    for piece in [4096, 1] {
+        while writer.write(&vec![b'.'; piece]).is_ok() {}
+    }
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn no_output_that_is_stuck_keeps_the_program_from_ending_after_a_signal() {
+    for (line, shared) in
+        [("append store", false), ("append store", true), ("append store --ack", true)]
+    {
+        let place = Place::new();
+        let (_reader, writer) = full_pipe();
+        let error = match shared {
+            true => Stdio::from(writer.try_clone().unwrap()),
+            false => Stdio::piped(),
+        };
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_duramen")]);
+        command.args(line.split(' ')).current_dir(place.dir());
+        let mut child = command.stdin(Stdio::piped()).stdout(writer).stderr(error).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(TEXT.as_bytes()).unwrap();
+        until_read(&input);
+        until_caught(Pid::from_child(&child));
+        send(&child, Signal::TERM);
+        let status = ended(&mut child);
+        assert_eq!(status.code(), Some(2), "{line}");
+        if let Some(mut error) = child.stderr.take() {
+            let mut text = String::new();
+            error.read_to_string(&mut text).unwrap();
+            let said =
+                "SIGTERM ended the input: 3 records of standard input are appended and durable";
+            let why = "cannot write standard output: its reader takes nothing";
+            assert_eq!(text, format!("duramen: {said}\nduramen: {why}\n"));
+        }
+        assert_eq!(printed(duramen(&place, "head DIR")), head_text(3, root()));
+    }
+}
+
+/// A terminal that takes nothing more, as after the key for it, and its other side.
+fn full_terminal() -> (rustix::fd::OwnedFd, std::fs::File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let no_controlling_terminal = 0o400;
+    let mut slave = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(no_controlling_terminal)
+        .open(path)
+        .unwrap();
+    rustix::io::ioctl_fionbio(&slave, true).unwrap();
+    for piece in [4096, 1] {
+        while slave.write(&vec![b'.'; piece]).is_ok() {}
+    }
+    rustix::io::ioctl_fionbio(&slave, false).unwrap();
+    (master, slave)
+}
+
+#[test]
+fn a_terminal_that_was_stopped_keeps_no_bar_from_ending() {
+    let place = Place::new();
+    let (_master, slave) = full_terminal();
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", "TERM=xterm", env!("CARGO_BIN_EXE_duramen")]);
+    command.args(["append", "store"]).current_dir(place.dir());
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(slave).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for line in TEXT.split_inclusive('\n') {
+        input.write_all(line.as_bytes()).unwrap();
+        until_read(&input);
+        // The bar is drawn.
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    send(&child, Signal::TERM);
+    let status = ended(&mut child);
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!((status.code(), out), (Some(0), head_text(3, root()) + "records 3\n"));
 }
 
 #[test]
@@ -141,7 +348,7 @@ fn a_signal_ends_the_program_at_once_where_nothing_is_to_be_finished() {
         let line = line.replace(":00", &format!(":{}", "00".repeat(32)));
         let mut child = spawn(&place, &line);
         let _input = child.stdin.take();
-        std::thread::sleep(Duration::from_millis(300));
+        until_caught(Pid::from_child(&child));
         assert_eq!(child.try_wait().unwrap(), None, "{line}");
         send(&child, Signal::TERM);
         assert_eq!(child.wait().unwrap().signal(), Some(Signal::TERM.as_raw()), "{line}");
@@ -208,7 +415,7 @@ fn the_first_process_of_a_container_ends_when_it_is_asked_to() {
     let line = format!("verify consistency - --old-head 0:{zeros} --head 0:{zeros}");
     let (mut child, pid) = as_process_1(&place, &line).unwrap();
     let _input = child.stdin.take();
-    std::thread::sleep(Duration::from_millis(300));
+    until_caught(pid);
     kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(end(child).0.code(), Some(128 + 15));
 }

@@ -127,7 +127,7 @@ fn a_tlog_proof_is_verified_by_published_crates_and_by_this_program() {
     let text = printed(command);
     let flags = format!("--vkey {stranger} --index 5 --leaf {}", store.leaf(5));
     let error = refused(store.verify(&text, &flags), 1);
-    assert!(error.contains("none of the 1 signatures is by a known key"), "{error}");
+    assert!(error.contains("none of 1 signature is by a known key"), "{error}");
 }
 
 #[test]

@@ -156,6 +156,11 @@ pub(crate) fn lines(function: Function, text: &[u8]) -> Vec<Hash> {
     text.split(|byte| *byte == b'\n').map(|line| function.leaf(line)).collect()
 }
 
+/// A number of leaves in words.
+pub(crate) fn leaves(number: usize) -> String {
+    format!("{number} {}", if number == 1 { "leaf" } else { "leaves" })
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
