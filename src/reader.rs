@@ -74,7 +74,10 @@ impl Reader {
     }
 
     /// Reads what was written since the last time and returns the size now. Snapshots taken before stay
-    /// as they are.
+    /// as they are. What a checkpoint has written that was read in the log before is not read again.
+    ///
+    /// A damaged group is an error once a later group says that it was durable; it may take a few refreshes
+    /// until that is found.
     ///
     /// The size falls only if a crash took back leaves that were not durable.
     ///

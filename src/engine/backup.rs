@@ -78,7 +78,7 @@ fn copy_found(
     manifest: &Manifest,
     target: &mut Target<'_>,
 ) -> Result<(Manifest, TreeHead), Failure> {
-    let state = closed_at(manifest, found.end);
+    let state = closed_at(manifest, found.end());
     target.fill(&*found.fs, &state)?;
     let size = TreeSize(found.tree.columns.leaves());
     let head = found.tree.head_at(size).map_err(Failure::Source)?;

@@ -9,6 +9,10 @@
 //!   was read counts only if its manifest was still the newest afterwards, and damage only if that holds
 //!   and it is found twice in the same way.
 //! - The pages that the system caches of the log stay there: the writer and other readers need them.
+//! - A refresh costs what is new. Under a newer manifest what was read stays, if that manifest's root is the one
+//!   of the leaves that were read: its parts take the place of memory. Where nothing readable stands at the
+//!   place of the next group, the rest of the segment is searched for later groups after two, four, eight, ...
+//!   such refreshes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,11 +26,10 @@ use crate::directory::manifest::Manifest;
 use crate::directory::newest_manifest;
 use crate::error::{Damage, Error, Result};
 use crate::fs::{Dir, FileSystem};
-use crate::ids::Seq;
-use crate::ids::{SegmentId, StoreId};
-use crate::merkle::{Arity, Hasher};
+use crate::ids::{SegmentId, StoreId, TreeId};
+use crate::merkle::{Arity, Hasher, TreeSize};
 use crate::wal::frame::{Frame, GroupEnd, GroupHeader};
-use crate::wal::{Log, Position, Purpose, Replayed, replay_read_only};
+use crate::wal::{Position, Purpose, Replayed, Stop, replay_onward, replay_read_only};
 
 /// How often reading starts again because the store changed meanwhile.
 pub(crate) const TRIES: usize = 100;
@@ -40,10 +43,14 @@ pub(crate) struct Followed {
     pub(crate) store: StoreId,
     manifest: u64,
     leaves: LeafWriter,
-    pub(crate) end: Position,
-    seq: Seq,
+    stop: Stop,
     known: Known,
+    /// In how many refreshes, one after the other, bytes that are no group stood where the log goes on.
+    unreadable: u64,
 }
+
+/// Leaves that are hashed when they were read, once there are so many.
+const HASH_FROM: u64 = 1 << 16;
 
 /// How much of what was read is known to be durable.
 #[derive(Debug)]
@@ -132,14 +139,30 @@ fn same_store(config: &Config, opened: StoreId, found: StoreId) -> Result<()> {
 }
 
 impl Followed {
-    /// Reads what was written since: the rest of the log, or everything again if there is a new manifest.
+    /// Reads what was written since: the rest of the log, or everything again if a newer manifest says
+    /// something else of what was read.
     pub(crate) fn refresh(&mut self, config: &Config) -> Result<()> {
         let fs = Arc::clone(&self.fs);
         let store = self.store;
         check_place(config, &*fs, store)?;
-        let newest = || newest_of(config, &*fs, store).map(|manifest| manifest.number);
-        if newest()? == self.manifest && self.read_on(&*fs).is_ok() && newest()? == self.manifest {
-            return Ok(());
+        let mut manifest = newest_of(config, &*fs, store)?;
+        for _ in 0..TRIES {
+            let known = manifest.number == self.manifest;
+            // Whatever fails here fails again below, if it is still there.
+            if !(known || self.go_over(config, &manifest).unwrap_or(false)) {
+                break;
+            }
+            if self.read_on(&*fs).is_err() {
+                break;
+            }
+            manifest = newest_of(config, &*fs, store)?;
+            if manifest.number == self.manifest {
+                let view = self.tree.columns.view();
+                if view.leaves() - view.hashed() >= HASH_FROM {
+                    self.tree.hash_if_free();
+                }
+                return Ok(());
+            }
         }
         let found = follow(config, &fs, &self.tree.hasher, self.tree.arity)?;
         same_store(config, store, found.store)?;
@@ -157,62 +180,121 @@ impl Followed {
     ) -> Result<Self> {
         let entry = single_tree(config, &**fs, manifest, &*hasher, arity)?;
         let parts = open_parts(config, fs, manifest.store, entry)?;
-        let (columns, leaves, nodes) =
+        let (columns, mut leaves, nodes) =
             resume(Layout::new(arity).huge_pages(config.huge_pages), entry.size, &parts)?;
         let tree = Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes);
         // Another thread of the parent may hold a lock of it while a child is forked.
         let tree = Arc::new(tree.only_in(this_process(config)?));
         check_root(&**fs, manifest, entry, &tree)?;
-        let known =
+        let mut known =
             Known { durable: entry.size, below: manifest.log.open.group.0, later: VecDeque::new() };
+        let (id, store) = (tree.id, manifest.store);
+        let mut reading = Reading { fs: &**fs, id, leaves: &mut leaves, known: &mut known };
+        let apply = &mut |header: &GroupHeader, frame: &Frame<'_>| reading.apply(header, frame);
+        let (log, purpose) = (&manifest.log, Purpose::First);
+        let replayed = replay_read_only(&**fs, store, log, &segments(&**fs)?, purpose, apply)?;
         let mut followed = Self {
             tree,
             fs: Arc::clone(fs),
-            store: manifest.store,
+            store,
             manifest: manifest.number,
             leaves,
-            end: manifest.log.open,
-            seq: manifest.log.seq,
+            stop: Stop::at(&replayed),
             known,
+            unreadable: 0,
         };
-        followed.replay(&**fs, &manifest.log, Purpose::First)?;
+        followed.has_read(&replayed);
         Ok(followed)
     }
 
-    fn read_on(&mut self, fs: &dyn FileSystem) -> Result<()> {
-        let log = Log { closed: Vec::new(), open: self.end, seq: self.seq, clean: false };
-        self.replay(fs, &log, Purpose::Onward)
+    /// Takes the parts of a newer `manifest` for what was read of them in the log, and reads nothing again.
+    /// Returns false if what was read is not what it speaks of, or not all of it.
+    fn go_over(&mut self, config: &Config, manifest: &Manifest) -> Result<bool> {
+        let tree = &self.tree;
+        let entry = single_tree(config, &*self.fs, manifest, &*tree.hasher, tree.arity)?;
+        let is_read = entry.id == tree.id && entry.size <= self.leaves.len();
+        let is_newer = manifest.number > self.manifest;
+        if !is_read || !is_newer || !self.stop.is_in(&manifest.log) {
+            return Ok(false);
+        }
+        let parts = open_parts(config, &self.fs, manifest.store, entry)?;
+        // Hashes what it commits to, so that no node is missing when the leaves are no longer in memory.
+        if tree.head_at(TreeSize(entry.size))?.root != entry.root {
+            return Ok(false);
+        }
+        if entry.size > 0 {
+            tree.columns.archive(entry.size, Arc::new(parts));
+        }
+        self.manifest = manifest.number;
+        self.known.durable = self.known.durable.max(entry.size);
+        self.known.below = self.known.below.max(manifest.log.open.group.0);
+        self.known.settle();
+        tree.set_durable(self.known.durable);
+        Ok(true)
     }
 
-    fn replay(&mut self, fs: &dyn FileSystem, log: &Log, purpose: Purpose) -> Result<()> {
-        let files = files::files(fs, Dir::Wal)?;
-        let ids: Vec<SegmentId> =
-            files.complete.iter().map(|(name, _)| files::segment_id(*name)).collect();
-        let (id, leaves, known) = (self.tree.id, &mut self.leaves, &mut self.known);
-        let Replayed { end, seq, clean, .. } =
-            replay_read_only(fs, self.store, log, &ids, purpose, &mut |header, frame| {
-                let Frame::Leaves { tree, first, leaves: found } = frame else {
-                    known.group(header, leaves.len());
-                    return Ok(());
-                };
-                let (path, at) = (fs.display(header.segment.file()), header.offset.0);
-                if *tree != id {
-                    return Err(Damage::field(&path, at, "tree number", id.0, tree.0).into());
-                }
-                if *first != leaves.len() {
-                    let damage = Damage::field(&path, at, "leaf index", leaves.len(), first);
-                    return Err(Error::Damaged(damage));
-                }
-                leaves.append(found);
-                known.group(header, leaves.len());
-                Ok(())
-            })?;
-        (self.end, self.seq) = (end, seq);
-        if clean {
-            self.known.below = end.group.0;
+    fn read_on(&mut self, fs: &dyn FileSystem) -> Result<()> {
+        let purpose = match self.unreadable {
+            // It may be damaged, and the groups behind it say so.
+            often if often > 1 && often.is_power_of_two() => Purpose::First,
+            _ => Purpose::Onward,
+        };
+        let (id, store, stop) = (self.tree.id, self.store, &self.stop);
+        let (leaves, known) = (&mut self.leaves, &mut self.known);
+        let mut reading = Reading { fs, id, leaves, known };
+        let apply = &mut |header: &GroupHeader, frame: &Frame<'_>| reading.apply(header, frame);
+        let replayed = replay_onward(fs, store, stop, &segments(fs)?, purpose, apply)?;
+        self.has_read(&replayed);
+        Ok(())
+    }
+
+    /// Notes where reading has stopped.
+    fn has_read(&mut self, replayed: &Replayed) {
+        let again = replayed.torn.is_some() && replayed.tail == self.stop.tail();
+        self.unreadable = if again { self.unreadable + 1 } else { 0 };
+        self.stop = Stop::at(replayed);
+        if replayed.clean {
+            self.known.below = replayed.end.group.0;
             self.known.settle();
         }
         self.tree.set_durable(self.known.durable);
+    }
+
+    /// Where the log ended.
+    pub(crate) fn end(&self) -> Position {
+        self.stop.end()
+    }
+}
+
+/// The segments in the directory.
+fn segments(fs: &dyn FileSystem) -> Result<Vec<SegmentId>> {
+    let files = files::files(fs, Dir::Wal)?;
+    Ok(files.complete.iter().map(|(name, _)| files::segment_id(*name)).collect())
+}
+
+/// What the frames of the log are handed to.
+struct Reading<'a> {
+    fs: &'a dyn FileSystem,
+    id: TreeId,
+    leaves: &'a mut LeafWriter,
+    known: &'a mut Known,
+}
+
+impl Reading<'_> {
+    fn apply(&mut self, header: &GroupHeader, frame: &Frame<'_>) -> Result<()> {
+        let Self { leaves, known, .. } = self;
+        if let Frame::Leaves { tree, first, leaves: found } = frame {
+            let (path, at) = (self.fs.display(header.segment.file()), header.offset.0);
+            if *tree != self.id {
+                return Err(Damage::field(&path, at, "tree number", self.id.0, tree.0).into());
+            }
+            if *first != leaves.len() {
+                let damage = Damage::field(&path, at, "leaf index", leaves.len(), first);
+                return Err(Error::Damaged(damage));
+            }
+            leaves.append(found);
+        }
+        known.group(header, leaves.len());
         Ok(())
     }
 }

@@ -17,7 +17,8 @@ pub(crate) use frame::GroupEnd;
 pub(crate) use key::{Life, LogKey};
 pub(crate) use reader::owner;
 pub(crate) use recovery::{
-    Extent, Log, Purpose, Replayed, Stretch, copy_closed, replay, replay_closed, replay_read_only,
+    Extent, Log, Purpose, Replayed, Stop, Stretch, copy_closed, replay, replay_closed,
+    replay_onward, replay_read_only,
 };
 pub(crate) use segments::{Segment, SegmentHold, SegmentLimits, Segments};
 pub(crate) use writer::{LogWriter, Record};

@@ -70,6 +70,8 @@ pub(crate) struct Replayed {
     /// Where the groups end that were dropped behind the log's end, because no caller made a point of
     /// what they hold; `end` if there are none.
     pub(crate) tail: Position,
+    /// Where those groups stand.
+    pub(crate) pending: Vec<Position>,
     /// The sequence numbers of what was dropped.
     pub(crate) dropped: u64,
     /// Whether the store was closed in order and nothing was written since.
@@ -97,7 +99,8 @@ pub(crate) enum Purpose {
     /// For the first time: everything in the last segment is searched for claims, from the cache.
     First,
     /// From where it ended when it was read last. Costs what is new: a missing group is taken for the end
-    /// unless one of the next 16 blocks or a later segment says that it was durable.
+    /// unless one of the next 16 blocks or a later segment says that it was durable. Where blank blocks stand,
+    /// nothing more is to be found: what a writer beside has written is in the cache that this reads.
     Onward,
     /// To verify it: every byte comes from the device, and everything is searched for claims.
     Verify,
@@ -157,6 +160,61 @@ pub(crate) fn replay_read_only(
     walk.all_closed(log)?;
     walk.open(log, files, purpose)?;
     Ok(walk.done)
+}
+
+/// Reads on where a reader has stopped, in a log that nothing but its writer has changed since. Groups that
+/// it has read before are not read again, but for those that count only now.
+pub(crate) fn replay_onward(
+    fs: &dyn FileSystem,
+    store: StoreId,
+    stop: &Stop,
+    files: &[SegmentId],
+    purpose: Purpose,
+    apply: &mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
+) -> Result<Replayed> {
+    let log = Log { closed: Vec::new(), open: stop.end, seq: stop.seq, clean: false };
+    let reader = LogReader::new(fs, store, Access::Read, purpose.source());
+    let mut walk = Walk::new(fs, reader, &log, apply);
+    walk.pending.clone_from(&stop.pending);
+    walk.seq = stop.tail_seq;
+    walk.open_from(stop.tail, &log, files, purpose)?;
+    Ok(walk.done)
+}
+
+/// Where a reader of the log has stopped.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    /// Where the log ends.
+    end: Position,
+    seq: Seq,
+    /// Where the provisional groups end that were read behind that, and where they stand.
+    tail: Position,
+    tail_seq: Seq,
+    pending: Vec<Position>,
+}
+
+impl Stop {
+    pub(crate) fn at(replayed: &Replayed) -> Self {
+        let Replayed { end, seq, tail, dropped, .. } = *replayed;
+        let tail_seq = Seq(seq.0 + dropped);
+        Self { end, seq, tail, tail_seq, pending: replayed.pending.clone() }
+    }
+
+    /// Where the log ends.
+    pub(crate) fn end(&self) -> Position {
+        self.end
+    }
+
+    /// Where reading goes on.
+    pub(crate) fn tail(&self) -> Position {
+        self.tail
+    }
+
+    /// Whether this is in the open stretch of `log` and not before it.
+    pub(crate) fn is_in(&self, log: &Log) -> bool {
+        let open = log.open;
+        open.key == self.end.key && open.group <= self.end.group && log.seq <= self.seq
+    }
 }
 
 /// Reads the closed stretches of the log alone, each group of which must be there.
@@ -278,6 +336,7 @@ impl<'a> Walk<'a> {
             end: log.open,
             seq: log.seq,
             tail: log.open,
+            pending: Vec::new(),
             dropped: 0,
             clean: false,
             groups: 0,
@@ -312,8 +371,18 @@ impl<'a> Walk<'a> {
     }
 
     fn open(&mut self, log: &Log, files: &[SegmentId], purpose: Purpose) -> Result<()> {
-        let mut at = log.open;
-        self.done.end = at;
+        self.done.end = log.open;
+        self.open_from(log.open, log, files, purpose)
+    }
+
+    /// Reads the open stretch of `log` from `at` on, to its end.
+    fn open_from(
+        &mut self,
+        mut at: Position,
+        log: &Log,
+        files: &[SegmentId],
+        purpose: Purpose,
+    ) -> Result<()> {
         let absence = loop {
             let absence = self.read_to_absence(&mut at)?;
             if !self.was_durable(log, at, &absence, files, purpose)? {
@@ -326,6 +395,7 @@ impl<'a> Walk<'a> {
             }
         };
         self.done.tail = at;
+        self.done.pending = std::mem::take(&mut self.pending);
         self.done.dropped = self.seq.0 - self.done.seq.0;
         self.enter(self.done.end);
         let untouched = matches!(absence, Absence::Blank | Absence::OtherLife);

@@ -27,6 +27,8 @@ mod own_threads;
 #[cfg(feature = "testing")]
 mod read_mode;
 mod reader;
+#[cfg(feature = "testing")]
+mod refresh;
 mod refusals;
 #[cfg(feature = "testing")]
 mod retry;
