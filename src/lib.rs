@@ -43,6 +43,10 @@ log.close()?;
 
 extern crate alloc;
 
+#[cfg_attr(
+    not(feature = "std"),
+    allow(dead_code, unreachable_pub, reason = "the rest is for the storage engine")
+)]
 mod characters;
 pub mod merkle;
 pub mod tlog;
@@ -101,6 +105,10 @@ mod store_info;
 mod sync;
 #[cfg(feature = "std")]
 mod wal;
+#[cfg_attr(
+    not(feature = "std"),
+    allow(dead_code, unreachable_pub, reason = "the rest is for the storage engine")
+)]
 mod words;
 #[cfg(feature = "std")]
 mod workers;

@@ -8,7 +8,7 @@ use crate::characters::is_printable;
 /// A file name or path as it may be printed: whatever the name is, it stays in its line and steers no
 /// terminal, and two different names look different.
 ///
-/// A name of [printable](super::is_printable) characters is printed as it is. Any other is printed in
+/// A name of [printable](crate::inspect::is_printable) characters is printed as it is. Any other is printed in
 /// quotes, with `\n`, `\u{1b}` and the like for what is not printable, `\xFF` for bytes that are not UTF-8,
 /// and a backslash before quotes and backslashes. A name that contains a quote or a backslash, or that
 /// begins or ends with a space, is quoted too.

@@ -26,6 +26,7 @@ pub(crate) const FRAME_HEADER_LEN: usize = 32;
 /// The offset of the header's checksum, which covers everything before it.
 const CHECKSUM_AT: usize = GROUP_HEADER_LEN - 8;
 /// The offset of the body's checksum.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) const BODY_CHECKSUM_AT: usize = 104;
 /// The offset of the life, the same in every version that has one.
 const LIFE_AT: usize = 16;
