@@ -17,6 +17,9 @@ type OnRead = dyn Fn(FileName, u64, &mut [u8]) + Send + Sync;
 /// Called with each file whose cached pages are about to be dropped.
 type OnDropCache = dyn Fn(FileName) + Send + Sync;
 
+/// Called before each fetch of random bytes; its error is that of the fetch.
+type OnRandom = dyn Fn() -> io::Result<()> + Send + Sync;
+
 /// The disk with its hooks. A clone is another handle of the same.
 #[derive(Clone)]
 pub struct Hooked {
@@ -24,11 +27,18 @@ pub struct Hooked {
     on_create: Option<Arc<OnCreate>>,
     on_read: Option<Arc<OnRead>>,
     on_drop_cache: Option<Arc<OnDropCache>>,
+    on_random: Option<Arc<OnRandom>>,
 }
 
 impl Hooked {
     pub fn new(disk: &SimDisk) -> Self {
-        Self { disk: disk.clone(), on_create: None, on_read: None, on_drop_cache: None }
+        Self {
+            disk: disk.clone(),
+            on_create: None,
+            on_read: None,
+            on_drop_cache: None,
+            on_random: None,
+        }
     }
 
     pub fn on_create(self, hook: impl Fn(FileName) + Send + Sync + 'static) -> Self {
@@ -41,6 +51,10 @@ impl Hooked {
 
     pub fn on_drop_cache(self, hook: impl Fn(FileName) + Send + Sync + 'static) -> Self {
         Self { on_drop_cache: Some(Arc::new(hook)), ..self }
+    }
+
+    pub fn on_random(self, hook: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { on_random: Some(Arc::new(hook)), ..self }
     }
 
     fn file(&self, name: FileName, file: Arc<dyn File>) -> Arc<dyn File> {
@@ -110,6 +124,13 @@ impl FileSystem for Bound {
 
     fn lock(&self) -> io::Result<Box<dyn StoreLock>> {
         self.fs.lock()
+    }
+
+    fn random(&self, out: &mut [u8]) -> io::Result<()> {
+        if let Some(hook) = &self.hooks.on_random {
+            hook()?;
+        }
+        self.fs.random(out)
     }
 }
 

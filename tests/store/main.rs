@@ -25,6 +25,8 @@ mod moved;
 #[cfg(feature = "testing")]
 mod own_threads;
 #[cfg(feature = "testing")]
+mod random;
+#[cfg(feature = "testing")]
 mod read_mode;
 mod reader;
 #[cfg(feature = "testing")]
