@@ -4,11 +4,17 @@
 
 use std::error::Error;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
+use crate::config::ReadMode;
 use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
-use crate::fs::FileSystem;
+use crate::fs::sim::SimDisk;
+use crate::fs::{FileName, FileSystem, Place};
+use crate::merkle::{Blake3, TreeSize, root_at};
 use crate::part;
+use crate::part::{Part, PartIdentity, PartRef, PartSet};
+use crate::wal::BLOCK_LEN;
 use crate::wal::frame;
 use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupEnd, GroupHeader};
 
@@ -62,6 +68,72 @@ pub fn part(bytes: &[u8]) -> bool {
 /// Gives a part of a length that fits its header the checksums that fit its bytes.
 pub fn fix_part(bytes: &mut [u8]) {
     part::hostile::fix(bytes);
+}
+
+/// Has the newest manifest on `disk` name the part in the file `name` as the part's own header and footer do,
+/// and the root that its tree then has, where that can be computed. Returns whether it was changed.
+#[must_use]
+pub fn adopt_part(disk: &SimDisk, name: FileName) -> bool {
+    adopt(disk, name).is_some()
+}
+
+fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
+    let fs = disk.bind().ok()?;
+    let mut manifest = newest(&*fs).ok()?;
+    let store = manifest.store;
+    let tree = manifest.trees.first_mut()?;
+    let bytes = disk.read(name)?;
+    let identity = PartIdentity::parse(bytes.first_chunk()?).ok()?;
+    let PartIdentity { number, from, to, arity, .. } = identity;
+    let part = PartRef {
+        number,
+        from,
+        to,
+        len: bytes.len() as u64,
+        checksum: part::hostile::seal(bytes.last_chunk()?),
+    };
+    let own = tree.parts.iter().position(|part| part.number.0 == name.number)?;
+    tree.parts[own] = part;
+    if own + 1 == tree.parts.len() {
+        tree.size = to;
+    }
+    (tree.arity, tree.hasher, tree.id) = (arity, identity.hasher.clone(), identity.tree);
+    let open = |part: &PartRef| {
+        let identity = tree.identity(store, part);
+        Part::open(&fs, &identity, *part, ReadMode::Pread).map(Arc::new).ok()
+    };
+    if let Some(parts) = tree.parts.iter().map(open).collect::<Option<Vec<_>>>()
+        && let Ok(root) = root_at(&PartSet::new(parts), &Blake3, arity, TreeSize(tree.size))
+    {
+        tree.root = root;
+    }
+    disk.put(manifest::file(manifest.number), &manifest.encode());
+    Some(())
+}
+
+/// The length that a part has whose header these bytes begin with.
+#[must_use]
+pub fn part_len(bytes: &[u8]) -> Option<u64> {
+    let identity = PartIdentity::parse(bytes.first_chunk()?).ok()?;
+    part::hostile::frame(&identity).map(|(_, len, _)| len)
+}
+
+/// Gives a header or footer block of a part the checksum that fits it.
+pub fn fix_block(block: &mut [u8]) {
+    if let Some((covered, sum)) = block.split_last_chunk_mut::<8>() {
+        *sum = crate::checksum::checksum(covered).to_le_bytes();
+    }
+}
+
+/// The groups that stand in a segment: where, and how long they say that they are.
+#[must_use]
+pub fn groups(segment: &[u8]) -> Vec<(usize, usize)> {
+    let places = segment.chunks(BLOCK_LEN).enumerate();
+    let groups = places.filter_map(|(number, block)| {
+        let header = GroupHeader::decode(block.first_chunk()?).ok()?;
+        Some((number * BLOCK_LEN, usize::try_from(header.len).ok()?))
+    });
+    groups.collect()
 }
 
 fn newest(fs: &dyn FileSystem) -> Result<Manifest, Box<dyn Error>> {
@@ -149,7 +221,6 @@ pub fn inflate_segment(fs: &dyn FileSystem, len: u64, group: u64) -> Result<(), 
 mod tests {
     use super::*;
     use crate::fs::FileKind;
-    use crate::fs::sim::SimDisk;
     use crate::{Accumulator, Config, Hash};
 
     /// The files of a small store.

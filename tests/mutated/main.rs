@@ -1,0 +1,218 @@
+//! Numbers that somebody has changed in the files of a store, with all checksums made right: nothing panics,
+//! loops without end or takes memory for what is not there. What is not refused is a store whose proofs verify.
+//!
+//! A binary of its own, because memory is counted for the process. `DURAMEN_MUTANTS=all` tries every mutant.
+#![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod memory;
+mod mutants;
+mod subject;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use duramen::fs::sim::SimDisk;
+use duramen::{
+    Arity, Blake3, Config, DynAccumulator, Error, Hash, LeafIndex, ReadMode, Reader, Snapshot,
+    hostile, inspect, scrub,
+};
+
+use crate::mutants::Mutant;
+use crate::subject::config;
+
+/// Memory that one call may hold, and the largest piece of it.
+const MOST: usize = 8 << 20;
+const LARGEST: usize = 4 << 20;
+
+/// A call, and what it said of the store.
+type Said = (&'static str, &'static str);
+
+/// What one call did.
+fn outcome<T>(what: &str, call: impl FnOnce() -> Result<T, Error>) -> Result<T, &'static str> {
+    let (done, took) = memory::count(call);
+    assert!(took.most <= MOST, "{what}: {} bytes held", took.most);
+    assert!(took.largest <= LARGEST, "{what}: {} bytes at once", took.largest);
+    done.map_err(|error| match error {
+        Error::Damaged(_) => "damaged",
+        Error::UnknownFormat { .. } => "of another format",
+        Error::HasherMismatch { .. } => "of another hash function",
+        Error::ArityMismatch { .. } => "of another arity",
+        Error::OtherStore { .. } => "another store",
+        error => panic!("{what}: {error:?}"),
+    })
+}
+
+/// What a store shows holds together, and proofs of it verify.
+fn check(what: &str, snapshot: &Snapshot) -> Result<(), Error> {
+    let size = snapshot.size().get();
+    assert!(size < 1000, "{what}: {size} leaves");
+    let head = snapshot.head()?;
+    let leaves = snapshot.leaves(0..size)?;
+    let old = snapshot.head_at(size / 2)?;
+    let consistent = snapshot.prove_consistency(size / 2)?;
+    consistent.verify(&Blake3, Arity::Four, &old, &head).unwrap();
+    for index in (0..size).step_by(7) {
+        let proof = snapshot.prove(index)?;
+        let leaf: &Hash = &leaves[usize::try_from(index).unwrap()];
+        proof.verify(&Blake3, Arity::Four, &head, LeafIndex::from(index), leaf).unwrap();
+    }
+    Ok(())
+}
+
+fn use_store(what: &str, store: &DynAccumulator) -> Result<(), Error> {
+    check(what, &store.snapshot())?;
+    store.insert_many(&[[9; 32]; 20])?;
+    store.flush()?;
+    store.checkpoint()?;
+    check(what, &store.snapshot())
+}
+
+/// Everything that reads a store, and what it said.
+fn use_all(mutant: &Mutant, disk: &SimDisk) -> Vec<Said> {
+    let what = &mutant.what;
+    let mut said = Vec::new();
+    let mut say = |call: &'static str, outcome: Result<(), &'static str>| {
+        said.push((call, outcome.err().unwrap_or("fine")));
+    };
+    for mode in [ReadMode::Pread, ReadMode::Mapped] {
+        let config = || -> Config { config(disk).read_mode(mode) };
+        let hasher = || Arc::new(Blake3);
+        say(
+            "read",
+            outcome(&format!("reading {what}"), || {
+                let reader = Reader::open(config(), hasher(), Arity::Four)?;
+                reader.refresh()?;
+                check(what, &reader.snapshot())
+            }),
+        );
+        say(
+            "scrub",
+            outcome(&format!("scrubbing {what}"), || {
+                let go_on = &mut |_| ControlFlow::Continue(());
+                let report = scrub::run(&config(), &Blake3, &scrub::Options::new(), go_on)?;
+                assert!(report.findings.len() < 1000, "{what}");
+                Ok(())
+            }),
+        );
+    }
+    say("survey", outcome(&format!("fsck of {what}"), || inspect::survey(&config(disk)).map(drop)));
+    let copy = SimDisk::new();
+    say(
+        "copy",
+        outcome(&format!("a copy of {what}"), || {
+            Reader::open(config(disk), Arc::new(Blake3), Arity::Four)?
+                .snapshot_to_config(&config(&copy).create(true))?;
+            let copied = Reader::open(config(&copy), Arc::new(Blake3), Arity::Four)?;
+            check(what, &copied.snapshot())
+        }),
+    );
+    let repaired = mutant.subject.disk();
+    if mutant.adopted {
+        let _ = hostile::adopt_part(&repaired, mutant.subject.files[mutant.place].0);
+    }
+    say(
+        "repair",
+        outcome(&format!("a repair of {what}"), || {
+            let options = scrub::Options::new().repair(true);
+            let go_on = &mut |_| ControlFlow::Continue(());
+            scrub::run(&config(&repaired), &Blake3, &options, go_on).map(drop)
+        }),
+    );
+    say(
+        "open",
+        outcome(&format!("opening {what}"), || {
+            let store = subject::open(disk)?;
+            use_store(what, &store)?;
+            store.close()?;
+            let store = subject::open(disk)?;
+            check(what, &store.snapshot())
+        }),
+    );
+    said
+}
+
+/// The text that describes the changed file.
+fn dump(mutant: &Mutant, dir: &std::path::Path) {
+    let (file, bytes) = &mutant.subject.files[mutant.place];
+    let path = dir.join(file.to_string().rsplit('/').next().unwrap());
+    std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
+    let mut text = Vec::new();
+    let (dumped, took) = memory::count(|| inspect::dump(&path, &mut text));
+    if let Err(error) = dumped {
+        assert_eq!(error.kind(), std::io::ErrorKind::Unsupported, "dump of {}", mutant.what);
+    }
+    assert!(
+        text.len() < 1 << 20 && took.most <= MOST && took.largest <= LARGEST,
+        "{}",
+        mutant.what
+    );
+}
+
+/// Ends the process if one mutant takes so long that it can only be a loop.
+struct Watch(Arc<Mutex<(u64, String)>>);
+
+impl Watch {
+    fn start() -> Self {
+        let now = Arc::new(Mutex::new((0, String::new())));
+        let seen = Arc::clone(&now);
+        std::thread::spawn(move || {
+            let mut last = u64::MAX;
+            loop {
+                std::thread::sleep(Duration::from_secs(120));
+                let (number, what) = seen.lock().unwrap().clone();
+                if number == last {
+                    eprintln!("two minutes, and no end: {what}");
+                    std::process::abort();
+                }
+                last = number;
+            }
+        });
+        Self(now)
+    }
+
+    fn next(&self, what: &str) {
+        let mut now = self.0.lock().unwrap();
+        *now = (now.0 + 1, what.to_owned());
+    }
+}
+
+#[test]
+fn numbers_that_were_forged_are_refused_or_make_a_store_that_holds_together() {
+    let step =
+        if std::env::var("DURAMEN_MUTANTS").is_ok_and(|which| which == "all") { 1 } else { 23 };
+    let watch = Watch::start();
+    let dir = tempfile::tempdir().unwrap();
+    let mut counts = BTreeMap::<Said, u64>::new();
+    let mut failures = Vec::new();
+    let mut tried = 0;
+    for subject in subject::subjects() {
+        for mutant in mutants::all(&subject).into_iter().step_by(step) {
+            watch.next(&mutant.what);
+            tried += 1;
+            let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                dump(&mutant, dir.path());
+                let disk = mutant.subject.disk();
+                if mutant.adopted {
+                    let _ = hostile::adopt_part(&disk, mutant.subject.files[mutant.place].0);
+                }
+                use_all(&mutant, &disk)
+            }));
+            match tried {
+                Ok(said) => said.into_iter().for_each(|said| *counts.entry(said).or_default() += 1),
+                Err(_) => failures.push(mutant.what),
+            }
+        }
+    }
+    println!("{tried} mutants: {counts:?}");
+    assert!(failures.is_empty(), "{} mutants: {failures:#?}", failures.len());
+    // Some are refused, and some are stores.
+    for call in ["read", "copy", "open"] {
+        let damaged = counts.get(&(call, "damaged")).copied().unwrap_or(0);
+        let fine = counts.get(&(call, "fine")).copied().unwrap_or(0);
+        assert!(damaged > tried / 10 && fine > tried / 50, "{call}: {counts:?}");
+    }
+}

@@ -1,0 +1,91 @@
+//! The stores whose files are changed.
+
+use std::sync::Arc;
+
+use duramen::fs::sim::{CrashChoice, SimDisk};
+use duramen::fs::{FileKind, FileName};
+use duramen::{
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, FlushPolicy, Hash,
+};
+use testkit::stores::leaves;
+
+pub(crate) fn config(disk: &SimDisk) -> Config {
+    Config::new("store")
+        .file_system(Arc::new(disk.clone()))
+        .create(false)
+        .flush_policy(FlushPolicy::Manual)
+        .checkpoint_policy(CheckpointPolicy::manual())
+        .compaction_policy(CompactionPolicy::Off)
+        .wal_segment_bytes(16 << 10)
+        .wal_spare_bytes(16 << 10)
+        .wal_group_bytes(2048)
+}
+
+pub(crate) fn open(disk: &SimDisk) -> Result<DynAccumulator, duramen::Error> {
+    DynAccumulator::open(config(disk), Arc::new(Blake3), Arity::Four)
+}
+
+/// The files of a store.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    pub(crate) files: Vec<(FileName, Vec<u8>)>,
+}
+
+impl Subject {
+    fn of(name: &'static str, disk: &SimDisk) -> Self {
+        let files = disk.files().into_iter().map(|file| (file, disk.read(file).unwrap()));
+        Self { name, files: files.collect() }
+    }
+
+    /// The numbers of its files of this kind.
+    pub(crate) fn places(&self, kind: FileKind) -> Vec<usize> {
+        let numbered = self.files.iter().enumerate();
+        numbered.filter(|(_, (file, _))| file.kind == kind).map(|(place, _)| place).collect()
+    }
+
+    pub(crate) fn disk(&self) -> SimDisk {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        for (file, bytes) in &self.files {
+            disk.put(*file, bytes);
+        }
+        disk
+    }
+}
+
+fn flush(store: &DynAccumulator, leaves: &[Hash]) {
+    store.insert_many(leaves).unwrap();
+    store.flush().unwrap();
+    store.wait_idle();
+}
+
+/// Two parts, and a log of a closed stretch, of several segments, of groups in pieces.
+fn grown() -> (SimDisk, DynAccumulator) {
+    let disk = SimDisk::new();
+    let all = leaves(400, 1);
+    let store =
+        DynAccumulator::open(config(&disk).create(true), Arc::new(Blake3), Arity::Four).unwrap();
+    flush(&store, &all[..150]);
+    store.checkpoint().unwrap();
+    flush(&store, &all[150..163]);
+    store.checkpoint().unwrap();
+    flush(&store, &all[163..180]);
+    // One that is not closed in order, after which the log goes on elsewhere.
+    disk.stop_after(0);
+    drop(store);
+    let disk = disk.crash(CrashChoice::AllKept);
+    let store = open(&disk).unwrap();
+    flush(&store, &all[180..181]);
+    // In pieces.
+    flush(&store, &all[181..330]);
+    flush(&store, &all[330..331]);
+    (disk, store)
+}
+
+pub(crate) fn subjects() -> Vec<Subject> {
+    let (disk, store) = grown();
+    let killed = Subject::of("killed", &disk.kill());
+    store.close().unwrap();
+    vec![killed, Subject::of("closed", &disk)]
+}
