@@ -176,7 +176,8 @@ impl Config {
     /// How many bytes of leaves may wait for the log. At the bound, an insert under
     /// [`FlushPolicy::Interval`] waits for the flusher; under [`FlushPolicy::Manual`] the bytes are
     /// handed to the operating system without an fsync, so that inserts need not wait and nothing is
-    /// claimed to be durable. One batch may be larger than the bound. Default: 64 MiB.
+    /// claimed to be durable. One batch may be larger than the bound; what is inserted behind a batch of 1 MiB or
+    /// more counts apart from it, so that only the next such batch waits for it. Default: 64 MiB.
     #[must_use]
     pub fn max_unflushed_bytes(mut self, bytes: u64) -> Self {
         self.max_unflushed_bytes = bytes;

@@ -11,6 +11,8 @@
 //! - The hash function is foreign code, and its threads may be busy elsewhere. Nodes are hashed without the
 //!   lock, when the batch has been inserted: no insert waits for them, and a panic there takes nothing back.
 //! - What was inserted before a large batch is flushed apart from it, if it was not cut yet.
+//! - Leaves that wait for the log behind a large batch count against the limit without it. So that batch holds
+//!   up nothing but the next large one.
 //! - Once ended, nothing is inserted any more, and every insert that waits for room fails.
 
 use std::collections::VecDeque;
@@ -55,6 +57,8 @@ pub(crate) struct Ingest {
     named: Option<Cut>,
     /// What the log has, durable or not.
     written: Seq,
+    /// The end of the last large batch.
+    large_end: Seq,
     /// What the last checkpoint holds.
     checkpointed: Seq,
     copied: Copied,
@@ -106,6 +110,7 @@ impl Ingest {
             early: VecDeque::new(),
             named,
             written: seq,
+            large_end: seq,
             checkpointed,
             copied: Copied::default(),
             parts: 0,
@@ -123,15 +128,18 @@ impl Ingest {
         ingest
     }
 
-    fn held(&self) -> Held {
-        let (seq, written, checkpointed) = (self.seq.0, self.written.0, self.checkpointed.0);
+    /// What is held, as an insert of `count` leaves sees it.
+    fn held(&self, count: usize) -> Held {
+        let (seq, checkpointed) = (self.seq.0, self.checkpointed.0);
+        let large_end = if count < LARGE_FROM { self.large_end } else { Seq(0) };
+        let written = self.written.max(large_end).0;
         let copied = self.copied.bytes();
         let relief = self.named.as_ref().is_none_or(|named| named.seq > self.checkpointed);
         Held { seq, written, checkpointed, copied, parts: self.parts, relief }
     }
 
     fn set_gate(&mut self) {
-        self.gate = if self.copying { 0 } else { self.limits.gate(&self.held()) };
+        self.gate = if self.copying { 0 } else { self.limits.gate(&self.held(1)) };
     }
 
     /// Everything that was inserted.
@@ -260,12 +268,12 @@ impl Ingest {
 
     /// Whether the checkpoint under way does not keep up with inserts.
     pub(crate) fn is_behind(&self) -> bool {
-        self.limits.is_behind(&self.held())
+        self.limits.is_behind(&self.held(1))
     }
 
     /// Whether a checkpoint would relieve inserts.
     pub(crate) fn wants_checkpoint(&self) -> bool {
-        self.limits.wants_checkpoint(&self.held())
+        self.limits.wants_checkpoint(&self.held(1))
     }
 
     pub(crate) fn end(&mut self, error: Error) {
@@ -363,9 +371,10 @@ impl Engine {
             return Err(Error::LeafRefused { position, hasher: hasher.id().to_string() });
         }
         let count = leaves.len() as u64;
+        let large = leaves.len() >= LARGE_FROM;
         let mut ingest = self.ingest.lock();
         ingest.check()?;
-        if ingest.seq.0 >= ingest.gate {
+        if ingest.seq.0 >= ingest.gate || large {
             ingest = match how {
                 Intake::Insert | Intake::Durable => self.make_way(ingest, leaves.len())?,
                 Intake::Try => self.try_make_way(ingest, leaves.len())?,
@@ -375,13 +384,17 @@ impl Engine {
         if leaves.is_empty() {
             return Ok((first..first, self.token(Seq(0))));
         }
-        if leaves.len() >= LARGE_FROM {
+        if large {
             ingest = self.append_unlocked(ingest, tree, leaves)?;
         } else if let Some(writer) = &mut ingest.writers[tree] {
             writer.append(leaves);
         }
         ingest.count(tree, count);
         let seq = ingest.seq;
+        if large {
+            ingest.large_end = seq;
+            ingest.set_gate();
+        }
         let signal = match how {
             Intake::Insert | Intake::Try => self.signal(&mut ingest),
             Intake::Durable => {
@@ -508,7 +521,7 @@ impl Engine {
         if ingest.copying {
             return Err(Error::WouldBlock { limit: Limit::LargeBatch, retry_in: None });
         }
-        match ingest.limits.pressure(&ingest.held()) {
+        match ingest.limits.pressure(&ingest.held(count)) {
             Pressure::Nothing => Ok(ingest),
             Pressure::Full { limit: limit @ Limit::UnnamedBytes, held, allowed } => {
                 Err(Error::Backpressure { limit, held, allowed, waited: Duration::ZERO })
@@ -549,7 +562,7 @@ impl Engine {
                 ingest.waiting -= 1;
                 ingest.check()?;
             }
-            let pressure = ingest.limits.pressure(&ingest.held());
+            let pressure = ingest.limits.pressure(&ingest.held(count));
             match (pressure, stall) {
                 (Pressure::Full { limit, held, allowed }, None) => {
                     stall = Some((limit, Instant::now()));
@@ -679,7 +692,7 @@ impl Engine {
         let started = Instant::now();
         loop {
             let waited = started.elapsed();
-            let slow = matches!(ingest.limits.pressure(&ingest.held()), Pressure::Slow(..));
+            let slow = matches!(ingest.limits.pressure(&ingest.held(1)), Pressure::Slow(..));
             if waited >= time || !slow {
                 self.counters.slowed_down(waited);
                 return Ok(ingest);

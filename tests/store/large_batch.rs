@@ -10,8 +10,8 @@ use std::time::Duration;
 use duramen::fs::FileKind;
 use duramen::fs::sim::{OperationKind, SimDisk, When};
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, Config, DurabilityToken, DynAccumulator, FlushPolicy, Hash,
-    Hasher, ReadMode, scrub,
+    Arity, Blake3, CheckpointPolicy, Config, DurabilityToken, DynAccumulator, Error, FlushPolicy,
+    Hash, Hasher, Limit, ReadMode, scrub,
 };
 use testkit::hooked::Hooked;
 use testkit::stores::leaves;
@@ -99,6 +99,30 @@ fn a_leaf_before_a_large_batch_is_durable_while_the_batch_is_being_written() {
         assert!(flushed.wait_timeout(MINUTE).unwrap() && batch.is_durable());
         store.close().unwrap();
     }
+}
+
+#[test]
+fn inserts_behind_a_large_batch_do_not_wait_until_it_is_written_and_the_next_large_one_does() {
+    let disk = SimDisk::new();
+    let store = open(config(&disk).max_unflushed_bytes(64 << 10));
+    let write = disk.hold(When::nth(OperationKind::Write, 1).on(FileKind::Segment));
+    store.insert_many(&large(2, 1)).unwrap();
+    let flushed = store.flush_async().unwrap();
+    write.wait_reached();
+    let refused =
+        |error: Error| matches!(error, Error::WouldBlock { limit: Limit::UnflushedBytes, .. });
+    assert!(refused(store.try_insert_many(&large(1, 2)).unwrap_err()));
+    // 64 KiB may wait behind the batch.
+    for _ in 0..2048 {
+        store.try_insert([3; 32]).unwrap();
+    }
+    assert!(refused(store.try_insert([3; 32]).unwrap_err()));
+    write.release();
+    assert!(flushed.wait_timeout(MINUTE).unwrap());
+    store.flush().unwrap();
+    store.try_insert_many(&large(1, 4)).unwrap();
+    store.try_insert([3; 32]).unwrap();
+    store.close().unwrap();
 }
 
 #[test]
