@@ -309,7 +309,7 @@ pub(crate) enum Intake {
 }
 
 /// Batches of so many leaves are copied without the lock: 1 MiB.
-const LARGE_FROM: usize = (1 << 20) / size_of::<Hash>();
+const LARGE_FROM: usize = if cfg!(duramen_loom) { 5 } else { (1 << 20) / size_of::<Hash>() };
 
 /// A large batch that is being copied. It gives the tree's writer back however it ends.
 struct Batch<'a> {

@@ -85,6 +85,23 @@ fn durable_inserts_of_two_threads_are_on_disk_when_they_return() {
 }
 
 #[test]
+fn an_insert_beside_a_large_batch_comes_through_and_is_on_disk_when_it_returns() {
+    Model::new(3).check(|| {
+        let store = Arc::new(open(|config| config));
+        let batch = spawn(&store, |store| {
+            // Enough to be copied without the lock.
+            let inserted = store.tree.insert_many(&[leaf(7); 5]).unwrap();
+            assert_eq!(inserted.range.end - inserted.range.start, 5);
+        });
+        store.tree.insert_durable(leaf(100)).unwrap();
+        assert!(store.is_on_disk(leaf(100)));
+        batch.join().unwrap();
+        assert_eq!(store.tree.size(), TreeSize(6));
+        close(store).unwrap();
+    });
+}
+
+#[test]
 fn the_head_of_what_is_durable_is_right_at_every_moment() {
     Model::new(2).check(|| {
         let store = Arc::new(open(|config| config));
