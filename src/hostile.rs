@@ -14,6 +14,7 @@ use crate::fs::{FileName, FileSystem, Place};
 use crate::merkle::{Blake3, TreeSize, root_at};
 use crate::part;
 use crate::part::{Part, PartIdentity, PartRef, PartSet};
+use crate::tree_spec::TreeSpec;
 use crate::wal::BLOCK_LEN;
 use crate::wal::frame;
 use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupEnd, GroupHeader};
@@ -27,7 +28,8 @@ pub fn group(bytes: &[u8]) -> bool {
     let Ok(frames) = frame::frames(body, header.frames) else { return false };
     let payload = |frame: &Frame<'_>| match frame {
         Frame::Leaves { leaves, .. } => size_of_val(*leaves),
-        Frame::Roll { .. } | Frame::Point => 0,
+        Frame::Create(spec) => spec.name.as_str().len() + spec.hasher.len(),
+        Frame::Roll { .. } | Frame::Point | Frame::Seal { .. } | Frame::Drop { .. } => 0,
     };
     let len: usize = frames.iter().map(payload).sum();
     assert_eq!(len + frames.len() * frame::FRAME_HEADER_LEN, body.len());
@@ -81,7 +83,7 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
     let fs = disk.bind().ok()?;
     let mut manifest = newest(&*fs).ok()?;
     let store = manifest.store;
-    let tree = manifest.trees.first_mut()?;
+    let tree = Arc::make_mut(manifest.trees.first_mut()?);
     let bytes = disk.read(name)?;
     let identity = PartIdentity::parse(bytes.first_chunk()?).ok()?;
     let PartIdentity { number, from, to, arity, .. } = identity;
@@ -97,7 +99,10 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
     if own + 1 == tree.parts.len() {
         tree.size = to;
     }
-    (tree.arity, tree.hasher, tree.id) = (arity, identity.hasher.clone(), identity.tree);
+    let children = u16::try_from(arity.children()).ok()?;
+    let (name, hasher) = (tree.spec.name.clone(), identity.hasher.as_bytes());
+    tree.spec = TreeSpec::read(identity.tree, name.as_str().as_bytes(), hasher, children)?;
+    manifest.next_tree = manifest.next_tree.max(u64::from(identity.tree.0) + 1);
     let open = |part: &PartRef| {
         let identity = tree.identity(store, part);
         Part::open(&fs, &identity, *part, ReadMode::Pread).map(Arc::new).ok()
@@ -170,7 +175,7 @@ pub fn inflate_manifest(fs: &dyn FileSystem, len: u64) -> Result<(), Box<dyn Err
 pub fn inflate_part(fs: &dyn FileSystem, to: u64) -> Result<(), Box<dyn Error>> {
     let mut manifest = newest(fs)?;
     let store = manifest.store;
-    let tree = manifest.trees.first_mut().ok_or("no tree")?;
+    let tree = Arc::make_mut(manifest.trees.first_mut().ok_or("no tree")?);
     let mut part = tree.parts.pop().ok_or("no part")?;
     part.to = to;
     let identity = tree.identity(store, &part);

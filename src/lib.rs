@@ -56,6 +56,8 @@ mod accumulator;
 #[cfg(feature = "std")]
 mod backup;
 #[cfg(feature = "std")]
+mod batch;
+#[cfg(feature = "std")]
 mod checksum;
 #[cfg(feature = "std")]
 mod codec;
@@ -75,6 +77,8 @@ mod error;
 pub mod fs;
 #[cfg(all(test, feature = "std"))]
 mod golden;
+#[cfg(feature = "std")]
+mod hashers;
 #[cfg(all(feature = "std", any(test, feature = "testing")))]
 #[doc(hidden)]
 pub mod hostile;
@@ -90,6 +94,8 @@ mod memory;
 #[cfg(feature = "std")]
 mod part;
 #[cfg(feature = "std")]
+mod per_tree;
+#[cfg(feature = "std")]
 mod random;
 #[cfg(feature = "std")]
 mod reader;
@@ -100,9 +106,15 @@ pub mod scrub;
 #[cfg(feature = "std")]
 mod snapshot;
 #[cfg(feature = "std")]
+mod store;
+#[cfg(feature = "std")]
 mod store_info;
 #[cfg(feature = "std")]
+mod store_reader;
+#[cfg(feature = "std")]
 mod sync;
+#[cfg(feature = "std")]
+mod tree_spec;
 #[cfg(feature = "std")]
 mod wal;
 #[cfg_attr(
@@ -115,8 +127,8 @@ mod workers;
 
 pub use merkle::{
     Arity, Blake3, ConsistencyProof, Frontier, FrontierError, Growth, Hash, Hasher, HasherId,
-    InclusionProof, LeafInPieces, LeafIndex, MultiProof, Rfc6962Sha256, TreeHead, TreeSize,
-    VerifyError,
+    InclusionProof, LeafInPieces, LeafIndex, MultiProof, NamedHead, Rfc6962Sha256, StoreHead,
+    TreeHead, TreeName, TreeNameError, TreeProof, TreeSize, VerifyError,
 };
 
 #[cfg(feature = "keccak")]
@@ -127,7 +139,11 @@ pub use merkle::PoseidonBn254;
 #[cfg(feature = "std")]
 pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};
 #[cfg(feature = "std")]
-pub use config::{CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, Install, ReadMode};
+pub use batch::{Batch, Committed, TreeRange};
+#[cfg(feature = "std")]
+pub use config::{
+    CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, Install, ReadMode, TreeConfig,
+};
 #[cfg(feature = "std")]
 pub use durability::DurabilityToken;
 #[cfg(feature = "std")]
@@ -141,12 +157,16 @@ pub use reader::Reader;
 #[cfg(feature = "std")]
 pub use report::{
     BackupInfo, CheckpointInfo, CheckpointReason, Distribution, Event, EventGroup, EventListener,
-    JobStats, RecoveryReport, Stats, Times,
+    JobStats, RecoveryReport, Stats, Times, TreeCheckpoint, TreeFlush, TreeInfo,
 };
 #[cfg(feature = "std")]
 pub use snapshot::{Leaves, Snapshot};
 #[cfg(feature = "std")]
+pub use store::{Store, StoreSnapshot};
+#[cfg(feature = "std")]
 pub use store_info::StoreInfo;
+#[cfg(feature = "std")]
+pub use store_reader::StoreReader;
 
 /// Runs the examples of the Markdown pages as tests.
 #[cfg(all(doctest, feature = "std"))]

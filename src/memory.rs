@@ -5,12 +5,15 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::column::{Columns, Layout, LeafWriter};
+use crate::column::LeafWriter;
 use crate::engine::Tree;
 use crate::error::{Error, Result};
 use crate::ids::TreeId;
-use crate::merkle::{Arity, Blake3, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeSize};
+use crate::merkle::{
+    Arity, Blake3, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeName, TreeSize,
+};
 use crate::snapshot::Snapshot;
+use crate::tree_spec::TreeSpec;
 
 /// A Merkle accumulator in memory: the tree of an [`Accumulator`](crate::Accumulator), with the same
 /// roots and proofs, and nothing on disk.
@@ -38,9 +41,9 @@ impl<H: Hasher + Default, const N: usize> MemoryAccumulator<H, N> {
     /// An accumulator without leaves.
     #[must_use]
     pub fn new() -> Self {
-        let (columns, leaves, nodes) = Columns::empty(Layout::new(Arity::of::<N>()));
         let hasher = Arc::new(H::default());
-        let tree = Tree::new(TreeId(0), String::new(), hasher, columns, nodes);
+        let spec = TreeSpec::new(TreeId(0), TreeName::main(), &*hasher, Arity::of::<N>());
+        let (tree, leaves) = Tree::empty(Arc::new(spec), hasher, true);
         Self { tree: Arc::new(tree), leaves, hasher: PhantomData }
     }
 

@@ -1,22 +1,23 @@
-//! A store opened for reading only.
+//! One tree of a store that is opened for reading only.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::Config;
-use crate::engine::Tree;
+use crate::config::{Config, TreeConfig};
 use crate::engine::{Followed, copy_from_outside, follow};
+use crate::engine::{Tree, Wanted};
 use crate::error::Result;
+use crate::hashers::Hashers;
 use crate::merkle::{
-    Arity, ConsistencyProof, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeSize,
+    Arity, ConsistencyProof, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeName, TreeSize,
 };
 use crate::report::BackupInfo;
 use crate::snapshot::{Leaves, Snapshot};
 use crate::sync::{ArcSwap, Mutex};
 
-/// A store opened for reading only, beside its writer or without one.
+/// One tree of a store that is opened for reading only, beside its writer or without one.
 ///
 /// It takes no lock, starts no thread and changes nothing: it works on a read-only file system, and
 /// the writer does not notice. It shows what opening the store would show at this moment: the parts,
@@ -51,6 +52,7 @@ use crate::sync::{ArcSwap, Mutex};
 /// ```
 pub struct Reader {
     config: Config,
+    wanted: Wanted,
     followed: Mutex<Followed>,
     /// The tree of what was followed, for calls that take no lock: in a forked child another thread of the
     /// parent may have held it.
@@ -58,19 +60,32 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens the store that `config` names. O(log size) plus the log since the last checkpoint.
+    /// Opens the tree `main` of the store that `config` names. O(log size) plus the log since the last checkpoint.
     ///
     /// # Errors
     ///
     /// [`NoStore`](crate::Error::NoStore) if there is none; nothing is created. Else as
     /// [`Accumulator::open`](crate::Accumulator::open), but never
     /// [`Locked`](crate::Error::Locked).
-    #[expect(clippy::needless_pass_by_value, reason = "as opening for writing does")]
     pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
+        Self::open_tree(config, TreeName::main().as_str(), TreeConfig::new(hasher, arity))
+    }
+
+    /// Opens the tree `name` of the store that `config` names. [`StoreReader`](crate::StoreReader) shows all trees.
+    ///
+    /// # Errors
+    ///
+    /// [`NoTree`](crate::Error::NoTree) if there is no tree of this name, [`TreeName`](crate::Error::TreeName) if there can
+    /// be none; else as [`open`](Self::open).
+    pub fn open_tree(config: Config, name: impl AsRef<str>, tree: TreeConfig) -> Result<Self> {
         config.check()?;
-        let followed = follow(&config, &config.bind()?, &hasher, arity)?;
-        let tree = ArcSwap::new(Arc::clone(&followed.tree));
-        Ok(Self { config, followed: Mutex::new(followed), tree })
+        let TreeConfig { hasher, arity } = tree;
+        let given = std::iter::once(Arc::clone(&hasher)).chain(config.hashers.iter().cloned());
+        let hashers = Hashers::new(given);
+        let wanted = Wanted { name: TreeName::new(name.as_ref())?, hasher, arity };
+        let mut followed = follow(&config, &config.bind()?, &hashers, Some(&wanted))?;
+        let tree = ArcSwap::new(followed.tree(&config, &wanted.name)?);
+        Ok(Self { config, wanted, followed: Mutex::new(followed), tree })
     }
 
     /// Reads what was written since the last time and returns the size now. Snapshots taken before stay
@@ -84,14 +99,17 @@ impl Reader {
     /// # Errors
     ///
     /// [`OtherStore`](crate::Error::OtherStore) if the path leads to another store by now,
-    /// [`Displaced`](crate::Error::Displaced) if it leads to another directory otherwise, or nowhere; else
-    /// as [`open`](Self::open). What was read before stays.
+    /// [`Displaced`](crate::Error::Displaced) if it leads to another directory otherwise, or nowhere,
+    /// [`NoTree`](crate::Error::NoTree) if the tree was dropped; else as [`open`](Self::open). What was read before
+    /// stays.
     pub fn refresh(&self) -> Result<TreeSize> {
         self.tree.load_full().check_process()?;
         let mut followed = self.followed.lock();
-        followed.refresh(&self.config)?;
-        self.tree.store(Arc::clone(&followed.tree));
-        Ok(TreeSize(followed.tree.columns.leaves()))
+        followed.refresh(&self.config, Some(&self.wanted))?;
+        let tree = followed.tree(&self.config, &self.wanted.name)?;
+        let size = TreeSize(tree.columns.leaves());
+        self.tree.store(tree);
+        Ok(size)
     }
 
     /// How many leaves were found.
@@ -218,11 +236,13 @@ impl Reader {
 
     fn copy_to(&self, target: &Config) -> Result<BackupInfo> {
         self.tree.load_full().check_process()?;
-        let (fs, store, tree) = {
+        let (fs, store) = {
             let followed = self.followed.lock();
-            (Arc::clone(&followed.fs), followed.store, Arc::clone(&followed.tree))
+            (Arc::clone(&followed.fs), followed.store)
         };
-        copy_from_outside(&self.config, &fs, store, &tree.hasher, tree.arity, target)
+        let given = std::iter::once(Arc::clone(&self.wanted.hasher));
+        let hashers = Hashers::new(given.chain(self.config.hashers.iter().cloned()));
+        copy_from_outside(&self.config, &fs, store, &hashers, target)
     }
 
     /// The hash function.

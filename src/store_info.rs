@@ -3,35 +3,56 @@
 use std::path::PathBuf;
 
 use crate::config::Config;
+use crate::directory::manifest::TreeEntry;
 use crate::directory::newest_manifest;
-use crate::error::{Error, Result};
-use crate::merkle::{Arity, TreeSize};
+use crate::error::Result;
+use crate::merkle::{TreeName, TreeSize};
+use crate::report::TreeInfo;
 
 /// What a store is, read without opening it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreInfo {
-    /// The name of the hash function.
-    pub hasher: String,
-    /// The arity.
-    pub arity: Arity,
-    /// The size at the last checkpoint; the log may hold more.
-    pub checkpointed: TreeSize,
+    /// The store's id: 16 random bytes in the form of a UUID.
+    pub store: String,
+    /// The trees at the last checkpoint, by name. The log may hold more of them, and more trees.
+    pub trees: Vec<TreeInfo>,
 }
 
 impl StoreInfo {
-    /// Reads what the store at `path` is, also while a process has it open. Reads one small file and
-    /// changes nothing.
+    /// Reads what the store at `path` is, also while a process has it open, or where its log or its parts are
+    /// damaged. Reads one small file and changes nothing.
     ///
     /// # Errors
     ///
-    /// [`NoStore`](Error::NoStore) if there is none; else the error of its manifest.
+    /// [`NoStore`](crate::Error::NoStore) if there is none; else the error of its manifest.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self> {
         let config = Config::new(path);
         let manifest = newest_manifest(&*config.bind()?, &config.path)?;
-        let tree = manifest.trees.into_iter().next();
-        let tree = tree.ok_or(Error::NoStore { path: config.path })?;
-        let checkpointed = TreeSize(tree.size);
-        Ok(Self { hasher: tree.hasher, arity: tree.arity, checkpointed })
+        let mut trees: Vec<_> = manifest.trees.iter().map(|entry| info(entry)).collect();
+        trees.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(Self { store: manifest.store.to_string(), trees })
+    }
+
+    /// The tree of this name.
+    #[must_use]
+    pub fn tree(&self, name: &TreeName) -> Option<&TreeInfo> {
+        self.trees.iter().find(|tree| tree.name == *name)
+    }
+}
+
+fn info(entry: &TreeEntry) -> TreeInfo {
+    TreeInfo {
+        id: entry.spec.id.0,
+        name: entry.spec.name.clone(),
+        hasher: entry.spec.hasher.clone(),
+        arity: entry.spec.arity,
+        size: TreeSize(entry.size),
+        durable_size: TreeSize(entry.size),
+        sealed: entry.sealed,
+        loaded: false,
+        memory_bytes: 0,
+        parts: entry.parts.len() as u64,
+        part_bytes: entry.parts.iter().map(|part| part.len).fold(0, u64::saturating_add),
     }
 }

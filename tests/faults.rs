@@ -235,7 +235,7 @@ fn few_descriptors(place: &Path) {
             assert!(error.is_transient(), "{room}: {}", words(error));
         }
         if met.log.is_none() {
-            assert_eq!(store.checkpoint().unwrap().size.get(), 3000);
+            assert_eq!(store.checkpoint().unwrap().seq.0, 3000);
             store.close().unwrap();
         } else {
             assert!(is_emfile(&store.close().unwrap_err()));
@@ -343,8 +343,7 @@ fn read(dir: &Path, all: &[Hash]) {
         assert!(!text.is_empty(), "{}", file.path.display());
     }
     let options = scrub::Options::new();
-    let report =
-        scrub::run(&config(dir), &Blake3, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    let report = scrub::run(&config(dir), &options, &mut |_| ControlFlow::Continue(())).unwrap();
     assert!(report.is_clean(), "{report:?}");
 }
 
@@ -388,7 +387,7 @@ fn no_permission(place: &Path) {
             denied(met.checkpoint.as_ref().unwrap());
             assert_eq!(met.acked, 3000, "{inner}");
             set_mode(&dir.join(inner), 0o700);
-            assert_eq!(store.checkpoint().unwrap().size.get(), 3000);
+            assert_eq!(store.checkpoint().unwrap().seq.0, 3000);
             store.close().unwrap();
         }
         reopen(&dir, &all, &met);

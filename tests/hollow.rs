@@ -83,7 +83,7 @@ fn refused_by_all(dir: &Path, file: &Path) {
         is_damage("read", read.unwrap_err());
         let scrubbed = cheaply(&format!("scrub of {name}"), || {
             let go_on = &mut |_| ControlFlow::Continue(());
-            scrub::run(&config(), &Blake3, &scrub::Options::new(), go_on)
+            scrub::run(&config(), &scrub::Options::new(), go_on)
         });
         match scrubbed {
             Ok(report) => {
@@ -164,7 +164,7 @@ fn a_huge_part_that_is_missing_is_one_finding() {
     std::fs::remove_file(newest(dir.path(), "parts")).unwrap();
     let report = cheaply("scrub", || {
         let go_on = &mut |_| ControlFlow::Continue(());
-        scrub::run(&config(dir.path()), &Blake3, &scrub::Options::new(), go_on).unwrap()
+        scrub::run(&config(dir.path()), &scrub::Options::new(), go_on).unwrap()
     });
     let found: Vec<_> = report.findings.iter().map(|finding| finding.leaves.clone()).collect();
     assert_eq!(found, [Some(1000..1 << 38)]);

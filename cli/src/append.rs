@@ -44,7 +44,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let config = Config::new(&args.dir)
         .flush_policy(args.flush_policy)
         .checkpoint_policy(args.checkpoint_policy.clone());
-    let store = store::open_or_create(&args.dir, config, args.hasher, args.arity)?;
+    let store = store::open_or_create(config, &args.tree, args.hasher, args.arity)?;
     signals::finish_first();
     let acks = if args.ack { Some(Acks::start(output::standard_output()?)?) } else { None };
     let progress = progress(source.len, args.ack);

@@ -3,19 +3,23 @@
 #[cfg(test)]
 mod manual;
 mod proofs;
+mod trees;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, FlushPolicy, Hash, Hasher, Rfc6962Sha256, TreeHead, TreeSize,
+    Arity, Blake3, CheckpointPolicy, FlushPolicy, Hash, Hasher, Rfc6962Sha256, TreeHead, TreeName,
+    TreeSize,
 };
 
 pub(crate) use proofs::{
     ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat, ProveArgs,
     ProveConsistencyArgs, VerifyArgs,
 };
+
+pub(crate) use trees::{DropTreeArgs, SealArgs, TreesArgs};
 
 use crate::number::number;
 use crate::{hex, policy};
@@ -78,6 +82,12 @@ pub(crate) enum Command {
     Fsck(FsckArgs),
     /// Print what stands in one file of a store, damaged or not.
     Dump(DumpArgs),
+    /// List the trees of a store, with their sizes.
+    Trees(TreesArgs),
+    /// Have a tree take no more leaves, for ever. It is read and proven as before.
+    Seal(SealArgs),
+    /// Drop a tree and free its space. Its name may be used again.
+    DropTree(DropTreeArgs),
 }
 
 /// `duramen backup`.
@@ -142,15 +152,19 @@ pub(crate) struct AppendArgs {
     #[arg(default_value = "-")]
     pub(crate) file: PathBuf,
 
+    /// The tree, which is created if the store has none of this name.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
+
     /// What a leaf is in the input.
     #[arg(long, value_enum, default_value_t = InputKind::Lines)]
     pub(crate) input: InputKind,
 
-    /// The hash function [default: the store's, blake3 for a new one].
+    /// The hash function [default: the tree's, blake3 for a new one].
     #[arg(long, value_enum)]
     pub(crate) hasher: Option<HasherName>,
 
-    /// How many children a node has, 2, 4, 8 or 16 [default: the store's, 4 for a new one].
+    /// How many children a node has, 2, 4, 8 or 16 [default: the tree's, 4 for a new one].
     #[arg(long, value_parser = arity)]
     pub(crate) arity: Option<Arity>,
 

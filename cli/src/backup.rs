@@ -1,17 +1,16 @@
 //! `duramen backup`.
 
-use duramen::BackupInfo;
 use duramen::inspect::count;
+use duramen::{BackupInfo, Config, StoreReader};
 use serde::Serialize;
 
 use crate::args::BackupArgs;
 use crate::error::Error;
-use crate::{hex, output, store};
+use crate::output;
 
 #[derive(Serialize)]
 struct BackupJson {
-    size: u64,
-    root: String,
+    trees: Vec<output::NamedHeadJson>,
     parts: u64,
     bytes_linked: u64,
     bytes_copied: u64,
@@ -20,11 +19,11 @@ struct BackupJson {
 
 /// Copies a store and prints what the copy holds.
 pub(crate) fn run(args: &BackupArgs) -> Result<(), Error> {
-    let info = store::read(&args.dir)?.snapshot_to(&args.target)?;
+    let info = StoreReader::open(Config::new(&args.dir))?.snapshot_to(&args.target)?;
     if args.json {
         return output::print(&format!("{}\n", output::to_json(&json(&info), false)?));
     }
-    output::print_head(&info.head, false)?;
+    output::print_heads(info.head.trees())?;
     let BackupInfo { parts, bytes_linked, bytes_copied, .. } = &info;
     let (parts, linked) = (count(*parts, "part", "parts"), count(*bytes_linked, "byte", "bytes"));
     output::print(&format!("{parts}, {linked} linked, {bytes_copied} copied\n"))
@@ -32,8 +31,7 @@ pub(crate) fn run(args: &BackupArgs) -> Result<(), Error> {
 
 fn json(info: &BackupInfo) -> BackupJson {
     BackupJson {
-        size: info.head.size.get(),
-        root: hex::encode(&info.head.root),
+        trees: info.head.trees().iter().map(output::NamedHeadJson::of).collect(),
         parts: info.parts,
         bytes_linked: info.bytes_linked,
         bytes_copied: info.bytes_copied,

@@ -71,12 +71,6 @@ pub(crate) enum Error {
     #[error("bad input")]
     Input(#[from] InputError),
 
-    #[error(
-        "the store in {} was made with hasher {id}, which is unknown to this program",
-        Printable::new(dir)
-    )]
-    UnknownHasher { dir: PathBuf, id: String },
-
     #[error("{name} is not {what}")]
     Unreadable {
         name: String,

@@ -1,5 +1,7 @@
 //! `duramen head`.
 
+use duramen::{Config, StoreReader};
+
 use crate::args::{HeadArgs, HeadFormat};
 use crate::error::Error;
 use crate::{key, output, store};
@@ -10,9 +12,16 @@ pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
     if !checkpoint && (args.origin.is_some() || args.key.is_some()) {
         return Err(Error::Usage("--origin and --key belong to --format checkpoint".into()));
     }
+    if args.all {
+        if checkpoint {
+            return Err(Error::Usage("--all does not go with --format checkpoint".into()));
+        }
+        let head = StoreReader::open(Config::new(&args.dir))?.head()?;
+        return output::print_store(&head, args.json || args.format == HeadFormat::Json);
+    }
     // The key first: if it cannot be read, no store is opened.
     let signer = args.key.as_deref().map(key::read).transpose()?;
-    let store = store::read(&args.dir)?;
+    let store = store::read(&args.dir, &args.tree)?;
     if !checkpoint {
         let head = match args.size {
             Some(size) => store.head_at(size)?,

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use duramen::tlog::{Checkpoint, Ed25519Signer, NoteSigner, SignedNote};
-use duramen::{Arity, Hasher, Reader, Rfc6962Sha256, TreeHead};
+use duramen::{Arity, Hasher, Rfc6962Sha256, Snapshot, TreeHead};
 
 use crate::error::Error;
 use crate::input;
@@ -27,7 +27,7 @@ pub(crate) fn read(file: &Path) -> Result<Ed25519Signer, Error> {
 }
 
 /// Refuses a tree that C2SP's formats do not have: a reader of those takes every root for one of RFC 6962.
-pub(crate) fn must_be_rfc6962(what: &str, store: &Reader) -> Result<(), Error> {
+pub(crate) fn must_be_rfc6962(what: &str, store: &Snapshot) -> Result<(), Error> {
     let (hasher, arity) = (store.hasher().id(), store.arity());
     if (hasher, arity) == (Rfc6962Sha256.id(), Arity::Two) {
         return Ok(());
@@ -42,7 +42,7 @@ pub(crate) fn must_be_rfc6962(what: &str, store: &Reader) -> Result<(), Error> {
 /// A head that may be signed: of `size` leaves, or of all that are known to be durable. A head of more is
 /// refused. A power cut could take leaves back, and others could come in their place under a root that was
 /// never signed.
-pub(crate) fn durable_head(store: &Reader, size: Option<u64>) -> Result<TreeHead, Error> {
+pub(crate) fn durable_head(store: &Snapshot, size: Option<u64>) -> Result<TreeHead, Error> {
     let durable = store.durable_size();
     let head = store.head_at(size.map_or(durable, Into::into))?;
     if head.size > durable {

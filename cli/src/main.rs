@@ -24,6 +24,7 @@ mod prove_consistency;
 mod scrub;
 mod signals;
 mod store;
+mod trees;
 mod verify;
 
 use std::process::ExitCode;
@@ -53,6 +54,9 @@ fn main() -> ExitCode {
         Command::Backup(args) => backup::run(args),
         Command::Fsck(args) => fsck::run(args),
         Command::Dump(args) => dump::run(args),
+        Command::Trees(args) => trees::list(args),
+        Command::Seal(args) => trees::seal(args),
+        Command::DropTree(args) => trees::drop_tree(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

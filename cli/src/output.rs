@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use duramen::TreeHead;
-use duramen::inspect::is_printable;
+use duramen::inspect::{Printable, is_printable};
+use duramen::{NamedHead, StoreHead, TreeHead, TreeName};
 use serde::Serialize;
 
 use crate::error::{Error, one_line};
@@ -25,6 +25,66 @@ struct HeadJson {
     root: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     records: Option<u64>,
+}
+
+/// A tree and its head.
+#[derive(Serialize)]
+pub(crate) struct NamedHeadJson {
+    tree: String,
+    hasher: String,
+    arity: usize,
+    size: u64,
+    root: String,
+}
+
+impl NamedHeadJson {
+    pub(crate) fn of(head: &NamedHead) -> Self {
+        Self {
+            tree: head.name.to_string(),
+            hasher: head.hasher.clone(),
+            arity: head.arity.children(),
+            size: head.head.size.get(),
+            root: hex::encode(&head.head.root),
+        }
+    }
+}
+
+/// Heads for people: two lines for each tree, and its name before them unless it is the only one, `main`.
+pub(crate) fn heads_text(heads: &[NamedHead]) -> String {
+    let alone = matches!(heads, [head] if head.name == TreeName::main());
+    let text = |NamedHead { name, head, .. }: &NamedHead| {
+        let tree =
+            if alone { String::new() } else { format!("tree {}\n", Printable::new(name.as_str())) };
+        format!("{tree}size {}\nroot {}\n", head.size, hex::encode(&head.root))
+    };
+    heads.iter().map(text).collect()
+}
+
+#[derive(Serialize)]
+struct StoreHeadJson {
+    commitment: String,
+    trees: Vec<NamedHeadJson>,
+}
+
+/// Prints the heads of all trees of a store and the commitment to them.
+pub(crate) fn print_store(head: &StoreHead, json: bool) -> Result<(), Error> {
+    let commitment = hex::encode(&head.commitment());
+    if json {
+        let trees = head.trees().iter().map(NamedHeadJson::of).collect();
+        let json = StoreHeadJson { commitment, trees };
+        return print(&format!("{}\n", to_json(&json, false)?));
+    }
+    let tree = |NamedHead { name, head, .. }: &NamedHead| {
+        let root = hex::encode(&head.root);
+        format!("tree {}\nsize {}\nroot {root}\n", Printable::new(name.as_str()), head.size)
+    };
+    let trees: String = head.trees().iter().map(tree).collect();
+    print(&format!("{trees}commitment {commitment}\n"))
+}
+
+/// Prints heads for people.
+pub(crate) fn print_heads(heads: &[NamedHead]) -> Result<(), Error> {
+    print(&heads_text(heads))
 }
 
 /// Prints a head: two lines for people, or one line of JSON.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use duramen::tlog::{Checkpoint, SignedNote, TlogProof};
-use duramen::{InclusionProof, LeafIndex, Reader, TreeHead, TreeSize};
+use duramen::{InclusionProof, LeafIndex, Snapshot, TreeHead, TreeSize};
 
 use crate::args::{HasherName, ProofFormat, ProveArgs};
 use crate::error::{Error, Refusal};
@@ -22,21 +22,21 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
     check(args, &indexes)?;
     let signing = Signing::read(args)?;
 
-    let store = store::read(&args.dir)?;
+    let store = store::read(&args.dir, &args.tree)?;
     let bytes = prove(args, &store, &indexes, &signing)?;
     output::write(&bytes, args.output.as_deref())
 }
 
 fn prove(
     args: &ProveArgs,
-    store: &Reader,
+    store: &Snapshot,
     indexes: &[LeafIndex],
     signing: &Signing,
 ) -> Result<Vec<u8>, Error> {
     if args.format == ProofFormat::TlogProof {
         key::must_be_rfc6962("a tlog-proof", store)?;
     }
-    let snapshot = store.snapshot();
+    let snapshot = store;
     let head = match signing {
         Signing::Key { .. } => key::durable_head(store, args.size)?,
         Signing::Signed { checkpoint, .. } => snapshot.head_at(checkpoint.head().size)?,
@@ -85,7 +85,7 @@ fn tlog_proof(
     Ok(proof.to_string().into_bytes())
 }
 
-fn known(store: &Reader) -> Result<HasherName, Error> {
+fn known(store: &Snapshot) -> Result<HasherName, Error> {
     let id = store.hasher().id();
     HasherName::by_id(id.as_str())
         .ok_or_else(|| Error::Usage(format!("the hasher {id} is unknown to this program")))

@@ -17,8 +17,8 @@ pub(crate) fn run(args: &ProveConsistencyArgs) -> Result<(), Error> {
     if let Some(wrong) = wrong {
         return Err(Error::Usage(wrong.into()));
     }
-    let store = store::read(&args.dir)?;
-    let snapshot = store.snapshot();
+    let store = store::read(&args.dir, &args.tree)?;
+    let snapshot = &store;
     let (old, new) = (TreeSize(args.old), args.new.map_or_else(|| snapshot.size(), TreeSize));
     // Before the heads: its error names which of two sizes is wrong.
     let proof = snapshot.prove_consistency_between(old, new)?;
@@ -32,7 +32,6 @@ pub(crate) fn run(args: &ProveConsistencyArgs) -> Result<(), Error> {
         roots: Some((snapshot.head_at(old)?.root, snapshot.head_at(new)?.root)),
         proof,
     };
-    drop(snapshot);
     let bytes = match args.format {
         ProofFormat::Binary => proof.to_binary()?,
         _ => proof.to_json(!args.json)?.into_bytes(),

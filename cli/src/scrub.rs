@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use duramen::inspect::count;
 use duramen::scrub::{self, Finding, Options, Progress, Report};
-use duramen::{Config, StoreInfo};
+use duramen::{Arity, Config, StoreInfo};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::args::ScrubArgs;
+use crate::args::{HasherName, ScrubArgs};
 use crate::error::{Error, Refusal, name_of};
-use crate::{hex, output, store};
+use crate::output;
 
 /// How long the hash function alone is measured, before and after.
 const MEASURE: Duration = Duration::from_millis(250);
@@ -20,8 +20,7 @@ const MEASURE: Duration = Duration::from_millis(250);
 #[derive(Serialize)]
 struct ScrubJson {
     clean: bool,
-    size: u64,
-    root: String,
+    trees: Vec<output::NamedHeadJson>,
     parts: u64,
     leaves: u64,
     part_bytes: u64,
@@ -52,20 +51,24 @@ struct FindingJson {
 /// Scrubs, reports, and ends with status 1 if damage is left.
 pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
     let info = StoreInfo::read(&args.dir)?;
-    let hasher = store::known(&args.dir, &info)?.hasher();
+    // The kernel that is measured is that of the largest tree: most of the work is there.
+    let largest = info.trees.iter().max_by_key(|tree| tree.size);
+    let hasher = largest.and_then(|tree| HasherName::by_id(&tree.hasher));
+    let hasher = hasher.unwrap_or(HasherName::Blake3).hasher();
+    let arity = largest.map_or(Arity::Four, |tree| tree.arity);
     let options = match args.rate {
         Some(rate) => Options::new().bytes_per_second(rate),
         None => Options::new(),
     };
     let options = options.repair(args.repair);
-    let before = scrub::kernel_rate(&*hasher, info.arity, MEASURE);
+    let before = scrub::kernel_rate(&*hasher, arity, MEASURE);
     let bar = bar();
-    let report = scrub::run(&Config::new(&args.dir), &*hasher, &options, &mut |progress| {
+    let report = scrub::run(&Config::new(&args.dir), &options, &mut |progress| {
         show(&bar, progress);
         ControlFlow::Continue(())
     })?;
     bar.finish_and_clear();
-    let after = scrub::kernel_rate(&*hasher, info.arity, MEASURE);
+    let after = scrub::kernel_rate(&*hasher, arity, MEASURE);
     let kernel = f64::midpoint(before, after);
 
     if args.json {
@@ -101,8 +104,7 @@ fn bar() -> ProgressBar {
 
 fn text(report: &Report, kernel: f64) -> String {
     let mut lines = vec![
-        format!("size {}", report.head.size),
-        format!("root {}", hex::encode(&report.head.root)),
+        output::heads_text(report.head.trees()).trim_end().to_owned(),
         format!(
             "of the last checkpoint; the log holds {}",
             count(report.log_leaves, "more leaf", "more leaves")
@@ -150,8 +152,7 @@ fn summary(report: &Report) -> String {
 fn json(report: &Report, kernel: f64) -> ScrubJson {
     ScrubJson {
         clean: report.is_clean(),
-        size: report.head.size.get(),
-        root: hex::encode(&report.head.root),
+        trees: report.head.trees().iter().map(output::NamedHeadJson::of).collect(),
         parts: report.parts,
         leaves: report.leaves,
         part_bytes: report.part_bytes,

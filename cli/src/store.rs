@@ -2,38 +2,35 @@
 
 use std::path::Path;
 
-use duramen::{Arity, Config, DynAccumulator, Reader, StoreInfo};
+use duramen::{Arity, Config, DynAccumulator, Snapshot, Store, StoreReader, TreeConfig, TreeName};
 
 use crate::args::HasherName;
 use crate::error::Error;
 
-/// Opens a store that exists for reading, also beside its writer. Nothing is created or changed.
-pub(crate) fn read(dir: &Path) -> Result<Reader, Error> {
-    let info = StoreInfo::read(dir)?;
-    let hasher = known(dir, &info)?.hasher();
-    Ok(Reader::open(Config::new(dir), hasher, info.arity)?)
+/// The tree of a store that exists, for reading, also beside its writer. Nothing is created or changed.
+pub(crate) fn read(dir: &Path, tree: &TreeName) -> Result<Snapshot, Error> {
+    Ok(StoreReader::open(Config::new(dir))?.tree(tree)?)
 }
 
-/// Opens the store in `dir`, or creates one. What is not asked for is as the store has it; what is
-/// asked for and contradicts the store is refused.
+/// Opens the tree of the store in `dir`, and creates both where they are missing. What is not asked for is as
+/// the tree has it; what is asked for and contradicts it is refused.
 pub(crate) fn open_or_create(
-    dir: &Path,
     config: Config,
+    tree: &TreeName,
     hasher: Option<HasherName>,
     arity: Option<Arity>,
 ) -> Result<DynAccumulator, Error> {
-    let (stored_hasher, stored_arity) = match StoreInfo::read(dir) {
-        Ok(info) if hasher.is_none() => (known(dir, &info)?, info.arity),
-        Ok(info) => (HasherName::Blake3, info.arity),
-        Err(duramen::Error::NoStore { .. }) => (HasherName::Blake3, Arity::Four),
+    let store = Store::open(config)?;
+    let (hasher, arity) = match store.existing_tree(tree) {
+        Ok(found) => {
+            let (stored, stored_arity) = (found.hasher().id(), found.arity());
+            let stored = || HasherName::by_id(stored.as_str()).unwrap_or(HasherName::Blake3);
+            (hasher.unwrap_or_else(stored), arity.unwrap_or(stored_arity))
+        }
+        Err(duramen::Error::NoTree { .. }) => {
+            (hasher.unwrap_or(HasherName::Blake3), arity.unwrap_or(Arity::Four))
+        }
         Err(error) => return Err(error.into()),
     };
-    let hasher = hasher.unwrap_or(stored_hasher).hasher();
-    Ok(DynAccumulator::open(config, hasher, arity.unwrap_or(stored_arity))?)
-}
-
-/// The hash function that the store names.
-pub(crate) fn known(dir: &Path, info: &StoreInfo) -> Result<HasherName, Error> {
-    HasherName::by_id(&info.hasher)
-        .ok_or_else(|| Error::UnknownHasher { dir: dir.to_path_buf(), id: info.hasher.clone() })
+    Ok(store.tree_dyn(tree, TreeConfig::new(hasher.hasher(), arity))?)
 }

@@ -26,7 +26,7 @@ use crate::fs::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
 use crate::ids::ByteOffset;
 use crate::ids::PartId;
 use crate::ids::SegmentId;
-use crate::merkle::TreeHead;
+use crate::merkle::StoreHead;
 use crate::part::{Part, PartRef};
 use crate::random;
 use crate::report::BackupInfo;
@@ -125,7 +125,7 @@ impl<'a> Target<'a> {
     pub(crate) fn finish(
         mut self,
         state: &Manifest,
-        head: TreeHead,
+        head: StoreHead,
         started: Instant,
     ) -> Result<BackupInfo> {
         manifest::publish(&*self.fs, &super::copy_of(state, self.key, random::id(&*self.fs)?))?;

@@ -121,7 +121,7 @@ impl CheckpointPolicy {
     /// Whether a store that is closed now makes a checkpoint. The log before its open end is in `stretches`.
     pub(crate) fn is_due_at_close(&self, since: &Since, stretches: usize) -> bool {
         let enough = |least| since.wal_bytes >= least || stretches > CLOSE_STRETCHES;
-        since.leaves > 0 && self.on_close.is_some_and(enough)
+        since.records > 0 && self.on_close.is_some_and(enough)
     }
 
     /// Whether checkpoints are made automatically while the store is open.
@@ -151,7 +151,7 @@ impl CheckpointPolicy {
     /// The first trigger that `since` pulls.
     pub(crate) fn due(&self, since: &Since) -> Option<CheckpointReason> {
         let reached = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value >= limit);
-        if since.leaves == 0 {
+        if since.records == 0 {
             return None;
         }
         if reached(self.leaves, since.leaves) {
@@ -180,6 +180,8 @@ impl CheckpointPolicy {
 /// What has come together since the last checkpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Since {
+    /// Leaves, and trees created, sealed and dropped.
+    pub(crate) records: u64,
     pub(crate) leaves: u64,
     pub(crate) wal_bytes: u64,
     pub(crate) wal_segments: u64,
@@ -207,12 +209,12 @@ mod tests {
     #[test]
     fn closing_makes_a_checkpoint_of_much_and_leaves_little_in_the_log() {
         let on = CheckpointPolicy::default();
-        let little = Since { leaves: 1, wal_bytes: CLOSE_BYTES - 1, ..Since::default() };
+        let little = Since { records: 1, wal_bytes: CLOSE_BYTES - 1, ..Since::default() };
         assert!(!on.is_due_at_close(&little, CLOSE_STRETCHES));
         let much = Since { wal_bytes: CLOSE_BYTES, ..little };
         for (since, stretches) in [(much, 0), (little, CLOSE_STRETCHES + 1)] {
             assert!(on.is_due_at_close(&since, stretches), "{since:?}");
-            assert!(!on.is_due_at_close(&Since { leaves: 0, ..since }, stretches));
+            assert!(!on.is_due_at_close(&Since { records: 0, ..since }, stretches));
             assert!(!CheckpointPolicy::manual().is_due_at_close(&since, stretches));
             assert!(CheckpointPolicy::manual().on_close(true).is_due_at_close(&since, 0));
         }
@@ -229,6 +231,7 @@ mod tests {
             (CheckpointPolicy::manual().interval(second), CheckpointReason::Interval),
         ];
         let at = |value| Since {
+            records: value,
             leaves: value,
             wal_bytes: value,
             wal_segments: value,
@@ -238,7 +241,7 @@ mod tests {
         for (policy, reason) in cases {
             assert_eq!(policy.due(&at(9)), None, "{reason}");
             assert_eq!(policy.due(&at(10)), Some(reason));
-            assert_eq!(policy.due(&Since { leaves: 0, ..at(10) }), None, "nothing new, {reason}");
+            assert_eq!(policy.due(&Since { records: 0, ..at(10) }), None, "nothing new, {reason}");
             assert_eq!(CheckpointPolicy::manual().due(&at(1000)), None);
         }
     }

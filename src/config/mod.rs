@@ -5,6 +5,7 @@ mod compaction;
 mod flush;
 mod read_mode;
 mod retry;
+mod tree;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,9 +17,12 @@ pub use compaction::CompactionPolicy;
 pub use flush::FlushPolicy;
 pub use read_mode::ReadMode;
 pub(crate) use retry::Backoff;
+pub use tree::TreeConfig;
 
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, OsPlace, Place};
+use crate::hashers::Hashers;
+use crate::merkle::Hasher;
 use crate::report::{EventListener, Listeners};
 
 /// How a store is opened: where, and under which policies.
@@ -41,6 +45,8 @@ pub struct Config {
     pub(crate) place: Arc<dyn Place>,
     pub(crate) path: PathBuf,
     pub(crate) create: bool,
+    /// Those of the caller's own.
+    pub(crate) hashers: Hashers,
     pub(crate) flush: FlushPolicy,
     pub(crate) checkpoint: CheckpointPolicy,
     pub(crate) install: Install,
@@ -73,6 +79,7 @@ impl Config {
             place: Arc::new(OsPlace::new(path.clone())),
             path,
             create: true,
+            hashers: Hashers::default(),
             flush: FlushPolicy::default(),
             checkpoint: CheckpointPolicy::default(),
             install: Install::default(),
@@ -100,6 +107,15 @@ impl Config {
     #[must_use]
     pub fn create(mut self, yes: bool) -> Self {
         self.create = yes;
+        self
+    }
+
+    /// Adds a hash function of the caller's own, by its stable name, for trees that the store finds in its files
+    /// before anybody asks for them: those that the log has leaves of. The hash functions of this crate are
+    /// known. May be called several times.
+    #[must_use]
+    pub fn hasher(mut self, hasher: Arc<dyn Hasher>) -> Self {
+        self.hashers.add(hasher);
         self
     }
 

@@ -7,8 +7,10 @@
 //! - The newest one counts. It is never passed over for an older one because it is damaged: a crash
 //!   cannot leave it so. The one before is kept for people.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
@@ -21,13 +23,16 @@ use crate::ids::ByteOffset;
 use crate::ids::PartId;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
-use crate::merkle::{Arity, Hash};
+use crate::merkle::{Hash, NamedHead, TreeHead, TreeSize};
 use crate::part::{PartIdentity, PartRef};
-use crate::wal::{Extent, Log, LogKey, Position};
+use crate::tree_spec::TreeSpec;
+use crate::wal::{Extent, Log, LogKey, LoggedTree, LoggedTrees, Position};
 
 const MAGIC: [u8; 8] = *b"duraMAN\n";
-pub(crate) const MANIFEST_VERSION: u16 = 2;
+pub(crate) const MANIFEST_VERSION: u16 = 3;
 const FLAG_CLEAN: u16 = 1;
+/// The flag of a tree that takes no more leaves.
+const FLAG_SEALED: u16 = 1;
 /// A store with a million parts has a manifest of about 40 MB; nothing larger is believed.
 const LONGEST: u64 = 1 << 30;
 
@@ -42,30 +47,37 @@ pub(crate) struct Manifest {
     /// No segment or part with this number or a higher one was ever made, as far as is known here.
     pub(crate) next_segment: u64,
     pub(crate) next_part: u64,
+    /// The id of the tree that is created next.
+    pub(crate) next_tree: u64,
     pub(crate) log: Log,
-    pub(crate) trees: Vec<TreeEntry>,
+    /// By rising id. No two have one name.
+    pub(crate) trees: Vec<Arc<TreeEntry>>,
 }
 
 /// One tree at the moment from which the log is replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TreeEntry {
-    pub(crate) id: TreeId,
-    pub(crate) name: String,
-    pub(crate) hasher: String,
-    pub(crate) arity: Arity,
+    pub(crate) spec: Arc<TreeSpec>,
     pub(crate) size: u64,
     pub(crate) root: Hash,
+    /// Whether it takes no more leaves.
+    pub(crate) sealed: bool,
     pub(crate) parts: Vec<PartRef>,
 }
 
 impl TreeEntry {
+    /// Its head.
+    pub(crate) fn head(&self) -> NamedHead {
+        self.spec.at(TreeHead { size: TreeSize(self.size), root: self.root })
+    }
+
     /// What `part`, one of its own in `store`, has to say of itself.
     pub(crate) fn identity(&self, store: StoreId, part: &PartRef) -> PartIdentity {
         PartIdentity {
             store,
-            tree: self.id,
-            hasher: self.hasher.clone(),
-            arity: self.arity,
+            tree: self.spec.id,
+            hasher: self.spec.hasher.clone(),
+            arity: self.spec.arity,
             number: part.number,
             from: part.from,
             to: part.to,
@@ -99,6 +111,38 @@ impl std::fmt::Display for ManifestFault {
 }
 
 impl Manifest {
+    /// The tree with this id. O(log trees).
+    pub(crate) fn tree(&self, id: TreeId) -> Option<&Arc<TreeEntry>> {
+        self.place(id).ok().map(|at| &self.trees[at])
+    }
+
+    /// Puts `entry` in the place of the tree with its id, or among the others if it is new.
+    pub(crate) fn put(&mut self, entry: Arc<TreeEntry>) {
+        match self.place(entry.spec.id) {
+            Ok(at) => self.trees[at] = entry,
+            Err(at) => self.trees.insert(at, entry),
+        }
+    }
+
+    /// Takes the tree with this id out.
+    pub(crate) fn take(&mut self, id: TreeId) -> Option<Arc<TreeEntry>> {
+        self.place(id).ok().map(|at| self.trees.remove(at))
+    }
+
+    fn place(&self, id: TreeId) -> Result<usize, usize> {
+        self.trees.binary_search_by_key(&id, |tree| tree.spec.id)
+    }
+
+    /// The trees as the log finds them.
+    pub(crate) fn logged(&self) -> LoggedTrees {
+        let trees = self.trees.iter().map(|tree| LoggedTree {
+            spec: Arc::clone(&tree.spec),
+            size: tree.size,
+            sealed: tree.sealed,
+        });
+        LoggedTrees::new(trees, self.next_tree)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
         out.bytes(&MAGIC)
@@ -110,6 +154,7 @@ impl Manifest {
             .bytes(&self.checkpoint)
             .u64(self.next_segment)
             .u64(self.next_part)
+            .u64(self.next_tree)
             .u64(self.log.seq.0)
             .u32(count(&self.log.closed));
         for extent in &self.log.closed {
@@ -119,10 +164,11 @@ impl Manifest {
         encode_position(&mut out, self.log.open);
         out.u32(count(&self.trees));
         for tree in &self.trees {
-            out.u32(tree.id.0);
-            encode_text(&mut out, &tree.name);
-            encode_text(&mut out, &tree.hasher);
-            out.u16(u16::try_from(tree.arity.children()).unwrap_or(0))
+            out.u32(tree.spec.id.0);
+            encode_text(&mut out, tree.spec.name.as_str());
+            encode_text(&mut out, &tree.spec.hasher);
+            out.u16(tree.spec.children())
+                .u16(if tree.sealed { FLAG_SEALED } else { 0 })
                 .u64(tree.size)
                 .bytes(&tree.root)
                 .u32(count(&tree.parts));
@@ -165,14 +211,28 @@ impl Manifest {
         let checkpoint = fields.array()?;
         let next_segment = decode_number(fields)?;
         let next_part = decode_number(fields)?;
+        let next_tree = fields.u64().filter(|next| *next <= u64::from(u32::MAX) + 1)?;
         let seq = Seq(decode_number(fields)?);
         let closed = decode_list(fields, |fields| {
             Some(Extent { from: decode_position(fields)?, to: decode_position(fields)? })
         })?;
         let open = decode_position(fields)?;
         let log = Log { closed, open, seq, clean };
-        let trees = decode_list(fields, TreeEntry::decode)?;
-        Some(Self { store, number, checkpoint, next_segment, next_part, log, trees })
+        let trees: Vec<_> = decode_list(fields, |fields| TreeEntry::decode(fields).map(Arc::new))?;
+        let rising = trees.is_sorted_by(|one, other| one.spec.id < other.spec.id);
+        let below = trees.last().is_none_or(|last| u64::from(last.spec.id.0) < next_tree);
+        let names: HashSet<_> = trees.iter().map(|tree| &tree.spec.name).collect();
+        let valid = rising && below && names.len() == trees.len();
+        valid.then_some(Self {
+            store,
+            number,
+            checkpoint,
+            next_segment,
+            next_part,
+            next_tree,
+            log,
+            trees,
+        })
     }
 }
 
@@ -181,7 +241,12 @@ impl TreeEntry {
         let id = TreeId(fields.u32()?);
         let name = decode_text(fields)?;
         let hasher = decode_text(fields)?;
-        let arity = Arity::new(usize::from(fields.u16()?))?;
+        let spec = TreeSpec::read(id, name, hasher, fields.u16()?)?;
+        let sealed = match fields.u16()? {
+            0 => false,
+            FLAG_SEALED => true,
+            _ => return None,
+        };
         let size = decode_number(fields)?;
         let root = fields.array()?;
         let parts = decode_list(fields, |fields| {
@@ -201,7 +266,7 @@ impl TreeEntry {
             }
             end = part.to;
         }
-        (end == size).then_some(Self { id, name, hasher, arity, size, root, parts })
+        (end == size).then_some(Self { spec, size, root, sealed, parts })
     }
 }
 
@@ -231,9 +296,9 @@ fn encode_text(out: &mut Encoder, text: &str) {
     out.u16(u16::try_from(text.len()).unwrap_or(u16::MAX)).bytes(text.as_bytes());
 }
 
-fn decode_text(fields: &mut Decoder<'_>) -> Option<String> {
+fn decode_text<'a>(fields: &mut Decoder<'a>) -> Option<&'a [u8]> {
     let len = usize::from(fields.u16()?);
-    String::from_utf8(fields.bytes(len)?.to_vec()).ok()
+    fields.bytes(len)
 }
 
 fn encode_position(out: &mut Encoder, position: Position) {
@@ -414,19 +479,35 @@ mod tests {
                 seq: Seq(100),
                 clean: true,
             },
-            trees: vec![TreeEntry {
-                id: TreeId(0),
-                name: "main".into(),
-                hasher: "blake3".into(),
-                arity: Arity::Four,
-                size: 90,
-                root: [5; 32],
-                parts: vec![
-                    PartRef { number: PartId(1), from: 0, to: 50, len: 16384, checksum: 1 },
-                    PartRef { number: PartId(2), from: 50, to: 90, len: 16384, checksum: 2 },
-                ],
-            }],
+            next_tree: 8,
+            trees: vec![
+                Arc::new(TreeEntry {
+                    spec: spec(0, b"main"),
+                    size: 90,
+                    root: [5; 32],
+                    sealed: false,
+                    parts: vec![
+                        PartRef { number: PartId(1), from: 0, to: 50, len: 16384, checksum: 1 },
+                        PartRef { number: PartId(2), from: 50, to: 90, len: 16384, checksum: 2 },
+                    ],
+                }),
+                Arc::new(TreeEntry {
+                    spec: spec(7, b"receipts"),
+                    size: 0,
+                    root: [6; 32],
+                    sealed: true,
+                    parts: Vec::new(),
+                }),
+            ],
         }
+    }
+
+    fn spec(id: u32, name: &[u8]) -> Arc<TreeSpec> {
+        TreeSpec::read(TreeId(id), name, b"blake3", 4).unwrap()
+    }
+
+    fn main_tree(manifest: &mut Manifest) -> &mut TreeEntry {
+        Arc::make_mut(&mut manifest.trees[0])
     }
 
     #[test]
@@ -444,10 +525,10 @@ mod tests {
             |manifest, number| manifest.log.open.segment = SegmentId(number),
             |manifest, number| manifest.log.open.group = GroupNumber(number),
             |manifest, number| manifest.log.closed[0].to.group = GroupNumber(number),
-            |manifest, number| manifest.trees[0].parts[1].number = PartId(number),
+            |manifest, number| main_tree(manifest).parts[1].number = PartId(number),
             |manifest, number| {
-                manifest.trees[0].size = number;
-                manifest.trees[0].parts[1].to = number;
+                main_tree(manifest).size = number;
+                main_tree(manifest).parts[1].to = number;
             },
         ];
         for change in changes {
@@ -481,10 +562,52 @@ mod tests {
     #[test]
     fn a_manifest_whose_parts_leave_a_gap_is_refused() {
         let mut gap = manifest();
-        gap.trees[0].parts[1].from = 51;
+        main_tree(&mut gap).parts[1].from = 51;
         assert_eq!(Manifest::decode(&gap.encode()), Err(ManifestFault::Fields));
         let mut beyond = manifest();
-        beyond.trees[0].size = 91;
+        main_tree(&mut beyond).size = 91;
         assert_eq!(Manifest::decode(&beyond.encode()), Err(ManifestFault::Fields));
+    }
+
+    #[test]
+    fn a_manifest_whose_trees_share_a_name_or_an_id_or_fall_in_id_is_refused() {
+        let changes: [fn(&mut Manifest); 4] = [
+            |manifest| main_tree(manifest).spec = spec(0, b"receipts"),
+            |manifest| main_tree(manifest).spec = spec(7, b"main"),
+            |manifest| manifest.trees.reverse(),
+            |manifest| manifest.next_tree = 7,
+        ];
+        for change in changes {
+            let mut manifest = manifest();
+            change(&mut manifest);
+            assert_eq!(Manifest::decode(&manifest.encode()), Err(ManifestFault::Fields));
+        }
+    }
+
+    #[test]
+    fn trees_are_found_put_and_taken_by_id() {
+        let mut manifest = manifest();
+        let entry = |id, size| {
+            Arc::new(TreeEntry {
+                spec: spec(id, b"blocks"),
+                size,
+                root: [1; 32],
+                sealed: false,
+                parts: Vec::new(),
+            })
+        };
+        assert_eq!(manifest.tree(TreeId(3)), None);
+        manifest.put(entry(3, 0));
+        manifest.put(entry(3, 5));
+        assert_eq!(manifest.tree(TreeId(3)).unwrap().size, 5);
+        assert_eq!(manifest.trees.len(), 3);
+        assert_eq!(
+            Manifest::decode(&manifest.encode()).map(|_| ()),
+            Err(ManifestFault::Fields),
+            "no parts"
+        );
+        assert_eq!(manifest.take(TreeId(3)).unwrap().size, 5);
+        assert_eq!(manifest.take(TreeId(3)), None);
+        assert_eq!(manifest, super::tests::manifest());
     }
 }

@@ -1,17 +1,20 @@
 //! Copying a store: one that is open here, or any from outside.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::flushed::Changed;
 use super::follow::{Followed, TRIES, check_place, newest_of};
 use super::shared::Engine;
 use crate::backup::{Failure, Target, closed_at};
 use crate::config::Config;
 use crate::directory::manifest::Manifest;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::FileSystem;
-use crate::ids::StoreId;
-use crate::merkle::{Arity, Hasher, TreeHead, TreeSize};
+use crate::hashers::Hashers;
+use crate::ids::{StoreId, TreeId};
+use crate::merkle::{NamedHead, StoreHead, TreeSize};
 use crate::report::BackupInfo;
 
 impl Engine {
@@ -21,18 +24,32 @@ impl Engine {
         self.may_wait("snapshot_to")?;
         let mut target = Target::begin(target)?;
         self.flush()?;
-        let (state, point, hold) = {
+        let (state, changed, hold) = {
             let live = self.checkpoints.lock();
-            let point = self.flushed.lock().clone();
-            (closed_at(&live.manifest, point.position), point, self.hold(&live))
+            let flushed = self.flushed.lock();
+            let state = closed_at(&live.manifest, flushed.point.position);
+            (state, flushed.changed(), self.hold(&live))
         };
         target.fill(&*self.fs, &state)?;
         drop(hold);
-        let tree = self.trees.first().ok_or(Error::Closed)?;
-        let size = TreeSize(point.sizes.first().copied().unwrap_or(0));
-        let head = tree.head_at(size)?;
+        let head = head_of(&state, &changed)?;
         target.finish(&state, head, started)
     }
+}
+
+/// The heads of all trees as `manifest` has them, but for those that have `changed` since.
+pub(crate) fn head_of(manifest: &Manifest, changed: &[Changed]) -> Result<StoreHead> {
+    let mut heads: BTreeMap<TreeId, NamedHead> =
+        manifest.trees.iter().map(|entry| (entry.spec.id, entry.head())).collect();
+    for Changed { spec, tree, size, dropped, .. } in changed {
+        if *dropped {
+            heads.remove(&spec.id);
+        } else if let Some(tree) = tree {
+            heads.insert(spec.id, spec.at(tree.head_at(TreeSize(*size))?));
+        }
+    }
+    // No two have one name, and all names are of the form that they must have.
+    Ok(StoreHead::new(heads.into_values().collect()).unwrap_or_default())
 }
 
 /// Copies store `opened` in `fs`, which `config` names and another process may be writing to, to the
@@ -41,8 +58,7 @@ pub(crate) fn copy_from_outside(
     config: &Config,
     fs: &Arc<dyn FileSystem>,
     opened: StoreId,
-    hasher: &Arc<dyn Hasher>,
-    arity: Arity,
+    hashers: &Hashers,
     target: &Config,
 ) -> Result<BackupInfo> {
     let started = Instant::now();
@@ -54,15 +70,21 @@ pub(crate) fn copy_from_outside(
     let (mut last, mut tries) = (None, 0);
     loop {
         let manifest = newest()?;
-        let copied = Followed::load(config, fs, Arc::clone(hasher), arity, &manifest)
+        let number = manifest.number;
+        let copied = Followed::load(config, fs, hashers, None, manifest.clone())
             .map_err(Failure::Source)
-            .and_then(|found| copy_found(&found, &manifest, &mut target));
+            .and_then(|found| {
+                let state = closed_at(&manifest, found.end());
+                target.fill(&*found.fs, &state)?;
+                let head = found.head().map_err(Failure::Source)?;
+                Ok((state, head))
+            });
         match copied {
             Ok((state, head)) => return target.finish(&state, head, started),
             Err(Failure::Target(error)) => return Err(error),
             Err(Failure::Source(error)) => {
                 // The writer may have been at work there; then it is found otherwise the next time.
-                let seen = (manifest.number, error.to_string());
+                let seen = (number, error.to_string());
                 tries += 1;
                 if tries == TRIES || last.as_ref() == Some(&seen) {
                     return Err(error);
@@ -71,16 +93,4 @@ pub(crate) fn copy_from_outside(
             }
         }
     }
-}
-
-fn copy_found(
-    found: &Followed,
-    manifest: &Manifest,
-    target: &mut Target<'_>,
-) -> Result<(Manifest, TreeHead), Failure> {
-    let state = closed_at(manifest, found.end());
-    target.fill(&*found.fs, &state)?;
-    let size = TreeSize(found.tree.columns.leaves());
-    let head = found.tree.head_at(size).map_err(Failure::Source)?;
-    Ok((state, head))
 }

@@ -2,11 +2,14 @@
 //!
 //! # Invariants
 //!
-//! Each step is durable before the next: the log up to the point that is checkpointed, the part,
-//! the part's name, the manifest. Only then is the part installed for readers and the log
-//! truncated. A checkpoint that fails anywhere leaves the one before in force, and the numbers it used
-//! are not reused. Its files are removed, unless its manifest is visible: a power cut may bring that into
-//! force.
+//! - Each step is durable before the next: the log up to the point that is checkpointed, the parts of all
+//!   trees that have something new, their names, one manifest. Only then are the parts installed for readers,
+//!   the log truncated, and the parts of trees removed that were dropped.
+//! - A tree is dropped by the manifest of a point that lies behind its drop. So its parts are removed when
+//!   the drop is durable twice: in the log, and in the manifest without the tree.
+//! - A checkpoint that fails anywhere leaves the one before in force, and the numbers it used
+//!   are not reused. Its files are removed, unless its manifest is visible: a power cut may bring that into
+//!   force.
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -14,32 +17,30 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counted::Counted;
-use super::limits::node_bytes;
+use super::flushed::Changed;
 use super::shared::{Engine, FlushPoint};
+use super::tally::Tally;
 use super::tree::Tree;
 use crate::config::{Install, Since};
 use crate::directory::manifest;
-use crate::directory::manifest::Manifest;
+use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Error, Result};
-use crate::fs::Dir;
 use crate::fs::defect;
 use crate::fs::defect::Defect;
-use crate::ids::PartId;
-use crate::merkle::{Arity, NodeSource, TreeSize};
-use crate::part::{Part, PartIdentity, PartSet, build_part, sync_part};
+use crate::ids::{PartId, TreeId};
+use crate::merkle::TreeSize;
+use crate::part::{Part, PartIdentity, PartRef, Publisher};
 use crate::random;
 use crate::report::Event;
 use crate::report::Steps;
-use crate::report::{CheckpointInfo, CheckpointReason};
+use crate::report::{CheckpointInfo, CheckpointReason, TreeCheckpoint};
 use crate::sync;
 use crate::wal::Log;
 
-/// What the checkpoint lock guards: the manifest in force and the parts it names.
+/// What the checkpoint lock guards: the manifest in force.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     pub(crate) manifest: Manifest,
-    /// By tree.
-    pub(crate) parts: Vec<PartSet>,
     /// The number of the next manifest, also after one that failed.
     pub(crate) next_manifest: u64,
     pub(crate) next_part: u64,
@@ -48,7 +49,7 @@ pub(crate) struct Checkpoints {
 /// The last checkpoint, as the policy sees it.
 #[derive(Debug)]
 pub(crate) struct Marks {
-    pub(crate) leaves: u64,
+    pub(crate) tally: Tally,
     pub(crate) log_bytes: u64,
     pub(crate) at: Instant,
 }
@@ -57,20 +58,19 @@ impl Engine {
     /// How much was inserted and logged since the last checkpoint.
     pub(crate) fn since_checkpoint(&self, point: &FlushPoint) -> Since {
         let marks = self.marks.lock();
-        let leaves: u64 = point.sizes.iter().sum();
-        let leaves = leaves.saturating_sub(marks.leaves);
         Since {
-            leaves,
+            records: point.tally.seq.0.saturating_sub(marks.tally.seq.0),
+            leaves: point.tally.leaves.saturating_sub(marks.tally.leaves),
             wal_bytes: point.log_bytes.saturating_sub(marks.log_bytes),
             wal_segments: self.segments.in_use(),
-            memory_bytes: self.node_bytes(leaves),
+            memory_bytes: point.tally.node_bytes_since(marks.tally),
             time: marks.at.elapsed(),
         }
     }
 
-    /// Bytes that `leaves` leaves and the complete nodes above them take.
-    fn node_bytes(&self, leaves: u64) -> u64 {
-        node_bytes(self.trees.first().map_or(Arity::Two, |tree| tree.arity), leaves)
+    /// The last point that is durable.
+    pub(crate) fn flush_point_now(&self) -> FlushPoint {
+        self.flushed.lock().point
     }
 
     /// Flushes, writes what is new since the last checkpoint as parts, and truncates the log.
@@ -85,9 +85,10 @@ impl Engine {
     /// was made meanwhile may have had the same reason.
     pub(crate) fn checkpoint_job(&self, waited: Duration) {
         let Some((reason, retry)) = self.take_checkpoint() else { return };
-        let point = self.flushed.lock().clone();
+        let point = self.flush_point_now();
         let due = self.settings.checkpoint.due(&self.since_checkpoint(&point)).is_some();
-        if !due && !self.ingest.lock().wants_checkpoint() {
+        let wanted = || self.flushed.lock().has_dropped() || self.ingest.lock().wants_checkpoint();
+        if !due && !wanted() {
             return;
         }
         self.work.lock().checkpoint.retries += u64::from(retry);
@@ -141,17 +142,15 @@ impl Engine {
         let started = Instant::now();
         let mut live = self.checkpoints.lock();
         flush()?;
-        let point = self.flushed.lock().clone();
         let wait = waited + started.elapsed();
-        self.checkpoint_at(&mut live, &point, reason, wait, false)
+        self.checkpoint_now(&mut live, reason, wait, false)
     }
 
-    /// Makes the checkpoint of `point`, which is durable and was waited for so long. `clean` says
+    /// Makes the checkpoint of what is durable, which was waited for so long. `clean` says
     /// that the store is being closed there.
-    pub(crate) fn checkpoint_at(
+    pub(crate) fn checkpoint_now(
         &self,
         live: &mut Checkpoints,
-        point: &FlushPoint,
         reason: CheckpointReason,
         wait: Duration,
         clean: bool,
@@ -161,15 +160,22 @@ impl Engine {
         let mut steps = Steps { wait, ..Steps::default() };
         let mut done = Err(Error::Panicked { during: "checkpoint" });
         // The hash function may panic. The store is as it was, but for files that `discard` removes.
-        sync::returns(|| done = self.write_checkpoint(live, point, reason, clean, &mut steps));
+        let (point, changed) = {
+            let flushed = self.flushed.lock();
+            (flushed.point, flushed.changed())
+        };
+        sync::returns(|| {
+            done = self.write_checkpoint(live, &point, &changed, reason, clean, &mut steps);
+        });
         match &done {
-            Ok(info) if info.leaves > 0 => {
+            Ok(info) if !changed.is_empty() => {
                 let mut work = self.work.lock();
                 work.checkpoint.complete(&steps, info.bytes);
                 work.reasons.add(reason);
                 drop(work);
                 self.counters.checkpointed(info.duration);
-                tracing::info!(size = %info.size, bytes = info.bytes, %reason, "checkpoint");
+                let (seq, trees, bytes) = (info.seq, info.trees.len(), info.bytes);
+                tracing::info!(%seq, trees, bytes, %reason, "checkpoint");
             }
             Ok(_) => {}
             Err(_) => {
@@ -201,83 +207,110 @@ impl Engine {
     }
 
     /// Notes how many parts there are.
-    pub(crate) fn count_parts(&self, live: &Checkpoints) {
-        let parts: usize = live.parts.iter().map(|parts| parts.parts().len()).sum();
-        self.counters.parts(parts as u64);
+    pub(crate) fn count_parts(&self) {
+        let trees = self.trees.awake();
+        let parts = |tree: &Arc<Tree>| tree.parts().parts().len() as u64;
+        self.counters.parts(trees.iter().map(parts).sum());
         // Where nothing makes the parts fewer, they are no reason to wait.
         let merged = !self.upkeep.lock().compaction.is_suspended();
-        self.limit_parts(if merged { parts as u64 } else { 0 });
+        let most = trees.iter().map(parts).max().unwrap_or(0);
+        self.limit_parts(if merged { most } else { 0 });
     }
 
     fn write_checkpoint(
         &self,
         live: &mut Checkpoints,
         point: &FlushPoint,
+        changed: &[Changed],
         reason: CheckpointReason,
         clean: bool,
         steps: &mut Steps,
     ) -> Result<CheckpointInfo> {
         let started = Instant::now();
         let wait = steps.wait;
-        let mut next = live.manifest.clone();
-        let mut parts = live.parts.clone();
         let mut info = CheckpointInfo {
-            size: TreeSize(point.sizes.first().copied().unwrap_or(0)),
+            seq: point.tally.seq,
+            trees: Vec::new(),
             leaves: 0,
             bytes: 0,
             reason,
             duration: wait,
         };
-        for (number, tree) in self.trees.iter().enumerate() {
-            let (from, to) = (next.trees[number].size, point.sizes[number]);
-            if from == to {
-                continue;
-            }
-            let id = PartId(live.next_part);
-            live.next_part += 1;
-            let overwritten = if defect::has(&*self.fs, Defect::PartOverwritten) {
-                parts[number].take_last()
-            } else {
-                None
-            };
-            let (id, from) = overwritten.map_or((id, from), |last| (last.number, last.from));
-            let part = self.write_tree(tree, id, from, to, &next, steps)?;
-            info.leaves += to - from;
-            info.bytes += part.reference().len;
-            parts[number] = parts[number].with(Arc::new(part));
-            let entry = &mut next.trees[number];
-            entry.size = to;
-            entry.root = tree.head_at(TreeSize(to))?.root;
-            entry.parts = parts[number].references();
-        }
-        if info.leaves == 0 && !clean {
+        if changed.is_empty() && !clean {
             return Ok(info);
         }
+        let parts = self.write_parts(live, changed, steps)?;
+        let mut next = live.manifest.clone();
+        next.next_tree = point.tally.next_tree;
+        let mut freed = Vec::new();
+        let mut installs = Vec::new();
+        let mut parts = parts.into_iter().peekable();
+        for change in changed {
+            if change.dropped {
+                freed.extend(next.take(change.spec.id).map(|entry| (entry, &change.tree)));
+                continue;
+            }
+            let stored = next.tree(change.spec.id);
+            let sealed = change.sealed || stored.is_some_and(|entry| entry.sealed);
+            let Some(tree) = &change.tree else {
+                // It sleeps: no leaf of it is new.
+                if let Some(entry) = stored {
+                    next.put(Arc::new(TreeEntry { sealed, ..TreeEntry::clone(entry) }));
+                }
+                continue;
+            };
+            let mut set = tree.parts();
+            if let Some((at, part)) = parts.next_if(|(at, _)| *at == change.spec.id) {
+                debug_assert_eq!(at, tree.id());
+                if defect::has(&*self.fs, Defect::PartOverwritten) {
+                    set.take_last();
+                }
+                let reference = part.reference();
+                let stored = stored.map_or(0, |entry| entry.size);
+                info.trees.push(TreeCheckpoint {
+                    tree: tree.name().clone(),
+                    size: TreeSize(change.size),
+                    leaves: change.size - stored,
+                    bytes: reference.len,
+                });
+                set = set.with(part);
+                installs.push((tree, change.size, set.clone()));
+            }
+            next.put(Arc::new(TreeEntry {
+                spec: Arc::clone(&change.spec),
+                size: change.size,
+                root: tree.head_at(TreeSize(change.size))?.root,
+                sealed,
+                parts: set.references(),
+            }));
+        }
+        info.leaves = info.trees.iter().map(|tree| tree.leaves).sum();
+        info.bytes = info.trees.iter().map(|tree| tree.bytes).sum();
         let built = started.elapsed();
-        next.log = Log { closed: Vec::new(), open: point.position, seq: point.seq, clean };
+        next.log = Log { closed: Vec::new(), open: point.position, seq: point.tally.seq, clean };
         if defect::has(&*self.fs, Defect::LogReleasedEarly) {
             let _ = self.segments.release_before(point.position.segment);
         }
         self.publish(live, next)?;
         let published = started.elapsed();
 
-        for (number, tree) in self.trees.iter().enumerate() {
-            if !parts[number].is_empty() {
-                tree.columns.archive(point.sizes[number], Arc::new(parts[number].clone()));
-            }
+        for (tree, size, parts) in installs {
+            tree.install(size, parts);
         }
-        live.parts = parts;
-        self.count_parts(live);
-        let leaves = point.sizes.iter().sum();
-        let at = Instant::now();
-        *self.marks.lock() = Marks { leaves, log_bytes: point.log_bytes, at };
-        self.made_room(point.seq, info.leaves, started.elapsed());
+        self.flushed.lock().checkpointed(changed);
+        self.count_parts();
+        let (tally, log_bytes, at) = (point.tally, point.log_bytes, Instant::now());
+        *self.marks.lock() = Marks { tally, log_bytes, at };
+        self.made_room(point.tally, started.elapsed());
         if let Err(error) = self.segments.release_before(point.position.segment) {
             // The checkpoint stands; files that could not be removed are looked for at open.
             self.poison_if_displaced(&error);
             tracing::warn!(%error, "cannot remove a log segment");
         }
-        self.request_compaction(live);
+        for (entry, tree) in freed {
+            self.free(&entry, tree.as_deref());
+        }
+        self.request_compaction();
         let done = started.elapsed();
         steps.install = published - built;
         steps.release = done - published;
@@ -285,67 +318,66 @@ impl Engine {
         Ok(info)
     }
 
-    /// Writes the part of one tree.
-    fn write_tree(
+    /// Writes the parts of all trees that have new leaves, and makes them durable. Returns them with their
+    /// trees, by rising id.
+    fn write_parts(
         &self,
-        tree: &Tree,
-        id: PartId,
-        from: u64,
-        to: u64,
-        manifest: &Manifest,
+        live: &mut Checkpoints,
+        changed: &[Changed],
         steps: &mut Steps,
-    ) -> Result<Part> {
-        let identity = PartIdentity {
-            store: manifest.store,
-            tree: tree.id,
-            hasher: tree.hasher.id().to_string(),
-            arity: tree.arity,
-            number: id,
-            from,
-            to,
-        };
+    ) -> Result<Vec<(TreeId, Arc<Part>)>> {
         let strict = self.settings.install == Install::Strict;
-        let source = Counted { source: &tree.view_at(to), copied: self.ingest.lock().copied() };
+        let copied = self.ingest.lock().copied();
         let hurry = || self.ingest.lock().is_behind();
-        self.make_part(&identity, &source, strict, &hurry, steps)
+        let mut publisher = Publisher::new(&self.fs, strict, steps);
+        let mut written = Vec::new();
+        for Changed { spec, tree, size, dropped, .. } in changed {
+            let Some(tree) = tree.as_ref().filter(|_| !dropped) else { continue };
+            let from = live.manifest.tree(spec.id).map_or(0, |entry| entry.size);
+            if from == *size {
+                continue;
+            }
+            let mut identity = PartIdentity {
+                store: self.store,
+                tree: spec.id,
+                hasher: spec.hasher.clone(),
+                arity: spec.arity,
+                number: PartId(live.next_part),
+                from,
+                to: *size,
+            };
+            live.next_part += 1;
+            if defect::has(&*self.fs, Defect::PartUnderAnotherTree) {
+                identity.tree = TreeId(spec.id.0 ^ 1);
+            }
+            if defect::has(&*self.fs, Defect::PartOverwritten)
+                && let Some(last) = tree.parts().take_last()
+            {
+                (identity.number, identity.from) = (last.number, last.from);
+            }
+            let source = Counted { source: &tree.view_at(*size), copied: copied.clone() };
+            publisher.build(identity, &source, &hurry)?;
+            written.push(spec.id);
+        }
+        let parts = publisher.finish(self.settings.read_mode)?;
+        Ok(written.into_iter().zip(parts).collect())
     }
 
-    /// Writes, names and opens a part; makes it durable if `strict`. `hurry` says from time to time
-    /// whether it is waited for.
-    pub(crate) fn make_part<S>(
-        &self,
-        identity: &PartIdentity,
-        source: &S,
-        strict: bool,
-        hurry: &dyn Fn() -> bool,
-        steps: &mut Steps,
-    ) -> Result<Part>
-    where
-        S: NodeSource,
-        Error: From<S::Error>,
-    {
-        let synced = strict && !defect::has(&*self.fs, Defect::PartNotSynced);
-        let started = Instant::now();
-        let (reference, file) = build_part(&*self.fs, identity, source, hurry)?;
-        let built = started.elapsed();
-        if synced {
-            sync_part(&*self.fs, identity, &*file)?;
+    /// Removes the parts of a tree that the manifest in force does not have any more. Who reads it goes on.
+    fn free(&self, entry: &TreeEntry, tree: Option<&Tree>) {
+        let read = tree.map(Tree::parts).unwrap_or_default();
+        let stays: Vec<_> = read.parts().iter().filter(|part| !self.keep(part)).collect();
+        let unread =
+            |part: &&PartRef| !stays.iter().any(|stays| stays.reference().number == part.number);
+        self.retire(entry.parts.iter().filter(unread).map(|part| part.number.file()));
+    }
+
+    /// Called when it became durable that a tree is gone: the next checkpoint frees its space.
+    pub(crate) fn space_can_be_freed(&self) {
+        if self.settings.checkpoint.has_trigger() {
+            // Where checkpoints fail permanently nothing is freed before one is called for.
+            let _ = self.request_checkpoint(CheckpointReason::TreeDropped);
         }
-        let name = identity.number.file();
-        let named = if defect::has(&*self.fs, Defect::PartOverwritten) {
-            defect::overwrite(&*self.fs, name)
-        } else {
-            self.fs.rename(name.tmp(), name)
-        };
-        named.map_err(|error| Error::io("rename", self.fs.display(name.tmp()), error))?;
-        if strict && !defect::has(&*self.fs, Defect::PartNameNotSynced) {
-            self.fs.sync_dir(Dir::Parts).map_err(|error| {
-                Error::io("sync the directory of", self.fs.display(name), error)
-            })?;
-        }
-        steps.build += built;
-        steps.sync += started.elapsed() - built;
-        Part::open(&self.fs, identity, reference, self.settings.read_mode)
     }
 
     /// Makes `manifest` the one in force.

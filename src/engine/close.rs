@@ -57,23 +57,17 @@ impl Engine {
 
     /// The last steps, when no other thread works any more.
     fn finish(&self) -> Result<()> {
-        let seq = self.ingest.lock().seq();
+        let seq = self.ingest.lock().accepted().seq;
         // Nothing waits here: the flusher has gone, and either this is durable or it failed.
         self.watermark.wait(seq)?;
         self.watermark.check()?;
-        let point = self.flushed.lock().clone();
+        let point = self.flush_point_now();
         let reason = CheckpointReason::Close;
         let since = self.since_checkpoint(&point);
         let stretches = self.checkpoints.lock().manifest.log.closed.len();
         if self.settings.checkpoint.is_due_at_close(&since, stretches) {
             self.told(reason, false, || {
-                self.checkpoint_at(
-                    &mut self.checkpoints.lock(),
-                    &point,
-                    reason,
-                    Duration::ZERO,
-                    true,
-                )
+                self.checkpoint_now(&mut self.checkpoints.lock(), reason, Duration::ZERO, true)
             })?;
         } else {
             self.publish_clean_end(&mut self.checkpoints.lock(), &point)?;

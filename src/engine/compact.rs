@@ -24,12 +24,14 @@ use std::time::{Duration, Instant};
 
 use super::checkpoint::Checkpoints;
 use super::shared::{Engine, Job};
+use super::tree::Tree;
+use crate::directory::manifest::TreeEntry;
 use crate::error::{Damage, Error, Result};
 use crate::fs::defect;
 use crate::fs::defect::Defect;
 use crate::ids::PartId;
 use crate::merkle::{TreeSize, root_at};
-use crate::part::{Merged, Part, PartIdentity, PartSet};
+use crate::part::{Merged, Part, PartIdentity, PartSet, Publisher};
 use crate::report::Event;
 use crate::report::Steps;
 use crate::sync;
@@ -43,7 +45,7 @@ const BYTES_PER_SECOND: u64 = 256 << 20;
 
 /// Parts of one tree that become one.
 struct Merge {
-    tree: usize,
+    tree: Arc<Tree>,
     inputs: Vec<Arc<Part>>,
     identity: PartIdentity,
     /// Whether it ends also when the store is being closed.
@@ -64,20 +66,20 @@ fn leaves_of(parts: &PartSet) -> Vec<u64> {
 /// The merge of the parts `range` of a tree, with a number of its own.
 fn begin(
     live: &mut Checkpoints,
-    tree: usize,
+    tree: Arc<Tree>,
     range: Range<usize>,
     to_the_end: bool,
 ) -> Option<Merge> {
-    let inputs = live.parts[tree].parts()[range].to_vec();
+    let inputs = tree.parts().parts()[range].to_vec();
     let identity = Merged::identity(&inputs, PartId(live.next_part))?;
     live.next_part += 1;
     Some(Merge { tree, inputs, identity, to_the_end })
 }
 
 impl Engine {
-    /// Asks for merges if the policy wants some among the parts of `live`.
-    pub(crate) fn request_compaction(&self, live: &Checkpoints) {
-        if live.parts.iter().any(|parts| self.merge_of(parts).is_some()) {
+    /// Asks for merges if the policy wants some.
+    pub(crate) fn request_compaction(&self) {
+        if self.trees.awake().iter().any(|tree| self.merge_of(&tree.parts()).is_some()) {
             self.request_job(Job::Compact);
         }
     }
@@ -114,7 +116,8 @@ impl Engine {
         let mut steps = Steps { wait, ..Steps::default() };
         let parts = merge.inputs.len();
         let leaves = merge.identity.to - merge.identity.from;
-        self.listeners.tell(|| Event::CompactionBegun { parts, leaves });
+        let tree = || merge.tree.name().clone();
+        self.listeners.tell(|| Event::CompactionBegun { tree: tree(), parts, leaves });
         // A listener may have forked.
         if !self.process.is_current() {
             std::mem::forget(merge);
@@ -127,8 +130,9 @@ impl Engine {
                 let duration = started.elapsed();
                 self.work.lock().compaction.complete(&steps, bytes);
                 self.upkeep.lock().compaction.succeeded();
-                tracing::info!(parts, leaves, bytes, ?duration, "parts merged");
+                tracing::info!(tree = %merge.tree.name(), parts, leaves, bytes, ?duration, "parts merged");
                 self.listeners.tell(|| Event::CompactionCompleted {
+                    tree: tree(),
                     parts,
                     leaves,
                     bytes,
@@ -136,14 +140,15 @@ impl Engine {
                 });
             }
             Ok(None) | Err(Error::Closed) => {
-                self.listeners.tell(|| Event::CompactionAbandoned { parts });
+                self.listeners.tell(|| Event::CompactionAbandoned { tree: tree(), parts });
             }
             Err(error) => {
                 self.poison_if_displaced(&error);
                 self.work.lock().compaction.failed += 1;
                 let retry_in = self.compaction_put_off(&error);
-                tracing::error!(%error, ?retry_in, "merging parts failed; they stay");
-                self.listeners.tell(|| Event::CompactionFailed { parts, error, retry_in });
+                tracing::error!(%error, tree = %merge.tree.name(), ?retry_in, "merging parts failed; they stay");
+                let failed = || Event::CompactionFailed { tree: tree(), parts, error, retry_in };
+                self.listeners.tell(failed);
                 next = ControlFlow::Break(());
             }
         }
@@ -166,9 +171,10 @@ impl Engine {
         self.go_on(false).ok()?;
         let mut live = self.checkpoints.lock();
         let mut later = None;
-        for tree in 0..live.parts.len() {
-            let Some(range) = self.merge_of(&live.parts[tree]) else { continue };
-            let bytes = bytes_of(&live.parts[tree].parts()[range.clone()]);
+        for tree in self.trees.awake() {
+            let parts = tree.parts();
+            let Some(range) = self.merge_of(&parts) else { continue };
+            let bytes = bytes_of(&parts.parts()[range.clone()]);
             let small = bytes <= self.settings.merge_at_close;
             let takes = Duration::from_millis(bytes.saturating_mul(1000) / BYTES_PER_SECOND);
             let wait = match small {
@@ -192,8 +198,8 @@ impl Engine {
     fn last_merge(&self, most: u64) -> Option<Merge> {
         self.process.check().ok()?;
         let mut live = self.checkpoints.lock();
-        for tree in 0..live.parts.len() {
-            let parts = &live.parts[tree];
+        for tree in self.trees.awake() {
+            let parts = &tree.parts();
             let fits = |range: &Range<usize>| bytes_of(&parts.parts()[range.clone()]) <= most;
             let wanted = self.merge_of(parts).filter(fits);
             let excess = || self.settings.compaction.excess(&leaves_of(parts));
@@ -240,8 +246,12 @@ impl Engine {
         let step = Mutex::new(Instant::now());
         let source =
             Merged { inputs: &merge.inputs, go_on: &|| self.give_way(&step, merge.to_the_end) };
-        let made = self.make_part(&merge.identity, &source, true, &|| false, steps);
-        let part = made.inspect_err(|_| self.discard(number..number + 1, 0..0))?;
+        let mut publisher = Publisher::new(&self.fs, true, steps);
+        let made = publisher
+            .build(merge.identity.clone(), &source, &|| false)
+            .and_then(|_| publisher.finish(self.settings.read_mode))
+            .inspect_err(|_| self.discard(number..number + 1, 0..0))?;
+        let Some(part) = made.into_iter().next() else { return Ok(None) };
         let bytes = part.reference().len;
         if defect::has(&*self.fs, Defect::InputsRemovedEarly) {
             for input in &merge.inputs {
@@ -249,7 +259,7 @@ impl Engine {
             }
         }
         let built = Instant::now();
-        if !self.install(merge, Arc::new(part))? {
+        if !self.install(merge, part)? {
             self.discard(number..number + 1, 0..0);
             return Ok(None);
         }
@@ -263,7 +273,7 @@ impl Engine {
     }
 
     /// Keeps a part open whose name is to be removed. Tells whether that may be done.
-    fn keep(&self, part: &Part) -> bool {
+    pub(super) fn keep(&self, part: &Part) -> bool {
         let kept = part.keep();
         if let Err(error) = &kept {
             // The next open removes it.
@@ -277,38 +287,40 @@ impl Engine {
         let number = merge.identity.number.0;
         let mut guard = self.checkpoints.lock();
         let live = &mut *guard;
-        let merged = live.parts[merge.tree].merged(&merge.inputs, part);
-        let Some(parts) = merged else { return Ok(false) };
+        // A tree that was dropped is not in the manifest any more.
+        let Some(entry) = live.manifest.tree(merge.tree.id()).cloned() else { return Ok(false) };
+        let Some(parts) = merge.tree.parts().merged(&merge.inputs, part) else { return Ok(false) };
         let first_manifest = live.next_manifest;
-        let published = self.publish_merge(live, merge, &parts);
+        let published = self.publish_merge(live, merge, &entry, &parts);
         if published.is_err() {
             self.discard(number..number + 1, first_manifest..live.next_manifest);
         }
         published?;
-        let columns = &self.trees[merge.tree].columns;
-        let archive = Arc::new(parts.clone());
-        live.parts[merge.tree] = parts;
-        self.count_parts(live);
-        let size = live.manifest.trees[merge.tree].size;
         if sync::defect("a merge is installed after the lock was let go") {
             drop(guard);
         }
-        columns.archive(size, archive);
+        merge.tree.install(entry.size, parts);
+        self.count_parts();
         Ok(true)
     }
 
-    fn publish_merge(&self, live: &mut Checkpoints, merge: &Merge, parts: &PartSet) -> Result<()> {
+    fn publish_merge(
+        &self,
+        live: &mut Checkpoints,
+        merge: &Merge,
+        entry: &TreeEntry,
+        parts: &PartSet,
+    ) -> Result<()> {
         self.go_on(merge.to_the_end)?;
-        let mut next = live.manifest.clone();
-        let entry = &mut next.trees[merge.tree];
-        let tree = &self.trees[merge.tree];
+        let tree = &merge.tree;
         let root = root_at(parts, &*tree.hasher, tree.arity, TreeSize(entry.size))?;
         if root != entry.root {
             let path = self.fs.display(merge.identity.number.file());
             let hex = |hash: [u8; 32]| hash.map(|byte| format!("{byte:02x}")).concat();
             return Err(Damage::field(&path, 0, "root", hex(entry.root), hex(root)).into());
         }
-        entry.parts = parts.references();
+        let mut next = live.manifest.clone();
+        next.put(Arc::new(TreeEntry { parts: parts.references(), ..entry.clone() }));
         self.publish(live, next)
     }
 }

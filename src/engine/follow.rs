@@ -9,7 +9,7 @@
 //!   was read counts only if its manifest was still the newest afterwards, and damage only if that holds
 //!   and it is found twice in the same way.
 //! - The pages that the system caches of the log stay there: the writer and other readers need them.
-//! - A refresh costs what is new. Under a newer manifest what was read stays, if that manifest's root is the one
+//! - A refresh costs what is new. Under a newer manifest what was read stays, if that manifest's roots are those
 //!   of the leaves that were read: its parts take the place of memory. Where nothing readable stands at the
 //!   place of the next group, the rest of the segment is searched for later groups after two, four, eight, ...
 //!   such refreshes.
@@ -17,19 +17,27 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::open::{check_root, open_parts, resume, single_tree, this_process};
+use super::load::Loader;
+use super::open::loader;
 use super::tree::Tree;
-use crate::column::{Layout, LeafWriter};
+use super::trees::Wanted;
+use crate::column::LeafWriter;
 use crate::config::Config;
 use crate::directory::files;
 use crate::directory::manifest::Manifest;
 use crate::directory::newest_manifest;
 use crate::error::{Damage, Error, Result};
 use crate::fs::{Dir, FileSystem};
+use crate::hashers::Hashers;
+use crate::ids::Seq;
 use crate::ids::{SegmentId, StoreId, TreeId};
-use crate::merkle::{Arity, Hasher, TreeSize};
+use crate::merkle::{StoreHead, TreeName, TreeSize};
+use crate::per_tree::PerTree;
+use crate::report::TreeInfo;
 use crate::wal::frame::{Frame, GroupEnd, GroupHeader};
-use crate::wal::{Position, Purpose, Replayed, Stop, replay_onward, replay_read_only};
+use crate::wal::{
+    Change, LoggedTree, LoggedTrees, Position, Purpose, Stop, replay_onward, replay_read_only,
+};
 
 /// How often reading starts again because the store changed meanwhile.
 pub(crate) const TRIES: usize = 100;
@@ -37,12 +45,16 @@ pub(crate) const TRIES: usize = 100;
 /// A store as it was found, and where to read on.
 #[derive(Debug)]
 pub(crate) struct Followed {
-    pub(crate) tree: Arc<Tree>,
     /// The directory it was found in.
     pub(crate) fs: Arc<dyn FileSystem>,
     pub(crate) store: StoreId,
-    manifest: u64,
-    leaves: LeafWriter,
+    loader: Loader,
+    hashers: Hashers,
+    manifest: Arc<Manifest>,
+    /// All trees, at the end of the log.
+    logged: LoggedTrees,
+    /// Those of which nodes are in memory: the log has leaves of them, or somebody asked for them.
+    grown: PerTree<Grown>,
     stop: Stop,
     known: Known,
     /// In how many refreshes, one after the other, bytes that are no group stood where the log goes on.
@@ -52,47 +64,74 @@ pub(crate) struct Followed {
 /// Leaves that are hashed when they were read, once there are so many.
 const HASH_FROM: u64 = 1 << 16;
 
+/// A tree that grows as the log is read.
+#[derive(Debug)]
+struct Grown {
+    tree: Arc<Tree>,
+    leaves: LeafWriter,
+}
+
+/// A point that is not known to be durable: the group and the number after it, with the trees that grew since
+/// the point before and their sizes.
+type Later = (u64, Seq, Vec<(TreeId, u64)>);
+
 /// How much of what was read is known to be durable.
 #[derive(Debug)]
 struct Known {
-    /// Leaves in groups of which a later group says that they are durable.
-    durable: u64,
     /// Groups below this are.
     below: u64,
-    /// Later groups, with the size of the tree after each.
-    later: VecDeque<(u64, u64)>,
+    /// The sequence number of the last point that is.
+    seq: Seq,
+    /// Points that are not known to be.
+    later: VecDeque<Later>,
+    /// The trees that grew since the last point that was read.
+    open: Vec<(TreeId, u64)>,
 }
 
 impl Known {
-    fn group(&mut self, header: &GroupHeader, size: u64) {
+    /// Notes that `tree` has `size` leaves after what was read.
+    fn grew(&mut self, tree: TreeId, size: u64) {
+        match self.open.last_mut() {
+            Some((last, known)) if *last == tree => *known = size,
+            _ => self.open.push((tree, size)),
+        }
+    }
+
+    /// Notes a group that was read whole.
+    fn group(&mut self, header: &GroupHeader) {
         self.below = self.below.max(header.durable.0);
         // What a provisional group reaches is no point, durable or not.
         if header.end == GroupEnd::Point {
-            self.later.push_back((header.number.0, size));
+            self.later.push_back((header.number.0, header.last, std::mem::take(&mut self.open)));
         }
-        self.settle();
     }
 
-    fn settle(&mut self) {
-        while let Some((_, size)) = self.later.pop_front_if(|(number, _)| *number < self.below) {
-            self.durable = self.durable.max(size);
+    /// The trees that are durable beyond what was known, with their sizes.
+    fn settle(&mut self) -> Vec<(TreeId, u64)> {
+        let mut settled = Vec::new();
+        while let Some((_, seq, sizes)) =
+            self.later.pop_front_if(|(number, ..)| *number < self.below)
+        {
+            self.seq = seq;
+            settled.extend(sizes);
         }
+        settled
     }
 }
 
-/// Reads the store in `fs`, which `config` names.
+/// Reads the store in `fs`, which `config` names. If the tree `wanted` is there, it is the one asked for.
 pub(crate) fn follow(
     config: &Config,
     fs: &Arc<dyn FileSystem>,
-    hasher: &Arc<dyn Hasher>,
-    arity: Arity,
+    hashers: &Hashers,
+    wanted: Option<&Wanted>,
 ) -> Result<Followed> {
     let newest = || newest_manifest(&**fs, &config.path);
     let mut last = None;
     for _ in 0..TRIES {
         let manifest = newest()?;
         let number = manifest.number;
-        match Followed::load(config, fs, Arc::clone(hasher), arity, &manifest) {
+        match Followed::load(config, fs, hashers, wanted, manifest) {
             Ok(followed) if newest()?.number == number => return Ok(followed),
             Ok(_) => {}
             Err(error) => {
@@ -108,7 +147,7 @@ pub(crate) fn follow(
         }
     }
     // Checkpoints come faster than they can be read. What is read is right nevertheless.
-    Followed::load(config, fs, Arc::clone(hasher), arity, &newest()?)
+    Followed::load(config, fs, hashers, wanted, newest()?)
 }
 
 /// Fails unless the path of `config` still leads to `fs`: it answers for the store that was opened
@@ -141,160 +180,293 @@ fn same_store(config: &Config, opened: StoreId, found: StoreId) -> Result<()> {
 impl Followed {
     /// Reads what was written since: the rest of the log, or everything again if a newer manifest says
     /// something else of what was read.
-    pub(crate) fn refresh(&mut self, config: &Config) -> Result<()> {
+    pub(crate) fn refresh(&mut self, config: &Config, wanted: Option<&Wanted>) -> Result<()> {
         let fs = Arc::clone(&self.fs);
         let store = self.store;
         check_place(config, &*fs, store)?;
         let mut manifest = newest_of(config, &*fs, store)?;
         for _ in 0..TRIES {
-            let known = manifest.number == self.manifest;
+            let known = manifest.number == self.manifest.number;
             // Whatever fails here fails again below, if it is still there.
-            if !(known || self.go_over(config, &manifest).unwrap_or(false)) {
+            if !(known || self.go_over(manifest).unwrap_or(false)) {
                 break;
             }
-            if self.read_on(&*fs).is_err() {
+            if self.read_on().is_err() {
                 break;
             }
             manifest = newest_of(config, &*fs, store)?;
-            if manifest.number == self.manifest {
-                let view = self.tree.columns.view();
-                if view.leaves() - view.hashed() >= HASH_FROM {
-                    self.tree.hash_if_free();
-                }
+            if manifest.number == self.manifest.number {
+                self.hash_large();
                 return Ok(());
             }
         }
-        let found = follow(config, &fs, &self.tree.hasher, self.tree.arity)?;
+        let found = follow(config, &fs, &self.hashers, wanted)?;
         same_store(config, store, found.store)?;
         *self = found;
         Ok(())
     }
 
-    /// What `manifest` says, and the log behind it as it is now.
-    pub(crate) fn load(
-        config: &Config,
-        fs: &Arc<dyn FileSystem>,
-        hasher: Arc<dyn Hasher>,
-        arity: Arity,
-        manifest: &Manifest,
-    ) -> Result<Self> {
-        let entry = single_tree(config, &**fs, manifest, &*hasher, arity)?;
-        let parts = open_parts(config, fs, manifest.store, entry)?;
-        let (columns, mut leaves, nodes) =
-            resume(Layout::new(arity).huge_pages(config.huge_pages), entry.size, &parts)?;
-        let tree = Tree::new(entry.id, entry.name.clone(), hasher, columns, nodes);
-        // Another thread of the parent may hold a lock of it while a child is forked.
-        let tree = Arc::new(tree.only_in(this_process(config)?));
-        check_root(&**fs, manifest, entry, &tree)?;
-        let mut known =
-            Known { durable: entry.size, below: manifest.log.open.group.0, later: VecDeque::new() };
-        let (id, store) = (tree.id, manifest.store);
-        let mut reading = Reading { fs: &**fs, id, leaves: &mut leaves, known: &mut known };
-        let apply = &mut |header: &GroupHeader, frame: &Frame<'_>| reading.apply(header, frame);
-        let (log, purpose) = (&manifest.log, Purpose::First);
-        let replayed = replay_read_only(&**fs, store, log, &segments(&**fs)?, purpose, apply)?;
-        let mut followed = Self {
-            tree,
-            fs: Arc::clone(fs),
-            store,
-            manifest: manifest.number,
-            leaves,
-            stop: Stop::at(&replayed),
-            known,
-            unreadable: 0,
-        };
-        followed.has_read(&replayed);
-        Ok(followed)
-    }
-
     /// Takes the parts of a newer `manifest` for what was read of them in the log, and reads nothing again.
     /// Returns false if what was read is not what it speaks of, or not all of it.
-    fn go_over(&mut self, config: &Config, manifest: &Manifest) -> Result<bool> {
-        let tree = &self.tree;
-        let entry = single_tree(config, &*self.fs, manifest, &*tree.hasher, tree.arity)?;
-        let is_read = entry.id == tree.id && entry.size <= self.leaves.len();
-        let is_newer = manifest.number > self.manifest;
-        if !is_read || !is_newer || !self.stop.is_in(&manifest.log) {
+    fn go_over(&mut self, manifest: Manifest) -> Result<bool> {
+        let is_newer = manifest.number > self.manifest.number;
+        let is_read = manifest.trees.iter().all(|entry| {
+            // A tree that is in the manifest may have been dropped behind it.
+            let found = self.logged.get(entry.spec.id);
+            found.is_none_or(|tree| tree.spec == entry.spec && entry.size <= tree.size)
+        });
+        if !is_newer || !is_read || !self.stop.is_in(&manifest.log) {
             return Ok(false);
         }
-        let parts = open_parts(config, &self.fs, manifest.store, entry)?;
-        // Hashes what it commits to, so that no node is missing when the leaves are no longer in memory.
-        if tree.head_at(TreeSize(entry.size))?.root != entry.root {
-            return Ok(false);
+        let mut archives = Vec::new();
+        for (id, Grown { tree, .. }) in self.grown.iter() {
+            let Some(entry) = manifest.tree(id) else { continue };
+            if entry.size > tree.columns.leaves() {
+                return Ok(false);
+            }
+            let parts = self.loader.open_parts(entry)?;
+            // Hashes what it commits to, so that no node is missing when the leaves are no longer in memory.
+            if tree.head_at(TreeSize(entry.size))?.root != entry.root {
+                return Ok(false);
+            }
+            archives.push((Arc::clone(tree), entry.size, parts));
         }
-        if entry.size > 0 {
-            tree.columns.archive(entry.size, Arc::new(parts));
+        for (tree, size, parts) in archives {
+            if size > 0 {
+                tree.install(size, parts);
+            }
+            tree.set_durable(tree.durable().get().max(size));
         }
-        self.manifest = manifest.number;
-        self.known.durable = self.known.durable.max(entry.size);
         self.known.below = self.known.below.max(manifest.log.open.group.0);
-        self.known.settle();
-        tree.set_durable(self.known.durable);
+        self.known.seq = self.known.seq.max(manifest.log.seq);
+        self.manifest = Arc::new(manifest);
+        self.settle();
         Ok(true)
     }
 
-    fn read_on(&mut self, fs: &dyn FileSystem) -> Result<()> {
-        let purpose = match self.unreadable {
-            // It may be damaged, and the groups behind it say so.
-            often if often > 1 && often.is_power_of_two() => Purpose::First,
-            _ => Purpose::Onward,
-        };
-        let (id, store, stop) = (self.tree.id, self.store, &self.stop);
-        let (leaves, known) = (&mut self.leaves, &mut self.known);
-        let mut reading = Reading { fs, id, leaves, known };
-        let apply = &mut |header: &GroupHeader, frame: &Frame<'_>| reading.apply(header, frame);
-        let replayed = replay_onward(fs, store, stop, &segments(fs)?, purpose, apply)?;
-        self.has_read(&replayed);
-        Ok(())
-    }
-
-    /// Notes where reading has stopped.
-    fn has_read(&mut self, replayed: &Replayed) {
-        let again = replayed.torn.is_some() && replayed.tail == self.stop.tail();
-        self.unreadable = if again { self.unreadable + 1 } else { 0 };
-        self.stop = Stop::at(replayed);
-        if replayed.clean {
-            self.known.below = replayed.end.group.0;
-            self.known.settle();
+    fn hash_large(&self) {
+        for Grown { tree, .. } in self.grown.values() {
+            let view = tree.columns.view();
+            if view.leaves() - view.hashed() >= HASH_FROM {
+                tree.hash_if_free();
+            }
         }
-        self.tree.set_durable(self.known.durable);
     }
 
     /// Where the log ended.
     pub(crate) fn end(&self) -> Position {
         self.stop.end()
     }
-}
 
-/// The segments in the directory.
-fn segments(fs: &dyn FileSystem) -> Result<Vec<SegmentId>> {
-    let files = files::files(fs, Dir::Wal)?;
-    Ok(files.complete.iter().map(|(name, _)| files::segment_id(*name)).collect())
-}
-
-/// What the frames of the log are handed to.
-struct Reading<'a> {
-    fs: &'a dyn FileSystem,
-    id: TreeId,
-    leaves: &'a mut LeafWriter,
-    known: &'a mut Known,
-}
-
-impl Reading<'_> {
-    fn apply(&mut self, header: &GroupHeader, frame: &Frame<'_>) -> Result<()> {
-        let Self { leaves, known, .. } = self;
-        if let Frame::Leaves { tree, first, leaves: found } = frame {
-            let (path, at) = (self.fs.display(header.segment.file()), header.offset.0);
-            if *tree != self.id {
-                return Err(Damage::field(&path, at, "tree number", self.id.0, tree.0).into());
-            }
-            if *first != leaves.len() {
-                let damage = Damage::field(&path, at, "leaf index", leaves.len(), first);
-                return Err(Error::Damaged(damage));
-            }
-            leaves.append(found);
+    /// What `manifest` says, and the log behind it as it is now.
+    pub(crate) fn load(
+        config: &Config,
+        fs: &Arc<dyn FileSystem>,
+        hashers: &Hashers,
+        wanted: Option<&Wanted>,
+        manifest: Manifest,
+    ) -> Result<Self> {
+        let known = Known {
+            below: manifest.log.open.group.0,
+            seq: manifest.log.seq,
+            later: VecDeque::new(),
+            open: Vec::new(),
+        };
+        let manifest = Arc::new(manifest);
+        let mut followed = Self {
+            fs: Arc::clone(fs),
+            store: manifest.store,
+            loader: loader(config, fs, manifest.store)?,
+            hashers: hashers.clone(),
+            logged: manifest.logged(),
+            grown: PerTree::default(),
+            stop: Stop::before(&manifest.log),
+            known,
+            unreadable: 0,
+            manifest: Arc::clone(&manifest),
+        };
+        // The tree that is asked for first: if it is another one, or damaged, that is the answer.
+        if let Some(wanted) = wanted
+            && let Some(tree) = followed.logged.find(&wanted.name)
+        {
+            wanted.check(&config.path, &tree.spec)?;
+            followed.grow(tree.spec.id)?;
         }
-        known.group(header, leaves.len());
+        followed.read(None)?;
+        if let Some(wanted) = wanted
+            && let Some(tree) = followed.logged.find(&wanted.name)
+        {
+            wanted.check(&config.path, &tree.spec)?;
+        }
+        Ok(followed)
+    }
+
+    /// The sequence number up to which everything is known to be durable.
+    pub(crate) fn durable(&self) -> Seq {
+        self.known.seq
+    }
+
+    /// The tree of this name, loaded if it was not.
+    pub(crate) fn tree(&mut self, config: &Config, name: &TreeName) -> Result<Arc<Tree>> {
+        let Some(found) = self.logged.find(name) else {
+            return Err(Error::NoTree { path: config.path.clone(), tree: name.clone() });
+        };
+        let spec = Arc::clone(&found.spec);
+        self.grow(spec.id)?;
+        let unknown = || Error::UnknownHasher {
+            path: config.path.clone(),
+            tree: name.clone(),
+            hasher: spec.hasher.clone(),
+        };
+        self.grown.get(spec.id).map(|grown| Arc::clone(&grown.tree)).ok_or_else(unknown)
+    }
+
+    /// The heads of all trees at the end of the log; without those that have leaves there and a hash function
+    /// that is not known.
+    pub(crate) fn head(&self) -> Result<StoreHead> {
+        self.heads(|tree| tree.columns.leaves())
+    }
+
+    /// The heads of all trees as far as they are known to be durable.
+    pub(crate) fn durable_head(&self) -> Result<StoreHead> {
+        self.heads(|tree| tree.durable().get())
+    }
+
+    fn heads(&self, size: impl Fn(&Tree) -> u64) -> Result<StoreHead> {
+        let mut heads = Vec::new();
+        for LoggedTree { spec, size: logged, .. } in self.logged.iter() {
+            if let Some(Grown { tree, .. }) = self.grown.get(spec.id) {
+                heads.push(spec.at(tree.head_at(TreeSize(size(tree)))?));
+            } else if let Some(entry) = self.manifest.tree(spec.id)
+                && entry.size == *logged
+            {
+                heads.push(entry.head());
+            }
+        }
+        Ok(StoreHead::new(heads).unwrap_or_default())
+    }
+
+    /// What is known of each tree, by name.
+    pub(crate) fn infos(&self) -> Vec<TreeInfo> {
+        let mut infos: Vec<_> = self.logged.iter().map(|tree| self.info(tree)).collect();
+        infos.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        infos
+    }
+
+    fn info(&self, logged: &LoggedTree) -> TreeInfo {
+        let spec = &logged.spec;
+        let tree = self.grown.get(spec.id).map(|grown| &grown.tree);
+        let entry = self.manifest.tree(spec.id);
+        let parts = entry.map_or(&[][..], |entry| &entry.parts);
+        let stored = TreeSize(entry.map_or(0, |entry| entry.size));
+        TreeInfo {
+            id: spec.id.0,
+            name: spec.name.clone(),
+            hasher: spec.hasher.clone(),
+            arity: spec.arity,
+            size: TreeSize(logged.size),
+            durable_size: tree.map_or(stored, |tree| tree.durable()),
+            sealed: logged.sealed,
+            loaded: tree.is_some(),
+            memory_bytes: tree.map_or(0, |tree| tree.columns.memory_bytes()),
+            parts: parts.len() as u64,
+            part_bytes: parts.iter().map(|part| part.len).fold(0, u64::saturating_add),
+        }
+    }
+
+    /// Loads a tree, if its hash function is known.
+    fn grow(&mut self, id: TreeId) -> Result<()> {
+        if self.grown.get(id).is_some() {
+            return Ok(());
+        }
+        let Some(entry) = self.manifest.tree(id) else { return Ok(()) };
+        let Some(hasher) = self.hashers.find(&entry.spec.hasher) else { return Ok(()) };
+        let (tree, leaves) = self.loader.load(self.manifest.number, entry, hasher)?;
+        self.grown.insert(id, Grown { tree, leaves });
+        Ok(())
+    }
+
+    fn read_on(&mut self) -> Result<()> {
+        self.read(Some(match self.unreadable {
+            // It may be damaged, and the groups behind it say so.
+            often if often > 1 && often.is_power_of_two() => Purpose::First,
+            _ => Purpose::Onward,
+        }))
+    }
+
+    /// Reads the log from where it stopped for this purpose, or from where the manifest says.
+    fn read(&mut self, onward: Option<Purpose>) -> Result<()> {
+        let fs = Arc::clone(&self.fs);
+        let files = files::files(&*fs, Dir::Wal)?;
+        let ids: Vec<SegmentId> =
+            files.complete.iter().map(|(name, _)| files::segment_id(*name)).collect();
+        let (store, stop, manifest) = (self.store, self.stop.clone(), Arc::clone(&self.manifest));
+        let mut group: Option<GroupHeader> = None;
+        let mut apply = |header: &GroupHeader, frame: &Frame<'_>| {
+            if let Some(before) = group.replace(*header)
+                && before.number != header.number
+            {
+                self.known.group(&before);
+            }
+            let change = self.logged.apply(&*fs, header, frame)?;
+            self.take(change)
+        };
+        let replayed = match onward {
+            None => {
+                let (log, purpose) = (&manifest.log, Purpose::First);
+                replay_read_only(&*fs, store, log, &ids, purpose, &mut apply)?
+            }
+            Some(purpose) => replay_onward(&*fs, store, &stop, &ids, purpose, &mut apply)?,
+        };
+        if let Some(last) = group {
+            self.known.group(&last);
+        }
+        if let Some((one, other)) = self.logged.namesakes() {
+            let found = format!("trees {} and {}", one.spec.id.0, other.spec.id.0);
+            let path = fs.display(replayed.end.segment.file());
+            return Err(Damage::field(&path, 0, "trees of one name", "one tree", found).into());
+        }
+        let again = replayed.torn.is_some() && replayed.tail == self.stop.tail();
+        self.unreadable = if again { self.unreadable + 1 } else { 0 };
+        self.stop = Stop::at(&replayed);
+        if replayed.clean {
+            self.known.below = replayed.end.group.0;
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// Notes what is known to be durable by now.
+    fn settle(&mut self) {
+        for (id, size) in self.known.settle() {
+            if let Some(Grown { tree, .. }) = self.grown.get(id) {
+                tree.set_durable(tree.durable().get().max(size));
+            }
+        }
+    }
+
+    /// Does to the trees in memory what a frame did.
+    fn take(&mut self, change: Change<'_>) -> Result<()> {
+        match change {
+            Change::Nothing | Change::Sealed(_) => {}
+            Change::Created(spec) => {
+                // A tree whose hash function is not known can be counted, and not be asked for.
+                if let Some(hasher) = self.hashers.find(&spec.hasher) {
+                    let id = spec.id;
+                    let (tree, leaves) = Tree::empty(spec, hasher, self.loader.huge_pages);
+                    let tree = Arc::new(tree.only_in(self.loader.process));
+                    self.grown.insert(id, Grown { tree, leaves });
+                }
+            }
+            Change::Leaves(id, leaves) => {
+                self.grow(id)?;
+                if let Some(grown) = self.grown.get_mut(id) {
+                    grown.leaves.append(leaves);
+                    self.known.grew(id, grown.leaves.len());
+                }
+            }
+            Change::Dropped(tree) => drop(self.grown.remove(tree.spec.id)),
+        }
         Ok(())
     }
 }

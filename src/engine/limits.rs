@@ -11,35 +11,27 @@
 
 use std::time::Duration;
 
+use super::tally::Tally;
 use crate::config::{CompactionPolicy, Config};
 use crate::error::Limit;
-use crate::merkle::{Arity, Hash};
 
 /// The limits of a store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// In bytes of leaves.
+    /// In bytes of records.
     pub(crate) unflushed: u64,
     /// In bytes of nodes.
     pub(crate) uncheckpointed: Option<u64>,
+    /// Of one tree.
     pub(crate) parts: Option<u64>,
-    pub(crate) arity: Arity,
 }
 
 /// Bytes that may wait for a checkpoint where some are made automatically.
 const UNCHECKPOINTED: u64 = 1 << 30;
 
-/// Bytes that `leaves` leaves and the complete nodes above them take: what every trigger and every limit
-/// counts, to the byte.
-pub(crate) fn node_bytes(arity: Arity, leaves: u64) -> u64 {
-    let children = arity.children() as u64;
-    let bytes = u128::from(leaves) * u128::from(LEAF * children) / u128::from(children - 1);
-    u64::try_from(bytes).unwrap_or(u64::MAX)
-}
-
 impl Limits {
-    /// What `config` allows a store whose tree has this arity.
-    pub(crate) fn of(config: &Config, arity: Arity) -> Self {
+    /// What `config` allows a store.
+    pub(crate) fn of(config: &Config) -> Self {
         let uncheckpointed = config
             .max_uncheckpointed_bytes
             .or_else(|| config.checkpoint.has_trigger().then_some(UNCHECKPOINTED));
@@ -47,25 +39,53 @@ impl Limits {
             CompactionPolicy::Off => None,
             tiered => Some(config.max_parts.unwrap_or(tiered.most().saturating_mul(2).max(1000))),
         };
-        Self { unflushed: config.max_unflushed_bytes, uncheckpointed, parts, arity }
+        Self { unflushed: config.max_unflushed_bytes, uncheckpointed, parts }
     }
 }
 
 /// What waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
-    /// The leaves that were inserted.
-    pub(crate) seq: u64,
-    /// Those that the log has.
-    pub(crate) written: u64,
-    /// Those that a checkpoint holds.
-    pub(crate) checkpointed: u64,
+    /// What was accepted.
+    pub(crate) accepted: Tally,
+    /// What the log has.
+    pub(crate) written: Tally,
+    /// What a checkpoint holds.
+    pub(crate) checkpointed: Tally,
     /// Bytes of nodes that the checkpoint under way has written.
     pub(crate) copied: u64,
+    /// The parts of the tree that has the most.
     pub(crate) parts: u64,
     /// Whether a checkpoint would hold more than the last one: not under
     /// [`FlushPolicy::Manual`](crate::FlushPolicy) while no caller has named a point since.
     pub(crate) relief: bool,
+}
+
+impl Held {
+    /// Bytes of records that the log does not have.
+    fn unflushed(&self) -> u64 {
+        self.accepted.record_bytes_since(self.written)
+    }
+
+    /// Bytes of nodes that no checkpoint holds.
+    fn memory(&self) -> u64 {
+        self.accepted.node_bytes_since(self.checkpointed)
+    }
+}
+
+/// The tallies from which on an insert has to look closer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gate {
+    records: u64,
+    nodes: u64,
+}
+
+impl Gate {
+    /// Whether `accepted` has come up to it.
+    #[inline]
+    pub(crate) fn is_reached(self, accepted: &Tally) -> bool {
+        accepted.records >= self.records || accepted.nodes >= self.nodes
+    }
 }
 
 /// What an insert has to do about it.
@@ -81,8 +101,6 @@ pub(crate) enum Pressure {
         allowed: u64,
     },
 }
-
-const LEAF: u64 = size_of::<Hash>() as u64;
 
 /// Where slowing down for too many parts begins.
 const fn soft(limit: u64) -> u64 {
@@ -105,55 +123,41 @@ const fn unwritten_most(limit: u64) -> u64 {
 }
 
 impl Limits {
-    /// Bytes that so many leaves and the complete nodes above them take.
-    pub(crate) fn node_bytes(&self, leaves: u64) -> u64 {
-        node_bytes(self.arity, leaves)
-    }
-
-    /// The least number of leaves that take so many bytes.
-    fn leaves_of(&self, bytes: u64) -> u64 {
-        let children = self.arity.children() as u64;
-        let leaves =
-            (u128::from(bytes) * u128::from(children - 1)).div_ceil(u128::from(LEAF * children));
-        u64::try_from(leaves).unwrap_or(u64::MAX)
-    }
-
-    /// The number of leaves from which on an insert has to look closer.
-    pub(crate) fn gate(&self, held: &Held) -> u64 {
+    /// From where on an insert has to look closer.
+    pub(crate) fn gate(&self, held: &Held) -> Gate {
         if self.parts.is_some_and(|limit| held.parts >= soft(limit)) {
-            return 0;
+            return Gate { records: 0, nodes: 0 };
         }
-        let unflushed = held.written.saturating_add(self.unflushed.div_ceil(LEAF));
-        let memory = self.uncheckpointed.map_or(u64::MAX, |limit| {
+        let records = held.written.records.saturating_add(self.unflushed);
+        let nodes = self.uncheckpointed.map_or(u64::MAX, |limit| {
             let from = if held.relief { unwritten_soft(limit) } else { limit };
-            held.checkpointed.saturating_add(self.leaves_of(from))
+            held.checkpointed.nodes_after(from)
         });
-        unflushed.min(memory)
+        Gate { records, nodes }
     }
 
     /// Whether a checkpoint would relieve inserts.
     pub(crate) fn wants_checkpoint(&self, held: &Held) -> bool {
-        let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
-        held.relief && self.uncheckpointed.is_some_and(|limit| memory >= unwritten_soft(limit))
+        held.relief
+            && self.uncheckpointed.is_some_and(|limit| held.memory() >= unwritten_soft(limit))
     }
 
     /// Whether a checkpoint that is being written has not kept up, and the disk should be its own: not
     /// while there are so many parts that merging them is as urgent.
     pub(crate) fn is_behind(&self, held: &Held) -> bool {
-        let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
-        let unwritten = memory.saturating_sub(held.copied);
+        let unwritten = held.memory().saturating_sub(held.copied);
         held.copied > 0
             && self.uncheckpointed.is_some_and(|limit| unwritten >= unwritten_soft(limit))
             && self.parts.is_none_or(|limit| held.parts < soft(limit))
     }
 
     pub(crate) fn pressure(&self, held: &Held) -> Pressure {
-        let unflushed = (held.seq - held.written) * LEAF;
+        let unflushed = held.unflushed();
         if unflushed >= self.unflushed {
             let (limit, allowed) = (Limit::UnflushedBytes, self.unflushed);
             return Pressure::Full { limit, held: unflushed, allowed };
         }
-        let memory = self.node_bytes(held.seq.saturating_sub(held.checkpointed));
+        let memory = held.memory();
         let full = |limit, held, allowed: Option<u64>| {
             let allowed = allowed.filter(|allowed| held >= *allowed)?;
             Some(Pressure::Full { limit, held, allowed })
@@ -201,6 +205,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::merkle::Arity;
+
+    /// What a tree of this arity has accepted.
+    fn tally(arity: Arity, leaves: u64) -> Tally {
+        let mut tally = Tally::default();
+        tally.add_leaves(arity, leaves);
+        tally
+    }
+
+    /// Of a tree of arity 2.
+    fn held(accepted: u64, written: u64, checkpointed: u64) -> Held {
+        let of = |leaves| tally(Arity::Two, leaves);
+        let (accepted, written, checkpointed) = (of(accepted), of(written), of(checkpointed));
+        Held { accepted, written, checkpointed, copied: 0, parts: 0, relief: true }
+    }
 
     proptest! {
         #[test]
@@ -211,17 +230,24 @@ mod tests {
             written in 0..300_u64,
             behind in 0..300_u64,
             have in 0..25_u64,
-            arity in 0..4_usize,
+            arities in proptest::collection::vec(0..4_usize, 700),
             relief in proptest::bool::ANY,
         ) {
-            let limits = Limits { unflushed, uncheckpointed, parts, arity: Arity::ALL[arity] };
-            let checkpointed = written.saturating_sub(behind);
-            for seq in written..written + 700 {
-                let held = Held { seq, written, checkpointed, copied: 0, parts: have, relief };
+            let limits = Limits { unflushed, uncheckpointed, parts };
+            let mut accepted = tally(Arity::Eight, written);
+            let checkpointed = tally(Arity::Eight, written.saturating_sub(behind));
+            let base = Held {
+                accepted, written: accepted, checkpointed, copied: 0, parts: have, relief,
+            };
+            // Leaves of trees of any arity, in any order.
+            for arity in arities {
+                let held = Held { accepted, ..base };
                 let presses = limits.pressure(&held) != Pressure::Nothing;
-                prop_assert_eq!(presses, seq >= limits.gate(&held), "{:?} {:?}", limits, held);
+                let reached = limits.gate(&held).is_reached(&accepted);
+                prop_assert_eq!(presses, reached, "{:?} {:?}", limits, held);
                 let relieved = Held { copied: have * 1000, ..held };
                 prop_assert!(presses || limits.pressure(&relieved) == Pressure::Nothing);
+                accepted.add_leaves(Arity::ALL[arity], 1);
             }
         }
 
@@ -238,34 +264,27 @@ mod tests {
 
     #[test]
     fn the_limit_that_is_reached_is_named_with_what_is_held() {
-        let limits = Limits {
-            unflushed: 320,
-            uncheckpointed: Some(1024),
-            parts: Some(8),
-            arity: Arity::Two,
-        };
-        let held = |seq, written, checkpointed, parts| {
-            limits.pressure(&Held { seq, written, checkpointed, copied: 0, parts, relief: true })
+        let limits = Limits { unflushed: 320, uncheckpointed: Some(1024), parts: Some(8) };
+        let pressure = |accepted, written, checkpointed, parts| {
+            limits.pressure(&Held { parts, ..held(accepted, written, checkpointed) })
         };
         let slow = |share| Pressure::Slow(Limit::UncheckpointedBytes, share);
-        assert_eq!(held(3, 0, 0, 0), Pressure::Nothing);
-        assert_eq!(held(4, 0, 0, 0), slow(0.0));
-        assert_eq!(held(6, 0, 0, 0), slow(0.5));
-        assert_eq!(held(15, 15, 0, 0), slow(1.0));
+        assert_eq!(pressure(3, 0, 0, 0), Pressure::Nothing);
+        assert_eq!(pressure(4, 0, 0, 0), slow(0.0));
+        assert_eq!(pressure(6, 0, 0, 0), slow(0.5));
+        assert_eq!(pressure(15, 15, 0, 0), slow(1.0));
         let full = |limit, held, allowed| Pressure::Full { limit, held, allowed };
-        assert_eq!(held(10, 0, 9, 0), full(Limit::UnflushedBytes, 320, 320));
-        assert_eq!(held(16, 16, 0, 0), full(Limit::UncheckpointedBytes, 1024, 1024));
-        assert_eq!(held(10, 10, 10, 8), full(Limit::Parts, 8, 8));
-        assert_eq!(held(10, 10, 10, 6), Pressure::Slow(Limit::Parts, 0.0));
-        assert_eq!(held(10, 10, 10, 5), Pressure::Nothing);
+        assert_eq!(pressure(10, 0, 9, 0), full(Limit::UnflushedBytes, 320, 320));
+        assert_eq!(pressure(16, 16, 0, 0), full(Limit::UncheckpointedBytes, 1024, 1024));
+        assert_eq!(pressure(10, 10, 10, 8), full(Limit::Parts, 8, 8));
+        assert_eq!(pressure(10, 10, 10, 6), Pressure::Slow(Limit::Parts, 0.0));
+        assert_eq!(pressure(10, 10, 10, 5), Pressure::Nothing);
     }
 
     #[test]
     fn what_no_checkpoint_may_hold_slows_nobody_down_and_is_refused_at_the_limit() {
-        let limits =
-            Limits { unflushed: 9999, uncheckpointed: Some(1024), parts: None, arity: Arity::Two };
-        let held =
-            |seq| Held { seq, written: seq, checkpointed: 0, copied: 0, parts: 0, relief: false };
+        let limits = Limits { unflushed: 9999, uncheckpointed: Some(1024), parts: None };
+        let held = |leaves| Held { relief: false, ..held(leaves, leaves, 0) };
         assert_eq!(limits.pressure(&held(15)), Pressure::Nothing);
         let full = Pressure::Full { limit: Limit::UnnamedBytes, held: 1024, allowed: 1024 };
         assert_eq!(limits.pressure(&held(16)), full);
@@ -274,21 +293,9 @@ mod tests {
 
     #[test]
     fn merges_give_way_to_a_checkpoint_under_way_that_has_not_kept_up_unless_parts_are_too_many() {
-        let limits = Limits {
-            unflushed: 9999,
-            uncheckpointed: Some(1024),
-            parts: Some(8),
-            arity: Arity::Two,
-        };
-        let behind = |seq, copied, parts| {
-            limits.is_behind(&Held {
-                seq,
-                written: seq,
-                checkpointed: 0,
-                copied,
-                parts,
-                relief: true,
-            })
+        let limits = Limits { unflushed: 9999, uncheckpointed: Some(1024), parts: Some(8) };
+        let behind = |leaves, copied, parts| {
+            limits.is_behind(&Held { copied, parts, ..held(leaves, leaves, 0) })
         };
         assert!(behind(8, 64, 0) && behind(20, 64, 5));
         assert!(!behind(8, 0, 0), "no checkpoint is under way");
@@ -298,18 +305,8 @@ mod tests {
 
     #[test]
     fn what_a_checkpoint_has_written_slows_nobody_down_but_counts_up_to_the_limit() {
-        let limits =
-            Limits { unflushed: 9999, uncheckpointed: Some(1024), parts: None, arity: Arity::Two };
-        let held = |seq, copied| {
-            limits.pressure(&Held {
-                seq,
-                written: seq,
-                checkpointed: 0,
-                copied,
-                parts: 0,
-                relief: true,
-            })
-        };
+        let limits = Limits { unflushed: 9999, uncheckpointed: Some(1024), parts: None };
+        let held = |leaves, copied| limits.pressure(&Held { copied, ..held(leaves, leaves, 0) });
         assert_eq!(held(14, 14 * 64 - 255), Pressure::Nothing);
         assert_eq!(held(14, 14 * 64 - 256), Pressure::Slow(Limit::UncheckpointedBytes, 0.0));
         assert!(matches!(held(16, 16 * 64), Pressure::Full { .. }));

@@ -1,29 +1,38 @@
 //! The store: one directory with one log, one manifest and its trees, and what keeps them going.
 //!
 //! The engine is not generic. It drives each [`Tree`] through an object-safe hasher whose calls take
-//! whole runs of nodes; [`Accumulator`](crate::Accumulator) is a typed view of a store with one tree.
+//! whole runs of nodes; [`Accumulator`](crate::Accumulator) is a typed view of one tree of a store.
 
 mod backup;
 mod checkpoint;
 mod close;
 mod compact;
 mod counted;
+mod create;
 mod edges;
+mod flushed;
 mod follow;
 mod hold;
 mod ingest;
 mod limits;
+mod load;
 pub(crate) mod log;
 mod open;
+mod recover;
 mod scrub;
 mod shared;
 mod stats;
+mod tally;
 mod tree;
+mod trees;
 mod upkeep;
 
 pub(crate) use backup::copy_from_outside;
 pub(crate) use follow::{Followed, follow};
-pub(crate) use ingest::Intake;
-pub(crate) use open::{next_part, open};
+pub(crate) use ingest::{Addition, Intake};
+pub(crate) use open::{open, this_process};
+pub(crate) use recover::next_part;
 pub(crate) use shared::{Engine, FlushPoint};
+pub(crate) use tally::Tally;
 pub(crate) use tree::Tree;
+pub(crate) use trees::{Slot, Wanted};

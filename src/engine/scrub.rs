@@ -1,7 +1,8 @@
 //! Scrubbing a store in operation.
 
 use super::shared::Engine;
-use crate::error::{Error, Result};
+use crate::directory::manifest::TreeEntry;
+use crate::error::Result;
 use crate::scrub;
 use crate::scrub::{OnProgress, Options, Report, Subject};
 use crate::wal::{Extent, Log};
@@ -14,13 +15,13 @@ impl Engine {
     pub(crate) fn scrub(&self, options: &Options, progress: OnProgress<'_>) -> Result<Report> {
         // A checkpoint that waits for the flusher may have the lock.
         self.may_wait("scrub")?;
-        let hasher = self.trees.first().map(|tree| &*tree.hasher).ok_or(Error::Closed)?;
         // Opened under the lock, so that no checkpoint removes a file in between. Open files stay
         // readable.
         let (manifest, subject) = {
             let live = self.checkpoints.lock();
             let mode = self.settings.read_mode;
-            (live.manifest.clone(), Subject::open(&*self.fs, &live.manifest, hasher, mode)?)
+            let find = |entry: &TreeEntry| self.hasher_of(entry);
+            (live.manifest.clone(), Subject::open(&*self.fs, &live.manifest, &find, mode)?)
         };
         let mut report = scrub::online(&*self.fs, &manifest, &subject, options, progress)?;
         for _ in 0..TRIES {
@@ -29,7 +30,7 @@ impl Engine {
             }
             let (manifest, end) = {
                 let live = self.checkpoints.lock();
-                (live.manifest.clone(), self.flushed.lock().position)
+                (live.manifest.clone(), self.flush_point_now().position)
             };
             let mut log = Log { clean: false, ..manifest.log.clone() };
             if log.open != end {

@@ -6,9 +6,11 @@
 //!
 //! 1. `checkpoints`: one checkpoint at a time, and merges while they are installed. Nothing that
 //!    inserts, flushes or reads takes it.
-//! 2. `ingest`: assigns indexes. Held for the copy of a leaf or a small batch.
-//! 3. `upkeep`: what is requested automatically. Taken before those inside control and jobs.
-//! 4. `flushed`, `marks`, `holds`, and the locks inside columns, control and watermark: for a few words.
+//! 2. The names of trees, in `trees`, and then the lock of one tree that is not loaded yet, which is held while
+//!    its parts are opened.
+//! 3. `ingest`: assigns indexes. Held for the copy of a leaf or a small batch.
+//! 4. `upkeep`: what is requested automatically. Taken before those inside control and jobs.
+//! 5. `flushed`, `marks`, `holds`, and the locks inside columns, trees, control and watermark: for a few words.
 //!
 //! # Waiting
 //!
@@ -16,17 +18,23 @@
 //! callers of the store may wait for both. All of them call listeners and wakers, without a lock held. A
 //! call from those that would have to wait against this order fails ([`Error::WouldWaitForItself`]).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpoints, Marks};
+use super::flushed::Flushed;
 use super::hold::Holds;
-use super::ingest::Ingest;
-use super::log::{Control, Cut};
+use super::ingest::{Cut, Ingest, Stretch};
+use super::load::Loader;
+use super::log::{Control, News};
 use super::stats::Counters;
+use super::tally::Tally;
 use super::tree::Tree;
+use super::trees::Trees;
 use super::upkeep::Upkeep;
+use crate::column::View;
 use crate::config::Backoff;
 use crate::config::Config;
 use crate::config::FlushPolicy;
@@ -34,7 +42,8 @@ use crate::config::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
 use crate::durability::Watermark;
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, StoreLock};
-use crate::ids::Seq;
+use crate::hashers::Hashers;
+use crate::ids::StoreId;
 use crate::report::recovery::RecoveryReport;
 use crate::report::{Event, Listeners};
 use crate::report::{JobStats, Steps, Work};
@@ -43,12 +52,11 @@ use crate::sync::{Condvar, Mutex};
 use crate::wal::{Position, Segments};
 use crate::workers::Jobs;
 
-/// A moment at which everything inserted so far is in the log.
-#[derive(Clone, Debug)]
+/// A moment up to which everything that was accepted is in the log, and at which the store may stand after
+/// a restart.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct FlushPoint {
-    pub(crate) seq: Seq,
-    /// By tree.
-    pub(crate) sizes: Vec<u64>,
+    pub(crate) tally: Tally,
     /// Where the log goes on.
     pub(crate) position: Position,
     /// Bytes written to the log since the store was opened, and the log found then.
@@ -73,7 +81,12 @@ pub(crate) struct Engine {
     /// The process that has the threads. In a forked child no lock is taken and no file is touched.
     pub(crate) process: Process,
     pub(crate) fs: Arc<dyn FileSystem>,
-    pub(crate) trees: Vec<Arc<Tree>>,
+    /// For messages.
+    pub(crate) path: PathBuf,
+    pub(crate) store: StoreId,
+    pub(crate) loader: Loader,
+    pub(crate) trees: Trees,
+    pub(crate) hashers: Hashers,
     pub(crate) watermark: Arc<Watermark>,
     pub(crate) control: Control,
     pub(crate) counters: Counters,
@@ -85,7 +98,9 @@ pub(crate) struct Engine {
     pub(crate) segments: Arc<Segments>,
     /// What is durable: the last point the flusher synced. Under [`FlushPolicy::Manual`] a caller has named
     /// it.
-    pub(crate) flushed: Mutex<FlushPoint>,
+    pub(crate) flushed: Mutex<Flushed>,
+    /// Trees with leaves that are to be hashed in the background.
+    pub(crate) unhashed: Mutex<Vec<Arc<Tree>>>,
     pub(crate) marks: Mutex<Marks>,
     pub(crate) checkpoints: Mutex<Checkpoints>,
     pub(crate) holds: Mutex<Holds>,
@@ -182,29 +197,35 @@ impl Engine {
         self.ingest.lock().spill_cut(self.settings.spill_bytes())
     }
 
-    /// Called by the flusher: the log has everything up to `seq`, durable or not.
-    pub(crate) fn written(&self, seq: Seq) {
-        let waiting = self.ingest.lock().written(seq);
+    /// Called by the flusher: the log has everything up to `written`, durable or not. The last group had
+    /// `stretches`, of which the trees have these `views`.
+    pub(crate) fn written(&self, written: Tally, stretches: &[Stretch], views: &[View]) {
+        let waiting = self.ingest.lock().written(written);
         if waiting {
             self.room.notify_all();
         }
-        let behind = |tree: &Arc<Tree>| {
-            let view = tree.columns.view();
-            view.leaves() - view.hashed() >= HASH_FROM
-        };
-        if self.trees.iter().any(behind) {
-            self.request_job(Job::Hash);
+        let behind = |view: &View| view.leaves() - view.hashed() >= HASH_FROM;
+        let mut behind = stretches.iter().zip(views).filter(|(_, view)| behind(view)).peekable();
+        if behind.peek().is_none() {
+            return;
         }
+        let mut unhashed = self.unhashed.lock();
+        for (Stretch { tree, .. }, _) in behind {
+            if !unhashed.iter().any(|waiting| Arc::ptr_eq(waiting, tree)) {
+                unhashed.push(Arc::clone(tree));
+            }
+        }
+        drop(unhashed);
+        self.request_job(Job::Hash);
     }
 
-    /// Called by the flusher: everything up to `point` is durable.
-    pub(crate) fn flushed(&self, point: FlushPoint) {
-        let seq = point.seq;
-        for (tree, size) in self.trees.iter().zip(&point.sizes) {
-            tree.set_durable(*size);
+    /// Called by the flusher: everything up to `point` is durable, `news` among it.
+    pub(crate) fn flushed(&self, point: FlushPoint, news: News) {
+        let dropped = self.flushed.lock().advance(point, news);
+        self.watermark.advance(point.tally.seq);
+        if dropped {
+            self.space_can_be_freed();
         }
-        *self.flushed.lock() = point;
-        self.watermark.advance(seq);
     }
 
     /// Has a worker do `job` soon. Where no worker can be started, the flusher tries again.
@@ -252,7 +273,8 @@ impl Engine {
                 }
             },
             Job::Hash => {
-                self.trees.iter().for_each(|tree| tree.hash_if_free());
+                let unhashed = std::mem::take(&mut *self.unhashed.lock());
+                unhashed.iter().for_each(|tree| tree.hash_if_free());
                 done(&mut self.work.lock().hash);
             }
             Job::Checkpoint => self.checkpoint_job(waited),
@@ -316,7 +338,16 @@ impl std::fmt::Debug for Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::merkle::{Arity, Blake3};
+    use crate::engine::Wanted;
+    use crate::ids::Seq;
+    use crate::merkle::{Arity, Blake3, TreeName};
+    use crate::sync::JoinHandle;
+
+    fn open(config: &Config) -> Result<(Arc<Engine>, JoinHandle<()>)> {
+        let name = TreeName::main();
+        let wanted = Wanted { name, hasher: Arc::new(Blake3), arity: Arity::Four };
+        super::super::open(config, Some(&wanted))
+    }
 
     #[test]
     fn an_insert_that_waits_for_a_worker_that_could_not_be_started_gets_room_later() {
@@ -326,11 +357,12 @@ mod tests {
             .checkpoint_policy(CheckpointPolicy::manual())
             .max_uncheckpointed_bytes(1 << 10)
             .backpressure_wait(Duration::from_secs(60));
-        let (engine, flusher) = super::super::open(&config, Arc::new(Blake3), Arity::Four).unwrap();
+        let (engine, flusher) = open(&config).unwrap();
+        let tree = Arc::clone(engine.slot(&TreeName::main()).unwrap().tree().unwrap());
         // Those that this thread would start; the flusher tries later.
         crate::sync::FAILING_SPAWNS.set(usize::MAX);
         for _ in 0..200 {
-            drop(engine.insert(0, &[[1; 32]], super::super::Intake::Insert).unwrap());
+            drop(engine.insert(&tree, &[[1; 32]], super::super::Intake::Insert).unwrap());
         }
         crate::sync::FAILING_SPAWNS.set(0);
         engine.close(flusher).unwrap();
@@ -340,7 +372,7 @@ mod tests {
     fn nobody_is_refused_by_a_poisoned_store_before_its_tokens_have_an_answer() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::new(dir.path()).flush_policy(FlushPolicy::Manual);
-        let (engine, flusher) = super::super::open(&config, Arc::new(Blake3), Arity::Four).unwrap();
+        let (engine, flusher) = open(&config).unwrap();
         std::thread::scope(|threads| {
             engine.watermark.undisturbed(|| {
                 threads.spawn(|| engine.poison(Error::Closed));

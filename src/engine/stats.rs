@@ -72,10 +72,10 @@ impl Engine {
         let time = |counter: &AtomicU64| Duration::from_nanos(get(counter));
         let counters = &self.counters;
         // What is durable before what is visible: so never more is durable than visible.
-        let durable = self.watermark.durable().0;
+        let durable = self.flush_point_now().tally.leaves;
         let (leaves, unflushed_bytes, uncheckpointed_bytes) = {
             let ingest = self.ingest.lock();
-            (ingest.seq().0, ingest.unwritten_bytes(), ingest.uncheckpointed_bytes())
+            (ingest.accepted().leaves, ingest.unwritten_bytes(), ingest.uncheckpointed_bytes())
         };
         let group_leaves = counters.group_leaves.distribution();
         let sync_nanos = counters.sync_nanos.distribution();
@@ -101,7 +101,7 @@ impl Engine {
             unflushed_bytes,
             uncheckpointed_bytes,
             wal_segments: self.segments.in_use(),
-            memory_bytes: self.trees.iter().map(|tree| tree.columns.memory_bytes()).sum(),
+            memory_bytes: self.trees.awake().iter().map(|tree| tree.columns.memory_bytes()).sum(),
             checkpoints: work.checkpoint.completed,
             failed_checkpoints: work.checkpoint.failed,
             part_bytes_written: work.checkpoint.bytes,

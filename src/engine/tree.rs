@@ -4,25 +4,29 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::edges::EdgeCache;
-use crate::column::{Columns, LeafWriter, NodeWriter, View};
+use crate::column::{Columns, Layout, LeafWriter, NodeWriter, View};
 use crate::error::Result;
 use crate::ids::TreeId;
-use crate::merkle::{Arity, Hash, Hasher, RightEdge, TreeHead, TreeSize, root_at};
+use crate::merkle::{Arity, Hash, Hasher, RightEdge, TreeHead, TreeName, TreeSize, root_at};
+use crate::part::PartSet;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::process::Process;
+use crate::tree_spec::TreeSpec;
 
 /// Batches of so many leaves are worth hashing at once.
 pub(super) const BATCH_FROM: usize = 1 << 14;
 
-/// What readers and the store share of one tree. Everything in it only grows.
+/// What readers and the store share of one tree. Everything in it only grows, but for its parts, which
+/// merging makes fewer.
 pub(crate) struct Tree {
-    pub(crate) id: TreeId,
-    pub(crate) name: String,
+    pub(crate) spec: Arc<TreeSpec>,
     pub(crate) hasher: Arc<dyn Hasher>,
     pub(crate) arity: Arity,
     pub(crate) columns: Arc<Columns>,
     nodes: Mutex<NodeWriter>,
+    /// The parts that the columns read. Changed under the checkpoint lock alone.
+    parts: Mutex<PartSet>,
     edges: EdgeCache,
     /// How many leaves are known to be durable. Only rises.
     durable: AtomicU64,
@@ -32,22 +36,53 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn new(
-        id: TreeId,
-        name: String,
+        spec: Arc<TreeSpec>,
         hasher: Arc<dyn Hasher>,
         columns: Arc<Columns>,
         nodes: NodeWriter,
+        parts: PartSet,
     ) -> Self {
         let arity = columns.layout().arity();
-        let nodes = Mutex::new(nodes);
+        let (nodes, parts) = (Mutex::new(nodes), Mutex::new(parts));
         let edges = EdgeCache::default();
         let durable = AtomicU64::new(0);
-        Self { id, name, hasher, arity, columns, nodes, edges, durable, process: None }
+        Self { spec, hasher, arity, columns, nodes, parts, edges, durable, process: None }
+    }
+
+    /// A tree without leaves, and the one writer of its leaves.
+    pub(crate) fn empty(
+        spec: Arc<TreeSpec>,
+        hasher: Arc<dyn Hasher>,
+        huge_pages: bool,
+    ) -> (Self, LeafWriter) {
+        let layout = Layout::new(spec.arity).huge_pages(huge_pages);
+        let (columns, leaves, nodes) = Columns::empty(layout);
+        (Self::new(spec, hasher, columns, nodes, PartSet::default()), leaves)
     }
 
     /// The same tree, for `process` alone: one whose threads take its locks.
     pub(crate) fn only_in(self, process: Process) -> Self {
         Self { process: Some(process), ..self }
+    }
+
+    pub(crate) fn id(&self) -> TreeId {
+        self.spec.id
+    }
+
+    pub(crate) fn name(&self) -> &TreeName {
+        &self.spec.name
+    }
+
+    /// The parts that its columns read.
+    pub(crate) fn parts(&self) -> PartSet {
+        self.parts.lock().clone()
+    }
+
+    /// Has the columns read `parts`, which hold the first `size` leaves, in place of those before.
+    pub(crate) fn install(&self, size: u64, parts: PartSet) {
+        let archive = Arc::new(parts.clone());
+        *self.parts.lock() = parts;
+        self.columns.archive(size, archive);
     }
 
     /// Refuses a forked child, where a lock may be held by a thread that is not there.
@@ -118,7 +153,7 @@ impl Tree {
 impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tree")
-            .field("name", &self.name)
+            .field("name", &self.spec.name)
             .field("hasher", &self.hasher.id())
             .field("arity", &self.arity)
             .field("leaves", &self.columns.leaves())

@@ -81,10 +81,10 @@ impl Engine {
     /// flusher's clock to when there may be more to request.
     pub(crate) fn checkpoint_if_due(&self) {
         let policy = &self.settings.checkpoint;
-        let point = self.flushed.lock().clone();
+        let point = self.flush_point_now();
         let since = self.since_checkpoint(&point);
         let due = policy.due(&since);
-        let interval = policy.next_interval(since.time).filter(|_| since.leaves > 0);
+        let interval = policy.next_interval(since.time).filter(|_| since.records > 0);
         // A checkpoint that is due is under way; looking again at once would not hasten it.
         let interval = interval.map(|wait| wait.max(Duration::from_millis(10)));
 

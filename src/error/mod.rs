@@ -16,7 +16,7 @@ pub(crate) use path::PathError;
 pub use printable::Printable;
 
 use crate::fs::Displaced;
-use crate::merkle::{LeafIndex, Level, ProveError, TreeSize};
+use crate::merkle::{LeafIndex, Level, ProveError, TreeName, TreeNameError, TreeSize};
 use crate::words;
 
 /// The result of most calls of this crate.
@@ -104,33 +104,98 @@ pub enum Error {
         found: String,
     },
 
-    /// The store was made with another hash function.
+    /// The tree was made with another hash function.
     #[error(
-        "the store {} was made with hasher {} and cannot be opened with {asked}",
+        "the tree {tree:?} of the store {} was made with hasher {} and cannot be opened with {asked}",
         Printable::new(path),
         Printable::new(stored)
     )]
     HasherMismatch {
         /// The store's directory.
         path: PathBuf,
-        /// The hasher that the store names.
+        /// The tree.
+        tree: TreeName,
+        /// The hasher that the tree has.
         stored: String,
         /// The hasher it was opened with.
         asked: String,
     },
 
-    /// The store was made with another arity.
+    /// The tree was made with another arity.
     #[error(
-        "the store {} was made with arity {stored} and cannot be opened with {asked}",
+        "the tree {tree:?} of the store {} was made with arity {stored} and cannot be opened with {asked}",
         Printable::new(path)
     )]
     ArityMismatch {
         /// The store's directory.
         path: PathBuf,
-        /// The arity that the store names.
+        /// The tree.
+        tree: TreeName,
+        /// The arity that the tree has.
         stored: u32,
         /// The arity it was opened with.
         asked: u32,
+    },
+
+    /// The store has no tree of this name, and the call does not create one.
+    #[error("there is no tree {tree:?} in the store {}", Printable::new(path))]
+    NoTree {
+        /// The store's directory.
+        path: PathBuf,
+        /// The name.
+        tree: TreeName,
+    },
+
+    /// No tree can have this name.
+    #[error(transparent)]
+    TreeName(#[from] TreeNameError),
+
+    /// The tree was sealed: it takes no more leaves. Nothing was inserted.
+    #[error("the tree {tree:?} is sealed and takes no more leaves")]
+    TreeSealed {
+        /// The tree.
+        tree: TreeName,
+    },
+
+    /// The tree was dropped. Nothing was inserted. What was loaded of it can still be read.
+    #[error("the tree {tree:?} was dropped")]
+    TreeDropped {
+        /// The tree.
+        tree: TreeName,
+    },
+
+    /// A batch has leaves for a tree of another store, or of this one before it was opened again. Nothing was
+    /// inserted.
+    #[error("the tree {tree:?} is not one of the store that the batch is for")]
+    ForeignTree {
+        /// The tree.
+        tree: TreeName,
+    },
+
+    /// The store has given out every number that a tree can have, 2^32 of them.
+    #[error(
+        "the store {} has created 4294967296 trees and can create no more",
+        Printable::new(path)
+    )]
+    TooManyTrees {
+        /// The store's directory.
+        path: PathBuf,
+    },
+
+    /// The tree has a hash function that neither the crate has nor the caller has given: see
+    /// [`Config::hasher`](crate::Config::hasher).
+    #[error(
+        "the tree {tree:?} of the store {} has hasher {}, which is not known here",
+        Printable::new(path),
+        Printable::new(hasher)
+    )]
+    UnknownHasher {
+        /// The store's directory.
+        path: PathBuf,
+        /// The tree.
+        tree: TreeName,
+        /// The stable name of its hash function.
+        hasher: String,
     },
 
     /// A file of a format that this version cannot read.

@@ -51,6 +51,12 @@ pub enum Defect {
     ClaimsIgnored,
     /// Provisional groups at the end of the log count after a restart.
     ProvisionalCounted,
+    /// A batch over several trees is written as two groups that end at points.
+    BatchSplit,
+    /// A part says that it is of another tree.
+    PartUnderAnotherTree,
+    /// The parts of a tree that is dropped are removed before the drop is durable.
+    DropFreesEarly,
 }
 
 /// Whether the engine that runs on `fs` has this defect.

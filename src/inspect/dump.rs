@@ -148,12 +148,11 @@ impl Dump<'_> {
         for tree in &manifest.trees {
             writeln!(
                 out,
-                "tree {} {:?}: {}, arity {}, {}, root {}",
-                tree.id.0,
-                tree.name,
-                Printable::new(&tree.hasher),
-                tree.arity,
+                "{} {}, {}{}, root {}",
+                tree.spec.id.0,
+                tree.spec,
                 leaves(tree.size),
+                if tree.sealed { ", sealed" } else { "" },
                 hex(&tree.root)
             )?;
             for part in &tree.parts {
@@ -324,6 +323,15 @@ impl Dump<'_> {
                                 "leaves"
                             )
                         )?,
+                        Frame::Create(spec) => {
+                            writeln!(self.out, "  tree {} is created: {spec}", spec.id.0)?;
+                        }
+                        Frame::Seal { tree } => {
+                            writeln!(self.out, "  tree {} is sealed", tree.0)?;
+                        }
+                        Frame::Drop { tree } => {
+                            writeln!(self.out, "  tree {} is dropped", tree.0)?;
+                        }
                         Frame::Point => {
                             writeln!(self.out, "  what came before ends at a point")?;
                         }

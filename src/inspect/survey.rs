@@ -12,12 +12,12 @@ use crate::config::Config;
 use crate::config::ReadMode;
 use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
-use crate::error::{Error, Printable, Result};
+use crate::error::{Error, Result};
 use crate::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem};
 use crate::ids::SegmentId;
 use crate::part::Part;
 use crate::wal::frame::{Frame, GroupHeader};
-use crate::wal::{self, Purpose, replay_read_only};
+use crate::wal::{self, Change, Purpose, replay_read_only};
 use crate::words::{count, leaves};
 
 /// What a store's directory holds.
@@ -203,7 +203,7 @@ impl Look<'_> {
             match manifest::read(&**self.fs, name.number) {
                 Ok(manifest) => {
                     report.detail = describe(&manifest);
-                    report.leaves = manifest.trees.first().map(|tree| 0..tree.size);
+                    report.leaves = Some(0..leaves_of(&manifest));
                     for part in manifest.trees.iter().flat_map(|tree| &tree.parts) {
                         self.parts.insert(part.number.file(), part.from..part.to);
                     }
@@ -230,7 +230,7 @@ impl Look<'_> {
             for part in &tree.parts {
                 let mut report = self.take(part.number.file(), FileState::InForce);
                 report.leaves = Some(part.from..part.to);
-                report.detail = format!("tree {:?}", tree.name);
+                report.detail = format!("tree {:?}", tree.spec.name);
                 let identity = tree.identity(manifest.store, part);
                 let opened = Part::open(self.fs, &identity, *part, ReadMode::Pread);
                 report.problem = opened.err().map(|error| in_words(&error));
@@ -245,17 +245,21 @@ impl Look<'_> {
         let is_segment = |name: &FileName| name.kind == FileKind::Segment && !name.temporary;
         let names = self.found.keys().copied().filter(is_segment);
         let ids: Vec<_> = names.map(|name| SegmentId(name.number)).collect();
-        let mut size = manifest.trees.first().map_or(0, |tree| tree.size);
+        let mut size = leaves_of(manifest);
+        let mut trees = manifest.logged();
         // By segment: the leaves in it and its groups.
         let mut held: BTreeMap<u64, (Range<u64>, u64)> = BTreeMap::new();
         let fs = &**self.fs;
         let mut apply = |header: &GroupHeader, frame: &Frame<'_>| {
             let held = held.entry(header.segment.0).or_insert((size..size, 0));
-            held.1 += u64::from(matches!(frame, Frame::Leaves { .. }));
-            if let Frame::Leaves { leaves, .. } = frame {
-                size += leaves.len() as u64;
-                held.0.end = size;
+            let change = trees.apply(fs, header, frame)?;
+            held.1 += u64::from(change != Change::Nothing);
+            match change {
+                Change::Leaves(_, leaves) => size += leaves.len() as u64,
+                Change::Dropped(tree) => size -= tree.size,
+                Change::Nothing | Change::Created(_) | Change::Sealed(_) => {}
             }
+            held.0.end = size.max(held.0.start);
             Ok(())
         };
         let (store, log) = (manifest.store, &manifest.log);
@@ -330,12 +334,17 @@ impl Look<'_> {
     }
 }
 
+/// The leaves of all trees.
+fn leaves_of(manifest: &Manifest) -> u64 {
+    manifest.trees.iter().map(|tree| tree.size).fold(0, u64::saturating_add)
+}
+
 fn describe(manifest: &Manifest) -> String {
     let trees = manifest.trees.iter().map(|tree| {
-        let TreeEntry { name, hasher, arity, size, parts, .. } = tree;
-        let hasher = Printable::new(hasher);
+        let TreeEntry { spec, size, sealed, parts, .. } = &**tree;
+        let sealed = if *sealed { ", sealed" } else { "" };
         let (size, parts) = (leaves(*size), count(parts.len(), "part", "parts"));
-        format!("tree {name:?}: {hasher}, arity {arity}, {size} in {parts}")
+        format!("{spec}, {size} in {parts}{sealed}")
     });
     let end = if manifest.log.clean { "closed in order" } else { "in use" };
     let trees: Vec<_> = trees.collect();

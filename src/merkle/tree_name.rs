@@ -49,6 +49,12 @@ impl TreeName {
         Ok(Self(name))
     }
 
+    /// `main`: the name of the one tree of a store that has no others.
+    #[must_use]
+    pub fn main() -> Self {
+        Self("main".to_owned())
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -7,6 +7,7 @@ mod handle;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod hostile;
 mod merge;
+mod publish;
 mod raw;
 mod reader;
 mod set;
@@ -15,9 +16,10 @@ mod writer;
 pub(crate) use format::BlockFault as HeaderFault;
 pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartRef};
 pub(crate) use merge::Merged;
+pub(crate) use publish::Publisher;
 pub(crate) use raw::{PartFrame, RawPart, Verdict, read_header};
 pub(crate) use reader::Part;
 pub(crate) use set::PartSet;
 #[cfg(test)]
 pub(crate) use writer::write_part;
-pub(crate) use writer::{build_part, sync_part, write_part_with};
+pub(crate) use writer::write_part_with;

@@ -49,10 +49,6 @@ impl PartSet {
         &self.parts
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.parts.is_empty()
-    }
-
     /// The number of the part that holds a node, if any does.
     fn holder(&self, level: Level, at: u64) -> usize {
         match &self.parts[..] {

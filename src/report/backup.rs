@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crate::merkle::TreeHead;
+use crate::merkle::StoreHead;
 
 /// A copy of a store that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackupInfo {
-    /// Size and root of the tree that the copy holds.
-    pub head: TreeHead,
+    /// The heads of all trees that the copy holds. A copy that is made from outside does not list trees that
+    /// have leaves in the log and a hash function that is not known.
+    pub head: StoreHead,
     /// Parts that the copy has.
     pub parts: u64,
     /// Bytes of those that are hard links: they take no room of their own.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::merkle::TreeSize;
+use crate::ids::Seq;
+use crate::merkle::{TreeName, TreeSize};
 
 /// Why a checkpoint was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,11 +26,13 @@ pub enum CheckpointReason {
     Close,
     /// Inserts came up to a limit that a checkpoint makes room under.
     Backpressure,
+    /// A tree was dropped, and its space is to be freed.
+    TreeDropped,
 }
 
 impl CheckpointReason {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Manual,
         Self::Leaves,
         Self::WalBytes,
@@ -38,6 +41,7 @@ impl CheckpointReason {
         Self::Interval,
         Self::Close,
         Self::Backpressure,
+        Self::TreeDropped,
     ];
 }
 
@@ -52,6 +56,7 @@ impl fmt::Display for CheckpointReason {
             Self::Interval => "interval",
             Self::Close => "close",
             Self::Backpressure => "backpressure",
+            Self::TreeDropped => "tree dropped",
         })
     }
 }
@@ -60,14 +65,31 @@ impl fmt::Display for CheckpointReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckpointInfo {
-    /// The size that the checkpoint holds.
-    pub size: TreeSize,
-    /// Leaves written by this checkpoint: those since the last one.
+    /// The place in the store's order up to which it holds everything. In a store that was made for one tree
+    /// this is the tree's size.
+    pub seq: Seq,
+    /// The trees that had new leaves, in the order in which they were created.
+    pub trees: Vec<TreeCheckpoint>,
+    /// Leaves written by this checkpoint, over all trees: those since the last one.
     pub leaves: u64,
-    /// Bytes of the part that was written; 0 if there was nothing new.
+    /// Bytes of the parts that were written; 0 if there was nothing new.
     pub bytes: u64,
     /// Why it was made.
     pub reason: CheckpointReason,
     /// From the call to the moment it was durable.
     pub duration: Duration,
+}
+
+/// What a checkpoint wrote of one tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TreeCheckpoint {
+    /// The tree.
+    pub tree: TreeName,
+    /// The size that the checkpoint holds.
+    pub size: TreeSize,
+    /// Leaves written: those since the last one.
+    pub leaves: u64,
+    /// Bytes of the part that was written.
+    pub bytes: u64,
 }

@@ -11,7 +11,7 @@ use super::{CheckpointInfo, CheckpointReason};
 use crate::error::Error;
 use crate::error::Limit;
 use crate::ids::Seq;
-use crate::merkle::TreeSize;
+use crate::merkle::{TreeName, TreeSize};
 use crate::sync;
 use crate::sync::process;
 use crate::words::count;
@@ -92,8 +92,8 @@ pub enum Event {
     FlushCompleted {
         /// How many leaves became durable.
         leaves: u64,
-        /// How many are durable now: the tree's [`durable_size`](crate::DynAccumulator::durable_size).
-        size: TreeSize,
+        /// The trees that have leaves among them, with how many leaves of each are durable now.
+        trees: Vec<TreeFlush>,
         /// The place in the store's order up to which everything is durable: tokens up to there resolve.
         durable: Seq,
         /// Bytes written to the log since the flush before, headers and padding included.
@@ -136,6 +136,8 @@ pub enum Event {
     /// Parts are being merged into one.
     #[non_exhaustive]
     CompactionBegun {
+        /// The tree that they are of.
+        tree: TreeName,
         /// How many.
         parts: usize,
         /// The leaves they have together.
@@ -144,6 +146,8 @@ pub enum Event {
     /// They are one part.
     #[non_exhaustive]
     CompactionCompleted {
+        /// The tree that it is of.
+        tree: TreeName,
         /// How many parts there were.
         parts: usize,
         /// The leaves of the new one.
@@ -156,6 +160,8 @@ pub enum Event {
     /// They stay as they are.
     #[non_exhaustive]
     CompactionFailed {
+        /// The tree that they are of.
+        tree: TreeName,
         /// How many parts were to be merged.
         parts: usize,
         /// Why they were not.
@@ -166,6 +172,8 @@ pub enum Event {
     /// They stay as they are, since the store is being closed or no longer has them.
     #[non_exhaustive]
     CompactionAbandoned {
+        /// The tree that they are of.
+        tree: TreeName,
         /// How many parts were to be merged.
         parts: usize,
     },
@@ -195,6 +203,16 @@ pub enum Event {
         /// The failure.
         error: Error,
     },
+}
+
+/// A tree of which leaves became durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TreeFlush {
+    /// The tree.
+    pub tree: TreeName,
+    /// How many of its leaves are durable: its [`durable_size`](crate::DynAccumulator::durable_size).
+    pub size: TreeSize,
 }
 
 /// What events have to do with.

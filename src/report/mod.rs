@@ -8,14 +8,16 @@ pub(crate) mod jobs;
 pub(crate) mod recovery;
 pub(crate) mod scrub;
 pub(crate) mod stats;
+pub(crate) mod tree;
 
 pub use backup::BackupInfo;
-pub use checkpoint::{CheckpointInfo, CheckpointReason};
+pub use checkpoint::{CheckpointInfo, CheckpointReason, TreeCheckpoint};
 pub use distribution::Distribution;
 pub(crate) use distribution::Recorder;
 pub(crate) use event::Listeners;
-pub use event::{Event, EventGroup, EventListener};
+pub use event::{Event, EventGroup, EventListener, TreeFlush};
 pub use jobs::{JobStats, Times};
 pub(crate) use jobs::{Reasons, Steps, Work};
 pub use recovery::RecoveryReport;
 pub use stats::Stats;
+pub use tree::TreeInfo;

@@ -5,15 +5,15 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::error::Damage;
-use crate::merkle::TreeHead;
+use crate::merkle::{StoreHead, TreeName};
 use crate::words::span;
 
 /// What a scrub looked at and what it found.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// The head that the manifest names, which the log may go beyond.
-    pub head: TreeHead,
+    /// The heads of all trees that the manifest names, which the log may go beyond.
+    pub head: StoreHead,
     /// Part files read. Missing ones do not count.
     pub parts: u64,
     /// Leaves in them that were found intact.
@@ -60,6 +60,8 @@ impl Report {
 pub struct Finding {
     /// File, byte and kind of the first of it.
     pub damage: Damage,
+    /// The tree that has it; `None` for the log.
+    pub tree: Option<TreeName>,
     /// What is damaged.
     pub element: Element,
     /// The damaged blocks of the file, in units of 4,096 bytes from its start.
@@ -137,8 +139,11 @@ impl fmt::Display for Remedy {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { damage, element, blocks, leaves, remedy } = self;
+        let Self { damage, tree, element, blocks, leaves, remedy } = self;
         write!(f, "{damage} ({element}")?;
+        if let Some(tree) = tree {
+            write!(f, " of tree {tree:?}")?;
+        }
         if let Some(blocks) = blocks {
             write!(f, ", {}", span(blocks.clone(), "block", "blocks"))?;
         }

@@ -1,12 +1,12 @@
 //! The log's frames, group by group.
 
 use crate::directory::manifest::Manifest;
-use crate::error::{Damage, Error, Result};
+use crate::error::{Error, Result};
 use crate::fs::{Dir, Entry, FileKind, FileSystem};
-use crate::ids::{SegmentId, TreeId};
+use crate::ids::SegmentId;
 use crate::report::scrub::{Element, Finding, Remedy};
 use crate::wal::frame::{Frame, GroupHeader};
-use crate::wal::{Log, Purpose, Replayed, replay_closed, replay_read_only};
+use crate::wal::{Change, Log, Purpose, Replayed, replay_closed, replay_read_only};
 
 /// What the log holds.
 #[derive(Clone, Debug, Default)]
@@ -43,23 +43,12 @@ fn walk(
     fs: &dyn FileSystem,
     replay: impl FnOnce(Apply<'_>) -> Result<Replayed>,
 ) -> Result<LogFacts> {
-    let mut sizes: Vec<(TreeId, u64)> =
-        manifest.trees.iter().map(|tree| (tree.id, tree.size)).collect();
+    let mut trees = manifest.logged();
     let mut facts = LogFacts::default();
     let replayed = replay(&mut |header, frame| {
-        let Frame::Leaves { tree, first, leaves } = frame else { return Ok(()) };
-        let path = || fs.display(header.segment.file());
-        let Some((_, size)) = sizes.iter_mut().find(|(id, _)| id == tree) else {
-            let expected = "one of the manifest's";
-            return Err(
-                Damage::field(&path(), header.offset.0, "tree number", expected, tree.0).into()
-            );
-        };
-        if size != first {
-            return Err(Damage::field(&path(), header.offset.0, "leaf index", size, first).into());
+        if let Change::Leaves(_, leaves) = trees.apply(fs, header, frame)? {
+            facts.leaves += leaves.len() as u64;
         }
-        *size += leaves.len() as u64;
-        facts.leaves += leaves.len() as u64;
         Ok(())
     });
     match replayed {
@@ -71,6 +60,7 @@ fn walk(
         Err(Error::Damaged(damage)) => {
             facts.finding = Some(Finding {
                 damage: *damage,
+                tree: None,
                 element: Element::Log,
                 blocks: None,
                 leaves: None,

@@ -10,7 +10,7 @@
 //! # let dir = dir.path().join("log");
 //! use std::ops::ControlFlow;
 //!
-//! use duramen::{Accumulator, Blake3, Config, scrub};
+//! use duramen::{Accumulator, Config, scrub};
 //!
 //! let log: Accumulator = Accumulator::open(Config::new(&dir))?;
 //! log.insert_many(&[[1; 32]; 1000])?;
@@ -24,7 +24,7 @@
 //! // Of a directory, on every core, repairing what can be repaired.
 //! let options = scrub::Options::new().repair(true);
 //! let report =
-//!     scrub::run(&Config::new(&dir), &Blake3, &options, &mut |_| ControlFlow::Continue(()))?;
+//!     scrub::run(&Config::new(&dir), &options, &mut |_| ControlFlow::Continue(()))?;
 //! assert!(report.is_clean() && report.leaves == 1000);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -37,6 +37,7 @@ mod plan;
 mod repair;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use crate::report::scrub::{Element, Finding, Remedy, Report};
@@ -48,10 +49,11 @@ use self::plan::Plan;
 use crate::config::Config;
 use crate::config::ReadMode;
 use crate::directory::manifest;
-use crate::directory::manifest::Manifest;
-use crate::error::{Damage, Error, Result};
+use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::error::{Damage, Result};
 use crate::fs::FileSystem;
-use crate::merkle::{Hasher, Level, TreeHead, TreeSize};
+use crate::hashers::Hashers;
+use crate::merkle::{Hasher, Level, StoreHead};
 use crate::part::{PartRef, RawPart};
 use crate::wal::Log;
 
@@ -111,24 +113,21 @@ const TRIES: usize = 100;
 ///
 /// Memory: 4 bytes for each 4,096 bytes of parts, and what is rebuilt.
 ///
+/// Trees with hash functions of the caller's own need [`Config::hasher`].
+///
 /// # Errors
 ///
-/// [`NoStore`](Error::NoStore), [`HasherMismatch`](Error::HasherMismatch);
-/// [`Damaged`](Error::Damaged) only if the manifest is damaged: without it no other file can be judged;
-/// [`Locked`](Error::Locked) if a repair finds the store open; [`Io`](Error::Io) if a repair cannot
+/// [`NoStore`](crate::Error::NoStore), [`UnknownHasher`](crate::Error::UnknownHasher);
+/// [`Damaged`](crate::Error::Damaged) only if the manifest is damaged: without it no other file can be judged;
+/// [`Locked`](crate::Error::Locked) if a repair finds the store open; [`Io`](crate::Error::Io) if a repair cannot
 /// write. Damage of other files is no error but a finding.
-pub fn run(
-    config: &Config,
-    hasher: &dyn Hasher,
-    options: &Options,
-    progress: OnProgress<'_>,
-) -> Result<Report> {
+pub fn run(config: &Config, options: &Options, progress: OnProgress<'_>) -> Result<Report> {
     let bound = config.bind()?;
     let fs = &*bound;
     newest(config, fs)?;
     let lock = || crate::directory::lock(fs, &config.path);
     let _lock = options.repair.then(lock).transpose()?;
-    let (manifest, subject) = open_subject(config, fs, hasher)?;
+    let (manifest, subject) = open_subject(config, fs)?;
     let (mut report, plans) = parts(fs, &manifest, &subject, options, progress)?;
     if !report.interrupted {
         let log = settled(config, fs, |manifest| log::verify(fs, manifest))?;
@@ -151,7 +150,7 @@ pub fn run(
 pub(crate) fn online(
     fs: &dyn FileSystem,
     manifest: &Manifest,
-    subject: &Subject<'_>,
+    subject: &Subject,
     options: &Options,
     progress: OnProgress<'_>,
 ) -> Result<Report> {
@@ -183,18 +182,20 @@ impl Report {
 }
 
 /// The trees of a store, as files.
-pub(crate) struct Subject<'a> {
-    trees: Vec<TreeParts<'a>>,
-    hasher: &'a dyn Hasher,
+pub(crate) struct Subject {
+    trees: Vec<TreeParts>,
     mode: ReadMode,
 }
 
-impl<'a> Subject<'a> {
+/// The hash function of a tree, or why there is none.
+pub(crate) type FindHasher<'a> = &'a dyn Fn(&TreeEntry) -> Result<Arc<dyn Hasher>>;
+
+impl Subject {
     /// Opens every part that `manifest` names, whatever is in it.
     pub(crate) fn open(
         fs: &dyn FileSystem,
         manifest: &Manifest,
-        hasher: &'a dyn Hasher,
+        hasher: FindHasher<'_>,
         mode: ReadMode,
     ) -> Result<Self> {
         let mut trees = Vec::new();
@@ -206,12 +207,12 @@ impl<'a> Subject<'a> {
             trees.push(TreeParts {
                 frames: Vec::new(),
                 parts,
-                hasher,
-                arity: entry.arity,
+                hasher: hasher(entry)?,
+                arity: entry.spec.arity,
                 size: entry.size,
             });
         }
-        let mut subject = Self { trees, hasher, mode };
+        let mut subject = Self { trees, mode };
         subject.read_frames();
         Ok(subject)
     }
@@ -235,28 +236,19 @@ impl<'a> Subject<'a> {
 
 /// The manifest in force and the parts it names. A part may be gone because a newer manifest needs it
 /// no more.
-fn open_subject<'a>(
-    config: &Config,
-    fs: &dyn FileSystem,
-    hasher: &'a dyn Hasher,
-) -> Result<(Manifest, Subject<'a>)> {
+fn open_subject(config: &Config, fs: &dyn FileSystem) -> Result<(Manifest, Subject)> {
+    let hashers = Hashers::new(config.hashers.iter().cloned());
+    let hasher = |entry: &TreeEntry| hashers.of(&config.path, &entry.spec);
     let mut manifest = newest(config, fs)?;
     for _ in 0..TRIES {
-        for entry in &manifest.trees {
-            let asked = hasher.id();
-            if entry.hasher != asked.as_str() {
-                let (stored, asked) = (entry.hasher.clone(), asked.to_string());
-                return Err(Error::HasherMismatch { path: config.path.clone(), stored, asked });
-            }
-        }
-        let subject = Subject::open(fs, &manifest, hasher, config.read_mode)?;
+        let subject = Subject::open(fs, &manifest, &hasher, config.read_mode)?;
         let again = newest(config, fs)?;
         if again.number == manifest.number || !subject.is_missing_one() {
             return Ok((manifest, subject));
         }
         manifest = again;
     }
-    let subject = Subject::open(fs, &manifest, hasher, config.read_mode)?;
+    let subject = Subject::open(fs, &manifest, &hasher, config.read_mode)?;
     Ok((manifest, subject))
 }
 
@@ -288,7 +280,7 @@ fn newest(config: &Config, fs: &dyn FileSystem) -> Result<Manifest> {
 
 /// How many of a tree's `size` leaves were found intact: those of missing parts and of damaged blocks were
 /// not.
-fn seen_leaves(tree: &TreeParts<'_>, size: u64, findings: &[Finding]) -> u64 {
+fn seen_leaves(tree: &TreeParts, size: u64, findings: &[Finding]) -> u64 {
     let missing = tree.parts.iter().filter(|part| part.is_missing());
     let missing = missing.map(|part| part.first(Level::LEAVES)..part.end(Level::LEAVES));
     let damaged = findings.iter().filter(|finding| finding.element == Element::Leaves);
@@ -307,16 +299,15 @@ fn seen_leaves(tree: &TreeParts<'_>, size: u64, findings: &[Finding]) -> u64 {
 fn parts(
     fs: &dyn FileSystem,
     manifest: &Manifest,
-    subject: &Subject<'_>,
+    subject: &Subject,
     options: &Options,
     progress: OnProgress<'_>,
 ) -> Result<(Report, Vec<Plan>)> {
     let started = Instant::now();
     let mut pace = options.bytes_per_second.map(Pace::new);
-    let head =
-        manifest.trees.first().map_or(TreeHead { size: TreeSize(0), root: [0; 32] }, |tree| {
-            TreeHead { size: TreeSize(tree.size), root: tree.root }
-        });
+    let heads = manifest.trees.iter().map(|tree| tree.head()).collect();
+    // The manifest was checked: no two trees have one name.
+    let head = StoreHead::new(heads).unwrap_or_default();
     let mut report = Report {
         head,
         parts: 0,
@@ -352,6 +343,9 @@ fn parts(
             true => Plan::none(tree, &faults),
             false => Plan::new(tree, &faults, &entry.root, &subject.root_damage(fs, manifest)),
         };
+        for finding in &mut plan.findings {
+            finding.tree = Some(entry.spec.name.clone());
+        }
         report.leaves = report.leaves.saturating_add(seen_leaves(tree, entry.size, &plan.findings));
         report.findings.append(&mut plan.findings);
         plans.push(plan);

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,10 +42,10 @@ const MOST_ABSENT: u64 = 1 << 18;
 const STEP_BLOCKS: u64 = 64;
 
 /// The parts of one tree, as files.
-pub(super) struct TreeParts<'a> {
+pub(super) struct TreeParts {
     pub(super) parts: Vec<RawPart>,
     pub(super) frames: Vec<PartFrame>,
-    pub(super) hasher: &'a dyn Hasher,
+    pub(super) hasher: Arc<dyn Hasher>,
     pub(super) arity: Arity,
     pub(super) size: u64,
 }
@@ -98,7 +99,7 @@ struct Scratch {
     hashed: Vec<Hash>,
 }
 
-impl TreeParts<'_> {
+impl TreeParts {
     fn shape(&self) -> Shape {
         Shape::new(self.arity, TreeSize(self.size))
     }
@@ -397,17 +398,17 @@ struct Blocks<'a> {
 
 impl Blocks<'_> {
     /// Judges the blocks that end before node `end` of those that were asked for, and were not judged.
-    fn judge_before(&mut self, end: usize, tree: &TreeParts<'_>, found: &mut Found) {
+    fn judge_before(&mut self, end: usize, tree: &TreeParts, found: &mut Found) {
         let end = (self.skip + end) * size_of::<Hash>() / PART_BLOCK_LEN;
         self.judge_to(end, tree, found);
     }
 
     /// Judges the rest.
-    fn judge(&mut self, tree: &TreeParts<'_>, found: &mut Found) {
+    fn judge(&mut self, tree: &TreeParts, found: &mut Found) {
         self.judge_to(self.bytes.len() / PART_BLOCK_LEN, tree, found);
     }
 
-    fn judge_to(&mut self, end: usize, tree: &TreeParts<'_>, found: &mut Found) {
+    fn judge_to(&mut self, end: usize, tree: &TreeParts, found: &mut Found) {
         let (number, first) = self.first;
         let blocks = self.bytes.chunks_exact(PART_BLOCK_LEN);
         for block in blocks.take(end).skip(self.judged) {

@@ -36,7 +36,7 @@ struct Case {
 }
 
 struct Planner<'a> {
-    tree: &'a TreeParts<'a>,
+    tree: &'a TreeParts,
     faults: &'a Faults,
     /// Nodes that are not the hash of their children as stored, by level.
     mismatches: BTreeMap<u8, BTreeSet<u64>>,
@@ -49,12 +49,7 @@ struct Planner<'a> {
 
 impl Plan {
     /// Thinks about `faults`. `root` is the root that the manifest names, at `path`.
-    pub(super) fn new(
-        tree: &TreeParts<'_>,
-        faults: &Faults,
-        root: &Hash,
-        manifest: &Damage,
-    ) -> Self {
+    pub(super) fn new(tree: &TreeParts, faults: &Faults, root: &Hash, manifest: &Damage) -> Self {
         let mut mismatches: BTreeMap<u8, BTreeSet<u64>> = BTreeMap::new();
         for (level, index) in &faults.nodes {
             mismatches.entry(level.0).or_default().insert(*index);
@@ -77,12 +72,13 @@ impl Plan {
     }
 
     /// Says what `faults` are of a tree of which too much is absent to rebuild anything.
-    pub(super) fn none(tree: &TreeParts<'_>, faults: &Faults) -> Self {
+    pub(super) fn none(tree: &TreeParts, faults: &Faults) -> Self {
         let mut findings = Vec::new();
         for (number, part) in tree.parts.iter().enumerate() {
             if let Some(damage) = part.file_damage() {
                 findings.push(Finding {
                     damage: *damage,
+                    tree: None,
                     element: Element::File,
                     blocks: None,
                     leaves: Some(part.reference.from..part.reference.to),
@@ -101,6 +97,7 @@ impl Plan {
             for (block, element, damage) in header.chain(footer).chain(tables) {
                 findings.push(Finding {
                     damage: (**damage).clone(),
+                    tree: None,
                     element,
                     blocks: Some(block..block + 1),
                     leaves: None,
@@ -123,7 +120,7 @@ impl Plan {
     }
 
     /// The nodes as they must be, damaged ones as they are.
-    pub(super) fn source<'a>(&'a self, tree: &'a TreeParts<'a>) -> Mended<'a> {
+    pub(super) fn source<'a>(&'a self, tree: &'a TreeParts) -> Mended<'a> {
         Mended { tree, patches: &self.patches, lost: None }
     }
 }
@@ -267,12 +264,13 @@ impl Planner<'_> {
         let mut findings = Vec::new();
         let mut rewrite = BTreeSet::new();
         let missing = |number: usize| tree.parts[number].is_missing();
-        let found = root_at(&self.mended(), tree.hasher, tree.arity, TreeSize(tree.size));
+        let found = root_at(&self.mended(), &*tree.hasher, tree.arity, TreeSize(tree.size));
         let allowed = match found {
             Ok(found) if found == *root => true,
             Ok(_) => {
                 findings.push(Finding {
                     damage: manifest.clone(),
+                    tree: None,
                     element: Element::Root,
                     blocks: None,
                     leaves: Some(0..tree.size),
@@ -293,6 +291,7 @@ impl Planner<'_> {
                 let hopeless = part.is_missing() || lost_leaves;
                 findings.push(Finding {
                     damage: *damage,
+                    tree: None,
                     element: Element::File,
                     blocks: None,
                     leaves: Some(part.reference.from..part.reference.to),
@@ -308,6 +307,7 @@ impl Planner<'_> {
             let mut add = |block: u64, element, damage: &Damage| {
                 findings.push(Finding {
                     damage: damage.clone(),
+                    tree: None,
                     element,
                     blocks: Some(block..block + 1),
                     leaves: None,
@@ -354,6 +354,7 @@ fn push(findings: &mut Vec<Finding>, arity: Arity, part: &RawPart, case: Case) {
     }
     findings.push(Finding {
         damage: case.damage,
+        tree: None,
         element: case.element,
         blocks: Some(block..block + 1),
         leaves: Some(leaves),
@@ -380,7 +381,7 @@ fn only_padding(part: &RawPart, number: u64, fault: &BlockFault) -> bool {
 }
 
 /// The block that holds a node.
-fn block_of(tree: &TreeParts<'_>, level: Level, index: u64) -> Option<BlockId> {
+fn block_of(tree: &TreeParts, level: Level, index: u64) -> Option<BlockId> {
     let number = tree.parts.partition_point(|part| part.end(level) <= index);
     let part = tree.parts.get(number)?;
     (part.first(level) <= index).then(|| (number, part.place(level, index).0))
@@ -388,7 +389,7 @@ fn block_of(tree: &TreeParts<'_>, level: Level, index: u64) -> Option<BlockId> {
 
 /// A tree's nodes with damaged blocks replaced. With `lost`, nodes of those blocks are not given.
 pub(super) struct Mended<'a> {
-    tree: &'a TreeParts<'a>,
+    tree: &'a TreeParts,
     patches: &'a HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
     lost: Option<&'a BTreeSet<BlockId>>,
 }

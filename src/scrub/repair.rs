@@ -15,7 +15,7 @@ use super::pass::TreeParts;
 use super::plan::Plan;
 use super::{Options, Subject};
 use crate::directory::manifest;
-use crate::directory::manifest::Manifest;
+use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Error, Result};
 use crate::fs::{Dir, FileName, FileSystem};
 use crate::ids::PartId;
@@ -31,7 +31,7 @@ pub(super) struct Rebuilt {
 pub(super) fn rebuild(
     fs: &Arc<dyn FileSystem>,
     manifest: &Manifest,
-    subject: &Subject<'_>,
+    subject: &Subject,
     plans: &[Plan],
 ) -> Result<Rebuilt> {
     let mut next = manifest.clone();
@@ -56,11 +56,11 @@ pub(super) fn rebuild(
 fn write_all(
     fs: &Arc<dyn FileSystem>,
     next: &mut Manifest,
-    subject: &Subject<'_>,
+    subject: &Subject,
     plans: &[Plan],
     made: &mut Vec<FileName>,
 ) -> Result<()> {
-    for ((entry, tree), plan) in next.trees.iter_mut().zip(&subject.trees).zip(plans) {
+    for (at, (tree, plan)) in subject.trees.iter().zip(plans).enumerate() {
         for &number in &plan.rewrite {
             let id = PartId(next.next_part);
             next.next_part += 1;
@@ -74,7 +74,7 @@ fn write_all(
             fs.sync_dir(Dir::Parts)
                 .map_err(|error| Error::io("sync the directory of", fs.display(name), error))?;
             Part::open(fs, &identity, reference, subject.mode)?;
-            entry.parts[number] = reference;
+            Arc::make_mut(&mut next.trees[at]).parts[number] = reference;
         }
     }
     Ok(())
@@ -82,7 +82,7 @@ fn write_all(
 
 fn write_one(
     fs: &Arc<dyn FileSystem>,
-    tree: &TreeParts<'_>,
+    tree: &TreeParts,
     plan: &Plan,
     number: usize,
     identity: &PartIdentity,
@@ -101,10 +101,16 @@ fn write_one(
 fn check(
     fs: &Arc<dyn FileSystem>,
     next: &Manifest,
-    subject: &Subject<'_>,
+    subject: &Subject,
     plans: &[Plan],
 ) -> Result<()> {
-    let again = Subject::open(&**fs, next, subject.hasher, subject.mode)?;
+    let hashers: Vec<_> = subject.trees.iter().map(|tree| Arc::clone(&tree.hasher)).collect();
+    let hasher = |entry: &TreeEntry| {
+        let at = next.trees.iter().position(|other| other.spec.id == entry.spec.id);
+        let hasher = at.and_then(|at| hashers.get(at)).map(Arc::clone);
+        hasher.ok_or(Error::Panicked { during: "repair" })
+    };
+    let again = Subject::open(&**fs, next, &hasher, subject.mode)?;
     for ((tree, plan), entry) in again.trees.iter().zip(plans).zip(&next.trees) {
         let faults = tree.verify(None, &mut |_| ControlFlow::Continue(()));
         let found = Plan::new(tree, &faults, &entry.root, &subject.root_damage(&**fs, next));

@@ -11,8 +11,10 @@ use crate::fs::sim::SimDisk;
 use crate::ids::ByteOffset;
 use crate::ids::PartId;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
+use crate::merkle::TreeSize;
 use crate::merkle::{Arity, Blake3, Hash, Level, NodeIndex, NodeSource, root_at};
 use crate::part::{PartIdentity, write_part};
+use crate::tree_spec::TreeSpec;
 use crate::wal::{Log, LogKey, Position};
 
 /// A view with one bit of one node changed.
@@ -75,15 +77,14 @@ fn store(node: (Level, u64)) -> Config {
         next_segment: 2,
         next_part: 3,
         log: Log { closed: Vec::new(), open, seq: crate::ids::Seq(1000), clean: true },
-        trees: vec![TreeEntry {
-            id: TreeId(0),
-            name: "main".to_owned(),
-            hasher: "blake3".to_owned(),
-            arity,
+        next_tree: 1,
+        trees: vec![Arc::new(TreeEntry {
+            spec: TreeSpec::read(TreeId(0), b"main", b"blake3", 4).unwrap(),
             size: 1000,
             root,
+            sealed: false,
             parts,
-        }],
+        })],
     };
     manifest::publish(&disk, &manifest).unwrap();
     Config::new("lying").file_system(Arc::new(disk))
@@ -91,7 +92,7 @@ fn store(node: (Level, u64)) -> Config {
 
 fn repair(config: &Config) -> Report {
     let options = Options::new().repair(true);
-    run(config, &Blake3, &options, &mut |_| ControlFlow::Continue(())).unwrap()
+    run(config, &options, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 #[test]

@@ -111,6 +111,8 @@ mod tests {
     use crate::error::{Error, ReadError};
     use crate::ids::TreeId;
     use crate::merkle::{Arity, Blake3, Hash, Level, NodeIndex};
+    use crate::part::PartSet;
+    use crate::tree_spec::TreeSpec;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -147,7 +149,8 @@ mod tests {
         let huge = Arc::new(Huge::default());
         let archive = Some(Arc::clone(&huge) as Arc<dyn Archive>);
         let (columns, _, nodes) = Columns::resume(Layout::new(Arity::Four), SIZE, archive, &[]);
-        let tree = Tree::new(TreeId(0), String::new(), Arc::new(Blake3), columns, nodes);
+        let spec = TreeSpec::read(TreeId(0), b"huge", b"blake3", 4).unwrap();
+        let tree = Tree::new(spec, Arc::new(Blake3), columns, nodes, PartSet::default());
         (huge, Snapshot::new(Arc::new(tree)))
     }
 

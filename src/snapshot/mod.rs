@@ -10,8 +10,8 @@ use crate::column::View;
 use crate::engine::Tree;
 use crate::error::{Error, ReadError, Result};
 use crate::merkle::{
-    ConsistencyProof, EdgeNodes, Frontier, Hash, Hasher, InclusionProof, LeafIndex, Level,
-    MultiProof, NodeIndex, NodeSource, ProveError, RightEdge, Shape, TreeHead, TreeSize,
+    Arity, ConsistencyProof, EdgeNodes, Frontier, Hash, Hasher, InclusionProof, LeafIndex, Level,
+    MultiProof, NodeIndex, NodeSource, ProveError, RightEdge, Shape, TreeHead, TreeName, TreeSize,
 };
 
 /// A tree as it was at one size, for as long as the snapshot lives.
@@ -39,10 +39,33 @@ impl Snapshot {
         Self { tree, size, warm: OnceLock::new() }
     }
 
+    /// The tree as it was at `size`, which it has reached.
+    pub(crate) fn of_size(tree: Arc<Tree>, size: TreeSize) -> Self {
+        Self { tree, size, warm: OnceLock::new() }
+    }
+
     /// How many leaves the snapshot has.
     #[must_use]
     pub fn size(&self) -> TreeSize {
         self.size
+    }
+
+    /// The hash function.
+    #[must_use]
+    pub fn hasher(&self) -> &dyn Hasher {
+        &*self.tree.hasher
+    }
+
+    /// How many children a complete node has.
+    #[must_use]
+    pub fn arity(&self) -> Arity {
+        self.tree.arity
+    }
+
+    /// The tree's name.
+    #[must_use]
+    pub fn name(&self) -> &TreeName {
+        self.tree.name()
     }
 
     /// How many of its leaves are known to be durable at the moment of the call. Of a [`Reader`](crate::Reader)'s

@@ -39,6 +39,11 @@ mod imp {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
+        /// The value, for the only one who has it.
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             match self.0.try_lock() {
                 Ok(guard) => Some(guard),

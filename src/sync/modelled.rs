@@ -102,6 +102,10 @@ impl<T> Mutex<T> {
         MutexGuard { mutex: self, held }
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.0.try_lock().ok().map(|held| MutexGuard { mutex: self, held })
     }

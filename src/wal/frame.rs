@@ -10,6 +10,8 @@
 //! The life stands near the front, the header's checksum at the end: of a header that was torn within
 //! its sector, the old bytes in front lack the life, and old bytes behind lack a checksum that fits it.
 
+use std::sync::Arc;
+
 use super::Life;
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
@@ -17,9 +19,10 @@ use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::merkle::Hash;
+use crate::tree_spec::TreeSpec;
 
 pub(crate) const GROUP_MAGIC: [u8; 8] = *b"duraWAL\n";
-pub(crate) const GROUP_VERSION: u16 = 2;
+pub(crate) const GROUP_VERSION: u16 = 3;
 pub(crate) const GROUP_HEADER_LEN: usize = 128;
 pub(crate) const FRAME_HEADER_LEN: usize = 32;
 
@@ -34,6 +37,9 @@ const LIFE_AT: usize = 16;
 const KIND_LEAVES: u16 = 1;
 const KIND_ROLL: u16 = 2;
 const KIND_POINT: u16 = 3;
+const KIND_CREATE: u16 = 4;
+const KIND_SEAL: u16 = 5;
+const KIND_DROP: u16 = 6;
 
 /// The flag of a provisional group.
 const PROVISIONAL: u16 = 1;
@@ -171,7 +177,7 @@ pub(crate) fn carried_life(bytes: &[u8; GROUP_HEADER_LEN]) -> Life {
 }
 
 /// One record of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
     /// Leaves appended to a tree, the first of them at index `first`.
     Leaves { tree: TreeId, first: u64, leaves: &'a [Hash] },
@@ -179,29 +185,61 @@ pub(crate) enum Frame<'a> {
     Roll { next: SegmentId },
     /// Nothing new: what the groups before it hold ends at a point.
     Point,
+    /// A tree that was not there before, without leaves.
+    Create(Arc<TreeSpec>),
+    /// The tree takes no more leaves.
+    Seal { tree: TreeId },
+    /// The tree is there no more.
+    Drop { tree: TreeId },
+}
+
+impl Frame<'_> {
+    /// By how much it raises the sequence number of the store.
+    pub(crate) fn weight(&self) -> u64 {
+        match self {
+            Self::Leaves { leaves, .. } => leaves.len() as u64,
+            Self::Create(_) | Self::Seal { .. } | Self::Drop { .. } => 1,
+            Self::Roll { .. } | Self::Point => 0,
+        }
+    }
 }
 
 /// A frame's header: its kind, its tree, two numbers whose meaning depends on the kind, and the
 /// length of its payload in bytes.
-pub(crate) fn frame_header(frame: FrameHeader) -> [u8; FRAME_HEADER_LEN] {
-    let (kind, tree, number, count) = match frame {
-        FrameHeader::Leaves { tree, first, count } => (KIND_LEAVES, tree.0, first, count),
-        FrameHeader::Roll { next } => (KIND_ROLL, 0, next.0, 0),
-        FrameHeader::Point => (KIND_POINT, 0, 0, 0),
+pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
+    let header = |kind, tree: u32, number, count, len: u64| {
+        let mut out = Encoder::default();
+        out.u16(kind).u16(0).u32(tree).u64(number).u64(count).u64(len);
+        let mut bytes = [0; FRAME_HEADER_LEN];
+        bytes.copy_from_slice(&out.0);
+        bytes
     };
-    let mut out = Encoder::default();
-    out.u16(kind).u16(0).u32(tree).u64(number).u64(count).u64(count * size_of::<Hash>() as u64);
-    let mut bytes = [0; FRAME_HEADER_LEN];
-    bytes.copy_from_slice(&out.0);
-    bytes
+    match frame {
+        FrameHeader::Leaves { tree, first, count } => {
+            header(KIND_LEAVES, tree.0, first, count, count * size_of::<Hash>() as u64)
+        }
+        FrameHeader::Roll { next } => header(KIND_ROLL, 0, next.0, 0, 0),
+        FrameHeader::Point => header(KIND_POINT, 0, 0, 0, 0),
+        FrameHeader::Create(spec) => {
+            let name = spec.name.as_str().len() as u64;
+            let len = name + spec.hasher.len() as u64;
+            header(KIND_CREATE, spec.id.0, u64::from(spec.children()), name, len)
+        }
+        FrameHeader::Seal { tree } => header(KIND_SEAL, tree.0, 0, 0, 0),
+        FrameHeader::Drop { tree } => header(KIND_DROP, tree.0, 0, 0, 0),
+    }
 }
 
-/// A [`Frame`] without its payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FrameHeader {
+/// A [`Frame`] without its payload. That of a tree that is created is its name, then the name of its
+/// hash function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FrameHeader<'a> {
     Leaves { tree: TreeId, first: u64, count: u64 },
     Roll { next: SegmentId },
     Point,
+    Create(&'a TreeSpec),
+    Seal { tree: TreeId },
+    Drop { tree: TreeId },
 }
 
 /// A frame that cannot be: its checksum is right, so a program wrote it that way.
@@ -263,13 +301,28 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
         }
         KIND_ROLL if len == 0 => Ok(Frame::Roll { next: SegmentId(number) }),
         KIND_POINT if len == 0 => Ok(Frame::Point),
+        KIND_SEAL if len == 0 => Ok(Frame::Seal { tree }),
+        KIND_DROP if len == 0 => Ok(Frame::Drop { tree }),
+        KIND_CREATE => match created(tree, number, count, payload) {
+            Some(spec) => Ok(Frame::Create(spec)),
+            None => Err(("description of a tree", u64::from(tree.0))),
+        },
         _ => Err(("frame kind", u64::from(kind))),
     })
+}
+
+fn created(tree: TreeId, children: u64, name: u64, payload: &[u8]) -> Option<Arc<TreeSpec>> {
+    let (name, hasher) = payload.split_at_checked(usize::try_from(name).ok()?)?;
+    TreeSpec::read(tree, name, hasher, u16::try_from(children).ok()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn spec() -> Arc<TreeSpec> {
+        TreeSpec::read(TreeId(9), "nullifiers".as_bytes(), b"blake3", 4).unwrap()
+    }
 
     fn header() -> GroupHeader {
         GroupHeader {
@@ -319,6 +372,12 @@ mod tests {
         let mut bytes = header().encode().to_vec();
         bytes.extend(frame_header(FrameHeader::Leaves { tree: TreeId(4), first: 9, count: 2 }));
         bytes.extend(leaves.as_flattened());
+        let spec = spec();
+        bytes.extend(frame_header(FrameHeader::Create(&spec)));
+        bytes.extend(b"nullifiersblake3");
+        bytes.extend(frame_header(FrameHeader::Seal { tree: TreeId(4) }));
+        bytes.extend(frame_header(FrameHeader::Drop { tree: TreeId(5) }));
+        bytes.extend(frame_header(FrameHeader::Point));
         bytes.extend(frame_header(FrameHeader::Roll { next: SegmentId(6) }));
         crate::golden::check("group.hex", &bytes);
     }
@@ -336,20 +395,49 @@ mod tests {
     #[test]
     fn frames_are_read_back_as_they_were_written_and_no_prefix_of_them_is() {
         let leaves = [[1; 32], [2; 32]];
+        let spec = spec();
         let mut body = Vec::new();
+        body.extend(frame_header(FrameHeader::Create(&spec)));
+        body.extend(b"nullifiersblake3");
         body.extend(frame_header(FrameHeader::Leaves { tree: TreeId(4), first: 9, count: 2 }));
         body.extend(leaves.as_flattened());
+        body.extend(frame_header(FrameHeader::Seal { tree: TreeId(4) }));
+        body.extend(frame_header(FrameHeader::Drop { tree: TreeId(9) }));
         body.extend(frame_header(FrameHeader::Roll { next: SegmentId(6) }));
         let expected = [
+            Frame::Create(spec),
             Frame::Leaves { tree: TreeId(4), first: 9, leaves: &leaves },
+            Frame::Seal { tree: TreeId(4) },
+            Frame::Drop { tree: TreeId(9) },
             Frame::Roll { next: SegmentId(6) },
         ];
-        assert_eq!(frames(&body, 2).as_deref(), Ok(&expected[..]));
+        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 5);
+        assert_eq!(frames(&body, 5).as_deref(), Ok(&expected[..]));
         for len in 0..body.len() {
-            assert!(frames(&body[..len], 2).is_err(), "{len}");
+            assert!(frames(&body[..len], 5).is_err(), "{len}");
         }
-        assert!(frames(&body, 1).is_err());
-        assert!(frames(&body, 3).is_err());
+        assert!(frames(&body, 4).is_err());
+        assert!(frames(&body, 6).is_err());
+    }
+
+    #[test]
+    fn a_tree_that_no_store_can_have_is_refused() {
+        let good = spec();
+        for (name, hasher, children) in [
+            ("", "blake3", 4),
+            ("a/b", "blake3", 4),
+            ("a", "BLAKE", 4),
+            ("a", "", 4),
+            ("a", "x", 5),
+        ] {
+            let mut body = frame_header(FrameHeader::Create(&good)).to_vec();
+            body[8..16].copy_from_slice(&u64::to_le_bytes(children));
+            body[16..24].copy_from_slice(&(name.len() as u64).to_le_bytes());
+            body[24..32].copy_from_slice(&((name.len() + hasher.len()) as u64).to_le_bytes());
+            body.extend(name.bytes().chain(hasher.bytes()));
+            let fault = frames(&body, 1).unwrap_err();
+            assert_eq!((fault.at, fault.field, fault.found), (0, "description of a tree", 9));
+        }
     }
 
     #[test]

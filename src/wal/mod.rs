@@ -6,6 +6,7 @@
 //! frame that names the next, durable before anything in the next is acknowledged, so a segment that
 //! is missing is missed.
 
+mod apply;
 pub(crate) mod frame;
 mod key;
 mod reader;
@@ -13,6 +14,7 @@ mod recovery;
 mod segments;
 mod writer;
 
+pub(crate) use apply::{Change, LoggedTree, LoggedTrees};
 pub(crate) use frame::GroupEnd;
 pub(crate) use key::{Life, LogKey};
 pub(crate) use reader::owner;

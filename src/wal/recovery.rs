@@ -200,6 +200,12 @@ impl Stop {
         Self { end, seq, tail, tail_seq, pending: replayed.pending.clone() }
     }
 
+    /// Before anything was read of `log`.
+    pub(crate) fn before(log: &Log) -> Self {
+        let (end, seq) = (log.open, log.seq);
+        Self { end, seq, tail: end, tail_seq: seq, pending: Vec::new() }
+    }
+
     /// Where the log ends.
     pub(crate) fn end(&self) -> Position {
         self.end
@@ -262,14 +268,11 @@ fn check_counts(
     };
     let mut last = header.first.0;
     for frame in frames {
-        match frame {
-            Frame::Leaves { leaves, .. } => last = last.saturating_add(leaves.len() as u64),
-            Frame::Roll { next }
-                if *next > at.segment && next.0 - at.segment.0 <= FARTHEST_ROLL => {}
-            Frame::Roll { next } => {
-                return fail("number of the next segment", at.segment.0.saturating_add(1), next.0);
-            }
-            Frame::Point => {}
+        last = last.saturating_add(frame.weight());
+        if let Frame::Roll { next } = frame
+            && (*next <= at.segment || next.0 - at.segment.0 > FARTHEST_ROLL)
+        {
+            return fail("number of the next segment", at.segment.0.saturating_add(1), next.0);
         }
     }
     if header.last.0 == last {
@@ -284,10 +287,8 @@ fn apply_all(
     header: &GroupHeader,
     frames: &[Frame<'_>],
 ) -> Result<()> {
-    frames.iter().try_for_each(|frame| match frame {
-        Frame::Leaves { .. } | Frame::Point => apply(header, frame),
-        Frame::Roll { .. } => Ok(()),
-    })
+    let mut of_trees = frames.iter().filter(|frame| !matches!(frame, Frame::Roll { .. }));
+    of_trees.try_for_each(|frame| apply(header, frame))
 }
 
 /// Where the log goes on behind a group.
@@ -299,7 +300,7 @@ fn behind(at: Position, header: &GroupHeader, frames: &[Frame<'_>]) -> Position 
     };
     frames.iter().fold(position, |position, frame| match frame {
         Frame::Roll { next } => Position { segment: *next, offset: ByteOffset(0), ..position },
-        Frame::Leaves { .. } | Frame::Point => position,
+        _ => position,
     })
 }
 

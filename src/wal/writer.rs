@@ -25,13 +25,19 @@ use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, StoreId, TreeId};
 use crate::merkle::Hash;
+use crate::tree_spec::TreeSpec;
 
-/// What a group is made of: leaves of `tree` from index `first` on, as they lie in memory.
+/// What a group is made of.
 #[derive(Debug)]
-pub(crate) struct Record<'a> {
-    pub(crate) tree: TreeId,
-    pub(crate) first: u64,
-    pub(crate) runs: Vec<&'a [Hash]>,
+pub(crate) enum Record<'a> {
+    /// Leaves of `tree` from index `first` on, as they lie in memory.
+    Leaves { tree: TreeId, first: u64, runs: Vec<&'a [Hash]> },
+    /// A new tree.
+    Create(&'a TreeSpec),
+    /// The end of inserts to a tree.
+    Seal { tree: TreeId },
+    /// The end of a tree.
+    Drop { tree: TreeId },
 }
 
 /// The end of the log.
@@ -64,6 +70,11 @@ const WRITEBACK_STEP: u64 = 4 << 20;
 
 /// Room that is always left for the roll frame.
 const ROLL_LEN: u64 = BLOCK;
+/// More slices than this are copied together first, if they are short: for the system a slice costs about
+/// as much as copying it does.
+const MOST_SLICES: usize = 64;
+const GATHERED_MOST: usize = 4 << 20;
+
 const ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
 const _: () = assert!(GROUP_HEADER_LEN + FRAME_HEADER_LEN <= BLOCK_LEN);
 
@@ -140,10 +151,10 @@ impl LogWriter {
         }
         self.end = end;
         if records.is_empty() {
-            let point = frame_header(FrameHeader::Point);
-            return self.write_group(std::iter::once((point, &[][..])), seq);
+            return self.write_group(&[(frame_header(FrameHeader::Point), Vec::new())], seq);
         }
-        self.write_group(records.iter().map(Record::parts), seq)
+        let frames: Vec<_> = records.iter().map(Record::frame).collect();
+        self.write_group(&frames, seq)
     }
 
     /// Makes everything appended durable.
@@ -188,7 +199,7 @@ impl LogWriter {
         let filled = self.offset > self.segment.len / 2;
         let next = self.segments.take(needed, filled)?;
         let roll = frame_header(FrameHeader::Roll { next: next.id });
-        self.write_group(std::iter::once((roll, &[][..])), self.seq)?;
+        self.write_group(&[(roll, Vec::new())], self.seq)?;
         if !defect::has(&*self.fs, Defect::RollNotSynced) {
             self.sync()?;
         }
@@ -204,23 +215,22 @@ impl LogWriter {
         Ok(())
     }
 
-    fn write_group<'a>(
-        &mut self,
-        frames: impl Iterator<Item = ([u8; FRAME_HEADER_LEN], &'a [&'a [Hash]])>,
-        seq: Seq,
-    ) -> Result<()> {
-        let frames: Vec<_> = frames.collect();
+    fn write_group(&mut self, frames: &[WrittenFrame<'_>], seq: Seq) -> Result<()> {
         let mut body = Vec::with_capacity(2 * frames.len() + 2);
-        let mut sum = self.body_key.begin();
         let mut len = GROUP_HEADER_LEN;
-        for (header, runs) in &frames {
-            let runs = runs.iter().map(|run| run.as_flattened());
-            for bytes in std::iter::once(&header[..]).chain(runs) {
-                sum.update(bytes);
+        for (header, payload) in frames {
+            for bytes in std::iter::once(&header[..]).chain(payload.iter().copied()) {
                 len += bytes.len();
                 body.push(bytes);
             }
         }
+        let gathered;
+        if body.len() > MOST_SLICES && len <= GATHERED_MOST {
+            gathered = body.concat();
+            body = vec![&gathered];
+        }
+        let mut sum = self.body_key.begin();
+        body.iter().for_each(|bytes| sum.update(bytes));
         let header = GroupHeader {
             life: self.life,
             store: self.store,
@@ -258,15 +268,32 @@ impl LogWriter {
     }
 }
 
+/// A frame's header and its payload.
+type WrittenFrame<'a> = ([u8; FRAME_HEADER_LEN], Vec<&'a [u8]>);
+
 impl Record<'_> {
     fn payload_len(&self) -> usize {
-        self.runs.iter().map(|run| size_of_val(*run)).sum()
+        match self {
+            Self::Leaves { runs, .. } => runs.iter().map(|run| size_of_val(*run)).sum(),
+            Self::Create(spec) => spec.name.as_str().len() + spec.hasher.len(),
+            Self::Seal { .. } | Self::Drop { .. } => 0,
+        }
     }
 
-    fn parts(&self) -> ([u8; FRAME_HEADER_LEN], &[&[Hash]]) {
-        let Self { tree, first, runs } = self;
-        let count = runs.iter().map(|run| run.len() as u64).sum();
-        (frame_header(FrameHeader::Leaves { tree: *tree, first: *first, count }), runs)
+    fn frame(&self) -> WrittenFrame<'_> {
+        match self {
+            Self::Leaves { tree, first, runs } => {
+                let count = runs.iter().map(|run| run.len() as u64).sum();
+                let header = FrameHeader::Leaves { tree: *tree, first: *first, count };
+                (frame_header(header), runs.iter().map(|run| run.as_flattened()).collect())
+            }
+            Self::Create(spec) => {
+                let payload = vec![spec.name.as_str().as_bytes(), spec.hasher.as_bytes()];
+                (frame_header(FrameHeader::Create(spec)), payload)
+            }
+            Self::Seal { tree } => (frame_header(FrameHeader::Seal { tree: *tree }), Vec::new()),
+            Self::Drop { tree } => (frame_header(FrameHeader::Drop { tree: *tree }), Vec::new()),
+        }
     }
 }
 

@@ -29,7 +29,12 @@ pub(crate) fn reopen(setup: &Setup, disk: &SimDisk) -> Outcome<DynAccumulator> {
 }
 
 /// Checks every answer of `store`, which was just opened, against the model; returns its size.
-pub(crate) fn check(store: &DynAccumulator, model: &Model, bounds: &Bounds) -> Outcome<u64> {
+pub(crate) fn check(
+    store: &impl AsRef<DynAccumulator>,
+    model: &Model,
+    bounds: &Bounds,
+) -> Outcome<u64> {
+    let store = store.as_ref();
     let size = store.size().get();
     let fail = |kind, text: String| Err(Finding::new(kind, text));
     if size < bounds.from {
@@ -54,7 +59,8 @@ pub(crate) fn check(store: &DynAccumulator, model: &Model, bounds: &Bounds) -> O
 }
 
 /// Checks leaves, roots and proofs against the model, which has at least as many leaves.
-pub(crate) fn same(store: &DynAccumulator, model: &Model) -> Outcome {
+pub(crate) fn same(store: &impl AsRef<DynAccumulator>, model: &Model) -> Outcome {
+    let store = store.as_ref();
     let size = store.size().get();
     let read = |error: Error| Finding::new(Kind::Refused, words(&error));
     let leaves = store.leaves(0..size).map_err(read)?;

@@ -101,7 +101,8 @@ impl Subject {
         }
     }
 
-    fn is_true(&self, store: &DynAccumulator, tally: &Tally) -> Outcome {
+    fn is_true(&self, store: &impl AsRef<DynAccumulator>, tally: &Tally) -> Outcome {
+        let store = store.as_ref();
         let size = store.size().get();
         if size < self.least || size > self.model.size() {
             let text = format!("{size} leaves of {}, {}", self.model.size(), store.recovery());

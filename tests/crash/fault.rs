@@ -129,11 +129,11 @@ impl<'a> Patient<'a> {
         let _ = store.flush();
         store.wait_idle();
         match store.checkpoint() {
-            Ok(info) if info.size.get() == self.model.size() => {
+            Ok(info) if info.seq.0 == self.model.size() => {
                 self.model.checkpoint();
                 self.acknowledged()
             }
-            Ok(info) => Err(Finding::new(Kind::Answer, format!("a checkpoint of {}", info.size))),
+            Ok(info) => Err(Finding::new(Kind::Answer, format!("a checkpoint of {}", info.seq))),
             Err(error @ Error::Poisoned { .. }) => self.must_be_poison(&error),
             Err(Error::Io { .. }) => {
                 self.tally.count("failed checkpoints", 1);

@@ -24,6 +24,7 @@ mod rig;
 mod run;
 mod setup;
 mod stale;
+mod trees;
 mod waiting;
 
 /// How much more than usual is looked at.

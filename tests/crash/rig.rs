@@ -187,8 +187,8 @@ impl Rig {
         self.flush()?;
         self.store().wait_idle();
         let info = self.store().checkpoint().map_err(refused)?;
-        if info.size.get() != self.model.size() {
-            return Err(Finding::new(Kind::Answer, format!("a checkpoint of {}", info.size)));
+        if info.seq.0 != self.model.size() {
+            return Err(Finding::new(Kind::Answer, format!("a checkpoint of {}", info.seq)));
         }
         self.model.checkpoint();
         self.mark();

@@ -42,6 +42,8 @@ fn outcome<T>(what: &str, call: impl FnOnce() -> Result<T, Error>) -> Result<T, 
         Error::HasherMismatch { .. } => "of another hash function",
         Error::ArityMismatch { .. } => "of another arity",
         Error::OtherStore { .. } => "another store",
+        Error::UnknownHasher { .. } => "of an unknown hash function",
+        Error::NoTree { .. } => "without the tree",
         error => panic!("{what}: {error:?}"),
     })
 }
@@ -93,7 +95,7 @@ fn use_all(mutant: &Mutant, disk: &SimDisk) -> Vec<Said> {
             "scrub",
             outcome(&format!("scrubbing {what}"), || {
                 let go_on = &mut |_| ControlFlow::Continue(());
-                let report = scrub::run(&config(), &Blake3, &scrub::Options::new(), go_on)?;
+                let report = scrub::run(&config(), &scrub::Options::new(), go_on)?;
                 assert!(report.findings.len() < 1000, "{what}");
                 Ok(())
             }),
@@ -119,7 +121,7 @@ fn use_all(mutant: &Mutant, disk: &SimDisk) -> Vec<Said> {
         outcome(&format!("a repair of {what}"), || {
             let options = scrub::Options::new().repair(true);
             let go_on = &mut |_| ControlFlow::Continue(());
-            scrub::run(&config(&repaired), &Blake3, &options, go_on).map(drop)
+            scrub::run(&config(&repaired), &options, go_on).map(drop)
         }),
     );
     say(

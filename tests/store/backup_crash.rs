@@ -48,7 +48,8 @@ fn source() -> (SimDisk, DynAccumulator, Vec<Hash>) {
     source_with(&[1, 3])
 }
 
-fn copy(store: &DynAccumulator, to: &SimDisk) -> Result<duramen::BackupInfo, Error> {
+fn copy(store: &impl AsRef<DynAccumulator>, to: &SimDisk) -> Result<duramen::BackupInfo, Error> {
+    let store = store.as_ref();
     store.snapshot_to_config(&config(to))
 }
 
@@ -151,7 +152,7 @@ fn any_operation_that_fails_is_an_error_and_what_is_left_is_refused_or_whole() {
             disk.clear_faults();
             match copy(&store, &disk) {
                 Ok(info) => {
-                    assert_eq!(info.head, store.head().unwrap());
+                    assert_eq!(crate::backup::head_in(&info), store.head().unwrap());
                     check(&disk, &all, &what);
                 }
                 Err(error) => assert!(matches!(error, Error::NotEmpty { .. }), "{what}: {error}"),
@@ -194,8 +195,8 @@ fn the_store_inserts_checkpoints_and_merges_while_a_copy_hangs() {
             let held = disk.files().len();
             hold.release();
             let info = copying.join().unwrap();
-            assert_eq!(info.head.size.get(), all.len() as u64);
-            assert_eq!(info.head.root, root_of(&Blake3, Arity::Four, &all));
+            assert_eq!(crate::backup::head_in(&info).size.get(), all.len() as u64);
+            assert_eq!(crate::backup::head_in(&info).root, root_of(&Blake3, Arity::Four, &all));
             // What was kept for the copy is released.
             store.insert_durable([3; 32]).unwrap();
             store.checkpoint().unwrap();
@@ -240,10 +241,10 @@ fn a_copy_from_outside_is_made_anew_when_the_log_was_used_again_meanwhile() {
             copying.join().unwrap()
         });
         // What was there first if it could be copied in time, else what is there now.
-        let size = usize::try_from(info.head.size.get()).unwrap();
+        let size = usize::try_from(crate::backup::head_in(&info).size.get()).unwrap();
         assert!(size == 200 || size == all.len(), "{size}");
         again += u32::from(size == all.len());
-        assert_eq!(info.head, store.head_at(size as u64).unwrap());
+        assert_eq!(crate::backup::head_in(&info), store.head_at(size as u64).unwrap());
         check(&target, &all[..size], "copied from outside");
         store.close().unwrap();
     }
@@ -332,8 +333,8 @@ fn what_comes_of_a_source_that_moves_is_tried_again() {
     let reader = Reader::open(config(&disk), Arc::new(Blake3), Arity::Four).unwrap();
     let target = config(&to).file_system(Arc::new(moving));
     let info = reader.snapshot_to_config(&target).unwrap();
-    assert!(info.head.size.get() > all.len() as u64);
-    let size = info.head.size.get();
+    assert!(crate::backup::head_in(&info).size.get() > all.len() as u64);
+    let size = crate::backup::head_in(&info).size.get();
     check(&to, &store.leaves(0..size).unwrap(), "after three moves");
 }
 

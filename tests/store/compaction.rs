@@ -44,7 +44,8 @@ fn filled(
     (store, all)
 }
 
-fn check(store: &DynAccumulator, all: &[Hash]) {
+fn check(store: &impl AsRef<DynAccumulator>, all: &[Hash]) {
+    let store = store.as_ref();
     let size = TreeSize(all.len() as u64);
     assert_eq!(
         store.head().unwrap(),

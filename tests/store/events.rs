@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
+use duramen::TreeFlush;
 use duramen::fs::FileKind;
 use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
@@ -54,7 +55,7 @@ fn line(event: &Event) -> String {
         Event::FlushFailed { leaves, .. } => format!("flush of {leaves} failed"),
         Event::CheckpointBegun { reason, .. } => format!("checkpoint, {reason}"),
         Event::CheckpointCompleted { info, .. } => {
-            format!("checkpoint of {} of {}, {}", info.leaves, info.size, info.reason)
+            format!("checkpoint of {} of {}, {}", info.leaves, info.seq, info.reason)
         }
         Event::CheckpointFailed { reason, retry_in, .. } => {
             format!("checkpoint failed, {reason}, again {}", retry_in.is_some())
@@ -164,11 +165,12 @@ fn whatever_is_told_as_completed_survives_a_power_cut_at_that_moment() {
     let check = move |event: &Event| {
         let mut durable = durable.lock().unwrap();
         match event {
-            Event::FlushCompleted { leaves, size, durable: seq, .. } => {
+            Event::FlushCompleted { leaves, trees, durable: seq, .. } => {
+                let [TreeFlush { size, .. }] = &trees[..] else { panic!("{trees:?}") };
                 durable.0 += leaves;
                 assert_eq!((size.get(), seq.0), (durable.0, durable.0));
             }
-            Event::CheckpointCompleted { info, .. } => durable.1 = info.size.get(),
+            Event::CheckpointCompleted { info, .. } => durable.1 = info.seq.0,
             Event::CompactionCompleted { .. } => {}
             _ => return,
         }

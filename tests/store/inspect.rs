@@ -138,7 +138,7 @@ fn a_dump_tells_what_stands_in_every_kind_of_file() {
         let (text, damaged) = dump(&path);
         assert_eq!(damaged, 0, "{}: {text}", path.display());
         match path.extension().unwrap().to_str().unwrap() {
-            "manifest" => assert!(text.contains("tree 0 \"main\": blake3, arity 4"), "{text}"),
+            "manifest" => assert!(text.contains("0 tree \"main\": blake3, arity 4"), "{text}"),
             "part" => assert!(text.contains("level 1: nodes "), "{text}"),
             _ if bytes.starts_with(b"duraWAL\n") => assert!(text.contains(": group "), "{text}"),
             _ => assert!(text.contains("bytes of zeros"), "{text}"),

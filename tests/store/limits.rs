@@ -32,7 +32,8 @@ fn part(kind: OperationKind) -> When {
 }
 
 /// Inserts leaf by leaf until one is refused.
-fn insert_until_refused(store: &DynAccumulator, from: u64) -> (u64, Error) {
+fn insert_until_refused(store: &impl AsRef<DynAccumulator>, from: u64) -> (u64, Error) {
+    let store = store.as_ref();
     let mut at = from;
     loop {
         match store.insert([7; 32]) {

@@ -38,3 +38,5 @@ mod scrub;
 #[cfg(feature = "testing")]
 mod stats;
 mod stress;
+#[cfg(all(feature = "testing", feature = "keccak"))]
+mod trees;

@@ -90,7 +90,12 @@ fn answer<T>(answers: &mut Answers, what: &'static str, answer: Result<T, Error>
 }
 
 /// Calls everything that may have to wait.
-fn call_all(store: &DynAccumulator, token: &DurabilityToken, copy: &SimDisk) -> Answers {
+fn call_all(
+    store: &impl AsRef<DynAccumulator>,
+    token: &DurabilityToken,
+    copy: &SimDisk,
+) -> Answers {
+    let store = store.as_ref();
     let mut answers = Answers::new();
     answer(&mut answers, "DurabilityToken::wait", token.wait());
     answer(&mut answers, "DurabilityToken::wait_timeout", token.wait_timeout(HOUR));

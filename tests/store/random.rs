@@ -227,8 +227,7 @@ fn a_repair_without_random_bytes_changes_nothing() {
     source.disk.put(part, &bytes);
     let before = source.files();
     let options = scrub::Options::new().repair(true);
-    let repair =
-        || scrub::run(&source.config(), &Blake3, &options, &mut |_| ControlFlow::Continue(()));
+    let repair = || scrub::run(&source.config(), &options, &mut |_| ControlFlow::Continue(()));
     let (report, failed) =
         each(&source, "a repair", repair, |what| assert!(source.files() == before, "{what}"));
     assert!(failed >= 1, "{failed}");

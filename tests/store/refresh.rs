@@ -103,6 +103,7 @@ fn a_refresh_beyond_checkpoints_and_merges_reads_nothing_of_the_log_again() {
     let late = Counting::open(&disk);
     store.insert_many(&leaves(50_000, 9)).unwrap();
     store.checkpoint().unwrap();
+    store.wait_idle();
     let (now, read) = late.refresh();
     assert_eq!(now, store.size().get());
     assert!(read < LITTLE + 30_000 * 32, "{read} bytes");

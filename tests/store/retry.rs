@@ -42,7 +42,8 @@ fn wait_for(store: &DynAccumulator, what: impl Fn(&Stats) -> bool) -> Stats {
     }
 }
 
-fn fill(store: &DynAccumulator, leaves: u8) {
+fn fill(store: &impl AsRef<DynAccumulator>, leaves: u8) {
+    let store = store.as_ref();
     for leaf in 0..leaves {
         store.insert([leaf; 32]).unwrap();
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use duramen::scrub::{self, Element, Finding, Options, Remedy, Report};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
-    Hash, LeafIndex, Problem, TreeHead, TreeSize,
+    Hash, Hasher, HasherId, LeafIndex, Problem, TreeHead, TreeSize,
 };
 use testkit::stores::{copy_of, leaves, root_of};
 
@@ -27,7 +27,7 @@ fn open(dir: &Path, arity: Arity) -> Result<DynAccumulator, Error> {
 }
 
 fn run(dir: &Path, options: &Options) -> Result<Report, Error> {
-    scrub::run(&Config::new(dir), &Blake3, options, &mut |_| ControlFlow::Continue(()))
+    scrub::run(&Config::new(dir), options, &mut |_| ControlFlow::Continue(()))
 }
 
 fn look(dir: &Path) -> Report {
@@ -393,13 +393,50 @@ fn a_repair_is_refused_while_the_store_is_open_and_a_scrub_is_not() {
 }
 
 #[test]
-fn another_hash_function_and_an_empty_directory_are_refused() {
-    let (dir, _) = store(Arity::Four, &[100], 5);
+fn a_tree_of_an_unknown_hash_function_is_scrubbed_when_it_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = || Arc::new(Other);
+    let made = DynAccumulator::open(Config::new(dir.path()), other(), Arity::Two).unwrap();
+    made.insert_many(&leaves(100, 5)).unwrap();
+    made.checkpoint().unwrap();
+    made.close().unwrap();
+    let run =
+        |config: Config| scrub::run(&config, &Options::new(), &mut |_| ControlFlow::Continue(()));
+    let refused = run(Config::new(dir.path())).unwrap_err();
+    assert!(matches!(&refused, Error::UnknownHasher { hasher, .. } if hasher == "other"));
+    let report = run(Config::new(dir.path()).hasher(other())).unwrap();
+    assert!(report.is_clean() && report.leaves == 100, "{report:?}");
+}
+
+/// A hash function that the crate does not have.
+struct Other;
+
+impl Hasher for Other {
+    fn id(&self) -> HasherId {
+        HasherId::new("other")
+    }
+
+    fn leaf(&self, data: &[u8]) -> Hash {
+        Blake3.leaf(data)
+    }
+
+    fn node(&self, children: &[Hash]) -> Hash {
+        let mut node = Blake3.node(children);
+        node[0] ^= 1;
+        node
+    }
+
+    fn empty_root(&self) -> Hash {
+        [1; 32]
+    }
+}
+
+#[test]
+fn an_empty_directory_is_refused_and_stays_empty() {
     let run = |dir: &Path| {
         let go = &mut |_| ControlFlow::Continue(());
-        scrub::run(&Config::new(dir), &duramen::Rfc6962Sha256, &Options::new(), go)
+        scrub::run(&Config::new(dir), &Options::new(), go)
     };
-    assert!(matches!(run(dir.path()), Err(Error::HasherMismatch { .. })));
     let empty = tempfile::tempdir().unwrap();
     assert!(matches!(run(empty.path()), Err(Error::NoStore { .. })));
     assert!(std::fs::read_dir(empty.path()).unwrap().next().is_none());
@@ -456,7 +493,6 @@ fn a_scrub_ends_early_when_it_is_told_to() {
     let mut calls = 0;
     let report = scrub::run(
         &Config::new(dir.path()),
-        &Blake3,
         &Options::new().bytes_per_second(u64::MAX),
         &mut |progress| {
             calls += 1;

@@ -30,7 +30,8 @@ fn leaf(thread: u8, number: u64) -> Hash {
 }
 
 /// Reads what there is, repeatedly, until `done`.
-fn read(store: &DynAccumulator, done: &AtomicBool) {
+fn read(store: &impl AsRef<DynAccumulator>, done: &AtomicBool) {
+    let store = store.as_ref();
     let mut last = 0;
     while !done.load(Ordering::Acquire) {
         let snapshot = store.snapshot();

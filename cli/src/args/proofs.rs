@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use duramen::tlog::Ed25519Verifier;
-use duramen::{Arity, Hash, TreeHead};
+use duramen::{Arity, Hash, TreeHead, TreeName};
 
 use super::{HasherName, arity, hash, head};
 use crate::number::number;
@@ -14,6 +14,14 @@ use crate::number::number;
 pub(crate) struct HeadArgs {
     /// The store's directory.
     pub(crate) dir: PathBuf,
+
+    /// The tree.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
+
+    /// The heads of all trees, and the commitment to all of them.
+    #[arg(long, conflicts_with_all = ["tree", "size", "origin", "key"])]
+    pub(crate) all: bool,
 
     /// The tree of this many leaves instead of all of them.
     ///
@@ -55,6 +63,10 @@ pub(crate) enum HeadFormat {
 pub(crate) struct ProveArgs {
     /// The store's directory.
     pub(crate) dir: PathBuf,
+
+    /// The tree.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
 
     /// The leaves to prove, counted from 0.
     #[arg(required = true, value_name = "INDEX", value_parser = number)]
@@ -107,6 +119,10 @@ pub(crate) enum ProofFormat {
 pub(crate) struct ProveConsistencyArgs {
     /// The store's directory.
     pub(crate) dir: PathBuf,
+
+    /// The tree.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
 
     /// The size of the old tree.
     #[arg(value_parser = number)]

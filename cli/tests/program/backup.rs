@@ -44,8 +44,9 @@ fn a_copy_is_told_as_json_and_links_what_it_can() {
     ));
     let json = printed_json(duramen(&place, "backup DIR @copy --json"));
     let root = Function::Sha256.root(2, &lines(Function::Sha256, text.as_bytes()));
-    assert_eq!(json["size"], 1000);
-    assert_eq!(json["root"], hex(&root));
+    assert_eq!(json["trees"][0]["tree"], "main");
+    assert_eq!(json["trees"][0]["size"], 1000);
+    assert_eq!(json["trees"][0]["root"], hex(&root));
     assert_eq!(json["parts"], 1);
     let part = place.path("copy/parts/00000001.part").metadata().unwrap().len();
     assert_eq!(json["bytes_linked"], part);

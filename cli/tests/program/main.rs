@@ -24,6 +24,7 @@ mod streams;
 mod tlog;
 #[cfg(target_os = "linux")]
 mod trace;
+mod trees;
 mod words;
 // The library's testkit as a dependency would build the program with what is there for tests alone.
 #[cfg(target_os = "linux")]

@@ -37,7 +37,12 @@ fn damaged_nodes_are_told_and_repaired_and_damaged_leaves_only_told() {
     // The leaves take blocks 1 to 8; their parents begin in block 9.
     damage(&place, 9 * 4096 + 7);
     let text = told(duramen(&place, "scrub DIR"), 1);
-    assert!(text.contains("nodes of level 1, block 9, leaves 0 to 511): can be rebuilt"), "{text}");
+    assert!(
+        text.contains(
+            "nodes of level 1 of tree \"main\", block 9, leaves 0 to 511): can be rebuilt"
+        ),
+        "{text}"
+    );
     let text = printed(duramen(&place, "scrub DIR --repair"));
     assert!(text.contains("wrote ") && text.contains("00000002.part"), "{text}");
     assert_eq!(printed(duramen(&place, "head DIR")), head);

@@ -255,7 +255,7 @@ fn a_checkpoint_neither_stops_nor_confuses_inserts_and_reads() {
     Model::new(1).check(|| {
         let store = Arc::new(open(|config| config));
         store.tree.insert_many(&[leaf(0), leaf(1)]).unwrap();
-        let checkpoint = spawn(&store, |store| store.tree.checkpoint().unwrap().size);
+        let checkpoint = spawn(&store, |store| store.tree.checkpoint().unwrap().seq);
         let reader = spawn(&store, |store| {
             let snapshot = store.tree.snapshot();
             let size = snapshot.size().0;

@@ -4,8 +4,10 @@
 //!
 //! - A group ends at a point, over all trees, or is provisional. Points are named, and groups are cut, under the
 //!   lock under which inserts happen, and a large group is written as provisional ones that the last one has
-//!   end at its point. So a batch counts whole or not at all, and no group goes beyond a point that is known
-//!   when it is cut.
+//!   end at its point. So a batch counts whole or not at all, whatever trees it is of, and no group goes beyond a
+//!   point that is known when it is cut.
+//! - Trees are created first, then come leaves, then trees are sealed and then dropped: so a tree has no
+//!   record before it is created and none after it is gone.
 //! - What provisional groups hold is claimed only by a group that ends at a point, and that one is synced
 //!   before it is claimed.
 //! - The watermark rises after the fsync, and only here.
@@ -17,36 +19,42 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::Work;
+use crate::engine::ingest::{Control, Cut, Stretch};
 use crate::engine::{Engine, FlushPoint};
 use crate::error::{Error, Result};
 use crate::fs::defect;
 use crate::fs::defect::Defect;
-use crate::ids::Seq;
 use crate::merkle::{Hash, TreeSize};
-use crate::report::Event;
+use crate::report::{Event, TreeFlush};
 use crate::wal::{GroupEnd, LogWriter, Record};
 
 /// The flusher's own state.
 pub(crate) struct Flusher {
     engine: Arc<Engine>,
     log: LogWriter,
-    /// What the last group reached.
-    written: Seq,
-    /// By tree.
-    sizes: Vec<u64>,
-    /// What the last group reached that ended at a point.
+    /// What the last group that ended at a point reached.
     point: FlushPoint,
+    /// What was written since then, or since the last sync.
+    news: News,
+    /// What the last group reached.
+    written: crate::engine::Tally,
     /// Bytes of log that were found when the store was opened.
     found_bytes: u64,
     /// Bytes of log that were reported.
-    told_bytes: u64,
+    reported_bytes: u64,
+}
+
+/// What was written and is not known to be durable.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    pub(crate) stretches: Vec<Stretch>,
+    pub(crate) controls: Vec<Control>,
 }
 
 impl Flusher {
     pub(crate) fn new(engine: Arc<Engine>, log: LogWriter, point: FlushPoint) -> Self {
-        let (written, sizes) = (point.seq, point.sizes.clone());
-        let found_bytes = point.log_bytes;
-        Self { engine, log, written, sizes, point, found_bytes, told_bytes: 0 }
+        let (written, found_bytes) = (point.tally, point.log_bytes);
+        Self { engine, log, point, news: News::default(), written, found_bytes, reported_bytes: 0 }
     }
 
     /// Runs until it is stopped or the log fails. Either way every waiter has its answer when this
@@ -96,23 +104,25 @@ impl Flusher {
     }
 
     fn flush_to(&mut self, cut: Cut) -> Result<()> {
-        let durable = self.engine.watermark.durable();
-        if cut.seq == durable {
+        if cut.tally.seq == self.engine.watermark.durable() {
             return Ok(());
         }
-        let leaves = cut.seq.0 - durable.0;
+        let leaves = cut.tally.leaves - self.point.tally.leaves;
         let listeners = &self.engine.listeners;
         listeners.tell(|| Event::FlushBegun { leaves });
         self.engine.process.check()?;
+        let trees = match listeners.is_empty() {
+            true => Vec::new(),
+            false => sizes_after(&self.news.stretches, &cut.stretches),
+        };
         match self.write_and_sync(cut) {
             Ok((write, sync)) => {
                 self.engine.process.check()?;
-                let bytes = self.log.bytes_written() - std::mem::take(&mut self.told_bytes);
-                self.told_bytes = self.log.bytes_written();
-                let size = TreeSize(self.point.sizes.first().copied().unwrap_or(0));
-                let durable = self.point.seq;
+                let bytes = self.log.bytes_written() - self.reported_bytes;
+                self.reported_bytes = self.log.bytes_written();
+                let durable = self.point.tally.seq;
                 let completed =
-                    || Event::FlushCompleted { leaves, size, durable, bytes, write, sync };
+                    || Event::FlushCompleted { leaves, trees, durable, bytes, write, sync };
                 self.engine.listeners.tell(completed);
             }
             Err(error) => {
@@ -138,12 +148,12 @@ impl Flusher {
         self.write_point(cut)?;
         let written = started.elapsed();
         if defect::has(&*self.engine.fs, Defect::AcknowledgeBeforeSync) {
-            self.engine.flushed(self.point.clone());
+            self.engine.flushed(self.point, std::mem::take(&mut self.news));
         }
         self.log.sync()?;
         let synced = started.elapsed() - written;
         self.engine.counters.synced(synced);
-        self.engine.flushed(self.point.clone());
+        self.engine.flushed(self.point, std::mem::take(&mut self.news));
         Ok((written, synced))
     }
 
@@ -152,10 +162,10 @@ impl Flusher {
     fn spill(&mut self) -> Result<()> {
         let Some((point, all)) = self.engine.spill_cut() else { return Ok(()) };
         // What was written before is claimed by a flush, not here.
-        if point.seq > self.written {
+        if point.tally.seq > self.written.seq {
             self.write_point(point)?;
         }
-        if all.seq > self.written {
+        if all.tally.seq > self.written.seq {
             self.write(all, GroupEnd::Provisional)?;
         }
         Ok(())
@@ -163,18 +173,24 @@ impl Flusher {
 
     /// Has the log reach the point `cut`, unless it does already.
     fn write_point(&mut self, cut: Cut) -> Result<()> {
-        if cut.seq <= self.point.seq {
+        if cut.tally.seq <= self.point.tally.seq {
             return Ok(());
         }
         self.write(cut, GroupEnd::Point)
     }
 
-    /// Writes everything from the last group to `cut`: one group that is `end`, and before it provisional ones
-    /// as long as there is more than one of them should hold.
-    fn write(&mut self, cut: Cut, end: GroupEnd) -> Result<()> {
+    /// Writes everything in `cut`, which follows what the last group reached: one group that is `end`, and before
+    /// it provisional ones as long as there is more than one of them should hold.
+    fn write(&mut self, mut cut: Cut, end: GroupEnd) -> Result<()> {
+        if let [first, _, ..] = &cut.stretches[..]
+            && defect::has(&*self.engine.fs, Defect::BatchSplit)
+        {
+            let piece = cut.split(self.written, first.to - first.from);
+            self.write_group(piece, GroupEnd::Point)?;
+        }
         let mut most = self.piece_leaves();
-        while cut.seq.0 - self.written.0 > most {
-            let piece = self.piece(&cut, most);
+        while cut.tally.leaves - self.written.leaves > most {
+            let piece = cut.split(self.written, most);
             self.write_group(piece, GroupEnd::Provisional)?;
             most = self.piece_leaves();
         }
@@ -190,53 +206,62 @@ impl Flusher {
         (bytes / size_of::<Hash>() as u64).max(1)
     }
 
-    /// The first `count` leaves of those that the log does not have, tree by tree.
-    fn piece(&self, cut: &Cut, count: u64) -> Cut {
-        let mut left = count;
-        let mut sizes = self.sizes.clone();
-        for (size, to) in sizes.iter_mut().zip(&cut.sizes) {
-            let now = (to - *size).min(left);
-            *size += now;
-            left -= now;
-        }
-        Cut { seq: Seq(self.written.0 + count - left), sizes }
-    }
-
-    /// Writes one group with everything from the last group to `cut`; with nothing in it if that is where
-    /// the last one ended.
+    /// Writes one group with everything in `cut`, which follows what the last group reached; with nothing in
+    /// it if that is where the last one ended.
     fn write_group(&mut self, cut: Cut, end: GroupEnd) -> Result<()> {
+        let Cut { tally, stretches, controls } = cut;
         // The views keep the chunks alive while the log is written straight out of them.
-        let views: Vec<_> = self.engine.trees.iter().map(|tree| tree.columns.view()).collect();
-        let mut records = Vec::new();
-        for (number, (tree, view)) in self.engine.trees.iter().zip(&views).enumerate() {
-            let (from, to) = (self.sizes[number], cut.sizes[number]);
-            if from < to {
-                let runs = view.leaf_runs(from, to)?;
-                records.push(Record { tree: tree.id, first: from, runs });
-            }
+        let views: Vec<_> = stretches.iter().map(|stretch| stretch.tree.columns.view()).collect();
+        let mut records = Vec::with_capacity(stretches.len() + controls.len());
+        records.extend(controls.iter().filter_map(|control| match control {
+            Control::Created(tree) => Some(Record::Create(&tree.spec)),
+            Control::Sealed(_) | Control::Dropped(..) => None,
+        }));
+        for (Stretch { tree, from, to }, view) in stretches.iter().zip(&views) {
+            let runs = view.leaf_runs(*from, *to)?;
+            records.push(Record::Leaves { tree: tree.id(), first: *from, runs });
         }
-        self.log.append(&records, cut.seq, end)?;
-        let leaves = cut.seq.0 - self.written.0;
+        records.extend(controls.iter().filter_map(|control| match control {
+            Control::Sealed(tree) => Some(Record::Seal { tree: tree.id() }),
+            Control::Created(_) | Control::Dropped(..) => None,
+        }));
+        records.extend(controls.iter().filter_map(|control| match control {
+            Control::Dropped(spec, _) => Some(Record::Drop { tree: spec.id }),
+            Control::Created(_) | Control::Sealed(_) => None,
+        }));
+        self.log.append(&records, tally.seq, end)?;
+        drop(records);
+        let leaves = tally.leaves - self.written.leaves;
         self.engine.counters.written(leaves, self.log.bytes_written());
-        let Cut { seq, sizes } = cut;
-        self.written = seq;
-        self.sizes.clone_from(&sizes);
+        self.written = tally;
         if end == GroupEnd::Point {
             let position = self.log.position();
             let log_bytes = self.found_bytes + self.log.bytes_written();
-            self.point = FlushPoint { seq, sizes, position, log_bytes };
+            self.point = FlushPoint { tally, position, log_bytes };
         }
-        self.engine.written(seq);
+        self.engine.written(tally, &stretches, &views);
+        drop(views);
+        if self.news.stretches.is_empty() && self.news.controls.is_empty() {
+            self.news = News { stretches, controls };
+        } else {
+            self.news.stretches.extend(stretches);
+            self.news.controls.extend(controls);
+        }
         Ok(())
     }
 }
 
-/// What the leaves were when a group was cut.
-#[derive(Clone, Debug)]
-pub(crate) struct Cut {
-    pub(crate) seq: Seq,
-    /// By tree.
-    pub(crate) sizes: Vec<u64>,
+/// The sizes of the trees that have `earlier` and then `later` leaves.
+fn sizes_after(earlier: &[Stretch], later: &[Stretch]) -> Vec<TreeFlush> {
+    let mut sizes = std::collections::BTreeMap::new();
+    for Stretch { tree, to, .. } in earlier.iter().chain(later) {
+        sizes.insert(tree.id(), (tree, *to));
+    }
+    let flush = |(tree, size): (&Arc<crate::engine::Tree>, u64)| TreeFlush {
+        tree: tree.name().clone(),
+        size: TreeSize(size),
+    };
+    sizes.into_values().map(flush).collect()
 }
 
 /// Poisons the store when the thread unwinds: a defect of this crate, on which no thread may wait

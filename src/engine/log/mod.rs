@@ -6,4 +6,4 @@ mod flusher;
 pub(crate) use control::Control;
 #[cfg(duramen_loom)]
 pub(crate) use control::Work;
-pub(crate) use flusher::{Cut, Flusher};
+pub(crate) use flusher::{Flusher, News};

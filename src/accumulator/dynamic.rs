@@ -1,226 +1,48 @@
-//! The accumulator: a store with one tree.
+//! One tree of a store, with hash function and arity chosen at run time.
 
 use std::fmt;
-use std::marker::PhantomData;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::{Inserted, InsertedMany};
 use crate::config::Config;
 use crate::durability::DurabilityToken;
 use crate::engine;
-use crate::engine::{Engine, Intake, Tree};
+use crate::engine::{Engine, Intake, Tree, Wanted};
 use crate::error::{Error, Result};
 use crate::merkle::{
-    Arity, Blake3, ConsistencyProof, Frontier, Hash, Hasher, InclusionProof, LeafIndex, MultiProof,
-    TreeHead, TreeSize, VerifyError,
+    Arity, ConsistencyProof, Frontier, Hash, Hasher, InclusionProof, LeafIndex, MultiProof,
+    TreeHead, TreeName, TreeSize,
 };
-use crate::reader::Reader;
 use crate::report::BackupInfo;
 use crate::report::{CheckpointInfo, CheckpointReason};
 use crate::report::{RecoveryReport, Stats};
 use crate::scrub;
 use crate::snapshot::{Leaves, Snapshot};
-use crate::sync::JoinHandle;
+use crate::store::{Shared, Store};
 
-/// A leaf that was inserted.
-#[derive(Debug)]
-pub struct Inserted {
-    /// Its index in the tree.
-    pub index: LeafIndex,
-    /// Resolves once it is durable.
-    pub token: DurabilityToken,
-}
-
-/// A batch of leaves that was inserted.
-#[derive(Debug)]
-pub struct InsertedMany {
-    /// The indexes of its leaves, in order.
-    pub range: Range<u64>,
-    /// Resolves once all of it is durable.
-    pub token: DurabilityToken,
-}
-
-/// A durable Merkle accumulator with hash function `H` and `N` children per node.
-///
-/// An inserted leaf is visible at once: in [`head`](DynAccumulator::head), in proofs, to other threads.
-/// The [`FlushPolicy`](crate::FlushPolicy) governs when it becomes durable, and every insert returns a
-/// [`DurabilityToken`] to wait on. After a crash the tree has exactly the first `n` leaves inserted,
-/// for some `n` that is at least what was durable.
-///
-/// # Which calls block
-///
-/// | call | waits for |
-/// | --- | --- |
-/// | [`insert`](DynAccumulator::insert), `insert_many`, `insert_data` | room, where a limit is reached; up to 100 ms at a time where it is slowed down before that; other threads' copies of their leaves |
-/// | [`try_insert`](DynAccumulator::try_insert), `try_insert_many` | other threads' copies of less than 1 MiB of leaves; its own batch is hashed |
-/// | [`insert_durable`](DynAccumulator::insert_durable), [`flush`](DynAccumulator::flush) | a write and an fsync of the log; `insert_durable` also as `insert` |
-/// | [`flush_async`](DynAccumulator::flush_async), `is_durable` of a token, polling one | nothing; `flush_async` takes the lock of inserts |
-/// | `wait` of a token | the next flush; `wait_timeout` for so long at most |
-/// | [`checkpoint`](DynAccumulator::checkpoint) | a flush, the checkpoint under way, and the writing of the part |
-/// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `leaves_iter`, `frontier` | hashing of leaves that are not hashed yet; reads of parts from the disk |
-/// | [`snapshot`](DynAccumulator::snapshot), `size`, `durable_size` | nothing |
-/// | [`stats`](DynAccumulator::stats) | other threads' copies of less than 1 MiB of leaves |
-/// | [`snapshot_to`](DynAccumulator::snapshot_to), [`scrub`](DynAccumulator::scrub) | a flush or a checkpoint under way, and their own reading and writing |
-/// | [`open`](Self::open) | recovery: the log since the last checkpoint |
-/// | [`close`](Self::close), drop | background work under way, a flush, and a checkpoint if the policy wants one |
-///
-/// In an async runtime, insert with `try_insert`, and make durable with `flush_async` and the token that it
-/// returns.
-///
-/// All methods take `&self`; share it between threads behind an `Arc`. The methods are those of
-/// [`DynAccumulator`], which has the same store with hash function and arity chosen at run time.
-///
-/// A store belongs to the process that opened it. In a forked child every call that can fail
-/// returns [`Error::Forked`] at once, whatever other threads were doing at the moment of the fork, and
-/// dropping the accumulator there does nothing: the parent goes on undisturbed. The child may read the
-/// store through a [`Reader`] that it opens.
-///
-/// ```
-/// # let dir = tempfile::tempdir()?;
-/// use duramen::{Accumulator, Config};
-///
-/// let log: Accumulator = Accumulator::open(Config::new(dir.path().join("log")))?;
-/// let first = log.insert([1; 32])?;
-/// log.insert_data(b"some entry, hashed as a leaf")?;
-/// log.flush()?;
-/// assert!(first.token.is_durable());
-///
-/// let head = log.head()?;
-/// let proof = log.prove(0)?;
-/// Accumulator::<duramen::Blake3, 4>::verify(&head, 0, &[1; 32], &proof)?;
-/// log.close()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Accumulator<H = Blake3, const N: usize = 4> {
-    inner: DynAccumulator,
-    hasher: PhantomData<fn() -> H>,
-}
-
-impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
-    /// Opens the store that `config` describes, and creates it where it is missing.
-    ///
-    /// Everything that the opened store shows is durable. O(log size) plus the log since the last
-    /// checkpoint.
-    ///
-    /// # Errors
-    ///
-    /// [`Locked`](Error::Locked) if it is open elsewhere, [`HasherMismatch`](Error::HasherMismatch)
-    /// or [`ArityMismatch`](Error::ArityMismatch) if it was made with another type,
-    /// [`NotAStore`](Error::NotAStore) for a directory that holds something else,
-    /// [`Damaged`](Error::Damaged) if any file that belongs to the store is missing or wrong,
-    /// [`Config`](Error::Config) for values that cannot work. A store that cannot be opened is left
-    /// as it is.
-    pub fn open(config: Config) -> Result<Self> {
-        let inner = DynAccumulator::open(config, Arc::new(H::default()), Arity::of::<N>())?;
-        Ok(Self { inner, hasher: PhantomData })
-    }
-
-    /// Opens the store that `config` describes for reading only, beside a writer or without one.
-    /// Takes no lock and changes nothing. See [`Reader`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Reader::open`].
-    pub fn open_read_only(config: Config) -> Result<Reader> {
-        Reader::open(config, Arc::new(H::default()), Arity::of::<N>())
-    }
-
-    /// Verifies that `leaf` stands at `index` in the tree that `head`, which the caller trusts,
-    /// commits to. Needs no store.
-    ///
-    /// # Errors
-    ///
-    /// [`VerifyError`] says why nothing was proven.
-    pub fn verify(
-        head: &TreeHead,
-        index: impl Into<LeafIndex>,
-        leaf: &Hash,
-        proof: &InclusionProof,
-    ) -> Result<(), VerifyError> {
-        proof.verify(&H::default(), Arity::of::<N>(), head, index.into(), leaf)
-    }
-
-    /// Verifies that each of `leaves` stands at its index in the tree that `head`, which the caller
-    /// trusts, commits to. They may come in any order. Needs no store.
-    ///
-    /// # Errors
-    ///
-    /// [`VerifyError`] says why nothing was proven, of none of the leaves.
-    pub fn verify_many(
-        head: &TreeHead,
-        leaves: &[(LeafIndex, Hash)],
-        proof: &MultiProof,
-    ) -> Result<(), VerifyError> {
-        proof.verify(&H::default(), Arity::of::<N>(), head, leaves)
-    }
-
-    /// Verifies that the tree of `old` is a prefix of the tree of `new`: that no leaf was rewritten
-    /// between the two heads. Needs no store.
-    ///
-    /// # Errors
-    ///
-    /// [`VerifyError`] says why nothing was proven.
-    pub fn verify_consistency(
-        old: &TreeHead,
-        new: &TreeHead,
-        proof: &ConsistencyProof,
-    ) -> Result<(), VerifyError> {
-        proof.verify(&H::default(), Arity::of::<N>(), old, new)
-    }
-
-    /// Stops the threads, makes everything durable, makes a checkpoint if the policy asks for one, and
-    /// releases the store's lock. Snapshots and tokens outlive the store.
-    ///
-    /// Dropping an accumulator does the same and can only log an error.
-    ///
-    /// # Errors
-    ///
-    /// The error that kept the last leaves from being durable, or the checkpoint from being made. The
-    /// store is closed all the same, except in a forked child, where it is the parent's and stays open.
-    ///
-    /// [`WouldWaitForItself`](Error::WouldWaitForItself) on one of the store's own threads, which closing
-    /// waits for. Another thread closes the store then, as it does for a store that is dropped there, and
-    /// logs its errors. The store may still be open when this returns. Its tokens resolve once its leaves
-    /// are durable; a process that ends earlier loses the others.
-    pub fn close(self) -> Result<()> {
-        self.inner.close()
-    }
-}
-
-impl<H, const N: usize> Deref for Accumulator<H, N> {
-    type Target = DynAccumulator;
-
-    fn deref(&self) -> &DynAccumulator {
-        &self.inner
-    }
-}
-
-impl<H, const N: usize> fmt::Debug for Accumulator<H, N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
-    }
-}
-
-/// An [`Accumulator`] whose hash function and arity were chosen at run time.
+/// An [`Accumulator`](crate::Accumulator) whose hash function and arity were chosen at run time. Clones are handles of the same tree.
+#[derive(Clone)]
 pub struct DynAccumulator {
-    engine: Arc<Engine>,
+    shared: Arc<Shared>,
     tree: Arc<Tree>,
-    flusher: Option<JoinHandle<()>>,
+    created: DurabilityToken,
 }
 
 impl DynAccumulator {
-    /// Opens the store that `config` describes, and creates it where it is missing. See
-    /// [`Accumulator::open`].
+    /// Opens the tree `main` of the store that `config` describes, and creates both where they are missing. See
+    /// [`Accumulator::open`](crate::Accumulator::open).
     ///
     /// # Errors
     ///
-    /// As [`Accumulator::open`].
+    /// As [`Accumulator::open`](crate::Accumulator::open).
     #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for one store")]
     pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
-        let (engine, flusher) = engine::open(&config, hasher, arity)?;
-        let tree = Arc::clone(&engine.trees[0]);
-        Ok(Self { engine, tree, flusher: Some(flusher) })
+        let wanted = Wanted { name: TreeName::main(), hasher, arity };
+        let shared = Shared::new(engine::open(&config, Some(&wanted))?);
+        let opened = shared.engine.open_tree(wanted)?;
+        Ok(Self::of(&shared, opened))
     }
 
     /// Appends a leaf: visible when this returns, durable once the token resolves. Waits for room where a limit
@@ -244,7 +66,7 @@ impl DynAccumulator {
     /// Where the hash function does. Nothing was inserted then either.
     pub fn insert(&self, leaf: Hash) -> Result<Inserted> {
         let leaf = std::slice::from_ref(&leaf);
-        let (range, token) = self.engine.insert(0, leaf, Intake::Insert)?;
+        let (range, token) = self.engine().insert(&self.tree, leaf, Intake::Insert)?;
         Ok(Inserted { index: LeafIndex(range.start), token })
     }
 
@@ -262,7 +84,7 @@ impl DynAccumulator {
     ///
     /// As [`insert`](Self::insert); nothing of the batch was inserted then.
     pub fn insert_many(&self, leaves: &[Hash]) -> Result<InsertedMany> {
-        let (range, token) = self.engine.insert(0, leaves, Intake::Insert)?;
+        let (range, token) = self.engine().insert(&self.tree, leaves, Intake::Insert)?;
         Ok(InsertedMany { range, token })
     }
 
@@ -289,7 +111,7 @@ impl DynAccumulator {
     /// ```
     pub fn try_insert(&self, leaf: Hash) -> Result<Inserted> {
         let leaf = std::slice::from_ref(&leaf);
-        let (range, token) = self.engine.insert(0, leaf, Intake::Try)?;
+        let (range, token) = self.engine().insert(&self.tree, leaf, Intake::Try)?;
         Ok(Inserted { index: LeafIndex(range.start), token })
     }
 
@@ -300,7 +122,7 @@ impl DynAccumulator {
     ///
     /// As [`try_insert`](Self::try_insert); nothing of the batch was inserted then.
     pub fn try_insert_many(&self, leaves: &[Hash]) -> Result<InsertedMany> {
-        let (range, token) = self.engine.insert(0, leaves, Intake::Try)?;
+        let (range, token) = self.engine().insert(&self.tree, leaves, Intake::Try)?;
         Ok(InsertedMany { range, token })
     }
 
@@ -322,10 +144,10 @@ impl DynAccumulator {
     /// flushes. After [`Poisoned`](Error::Poisoned) the leaf may or may not be
     /// there when the store is opened again.
     pub fn insert_durable(&self, leaf: Hash) -> Result<LeafIndex> {
-        self.engine.may_wait("insert_durable")?;
+        self.engine().may_wait("insert_durable")?;
         let leaf = std::slice::from_ref(&leaf);
-        let (range, token) = self.engine.insert(0, leaf, Intake::Durable)?;
-        self.engine.flush_to(token.seq(), "insert_durable")?;
+        let (range, token) = self.engine().insert(&self.tree, leaf, Intake::Durable)?;
+        self.engine().flush_to(token.seq(), "insert_durable")?;
         Ok(LeafIndex(range.start))
     }
 
@@ -337,7 +159,7 @@ impl DynAccumulator {
     /// [`Poisoned`](Error::Poisoned) if the log could not be written,
     /// [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that flushes.
     pub fn flush(&self) -> Result<()> {
-        self.engine.flush()
+        self.engine().flush()
     }
 
     /// Asks for everything inserted before the call to be made durable now, without waiting for the
@@ -362,7 +184,7 @@ impl DynAccumulator {
     /// [`Poisoned`](Error::Poisoned) after a failure of the log, [`Closed`](Error::Closed). Failures of this
     /// flush are the token's.
     pub fn flush_async(&self) -> Result<DurabilityToken> {
-        self.engine.flush_soon()
+        self.engine().flush_soon()
     }
 
     /// Flushes, writes the nodes that are new since the last checkpoint to a part file, and truncates
@@ -375,7 +197,7 @@ impl DynAccumulator {
     /// lost, and a retry may succeed. [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that
     /// flushes.
     pub fn checkpoint(&self) -> Result<CheckpointInfo> {
-        self.engine.checkpoint(CheckpointReason::Manual)
+        self.engine().checkpoint(CheckpointReason::Manual)
     }
 
     /// Copies the store to the directory `dir` while this one goes on: inserts, flushes, checkpoints,
@@ -403,7 +225,7 @@ impl DynAccumulator {
     /// very end the whole copy. Any other leaves no manifest, and opening the directory fails with
     /// [`Damaged`](Error::Damaged): it is never taken for a smaller store.
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
-        self.engine.snapshot_to(&Config::new(dir))
+        self.engine().snapshot_to(&Config::new(dir))
     }
 
     /// [`snapshot_to`](Self::snapshot_to) the file system of another configuration.
@@ -414,7 +236,7 @@ impl DynAccumulator {
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
     pub fn snapshot_to_config(&self, target: &Config) -> Result<BackupInfo> {
-        self.engine.snapshot_to(target)
+        self.engine().snapshot_to(target)
     }
 
     /// How many leaves the tree has.
@@ -610,7 +432,7 @@ impl DynAccumulator {
         options: &scrub::Options,
         progress: scrub::OnProgress<'_>,
     ) -> Result<scrub::Report> {
-        self.engine.scrub(options, progress)
+        self.engine().scrub(options, progress)
     }
 
     /// The hash function.
@@ -628,60 +450,68 @@ impl DynAccumulator {
     /// Counters. In a forked child all of them are zero.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.engine.stats()
+        self.engine().stats()
     }
 
     /// What opening the store found.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
-        &self.engine.report
+        &self.engine().report
     }
 
     /// Waits until the store's own threads have nothing to do, so that the disk sees the same
     /// operations in the same order each time.
     #[cfg(any(test, feature = "testing"))]
     pub fn wait_idle(&self) {
-        self.engine.wait_idle();
+        self.engine().wait_idle();
     }
 
-    /// Stops the threads, makes everything durable and releases the store's lock. See
-    /// [`Accumulator::close`].
+    /// The store that the tree is in.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        Store::of(&self.shared)
+    }
+
+    /// The tree's name.
+    #[must_use]
+    pub fn name(&self) -> &TreeName {
+        self.tree.name()
+    }
+
+    /// Resolves once it is durable that the tree is there.
+    pub fn created(&self) -> DurabilityToken {
+        self.created.clone()
+    }
+
+    /// Closes the store that the tree is in. See [`Accumulator::close`](crate::Accumulator::close).
     ///
     /// # Errors
     ///
-    /// As [`Accumulator::close`].
-    pub fn close(mut self) -> Result<()> {
-        self.end()
+    /// As [`Accumulator::close`](crate::Accumulator::close).
+    pub fn close(self) -> Result<()> {
+        self.shared.close()
     }
 
-    fn end(&mut self) -> Result<()> {
-        let Some(flusher) = self.flusher.take() else { return Ok(()) };
-        if let Err(forked) = self.engine.process.check() {
-            // Its threads are not here to be joined, and what is dropped might wait for them.
-            std::mem::forget((flusher, Arc::clone(&self.engine)));
-            return Err(forked);
-        }
-        if let Err(own) = self.engine.may_wait_for_all("close") {
-            Arc::clone(&self.engine).close_elsewhere(flusher);
-            return Err(own);
-        }
-        let done = self.engine.close(flusher);
-        if !self.engine.process.is_current() {
-            // A listener has forked and come back in the child.
-            std::mem::forget(Arc::clone(&self.engine));
-        }
-        done
+    pub(crate) fn of(shared: &Arc<Shared>, (tree, created): (Arc<Tree>, DurabilityToken)) -> Self {
+        Self { shared: Arc::clone(shared), tree, created }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.shared.engine
     }
 }
 
-impl Drop for DynAccumulator {
-    fn drop(&mut self) {
-        match self.end() {
-            // Nothing was lost, and logging may wait for a lock in a forked child. Where it was dropped
-            // by one of its own threads, another one closes it.
-            Ok(()) | Err(Error::Forked { .. } | Error::WouldWaitForItself { .. }) => {}
-            Err(error) => tracing::error!(%error, "closing a store that was dropped failed"),
-        }
+impl AsRef<Self> for DynAccumulator {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 
@@ -689,7 +519,7 @@ impl fmt::Debug for DynAccumulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accumulator")
             .field("tree", &self.tree)
-            .field("durable", &self.engine.watermark.durable())
+            .field("durable", &self.durable_size())
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,89 @@
+//! `duramen trees`, `duramen seal` and `duramen drop-tree`.
+
+use duramen::inspect::{Printable, count};
+use duramen::{Config, Store, StoreReader, TreeInfo};
+use serde::Serialize;
+
+use crate::args::{DropTreeArgs, SealArgs, TreesArgs};
+use crate::error::Error;
+use crate::output;
+
+#[derive(Serialize)]
+struct TreesJson {
+    store: String,
+    trees: Vec<TreeJson>,
+}
+
+#[derive(Serialize)]
+struct TreeJson {
+    name: String,
+    id: u32,
+    hasher: String,
+    arity: usize,
+    size: u64,
+    durable_size: u64,
+    sealed: bool,
+    parts: u64,
+    part_bytes: u64,
+}
+
+/// Prints what trees a store has.
+pub(crate) fn list(args: &TreesArgs) -> Result<(), Error> {
+    let store = StoreReader::open(Config::new(&args.dir))?;
+    let trees = store.trees()?;
+    if args.json {
+        let trees = trees.iter().map(json).collect();
+        let json = TreesJson { store: store.store_id(), trees };
+        return output::print(&format!("{}\n", output::to_json(&json, false)?));
+    }
+    output::print(&trees.iter().map(text).collect::<String>())
+}
+
+fn json(tree: &TreeInfo) -> TreeJson {
+    TreeJson {
+        name: tree.name.to_string(),
+        id: tree.id,
+        hasher: tree.hasher.clone(),
+        arity: tree.arity.children(),
+        size: tree.size.get(),
+        durable_size: tree.durable_size.get(),
+        sealed: tree.sealed,
+        parts: tree.parts,
+        part_bytes: tree.part_bytes,
+    }
+}
+
+fn text(tree: &TreeInfo) -> String {
+    let TreeInfo { name, hasher, arity, size, sealed, .. } = tree;
+    let leaves = count(size.get(), "leaf", "leaves");
+    let sealed = if *sealed { ", sealed" } else { "" };
+    format!("{}: {leaves}, {hasher}, arity {arity}{sealed}\n", Printable::new(name.as_str()))
+}
+
+/// Seals a tree, and returns when that is durable.
+pub(crate) fn seal(args: &SealArgs) -> Result<(), Error> {
+    let store = Store::open(Config::new(&args.dir).create(false))?;
+    let sealed = store.seal(&args.tree)?;
+    store.flush()?;
+    sealed.wait()?;
+    Ok(store.close()?)
+}
+
+/// Drops a tree, and returns when that is durable and its space is free.
+pub(crate) fn drop_tree(args: &DropTreeArgs) -> Result<(), Error> {
+    if !args.yes {
+        let store = StoreReader::open(Config::new(&args.dir))?;
+        let trees = store.trees()?;
+        let tree = trees.iter().find(|tree| tree.name == args.tree);
+        let what = tree.map(text).unwrap_or_default();
+        if tree.is_none() {
+            store.tree(&args.tree)?;
+        }
+        return Err(Error::Usage(format!("--yes would drop {}", what.trim_end())));
+    }
+    let store = Store::open(Config::new(&args.dir).create(false))?;
+    let dropped = store.drop_tree(&args.tree)?;
+    store.checkpoint()?;
+    dropped.wait()?;
+    Ok(store.close()?)
+}

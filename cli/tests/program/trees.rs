@@ -1,0 +1,94 @@
+//! Several trees in one store: `--tree`, `trees`, `head --all`, `seal` and `drop-tree`.
+
+use crate::common::{
+    Function, Place, duramen, given, head_text, hex, lines, printed, printed_json, told,
+};
+
+fn store() -> Place {
+    let place = Place::new();
+    printed(given(&place, "append DIR", "one\ntwo\n"));
+    printed(given(&place, "append DIR --tree receipts --hasher sha256 --arity 2", "a\nb\nc\n"));
+    place
+}
+
+#[test]
+fn a_store_has_a_tree_for_each_name() {
+    let place = store();
+    let main = head_text(2, Function::Blake3.root(4, &lines(Function::Blake3, b"one\ntwo\n")));
+    let receipts = Function::Sha256.root(2, &lines(Function::Sha256, b"a\nb\nc\n"));
+    assert_eq!(printed(duramen(&place, "head DIR")), main);
+    assert_eq!(printed(duramen(&place, "head DIR --tree main")), main);
+    assert_eq!(printed(duramen(&place, "head DIR --tree receipts")), head_text(3, receipts));
+    let proof = printed_json(duramen(&place, "prove DIR 2 --tree receipts"));
+    assert_eq!((&proof["size"], &proof["root"]), (&3.into(), &hex(&receipts).into()));
+    assert_eq!(proof["hasher"], "rfc6962-sha256");
+    let consistent = printed_json(duramen(&place, "prove-consistency DIR 1 --tree receipts"));
+    assert_eq!(consistent["new_size"], 3);
+    // It goes on as it was made.
+    printed(given(&place, "append DIR --tree receipts", "d\n"));
+    let text = printed(duramen(&place, "trees DIR"));
+    assert_eq!(
+        text,
+        "main: 2 leaves, blake3, arity 4\nreceipts: 4 leaves, rfc6962-sha256, arity 2\n"
+    );
+    let trees = printed_json(duramen(&place, "trees DIR --json"));
+    assert_eq!(trees["trees"][1]["name"], "receipts");
+    assert_eq!(trees["trees"][1]["size"], 4);
+}
+
+#[test]
+fn the_heads_of_all_trees_come_with_one_commitment() {
+    let place = store();
+    let all = printed_json(duramen(&place, "head DIR --all --json"));
+    let trees = all["trees"].as_array().unwrap();
+    let names: Vec<_> = trees.iter().map(|tree| tree["tree"].as_str().unwrap()).collect();
+    assert_eq!(names, ["main", "receipts"]);
+    let commitment = all["commitment"].as_str().unwrap();
+    assert_eq!(commitment.len(), 64);
+    let text = printed(duramen(&place, "head DIR --all"));
+    assert!(text.ends_with(&format!("commitment {commitment}\n")), "{text}");
+    printed(given(&place, "append DIR --tree receipts", "d\n"));
+    let later = printed_json(duramen(&place, "head DIR --all --json"));
+    assert_ne!(later["commitment"], all["commitment"]);
+}
+
+#[test]
+fn a_sealed_tree_takes_no_more_lines() {
+    let place = store();
+    assert_eq!(printed(duramen(&place, "seal DIR receipts")), "");
+    let refused = refused(given(&place, "append DIR --tree receipts", "d\n"), 2);
+    assert!(refused.contains("\"receipts\" is sealed"), "{refused}");
+    assert!(printed(duramen(&place, "trees DIR")).contains("arity 2, sealed\n"));
+    printed(given(&place, "append DIR", "three\n"));
+    printed(duramen(&place, "prove DIR 2 --tree receipts"));
+}
+
+#[test]
+fn a_tree_is_dropped_with_yes_alone() {
+    let place = store();
+    let parts = || std::fs::read_dir(place.path("store/parts")).unwrap().count();
+    let would = refused(duramen(&place, "drop-tree DIR receipts"), 2);
+    assert!(would.contains("--yes would drop receipts: 3 leaves"), "{would}");
+    assert!(printed(duramen(&place, "trees DIR")).contains("receipts"));
+    printed(duramen(&place, "drop-tree DIR receipts --yes"));
+    assert_eq!(printed(duramen(&place, "trees DIR")), "main: 2 leaves, blake3, arity 4\n");
+    assert_eq!(parts(), 1, "that of main");
+    for refused in ["drop-tree DIR receipts", "drop-tree DIR receipts --yes", "seal DIR receipts"] {
+        let refused = refused(duramen(&place, refused), 2);
+        assert!(refused.contains("there is no tree \"receipts\""), "{refused}");
+    }
+    printed(given(&place, "append DIR --tree receipts --arity 8", "again\n"));
+    assert!(printed(duramen(&place, "trees DIR")).contains("receipts: 1 leaf, blake3, arity 8\n"));
+}
+
+#[test]
+fn a_tree_of_another_kind_and_names_that_no_tree_has_are_refused() {
+    let place = store();
+    let refused = refused(given(&place, "append DIR --tree receipts --hasher blake3", "d\n"), 2);
+    assert!(refused.contains("rfc6962-sha256") && refused.contains("blake3"), "{refused}");
+    let refused = refused(duramen(&place, "head DIR --tree a/b"), 2);
+    assert!(refused.contains("'/'"), "{refused}");
+    let refused = refused(duramen(&place, "head DIR --tree missing"), 2);
+    assert!(refused.contains("there is no tree \"missing\""), "{refused}");
+    assert_eq!(printed(duramen(&place, "trees DIR")).lines().count(), 2);
+}

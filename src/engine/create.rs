@@ -1,0 +1,85 @@
+//! Making a new store: its first segment, then the manifest that makes it one.
+
+use std::sync::Arc;
+
+use super::open::{Admitted, Opened, loader};
+use super::recover::segment_limits;
+use super::shared::FlushPoint;
+use super::tally::Tally;
+use super::tree::Tree;
+use super::trees::{Slot, Trees, Wanted};
+use crate::config::Config;
+use crate::directory::files;
+use crate::directory::manifest;
+use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::error::Result;
+use crate::fs::FileSystem;
+use crate::ids::ByteOffset;
+use crate::ids::Seq;
+use crate::ids::{GroupNumber, StoreId, TreeId};
+use crate::random;
+use crate::report::recovery::RecoveryReport;
+use crate::tree_spec::TreeSpec;
+use crate::wal::{Log, LogKey, LogWriter, Position, Segments};
+
+/// Makes a store in `fs` with the tree `first`, if there is to be one: it is durable with the store.
+pub(super) fn create(
+    config: &Config,
+    fs: &Arc<dyn FileSystem>,
+    first: Option<&Wanted>,
+) -> Result<Opened> {
+    let leftovers = files::check_empty(&**fs, &config.path)?;
+    files::remove(&**fs, &leftovers)?;
+    let store = StoreId(random::id(&**fs)?);
+    let loader = loader(config, fs, store)?;
+    let mut admitted = Vec::new();
+    let mut entries = Vec::new();
+    if let Some(Wanted { name, hasher, arity }) = first {
+        let spec = Arc::new(TreeSpec::new(TreeId(0), name.clone(), &**hasher, *arity));
+        let root = hasher.empty_root();
+        let (tree, leaves) = Tree::empty(Arc::clone(&spec), Arc::clone(hasher), loader.huge_pages);
+        let tree = Arc::new(tree.only_in(loader.process));
+        entries.push(Arc::new(TreeEntry { spec, size: 0, root, sealed: false, parts: Vec::new() }));
+        admitted.push(Admitted { tree, leaves, sealed: false });
+    }
+    let key = LogKey::fresh(&**fs)?;
+    let segments = Arc::new(Segments::new(Arc::clone(fs), segment_limits(config), 1, Vec::new()));
+    let segment = segments.take(0, false)?;
+    let position =
+        Position { segment: segment.id, offset: ByteOffset(0), group: GroupNumber(1), key };
+    let manifest = Manifest {
+        store,
+        number: 1,
+        checkpoint: random::id(&**fs)?,
+        next_segment: segments.next_id(),
+        next_part: 1,
+        next_tree: entries.len() as u64,
+        log: Log { closed: Vec::new(), open: position, seq: Seq(0), clean: false },
+        trees: entries,
+    };
+    manifest::publish(&**fs, &manifest)?;
+    let tally = Tally::opened(Seq(0), 0, manifest.next_tree);
+    let point = FlushPoint { tally, position, log_bytes: 0 };
+    Ok(Opened {
+        trees: Trees::new(admitted.iter().map(|admitted| Slot::awake(&admitted.tree))),
+        admitted,
+        changed: Vec::new(),
+        next_manifest: 2,
+        next_part: 1,
+        log: LogWriter::new(
+            Arc::clone(fs),
+            store,
+            Arc::clone(&segments),
+            segment,
+            position,
+            Seq(0),
+            false,
+        ),
+        manifest,
+        segments,
+        point,
+        checkpointed: tally,
+        report: RecoveryReport { created: true, ..RecoveryReport::default() },
+        loader,
+    })
+}

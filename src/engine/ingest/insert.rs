@@ -1,0 +1,430 @@
+//! Appending leaves, and asking for what was appended to be made durable.
+//!
+//! # Invariants
+//!
+//! - The hash function is foreign code, and its threads may be busy elsewhere. Nodes are hashed without the
+//!   lock, when the batch has been inserted: no insert waits for them, and a panic there takes nothing back.
+//! - A batch is refused before any of it is published, or published whole, in all its trees.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::room::Coming;
+use super::state::Ingest;
+use crate::column::LeafWriter;
+use crate::config::FlushPolicy;
+use crate::durability::DurabilityToken;
+use crate::engine::Tree;
+use crate::engine::shared::Engine;
+use crate::engine::tally::node_bytes;
+use crate::engine::tree::BATCH_FROM;
+use crate::error::{Error, Result};
+use crate::ids::Seq;
+use crate::merkle::Hash;
+use crate::sync;
+use crate::sync::MutexGuard;
+
+/// Bytes of records that are flushed before their interval is over, so that the disk is not left idle and
+/// then given everything at once: 8 MiB.
+const HURRY_BYTES: u64 = 8 << 20;
+
+/// How leaves come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intake {
+    /// Waits for room. When it is durable is left to the flush policy and to other callers.
+    Insert,
+    /// As `Insert`, but is refused where it would have to wait.
+    Try,
+    /// As `Insert`, and makes a point of its end. The caller requests the flush.
+    Durable,
+}
+
+/// Batches of so many leaves are copied without the lock: 1 MiB.
+const LARGE_FROM: usize = if cfg!(duramen_loom) { 5 } else { (1 << 20) / size_of::<Hash>() };
+
+/// A large batch that is being copied. It gives the writers of its trees back however it ends.
+struct Large<'a> {
+    engine: &'a Engine,
+    /// The trees with their writers, and how many leaves of each are published.
+    written: Vec<(Arc<Tree>, LeafWriter, u64)>,
+}
+
+impl<'a> Large<'a> {
+    /// Publishes the leaves that were copied, unless the store has ended meanwhile or a tree takes no more.
+    fn publish(mut self) -> Result<MutexGuard<'a, Ingest>> {
+        let written = std::mem::take(&mut self.written);
+        self.end(written)
+    }
+
+    fn end(&self, written: Vec<(Arc<Tree>, LeafWriter, u64)>) -> Result<MutexGuard<'a, Ingest>> {
+        let mut ingest = self.engine.ingest.lock();
+        let ended = ingest.end_large(written);
+        if ingest.waiting > 0 {
+            self.engine.room.notify_all();
+        }
+        ended.map(|()| ingest)
+    }
+}
+
+impl Drop for Large<'_> {
+    fn drop(&mut self) {
+        let mut written = std::mem::take(&mut self.written);
+        if written.is_empty() {
+            return;
+        }
+        // Copying has panicked: nothing is published.
+        written.iter_mut().for_each(|(_, _, count)| *count = 0);
+        drop(self.end(written));
+    }
+}
+
+/// Hashes a tree after a batch of so many leaves, if they are worth it.
+fn hash_large(tree: &Tree, leaves: usize) {
+    if leaves >= BATCH_FROM && !sync::returns(|| tree.hash_if_free()) {
+        // Whoever needs the nodes next has them hashed again, and gets the panic.
+        tracing::error!("the hash function panicked");
+    }
+}
+
+/// How an insert notifies the flusher.
+enum Signal {
+    Nothing,
+    Dirty,
+    Hurry(Seq),
+    Spill,
+}
+
+/// Leaves for one tree.
+pub(crate) struct Addition<'a> {
+    pub(crate) tree: &'a Arc<Tree>,
+    pub(crate) leaves: &'a [Hash],
+}
+
+impl Addition<'_> {
+    fn check_leaves(&self) -> Result<()> {
+        let hasher = &self.tree.hasher;
+        match hasher.first_refused(self.leaves) {
+            None => Ok(()),
+            Some(position) => Err(Error::LeafRefused { position, hasher: hasher.id().to_string() }),
+        }
+    }
+
+    /// Bytes that the leaves take with their nodes.
+    fn node_bytes(&self) -> u64 {
+        node_bytes(self.tree.arity, self.leaves.len() as u64)
+    }
+}
+
+impl Engine {
+    /// Appends `leaves` to a tree: visible when this returns, durable once the token resolves. They are
+    /// one batch: after a crash all of them are there or none.
+    pub(crate) fn insert(
+        &self,
+        tree: &Arc<Tree>,
+        leaves: &[Hash],
+        how: Intake,
+    ) -> Result<(Range<u64>, DurabilityToken)> {
+        self.process.check()?;
+        let addition = Addition { tree, leaves };
+        addition.check_leaves()?;
+        let large = leaves.len() >= LARGE_FROM;
+        let mut ingest = self.enter(how, large, || addition.node_bytes())?;
+        let first;
+        if large {
+            first = ingest.check_tree(tree)?;
+            ingest = self.append_large(ingest, &[addition])?;
+        } else {
+            first = ingest.append(tree, leaves)?;
+        }
+        if leaves.is_empty() {
+            return Ok((first..first, self.token(Seq(0))));
+        }
+        let token = self.leave(ingest, how);
+        hash_large(tree, leaves.len());
+        Ok((first..first + leaves.len() as u64, token))
+    }
+
+    /// Appends leaves to several trees, each of which is named once, at one moment: whoever looks at all trees
+    /// together sees all of them or none, and so does whoever opens the store after a crash. Returns their
+    /// indexes, each in the place of its addition.
+    pub(crate) fn insert_all(
+        &self,
+        additions: &[Addition<'_>],
+        how: Intake,
+    ) -> Result<(Vec<Range<u64>>, DurabilityToken)> {
+        self.process.check()?;
+        additions.iter().try_for_each(Addition::check_leaves)?;
+        let count: usize = additions.iter().map(|addition| addition.leaves.len()).sum();
+        let large = count >= LARGE_FROM;
+        let bytes = || additions.iter().map(Addition::node_bytes).fold(0, u64::saturating_add);
+        let mut ingest = self.enter(how, large, bytes)?;
+        let mut ranges = Vec::with_capacity(additions.len());
+        for Addition { tree, leaves } in additions {
+            let first = ingest.check_tree(tree)?;
+            ranges.push(first..first + leaves.len() as u64);
+        }
+        if count == 0 {
+            return Ok((ranges, self.token(Seq(0))));
+        }
+        if large {
+            ingest = self.append_large(ingest, additions)?;
+        } else {
+            for Addition { tree, leaves } in additions {
+                ingest.append(tree, leaves)?;
+            }
+        }
+        let token = self.leave(ingest, how);
+        additions.iter().for_each(|Addition { tree, leaves }| hash_large(tree, leaves.len()));
+        Ok((ranges, token))
+    }
+
+    /// Copies and publishes a large batch. The lock is released while it is copied.
+    fn append_large<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        additions: &[Addition<'_>],
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        let trees: Vec<_> = additions.iter().map(|addition| addition.tree).collect();
+        let writers = ingest.begin_large(&trees);
+        drop(ingest);
+        let with = |(addition, writer): (&Addition<'_>, Option<LeafWriter>)| {
+            Some((Arc::clone(addition.tree), writer?, addition.leaves.len() as u64))
+        };
+        let written = additions.iter().zip(writers).filter_map(with).collect();
+        let mut large = Large { engine: self, written };
+        // All trees are different, and no other thread has their writers.
+        for ((_, writer, _), addition) in large.written.iter_mut().zip(additions) {
+            writer.write(addition.leaves);
+        }
+        large.publish()
+    }
+
+    /// Takes the insertion lock for something that takes so many `bytes`, when there is room for it.
+    fn enter(
+        &self,
+        how: Intake,
+        large: bool,
+        bytes: impl FnOnce() -> u64,
+    ) -> Result<MutexGuard<'_, Ingest>> {
+        let ingest = self.ingest.lock();
+        ingest.check()?;
+        if !ingest.presses() && !large {
+            return Ok(ingest);
+        }
+        let coming = Coming { bytes: bytes(), large };
+        match how {
+            Intake::Insert | Intake::Durable => self.make_way(ingest, coming),
+            Intake::Try => self.try_make_way(ingest, coming),
+        }
+    }
+
+    /// Lets the insertion lock go after something was accepted, and tells the flusher.
+    fn leave(&self, mut ingest: MutexGuard<'_, Ingest>, how: Intake) -> DurabilityToken {
+        let signal = match how {
+            Intake::Insert | Intake::Try => self.signal(&mut ingest),
+            Intake::Durable => {
+                ingest.name_point();
+                Signal::Nothing
+            }
+        };
+        let seq = ingest.accepted().seq;
+        drop(ingest);
+        match signal {
+            Signal::Nothing => {}
+            Signal::Dirty => self.control.dirty(),
+            Signal::Hurry(seq) => self.control.request(seq),
+            Signal::Spill => self.control.spill(),
+        }
+        self.token(seq)
+    }
+
+    /// Has the store accept what `accept` does to it under the insertion lock: a record that is no leaf. It
+    /// returns the record's number.
+    pub(crate) fn accept(
+        &self,
+        accept: impl FnOnce(&mut Ingest) -> Result<Option<Seq>>,
+    ) -> Result<DurabilityToken> {
+        self.process.check()?;
+        // Such records are few and short: they never wait for room.
+        let mut ingest = self.ingest.lock();
+        ingest.check()?;
+        match accept(&mut ingest)? {
+            Some(_) => Ok(self.leave(ingest, Intake::Insert)),
+            // Done before: durable with everything that came up to now.
+            None => Ok(self.token(ingest.accepted().seq)),
+        }
+    }
+
+    /// Returns when everything inserted before the call is durable.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.process.check()?;
+        let seq = self.name_point("flush")?;
+        self.flush_to(seq, "flush")
+    }
+
+    /// Asks for everything inserted before the call to be made durable now. The token says when it is.
+    pub(crate) fn flush_soon(&self) -> Result<DurabilityToken> {
+        self.process.check()?;
+        let mut ingest = self.ingest.lock();
+        ingest.check()?;
+        let seq = ingest.name_point();
+        drop(ingest);
+        self.control.request(seq);
+        Ok(self.token(seq))
+    }
+
+    /// Makes a point of everything inserted so far, for a caller of `call` that will wait until it is durable.
+    fn name_point(&self, call: &'static str) -> Result<Seq> {
+        let mut ingest = self.ingest.lock();
+        ingest.check()?;
+        if ingest.accepted().seq > self.watermark.durable() {
+            self.watermark.refuse_here(call)?;
+        }
+        Ok(ingest.name_point())
+    }
+
+    /// Returns when the last point is durable: under [`FlushPolicy::Manual`] the last one that a caller
+    /// named, else everything inserted before the call.
+    pub(crate) fn flush_point(&self) -> Result<()> {
+        self.process.check()?;
+        let ingest = self.ingest.lock();
+        ingest.check()?;
+        let seq = ingest.point();
+        drop(ingest);
+        self.flush_to(seq, "flush")
+    }
+
+    /// Returns when everything up to `seq`, which is a point or lies before one, is durable, for a caller
+    /// of `call`.
+    pub(crate) fn flush_to(&self, seq: Seq, call: &'static str) -> Result<()> {
+        if self.watermark.durable() >= seq {
+            return Ok(());
+        }
+        self.watermark.refuse_here(call)?;
+        self.control.request(seq);
+        self.watermark.wait(seq)
+    }
+
+    /// Resolves once everything up to `seq` is durable.
+    pub(crate) fn token(&self, seq: Seq) -> DurabilityToken {
+        DurabilityToken::new(seq, Arc::clone(&self.watermark))
+    }
+
+    fn signal(&self, ingest: &mut Ingest) -> Signal {
+        let uncut = ingest.uncut_bytes();
+        match self.settings.flush {
+            FlushPolicy::Interval(_) if uncut >= HURRY_BYTES => {
+                if std::mem::replace(&mut ingest.hurried, true) {
+                    return Signal::Nothing;
+                }
+                Signal::Hurry(ingest.accepted().seq)
+            }
+            FlushPolicy::Interval(_) => {
+                if std::mem::replace(&mut ingest.notified, true) {
+                    return Signal::Nothing;
+                }
+                Signal::Dirty
+            }
+            FlushPolicy::Manual => {
+                let early = uncut >= self.settings.spill_bytes();
+                if early && !std::mem::replace(&mut ingest.hurried, true) {
+                    return Signal::Spill;
+                }
+                Signal::Nothing
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{CheckpointPolicy, Config};
+    use crate::engine::Wanted;
+    use crate::error::Limit;
+    use crate::merkle::{Arity, Blake3, TreeName};
+    use crate::sync::JoinHandle;
+
+    fn open(dir: &tempfile::TempDir) -> (Arc<Engine>, JoinHandle<()>) {
+        let config = Config::new(dir.path())
+            .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
+            .checkpoint_policy(CheckpointPolicy::manual());
+        let name = TreeName::main();
+        let wanted = Wanted { name, hasher: Arc::new(Blake3), arity: Arity::Four };
+        crate::engine::open(&config, Some(&wanted)).unwrap()
+    }
+
+    fn tree(engine: &Engine) -> Arc<Tree> {
+        Arc::clone(engine.slot(&TreeName::main()).unwrap().tree().unwrap())
+    }
+
+    fn begin(engine: &Engine) -> Large<'_> {
+        let tree = tree(engine);
+        let mut writers = engine.ingest.lock().begin_large(&[&tree]);
+        let mut writer = writers.pop().flatten().unwrap();
+        writer.write(&[[8; 32]; 3]);
+        Large { engine, written: vec![(tree, writer, 3)] }
+    }
+
+    fn wait_until_one_waits(engine: &Engine) {
+        while engine.ingest.lock().waiting == 0 {
+            thread::sleep(Duration::from_micros(10));
+        }
+    }
+
+    const LEAF: &[Hash] = &[[7; 32]];
+
+    #[test]
+    fn while_a_large_batch_is_copied_inserts_wait_and_a_flush_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, flusher) = open(&dir);
+        for given_up in [true, false] {
+            let (before, _) = engine.insert(&tree(&engine), LEAF, Intake::Insert).unwrap();
+            let batch = begin(&engine);
+            let refused = engine.insert(&tree(&engine), LEAF, Intake::Try).unwrap_err();
+            let large = Limit::LargeBatch;
+            assert!(matches!(refused, Error::WouldBlock { limit, .. } if limit == large));
+            engine.flush().unwrap();
+            thread::scope(|threads| {
+                let after = threads
+                    .spawn(|| engine.insert(&tree(&engine), LEAF, Intake::Insert).unwrap().0);
+                wait_until_one_waits(&engine);
+                let count = if given_up {
+                    // As by a panic.
+                    drop(batch);
+                    0
+                } else {
+                    drop(batch.publish().unwrap());
+                    3
+                };
+                let first = before.end + count;
+                assert_eq!(after.join().unwrap(), first..first + 1);
+            });
+        }
+        engine.flush().unwrap();
+        engine.close(flusher).unwrap();
+    }
+
+    #[test]
+    fn a_store_that_is_closed_while_a_large_batch_is_copied_has_nothing_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, flusher) = open(&dir);
+        drop(engine.insert(&tree(&engine), LEAF, Intake::Insert).unwrap());
+        let batch = begin(&engine);
+        thread::scope(|threads| {
+            let after = threads.spawn(|| engine.insert(&tree(&engine), LEAF, Intake::Insert));
+            wait_until_one_waits(&engine);
+            engine.close(flusher).unwrap();
+            assert!(matches!(after.join().unwrap(), Err(Error::Closed)));
+        });
+        assert!(matches!(batch.publish(), Err(Error::Closed)));
+        assert_eq!(tree(&engine).columns.leaves(), 1);
+        drop(engine);
+        let (engine, flusher) = open(&dir);
+        assert_eq!(tree(&engine).columns.leaves(), 1);
+        engine.close(flusher).unwrap();
+    }
+}

@@ -1,0 +1,267 @@
+//! Inserts that come too fast: slowed down, made to wait, or refused.
+//!
+//! # Invariants
+//!
+//! - Whoever waits has asked for the work that makes room, and asks again after each change.
+//! - A thread of the store never waits for itself: it is refused, or let in.
+//! - Listeners are called without the lock; what was found before such a call is found again after it.
+
+use std::time::Duration;
+
+use super::state::Ingest;
+use crate::config::FlushPolicy;
+use crate::engine::limits::Pressure;
+use crate::engine::shared::{Engine, Job};
+use crate::engine::tally::Tally;
+use crate::error::Limit;
+use crate::error::{Error, Result};
+use crate::report::CheckpointReason;
+use crate::report::Event;
+use crate::sync;
+use crate::sync::{Instant, MutexGuard};
+
+/// Bytes of nodes from which on the time of a checkpoint shows how fast the disk is.
+const TELLING_BYTES: u64 = 16 << 20;
+/// Bytes after which an insert that is slowed down sleeps: sleeping is not exact.
+const PACE_BYTES: u64 = 64 << 10;
+
+/// What an insert brings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coming {
+    /// Bytes that it takes with its nodes.
+    pub(super) bytes: u64,
+    /// Whether it is a large batch.
+    pub(super) large: bool,
+}
+
+impl Engine {
+    /// Admits an insert that must not wait, or refuses it. Asks for room either way.
+    pub(super) fn try_make_way<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        coming: Coming,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        if ingest.copying {
+            return Err(Error::WouldBlock { limit: Limit::LargeBatch, retry_in: None });
+        }
+        match ingest.limits.pressure(&ingest.held(coming.large)) {
+            Pressure::Nothing => Ok(ingest),
+            Pressure::Full { limit: limit @ Limit::UnnamedBytes, held, allowed } => {
+                Err(Error::Backpressure { limit, held, allowed, waited: Duration::ZERO })
+            }
+            Pressure::Full { limit, .. } => {
+                self.ask_for_room(&ingest, limit)?;
+                Err(Error::WouldBlock { limit, retry_in: None })
+            }
+            Pressure::Slow(limit, share) => {
+                let now = Instant::now();
+                let early = ingest.due.map(|due| due.saturating_duration_since(now));
+                if let Some(early) = early.filter(|early| !early.is_zero()) {
+                    return Err(Error::WouldBlock { limit, retry_in: Some(early) });
+                }
+                ingest.debt += coming.bytes;
+                if ingest.debt >= PACE_BYTES {
+                    self.ask_for_room(&ingest, limit)?;
+                    // This one is let in; the wait is that of the next one.
+                    ingest.pay(share);
+                }
+                Ok(ingest)
+            }
+        }
+    }
+
+    /// Slows down or waits until what is `coming` may come. Calls listeners without the lock.
+    pub(super) fn make_way<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        coming: Coming,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        let mut stall = None;
+        let mut paid = false;
+        loop {
+            while ingest.copying {
+                ingest.waiting += 1;
+                ingest = self.room.wait(ingest);
+                ingest.waiting -= 1;
+                ingest.check()?;
+            }
+            let pressure = ingest.limits.pressure(&ingest.held(coming.large));
+            match (pressure, stall) {
+                (Pressure::Full { limit, held, allowed }, None) => {
+                    stall = Some((limit, Instant::now()));
+                    let begun = || Event::BackpressureBegun { limit, held, allowed };
+                    ingest = self.tell_unlocked(ingest, begun)?;
+                }
+                (Pressure::Full { limit, held, allowed }, Some((_, since))) => {
+                    let waited = self.wait_for_room(ingest, limit, held, allowed, since);
+                    if let Err(error) = &waited {
+                        let waited = since.elapsed();
+                        self.counters.stalled(waited, matches!(error, Error::Backpressure { .. }));
+                        let ended = || Event::BackpressureEnded { limit, waited, admitted: false };
+                        self.listeners.tell(ended);
+                    }
+                    ingest = waited?;
+                }
+                (_, Some((limit, since))) => {
+                    let waited = since.elapsed();
+                    self.counters.stalled(waited, false);
+                    stall = None;
+                    let ended = || Event::BackpressureEnded { limit, waited, admitted: true };
+                    ingest = self.tell_unlocked(ingest, ended)?;
+                }
+                (Pressure::Slow(limit, share), None) if !paid => {
+                    ingest.debt += coming.bytes;
+                    if ingest.debt < PACE_BYTES {
+                        return Ok(ingest);
+                    }
+                    self.ask_for_room(&ingest, limit)?;
+                    // The store's own threads do not wait for the pace that they set: other threads do.
+                    if self.may_wait_for_all("insert").is_err() {
+                        return Ok(ingest);
+                    }
+                    let wait = ingest.pay(share);
+                    ingest = self.slow_down(ingest, wait)?;
+                    // Others may have filled up what there was room for.
+                    paid = true;
+                }
+                (Pressure::Nothing | Pressure::Slow(..), None) => return Ok(ingest),
+            }
+        }
+    }
+
+    /// Calls the listeners, if there are any, with the lock released meanwhile.
+    fn tell_unlocked<'a>(
+        &'a self,
+        ingest: MutexGuard<'a, Ingest>,
+        event: impl FnOnce() -> Event,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        if self.listeners.is_empty() {
+            return Ok(ingest);
+        }
+        drop(ingest);
+        self.listeners.tell(event);
+        // A listener may have forked.
+        self.process.check()?;
+        let ingest = self.ingest.lock();
+        ingest.check()?;
+        Ok(ingest)
+    }
+
+    /// Fails on a thread that has to run for room to be made: on the flusher, and on a worker where a worker
+    /// makes it.
+    fn may_wait_for_room(&self, limit: Limit) -> Result<()> {
+        self.watermark.refuse_here("insert")?;
+        if limit != Limit::UnflushedBytes && self.jobs.are_here() {
+            return Err(Error::WouldWaitForItself { call: "insert", thread: "worker" });
+        }
+        Ok(())
+    }
+
+    /// Requests the work that makes room.
+    fn ask_for_room(&self, ingest: &Ingest, limit: Limit) -> Result<()> {
+        match (limit, self.settings.flush) {
+            (Limit::UnflushedBytes, FlushPolicy::Interval(_)) => {
+                self.control.request(ingest.accepted().seq);
+            }
+            (Limit::UnflushedBytes, FlushPolicy::Manual) => self.control.spill(),
+            (Limit::UncheckpointedBytes, _) => {
+                let held = ingest.uncheckpointed_bytes();
+                self.request_checkpoint(CheckpointReason::Backpressure)
+                    .map_err(|source| Error::CheckpointsFail { held, source })?;
+            }
+            (Limit::Parts, _) => self.request_job(Job::Compact),
+            // Only a flush that is called for makes room, and for a batch its thread alone.
+            (Limit::UnnamedBytes | Limit::LargeBatch, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Waits once for a change; fails when that has taken too long.
+    fn wait_for_room<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        limit: Limit,
+        held: u64,
+        allowed: u64,
+        since: Instant,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        self.may_wait_for_room(limit)?;
+        self.ask_for_room(&ingest, limit)?;
+        if limit == Limit::UnnamedBytes {
+            // The caller that could name a point may be the one that would wait here.
+            return Err(Error::Backpressure { limit, held, allowed, waited: since.elapsed() });
+        }
+        ingest.waiting += 1;
+        ingest = match self.settings.backpressure_wait {
+            None => self.room.wait(ingest),
+            Some(longest) => {
+                let waited = since.elapsed();
+                if waited >= longest {
+                    ingest.waiting -= 1;
+                    return Err(Error::Backpressure { limit, held, allowed, waited });
+                }
+                self.room.wait_for(ingest, longest - waited)
+            }
+        };
+        ingest.waiting -= 1;
+        ingest.check()?;
+        Ok(ingest)
+    }
+
+    /// Waits for `time`, or until there is no more pressure.
+    fn slow_down<'a>(
+        &'a self,
+        mut ingest: MutexGuard<'a, Ingest>,
+        time: Duration,
+    ) -> Result<MutexGuard<'a, Ingest>> {
+        let started = Instant::now();
+        loop {
+            let waited = started.elapsed();
+            let slow = matches!(ingest.limits.pressure(&ingest.held(false)), Pressure::Slow(..));
+            if waited >= time || !slow {
+                self.counters.slowed_down(waited);
+                return Ok(ingest);
+            }
+            ingest.waiting += 1;
+            ingest = self.room.wait_for(ingest, time - waited);
+            ingest.waiting -= 1;
+            ingest.check()?;
+        }
+    }
+
+    /// Called by a checkpoint that holds what was accepted up to `held`, and that took what came since the one
+    /// before out of memory in the time `took`.
+    pub(crate) fn made_room(&self, held: Tally, took: Duration) {
+        let mut ingest = self.ingest.lock();
+        let bytes = u128::from(held.node_bytes_since(ingest.last_checkpoint()));
+        let drain = bytes * 1_000_000_000 / took.as_nanos().max(1);
+        let drain = u64::try_from(drain).unwrap_or(u64::MAX);
+        // The time of a small one is that of its syncs.
+        let telling = bytes >= u128::from(TELLING_BYTES);
+        let waiting = ingest.checkpointed(held, telling.then_some(drain));
+        drop(ingest);
+        if waiting {
+            self.room.notify_all();
+        }
+    }
+
+    /// Notes how many parts the tree has that has the most, if merging could make them fewer.
+    pub(crate) fn limit_parts(&self, parts: u64) {
+        let waiting = self.ingest.lock().parts(parts);
+        if waiting {
+            self.room.notify_all();
+        }
+    }
+
+    /// Wakes the inserts that wait for room: what they wait for may never come.
+    pub(crate) fn look_for_room_again(&self) {
+        let waiting = if sync::defect("waiting inserts are told without their lock") {
+            true
+        } else {
+            self.ingest.lock().waiting > 0
+        };
+        if waiting {
+            self.room.notify_all();
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! What the insertion lock guards: indexes, sequence numbers, and what was not cut yet.
+//!
+//! # Invariants
+//!
+//! - Indexes are given in the order of calls: index, copy and publication happen under one lock, for all
+//!   trees of a batch together. A large batch is copied without the lock. Until it is published every other
+//!   insert waits, and nothing else does: its thread has the one writer of each of its trees, and waits for no
+//!   other thread meanwhile.
+//! - What was inserted before a large batch is flushed apart from it, if it was not cut yet.
+//! - Leaves that wait for the log behind a large batch count against the limit without it. So that batch holds
+//!   up nothing but the next large one.
+//! - Under [`FlushPolicy::Manual`] the flusher and automatic checkpoints reach the last point that a caller
+//!   named, and no further. A point is named under the lock under which inserts happen, so it lies between
+//!   two of them.
+//! - What is cut is handed over once, whole: every record that was accepted is in exactly one cut.
+//! - Once ended, nothing is accepted any more, and every insert that waits for room fails.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::pending::{Control, Cut, Pending, Slip};
+use crate::column::LeafWriter;
+use crate::config::FlushPolicy;
+use crate::engine::Tree;
+use crate::engine::counted::Copied;
+use crate::engine::limits::{Gate, Held, LONGEST_PACE, Limits, pace};
+use crate::engine::tally::Tally;
+use crate::error::{Error, Result};
+use crate::ids::{Seq, TreeId};
+use crate::merkle::Hash;
+use crate::per_tree::PerTree;
+use crate::sync::Instant;
+use crate::tree_spec::TreeSpec;
+
+/// The one writer of a tree's leaves.
+#[derive(Debug)]
+pub(super) struct Inlet {
+    pub(super) tree: Arc<Tree>,
+    /// With the thread that copies a large batch while one is copied.
+    writer: Option<LeafWriter>,
+    /// How many leaves were accepted.
+    size: u64,
+    sealed: bool,
+    /// In the list of what came since the last point.
+    open: Slip,
+    /// In the list of what came up to it.
+    named: Slip,
+}
+
+impl Inlet {
+    fn check(&self) -> Result<()> {
+        if self.sealed {
+            return Err(Error::TreeSealed { tree: self.tree.name().clone() });
+        }
+        Ok(())
+    }
+}
+
+fn dropped(tree: &Tree) -> Error {
+    Error::TreeDropped { tree: tree.name().clone() }
+}
+
+/// What the insertion lock guards.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    /// Of the trees that are in use.
+    inlets: PerTree<Inlet>,
+    accepted: Tally,
+    /// What came since the last point or, where every insert ends at one, since the last cut.
+    open: Pending,
+    /// What came up to the last point that a caller named; `None` where every insert ends at a point.
+    named: Option<Named>,
+    /// The number that the next list gets.
+    next_list: u64,
+    /// What the flusher has cut.
+    cut: Tally,
+    /// The last point that the flusher has begun to make durable.
+    taken: Seq,
+    /// What came before large batches and was not cut, oldest first.
+    early: VecDeque<Cut>,
+    /// Whether a large batch is being copied.
+    pub(super) copying: bool,
+    /// What the log has, durable or not.
+    written: Tally,
+    /// Where the last large batch ends.
+    large_end: Tally,
+    /// What the last checkpoint holds.
+    checkpointed: Tally,
+    pub(super) copied: Copied,
+    /// The parts of the tree that has the most that merging could make fewer.
+    parts: u64,
+    pub(super) limits: Limits,
+    /// From where on an insert has to look closer. Follows from the limits and from what is held.
+    gate: Gate,
+    /// Bytes of nodes that came while slowed down and that no insert has waited for yet.
+    pub(super) debt: u64,
+    /// When what came while slowed down should have been here at the earliest.
+    pub(super) due: Option<Instant>,
+    /// Bytes per second that the last checkpoint took out of memory.
+    drain: u64,
+    /// Whether the flusher was notified that there is something new since the last cut.
+    pub(super) notified: bool,
+    /// Whether it was notified to hurry since the last cut.
+    pub(super) hurried: bool,
+    pub(super) waiting: usize,
+    ended: Option<Error>,
+}
+
+/// What came up to the last point and was not cut.
+#[derive(Debug)]
+struct Named {
+    tally: Tally,
+    pending: Pending,
+}
+
+/// Bytes per second that a checkpoint is taken to write before there was one.
+const FIRST_DRAIN: u64 = 256 << 20;
+
+impl Ingest {
+    /// Of a store that has accepted `accepted`, all of which is in the log, and of which a checkpoint holds
+    /// `checkpointed`.
+    pub(crate) fn new(
+        accepted: Tally,
+        checkpointed: Tally,
+        limits: Limits,
+        flush: FlushPolicy,
+    ) -> Self {
+        let named = match flush {
+            FlushPolicy::Manual => Some(Named { tally: accepted, pending: Pending::new(1) }),
+            FlushPolicy::Interval(_) => None,
+        };
+        let mut ingest = Self {
+            inlets: PerTree::default(),
+            accepted,
+            open: Pending::new(2),
+            named,
+            next_list: 3,
+            cut: accepted,
+            taken: accepted.seq,
+            early: VecDeque::new(),
+            copying: false,
+            written: accepted,
+            large_end: accepted,
+            checkpointed,
+            copied: Copied::default(),
+            parts: 0,
+            limits,
+            gate: Gate::default(),
+            debt: 0,
+            due: None,
+            drain: FIRST_DRAIN,
+            notified: false,
+            hurried: false,
+            waiting: 0,
+            ended: None,
+        };
+        ingest.set_gate();
+        ingest
+    }
+
+    /// What is held, as an insert of a `large` batch sees it, or any other.
+    pub(super) fn held(&self, large: bool) -> Held {
+        let Self { accepted, mut written, checkpointed, parts, .. } = *self;
+        if !large && written.seq < self.large_end.seq {
+            written = self.large_end;
+        }
+        let copied = self.copied.bytes();
+        let relief =
+            self.named.as_ref().is_none_or(|named| named.tally.seq > self.checkpointed.seq);
+        Held { accepted, written, checkpointed, copied, parts, relief }
+    }
+
+    fn set_gate(&mut self) {
+        self.gate =
+            if self.copying { Gate::default() } else { self.limits.gate(&self.held(false)) };
+    }
+
+    /// Whether an insert has to look closer before it goes on.
+    #[inline]
+    pub(super) fn presses(&self) -> bool {
+        self.gate.is_reached(&self.accepted)
+    }
+
+    pub(crate) fn accepted(&self) -> Tally {
+        self.accepted
+    }
+
+    /// Lets leaves in to `tree`. It was created here or is found in what the store already holds.
+    pub(crate) fn admit(&mut self, tree: &Arc<Tree>, writer: LeafWriter, sealed: bool) {
+        let (open, named) = (Slip::default(), Slip::default());
+        let (tree, size) = (Arc::clone(tree), writer.len());
+        let inlet = Inlet { tree, writer: Some(writer), size, sealed, open, named };
+        self.inlets.insert(inlet.tree.id(), inlet);
+    }
+
+    /// Accepts a new tree.
+    pub(crate) fn create(&mut self, tree: &Arc<Tree>, writer: LeafWriter) -> Seq {
+        self.admit(tree, writer, false);
+        self.control(Control::Created(Arc::clone(tree)))
+    }
+
+    /// Accepts that `tree` takes no more leaves. `None` if it took none before.
+    pub(crate) fn seal(&mut self, tree: &Arc<Tree>) -> Option<Seq> {
+        let inlet = self.inlets.get_mut(tree.id())?;
+        if std::mem::replace(&mut inlet.sealed, true) {
+            return None;
+        }
+        Some(self.control(Control::Sealed(Arc::clone(tree))))
+    }
+
+    /// Accepts that the tree of `spec` is gone.
+    pub(crate) fn drop_tree(&mut self, spec: &Arc<TreeSpec>) -> Seq {
+        let tree = self.inlets.remove(spec.id).map(|inlet| inlet.tree);
+        self.control(Control::Dropped(Arc::clone(spec), tree))
+    }
+
+    fn control(&mut self, control: Control) -> Seq {
+        control.count_in(&mut self.accepted);
+        self.open.control(control);
+        self.accepted.seq
+    }
+
+    /// The size of `tree`. Fails if it takes no leaves.
+    pub(super) fn check_tree(&self, tree: &Tree) -> Result<u64> {
+        let inlet = self.inlets.get(tree.id()).ok_or_else(|| dropped(tree))?;
+        inlet.check()?;
+        Ok(inlet.size)
+    }
+
+    /// Appends `leaves` to `tree`. Returns the index of the first.
+    #[inline]
+    pub(super) fn append(&mut self, tree: &Tree, leaves: &[Hash]) -> Result<u64> {
+        let inlet = self.inlets.get_mut(tree.id()).ok_or_else(|| dropped(tree))?;
+        inlet.check()?;
+        let first = inlet.size;
+        if let Some(writer) = &mut inlet.writer
+            && !leaves.is_empty()
+        {
+            writer.append(leaves);
+            self.count(tree.id(), leaves.len() as u64);
+        }
+        Ok(first)
+    }
+
+    /// Counts leaves that were published in a tree.
+    #[inline]
+    fn count(&mut self, id: TreeId, count: u64) {
+        let Some(inlet) = self.inlets.get_mut(id) else { return };
+        let first = inlet.size;
+        inlet.size += count;
+        self.open.leaves(&inlet.tree, first, inlet.size, &mut inlet.open);
+        self.accepted.add_leaves(inlet.tree.arity, count);
+    }
+
+    /// Takes the writers of some trees out for a large batch. Every insert waits from now on. What was inserted
+    /// before is flushed apart from the batch.
+    pub(super) fn begin_large(&mut self, trees: &[&Arc<Tree>]) -> Vec<Option<LeafWriter>> {
+        self.copying = true;
+        self.set_gate();
+        let cut = match self.take_named() {
+            Some(named) => named,
+            None => self.take_open(),
+        };
+        let known = self.early.back().map_or(self.taken, |early| early.tally.seq);
+        if cut.tally.seq > known {
+            self.early.push_back(cut);
+        }
+        let writer = |tree: &&Arc<Tree>| self.inlets.get_mut(tree.id())?.writer.take();
+        trees.iter().map(writer).collect()
+    }
+
+    /// Publishes the leaves that a large batch has written, if all its trees still take leaves, and lets others
+    /// insert again.
+    pub(super) fn end_large(&mut self, written: Vec<(Arc<Tree>, LeafWriter, u64)>) -> Result<()> {
+        self.copying = false;
+        let open = self.check().and_then(|()| {
+            written.iter().try_for_each(|(tree, ..)| self.check_tree(tree).map(drop))
+        });
+        for (tree, mut writer, count) in written {
+            if open.is_ok() {
+                writer.publish(writer.len() + count);
+            }
+            // A tree that was dropped meanwhile needs none.
+            if let Some(inlet) = self.inlets.get_mut(tree.id()) {
+                inlet.writer = Some(writer);
+            }
+            if open.is_ok() {
+                self.count(tree.id(), count);
+            }
+        }
+        if open.is_ok() {
+            self.large_end = self.accepted;
+        }
+        self.set_gate();
+        open
+    }
+
+    fn number_list(&mut self) -> u64 {
+        self.next_list += 1;
+        self.next_list
+    }
+
+    fn take_open(&mut self) -> Cut {
+        let next = self.number_list();
+        self.open.take(next, self.accepted)
+    }
+
+    fn take_named(&mut self) -> Option<Cut> {
+        let next = self.number_list();
+        self.named.as_mut().map(|named| named.pending.take(next, named.tally))
+    }
+
+    /// What the flusher is to make durable, and whether there is more: everything up to the last point that was
+    /// not cut before, but what was inserted before a large batch without that batch.
+    pub(crate) fn cut(&mut self) -> (Cut, bool) {
+        let early = self.early.pop_front();
+        let more = early.is_some();
+        let cut = match early.or_else(|| self.take_named()) {
+            Some(cut) => cut,
+            None => self.take_open(),
+        };
+        self.taken = cut.tally.seq;
+        if self.cut.seq < cut.tally.seq {
+            self.cut = cut.tally;
+        }
+        if !more {
+            self.notified = false;
+            self.hurried = false;
+        }
+        (cut, more)
+    }
+
+    /// What there is up to the last point, and what came since, for the flusher to hand to the operating
+    /// system. `None` if too little has come since the last time to make that necessary.
+    pub(crate) fn spill_cut(&mut self, least: u64) -> Option<(Cut, Cut)> {
+        if self.unwritten_bytes() < least {
+            return None;
+        }
+        // Only where points are named.
+        let point = self.take_named()?;
+        self.taken = point.tally.seq;
+        self.cut = self.accepted;
+        self.hurried = false;
+        let mut all = self.take_open();
+        let mut early = std::mem::take(&mut self.early).into_iter().chain([point]);
+        let mut point = early.next()?;
+        early.for_each(|later| point.extend(later));
+        all.tally = self.accepted;
+        Some((point, all))
+    }
+
+    /// The sequence number of the last point.
+    pub(super) fn point(&self) -> Seq {
+        self.named.as_ref().map_or(self.accepted.seq, |named| named.tally.seq)
+    }
+
+    /// Makes a point of everything accepted so far, for a caller that requests it to be durable.
+    pub(crate) fn name_point(&mut self) -> Seq {
+        let seq = self.accepted.seq;
+        if self.named.as_ref().is_some_and(|named| named.tally.seq < seq) {
+            let open = self.take_open();
+            let Some(named) = &mut self.named else { return seq };
+            named.tally = open.tally;
+            for stretch in open.stretches {
+                match self.inlets.get_mut(stretch.tree.id()) {
+                    Some(inlet) => {
+                        let (from, to) = (stretch.from, stretch.to);
+                        named.pending.leaves(&stretch.tree, from, to, &mut inlet.named);
+                    }
+                    None => named.pending.rest(stretch),
+                }
+            }
+            open.controls.into_iter().for_each(|control| named.pending.control(control));
+            self.set_gate();
+        }
+        seq
+    }
+
+    /// Notes what the log has; returns whether an insert waits for that.
+    pub(crate) fn written(&mut self, written: Tally) -> bool {
+        self.written = written;
+        self.set_gate();
+        self.waiting > 0
+    }
+
+    /// Notes what a checkpoint holds and how many bytes per second it took out of memory, if that was
+    /// measured; returns whether an insert waits for that.
+    pub(super) fn checkpointed(&mut self, held: Tally, drain: Option<u64>) -> bool {
+        self.checkpointed = held;
+        self.copied.reset();
+        self.drain = drain.unwrap_or(self.drain);
+        self.set_gate();
+        self.waiting > 0
+    }
+
+    /// What the last checkpoint holds.
+    pub(super) fn last_checkpoint(&self) -> Tally {
+        self.checkpointed
+    }
+
+    /// Notes how many parts the tree has that has the most, if merging could make them fewer; returns
+    /// whether an insert waits for that.
+    pub(super) fn parts(&mut self, parts: u64) -> bool {
+        let fewer = parts < std::mem::replace(&mut self.parts, parts);
+        self.set_gate();
+        fewer && self.waiting > 0
+    }
+
+    /// How long the inserts that have come since the last call of this are to wait.
+    pub(super) fn pay(&mut self, share: f64) -> Duration {
+        let time = pace(std::mem::take(&mut self.debt), self.drain, share);
+        let now = Instant::now();
+        let (ahead, late) = self.due.map_or((Duration::ZERO, Duration::ZERO), |due| {
+            (due.saturating_duration_since(now), now.saturating_duration_since(due))
+        });
+        // Inserting takes time too, which counts; time without inserts does not. Many threads share
+        // one pace, and still none of them waits longer at a time.
+        let wait = (ahead + time).saturating_sub(late.min(time)).min(LONGEST_PACE);
+        self.due = now.checked_add(wait);
+        wait
+    }
+
+    /// Where a checkpoint counts the bytes of nodes that it has written.
+    pub(crate) fn copied(&self) -> Copied {
+        self.copied.clone()
+    }
+
+    /// Bytes of nodes that no checkpoint holds.
+    pub(crate) fn uncheckpointed_bytes(&self) -> u64 {
+        self.accepted.node_bytes_since(self.checkpointed)
+    }
+
+    /// Whether the checkpoint under way does not keep up with inserts.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.limits.is_behind(&self.held(false))
+    }
+
+    /// Whether a checkpoint would relieve inserts.
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        self.limits.wants_checkpoint(&self.held(false))
+    }
+
+    pub(crate) fn end(&mut self, error: Error) {
+        self.ended.get_or_insert(error);
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.ended.clone().map_or(Ok(()), Err)
+    }
+
+    /// Bytes of records that the log does not have yet.
+    pub(crate) fn unwritten_bytes(&self) -> u64 {
+        self.accepted.record_bytes_since(self.written)
+    }
+
+    /// Bytes of records that were not cut yet.
+    pub(super) fn uncut_bytes(&self) -> u64 {
+        self.accepted.record_bytes_since(self.cut)
+    }
+
+    /// Whether the tree takes no more leaves.
+    pub(crate) fn is_sealed(&self, id: TreeId) -> bool {
+        self.inlets.get(id).is_some_and(|inlet| inlet.sealed)
+    }
+
+    /// The sizes of the trees in use, at one moment.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (TreeId, u64)> {
+        self.inlets.iter().map(|(id, inlet)| (id, inlet.size))
+    }
+}

@@ -1,0 +1,97 @@
+//! A tree as a manifest has it, from its parts.
+
+use std::sync::Arc;
+
+use super::tree::Tree;
+use crate::column::{Columns, Layout, LeafWriter, NodeWriter, Seed};
+use crate::config::ReadMode;
+use crate::directory::manifest;
+use crate::directory::manifest::TreeEntry;
+use crate::error::{Damage, Error, Result};
+use crate::fs::FileSystem;
+use crate::ids::StoreId;
+use crate::merkle::{Hasher, Level, NodeIndex, NodeSource as _, TreeSize, root_at};
+use crate::part::{Part, PartRef, PartSet};
+use crate::sync::process::Process;
+
+/// How and from where trees are loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Loader {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) store: StoreId,
+    pub(crate) read_mode: ReadMode,
+    pub(crate) huge_pages: bool,
+    pub(crate) process: Process,
+}
+
+impl Loader {
+    /// The tree of `entry` and the one writer of its leaves. `manifest` is the number of a manifest that has
+    /// the entry, for messages. Reads O(log size) blocks, and of each part its ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](Error::Damaged) if a part is missing or wrong, or if the parts have another root than the
+    /// manifest.
+    pub(crate) fn load(
+        &self,
+        manifest: u64,
+        entry: &TreeEntry,
+        hasher: Arc<dyn Hasher>,
+    ) -> Result<(Arc<Tree>, LeafWriter)> {
+        let parts = self.open_parts(entry)?;
+        let layout = Layout::new(entry.spec.arity).huge_pages(self.huge_pages);
+        let (columns, leaves, nodes) = resume(layout, entry.size, &parts)?;
+        let tree = Tree::new(Arc::clone(&entry.spec), hasher, columns, nodes, parts);
+        let tree = tree.only_in(self.process);
+        self.check_root(manifest, entry, &tree)?;
+        tree.set_durable(entry.size);
+        Ok((Arc::new(tree), leaves))
+    }
+
+    pub(super) fn open_parts(&self, entry: &TreeEntry) -> Result<PartSet> {
+        let open = |part: &PartRef| {
+            let identity = entry.identity(self.store, part);
+            Part::open(&self.fs, &identity, *part, self.read_mode).map(Arc::new)
+        };
+        Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
+    }
+
+    /// The root that the parts give is the root that the manifest names.
+    fn check_root(&self, manifest: u64, entry: &TreeEntry, tree: &Tree) -> Result<()> {
+        let view = tree.columns.view();
+        let root = root_at(&view, &*tree.hasher, tree.arity, TreeSize(entry.size))?;
+        if root == entry.root {
+            return Ok(());
+        }
+        let hex =
+            |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let path = self.fs.display(manifest::file(manifest));
+        let damage = Damage::field(&path, 0, "root", hex(entry.root), hex(root));
+        Err(Error::Damaged(damage))
+    }
+}
+
+/// Columns over `parts`, with the children of incomplete nodes in memory. Reads O(log size) blocks.
+fn resume(
+    layout: Layout,
+    size: u64,
+    parts: &PartSet,
+) -> Result<(Arc<Columns>, LeafWriter, NodeWriter)> {
+    let arity = layout.arity();
+    if size == 0 {
+        return Ok(Columns::empty(layout));
+    }
+    let mut seeds = Vec::new();
+    let mut level = Level::LEAVES;
+    while layout.complete(level, size) > 0 {
+        let end = layout.complete(level, size);
+        let first = end >> arity.bits() << arity.bits();
+        if first < end {
+            let mut nodes = vec![[0; 32]; usize::try_from(end - first).unwrap_or(0)];
+            parts.read_nodes(level, NodeIndex(first), &mut nodes)?;
+            seeds.push(Seed { level, first, nodes });
+        }
+        level = level.up();
+    }
+    Ok(Columns::resume(layout, size, Some(Arc::new(parts.clone())), &seeds))
+}

@@ -1,0 +1,277 @@
+//! Going on from what was found.
+//!
+//! # Invariants
+//!
+//! - Nothing is recycled or removed before this process has made a manifest durable.
+//! - However often a store is opened, its log takes no more than twice what it holds, what the limits allow
+//!   to be kept, and one short segment: a segment that an earlier run began is cut to what it holds, and
+//!   one that holds nothing is begun again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::facts::{self, Facts, Grown};
+use super::plan::{Plan, Situation, plan};
+use crate::config::Config;
+use crate::directory::files;
+use crate::directory::manifest;
+use crate::directory::manifest::Manifest;
+use crate::engine::flushed::Changed;
+use crate::engine::load::Loader;
+use crate::engine::open::{Admitted, Opened};
+use crate::engine::shared::FlushPoint;
+use crate::engine::tally::Tally;
+use crate::engine::trees::{Slot, Trees, Wanted};
+use crate::error::{Error, Result};
+use crate::fs::defect;
+use crate::fs::defect::Defect;
+use crate::fs::{Access, FileName, FileSystem};
+use crate::hashers::Hashers;
+use crate::ids::ByteOffset;
+use crate::ids::GroupNumber;
+use crate::random;
+use crate::report::recovery::RecoveryReport;
+use crate::wal::{BLOCK, LogKey, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments};
+
+/// Bytes of the first log segment of a store.
+const FIRST_SEGMENT: u64 = 256 << 10;
+
+pub(crate) fn segment_limits(config: &Config) -> SegmentLimits {
+    SegmentLimits {
+        first: FIRST_SEGMENT.min(config.wal_segment_bytes),
+        largest: config.wal_segment_bytes,
+        spare: config.wal_spare_bytes,
+    }
+}
+
+/// Goes on from what `manifest` says. If the tree `first` is there, it is the one that is asked for.
+pub(crate) fn recover(
+    config: &Config,
+    loader: Loader,
+    hashers: &Hashers,
+    first: Option<&Wanted>,
+    mut manifest: Manifest,
+) -> Result<Opened> {
+    let mut report = RecoveryReport::default();
+    let facts = facts::read(&config.path, &loader, hashers, first, &manifest, &mut report)?;
+    let started = Instant::now();
+    let fs = &loader.fs;
+    let Facts { logged, grown, replayed, in_use, mut spare, orphans, .. } = facts;
+    let end = replayed.end.segment;
+    let len = in_use.iter().find(|(id, _)| *id == end).map_or(0, |(_, len)| *len);
+    let file = fs
+        .open(end.file(), Access::ReadWrite)
+        .map_err(|error| Error::io("open", fs.display(end.file()), error))?;
+    let mut segment = Segment { id: end, file, len };
+    let limits = segment_limits(config);
+    let tail_len = in_use
+        .iter()
+        .copied()
+        .chain(spare.iter().map(|(name, len)| (files::segment_id(*name), *len)))
+        .find(|(id, _)| *id == replayed.tail.segment)
+        .map_or(0, |(_, len)| len);
+    let segments = Arc::new(Segments::new(Arc::clone(fs), limits, facts.next_segment, in_use));
+    let leftovers = !orphans.is_empty() || !spare.is_empty() || facts.old_manifests;
+    if defect::has(&**fs, Defect::SparesUsedEarly) {
+        segments.add_spare(std::mem::take(&mut spare));
+    }
+    // Every group that may stand behind the end of the log keeps its number for itself: so its
+    // number is lower than that of any group that will be looked for where it stands.
+    let tail = replayed.tail;
+    let behind = tail_len.saturating_sub(tail.offset.0) / BLOCK;
+    let group = GroupNumber(tail.group.0.saturating_add(behind));
+    manifest.next_part = facts.next_part;
+    let next_part = facts.next_part;
+    let mut next_manifest = facts.next_manifest;
+    let mut settling = Settling {
+        fs: &**fs,
+        group,
+        segments: &segments,
+        replayed: &replayed,
+        next_manifest: &mut next_manifest,
+    };
+    let position = match settling.settle(&mut manifest, &mut segment, leftovers) {
+        Err(error) if is_full(&error) => {
+            settling.make_room(&mut segment, &orphans, &mut spare)?;
+            settling.settle(&mut manifest, &mut segment, leftovers)?
+        }
+        settled => settled?,
+    };
+    segments.add_spare(spare);
+    files::remove(&**fs, &orphans)?;
+    manifest::remove_old(&**fs, manifest.number)?;
+    if let Err(error) = segments.remove_surplus() {
+        tracing::warn!(%error, "cannot remove a log segment");
+    }
+    report.removed = orphans.into_iter().map(|name| fs.display(name)).collect();
+    report.settle_time = started.elapsed();
+
+    let log = LogWriter::new(
+        Arc::clone(fs),
+        manifest.store,
+        Arc::clone(&segments),
+        segment,
+        position,
+        replayed.seq,
+        replayed.clean,
+    );
+    let stored = manifest.trees.iter().map(|tree| tree.size).sum();
+    let checkpointed = Tally::opened(manifest.log.seq, stored, manifest.next_tree);
+    let leaves = logged.iter().map(|tree| tree.size).sum();
+    let mut tally = Tally::opened(replayed.seq, leaves, logged.next());
+    let mut slots = Vec::new();
+    let mut changed = Vec::new();
+    for found in logged.iter() {
+        let id = found.spec.id;
+        let entry = manifest.tree(id);
+        let tree = grown.get(id).map(|grown| &grown.tree);
+        let stored = entry.map_or(0, |entry| entry.size);
+        tally.add_replayed(found.spec.arity, found.size - stored);
+        if let Some(tree) = tree {
+            tree.set_durable(found.size);
+        }
+        if entry.is_none_or(|entry| (entry.size, entry.sealed) != (found.size, found.sealed)) {
+            changed.push(Changed {
+                spec: Arc::clone(&found.spec),
+                tree: tree.cloned(),
+                size: found.size,
+                sealed: found.sealed,
+                dropped: false,
+            });
+        }
+        slots.extend(match (tree, entry) {
+            (Some(tree), _) => Some(Slot::awake(tree)),
+            (None, Some(entry)) => Some(Slot::asleep(manifest.number, entry, found.sealed)),
+            (None, None) => None,
+        });
+    }
+    let gone = manifest.trees.iter().filter(|entry| logged.get(entry.spec.id).is_none());
+    changed.extend(gone.map(|entry| Changed {
+        spec: Arc::clone(&entry.spec),
+        tree: None,
+        size: 0,
+        sealed: false,
+        dropped: true,
+    }));
+    let sealed = |id| logged.get(id).is_some_and(|tree| tree.sealed);
+    let ids: Vec<_> = grown.iter().map(|(id, _)| id).collect();
+    let mut grown = grown;
+    let admitted = ids.into_iter().filter_map(|id| {
+        let Grown { tree, leaves } = grown.remove(id)?;
+        Some(Admitted { tree, leaves, sealed: sealed(id) })
+    });
+    let admitted = admitted.collect();
+    let point = FlushPoint { tally, position, log_bytes: replayed.bytes };
+    Ok(Opened {
+        trees: Trees::new(slots),
+        admitted,
+        changed,
+        manifest,
+        next_manifest,
+        next_part,
+        segments,
+        log,
+        point,
+        checkpointed,
+        report,
+        loader,
+    })
+}
+
+/// Whether there was no room for something.
+fn is_full(error: &Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+}
+
+/// What is done when the log has been read and before it goes on.
+struct Settling<'a> {
+    fs: &'a dyn FileSystem,
+    segments: &'a Segments,
+    replayed: &'a Replayed,
+    /// The number of the next group after an unclean stop.
+    group: GroupNumber,
+    next_manifest: &'a mut u64,
+}
+
+impl Settling<'_> {
+    /// Makes it durable where the log ended and, after an unclean stop, where it goes on and under which
+    /// key. `segment` is the one where the log ends, then the one where it goes on.
+    fn settle(
+        &mut self,
+        manifest: &mut Manifest,
+        segment: &mut Segment,
+        leftovers: bool,
+    ) -> Result<Position> {
+        let Replayed { end, clean, .. } = *self.replayed;
+        let plan = plan(Situation {
+            clean,
+            leftovers,
+            blank: end.offset == ByteOffset(0),
+            long: segment.len >= Segments::SHORTEST,
+        });
+        let mut next = manifest.clone();
+        let mut begun = None;
+        let begins_in = match plan {
+            Plan::GoOn => return Ok(end),
+            Plan::Publish => None,
+            Plan::BeginAgain => Some(segment.id),
+            Plan::BeginFresh => Some(begun.insert(self.segments.take(0, false)?).id),
+        };
+        let position = match begins_in {
+            None => end,
+            Some(id) => {
+                let key = LogKey::fresh(self.fs)?;
+                let position =
+                    Position { segment: id, offset: ByteOffset(0), group: self.group, key };
+                let log = &mut next.log;
+                log.end_at(end);
+                log.open = position;
+                log.clean = false;
+                position
+            }
+        };
+        next.next_segment = self.segments.next_id();
+        next.number = *self.next_manifest;
+        *self.next_manifest += 1;
+        next.checkpoint = random::id(self.fs)?;
+        if let Err(error) = manifest::publish(self.fs, &next) {
+            if let Some(begun) = begun {
+                self.segments.give_back(&begun);
+            }
+            return Err(error);
+        }
+        *manifest = next;
+        if let Some(begun) = begun {
+            // Nothing is written to the old one any more.
+            self.segments.shorten_or_warn(segment, end.offset.0 + BLOCK);
+            *segment = begun;
+        }
+        Ok(position)
+    }
+
+    /// Frees what no manifest can need, whichever is in force after a power cut: files half-written, the
+    /// segments behind the one where the log ends, which hold no group that counts, and the rest of that one.
+    fn make_room(
+        &self,
+        segment: &mut Segment,
+        orphans: &[FileName],
+        spare: &mut Vec<(FileName, u64)>,
+    ) -> Result<()> {
+        let (_, manifests) = manifest::list(self.fs)?;
+        let temporary = orphans.iter().copied().filter(|name| name.temporary).chain(manifests);
+        let end = segment.id.0;
+        let behind = spare.extract_if(.., |(name, _)| name.number > end).map(|(name, _)| name);
+        for name in temporary.chain(behind) {
+            match self.fs.remove(name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", self.fs.display(name), error));
+                }
+                _ => {}
+            }
+        }
+        let Replayed { end, .. } = self.replayed;
+        let least = if end.offset.0 == 0 { Segments::SHORTEST } else { end.offset.0 + BLOCK };
+        self.segments.shorten(segment, least)
+    }
+}

@@ -1,0 +1,209 @@
+//! What a store's files say. Reads, changes nothing but what it syncs, and decides nothing.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::column::LeafWriter;
+use crate::directory::files;
+use crate::directory::files::Files;
+use crate::directory::foreign;
+use crate::directory::manifest;
+use crate::directory::manifest::Manifest;
+use crate::engine::Tree;
+use crate::engine::load::Loader;
+use crate::engine::trees::Wanted;
+use crate::error::{Damage, Error, Problem, Result};
+use crate::fs::{Dir, FileName, FileSystem};
+use crate::hashers::Hashers;
+use crate::ids::{SegmentId, TreeId};
+use crate::per_tree::PerTree;
+use crate::report::recovery::RecoveryReport;
+use crate::tree_spec::TreeSpec;
+use crate::wal::{Change, LoggedTrees, Replayed, Segments, replay};
+
+/// A tree of which the log has leaves, or which the log creates.
+pub(super) struct Grown {
+    pub(super) tree: Arc<Tree>,
+    pub(super) leaves: LeafWriter,
+}
+
+/// What was found.
+pub(super) struct Facts {
+    /// The trees behind the log.
+    pub(super) logged: LoggedTrees,
+    pub(super) grown: PerTree<Grown>,
+    pub(super) replayed: Replayed,
+    /// Segments of the log, with their lengths.
+    pub(super) in_use: Vec<(SegmentId, u64)>,
+    /// Segments that can be used again.
+    pub(super) spare: Vec<(FileName, u64)>,
+    /// Files that nothing needs.
+    pub(super) orphans: Vec<FileName>,
+    pub(super) old_manifests: bool,
+    pub(super) next_segment: u64,
+    pub(super) next_part: u64,
+    pub(super) next_manifest: u64,
+}
+
+/// Reads the store that `manifest` describes. What the log holds is durable when this returns.
+///
+/// # Errors
+///
+/// [`Damaged`](Error::Damaged) if something is missing or wrong that the store needs,
+/// [`UnknownHasher`](Error::UnknownHasher) if the log has a tree whose hash function `hashers` does not
+/// have, and the refusal of `first` if that is another tree.
+pub(super) fn read(
+    path: &std::path::Path,
+    loader: &Loader,
+    hashers: &Hashers,
+    first: Option<&Wanted>,
+    manifest: &Manifest,
+    report: &mut RecoveryReport,
+) -> Result<Facts> {
+    let fs = &*loader.fs;
+    let check_first = |logged: &LoggedTrees| match first {
+        Some(wanted) => {
+            logged.find(&wanted.name).map_or(Ok(()), |tree| wanted.check(path, &tree.spec))
+        }
+        None => Ok(()),
+    };
+    let mut logged = manifest.logged();
+    check_first(&logged)?;
+    check_parts(fs, manifest)?;
+    report.checkpointed = logged.iter().map(|tree| tree.size).sum();
+
+    let started = Instant::now();
+    let hasher = |spec: &TreeSpec| hashers.of(path, spec);
+    let mut grown: PerTree<Grown> = PerTree::default();
+    let load = |grown: &mut PerTree<Grown>, id: TreeId| {
+        if grown.get(id).is_none()
+            && let Some(entry) = manifest.tree(id)
+        {
+            let hasher = hasher(&entry.spec)?;
+            let (tree, leaves) = loader.load(manifest.number, entry, hasher)?;
+            grown.insert(id, Grown { tree, leaves });
+        }
+        Ok::<_, Error>(())
+    };
+    // The tree that is asked for is found intact or nothing is changed.
+    if let Some(wanted) = first
+        && let Some(tree) = logged.find(&wanted.name)
+    {
+        load(&mut grown, tree.spec.id)?;
+    }
+    let wal = files::files(fs, Dir::Wal)?;
+    let ids: Vec<_> = wal.complete.iter().map(|(name, _)| files::segment_id(*name)).collect();
+    let replayed = replay(fs, manifest.store, &manifest.log, &ids, &mut |header, frame| {
+        match logged.apply(fs, header, frame)? {
+            Change::Nothing | Change::Sealed(_) => {}
+            Change::Created(spec) => {
+                let hasher = hasher(&spec)?;
+                let id = spec.id;
+                let (tree, leaves) = Tree::empty(spec, hasher, loader.huge_pages);
+                let tree = Arc::new(tree.only_in(loader.process));
+                grown.insert(id, Grown { tree, leaves });
+            }
+            Change::Leaves(id, leaves) => {
+                load(&mut grown, id)?;
+                if let Some(grown) = grown.get_mut(id) {
+                    grown.leaves.append(leaves);
+                    report.replayed_leaves += leaves.len() as u64;
+                }
+            }
+            Change::Dropped(tree) => drop(grown.remove(tree.spec.id)),
+        }
+        Ok(())
+    })?;
+    if let Some((one, other)) = logged.namesakes() {
+        let path = fs.display(replayed.end.segment.file());
+        let (one, other) = (one.spec.id.0, other.spec.id.0);
+        let found = format!("trees {one} and {other}");
+        return Err(Damage::field(&path, 0, "trees of one name", "one tree", found).into());
+    }
+    check_first(&logged)?;
+    report.clean = replayed.clean;
+    report.replayed_groups = replayed.groups;
+    report.replayed_bytes = replayed.bytes;
+    report.dropped_leaves = replayed.dropped;
+    report.torn = replayed.torn.as_ref().map(ToString::to_string);
+    report.replay_time = started.elapsed();
+    look_around(fs, manifest, &wal, logged, grown, replayed)
+}
+
+/// Every part that the manifest names is there and as long as it says. The parts of trees that are not
+/// loaded are not opened.
+fn check_parts(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
+    let files = files::files(fs, Dir::Parts)?;
+    for part in manifest.trees.iter().flat_map(|tree| &tree.parts) {
+        let name = part.number.file();
+        let found = files.complete.binary_search_by_key(&name.number, |(name, _)| name.number);
+        let path = || fs.display(name);
+        match found.map(|at| files.complete[at].1) {
+            Ok(len) if len == part.len => {}
+            Ok(found) => {
+                let problem = Problem::Truncated { expected: part.len, found };
+                return Err(Damage::new(path(), 0, problem).into());
+            }
+            Err(_) => return Err(Damage::new(path(), 0, Problem::Missing).into()),
+        }
+    }
+    Ok(())
+}
+
+/// Finds what the files are that the log and the manifest do not name.
+fn look_around(
+    fs: &dyn FileSystem,
+    manifest: &Manifest,
+    wal: &Files,
+    logged: LoggedTrees,
+    grown: PerTree<Grown>,
+    replayed: Replayed,
+) -> Result<Facts> {
+    let mut in_use = Vec::new();
+    let mut spare = Vec::new();
+    for &(name, len) in &wal.complete {
+        let id = files::segment_id(name);
+        if replayed.stretches.iter().any(|stretch| stretch.segment == id) {
+            in_use.push((id, len));
+        } else {
+            spare.push((name, len));
+        }
+    }
+    let seen = wal.complete.iter().map(|(name, _)| *name);
+    let next_segment = FileName::beyond(manifest.next_segment, seen);
+    let mut orphans = orphans(fs, manifest, wal)?;
+    let short = spare.extract_if(.., |(_, len)| *len < Segments::SHORTEST);
+    orphans.extend(short.map(|(name, _)| name));
+    let unused = orphans.iter().copied().chain(spare.iter().map(|(name, _)| *name));
+    foreign::refuse(fs, manifest.store, manifest.number, unused)?;
+    Ok(Facts {
+        next_part: next_part(fs, manifest)?,
+        next_manifest: manifest::next_number(fs, manifest.number)?,
+        old_manifests: manifest::has_old(fs, manifest.number)?,
+        logged,
+        grown,
+        replayed,
+        in_use,
+        spare,
+        orphans,
+        next_segment,
+    })
+}
+
+/// The number of the next part: beyond every one that was ever used, as far as the files show.
+pub(crate) fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
+    let files = files::files(fs, Dir::Parts)?;
+    let seen = files.complete.iter().map(|(name, _)| *name).chain(files.temporary);
+    Ok(FileName::beyond(manifest.next_part, seen))
+}
+
+/// What a crash left behind: files half-written, and parts that no manifest names.
+fn orphans(fs: &dyn FileSystem, manifest: &Manifest, wal: &Files) -> Result<Vec<FileName>> {
+    let parts = files::files(fs, Dir::Parts)?;
+    let all = manifest.trees.iter().flat_map(|tree| &tree.parts);
+    let named: std::collections::HashSet<_> = all.map(|part| part.number.file()).collect();
+    let mut orphans: Vec<_> = wal.temporary.iter().chain(&parts.temporary).copied().collect();
+    orphans
+        .extend(parts.complete.iter().map(|(name, _)| *name).filter(|name| !named.contains(name)));
+    Ok(orphans)
+}

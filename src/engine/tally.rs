@@ -1,0 +1,136 @@
+//! How much a store has accepted, in every unit that a limit or a policy counts. Pure.
+//!
+//! # Invariants
+//!
+//! - A tally only grows, in all units together: what came between two moments is their difference.
+//! - Every trigger and every limit counts the same bytes: those of a leaf and of its share of the complete
+//!   nodes above it, `32 N / (N - 1)` at arity `N`, without rounding.
+
+use crate::ids::Seq;
+use crate::merkle::{Arity, Hash};
+use crate::tree_spec::TreeSpec;
+
+/// Bytes of a leaf.
+const LEAF: u64 = size_of::<Hash>() as u64;
+
+/// The unit of nodes is the 105th part of a byte, in which a leaf of every arity is a whole number.
+const UNITS: u64 = 105;
+const _: () = {
+    let mut at = 0;
+    while at < Arity::ALL.len() {
+        assert!(UNITS.is_multiple_of(Arity::ALL[at].children() as u64 - 1));
+        at += 1;
+    }
+};
+
+/// Bytes that a record takes in the log besides what it names.
+const CONTROL: u64 = 64;
+
+/// What a store had accepted at some moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Records, counted since the store was created.
+    pub(crate) seq: Seq,
+    /// Leaves: those that the trees had when the store was opened, and all since.
+    pub(crate) leaves: u64,
+    /// The id of the tree that is created next: how many were created since the store was.
+    pub(crate) next_tree: u64,
+    /// Bytes of records since it was opened.
+    pub(super) records: u64,
+    /// Units of nodes since its last checkpoint before it was opened.
+    pub(super) nodes: u64,
+}
+
+impl Tally {
+    /// A store with `leaves` leaves that goes on at `seq` and whose next new tree has the id `next_tree`.
+    pub(crate) fn opened(seq: Seq, leaves: u64, next_tree: u64) -> Self {
+        Self { seq, leaves, next_tree, ..Self::default() }
+    }
+
+    /// Counts leaves of a tree of this arity that the log holds and the last checkpoint does not.
+    pub(crate) fn add_replayed(&mut self, arity: Arity, leaves: u64) {
+        self.nodes += leaves.saturating_mul(units(arity));
+    }
+
+    #[inline]
+    pub(crate) fn add_leaves(&mut self, arity: Arity, leaves: u64) {
+        self.seq.0 += leaves;
+        self.leaves += leaves;
+        self.records += leaves * LEAF;
+        self.nodes += leaves * units(arity);
+    }
+
+    /// Counts a record that creates a tree.
+    pub(crate) fn add_created(&mut self, spec: &TreeSpec) {
+        self.next_tree += 1;
+        self.add_control(spec);
+    }
+
+    /// Counts a record that seals or drops a tree.
+    pub(crate) fn add_control(&mut self, spec: &TreeSpec) {
+        self.seq.0 += 1;
+        self.records += CONTROL + spec.name.as_str().len() as u64;
+    }
+
+    /// Bytes of records that came since `earlier`.
+    pub(crate) fn record_bytes_since(self, earlier: Self) -> u64 {
+        self.records.saturating_sub(earlier.records)
+    }
+
+    /// Bytes of nodes that came since `earlier`.
+    pub(crate) fn node_bytes_since(self, earlier: Self) -> u64 {
+        self.nodes.saturating_sub(earlier.nodes) / UNITS
+    }
+
+    /// The units of nodes at which so many bytes have come since this.
+    pub(super) fn nodes_after(self, bytes: u64) -> u64 {
+        self.nodes.saturating_add(bytes.saturating_mul(UNITS))
+    }
+}
+
+/// Bytes that `leaves` leaves and the complete nodes above them take.
+pub(crate) fn node_bytes(arity: Arity, leaves: u64) -> u64 {
+    leaves.saturating_mul(units(arity)) / UNITS
+}
+
+/// Units that a leaf takes with its share of the nodes above it.
+const fn units(arity: Arity) -> u64 {
+    let children = arity.children() as u64;
+    UNITS * LEAF * children / (children - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leaf_takes_what_it_and_its_share_of_the_nodes_above_take() {
+        for arity in Arity::ALL {
+            let (n, mut leaves) = (arity.children() as u64, 1);
+            for _ in 0..6 {
+                leaves *= n;
+                // A complete tree with its root: (n^(k+1) - 1) / (n - 1) nodes.
+                let nodes = (leaves * n - 1) / (n - 1);
+                let bytes = node_bytes(arity, leaves);
+                assert!((nodes * LEAF..nodes * LEAF + 2 * LEAF).contains(&bytes), "{arity:?}");
+            }
+        }
+        assert_eq!(node_bytes(Arity::Four, 3), 128);
+        assert_eq!(node_bytes(Arity::Two, u64::MAX), u64::MAX / UNITS);
+    }
+
+    #[test]
+    fn leaves_of_several_trees_add_up_without_rounding() {
+        let mut tally = Tally::opened(Seq(5), 100, 0);
+        let before = tally;
+        for arity in Arity::ALL {
+            for _ in 0..arity.children() - 1 {
+                tally.add_leaves(arity, 1);
+            }
+        }
+        let children: u64 = Arity::ALL.iter().map(|arity| arity.children() as u64).sum();
+        assert_eq!(tally.node_bytes_since(before), LEAF * children);
+        assert_eq!(tally.record_bytes_since(before), LEAF * (children - 4));
+        assert_eq!((tally.seq.0, tally.leaves), (5 + children - 4, 100 + children - 4));
+    }
+}

@@ -1,0 +1,359 @@
+//! The trees of a store by name: finding, creating, sealing and dropping them.
+//!
+//! # Invariants
+//!
+//! - A name leads to one tree, and to another one only after a drop. An id leads to one tree for ever.
+//! - A name changes under the lock of the names, and the record of the change is accepted under it: so the
+//!   log has the changes of a name in the order in which callers saw them.
+//! - A tree that nobody uses holds what the manifest says of it and nothing else: no thread, no file, no
+//!   node. Its entry in the manifest does not change while it sleeps, since nothing but inserts and merges
+//!   changes it, and both need a tree that is awake.
+//! - Parts are removed by the checkpoint that follows when the drop is durable, never here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use super::shared::Engine;
+use super::tree::Tree;
+use crate::directory::manifest::TreeEntry;
+use crate::durability::DurabilityToken;
+use crate::error::{Error, Result};
+use crate::fs::defect;
+use crate::fs::defect::Defect;
+use crate::ids::{Seq, TreeId};
+use crate::merkle::{Arity, Hasher, TreeName, TreeSize};
+use crate::per_tree::PerTree;
+use crate::report::TreeInfo;
+use crate::sync::{Mutex, MutexGuard};
+use crate::tree_spec::TreeSpec;
+
+/// The trees that are there.
+#[derive(Debug, Default)]
+pub(crate) struct Trees {
+    names: Mutex<Names>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    by_name: HashMap<TreeName, TreeId>,
+    slots: PerTree<Arc<Slot>>,
+    /// Trees whose drop may not be durable yet, with the number of its record.
+    leaving: Vec<(Seq, Arc<Slot>)>,
+}
+
+/// One tree, awake or not.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) spec: Arc<TreeSpec>,
+    /// What the manifest with this number said of it when the store was opened. In force while it sleeps.
+    entry: Option<(u64, Arc<TreeEntry>)>,
+    /// Whether it took no more leaves then.
+    sealed: bool,
+    /// Set before the first leaf comes.
+    tree: OnceLock<Arc<Tree>>,
+    /// Held while the tree is loaded, and while it is dropped.
+    gate: Mutex<Gate>,
+}
+
+/// Whether a tree can still be loaded.
+#[derive(Debug)]
+enum Gate {
+    Open,
+    Dropped,
+}
+
+impl Slot {
+    /// A tree as the manifest with this number has it, but that the log may have sealed it since.
+    pub(crate) fn asleep(manifest: u64, entry: &Arc<TreeEntry>, sealed: bool) -> Self {
+        Self {
+            spec: Arc::clone(&entry.spec),
+            entry: Some((manifest, Arc::clone(entry))),
+            sealed,
+            tree: OnceLock::new(),
+            gate: Mutex::new(Gate::Open),
+        }
+    }
+
+    pub(crate) fn awake(tree: &Arc<Tree>) -> Self {
+        Self {
+            spec: Arc::clone(&tree.spec),
+            entry: None,
+            sealed: false,
+            tree: Arc::clone(tree).into(),
+            gate: Mutex::new(Gate::Open),
+        }
+    }
+
+    /// The tree, if it is awake.
+    pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
+        self.tree.get()
+    }
+
+    /// What the manifest says of it, if it sleeps.
+    pub(crate) fn entry(&self) -> Option<&Arc<TreeEntry>> {
+        self.entry.as_ref().map(|(_, entry)| entry)
+    }
+
+    /// How many leaves it has while it sleeps.
+    fn stored(&self) -> u64 {
+        self.entry().map_or(0, |entry| entry.size)
+    }
+}
+
+impl Trees {
+    pub(crate) fn new(slots: impl IntoIterator<Item = Slot>) -> Self {
+        let mut names = Names::default();
+        for slot in slots {
+            names.add(slot);
+        }
+        Self { names: Mutex::new(names) }
+    }
+
+    /// All of them, by rising id.
+    pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
+        self.names.lock().slots.values().cloned().collect()
+    }
+
+    /// Those that are awake, by rising id.
+    pub(crate) fn awake(&self) -> Vec<Arc<Tree>> {
+        let all = self.all();
+        all.iter().filter_map(|slot| slot.tree().cloned()).collect()
+    }
+}
+
+impl Names {
+    fn add(&mut self, slot: Slot) {
+        self.by_name.insert(slot.spec.name.clone(), slot.spec.id);
+        self.slots.insert(slot.spec.id, Arc::new(slot));
+    }
+
+    fn find(&self, name: &TreeName) -> Option<&Arc<Slot>> {
+        self.slots.get(*self.by_name.get(name)?)
+    }
+}
+
+/// A tree that a caller asks for.
+pub(crate) struct Wanted {
+    pub(crate) name: TreeName,
+    pub(crate) hasher: Arc<dyn Hasher>,
+    pub(crate) arity: Arity,
+}
+
+impl Wanted {
+    /// Refuses a tree of this name that is not the one asked for.
+    pub(crate) fn check(&self, path: &std::path::Path, spec: &TreeSpec) -> Result<()> {
+        let asked = self.hasher.id();
+        if spec.hasher != asked.as_str() {
+            return Err(Error::HasherMismatch {
+                path: path.to_owned(),
+                tree: self.name.clone(),
+                stored: spec.hasher.clone(),
+                asked: asked.to_string(),
+            });
+        }
+        if spec.arity != self.arity {
+            return Err(Error::ArityMismatch {
+                path: path.to_owned(),
+                tree: self.name.clone(),
+                stored: u32::from(spec.children()),
+                asked: u32::try_from(self.arity.children()).unwrap_or(0),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    fn no_tree(&self, name: &TreeName) -> Error {
+        Error::NoTree { path: self.path.clone(), tree: name.clone() }
+    }
+
+    /// The tree of this name.
+    pub(crate) fn slot(&self, name: &TreeName) -> Result<Arc<Slot>> {
+        self.process.check()?;
+        let names = self.trees.names.lock();
+        names.find(name).cloned().ok_or_else(|| self.no_tree(name))
+    }
+
+    /// The tree that is asked for, which is created if there is none of its name. The token resolves once it
+    /// is durable that the tree is there.
+    pub(crate) fn open_tree(&self, wanted: Wanted) -> Result<(Arc<Tree>, DurabilityToken)> {
+        self.process.check()?;
+        let mut names = self.trees.names.lock();
+        let Some(slot) = names.find(&wanted.name).cloned() else {
+            return self.create(&mut names, wanted);
+        };
+        drop(names);
+        wanted.check(&self.path, &slot.spec)?;
+        let tree = self.wake(&slot, || Ok(wanted.hasher))?;
+        // It was created before this call, if not before the store was opened.
+        let seq = self.ingest.lock().accepted().seq;
+        Ok((tree, self.token(seq)))
+    }
+
+    /// The tree of `slot`, loaded if nobody has used it since the store was opened.
+    pub(crate) fn load(&self, slot: &Slot) -> Result<Arc<Tree>> {
+        self.process.check()?;
+        self.wake(slot, || self.hashers.of(&self.path, &slot.spec))
+    }
+
+    /// The hash function of a tree, of one that is awake also if it is known there alone.
+    pub(crate) fn hasher_of(&self, entry: &TreeEntry) -> Result<Arc<dyn Hasher>> {
+        let awake = self.trees.names.lock().slots.get(entry.spec.id).cloned();
+        match awake.as_ref().and_then(|slot| slot.tree()) {
+            Some(tree) => Ok(Arc::clone(&tree.hasher)),
+            None => self.hashers.of(&self.path, &entry.spec),
+        }
+    }
+
+    fn wake(
+        &self,
+        slot: &Slot,
+        hasher: impl FnOnce() -> Result<Arc<dyn Hasher>>,
+    ) -> Result<Arc<Tree>> {
+        if let Some(tree) = slot.tree() {
+            return Ok(Arc::clone(tree));
+        }
+        let gate = slot.gate.lock();
+        let (manifest, entry) = match (&*gate, slot.tree(), &slot.entry) {
+            (Gate::Dropped, ..) | (_, None, None) => {
+                return Err(Error::TreeDropped { tree: slot.spec.name.clone() });
+            }
+            (Gate::Open, Some(tree), _) => return Ok(Arc::clone(tree)),
+            (Gate::Open, None, Some((manifest, entry))) => (*manifest, entry),
+        };
+        let (tree, leaves) = self.loader.load(manifest, entry, hasher()?)?;
+        let awake = Arc::clone(slot.tree.get_or_init(|| tree));
+        // Behind the tree's gate: a drop comes before, and is seen above, or after, and takes it out again.
+        self.ingest.lock().admit(&awake, leaves, slot.sealed);
+        Ok(awake)
+    }
+
+    fn create(
+        &self,
+        names: &mut MutexGuard<'_, Names>,
+        wanted: Wanted,
+    ) -> Result<(Arc<Tree>, DurabilityToken)> {
+        let Wanted { name, hasher, arity } = wanted;
+        let mut created = None;
+        let token = self.accept(|ingest| {
+            let id = u32::try_from(ingest.accepted().next_tree);
+            let id = id.map_err(|_| Error::TooManyTrees { path: self.path.clone() })?;
+            let spec = Arc::new(TreeSpec::new(TreeId(id), name, &*hasher, arity));
+            let (tree, leaves) = Tree::empty(spec, hasher, self.loader.huge_pages);
+            let tree = Arc::new(tree.only_in(self.process));
+            let seq = ingest.create(&tree, leaves);
+            created = Some(tree);
+            Ok(Some(seq))
+        })?;
+        let tree = created.ok_or(Error::Closed)?;
+        names.add(Slot::awake(&tree));
+        Ok((tree, token))
+    }
+
+    /// Has a tree take no more leaves. The token resolves once that is durable.
+    pub(crate) fn seal(&self, name: &TreeName) -> Result<DurabilityToken> {
+        let tree = self.load(&*self.slot(name)?)?;
+        self.accept(|ingest| Ok(ingest.seal(&tree)))
+    }
+
+    /// Drops a tree. The token resolves once that is durable.
+    pub(crate) fn drop_tree(&self, name: &TreeName) -> Result<DurabilityToken> {
+        self.process.check()?;
+        let mut names = self.trees.names.lock();
+        let slot = names.find(name).cloned().ok_or_else(|| self.no_tree(name))?;
+        let mut gate = slot.gate.lock();
+        let token = self.accept(|ingest| Ok(Some(ingest.drop_tree(&slot.spec))))?;
+        *gate = Gate::Dropped;
+        drop(gate);
+        if defect::has(&*self.fs, Defect::DropFreesEarly)
+            && let Some(entry) = self.checkpoints.lock().manifest.tree(slot.spec.id)
+        {
+            self.retire(entry.parts.iter().map(|part| part.number.file()));
+        }
+        names.by_name.remove(name);
+        names.slots.remove(slot.spec.id);
+        let durable = self.watermark.durable();
+        names.leaving.retain(|(seq, _)| *seq > durable);
+        names.leaving.push((token.seq(), slot));
+        Ok(token)
+    }
+
+    /// What trees there are, by name.
+    pub(crate) fn tree_infos(&self) -> Result<Vec<TreeInfo>> {
+        self.process.check()?;
+        let mut infos: Vec<_> = self.trees.all().iter().map(|slot| self.info(slot)).collect();
+        infos.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(infos)
+    }
+
+    fn info(&self, slot: &Slot) -> TreeInfo {
+        let (tree, entry) = (slot.tree(), slot.entry());
+        let sealed = match tree {
+            Some(tree) => self.ingest.lock().is_sealed(tree.id()),
+            None => slot.sealed,
+        };
+        let parts = match (tree, entry) {
+            (Some(tree), _) => tree.parts().references(),
+            (None, Some(entry)) => entry.parts.clone(),
+            (None, None) => Vec::new(),
+        };
+        let stored = TreeSize(slot.stored());
+        TreeInfo {
+            id: slot.spec.id.0,
+            name: slot.spec.name.clone(),
+            hasher: slot.spec.hasher.clone(),
+            arity: slot.spec.arity,
+            size: tree.map_or(stored, |tree| TreeSize(tree.columns.leaves())),
+            durable_size: tree.map_or(stored, |tree| tree.durable()),
+            sealed,
+            loaded: tree.is_some(),
+            memory_bytes: tree.map_or(0, |tree| tree.columns.memory_bytes()),
+            parts: parts.len() as u64,
+            part_bytes: parts.iter().map(|part| part.len).fold(0, u64::saturating_add),
+        }
+    }
+
+    /// All trees with their sizes, at one moment, by name.
+    pub(crate) fn moment(&self) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
+        self.process.check()?;
+        let names = self.trees.names.lock();
+        // Trees are created and dropped under the names' lock, and leaves come under the other.
+        let ingest = self.ingest.lock();
+        let sizes: PerTree<u64> = ingest.sizes().collect();
+        let slots: Vec<_> = names.slots.values().cloned().collect();
+        drop((ingest, names));
+        let all = slots.into_iter().map(|slot| {
+            // One that takes no leaves yet has those of the manifest, also if it is loaded by now.
+            let size = sizes.get(slot.spec.id).copied().unwrap_or_else(|| slot.stored());
+            (slot, TreeSize(size))
+        });
+        Ok(by_name(all))
+    }
+
+    /// All trees with how much of them is durable, at one point, by name: as they would be after a crash now.
+    pub(crate) fn durable_moment(&self) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
+        self.process.check()?;
+        let names = self.trees.names.lock();
+        let flushed = self.flushed.lock();
+        let point = flushed.point.tally;
+        let leaving = names.leaving.iter().filter(|(seq, _)| *seq > point.seq);
+        let there = names.slots.values().chain(leaving.map(|(_, slot)| slot)).cloned();
+        let there = there.filter(|slot| u64::from(slot.spec.id.0) < point.next_tree);
+        let all: Vec<_> = there
+            .map(|slot| {
+                let size = slot.tree().map_or(TreeSize(slot.stored()), |tree| tree.durable());
+                (slot, size)
+            })
+            .collect();
+        drop((flushed, names));
+        Ok(by_name(all))
+    }
+}
+
+/// Trees sorted by the bytes of their names.
+fn by_name(trees: impl IntoIterator<Item = (Arc<Slot>, TreeSize)>) -> Vec<(Arc<Slot>, TreeSize)> {
+    let mut trees: Vec<_> = trees.into_iter().collect();
+    trees.sort_unstable_by(|(one, _), (other, _)| one.spec.name.cmp(&other.spec.name));
+    trees
+}

@@ -1,0 +1,148 @@
+//! A store opened for reading only, with all its trees.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::engine::{Followed, copy_from_outside, follow};
+use crate::error::Result;
+use crate::fs::FileSystem;
+use crate::hashers::Hashers;
+use crate::ids::{Seq, StoreId};
+use crate::merkle::{StoreHead, TreeName};
+use crate::report::{BackupInfo, TreeInfo};
+use crate::snapshot::Snapshot;
+use crate::sync::Mutex;
+use crate::sync::process::Process;
+
+/// A store opened for reading only, beside its writer or without one: all its trees, as a
+/// [`Reader`](crate::Reader) shows one of them, with the same promises.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path().join("chain");
+/// use duramen::{Blake3, Config, Store, StoreReader};
+///
+/// let store = Store::open(Config::new(&dir))?;
+/// store.tree::<Blake3, 4>("notes")?.insert_durable([1; 32])?;
+///
+/// let reader = StoreReader::open(Config::new(&dir))?;
+/// let notes = &reader.trees()?[0];
+/// assert_eq!((notes.name.as_str(), notes.size.get()), ("notes", 1));
+/// assert_eq!(reader.head()?, store.head()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct StoreReader {
+    config: Config,
+    hashers: Hashers,
+    process: Process,
+    fs: Arc<dyn FileSystem>,
+    store: StoreId,
+    followed: Mutex<Followed>,
+}
+
+impl StoreReader {
+    /// Opens the store that `config` names. Costs the log since the last checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::open`](crate::Reader::open).
+    pub fn open(config: Config) -> Result<Self> {
+        config.check()?;
+        let hashers = Hashers::new(config.hashers.iter().cloned());
+        let process = crate::engine::this_process(&config)?;
+        let followed = follow(&config, &config.bind()?, &hashers, None)?;
+        let (fs, store) = (Arc::clone(&followed.fs), followed.store);
+        Ok(Self { config, hashers, process, fs, store, followed: Mutex::new(followed) })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Followed) -> Result<T>) -> Result<T> {
+        self.process.check()?;
+        look(&mut self.followed.lock())
+    }
+
+    /// Reads what was written since the last time. Snapshots taken before stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::refresh`](crate::Reader::refresh). What was read before stays.
+    pub fn refresh(&self) -> Result<()> {
+        self.with(|followed| followed.refresh(&self.config, None))
+    }
+
+    /// The store's id: 16 random bytes in the form of a UUID.
+    #[must_use]
+    pub fn store_id(&self) -> String {
+        self.store.to_string()
+    }
+
+    /// All trees as they were found, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](crate::Error::Forked).
+    pub fn trees(&self) -> Result<Vec<TreeInfo>> {
+        self.with(|followed| Ok(followed.infos()))
+    }
+
+    /// The tree `name` as it was found, loaded if it was not.
+    ///
+    /// # Errors
+    ///
+    /// [`NoTree`](crate::Error::NoTree); [`UnknownHasher`](crate::Error::UnknownHasher) if its hash function is neither one of the
+    /// crate nor given by [`Config::hasher`]; [`Damaged`](crate::Error::Damaged), [`Io`](crate::Error::Io): also where the writer has
+    /// removed a part meanwhile, after which a [`refresh`](Self::refresh) helps.
+    pub fn tree(&self, name: impl AsRef<str>) -> Result<Snapshot> {
+        let name = TreeName::new(name.as_ref())?;
+        self.with(|followed| followed.tree(&self.config, &name).map(Snapshot::new))
+    }
+
+    /// The heads of all trees as they were found. Trees that have leaves in the log and a hash function that is not
+    /// known are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](crate::Error::Damaged) if a part cannot be read.
+    pub fn head(&self) -> Result<StoreHead> {
+        self.with(|followed| followed.head())
+    }
+
+    /// The heads of all trees as far as they are known to be durable: those to sign.
+    ///
+    /// # Errors
+    ///
+    /// As [`head`](Self::head).
+    pub fn durable_head(&self) -> Result<StoreHead> {
+        self.with(|followed| followed.durable_head())
+    }
+
+    /// The place in the store's order up to which everything is known to be durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](crate::Error::Forked).
+    pub fn durable_seq(&self) -> Result<Seq> {
+        self.with(|followed| Ok(followed.durable()))
+    }
+
+    /// Makes a copy of the store with all its trees. See [`Reader::snapshot_to`](crate::Reader::snapshot_to).
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot_to`](crate::Reader::snapshot_to).
+    pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
+        self.process.check()?;
+        let target = Config::new(dir);
+        copy_from_outside(&self.config, &self.fs, self.store, &self.hashers, &target)
+    }
+}
+
+impl fmt::Debug for StoreReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreReader")
+            .field("path", &self.config.path)
+            .field("store", &self.store_id())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,209 @@
+//! From frames to the state of each tree: the one place that says what a frame does. Pure.
+//!
+//! # Invariants
+//!
+//! - A frame changes a tree only if it fits what the tree is: leaves follow the last one without a gap,
+//!   a sealed tree takes none, a tree that was dropped or never created has no frames.
+//! - Ids rise with each tree that is created and none is used again.
+//! - At the end of a group no two trees have one name. Within a group frames come by kind and not in the
+//!   order of calls, so a name may have gone from one tree to another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::frame::{Frame, GroupHeader};
+use crate::error::{Damage, Result};
+use crate::fs::FileSystem;
+use crate::ids::TreeId;
+use crate::merkle::{Hash, TreeName};
+use crate::per_tree::PerTree;
+use crate::tree_spec::TreeSpec;
+
+/// A tree as a manifest and the log behind it have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LoggedTree {
+    pub(crate) spec: Arc<TreeSpec>,
+    pub(crate) size: u64,
+    pub(crate) sealed: bool,
+}
+
+/// All trees of a store at one place of its log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoggedTrees {
+    trees: PerTree<LoggedTree>,
+    /// The id of the tree that is created next.
+    next: u64,
+}
+
+/// What a frame has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change<'a> {
+    Nothing,
+    Created(Arc<TreeSpec>),
+    Leaves(TreeId, &'a [Hash]),
+    Sealed(TreeId),
+    Dropped(LoggedTree),
+}
+
+impl LoggedTrees {
+    /// `trees` as a manifest has them. The next tree that is created has the id `next`.
+    pub(crate) fn new(trees: impl IntoIterator<Item = LoggedTree>, next: u64) -> Self {
+        let trees = trees.into_iter().map(|tree| (tree.spec.id, tree)).collect();
+        Self { trees, next }
+    }
+
+    pub(crate) fn get(&self, id: TreeId) -> Option<&LoggedTree> {
+        self.trees.get(id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &LoggedTree> {
+        self.trees.values()
+    }
+
+    /// The id of the tree that is created next.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The tree of this name. O(trees).
+    pub(crate) fn find(&self, name: &TreeName) -> Option<&LoggedTree> {
+        self.iter().find(|tree| tree.spec.name == *name)
+    }
+
+    /// Does what `frame` of the group `header` says.
+    ///
+    /// # Errors
+    ///
+    /// Damage if it does not fit: nothing has changed then.
+    pub(crate) fn apply<'a>(
+        &mut self,
+        fs: &dyn FileSystem,
+        header: &GroupHeader,
+        frame: &Frame<'a>,
+    ) -> Result<Change<'a>> {
+        let fail = |field, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
+            let path = fs.display(header.segment.file());
+            Err(Damage::field(&path, header.offset.0, field, expected, found).into())
+        };
+        match frame {
+            Frame::Roll { .. } | Frame::Point => Ok(Change::Nothing),
+            Frame::Create(spec) => {
+                if u64::from(spec.id.0) != self.next {
+                    return fail("number of a new tree", &self.next, &spec.id.0);
+                }
+                self.next += 1;
+                let tree = LoggedTree { spec: Arc::clone(spec), size: 0, sealed: false };
+                self.trees.insert(spec.id, tree);
+                Ok(Change::Created(Arc::clone(spec)))
+            }
+            Frame::Leaves { tree: id, first, leaves } => {
+                let Some(tree) = self.trees.get_mut(*id) else {
+                    return fail("tree number", &"that of a tree that is there", &id.0);
+                };
+                if tree.size != *first {
+                    return fail("leaf index", &tree.size, first);
+                }
+                if tree.sealed {
+                    return fail("leaves of a sealed tree", &0, &leaves.len());
+                }
+                tree.size = tree.size.saturating_add(leaves.len() as u64);
+                Ok(Change::Leaves(*id, leaves))
+            }
+            Frame::Seal { tree: id } => {
+                let Some(tree) = self.trees.get_mut(*id).filter(|tree| !tree.sealed) else {
+                    return fail("number of a tree to seal", &"that of an open tree", &id.0);
+                };
+                tree.sealed = true;
+                Ok(Change::Sealed(*id))
+            }
+            Frame::Drop { tree: id } => match self.trees.remove(*id) {
+                Some(tree) => Ok(Change::Dropped(tree)),
+                None => fail("number of a tree to drop", &"that of a tree that is there", &id.0),
+            },
+        }
+    }
+
+    /// Two trees that have one name, if there are any: the log is damaged then. O(trees).
+    pub(crate) fn namesakes(&self) -> Option<(&LoggedTree, &LoggedTree)> {
+        let mut names = HashMap::with_capacity(self.trees.len());
+        self.iter().find_map(|tree| Some((names.insert(&tree.spec.name, tree)?, tree)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::sim::SimDisk;
+    use crate::ids::{ByteOffset, GroupNumber, SegmentId, Seq, StoreId};
+    use crate::wal::{GroupEnd, Life};
+
+    fn spec(id: u32, name: &str) -> Arc<TreeSpec> {
+        TreeSpec::read(TreeId(id), name.as_bytes(), b"blake3", 4).unwrap()
+    }
+
+    fn apply(trees: &mut LoggedTrees, frame: &Frame<'_>) -> Result<(), String> {
+        let header = GroupHeader {
+            life: Life([0; 16]),
+            store: StoreId([0; 16]),
+            segment: SegmentId(1),
+            offset: ByteOffset(0),
+            number: GroupNumber(1),
+            len: 0,
+            first: Seq(0),
+            last: Seq(0),
+            durable: GroupNumber(1),
+            frames: 1,
+            end: GroupEnd::Point,
+            body_checksum: 0,
+        };
+        let applied = trees.apply(&SimDisk::new(), &header, frame);
+        applied.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn leaves(tree: u32, first: u64) -> Frame<'static> {
+        Frame::Leaves { tree: TreeId(tree), first, leaves: &[[1; 32]; 2] }
+    }
+
+    #[test]
+    fn a_tree_is_created_filled_sealed_and_dropped_in_this_order_only() {
+        let mut trees = LoggedTrees::new([], 3);
+        let frames = [
+            Frame::Create(spec(3, "a")),
+            leaves(3, 0),
+            leaves(3, 2),
+            Frame::Seal { tree: TreeId(3) },
+            Frame::Drop { tree: TreeId(3) },
+        ];
+        for (done, frame) in frames.iter().enumerate() {
+            // What comes too early or too late is refused and changes nothing.
+            for (at, other) in frames.iter().enumerate() {
+                let fits = at == done || (at, done) == (3, 1) || (at, done) == (3, 2);
+                let dropped_early = at == 4 && done > 0;
+                if !fits && !dropped_early {
+                    let before = trees.clone();
+                    apply(&mut trees, other).unwrap_err();
+                    assert!(trees.iter().eq(before.iter()) && trees.next() == before.next());
+                }
+            }
+            apply(&mut trees, frame).unwrap();
+        }
+        assert!(trees.iter().next().is_none());
+        let again = apply(&mut trees, &Frame::Create(spec(3, "a"))).unwrap_err();
+        assert!(
+            again.contains("number of a new tree") && again.contains("expected 4, found 3"),
+            "{again}"
+        );
+    }
+
+    #[test]
+    fn a_name_may_go_to_another_tree_and_two_trees_with_one_name_are_found() {
+        let mut trees = LoggedTrees::default();
+        apply(&mut trees, &Frame::Create(spec(0, "a"))).unwrap();
+        apply(&mut trees, &Frame::Create(spec(1, "a"))).unwrap();
+        let ids = trees.namesakes().map(|(one, other)| (one.spec.id.0, other.spec.id.0));
+        assert_eq!(ids, Some((0, 1)));
+        apply(&mut trees, &Frame::Drop { tree: TreeId(0) }).unwrap();
+        assert_eq!(trees.namesakes(), None);
+        assert_eq!(trees.find(&TreeName::new("a").unwrap()).unwrap().spec.id, TreeId(1));
+    }
+}
