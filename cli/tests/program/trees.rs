@@ -1,7 +1,7 @@
 //! Several trees in one store: `--tree`, `trees`, `head --all`, `seal` and `drop-tree`.
 
 use crate::common::{
-    Function, Place, duramen, given, head_text, hex, lines, printed, printed_json, told,
+    Function, Place, duramen, given, head_text, hex, lines, printed, printed_json, refused,
 };
 
 fn store() -> Place {
