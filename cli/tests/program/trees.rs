@@ -56,8 +56,8 @@ fn the_heads_of_all_trees_come_with_one_commitment() {
 fn a_sealed_tree_takes_no_more_lines() {
     let place = store();
     assert_eq!(printed(duramen(&place, "seal DIR receipts")), "");
-    let refused = refused(given(&place, "append DIR --tree receipts", "d\n"), 2);
-    assert!(refused.contains("\"receipts\" is sealed"), "{refused}");
+    let text = refused(given(&place, "append DIR --tree receipts", "d\n"), 2);
+    assert!(text.contains("\"receipts\" is sealed"), "{text}");
     assert!(printed(duramen(&place, "trees DIR")).contains("arity 2, sealed\n"));
     printed(given(&place, "append DIR", "three\n"));
     printed(duramen(&place, "prove DIR 2 --tree receipts"));
@@ -73,9 +73,9 @@ fn a_tree_is_dropped_with_yes_alone() {
     printed(duramen(&place, "drop-tree DIR receipts --yes"));
     assert_eq!(printed(duramen(&place, "trees DIR")), "main: 2 leaves, blake3, arity 4\n");
     assert_eq!(parts(), 1, "that of main");
-    for refused in ["drop-tree DIR receipts", "drop-tree DIR receipts --yes", "seal DIR receipts"] {
-        let refused = refused(duramen(&place, refused), 2);
-        assert!(refused.contains("there is no tree \"receipts\""), "{refused}");
+    for line in ["drop-tree DIR receipts", "drop-tree DIR receipts --yes", "seal DIR receipts"] {
+        let text = refused(duramen(&place, line), 2);
+        assert!(text.contains("there is no tree \"receipts\""), "{text}");
     }
     printed(given(&place, "append DIR --tree receipts --arity 8", "again\n"));
     assert!(printed(duramen(&place, "trees DIR")).contains("receipts: 1 leaf, blake3, arity 8\n"));
@@ -84,11 +84,11 @@ fn a_tree_is_dropped_with_yes_alone() {
 #[test]
 fn a_tree_of_another_kind_and_names_that_no_tree_has_are_refused() {
     let place = store();
-    let refused = refused(given(&place, "append DIR --tree receipts --hasher blake3", "d\n"), 2);
-    assert!(refused.contains("rfc6962-sha256") && refused.contains("blake3"), "{refused}");
-    let refused = refused(duramen(&place, "head DIR --tree a/b"), 2);
-    assert!(refused.contains("'/'"), "{refused}");
-    let refused = refused(duramen(&place, "head DIR --tree missing"), 2);
-    assert!(refused.contains("there is no tree \"missing\""), "{refused}");
+    let text = refused(given(&place, "append DIR --tree receipts --hasher blake3", "d\n"), 2);
+    assert!(text.contains("rfc6962-sha256") && text.contains("blake3"), "{text}");
+    let text = refused(duramen(&place, "head DIR --tree a/b"), 2);
+    assert!(text.contains("'/'"), "{text}");
+    let text = refused(duramen(&place, "head DIR --tree missing"), 2);
+    assert!(text.contains("there is no tree \"missing\""), "{text}");
     assert_eq!(printed(duramen(&place, "trees DIR")).lines().count(), 2);
 }
