@@ -8,5 +8,6 @@ mod engine;
 mod jobs;
 mod mutants;
 mod sum;
+mod trees;
 mod upkeep;
 mod watermark;
