@@ -5,8 +5,9 @@
 //! - A part gets its name after its bytes are durable, and the names of all parts are durable before
 //!   [`Publisher::finish`] returns: then a manifest may name them. Under
 //!   [`Install::Fast`](crate::config::Install) neither is waited for.
-//! - Parts of several trees are built first, then synced, then renamed, and their directory is synced once:
-//!   the device has all of them in its queue, and `k` trees do not take `2k` syncs one after the other.
+//! - Parts of several trees are built first, then synced, many of them by several threads, then renamed, and their
+//!   directory is synced once: the device has all of them in its queue, and `k` trees do not take `2k` syncs one
+//!   after the other.
 //! - At most [`TOGETHER`] files are open at a time.
 
 use std::sync::Arc;
@@ -26,12 +27,49 @@ use crate::report::Steps;
 /// Parts that are built before they are synced.
 const TOGETHER: usize = 64;
 
+/// From so many parts on, several threads sync them: a journal commits those together that wait at the same
+/// time.
+const SIDE_BY_SIDE: usize = if cfg!(duramen_loom) { usize::MAX } else { 8 };
+const SYNC_THREADS: usize = 8;
+
+/// A part that has no name yet.
+type Built = (PartIdentity, PartRef, Arc<dyn File>);
+
+/// Makes the bytes of some parts durable. The first error in their order is the one that counts.
+fn sync_all(fs: &dyn FileSystem, built: &[Built]) -> Result<()> {
+    let sync = |(identity, _, file): &Built| sync_part(fs, identity, &**file);
+    if built.len() < SIDE_BY_SIDE {
+        return built.iter().try_for_each(sync);
+    }
+    let share = built.len().div_ceil(SYNC_THREADS);
+    std::thread::scope(|threads| {
+        let begin = |share: &'_ [Built]| share.iter().try_for_each(sync);
+        let mut shares = built.chunks(share);
+        let first = shares.next().unwrap_or_default();
+        let mut others = Vec::new();
+        for share in shares {
+            let work = move || begin(share);
+            // Where no thread can be started, this one does its work.
+            match std::thread::Builder::new()
+                .name("duramen-sync".to_owned())
+                .spawn_scoped(threads, work)
+            {
+                Ok(thread) => others.push(thread),
+                Err(_) => begin(share)?,
+            }
+        }
+        begin(first)?;
+        let panicked = |_| Err(Error::Panicked { during: "checkpoint" });
+        others.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
+    })
+}
+
 /// Publishes some parts together.
 pub(crate) struct Publisher<'a> {
     fs: &'a Arc<dyn FileSystem>,
     /// Whether they are to be durable.
     strict: bool,
-    built: Vec<(PartIdentity, PartRef, Arc<dyn File>)>,
+    built: Vec<Built>,
     named: Vec<(PartIdentity, PartRef)>,
     steps: &'a mut Steps,
 }
@@ -68,9 +106,7 @@ impl<'a> Publisher<'a> {
         let started = Instant::now();
         let fs = &**self.fs;
         if self.strict && !defect::has(fs, Defect::PartNotSynced) {
-            for (identity, _, file) in &self.built {
-                sync_part(fs, identity, &**file)?;
-            }
+            sync_all(fs, &self.built)?;
         }
         for (identity, reference, _) in self.built.drain(..) {
             let name = identity.number.file();

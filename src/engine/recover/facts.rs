@@ -69,7 +69,8 @@ pub(super) fn read(
     };
     let mut logged = manifest.logged();
     check_first(&logged)?;
-    check_parts(fs, manifest)?;
+    let parts = files::files(fs, Dir::Parts)?;
+    check_parts(fs, manifest, &parts)?;
     report.checkpointed = logged.iter().map(|tree| tree.size).sum();
 
     let started = Instant::now();
@@ -127,13 +128,12 @@ pub(super) fn read(
     report.dropped_leaves = replayed.dropped;
     report.torn = replayed.torn.as_ref().map(ToString::to_string);
     report.replay_time = started.elapsed();
-    look_around(fs, manifest, &wal, logged, grown, replayed)
+    look_around(fs, manifest, &wal, &parts, logged, grown, replayed)
 }
 
 /// Every part that the manifest names is there and as long as it says. The parts of trees that are not
 /// loaded are not opened.
-fn check_parts(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
-    let files = files::files(fs, Dir::Parts)?;
+fn check_parts(fs: &dyn FileSystem, manifest: &Manifest, files: &Files) -> Result<()> {
     for part in manifest.trees.iter().flat_map(|tree| &tree.parts) {
         let name = part.number.file();
         let found = files.complete.binary_search_by_key(&name.number, |(name, _)| name.number);
@@ -155,6 +155,7 @@ fn look_around(
     fs: &dyn FileSystem,
     manifest: &Manifest,
     wal: &Files,
+    parts: &Files,
     logged: LoggedTrees,
     grown: PerTree<Grown>,
     replayed: Replayed,
@@ -171,13 +172,13 @@ fn look_around(
     }
     let seen = wal.complete.iter().map(|(name, _)| *name);
     let next_segment = FileName::beyond(manifest.next_segment, seen);
-    let mut orphans = orphans(fs, manifest, wal)?;
+    let mut orphans = orphans(manifest, wal, parts);
     let short = spare.extract_if(.., |(_, len)| *len < Segments::SHORTEST);
     orphans.extend(short.map(|(name, _)| name));
     let unused = orphans.iter().copied().chain(spare.iter().map(|(name, _)| *name));
     foreign::refuse(fs, manifest.store, manifest.number, unused)?;
     Ok(Facts {
-        next_part: next_part(fs, manifest)?,
+        next_part: part_beyond(manifest, parts),
         next_manifest: manifest::next_number(fs, manifest.number)?,
         old_manifests: manifest::has_old(fs, manifest.number)?,
         logged,
@@ -192,18 +193,20 @@ fn look_around(
 
 /// The number of the next part: beyond every one that was ever used, as far as the files show.
 pub(crate) fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
-    let files = files::files(fs, Dir::Parts)?;
-    let seen = files.complete.iter().map(|(name, _)| *name).chain(files.temporary);
-    Ok(FileName::beyond(manifest.next_part, seen))
+    Ok(part_beyond(manifest, &files::files(fs, Dir::Parts)?))
+}
+
+fn part_beyond(manifest: &Manifest, parts: &Files) -> u64 {
+    let complete = parts.complete.iter().map(|(name, _)| *name);
+    FileName::beyond(manifest.next_part, complete.chain(parts.temporary.iter().copied()))
 }
 
 /// What a crash left behind: files half-written, and parts that no manifest names.
-fn orphans(fs: &dyn FileSystem, manifest: &Manifest, wal: &Files) -> Result<Vec<FileName>> {
-    let parts = files::files(fs, Dir::Parts)?;
+fn orphans(manifest: &Manifest, wal: &Files, parts: &Files) -> Vec<FileName> {
     let all = manifest.trees.iter().flat_map(|tree| &tree.parts);
     let named: std::collections::HashSet<_> = all.map(|part| part.number.file()).collect();
     let mut orphans: Vec<_> = wal.temporary.iter().chain(&parts.temporary).copied().collect();
     orphans
         .extend(parts.complete.iter().map(|(name, _)| *name).filter(|name| !named.contains(name)));
-    Ok(orphans)
+    orphans
 }
