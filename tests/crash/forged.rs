@@ -58,6 +58,9 @@ fn number(header: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(header[at..at + 8].try_into().unwrap())
 }
 
+/// The version of the groups that the store writes. What is forged in another one is no attack.
+const VERSION: u16 = 3;
+
 /// A block that is a group at `block` of the segment, as far as he can make it one.
 fn forged(aim: Aim, known: Knowledge, block: usize) -> Vec<u8> {
     let Knowledge { store, segment, group, seq, leaves, life } = known;
@@ -71,7 +74,7 @@ fn forged(aim: Aim, known: Knowledge, block: usize) -> Vec<u8> {
     };
     let durable = if matches!(aim, Aim::Claim) { 1 << 40 } else { group + at };
     let mut bytes = b"duraWAL\n".to_vec();
-    bytes.extend(if matches!(aim, Aim::OtherVersion) { 99_u16 } else { 2 }.to_le_bytes());
+    bytes.extend(if matches!(aim, Aim::OtherVersion) { 99 } else { VERSION }.to_le_bytes());
     bytes.extend(0_u16.to_le_bytes());
     bytes.extend(1_u32.to_le_bytes());
     bytes.extend(life);
@@ -154,6 +157,7 @@ impl Attack {
         // The first group has three blocks; single leaves follow.
         let group = number(bytes, 56 + 8);
         assert_eq!(number(bytes, 72).div_ceil(BLOCK as u64), 2, "blocks of the first group");
+        assert_eq!(bytes[8..10], VERSION.to_le_bytes(), "the version of a group");
         Knowledge {
             store: bytes[32..48].try_into().unwrap(),
             segment: name.number,
