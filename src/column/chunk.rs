@@ -1,79 +1,126 @@
-//! The memory of one chunk: slots that are written once and read by many.
+//! The memory of chunks: slots that are written once and read by many.
 //!
 //! # Invariant
 //!
-//! The memory is never moved, grown or freed while the chunk lives, and every slot is initialised
-//! (to zeros) from the start. Which caller may touch which slot when is the contract of the three unsafe
-//! functions; `LeafWriter`, `NodeWriter` and `View` are their only callers.
+//! Memory is never moved, grown or freed while [`Slots`] of it live, and every slot is initialised (to
+//! zeros) from the start. Which caller may touch which slot when is the contract of the three unsafe
+//! functions; `Columns`, `LeafWriter`, `NodeWriter` and `View` are their only callers.
 #![expect(unsafe_code, reason = "readers hold slices of memory that one writer still appends to")]
 
+use std::fmt;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
+use super::layout::Layout;
 use crate::merkle::Hash;
 
-/// One chunk's slots.
-pub(crate) struct Chunk {
-    slots: NonNull<Hash>,
+/// One chunk. Cheap to clone, and never changed: what grows is another chunk, which shares what did
+/// not.
+#[derive(Clone, Debug)]
+pub(crate) enum Chunk {
+    /// All slots of all levels, in one piece of memory.
+    Whole(Slots),
+    /// A piece of memory per level, from the lowest up: of each level as many slots as were needed so
+    /// far, or none.
+    Small(Arc<[Slots]>),
+}
+
+/// A run of the slots of a chunk. Clones share the memory.
+#[derive(Clone)]
+pub(crate) struct Slots {
+    /// The first slot that is here.
+    first: usize,
     len: usize,
-    _memory: Memory,
+    start: NonNull<Hash>,
+    #[cfg_attr(not(duramen_loom), expect(dead_code, reason = "held for its Drop"))]
+    memory: Option<Arc<Memory>>,
+}
+
+/// What owns the bytes; dropping it gives them back.
+struct Memory {
+    _bytes: Bytes,
     /// Under loom every slot has a twin whose accesses loom checks for races.
     #[cfg(duramen_loom)]
     twins: Vec<loom::cell::UnsafeCell<()>>,
 }
 
-/// What owns the bytes; dropping it gives them back.
-enum Memory {
+enum Bytes {
     /// Straight from the operating system: zeroed lazily, returned at once when dropped.
     Mapped(#[expect(dead_code, reason = "held for its Drop")] memmap2::MmapMut),
     /// From the allocator. Not a `Box`, which claims its memory for itself whenever it is moved.
     Heap(#[expect(dead_code, reason = "held for its Drop")] Vec<Hash>),
 }
 
-// SAFETY: a chunk is plain memory. Sharing it is sound because the unsafe functions below demand
+// SAFETY: slots are plain memory. Sharing them is sound because the unsafe functions below demand
 // that no slot is written while, or after, another thread can read it.
-unsafe impl Send for Chunk {}
+unsafe impl Send for Slots {}
 // SAFETY: as above.
-unsafe impl Sync for Chunk {}
+unsafe impl Sync for Slots {}
 
-/// Chunks smaller than this come from the allocator.
-const MAP_FROM: usize = 64 * 1024;
+/// Memory of fewer bytes comes from the allocator: a process may have some ten thousand maps, and
+/// thousands of trees.
+const MAP_FROM: usize = 1 << 20;
 const HUGE_PAGE: usize = 2 << 20;
 
 impl Chunk {
-    /// A chunk of `len` zeroed slots. With `huge` the system is asked for huge pages as far as they
-    /// fit.
-    pub(crate) fn new(len: usize, huge: bool) -> Self {
-        let bytes = len * size_of::<Hash>();
-        let mapped = if bytes >= MAP_FROM && !cfg!(any(miri, duramen_loom)) {
-            // Address space that is a multiple of a huge page is placed at one. What is never
-            // touched takes no memory.
-            memmap2::MmapMut::map_anon(bytes.next_multiple_of(HUGE_PAGE)).ok()
-        } else {
-            None
-        };
-        let (slots, memory) = match mapped {
-            Some(mut map) => {
-                #[cfg(target_os = "linux")]
-                if huge {
-                    let len = bytes / HUGE_PAGE * HUGE_PAGE;
-                    // A hint; without it the pages are ordinary ones.
-                    let _ = map.advise_range(memmap2::Advice::HugePage, 0, len);
-                }
-                (map.as_mut_ptr().cast::<Hash>(), Memory::Mapped(map))
-            }
-            None => {
-                let mut slots = vec![[0; 32]; len];
-                (slots.as_mut_ptr(), Memory::Heap(slots))
-            }
-        };
-        let _ = huge;
-        Self {
-            slots: NonNull::new(slots).unwrap_or(NonNull::dangling()),
-            len,
-            _memory: memory,
-            #[cfg(duramen_loom)]
-            twins: (0..len).map(|_| loom::cell::UnsafeCell::new(())).collect(),
+    /// A chunk with all slots of all levels, zeroed.
+    pub(crate) fn whole(layout: Layout, huge: bool) -> Self {
+        Self::Whole(Slots::new(0, layout.slots(), huge))
+    }
+
+    /// This chunk with `slots` as what it has of its level `level`. A whole one stays as it is.
+    pub(crate) fn with_level(&self, level: usize, slots: &Slots) -> Self {
+        let Self::Small(levels) = self else { return self.clone() };
+        let old = |level| levels.get(level).cloned().unwrap_or_default();
+        let count = levels.len().max(level + 1);
+        let levels = (0..count).map(|at| if at == level { slots.clone() } else { old(at) });
+        Self::Small(levels.collect())
+    }
+
+    /// The memory that the slots of a level are in, as far as there is any.
+    #[inline(always)]
+    pub(crate) fn level(&self, level: usize) -> Option<&Slots> {
+        match self {
+            Self::Whole(slots) => Some(slots),
+            Self::Small(levels) => levels.get(level),
         }
+    }
+
+    /// How many slots there are over all levels.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Whole(slots) => slots.len,
+            Self::Small(levels) => levels.iter().map(|slots| slots.len).sum(),
+        }
+    }
+}
+
+/// A small chunk without slots.
+impl Default for Chunk {
+    fn default() -> Self {
+        Self::Small(Arc::default())
+    }
+}
+
+impl Slots {
+    /// The slots `[first, end)`, zeroed. With `huge` the system is asked for huge pages as far as
+    /// they fit.
+    pub(crate) fn new(first: usize, end: usize, huge: bool) -> Self {
+        let len = end - first;
+        let (start, memory) = Memory::new(len, huge);
+        Self { first, len, start, memory: Some(Arc::new(memory)) }
+    }
+
+    /// The first slot that is here, if one is.
+    pub(crate) fn first(&self) -> Option<usize> {
+        (self.len > 0).then_some(self.first)
+    }
+
+    /// Whether the slots `[slot, slot + len)` are here.
+    #[inline(always)]
+    pub(crate) fn has(&self, slot: usize, len: usize) -> bool {
+        let at = slot.wrapping_sub(self.first);
+        at <= self.len && len <= self.len - at
     }
 
     /// The slots `[slot, slot + len)` for writing.
@@ -85,17 +132,16 @@ impl Chunk {
     ///
     /// # Panics
     ///
-    /// If the range is outside the chunk.
+    /// If the slots are not here.
+    #[inline(always)]
     #[expect(clippy::mut_from_ref, reason = "the contract above makes the slice exclusive")]
-    pub(crate) unsafe fn slots_mut(&self, slot: usize, len: usize) -> &mut [Hash] {
-        assert!(slot <= self.len && len <= self.len - slot, "slots outside the chunk");
+    pub(crate) unsafe fn write(&self, slot: usize, len: usize) -> &mut [Hash] {
+        assert!(self.has(slot, len), "slots that are not there");
         #[cfg(duramen_loom)]
-        for twin in &self.twins[slot..slot + len] {
-            twin.with_mut(|_| ());
-        }
+        self.twins(slot, len).iter().for_each(|twin| twin.with_mut(|_| ()));
         // SAFETY: the range is inside the allocation, which is initialised and lives as long as
         // `self`; the caller promises that the slice is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.slots.as_ptr().add(slot), len) }
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(slot - self.first), len) }
     }
 
     /// The slots `[slot, slot + len)` for reading.
@@ -107,44 +153,141 @@ impl Chunk {
     ///
     /// # Panics
     ///
-    /// If the range is outside the chunk.
+    /// If the slots are not here.
     #[inline(always)]
-    pub(crate) unsafe fn slots(&self, slot: usize, len: usize) -> &[Hash] {
-        assert!(slot <= self.len && len <= self.len - slot, "slots outside the chunk");
+    pub(crate) unsafe fn read(&self, slot: usize, len: usize) -> &[Hash] {
+        assert!(self.has(slot, len), "slots that are not there");
         #[cfg(duramen_loom)]
-        for twin in &self.twins[slot..slot + len] {
-            twin.with(|_| ());
-        }
+        self.twins(slot, len).iter().for_each(|twin| twin.with(|_| ()));
         // SAFETY: the range is inside the allocation, which is initialised and lives as long as
         // `self`; the caller promises that no thread writes these slots any more.
-        unsafe { std::slice::from_raw_parts(self.slots.as_ptr().add(slot), len) }
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(slot - self.first), len) }
+    }
+
+    /// Copies all slots of `old`, which these have too.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the only writer of the level, and no other thread has these slots yet.
+    ///
+    /// # Panics
+    ///
+    /// If these do not have the slots of `old`.
+    pub(crate) unsafe fn copy_from(&self, old: &Self) {
+        if old.len == 0 {
+            return;
+        }
+        // SAFETY: nobody but the caller writes the old slots, written or not, and nobody but it has
+        // the new ones. They are in different memory.
+        let (to, from) = unsafe { (self.write(old.first, old.len), old.read(old.first, old.len)) };
+        to.copy_from_slice(from);
+    }
+
+    #[cfg(duramen_loom)]
+    fn twins(&self, slot: usize, len: usize) -> &[loom::cell::UnsafeCell<()>] {
+        let twins = self.memory.as_ref().map_or(&[][..], |memory| &memory.twins);
+        &twins[slot - self.first..][..len]
     }
 }
 
-impl std::fmt::Debug for Chunk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Chunk").field("len", &self.len).finish_non_exhaustive()
+/// No slots.
+impl Default for Slots {
+    fn default() -> Self {
+        Self { first: 0, len: 0, start: NonNull::dangling(), memory: None }
+    }
+}
+
+impl fmt::Debug for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} slots from {}", self.len, self.first)
+    }
+}
+
+impl Memory {
+    /// Room for `len` zeroed slots, and where it begins.
+    fn new(len: usize, huge: bool) -> (NonNull<Hash>, Self) {
+        let bytes = len * size_of::<Hash>();
+        let mapped = if bytes >= MAP_FROM && !cfg!(any(miri, duramen_loom)) {
+            // Address space that is a multiple of a huge page is placed at one. What is never
+            // touched takes no memory.
+            memmap2::MmapMut::map_anon(bytes.next_multiple_of(HUGE_PAGE)).ok()
+        } else {
+            None
+        };
+        let (start, bytes) = match mapped {
+            Some(mut map) => {
+                #[cfg(target_os = "linux")]
+                if huge {
+                    let len = bytes / HUGE_PAGE * HUGE_PAGE;
+                    // A hint; without it the pages are ordinary ones.
+                    let _ = map.advise_range(memmap2::Advice::HugePage, 0, len);
+                }
+                (map.as_mut_ptr().cast::<Hash>(), Bytes::Mapped(map))
+            }
+            None => {
+                let mut slots = vec![[0; 32]; len];
+                (slots.as_mut_ptr(), Bytes::Heap(slots))
+            }
+        };
+        let _ = huge;
+        let memory = Self {
+            _bytes: bytes,
+            #[cfg(duramen_loom)]
+            twins: (0..len).map(|_| loom::cell::UnsafeCell::new(())).collect(),
+        };
+        (NonNull::new(start).unwrap_or(NonNull::dangling()), memory)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::merkle::{Arity, Level};
 
     #[test]
     fn slots_are_zero_until_written_and_keep_what_was_written_while_others_are_filled() {
-        for len in [4, 3000] {
-            let chunk = Chunk::new(len, len > 4);
-            // SAFETY: this test is the only user of the chunk, and it never reads a slot that a
-            // live mutable slice covers.
+        for (first, len) in [(0, 4), (5, 300), (8, 40_000)] {
+            let slots = Slots::new(first, first + len, len > 300);
+            assert!(slots.has(first, len) && slots.has(first + len, 0));
+            assert!(!slots.has(first, len + 1) && !slots.has(first.wrapping_sub(1), 1));
+            // SAFETY: this test is the only user of the slots, and it never reads one that a live
+            // mutable slice covers.
             unsafe {
-                assert_eq!(chunk.slots(0, len), vec![[0; 32]; len]);
-                chunk.slots_mut(0, 2).fill([7; 32]);
-                let seen = chunk.slots(0, 2);
-                chunk.slots_mut(2, 2).fill([9; 32]);
+                assert_eq!(slots.read(first, len), vec![[0; 32]; len]);
+                slots.write(first, 2).fill([7; 32]);
+                let seen = slots.read(first, 2);
+                slots.write(first + 2, 2).fill([9; 32]);
                 assert_eq!(seen, [[7; 32]; 2]);
-                assert_eq!(chunk.slots(1, 2), [[7; 32], [9; 32]]);
+                assert_eq!(slots.read(first + 1, 2), [[7; 32], [9; 32]]);
+                let more = Slots::new(first, first + len + 1, false);
+                more.copy_from(&slots);
+                more.write(first + len, 1).fill([1; 32]);
+                drop(slots);
+                assert_eq!(more.read(first + 1, 3), [[7; 32], [9; 32], [9; 32]]);
+                assert_eq!(more.read(first + len, 1), [[1; 32]]);
             }
         }
+    }
+
+    #[test]
+    fn a_level_is_replaced_and_the_others_are_shared() {
+        let layout = Layout::with_height(Arity::Two, 3);
+        let at = |level| layout.place(Level(level), 1);
+        let fits = |chunk: &Chunk, level| {
+            chunk.level(at(level).level).is_some_and(|slots| slots.has(at(level).slot, 1))
+        };
+        let slots = |level| Slots::new(at(level).slot, at(level).slot + 1, false);
+        let high = Chunk::default().with_level(2, &slots(2));
+        assert_eq!(high.len(), 1);
+        assert_eq!([0, 1, 2].map(|level| fits(&high, level)), [false, false, true]);
+        let both = high.with_level(0, &slots(0));
+        assert_eq!((high.len(), both.len()), (1, 2));
+        assert_eq!([0, 1, 2].map(|level| fits(&both, level)), [true, false, true]);
+        let start = |chunk: &Chunk| chunk.level(2).map(|slots| slots.start);
+        assert_eq!(start(&high), start(&both));
+        let whole = Chunk::whole(layout, false);
+        assert_eq!([0, 1, 2].map(|level| fits(&whole, level)), [true; 3]);
+        assert_eq!(whole.len(), layout.slots());
+        assert_eq!(whole.with_level(0, &slots(0)).len(), layout.slots());
     }
 }

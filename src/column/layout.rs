@@ -6,11 +6,23 @@ use crate::merkle::{Arity, Level};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     arity: Arity,
+    /// [`Arity::bits`], so that a place is found without cases.
+    bits: u8,
     /// How many levels a chunk holds.
     height: u8,
+    /// How many slots a level of a small chunk has at least.
+    smallest: u8,
     /// Whether the system is asked for huge pages for chunks that fill soon.
     huge_pages: bool,
+    /// The inverse of arity - 1, modulo 2^32.
+    inverse: u32,
 }
+
+/// Up to so many slots small levels are doubled.
+const DOUBLED: usize = 1024;
+/// Small levels have at most so many slots. A level that needs more gets all that it can have in the
+/// chunk: what is not touched of so many takes no memory, and to move more of them would take time.
+const SMALL: usize = 4096;
 
 /// One slot of one chunk, and how many slots of the same level follow in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +31,9 @@ pub(crate) struct Place {
     pub(crate) tier: usize,
     /// The chunk's number within its tier.
     pub(crate) chunk: u64,
-    /// The slot within the chunk.
+    /// The level, counted from the lowest of the chunk.
+    pub(crate) level: usize,
+    /// The slot within the chunk. Those of one level follow those of the level below.
     pub(crate) slot: usize,
     /// How many slots there are from `slot` on, itself included, before the level ends in this
     /// chunk.
@@ -36,7 +50,25 @@ impl Layout {
             Arity::Eight => 6,
             Arity::Sixteen => 4,
         };
-        Self { arity, height, huge_pages: true }
+        Self::of(arity, height, 4)
+    }
+
+    const fn of(arity: Arity, height: u8, smallest: u8) -> Self {
+        let (bits, divisor) = match arity {
+            Arity::Two => (1, 1_u32),
+            Arity::Four => (2, 3),
+            Arity::Eight => (3, 7),
+            Arity::Sixteen => (4, 15),
+        };
+        // A number is its own inverse modulo 8, and each step doubles the bits that are right.
+        let mut inverse = divisor;
+        let mut right = 3;
+        while right < u32::BITS {
+            let wrong = divisor.wrapping_mul(inverse);
+            inverse = inverse.wrapping_mul(2_u32.wrapping_sub(wrong));
+            right *= 2;
+        }
+        Self { arity, bits, height, smallest, huge_pages: true, inverse }
     }
 
     /// The same, with huge pages or without.
@@ -49,11 +81,11 @@ impl Layout {
         self.huge_pages
     }
 
-    /// Chunks of `arity^height` leaves, for tests and models that want to cross many borders with
-    /// few leaves.
+    /// Chunks of `arity^height` leaves that begin with one slot per level, for tests and models that
+    /// want to cross many borders with few leaves.
     #[cfg(any(test, duramen_loom))]
     pub(crate) const fn with_height(arity: Arity, height: u8) -> Self {
-        Self { arity, height, huge_pages: true }
+        Self::of(arity, height, 1)
     }
 
     pub(crate) const fn arity(self) -> Arity {
@@ -65,15 +97,32 @@ impl Layout {
         1 << self.base_bits()
     }
 
+    /// How many slots a chunk has in its lowest level.
+    pub(crate) const fn base_slots(self) -> usize {
+        self.level_len(0)
+    }
+
     /// How many slots a chunk has over all its levels.
     pub(crate) fn slots(self) -> usize {
         (0..self.height).map(|relative| self.level_len(relative)).sum()
     }
 
+    /// Where the memory of a small level ends that begins at slot `first` and has to have the slots
+    /// below `end`. `place` is in this level.
+    pub(crate) fn reach(self, place: &Place, first: usize, end: usize) -> usize {
+        let wanted = (end - first).max(usize::from(self.smallest));
+        let len = match () {
+            () if wanted <= DOUBLED => wanted.next_power_of_two(),
+            () if wanted <= SMALL => SMALL,
+            () => usize::MAX,
+        };
+        first.saturating_add(len).min(place.level_end())
+    }
+
     /// How many complete nodes `level` has in a tree of `leaves` leaves.
     #[inline]
     pub(crate) fn complete(self, level: Level, leaves: u64) -> u64 {
-        leaves.checked_shr(u32::from(level.0) * self.arity.bits()).unwrap_or(0)
+        leaves.checked_shr(u32::from(level.0) * u32::from(self.bits)).unwrap_or(0)
     }
 
     /// The slot of node `index` of `level`.
@@ -85,38 +134,42 @@ impl Layout {
             relative -= self.height;
             tier += 1;
         }
-        let bits = self.arity.bits() * u32::from(self.height - relative);
+        let bits = u32::from(self.bits) * u32::from(self.height - relative);
         let within = usize_of(index & ((1 << bits) - 1));
         Place {
             tier,
             chunk: index >> bits,
+            level: usize::from(relative),
             slot: self.level_start(relative) + within,
             room: self.level_len(relative) - within,
         }
     }
 
     const fn base_bits(self) -> u32 {
-        self.arity.bits() * self.height as u32
+        self.bits as u32 * self.height as u32
     }
 
     /// How many nodes of the level `relative` levels above the base a chunk holds.
     #[inline]
     const fn level_len(self, relative: u8) -> usize {
-        1 << (self.base_bits() - self.arity.bits() * relative as u32)
+        1 << (self.base_bits() - self.bits as u32 * relative as u32)
     }
 
     /// The first slot of the level `relative` levels above the base: a geometric sum.
     #[inline]
     const fn level_start(self, relative: u8) -> usize {
-        let sum = (1usize << self.base_bits()) - self.level_len(relative);
-        // sum = (N^h - N^(h-r)); the levels below add up to N/(N-1) of that. A division by a constant
-        // is a multiplication.
-        match self.arity {
-            Arity::Two => sum * 2,
-            Arity::Four => sum / 3 * 4,
-            Arity::Eight => sum / 7 * 8,
-            Arity::Sixteen => sum / 15 * 16,
-        }
+        let sum = (1_u32 << self.base_bits())
+            - (1 << (self.base_bits() - self.bits as u32 * relative as u32));
+        // sum = (N^h - N^(h-r)); the levels below add up to N/(N-1) of that. A division without a rest
+        // is a multiplication by the inverse.
+        (sum.wrapping_mul(self.inverse) << self.bits) as usize
+    }
+}
+
+impl Place {
+    /// The slot behind the last one of the level in this chunk.
+    pub(crate) fn level_end(&self) -> usize {
+        self.slot + self.room
     }
 }
 
@@ -140,10 +193,11 @@ mod tests {
             for level in 0..6u8 {
                 for index in 0..(n.pow(6 - u32::from(level))).min(most) {
                     let place = layout.place(Level(level), index);
-                    assert!(place.slot + place.room <= layout.slots());
-                    assert!(seen.insert((place.tier, place.chunk, place.slot)), "{level} {index}");
+                    let Place { tier, chunk, level: relative, slot, room } = place;
+                    assert!(slot + room <= layout.slots());
+                    assert!(seen.insert((tier, chunk, slot)), "{level} {index}");
                     let first = layout.place(Level(level), index / n * n);
-                    assert_eq!((first.tier, first.chunk), (place.tier, place.chunk));
+                    assert_eq!((first.tier, first.chunk, first.level), (tier, chunk, relative));
                     assert_eq!(first.slot + usize_of(index % n), place.slot);
                 }
             }
@@ -160,6 +214,31 @@ mod tests {
                 next += layout.level_len(relative);
             }
             assert_eq!(next, layout.slots());
+        }
+    }
+
+    #[test]
+    fn a_small_level_reaches_as_far_as_it_must_and_not_much_further() {
+        for arity in Arity::ALL {
+            let layout = Layout::new(arity);
+            for level in 0..layout.height {
+                let place = layout.place(Level(level), 0);
+                let (len, last) = (place.room, place.level_end());
+                for first in [place.slot, place.slot + len / 4, last - 1] {
+                    for end in (first..=last).take(5000).skip(1).chain([last]) {
+                        let (reach, wanted) = (layout.reach(&place, first, end), end - first);
+                        assert!((end..=last).contains(&reach));
+                        let most = match wanted {
+                            0..=4 => 4,
+                            5..=1024 => 2 * wanted - 1,
+                            1025..=4096 => 4096,
+                            _ => len,
+                        };
+                        assert!(reach - first <= most, "{reach} from {first} for {end}");
+                        assert!(reach == last || reach - first >= 4);
+                    }
+                }
+            }
         }
     }
 }

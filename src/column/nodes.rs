@@ -48,7 +48,7 @@ impl NodeWriter {
             if size - from < PARALLEL_FROM {
                 self.hash_levels(hasher, &mut version, Level::LEAVES..low, from, size);
             } else {
-                self.reserve(&mut version, from, size, Filling::Slow);
+                self.reserve(&mut version, Level::LEAVES.up(), from, size);
                 self.each_block(from, size, |start, end| {
                     let mut version = Arc::clone(&version);
                     self.hash_levels(hasher, &mut version, Level::LEAVES..low, start, end);
@@ -72,10 +72,11 @@ impl NodeWriter {
         debug_assert!(Arc::ptr_eq(&self.columns, &writer.columns), "writers of one tree");
         let from = writer.len();
         self.hash_to(hasher, from);
+        writer.forget_slots();
         let size = from + leaves.len() as u64;
         let low = self.block_height();
         let mut version = self.columns.version();
-        self.reserve(&mut version, from, size, Filling::Fast);
+        self.reserve(&mut version, Level::LEAVES, from, size);
         self.each_block(from, size, |start, end| {
             let offset = |at: u64| usize::try_from(at - from).unwrap_or(usize::MAX);
             let mut version = Arc::clone(&version);
@@ -112,18 +113,18 @@ impl NodeWriter {
         }
     }
 
-    /// Makes the chunks for all nodes complete at `size`, in order, so that blocks worked on side by
-    /// side find them.
-    fn reserve(&self, version: &mut Arc<Version>, from: u64, size: u64, leaves: Filling) {
+    /// Makes the slots of `level` and all above it for the nodes complete at `size`, in order, so that
+    /// blocks worked on side by side find them.
+    fn reserve(&self, version: &mut Arc<Version>, mut level: Level, from: u64, size: u64) {
         let layout = self.columns.layout();
-        let mut level = Level::LEAVES;
         while layout.complete(level, size) > 0 {
-            let filling = if level == Level::LEAVES { leaves } else { Filling::Slow };
-            let mut at = layout.complete(level, from);
-            while at < layout.complete(level, size) {
+            let filling = if level == Level::LEAVES { Filling::Fast } else { Filling::Slow };
+            let (mut at, end) = (layout.complete(level, from), layout.complete(level, size));
+            while at < end {
                 let place = layout.place(level, at);
-                self.columns.ensure_chunk(version, &place, filling);
-                at += place.room as u64;
+                let count = usize::try_from(end - at).unwrap_or(usize::MAX).min(place.room);
+                self.columns.ensure(version, &place, count, filling);
+                at += count as u64;
             }
             level = level.up();
         }
@@ -134,11 +135,11 @@ impl NodeWriter {
         while !leaves.is_empty() {
             let place = self.columns.layout().place(Level::LEAVES, at);
             let (now, later) = leaves.split_at(leaves.len().min(place.room));
-            self.columns.ensure_chunk(version, &place, Filling::Fast);
-            let Some(chunk) = version.chunk(&place) else { return };
+            self.columns.ensure(version, &place, now.len(), Filling::Fast);
+            let Some(slots) = version.slots(&place) else { return };
             // SAFETY: only `append_and_hash` calls this. It holds the only leaf writer, these slots
             // are above its length, so unpublished, and no two blocks have a leaf in common.
-            unsafe { chunk.slots_mut(place.slot, now.len()) }.copy_from_slice(now);
+            unsafe { slots.write(place.slot, now.len()) }.copy_from_slice(now);
             at += now.len() as u64;
             leaves = later;
         }
@@ -182,8 +183,8 @@ impl NodeWriter {
             let parents = layout.place(level.up(), at);
             let groups = (children.room / arity.children()).min(parents.room);
             let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(groups);
-            self.columns.ensure_chunk(version, &parents, Filling::Slow);
-            let (Some(below), Some(above)) = (version.chunk(&children), version.chunk(&parents))
+            self.columns.ensure(version, &parents, len, Filling::Slow);
+            let (Some(below), Some(above)) = (version.slots(&children), version.slots(&parents))
             else {
                 // Children are in memory until their parent is hashed, so this is not reached.
                 debug_assert!(false, "children of unhashed nodes are in memory");
@@ -197,8 +198,8 @@ impl NodeWriter {
             // callers makes this the only node writer; blocks have no parent in common. Children
             // and parents are different slots.
             unsafe {
-                let children = below.slots(children.slot, len * arity.children());
-                hasher.nodes(arity, children, above.slots_mut(parents.slot, len));
+                let children = below.read(children.slot, len * arity.children());
+                hasher.nodes(arity, children, above.write(parents.slot, len));
             }
             at += len as u64;
         }

@@ -214,10 +214,18 @@ impl Tree {
     }
 }
 
-/// Chunks of 2 to 256 leaves; under miri, which takes its time, of 2 and 4.
+/// Chunks of 2 to 256 leaves, whose levels begin with one slot; under miri, which takes its time, of
+/// 2 to 8.
 fn layouts() -> impl Iterator<Item = Layout> {
     let heights = |arity| (1..=2).map(move |height| Layout::with_height(arity, height));
-    Arity::ALL.into_iter().flat_map(heights).take(if cfg!(miri) { 2 } else { 8 })
+    let high = [(Arity::Two, 3), (Arity::Two, 5), (Arity::Four, 3)];
+    let high = high.map(|(arity, height)| Layout::with_height(arity, height));
+    let low = Arity::ALL.into_iter().flat_map(heights);
+    low.take(if cfg!(miri) { 2 } else { 8 }).chain(high.into_iter().take(if cfg!(miri) {
+        1
+    } else {
+        3
+    }))
 }
 
 #[test]
@@ -250,20 +258,157 @@ fn borders_of_chunks_are_nothing_to_readers() {
     }
 }
 
+/// Whether a test with one view per size has seen enough.
+fn sizes_to(layout: Layout) -> u64 {
+    (2 * layout.leaves_per_chunk() + 3).min(if cfg!(miri) { 11 } else { 150 })
+}
+
+#[test]
+fn views_of_every_size_outlive_every_growth() {
+    for layout in layouts() {
+        let mut tree = Tree::resume(layout, 0);
+        while tree.model.len() < sizes_to(layout) {
+            tree.step(Step::Append(1));
+            tree.step(Step::View);
+            // Nodes come late, some at a time, so that each level is outgrown at another moment.
+            if tree.model.len().is_multiple_of(3) {
+                tree.step(Step::Hash(2));
+                tree.step(Step::View);
+            }
+        }
+        tree.check();
+    }
+}
+
+#[test]
+fn batches_of_every_length_find_room_at_every_size() {
+    for layout in layouts() {
+        let most = sizes_to(layout).min(40);
+        for before in 0..most {
+            for batch in [1, 2, 3, most - before] {
+                let mut tree = Tree::resume(layout, 0);
+                for step in [
+                    Step::Append(before),
+                    Step::View,
+                    Step::AppendAndHash(batch),
+                    Step::View,
+                    Step::Append(batch),
+                    Step::Hash(u64::MAX / 2),
+                ] {
+                    tree.step(step);
+                }
+                tree.check();
+            }
+        }
+    }
+}
+
+/// As [`Mix`], but panics at a call.
+#[derive(Debug)]
+struct Panics(std::sync::atomic::AtomicU64);
+
+impl Hasher for Panics {
+    fn id(&self) -> HasherId {
+        Mix.id()
+    }
+
+    fn leaf(&self, data: &[u8]) -> Hash {
+        Mix.leaf(data)
+    }
+
+    fn node(&self, children: &[Hash]) -> Hash {
+        assert_ne!(self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed), 0, "as wanted");
+        Mix.node(children)
+    }
+
+    fn empty_root(&self) -> Hash {
+        Mix.empty_root()
+    }
+}
+
+#[test]
+fn leaves_that_come_after_a_batch_that_failed_go_where_readers_look() {
+    for layout in layouts() {
+        for call in 0..3 {
+            let mut tree = Tree::resume(layout, 0);
+            // Two leaves, and room for one or two more in the slots that their writer knows.
+            tree.step(Step::Append(3));
+            let batch = vec![[9; 32]; 1 << (layout.arity().bits() + 2)];
+            let hasher = Panics(call.into());
+            let appends = || tree.nodes.append_and_hash(&hasher, &mut tree.leaves, &batch);
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(appends));
+            assert!(panicked.is_err());
+            tree.step(Step::View);
+            tree.step(Step::Append(1));
+            tree.check();
+            tree.step(Step::AppendAndHash(20));
+            tree.step(Step::Append(1));
+            tree.check();
+        }
+    }
+}
+
+#[test]
+fn a_small_tree_takes_little_memory_also_when_it_is_reopened() {
+    let bytes = |tree: &Tree| tree.columns.memory_bytes();
+    for arity in Arity::ALL {
+        let layout = Layout::new(arity);
+        let mut tree = Tree::resume(layout, 0);
+        assert_eq!(bytes(&tree), 0);
+        tree.step(Step::AppendAndHash(1));
+        assert_eq!(bytes(&tree), 4 * 32);
+        tree.step(Step::Append(4));
+        assert_eq!(bytes(&tree), 8 * 32);
+        tree.step(Step::AppendAndHash(95));
+        // Two slots for each of the 100 leaves and of the nodes above them, or the four at least.
+        assert!(bytes(&tree) <= 2 * 32 * (100 + 100) + 7 * 4 * 32, "{} bytes", bytes(&tree));
+        if !cfg!(miri) {
+            tree.check();
+            for size in [7, layout.leaves_per_chunk() - 1, layout.leaves_per_chunk() + 1] {
+                let mut tree = Tree::resume(layout, size);
+                let levels = size.ilog2() / arity.bits() + 1;
+                let group = 32 * arity.children().max(4) as u64;
+                assert!(bytes(&tree) <= u64::from(levels) * group, "{size}: {}", bytes(&tree));
+                tree.step(Step::AppendAndHash(5));
+                assert!(bytes(&tree) <= u64::from(levels + 1) * 2 * group + 8 * 32);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_chunk_is_whole_at_once_if_it_is_filled_or_the_one_before_it_was() {
+    let layout = Layout::with_height(Arity::Two, 3);
+    let whole = (8 + 4 + 2) * 32;
+    let mut tree = Tree::resume(layout, 0);
+    tree.step(Step::Append(3));
+    assert_eq!(tree.columns.memory_bytes(), 4 * 32);
+    tree.step(Step::Append(6));
+    assert_eq!(tree.columns.memory_bytes(), 8 * 32 + whole);
+    let mut tree = Tree::resume(layout, 0);
+    tree.step(Step::Append(8));
+    assert_eq!(tree.columns.memory_bytes(), whole);
+    // A tree that was reopened is not known to grow.
+    let mut tree = Tree::resume(layout, 6);
+    assert_eq!(tree.columns.memory_bytes(), 2 * 32);
+    tree.step(Step::Append(3));
+    assert_eq!(tree.columns.memory_bytes(), 2 * 32 + 2 * 32 + 32);
+}
+
 #[test]
 fn an_archive_lets_go_of_every_chunk_that_it_has_whole_once_no_view_needs_it() {
     let layout = Layout::with_height(Arity::Two, 2);
     let mut tree = Tree::resume(layout, 0);
-    let chunk = (layout.slots() * size_of::<Hash>()) as u64;
+    let (chunk, root) = (6 * 32, 32);
     tree.step(Step::AppendAndHash(64));
     // Leaves in 16 chunks, their grandparents in 4, and so on: 16 + 4 + 1 and the root's.
-    assert_eq!(tree.columns.memory_bytes(), 22 * chunk);
+    assert_eq!(tree.columns.memory_bytes(), 21 * chunk + root);
     tree.step(Step::View);
     tree.step(Step::Archive(1));
     // Of each tier the last chunk holds nodes above leaf 63.
-    assert_eq!(tree.columns.memory_bytes(), 4 * chunk);
+    assert_eq!(tree.columns.memory_bytes(), 3 * chunk + root);
     tree.step(Step::Archive(0));
-    assert_eq!(tree.columns.memory_bytes(), chunk);
+    assert_eq!(tree.columns.memory_bytes(), root);
     tree.check();
 }
 

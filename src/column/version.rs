@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Slots};
 use super::layout::{Layout, Place};
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex};
@@ -25,7 +25,7 @@ pub(crate) trait Archive: Send + Sync + fmt::Debug {
 /// An immutable list of where every node is. Cheap to clone: a handful of `Arc`s.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
-    tiers: Vec<Arc<Tier>>,
+    tiers: Vec<Tier>,
     /// Memory holds every complete node that was not yet complete at this size; the archive holds
     /// the others.
     pub(super) memory_from: u64,
@@ -36,7 +36,15 @@ pub(crate) struct Version {
 #[derive(Clone, Debug, Default)]
 struct Tier {
     first: u64,
-    chunks: Vec<Arc<Chunk>>,
+    chunks: Arc<[Chunk]>,
+}
+
+impl Tier {
+    /// Where in the list the chunk with this number is, or would be.
+    #[inline(always)]
+    fn at(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.first)?).ok()
+    }
 }
 
 impl Version {
@@ -44,27 +52,44 @@ impl Version {
         Self { tiers: Vec::new(), memory_from, archive }
     }
 
-    /// The chunk that holds `place`, if it is in memory.
+    /// The chunk of `place`, if it is in memory.
     #[inline(always)]
-    pub(super) fn chunk(&self, place: &Place) -> Option<&Arc<Chunk>> {
+    pub(super) fn chunk(&self, place: &Place) -> Option<&Chunk> {
         let tier = self.tiers.get(place.tier)?;
-        let at = usize::try_from(place.chunk.checked_sub(tier.first)?).ok()?;
-        tier.chunks.get(at)
+        tier.chunks.get(tier.at(place.chunk)?)
     }
 
-    /// This version with one more chunk at the end of a tier. The first chunk of a tier may have any
-    /// number.
-    pub(super) fn with_chunk(&self, tier: usize, number: u64, chunk: Arc<Chunk>) -> Self {
+    /// The memory that the slots of `place` are in, as far as there is any.
+    #[inline(always)]
+    pub(super) fn slots(&self, place: &Place) -> Option<&Slots> {
+        self.chunk(place)?.level(place.level)
+    }
+
+    /// Whether the last chunk of a tier has all slots of its lowest level: the tree was appended to
+    /// that much.
+    pub(super) fn ends_full(&self, layout: Layout, tier: usize) -> bool {
+        let last = self.tiers.get(tier).and_then(|tier| tier.chunks.last());
+        let base = last.and_then(|chunk| chunk.level(0));
+        base.is_some_and(|slots| slots.has(0, layout.base_slots()))
+    }
+
+    /// This version with `chunk` where `place` is: in the stead of the one that is there, or as one
+    /// more at the end of its tier. The first chunk of a tier may have any number.
+    pub(super) fn with_chunk(&self, place: &Place, chunk: &Chunk) -> Self {
         let mut next = self.clone();
-        if next.tiers.len() <= tier {
-            next.tiers.resize_with(tier + 1, Arc::default);
+        if next.tiers.len() <= place.tier {
+            next.tiers.reserve_exact(place.tier + 1 - self.tiers.len());
+            next.tiers.resize_with(place.tier + 1, Tier::default);
         }
-        let tier = Arc::make_mut(&mut next.tiers[tier]);
+        let tier = &mut next.tiers[place.tier];
         if tier.chunks.is_empty() {
-            tier.first = number;
+            tier.first = place.chunk;
         }
-        debug_assert_eq!(tier.first + tier.chunks.len() as u64, number, "chunks have no gaps");
-        tier.chunks.push(chunk);
+        let at = tier.at(place.chunk).unwrap_or(usize::MAX).min(tier.chunks.len());
+        debug_assert_eq!(tier.first + at as u64, place.chunk, "chunks have no gaps");
+        let before = tier.chunks[..at].iter();
+        let after = tier.chunks[at..].iter().skip(1);
+        tier.chunks = before.chain([chunk]).chain(after).cloned().collect();
         next
     }
 
@@ -78,9 +103,8 @@ impl Version {
         let mut keep_from = whole_chunks;
         for tier in &mut next.tiers {
             if tier.first < keep_from {
-                let tier = Arc::make_mut(tier);
-                let drop = usize::try_from(keep_from - tier.first).unwrap_or(usize::MAX);
-                tier.chunks.drain(..drop.min(tier.chunks.len()));
+                let drop = tier.at(keep_from).unwrap_or(usize::MAX).min(tier.chunks.len());
+                tier.chunks = Arc::from(&tier.chunks[drop..]);
                 tier.first = keep_from;
             }
             keep_from /= layout.leaves_per_chunk();
@@ -88,8 +112,8 @@ impl Version {
         next
     }
 
-    /// How many chunks are in memory.
-    pub(super) fn chunk_count(&self) -> usize {
-        self.tiers.iter().map(|tier| tier.chunks.len()).sum()
+    /// How many slots are in memory.
+    pub(super) fn slot_count(&self) -> usize {
+        self.tiers.iter().flat_map(|tier| &*tier.chunks).map(Chunk::len).sum()
     }
 }

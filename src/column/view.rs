@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::layout::Layout;
+use super::layout::{Layout, Place};
 use super::version::Version;
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
@@ -34,17 +34,32 @@ impl View {
     /// `end`. `None` if `index` is not published or not in memory.
     #[inline(always)]
     pub(crate) fn run(&self, level: Level, index: u64, end: u64) -> Option<&[Hash]> {
-        let limit = if level == Level::LEAVES { self.leaves } else { self.hashed };
-        let end = end.min(self.layout.complete(level, limit));
+        let end = end.min(self.published(level));
         if index >= end || index < self.layout.complete(level, self.version.memory_from) {
             return None;
         }
         let place = self.layout.place(level, index);
-        let chunk = self.version.chunk(&place)?;
         let len = usize::try_from(end - index).unwrap_or(usize::MAX).min(place.room);
+        self.slots(&place, len)
+    }
+
+    /// How many nodes of `level` are published.
+    #[inline(always)]
+    fn published(&self, level: Level) -> u64 {
+        let limit = if level == Level::LEAVES { self.leaves } else { self.hashed };
+        self.layout.complete(level, limit)
+    }
+
+    /// The nodes at `place` and behind it, `len` of them, all of which are published, in memory and in
+    /// one chunk.
+    #[inline(always)]
+    fn slots(&self, place: &Place, len: usize) -> Option<&[Hash]> {
+        let slots = self.version.slots(place)?;
         // SAFETY: the slots hold nodes below the published counts, which were loaded with Acquire
-        // when this view was made, and at or above `memory_from`, so a writer has filled them.
-        Some(unsafe { chunk.slots(place.slot, len) })
+        // when this view was made, and at or above `memory_from`, so a writer has filled them. That
+        // was in the memory that the version has, or in smaller memory that was copied to it before
+        // the version was made: the version was loaded after the counts.
+        Some(unsafe { slots.read(place.slot, len) })
     }
 
     /// The leaves `[from, to)` as they lie in memory.
@@ -95,9 +110,14 @@ impl NodeSource for View {
     #[inline(always)]
     fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {
         let end = first.0.checked_add(count as u64)?;
-        if end <= self.layout.complete(level, self.version.memory_from) {
+        let archived = self.layout.complete(level, self.version.memory_from);
+        if end <= archived {
             return self.version.archive.as_ref()?.borrow_nodes(level, first, count);
         }
-        self.run(level, first.0, end).filter(|run| run.len() == count)
+        let place = self.layout.place(level, first.0);
+        if first.0 < archived || end > self.published(level) || count > place.room {
+            return None;
+        }
+        self.slots(&place, count)
     }
 }

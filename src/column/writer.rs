@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Slots};
 use super::layout::{Layout, Place};
 use super::nodes::NodeWriter;
 use super::version::{Archive, Version};
@@ -63,10 +63,10 @@ impl Columns {
         });
         for seed in seeds {
             let place = layout.place(seed.level, seed.first);
-            let chunk = columns.chunk_for(&place, Filling::Slow);
+            let slots = columns.slots_for(&place, seed.nodes.len(), Filling::Slow);
             // SAFETY: no other thread has the columns yet, and these slots, being below the size at
             // which memory begins, are never published.
-            unsafe { chunk.slots_mut(place.slot, seed.nodes.len()) }.copy_from_slice(&seed.nodes);
+            unsafe { slots.write(place.slot, seed.nodes.len()) }.copy_from_slice(&seed.nodes);
         }
         let leaves = LeafWriter { columns: Arc::clone(&columns), len: size, last: None };
         let nodes = NodeWriter::new(Arc::clone(&columns), size);
@@ -101,32 +101,16 @@ impl Columns {
     /// Lets `archive`, which holds every node complete at `size`, answer for them, and drops the
     /// chunks that hold nothing else as soon as no view needs them.
     pub(crate) fn archive(&self, size: u64, archive: Arc<dyn Archive>) {
-        let install = self.install.lock();
-        if sync::defect("an archive is installed without the lock") {
-            drop(install);
-        }
-        let next = self.version.load_full().archived(self.layout, size, archive);
-        self.version.store(Arc::new(next));
+        self.install(|newest| newest.archived(self.layout, size, archive));
     }
 
-    /// Bytes of address space that the chunks in memory take; the last chunk of a tier is counted
-    /// whole.
+    /// Bytes that the slots in memory take; those that are not filled yet are counted too.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let chunks = self.version.load_full().chunk_count();
-        (chunks * self.layout.slots() * size_of::<Hash>()) as u64
+        (self.version.load_full().slot_count() * size_of::<Hash>()) as u64
     }
 
     pub(super) fn publish_hashed(&self, size: u64) {
         self.hashed.store(size, Ordering::Release);
-    }
-
-    /// Sees to it that `version` has the chunk for `place`: loads the newest one, and makes and
-    /// installs the chunk if it is the next one of its tier.
-    pub(super) fn ensure_chunk(&self, version: &mut Arc<Version>, place: &Place, filling: Filling) {
-        if version.chunk(place).is_none() {
-            self.chunk_for(place, filling);
-            *version = self.version.load_full();
-        }
     }
 
     /// The newest version.
@@ -134,17 +118,68 @@ impl Columns {
         self.version.load_full()
     }
 
-    /// The chunk for `place`, made and installed if it is the next one of its tier.
-    pub(super) fn chunk_for(&self, place: &Place, filling: Filling) -> Arc<Chunk> {
-        if let Some(chunk) = self.version.load_full().chunk(place) {
-            return Arc::clone(chunk);
+    /// Sees to it that `version` has the slots `[place.slot, place.slot + count)`: loads the newest
+    /// one, after they were made if need be. Only for the one writer of the level.
+    pub(super) fn ensure(
+        &self,
+        version: &mut Arc<Version>,
+        place: &Place,
+        count: usize,
+        filling: Filling,
+    ) {
+        if !version.slots(place).is_some_and(|slots| slots.has(place.slot, count)) {
+            self.slots_for(place, count, filling);
+            *version = self.version.load_full();
+        }
+    }
+
+    /// The slots of the level of `place`, among them `[place.slot, place.slot + count)`: those of the
+    /// newest version, or more of them, in a version that is installed now. Only for the one writer
+    /// of the level.
+    pub(super) fn slots_for(&self, place: &Place, count: usize, filling: Filling) -> Slots {
+        let version = self.version.load_full();
+        let old = version.slots(place).cloned().unwrap_or_default();
+        if old.has(place.slot, count) {
+            return old;
         }
         let huge = filling == Filling::Fast && self.layout.has_huge_pages();
-        let chunk = Arc::new(Chunk::new(self.layout.slots(), huge));
-        let _install = self.install.lock();
-        let next = self.version.load_full().with_chunk(place.tier, place.chunk, Arc::clone(&chunk));
+        let first = old.first().unwrap_or(place.slot);
+        let end = self.layout.reach(place, first, place.slot + count);
+        let filled = place.level == 0 && (first, end) == (0, place.level_end());
+        if version.chunk(place).is_none() && (filled || version.ends_full(self.layout, place.tier))
+        {
+            let chunk = Chunk::whole(self.layout, huge);
+            let slots = chunk.level(place.level).cloned().unwrap_or_default();
+            self.install(|newest| newest.with_chunk(place, &chunk));
+            return slots;
+        }
+        let slots = Slots::new(first, end, huge);
+        // SAFETY: the caller is the only writer of this level, and has the new slots to itself as
+        // long as they are not installed.
+        let copy = || unsafe { slots.copy_from(&old) };
+        let late = sync::defect("a level is installed before its slots are copied");
+        if !late {
+            copy();
+        }
+        self.install(|newest| {
+            // The other levels are those of the newest version: their writers may have been here.
+            let chunk = newest.chunk(place).cloned().unwrap_or_default();
+            newest.with_chunk(place, &chunk.with_level(place.level, &slots))
+        });
+        if late {
+            copy();
+        }
+        slots
+    }
+
+    /// Replaces the newest version by the one that `change` makes of it.
+    fn install(&self, change: impl FnOnce(&Version) -> Version) {
+        let install = self.install.lock();
+        if sync::defect("a version is installed without the lock") {
+            drop(install);
+        }
+        let next = change(&self.version.load_full());
         self.version.store(Arc::new(next));
-        chunk
     }
 }
 
@@ -153,8 +188,8 @@ impl Columns {
 pub(crate) struct LeafWriter {
     pub(super) columns: Arc<Columns>,
     len: u64,
-    /// The chunk that the last leaf went to, and its number.
-    last: Option<(u64, Arc<Chunk>)>,
+    /// The number of the chunk that the last leaf went to, and its slots for leaves.
+    last: Option<(u64, Slots)>,
 }
 
 impl LeafWriter {
@@ -176,23 +211,32 @@ impl LeafWriter {
         let mut at = self.len;
         while !rest.is_empty() {
             let place = self.columns.layout.place(Level::LEAVES, at);
-            let chunk = match &self.last {
-                Some((number, chunk)) if *number == place.chunk => chunk,
+            let (now, later) = rest.split_at(rest.len().min(place.room));
+            let slots = match &self.last {
+                Some((chunk, slots))
+                    if *chunk == place.chunk && slots.has(place.slot, now.len()) =>
+                {
+                    slots
+                }
                 _ => {
                     // A tree that has filled a chunk will use all of the next one.
-                    let fast = place.chunk > 0 || rest.len() >= place.room;
+                    let fast = place.chunk > 0 || now.len() == place.room;
                     let filling = if fast { Filling::Fast } else { Filling::Slow };
-                    let chunk = self.columns.chunk_for(&place, filling);
-                    &self.last.insert((place.chunk, chunk)).1
+                    let slots = self.columns.slots_for(&place, now.len(), filling);
+                    &self.last.insert((place.chunk, slots)).1
                 }
             };
-            let (now, later) = rest.split_at(rest.len().min(place.room));
             // SAFETY: these slots are at or above `len`, so unpublished, and `&mut self` is the
             // only leaf writer.
-            unsafe { chunk.slots_mut(place.slot, now.len()) }.copy_from_slice(now);
+            unsafe { slots.write(place.slot, now.len()) }.copy_from_slice(now);
             at += now.len() as u64;
             rest = later;
         }
+    }
+
+    /// Looks for its slots anew the next time: another is going to make room for leaves.
+    pub(super) fn forget_slots(&mut self) {
+        self.last = None;
     }
 
     /// Publishes all leaves below `len`, which have been written.

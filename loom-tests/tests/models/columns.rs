@@ -81,6 +81,28 @@ fn nodes_are_hashed_beside_the_writer_and_seen_when_they_are_written() {
 }
 
 #[test]
+fn a_view_beside_two_levels_that_are_outgrown_sees_what_is_published() {
+    Model::new(3).check(|| {
+        // Chunks of eight leaves that begin with one slot per level.
+        let (columns, mut writer, mut nodes) = internals::columns(Arity::Two, 3);
+        writer.append(&leaves(0, 4));
+        nodes.hash_to(&Sum, 2);
+        let held = columns.view();
+        let reader = reader(&columns, 1);
+        // Level 1 goes from one slot to two, level 2 from none to one, the leaves from four to eight.
+        let hashing = thread::spawn(move || nodes.hash_to(&Sum, 4));
+        writer.append(&leaves(4, 5));
+        reader.join().unwrap();
+        hashing.join().unwrap();
+        check(&held);
+        let view = columns.view();
+        assert_eq!((view.leaves(), view.hashed()), (5, 4));
+        check(&view);
+        assert_eq!(columns.memory_bytes(), (8 + 2 + 1) * 32);
+    });
+}
+
+#[test]
 fn an_archive_takes_over_beside_readers_and_writers() {
     Model::new(2).check(|| {
         let (columns, mut writer, mut nodes) = columns();
@@ -98,8 +120,9 @@ fn an_archive_takes_over_beside_readers_and_writers() {
         let view = columns.view();
         assert_eq!((view.leaves(), view.hashed()), (6, 6));
         check(&view);
-        // The archive was not undone: of each of three levels one chunk of two nodes is left.
-        assert_eq!(columns.memory_bytes(), 3 * 2 * 32);
+        // The archive was not undone: of the leaves and of the level above them at most a chunk of two
+        // is left, of the highest level the one node.
+        assert!(columns.memory_bytes() <= (2 + 2 + 1) * 32);
     });
 }
 
