@@ -1,8 +1,18 @@
-//! How much memory nodes take, as the operating system counts it, and that checkpoints give it back.
+//! How much memory nodes take, as the operating system and the allocator count it, and that checkpoints
+//! give it back.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use duramen::{Accumulator, CheckpointPolicy, Config, FlushPolicy};
+use std::sync::{Mutex, PoisonError};
+
+use duramen::{Accumulator, CheckpointPolicy, Config, FlushPolicy, MemoryAccumulator};
+use testkit::allocator::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting::new();
+
+/// The tests take turns: the accounts are the whole process's.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Bytes of this kind in one of the process's accounts in `/proc`.
 fn account(file: &str, key: &str) -> u64 {
@@ -27,9 +37,40 @@ fn gives_huge_pages() -> bool {
     std::fs::read_to_string(setting).is_ok_and(|text| text.contains("[madvise]"))
 }
 
-// One test: the accounts are the whole process's.
+/// How many maps the process has; the system allows it some ten thousand.
+fn maps() -> usize {
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
+}
+
+#[test]
+fn ten_thousand_small_trees_take_a_few_hundred_bytes_each_beside_their_leaves_and_no_maps() {
+    const TREES: usize = 10_000;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for (leaves, most) in [(1, 1 << 10), (10, 2 << 10), (100, 10 << 10)] {
+        let leaves = testkit::stores::leaves(leaves, 1);
+        let (bytes, pages, maps_before) = (ALLOCATOR.live(), anonymous(), maps());
+        let tree = |_| {
+            let mut tree = MemoryAccumulator::<duramen::Blake3, 4>::new();
+            for leaf in &leaves {
+                tree.push(*leaf).unwrap();
+            }
+            tree.head().unwrap();
+            tree
+        };
+        let trees: Vec<_> = (0..TREES).map(tree).collect();
+        let each = (ALLOCATOR.live() - bytes) / TREES;
+        println!("{each} bytes per tree with {} leaves", leaves.len());
+        assert!(each <= most, "{each} bytes per tree with {} leaves", leaves.len());
+        let pages = anonymous().saturating_sub(pages);
+        assert!(pages <= (TREES * most) as u64 * 5 / 4, "{pages} bytes of pages");
+        assert!(maps() < maps_before + 100, "{} maps", maps());
+        drop(trees);
+    }
+}
+
 #[test]
 fn a_checkpoint_gives_memory_back_and_huge_pages_are_taken_where_asked_for() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     const LEAVES: usize = 1 << 21;
     let nodes = LEAVES as u64 * 32 * 4 / 3;
     for yes in [false, true] {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use super::layout::Layout;
 use crate::merkle::Hash;
 
-/// One chunk. Cheap to clone, and never changed: what grows is another chunk, which shares what did
-/// not.
+/// One chunk. Cheap to clone, and never changed: a level that grows makes another chunk, which shares
+/// the memory of the other levels.
 #[derive(Clone, Debug)]
 pub(crate) enum Chunk {
     /// All slots of all levels, in one piece of memory.
@@ -25,7 +25,7 @@ pub(crate) enum Chunk {
     Small(Arc<[Slots]>),
 }
 
-/// A run of the slots of a chunk. Clones share the memory.
+/// A run of the slots of a chunk, in memory of its own. Clones share the memory.
 #[derive(Clone)]
 pub(crate) struct Slots {
     /// The first slot that is here.
@@ -57,8 +57,8 @@ unsafe impl Send for Slots {}
 // SAFETY: as above.
 unsafe impl Sync for Slots {}
 
-/// Memory of fewer bytes comes from the allocator: a process may have some ten thousand maps, and
-/// thousands of trees.
+/// Memory of fewer bytes comes from the allocator: Linux allows a process 65,530 maps, and a process may
+/// have as many trees.
 const MAP_FROM: usize = 1 << 20;
 const HUGE_PAGE: usize = 2 << 20;
 
@@ -177,8 +177,8 @@ impl Slots {
         if old.len == 0 {
             return;
         }
-        // SAFETY: nobody but the caller writes the old slots, written or not, and nobody but it has
-        // the new ones. They are in different memory.
+        // SAFETY: only the caller writes the old slots, and it does not do so now; only the caller has
+        // the new ones. Both are initialised, and they are in different memory.
         let (to, from) = unsafe { (self.write(old.first, old.len), old.read(old.first, old.len)) };
         to.copy_from_slice(from);
     }

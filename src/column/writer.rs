@@ -1,4 +1,21 @@
 //! The shared columns of one tree and the one writer of its leaves.
+//!
+//! # Invariants
+//!
+//! - Only the one writer of a level gives that level more memory: the leaf writer that of the leaves,
+//!   the node writer that of all others; `append_and_hash` holds both. It fills no slot meanwhile. So
+//!   the copy of the level that it makes has every slot that was written, published or not, and
+//!   nothing is written to the old memory any more.
+//! - The copy is complete before the version with it is installed. So a reader that loads the new
+//!   version finds all that was published before, and one that keeps the old version keeps the old
+//!   memory, which holds all that its counts speak of.
+//! - A slot is filled after the version with its memory was installed, and published after it was
+//!   filled. So a reader that loads the version after a count finds memory for every slot below the
+//!   count: that version, or a later one.
+//! - A version is made from the newest one under `install`, and takes all levels from it but the one
+//!   that it changes. So what two writers and a checkpoint install is never lost.
+//! - An archive drops no chunk that a writer gives memory to: the nodes that the writer is about to
+//!   fill are in it, so it is not archived whole.
 #![expect(unsafe_code, reason = "fills unpublished slots")]
 
 use std::sync::Arc;
@@ -35,7 +52,7 @@ pub(crate) struct Seed {
     pub(crate) nodes: Vec<Hash>,
 }
 
-/// How soon a chunk is expected to be full.
+/// How soon memory is expected to be filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filling {
     /// Perhaps never: its pages are taken one by one.
@@ -91,7 +108,7 @@ impl Columns {
     pub(crate) fn view(&self) -> View {
         let early = sync::defect("a view loads the version before the counts")
             .then(|| self.version.load_full());
-        // The counts first: the version loaded after them has every chunk they speak of.
+        // The counts first: the version loaded after them has memory for every slot below them.
         let hashed = self.hashed.load(Ordering::Acquire);
         let leaves = self.leaves.load(Ordering::Acquire);
         let version = early.unwrap_or_else(|| self.version.load_full());
@@ -118,8 +135,8 @@ impl Columns {
         self.version.load_full()
     }
 
-    /// Sees to it that `version` has the slots `[place.slot, place.slot + count)`: loads the newest
-    /// one, after they were made if need be. Only for the one writer of the level.
+    /// Sees to it that `version` has memory for the slots `[place.slot, place.slot + count)`: loads the
+    /// newest one, and makes the memory if need be. Only for the one writer of the level.
     pub(super) fn ensure(
         &self,
         version: &mut Arc<Version>,
@@ -133,9 +150,9 @@ impl Columns {
         }
     }
 
-    /// The slots of the level of `place`, among them `[place.slot, place.slot + count)`: those of the
-    /// newest version, or more of them, in a version that is installed now. Only for the one writer
-    /// of the level.
+    /// The memory of the level of `place`, with the slots `[place.slot, place.slot + count)` in it: what
+    /// the newest version has, or more, in a version that is installed now. Only for the one writer of
+    /// the level.
     pub(super) fn slots_for(&self, place: &Place, count: usize, filling: Filling) -> Slots {
         let version = self.version.load_full();
         let old = version.slots(place).cloned().unwrap_or_default();
@@ -145,9 +162,9 @@ impl Columns {
         let huge = filling == Filling::Fast && self.layout.has_huge_pages();
         let first = old.first().unwrap_or(place.slot);
         let end = self.layout.reach(place, first, place.slot + count);
-        let filled = place.level == 0 && (first, end) == (0, place.level_end());
-        if version.chunk(place).is_none() && (filled || version.ends_full(self.layout, place.tier))
-        {
+        let all = place.level == 0 && (first, end) == (0, place.level_end());
+        if version.chunk(place).is_none() && (all || version.ends_full(self.layout, place.tier)) {
+            // No level of it is there, so its levels have no other memory and no other writer now.
             let chunk = Chunk::whole(self.layout, huge);
             let slots = chunk.level(place.level).cloned().unwrap_or_default();
             self.install(|newest| newest.with_chunk(place, &chunk));
@@ -188,7 +205,7 @@ impl Columns {
 pub(crate) struct LeafWriter {
     pub(super) columns: Arc<Columns>,
     len: u64,
-    /// The number of the chunk that the last leaf went to, and its slots for leaves.
+    /// The number of the chunk that the last leaf went to, and its memory for leaves.
     last: Option<(u64, Slots)>,
 }
 
@@ -234,7 +251,7 @@ impl LeafWriter {
         }
     }
 
-    /// Looks for its slots anew the next time: another is going to make room for leaves.
+    /// Looks up the memory for leaves anew at the next call: the node writer is about to replace it.
     pub(super) fn forget_slots(&mut self) {
         self.last = None;
     }

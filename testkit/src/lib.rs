@@ -1,6 +1,7 @@
 //! What the tests, the benchmarks and the torture of duramen share: leaves, a reference tree, random
 //! numbers, file systems that interfere, and child processes.
 
+pub mod allocator;
 pub mod children;
 pub mod columns;
 pub mod hooked;
