@@ -153,6 +153,8 @@ fn check(view: &View, model: &Model) {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Append(u64),
+    /// Write so many leaves that are not published, and whose place others take.
+    Write(usize),
     /// Hash so many leaves more, if they are there.
     Hash(u64),
     AppendAndHash(u64),
@@ -186,6 +188,7 @@ impl Tree {
                 let new = self.model.append(count);
                 self.leaves.append(&new);
             }
+            Step::Write(count) => self.leaves.write(&vec![[9; 32]; count]),
             Step::Hash(count) => {
                 let size = self.columns.view().hashed() + count;
                 self.nodes.hash_to(&Mix, size);
@@ -268,6 +271,7 @@ fn views_of_every_size_outlive_every_growth() {
     for layout in layouts() {
         let mut tree = Tree::resume(layout, 0);
         while tree.model.len() < sizes_to(layout) {
+            tree.step(Step::Write(2));
             tree.step(Step::Append(1));
             tree.step(Step::View);
             // Nodes come late, some at a time, so that each level is outgrown at another moment.
@@ -530,6 +534,7 @@ mod random {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             3 => (0..70u64).prop_map(Step::Append),
+            1 => (0..70usize).prop_map(Step::Write),
             2 => (0..90u64).prop_map(Step::Hash),
             1 => Just(Step::Hash(1 << 40)),
             2 => (1..70u64).prop_map(Step::AppendAndHash),
