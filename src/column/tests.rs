@@ -558,3 +558,24 @@ mod random {
         }
     }
 }
+
+#[test]
+fn memory_is_not_read_below_the_node_where_it_begins() {
+    let arity = Arity::Four;
+    let layout = Layout::new(arity);
+    // The children of the incomplete node are in memory below that, for the hashing alone; the rest of the
+    // chunk was never written.
+    let seed = Seed { level: Level::LEAVES, first: 4, nodes: vec![leaf(4), leaf(5)] };
+    for (size, seeds) in [(6, &[seed][..]), (8, &[])] {
+        let (columns, mut leaves, _) = Columns::resume(layout, size, None, seeds);
+        leaves.append(&[leaf(size), leaf(size + 1)]);
+        let view = columns.view();
+        for below in 0..size {
+            assert_eq!(view.run(Level::LEAVES, below, size + 2), None, "{below} of {size}");
+            assert_eq!(view.borrow_nodes(Level::LEAVES, NodeIndex(below), 1), None);
+            assert!(view.leaf_runs(below, size + 1).is_err());
+        }
+        let both = [leaf(size), leaf(size + 1)];
+        assert_eq!(view.run(Level::LEAVES, size, size + 2), Some(&both[..]));
+    }
+}

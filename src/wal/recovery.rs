@@ -548,3 +548,73 @@ impl<'a> Walk<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::sim::SimDisk;
+    use crate::ids::GroupNumber;
+    use crate::wal::LogKey;
+
+    const KEY: LogKey = LogKey([7; 16]);
+
+    fn place(segment: u64, group: u64) -> Position {
+        let (segment, group) = (SegmentId(segment), GroupNumber(group));
+        Position { segment, offset: ByteOffset(0), group, key: KEY }
+    }
+
+    #[test]
+    fn a_roll_leads_onward_and_no_further_than_a_store_skips() {
+        let disk = SimDisk::new();
+        let at = place(5, 1);
+        let header = GroupHeader {
+            life: KEY.life(at.segment),
+            store: StoreId([3; 16]),
+            segment: at.segment,
+            offset: at.offset,
+            number: at.group,
+            len: 160,
+            first: Seq(9),
+            last: Seq(9),
+            durable: at.group,
+            frames: 1,
+            end: GroupEnd::Point,
+            body_checksum: 0,
+        };
+        for (next, fits) in [
+            (0, false),
+            (4, false),
+            (5, false),
+            (6, true),
+            (5 + FARTHEST_ROLL, true),
+            (6 + FARTHEST_ROLL, false),
+            (FileName::LAST_NUMBER, false),
+            (u64::MAX, false),
+        ] {
+            let roll = [Frame::Roll { next: SegmentId(next) }];
+            let checked = check_counts(&disk, at, &header, &roll);
+            assert_eq!(checked.is_ok(), fits, "{next}");
+            if let Err(error) = checked {
+                assert!(error.to_string().contains("number of the next segment"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn stretches_that_follow_on_each_other_become_one_and_others_do_not() {
+        let mut log = Log { closed: Vec::new(), open: place(1, 1), seq: Seq(0), clean: false };
+        log.end_at(place(1, 1));
+        assert_eq!(log.closed, []);
+        // Two runs that were closed in order: the second goes on where the first ended.
+        log.end_at(place(1, 5));
+        log.end_at(place(2, 9));
+        let one = Extent { from: place(1, 1), to: place(2, 9) };
+        assert_eq!(log.closed, [one]);
+        // An unclean stop: the log goes on elsewhere, with numbers left out between.
+        log.open = place(3, 20);
+        log.end_at(place(3, 30));
+        let two = Extent { from: place(3, 20), to: place(3, 30) };
+        assert_eq!(log.closed, [one, two]);
+        assert_eq!(log.open, place(3, 30));
+    }
+}

@@ -443,7 +443,8 @@ impl Segments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::sim::{OperationKind, SimDisk};
+    use crate::fs::FileKind;
+    use crate::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 
     #[test]
     fn a_hold_keeps_what_the_log_had_and_nothing_that_comes_later() {
@@ -537,5 +538,86 @@ mod tests {
         assert_eq!(segments.take(50 * len, true).unwrap().len, 50 * len);
         segments.prepare().unwrap();
         assert!(segments.take(len, true).unwrap().len <= 2 * len);
+    }
+
+    #[test]
+    fn a_segment_that_is_made_ready_after_the_log_went_on_without_it_is_not_taken() {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let len = Segments::SHORTEST;
+        let limits = SegmentLimits { first: len, largest: len, spare: 100 * len };
+        let segments = Segments::new(Arc::new(disk.clone()), limits, 1, Vec::new());
+        assert_eq!(segments.take(0, false).unwrap().id, SegmentId(1));
+        let hold = disk.hold(When::nth(OperationKind::Sync, 1).on(FileKind::Segment));
+        std::thread::scope(|threads| {
+            let made = threads.spawn(|| segments.prepare().unwrap());
+            hold.wait_reached();
+            assert_eq!(segments.take(0, false).unwrap().id, SegmentId(3));
+            hold.release();
+            made.join().unwrap();
+        });
+        assert!(!segments.is_empty(), "the second is ready");
+        // Its number is lower than that of the segment where the log is now.
+        assert_eq!(segments.take(0, false).unwrap().id, SegmentId(4));
+    }
+
+    #[test]
+    fn what_two_holds_need_stays_until_both_have_ended() {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let len = Segments::SHORTEST;
+        let limits = SegmentLimits { first: len, largest: len, spare: 0 };
+        let segments = Segments::new(Arc::new(disk.clone()), limits, 1, Vec::new());
+        let there = || disk.files().into_iter().map(|file| file.number).collect::<Vec<_>>();
+        segments.take(0, false).unwrap();
+        let first = segments.hold();
+        segments.take(0, false).unwrap();
+        let second = segments.hold();
+        segments.take(0, false).unwrap();
+        segments.release_before(SegmentId(3)).unwrap();
+        assert_eq!(there(), [1, 2, 3]);
+        drop(first);
+        segments.remove_surplus().unwrap();
+        assert_eq!(there(), [1, 2, 3], "the second hold needs both");
+        drop(second);
+        segments.remove_surplus().unwrap();
+        assert_eq!(there(), [3]);
+    }
+
+    #[test]
+    fn released_segments_beyond_the_limit_are_removed() {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let len = Segments::SHORTEST;
+        let limits = SegmentLimits { first: len, largest: len, spare: 2 * len };
+        let segments = Segments::new(Arc::new(disk.clone()), limits, 1, Vec::new());
+        for _ in 0..6 {
+            segments.take(0, false).unwrap();
+        }
+        segments.release_before(SegmentId(6)).unwrap();
+        assert_eq!(disk.files().len(), 1 + 2);
+    }
+
+    /// The sync of its length failed in an earlier run: it shows, and a power cut takes it.
+    #[test]
+    fn the_length_of_what_an_earlier_run_left_is_durable_before_it_is_used() {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let len = Segments::SHORTEST;
+        let name = SegmentId(1).file();
+        let file = disk.create(name).unwrap();
+        file.allocate(len).unwrap();
+        let sync = When::nth(OperationKind::Sync, 1).on(FileKind::Segment);
+        disk.inject(Fault::new(sync, FaultError::EIO).keeping(CrashChoice::NothingKept));
+        file.sync().unwrap_err();
+        disk.sync_dir(Dir::Wal).unwrap();
+        let limits = SegmentLimits { first: len, largest: len, spare: 100 * len };
+        let segments = Segments::new(Arc::new(disk.clone()), limits, 2, Vec::new());
+        segments.add_spare(vec![(name, len)]);
+        let taken = segments.take(0, false).unwrap();
+        assert_eq!(taken.id, SegmentId(2));
+        let left = disk.crash(CrashChoice::NothingKept);
+        let bytes = left.read(taken.id.file()).unwrap();
+        assert_eq!((bytes.len() as u64, left.files().len()), (len, 1));
     }
 }

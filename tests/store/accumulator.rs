@@ -258,6 +258,33 @@ fn under_manual_the_bound_hands_bytes_to_the_system_without_claiming_anything() 
 }
 
 #[test]
+fn what_was_handed_to_the_system_is_durable_after_a_flush_that_adds_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = || manual(dir.path()).max_unflushed_bytes(64);
+    let store = DynAccumulator::open(config(), Arc::new(Blake3), Arity::Four).unwrap();
+    let mut handed_over = false;
+    while !handed_over {
+        store.insert([7; 32]).unwrap();
+        let stats = store.stats();
+        handed_over = stats.unflushed_bytes == 0 && store.durable_size().get() == 0;
+    }
+    let token = store.flush_async().unwrap();
+    let durable = token.wait_timeout(Duration::from_secs(60)).unwrap();
+    if !durable {
+        // Closing would wait for it for ever.
+        std::mem::forget(store);
+        panic!("no point was made of what the log has already");
+    }
+    let size = store.size();
+    assert_eq!(store.durable_size(), size);
+    let copy = copy_of(dir.path());
+    let config = manual(copy.path());
+    let left = DynAccumulator::open(config, Arc::new(Blake3), Arity::Four).unwrap();
+    assert_eq!((left.size(), left.recovery().dropped_leaves), (size, 0));
+    store.close().unwrap();
+}
+
+#[test]
 fn an_empty_batch_is_durable_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let store = Accumulator::<Blake3, 4>::open(manual(dir.path())).unwrap();

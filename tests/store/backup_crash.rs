@@ -1,8 +1,9 @@
 //! A copy onto a simulated disk: the power cut at every moment of it, every operation failing, and the
 //! store going on while one hangs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::fs::{FileKind, FileName};
@@ -354,4 +355,68 @@ fn a_copy_that_does_not_read_back_as_it_was_written_is_not_made() {
         assert_eq!(to.files(), Vec::new(), "{kind:?}");
         store.close().unwrap();
     }
+}
+
+/// A copy that stops before the first part is made in it, until it is told to go on.
+struct Stopped {
+    to: SimDisk,
+    begun: Receiver<()>,
+    go_on: Sender<()>,
+}
+
+/// Begins to copy `store` on another thread.
+fn copy_that_stops<'a>(
+    threads: &'a std::thread::Scope<'a, '_>,
+    store: &'a DynAccumulator,
+) -> (Stopped, std::thread::ScopedJoinHandle<'a, duramen::BackupInfo>) {
+    let to = SimDisk::new();
+    let ((begins, begun), (go_on, goes_on)) = (channel(), channel());
+    let once = Mutex::new(Some((begins, goes_on)));
+    let stopping = Hooked::new(&to).on_create(move |name| {
+        // The first one of all is the mark of a copy that is not complete.
+        if name.kind == FileKind::Part
+            && name.number > 0
+            && let Some((begins, goes_on)) = once.lock().unwrap().take()
+        {
+            begins.send(()).unwrap();
+            goes_on.recv().unwrap();
+        }
+    });
+    let target = config(&to).file_system(Arc::new(stopping));
+    let copying = threads.spawn(move || store.snapshot_to_config(&target).unwrap());
+    (Stopped { to, begun, go_on }, copying)
+}
+
+#[test]
+fn what_two_copies_need_stays_until_both_are_made_and_is_removed_then() {
+    let (disk, store, all) = source();
+    let there =
+        |parts: &[FileName]| parts.iter().filter(|part| disk.read(**part).is_some()).count();
+    let before: Vec<_> =
+        disk.files().into_iter().filter(|file| file.kind == FileKind::Part).collect();
+    assert_eq!(before.len(), 2);
+    std::thread::scope(|threads| {
+        let (first, first_thread) = copy_that_stops(threads, &store);
+        let (second, second_thread) = copy_that_stops(threads, &store);
+        first.begun.recv().unwrap();
+        second.begun.recv().unwrap();
+        for seed in 0..8 {
+            store.insert_many(&leaves(50, seed)).unwrap();
+            store.checkpoint().unwrap();
+            store.wait_idle();
+        }
+        let stats = store.stats();
+        assert!(stats.compactions > 0 && stats.parts < 10, "{stats:?}");
+        assert_eq!(there(&before), 2, "merged, and still there");
+        first.go_on.send(()).unwrap();
+        first_thread.join().unwrap();
+        assert_eq!(there(&before), 2, "the second copy needs them");
+        second.go_on.send(()).unwrap();
+        second_thread.join().unwrap();
+        assert_eq!(there(&before), 0);
+        for to in [first.to, second.to] {
+            check(&to, &all, "a copy beside another one");
+        }
+    });
+    store.close().unwrap();
 }

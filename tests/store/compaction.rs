@@ -1,12 +1,13 @@
 //! Merging parts, from the outside.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::fs::{FileKind, FileName};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
-    Hash, LeafIndex, Rfc6962Sha256, TreeHead, TreeSize,
+    Hash, Hasher, HasherId, LeafIndex, Problem, Rfc6962Sha256, TreeHead, TreeSize,
 };
 use testkit::stores::{leaves, root_of};
 
@@ -155,13 +156,17 @@ fn snapshots_read_parts_that_were_merged_and_removed_after_the_store_is_gone() {
 #[test]
 fn a_block_that_was_intact_when_it_was_read_is_checked_again_when_it_is_merged() {
     let dir = tempfile::tempdir().unwrap();
-    let config = Config::new(dir.path()).checkpoint_policy(CheckpointPolicy::manual());
-    let store = DynAccumulator::open(config, Arc::new(Blake3), Arity::Four).unwrap();
+    let config = || Config::new(dir.path()).checkpoint_policy(CheckpointPolicy::manual());
+    let open = || DynAccumulator::open(config(), Arc::new(Blake3), Arity::Four).unwrap();
+    let store = open();
     let all = leaves(50, 6);
     for batch in all[..40].chunks(10) {
         store.insert_many(batch).unwrap();
         store.checkpoint().unwrap();
     }
+    store.close().unwrap();
+    // Opened again it has nothing of them in memory: what is read is in the parts.
+    let store = open();
     assert_eq!(store.leaves(0..40).unwrap(), all[..40]);
     let path = dir.path().join("parts/00000002.part");
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
@@ -172,6 +177,63 @@ fn a_block_that_was_intact_when_it_was_read_is_checked_again_when_it_is_merged()
     let stats = store.stats();
     assert_eq!((stats.parts, stats.compactions, stats.failed_compactions), (5, 0, 1));
     assert!(path.exists());
+}
+
+/// BLAKE3, until it is told to compute something else, as a machine does whose memory fails.
+#[derive(Debug, Default)]
+struct Failing(AtomicBool);
+
+impl Hasher for Failing {
+    fn id(&self) -> HasherId {
+        Blake3.id()
+    }
+
+    fn leaf(&self, data: &[u8]) -> Hash {
+        Blake3.leaf(data)
+    }
+
+    fn node(&self, children: &[Hash]) -> Hash {
+        let mut node = Blake3.node(children);
+        node[31] ^= u8::from(self.0.load(Ordering::Relaxed));
+        node
+    }
+
+    fn empty_root(&self) -> Hash {
+        Blake3.empty_root()
+    }
+}
+
+#[test]
+fn a_merge_that_gives_another_root_is_not_installed() {
+    let disk = SimDisk::new();
+    let (store, all) = filled(&disk, CompactionPolicy::Off, &[10; 5]);
+    store.close().unwrap();
+    let before = parts(&disk);
+    let hasher = Arc::new(Failing::default());
+    let hold = disk.hold(When::nth(OperationKind::Create, 1).on(FileKind::Part));
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let config = config(&disk, CompactionPolicy::default()).listener({
+        let told = Arc::clone(&told);
+        move |event: &duramen::Event| {
+            if let duramen::Event::CompactionFailed { error, .. } = event {
+                told.lock().unwrap().push(error.clone());
+            }
+        }
+    });
+    let store =
+        DynAccumulator::open(config, Arc::clone(&hasher) as Arc<dyn Hasher>, Arity::Four).unwrap();
+    hold.wait_reached();
+    hasher.0.store(true, Ordering::Relaxed);
+    hold.release();
+    store.wait_idle();
+    hasher.0.store(false, Ordering::Relaxed);
+    let stats = store.stats();
+    assert_eq!((stats.parts, stats.compactions, stats.failed_compactions), (5, 0, 1));
+    let told = told.lock().unwrap();
+    let [Error::Damaged(damage)] = &told[..] else { panic!("{told:?}") };
+    assert!(matches!(damage.problem, Problem::Field { field: "root", .. }), "{damage}");
+    assert_eq!(parts(&disk), before, "what was merged is removed, and nothing else");
+    check(&store, &all);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use duramen::fs::sim::{CrashChoice, SimDisk};
+use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
+use duramen::fs::{FileKind, FileName};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
 };
@@ -95,6 +96,39 @@ fn a_store_on_a_full_disk_opens_and_shows_its_leaves() {
     assert_eq!(store.size().get(), 100_000);
     assert_eq!(store.leaf(99_999).unwrap(), [1; 32]);
     drop(store);
+}
+
+#[test]
+fn an_opening_that_finds_no_room_removes_nothing_that_a_manifest_may_need() {
+    let first = SimDisk::new();
+    let store = grown(&first);
+    store.checkpoint().unwrap();
+    store.insert_many(&[[3; 32]; 1000]).unwrap();
+    store.flush().unwrap();
+    first.stop_after(0);
+    drop(store);
+    let disk = first.crash(CrashChoice::AllKept);
+    let of_log = |disk: &SimDisk| -> Vec<FileName> {
+        disk.files().into_iter().filter(|file| file.kind == FileKind::Segment).collect()
+    };
+    // The log ends in the last one that holds one of the new leaves. What is behind is for nothing.
+    let holds = |file: &FileName| {
+        disk.read(*file).is_some_and(|bytes| bytes.windows(32).any(|leaf| leaf == [3; 32]))
+    };
+    let end = of_log(&disk).into_iter().rfind(holds).unwrap();
+    let segments =
+        |disk: &SimDisk| of_log(disk).into_iter().filter(|file| *file <= end).collect::<Vec<_>>();
+    let before = segments(&disk);
+    assert!(before.len() > 1, "{before:?}: none was released and kept");
+    disk.inject(
+        Fault::new(When::nth(OperationKind::Create, 1).on(FileKind::Manifest), FaultError::ENOSPC)
+            .for_ever(),
+    );
+    assert!(open(config(&disk)).is_err());
+    // A power cut may bring the manifest before the newest into force, which needs them.
+    assert_eq!(segments(&disk), before);
+    disk.clear_faults();
+    assert_eq!(open(config(&disk)).unwrap().size().get(), 101_000);
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod configuration;
 mod events;
 mod history;
 #[cfg(feature = "testing")]
+mod identity;
+#[cfg(feature = "testing")]
 mod inspect;
 #[cfg(feature = "testing")]
 mod large_batch;
@@ -32,6 +34,8 @@ mod reader;
 #[cfg(feature = "testing")]
 mod refresh;
 mod refusals;
+#[cfg(feature = "testing")]
+mod repair;
 #[cfg(feature = "testing")]
 mod retry;
 mod scrub;

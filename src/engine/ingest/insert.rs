@@ -375,6 +375,15 @@ mod tests {
         }
     }
 
+    /// Whether a thread comes to its end by itself.
+    fn returns_soon<T>(thread: &thread::ScopedJoinHandle<'_, T>) -> bool {
+        let started = std::time::Instant::now();
+        while !thread.is_finished() && started.elapsed() < Duration::from_secs(30) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread.is_finished()
+    }
+
     const LEAF: &[Hash] = &[[7; 32]];
 
     #[test]
@@ -413,12 +422,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (engine, flusher) = open(&dir);
         drop(engine.insert(&tree(&engine), LEAF, Intake::Insert).unwrap());
+        // Closing writes nothing, so that it is closing itself which wakes the insert.
+        engine.flush().unwrap();
         let batch = begin(&engine);
         thread::scope(|threads| {
             let after = threads.spawn(|| engine.insert(&tree(&engine), LEAF, Intake::Insert));
             wait_until_one_waits(&engine);
             engine.close(flusher).unwrap();
+            let woken = returns_soon(&after);
+            engine.room.notify_all();
             assert!(matches!(after.join().unwrap(), Err(Error::Closed)));
+            assert!(woken, "an insert waits in a store that is closed");
         });
         assert!(matches!(batch.publish(), Err(Error::Closed)));
         assert_eq!(tree(&engine).columns.leaves(), 1);

@@ -213,6 +213,15 @@ mod tests {
     }
 
     #[test]
+    fn a_later_request_for_less_takes_none_back() {
+        let control = Control::default();
+        control.request(Seq(9));
+        control.request(Seq(3));
+        control.tick_in(SHORT);
+        assert_eq!(control.next(Seq(3), None), Work::Flush);
+    }
+
+    #[test]
     fn a_tick_comes_once_and_a_new_one_replaces_the_old() {
         let control = Control::default();
         control.tick_in(HOUR);
