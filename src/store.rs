@@ -49,7 +49,8 @@ use crate::sync::{JoinHandle, Mutex};
 /// // One commitment to both trees, and a proof from a tree's head up to it.
 /// let head = store.durable_head()?;
 /// let proof = head.prove("receipts").ok_or("no such tree")?;
-/// assert_eq!(proof.verify(&head.commitment())?, receipts.head()?);
+/// let commitment = head.commitment();
+/// assert_eq!(*proof.verify(&commitment)?, receipts.head()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
