@@ -51,15 +51,8 @@ pub(crate) struct Slot {
     sealed: bool,
     /// Set before the first leaf comes.
     tree: OnceLock<Arc<Tree>>,
-    /// Held while the tree is loaded, and while it is dropped.
-    gate: Mutex<Gate>,
-}
-
-/// Whether a tree can still be loaded.
-#[derive(Debug)]
-enum Gate {
-    Open,
-    Dropped,
+    /// Whether the tree was dropped. Held while it is loaded, and while it is dropped.
+    dropped: Mutex<bool>,
 }
 
 impl Slot {
@@ -70,7 +63,7 @@ impl Slot {
             entry: Some((manifest, Arc::clone(entry))),
             sealed,
             tree: OnceLock::new(),
-            gate: Mutex::new(Gate::Open),
+            dropped: Mutex::new(false),
         }
     }
 
@@ -80,7 +73,7 @@ impl Slot {
             entry: None,
             sealed: false,
             tree: Arc::clone(tree).into(),
-            gate: Mutex::new(Gate::Open),
+            dropped: Mutex::new(false),
         }
     }
 
@@ -214,19 +207,19 @@ impl Engine {
         if let Some(tree) = slot.tree() {
             return Ok(Arc::clone(tree));
         }
-        let gate = slot.gate.lock();
-        let (manifest, entry) = match (&*gate, slot.tree(), &slot.entry) {
-            (Gate::Dropped, ..) | (_, None, None) => {
+        let dropped = slot.dropped.lock();
+        let (manifest, entry) = match (*dropped, slot.tree(), &slot.entry) {
+            (true, ..) | (_, None, None) => {
                 return Err(Error::TreeDropped { tree: slot.spec.name.clone() });
             }
-            (Gate::Open, Some(tree), _) => return Ok(Arc::clone(tree)),
-            (Gate::Open, None, Some((manifest, entry))) => (*manifest, entry),
+            (false, Some(tree), _) => return Ok(Arc::clone(tree)),
+            (false, None, Some((manifest, entry))) => (*manifest, entry),
         };
         let (tree, leaves) = self.loader.load(manifest, entry, hasher()?)?;
-        let awake = Arc::clone(slot.tree.get_or_init(|| tree));
-        // Behind the tree's gate: a drop comes before, and is seen above, or after, and takes it out again.
-        self.ingest.lock().admit(&awake, leaves, slot.sealed);
-        Ok(awake)
+        // Under this lock: a drop comes before, and is seen above, or after, and takes it out again. And
+        // before other threads find the tree, which insert as soon as they do.
+        self.ingest.lock().admit(&tree, leaves, slot.sealed);
+        Ok(Arc::clone(slot.tree.get_or_init(|| tree)))
     }
 
     fn create(
@@ -254,7 +247,7 @@ impl Engine {
     /// Has a tree take no more leaves. The token resolves once that is durable.
     pub(crate) fn seal(&self, name: &TreeName) -> Result<DurabilityToken> {
         let tree = self.load(&*self.slot(name)?)?;
-        self.accept(|ingest| Ok(ingest.seal(&tree)))
+        self.accept(|ingest| ingest.seal(&tree))
     }
 
     /// Drops a tree. The token resolves once that is durable.
@@ -262,10 +255,10 @@ impl Engine {
         self.process.check()?;
         let mut names = self.trees.names.lock();
         let slot = names.find(name).cloned().ok_or_else(|| self.no_tree(name))?;
-        let mut gate = slot.gate.lock();
+        let mut dropped = slot.dropped.lock();
         let token = self.accept(|ingest| Ok(Some(ingest.drop_tree(&slot.spec))))?;
-        *gate = Gate::Dropped;
-        drop(gate);
+        *dropped = true;
+        drop(dropped);
         if defect::has(&*self.fs, Defect::DropFreesEarly)
             && let Some(entry) = self.checkpoints.lock().manifest.tree(slot.spec.id)
         {

@@ -85,3 +85,23 @@ fn two_threads_that_ask_for_a_name_get_one_tree_and_a_drop_takes_it_from_both() 
         assert_eq!(sizes(&again).len(), trees.len());
     });
 }
+
+#[test]
+fn two_threads_that_wake_a_tree_both_insert_into_it() {
+    Model::new(1).check(|| {
+        let disk = SimDisk::new();
+        let store = Store::open(config(&disk)).unwrap();
+        store.tree_dyn("a", kind()).unwrap().insert(leaf(0)).unwrap();
+        store.checkpoint().unwrap();
+        store.close().unwrap();
+        let store = Store::open(config(&disk)).unwrap();
+        let other = store.clone();
+        let insert = |store: &Store| store.tree_dyn("a", kind()).unwrap().insert(leaf(1)).unwrap();
+        let second = thread::spawn(move || insert(&other).index.get());
+        let first = insert(&store).index.get();
+        let second = second.join().unwrap();
+        assert!(matches!((first, second), (1, 2) | (2, 1)), "{first} {second}");
+        assert_eq!(sizes(&store), [3]);
+        store.close().unwrap();
+    });
+}

@@ -103,7 +103,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// The first of the lists that have every `step`th number from `number` on.
+    /// An empty list with this number.
     pub(super) fn new(number: u64) -> Self {
         Self { number, stretches: Vec::new(), controls: Vec::new() }
     }

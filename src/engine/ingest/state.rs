@@ -55,6 +55,15 @@ impl Inlet {
         }
         Ok(())
     }
+
+    /// Counts leaves that were published.
+    #[inline]
+    fn count(&mut self, count: u64, pending: &mut Pending, accepted: &mut Tally) {
+        let first = self.size;
+        self.size += count;
+        pending.leaves(&self.tree, first, self.size, &mut self.open);
+        accepted.add_leaves(self.tree.arity, count);
+    }
 }
 
 fn dropped(tree: &Tree) -> Error {
@@ -200,13 +209,13 @@ impl Ingest {
         self.control(Control::Created(Arc::clone(tree)))
     }
 
-    /// Accepts that `tree` takes no more leaves. `None` if it took none before.
-    pub(crate) fn seal(&mut self, tree: &Arc<Tree>) -> Option<Seq> {
-        let inlet = self.inlets.get_mut(tree.id())?;
+    /// Accepts that `tree` takes no more leaves. `None` if it was sealed before. Fails if it was dropped.
+    pub(crate) fn seal(&mut self, tree: &Arc<Tree>) -> Result<Option<Seq>> {
+        let inlet = self.inlets.get_mut(tree.id()).ok_or_else(|| dropped(tree))?;
         if std::mem::replace(&mut inlet.sealed, true) {
-            return None;
+            return Ok(None);
         }
-        Some(self.control(Control::Sealed(Arc::clone(tree))))
+        Ok(Some(self.control(Control::Sealed(Arc::clone(tree)))))
     }
 
     /// Accepts that the tree of `spec` is gone.
@@ -238,19 +247,9 @@ impl Ingest {
             && !leaves.is_empty()
         {
             writer.append(leaves);
-            self.count(tree.id(), leaves.len() as u64);
+            inlet.count(leaves.len() as u64, &mut self.open, &mut self.accepted);
         }
         Ok(first)
-    }
-
-    /// Counts leaves that were published in a tree.
-    #[inline]
-    fn count(&mut self, id: TreeId, count: u64) {
-        let Some(inlet) = self.inlets.get_mut(id) else { return };
-        let first = inlet.size;
-        inlet.size += count;
-        self.open.leaves(&inlet.tree, first, inlet.size, &mut inlet.open);
-        self.accepted.add_leaves(inlet.tree.arity, count);
     }
 
     /// Takes the writers of some trees out for a large batch. Every insert waits from now on. What was inserted
@@ -284,9 +283,9 @@ impl Ingest {
             // A tree that was dropped meanwhile needs none.
             if let Some(inlet) = self.inlets.get_mut(tree.id()) {
                 inlet.writer = Some(writer);
-            }
-            if open.is_ok() {
-                self.count(tree.id(), count);
+                if open.is_ok() {
+                    inlet.count(count, &mut self.open, &mut self.accepted);
+                }
             }
         }
         if open.is_ok() {
