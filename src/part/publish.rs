@@ -9,6 +9,8 @@
 //!   directory is synced once: the device has all of them in its queue, and `k` trees do not take `2k` syncs one
 //!   after the other.
 //! - At most [`TOGETHER`] files are open at a time.
+//! - The threads that sync share nothing that changes: each has files of its own, and all have ended before the
+//!   first part gets its name, also where one fails. So they need no lock and no model of one.
 
 use std::sync::Arc;
 use std::time::Instant;

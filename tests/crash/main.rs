@@ -18,6 +18,7 @@ mod forged;
 mod full;
 mod killed;
 mod model;
+mod parts;
 mod points;
 mod power;
 mod rig;
