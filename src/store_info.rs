@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::directory::manifest::TreeEntry;
 use crate::directory::newest_manifest;
 use crate::error::Result;
-use crate::merkle::{TreeName, TreeSize};
+use crate::merkle::TreeName;
 use crate::report::TreeInfo;
 
 /// What a store is, read without opening it.
@@ -42,17 +42,6 @@ impl StoreInfo {
 }
 
 fn info(entry: &TreeEntry) -> TreeInfo {
-    TreeInfo {
-        id: entry.spec.id.0,
-        name: entry.spec.name.clone(),
-        hasher: entry.spec.hasher.clone(),
-        arity: entry.spec.arity,
-        size: TreeSize(entry.size),
-        durable_size: TreeSize(entry.size),
-        sealed: entry.sealed,
-        loaded: false,
-        memory_bytes: 0,
-        parts: entry.parts.len() as u64,
-        part_bytes: entry.parts.iter().map(|part| part.len).fold(0, u64::saturating_add),
-    }
+    let lengths = entry.parts.iter().map(|part| part.len);
+    TreeInfo::asleep(&entry.spec, entry.size, entry.sealed, lengths)
 }

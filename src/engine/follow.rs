@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::directory::files;
 use crate::directory::manifest::Manifest;
 use crate::directory::newest_manifest;
-use crate::error::{Damage, Error, Result};
+use crate::error::{Error, Result};
 use crate::fs::{Dir, FileSystem};
 use crate::hashers::Hashers;
 use crate::ids::Seq;
@@ -355,22 +355,14 @@ impl Followed {
 
     fn info(&self, logged: &LoggedTree) -> TreeInfo {
         let spec = &logged.spec;
-        let tree = self.grown.get(spec.id).map(|grown| &grown.tree);
         let entry = self.manifest.tree(spec.id);
-        let parts = entry.map_or(&[][..], |entry| &entry.parts);
-        let stored = TreeSize(entry.map_or(0, |entry| entry.size));
-        TreeInfo {
-            id: spec.id.0,
-            name: spec.name.clone(),
-            hasher: spec.hasher.clone(),
-            arity: spec.arity,
-            size: TreeSize(logged.size),
-            durable_size: tree.map_or(stored, |tree| tree.durable()),
-            sealed: logged.sealed,
-            loaded: tree.is_some(),
-            memory_bytes: tree.map_or(0, |tree| tree.columns.memory_bytes()),
-            parts: parts.len() as u64,
-            part_bytes: parts.iter().map(|part| part.len).fold(0, u64::saturating_add),
+        let lengths = entry.map_or(&[][..], |entry| &entry.parts).iter().map(|part| part.len);
+        let stored = entry.map_or(0, |entry| entry.size);
+        let size = TreeSize(logged.size);
+        let info = TreeInfo { size, ..TreeInfo::asleep(spec, stored, logged.sealed, lengths) };
+        match self.grown.get(spec.id) {
+            Some(grown) => grown.tree.describe(size, info),
+            None => info,
         }
     }
 
@@ -421,11 +413,7 @@ impl Followed {
         if let Some(last) = group {
             self.known.group(&last);
         }
-        if let Some((one, other)) = self.logged.namesakes() {
-            let found = format!("trees {} and {}", one.spec.id.0, other.spec.id.0);
-            let path = fs.display(replayed.end.segment.file());
-            return Err(Damage::field(&path, 0, "trees of one name", "one tree", found).into());
-        }
+        self.logged.check_names(|| fs.display(replayed.end.segment.file()))?;
         let again = replayed.torn.is_some() && replayed.tail == self.stop.tail();
         self.unreadable = if again { self.unreadable + 1 } else { 0 };
         self.stop = Stop::at(&replayed);

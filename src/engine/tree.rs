@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::ids::TreeId;
 use crate::merkle::{Arity, Hash, Hasher, RightEdge, TreeHead, TreeName, TreeSize, root_at};
 use crate::part::PartSet;
+use crate::report::TreeInfo;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::process::Process;
@@ -117,6 +118,12 @@ impl Tree {
     /// the one thread that syncs, with sizes that do not fall.
     pub(crate) fn set_durable(&self, size: u64) {
         self.durable.store(size, Ordering::Release);
+    }
+
+    /// What its entry in the manifest says, as `info`, put right for a tree of this size that is in use.
+    pub(super) fn describe(&self, size: TreeSize, info: TreeInfo) -> TreeInfo {
+        let memory_bytes = self.columns.memory_bytes();
+        TreeInfo { size, durable_size: self.durable(), loaded: true, memory_bytes, ..info }
     }
 
     /// The right edge of `size`, if it is asked for often enough to be kept. `view` answers for it.

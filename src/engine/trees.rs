@@ -291,19 +291,11 @@ impl Engine {
             (None, Some(entry)) => entry.parts.clone(),
             (None, None) => Vec::new(),
         };
-        let stored = TreeSize(slot.stored());
-        TreeInfo {
-            id: slot.spec.id.0,
-            name: slot.spec.name.clone(),
-            hasher: slot.spec.hasher.clone(),
-            arity: slot.spec.arity,
-            size: tree.map_or(stored, |tree| TreeSize(tree.columns.leaves())),
-            durable_size: tree.map_or(stored, |tree| tree.durable()),
-            sealed,
-            loaded: tree.is_some(),
-            memory_bytes: tree.map_or(0, |tree| tree.columns.memory_bytes()),
-            parts: parts.len() as u64,
-            part_bytes: parts.iter().map(|part| part.len).fold(0, u64::saturating_add),
+        let lengths = parts.iter().map(|part| part.len);
+        let info = TreeInfo::asleep(&slot.spec, slot.stored(), sealed, lengths);
+        match tree {
+            Some(tree) => tree.describe(TreeSize(tree.columns.leaves()), info),
+            None => info,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a store says of one of its trees.
 
 use crate::merkle::{Arity, TreeName, TreeSize};
+use crate::tree_spec::TreeSpec;
 
 /// One tree of a store, and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,4 +29,28 @@ pub struct TreeInfo {
     pub parts: u64,
     /// Bytes that they have together.
     pub part_bytes: u64,
+}
+
+impl TreeInfo {
+    /// Of a tree that is not loaded, with the lengths of its parts in bytes.
+    pub(crate) fn asleep(
+        spec: &TreeSpec,
+        size: u64,
+        sealed: bool,
+        parts: impl ExactSizeIterator<Item = u64>,
+    ) -> Self {
+        Self {
+            id: spec.id.0,
+            name: spec.name.clone(),
+            hasher: spec.hasher.clone(),
+            arity: spec.arity,
+            size: TreeSize(size),
+            durable_size: TreeSize(size),
+            sealed,
+            loaded: false,
+            memory_bytes: 0,
+            parts: parts.len() as u64,
+            part_bytes: parts.fold(0, u64::saturating_add),
+        }
+    }
 }

@@ -9,6 +9,7 @@
 //!   order of calls, so a name may have gone from one tree to another.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::frame::{Frame, GroupHeader};
@@ -123,10 +124,18 @@ impl LoggedTrees {
         }
     }
 
-    /// Two trees that have one name, if there are any: the log is damaged then. O(trees).
-    pub(crate) fn namesakes(&self) -> Option<(&LoggedTree, &LoggedTree)> {
+    /// Fails if two trees have one name: the log, which ends in the file at `path`, is damaged then. O(trees).
+    pub(crate) fn check_names(&self, path: impl FnOnce() -> PathBuf) -> Result<()> {
         let mut names = HashMap::with_capacity(self.trees.len());
-        self.iter().find_map(|tree| Some((names.insert(&tree.spec.name, tree)?, tree)))
+        for tree in self.iter() {
+            if let Some(other) = names.insert(&tree.spec.name, tree.spec.id) {
+                let found = format!("trees {} and {}", other.0, tree.spec.id.0);
+                return Err(
+                    Damage::field(&path(), 0, "trees of one name", "one tree", found).into()
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -200,10 +209,10 @@ mod tests {
         let mut trees = LoggedTrees::default();
         apply(&mut trees, &Frame::Create(spec(0, "a"))).unwrap();
         apply(&mut trees, &Frame::Create(spec(1, "a"))).unwrap();
-        let ids = trees.namesakes().map(|(one, other)| (one.spec.id.0, other.spec.id.0));
-        assert_eq!(ids, Some((0, 1)));
+        let error = trees.check_names(PathBuf::new).unwrap_err().to_string();
+        assert!(error.contains("trees 0 and 1"), "{error}");
         apply(&mut trees, &Frame::Drop { tree: TreeId(0) }).unwrap();
-        assert_eq!(trees.namesakes(), None);
+        trees.check_names(PathBuf::new).unwrap();
         assert_eq!(trees.find(&TreeName::new("a").unwrap()).unwrap().spec.id, TreeId(1));
     }
 }

@@ -39,7 +39,7 @@ fn filled(disk: &SimDisk) -> Store {
     let mut batch = store.batch();
     for (tree, leaves) in all_leaves().iter().enumerate() {
         let tree =
-            store.tree_dyn(&name(tree), TreeConfig::new(Arc::new(Blake3), Arity::Two)).unwrap();
+            store.tree_dyn(name(tree), TreeConfig::new(Arc::new(Blake3), Arity::Two)).unwrap();
         batch.insert_many(&tree, leaves).unwrap();
     }
     batch.commit().unwrap();
@@ -56,7 +56,7 @@ fn lost(left: &SimDisk) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     for (number, leaves) in all_leaves().iter().enumerate() {
-        let tree = match store.existing_tree(&name(number)) {
+        let tree = match store.existing_tree(name(number)) {
             Ok(tree) => tree,
             Err(error) => return Some(error.to_string()),
         };

@@ -115,12 +115,7 @@ pub(super) fn read(
         }
         Ok(())
     })?;
-    if let Some((one, other)) = logged.namesakes() {
-        let path = fs.display(replayed.end.segment.file());
-        let (one, other) = (one.spec.id.0, other.spec.id.0);
-        let found = format!("trees {one} and {other}");
-        return Err(Damage::field(&path, 0, "trees of one name", "one tree", found).into());
-    }
+    logged.check_names(|| fs.display(replayed.end.segment.file()))?;
     check_first(&logged)?;
     report.clean = replayed.clean;
     report.replayed_groups = replayed.groups;
