@@ -21,7 +21,7 @@ use crate::sync::{JoinHandle, Mutex};
 /// fsync, and after a crash all of it is there or none.
 ///
 /// Each tree has a name, a hash function and an arity of its own, and is used through a handle, an
-/// [`Accumulator`] or a [`DynAccumulator`]. Trees cost little: one that nobody uses holds no thread, no open
+/// [`Accumulator`] or a [`DynAccumulator`]. Trees cost little: an unused one holds no thread, no open
 /// file and no node in memory, and is loaded when it is first asked for.
 ///
 /// [`Accumulator::open`] is a store with one tree, `main`. It can be opened as a `Store` at any time, and get
@@ -352,7 +352,7 @@ impl StoreSnapshot {
         self.trees.iter().map(|(slot, size)| (&slot.spec.name, *size))
     }
 
-    /// The tree `name` as it was; `None` if there was none. Loads it if nobody has used it since the store was
+    /// The tree `name` as it was; `None` if there was none. Loads it if it was not used since the store was
     /// opened. O(log trees).
     ///
     /// # Errors
@@ -366,7 +366,7 @@ impl StoreSnapshot {
         Ok(Some(Snapshot::of_size(self.engine.load(slot)?, *size)))
     }
 
-    /// The heads of all trees. Trees that nobody has used since the store was opened are not loaded for it.
+    /// The heads of all trees. Trees that were not used since the store was opened are not loaded for it.
     ///
     /// # Errors
     ///

@@ -84,7 +84,7 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
     }
 
     /// Has `job` run soon, unless the same job waits already. Returns false if there is no thread for it.
-    #[must_use = "a job that has no thread waits until somebody asks again"]
+    #[must_use = "a job that has no thread waits for the next request"]
     pub(crate) fn request(&self, job: J) -> bool {
         let mut state = self.shared.state.lock();
         if state.stopped {
@@ -97,7 +97,7 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
     }
 
     /// Sees to it that jobs that wait have a thread. Returns false if there is none for them.
-    #[must_use = "a job that has no thread waits until somebody asks again"]
+    #[must_use = "a job that has no thread waits for the next request"]
     pub(crate) fn start_waiting(&self) -> bool {
         let state = self.shared.state.lock();
         state.stopped || self.start(state)

@@ -251,7 +251,7 @@ impl LeafWriter {
         }
     }
 
-    /// Looks up the memory for leaves anew at the next call: the node writer is about to replace it.
+    /// Looks up the memory for leaves again at the next call: the node writer is about to replace it.
     pub(super) fn forget_slots(&mut self) {
         self.last = None;
     }

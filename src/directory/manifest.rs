@@ -418,7 +418,7 @@ fn read_bytes(fs: &dyn FileSystem, number: u64) -> Result<Vec<u8>> {
 }
 
 /// Removes every manifest but `newest` and the one before it, and what was left half-written. What
-/// somebody else has put there meanwhile stays.
+/// another process has put there meanwhile stays.
 pub(crate) fn remove_old(fs: &dyn FileSystem, newest: u64) -> Result<()> {
     for name in old(fs, newest)? {
         match fs.remove(name).map_err(|error| Error::io("remove", fs.display(name), error)) {

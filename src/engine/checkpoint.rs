@@ -187,7 +187,7 @@ impl Engine {
     }
 
     /// Removes what a failed checkpoint or merge has made, as far as that is possible. A name that it did
-    /// not come to make, because somebody else had it, stays: [`FileSystem`](crate::fs::FileSystem::remove)
+    /// not come to make, because another process had it, stays: [`FileSystem`](crate::fs::FileSystem::remove)
     /// refuses that.
     pub(crate) fn discard(&self, parts: Range<u64>, manifests: Range<u64>) {
         let seen = manifest::list(&*self.fs).map(|(complete, _)| complete);

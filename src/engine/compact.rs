@@ -277,7 +277,7 @@ impl Engine {
         let kept = part.keep();
         if let Err(error) = &kept {
             // The next open removes it.
-            tracing::warn!(%error, "a part that was merged stays: somebody reads it, and it cannot be kept open");
+            tracing::warn!(%error, "a part that was merged stays: a reader has it, and it cannot be kept open");
         }
         kept.is_ok()
     }
@@ -296,7 +296,7 @@ impl Engine {
             self.discard(number..number + 1, first_manifest..live.next_manifest);
         }
         published?;
-        if sync::defect("a merge is installed after the lock was let go") {
+        if sync::defect("a merge is installed after the lock was released") {
             drop(guard);
         }
         merge.tree.install(entry.size, parts);

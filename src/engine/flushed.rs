@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - It changes when a sync has made it true, for all trees of a group together: so whoever holds its lock
+//! - It changes when a sync has made it true, for all trees of a group together: so a thread that holds its lock
 //!   sees every tree as it was at one point.
 //! - A tree is in `changed` exactly if a restart would show it otherwise than the manifest in force says:
 //!   a checkpoint costs what changed, however many trees there are.

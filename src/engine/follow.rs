@@ -53,7 +53,7 @@ pub(crate) struct Followed {
     manifest: Arc<Manifest>,
     /// All trees, at the end of the log.
     logged: LoggedTrees,
-    /// Those of which nodes are in memory: the log has leaves of them, or somebody asked for them.
+    /// Those of which nodes are in memory: the log has leaves of them, or a caller asked for them.
     grown: PerTree<Grown>,
     stop: Stop,
     known: Known,

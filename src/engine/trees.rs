@@ -5,7 +5,7 @@
 //! - A name leads to one tree, and to another one only after a drop. An id leads to one tree for ever.
 //! - A name changes under the lock of the names, and the record of the change is accepted under it: so the
 //!   log has the changes of a name in the order in which callers saw them.
-//! - A tree that nobody uses holds what the manifest says of it and nothing else: no thread, no file, no
+//! - An unused tree holds what the manifest says of it and nothing else: no thread, no file, no
 //!   node. Its entry in the manifest does not change while it sleeps, since nothing but inserts and merges
 //!   changes it, and both need a tree that is awake.
 //! - Parts are removed by the checkpoint that follows when the drop is durable, never here.
@@ -184,7 +184,7 @@ impl Engine {
         Ok((tree, self.token(seq)))
     }
 
-    /// The tree of `slot`, loaded if nobody has used it since the store was opened.
+    /// The tree of `slot`, loaded if it was not used since the store was opened.
     pub(crate) fn load(&self, slot: &Slot) -> Result<Arc<Tree>> {
         self.process.check()?;
         self.wake(slot, || self.hashers.of(&self.path, &slot.spec))

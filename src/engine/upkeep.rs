@@ -241,7 +241,11 @@ mod tests {
         assert_eq!(tries.failed(&full, BACKOFF, later), Some(2 * wait));
         tries.succeeded();
         assert!(tries.may_start(now) && !tries.is_due(later));
-        assert_eq!(tries.failed(&full, BACKOFF, now), Some(wait), "a success starts anew");
+        assert_eq!(
+            tries.failed(&full, BACKOFF, now),
+            Some(wait),
+            "a success starts again from the first wait"
+        );
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub enum Error {
     },
 
     /// A name in the store's directory, or the directory itself, is not what this process opened or
-    /// put there any more: somebody moved the directory, removed the lock file, or put something in the
+    /// put there any more: another process moved the directory, removed the lock file, or put something in the
     /// place of a file. Nothing was changed, neither there nor in what the path leads to now. A store
     /// that is open for writing is poisoned; what was acknowledged stands in the directory that it
     /// was opened in.

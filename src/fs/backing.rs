@@ -18,7 +18,7 @@ const MOST: u64 = 1024;
 /// What is believed in any case.
 const FREE: u64 = 1 << 20;
 
-/// How many bytes the disk holds of `range` if those are too few for it to be what somebody wrote;
+/// How many bytes the disk holds of `range` if those are too few for it to be what was written;
 /// `None` if they are enough.
 ///
 /// # Errors

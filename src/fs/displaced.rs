@@ -25,7 +25,7 @@ pub enum Displacement {
     Removed,
     /// It leads to something else.
     Replaced,
-    /// It leads to something that was put there by somebody else than the store.
+    /// It leads to something that was put there by another process than the store's.
     Planted,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for Displacement {
         f.write_str(match self {
             Self::Removed => "was removed or renamed",
             Self::Replaced => "was replaced by another",
-            Self::Planted => "was put there by somebody else",
+            Self::Planted => "was put there by another process",
         })
     }
 }

@@ -34,8 +34,8 @@
 //!   change anything.
 //! - While the lock is held, a name is renamed, removed or opened for writing only if it leads to a file
 //!   that was there when the lock was acquired, or that this `FileSystem` made since. Any other
-//!   file is somebody else's: the call fails with [`Displaced`] and leaves it alone.
-//! - The lock excludes every other holder for as long as it is held, also after somebody has
+//!   file is not the store's: the call fails with [`Displaced`] and leaves it alone.
+//! - The lock excludes every other holder for as long as it is held, also after a process has
 //!   removed or replaced the lock file.
 
 pub(crate) mod backing;
@@ -175,7 +175,7 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// [`Displaced`] if the path leads elsewhere by now.
     fn lock(&self) -> io::Result<Box<dyn StoreLock>>;
 
-    /// Fills `out` with random bytes that nobody can guess.
+    /// Fills `out` with random bytes that cannot be guessed.
     ///
     /// # Errors
     ///

@@ -39,7 +39,7 @@ impl NodeSource for Merged<'_> {
             if part.end(level) <= at {
                 continue;
             }
-            let read = part.read_anew(level, at, rest)?;
+            let read = part.read_reverified(level, at, rest)?;
             at += read as u64;
             rest = &mut rest[read..];
         }

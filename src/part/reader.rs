@@ -5,7 +5,7 @@
 //!
 //! - The bytes that [`Part::read`] gives out of a block that was not found intact before are those that
 //!   were compared with the checksum: they come out of the same buffer, and it is their being intact
-//!   that marks the block. So do all that [`Part::read_anew`] gives, whatever was found before. The same
+//!   that marks the block. So do all that [`Part::read_reverified`] gives, whatever was found before. The same
 //!   goes for a checksum that is taken out of a table.
 //! - A block that is marked is not compared again. What a map shows of it stays what it was, unless the
 //!   disk or another program changes a page that is fetched again; with [`ReadMode::Pread`] each later read is
@@ -115,7 +115,7 @@ impl Part {
         Ok(PartIdentity::parse(&header).ok().map(|identity| identity.store))
     }
 
-    /// Sees to it that whoever reads the part can go on when its name is gone.
+    /// Lets readers of the part go on when its name is gone.
     pub(crate) fn keep(&self) -> Result<()> {
         self.bytes.keep()
     }
@@ -146,7 +146,7 @@ impl Part {
 
     /// As [`read`](Self::read), and checks every block again, also those that were found intact
     /// before: for a caller that is about to remove the part.
-    pub(crate) fn read_anew(
+    pub(crate) fn read_reverified(
         &self,
         level: Level,
         index: u64,
@@ -161,7 +161,7 @@ impl Part {
         level: Level,
         index: u64,
         out: &mut [Hash],
-        anew: bool,
+        reverify: bool,
     ) -> Result<usize, ReadError> {
         let column = self.layout.columns.get(usize::from(level.0));
         let Some(column) = column.filter(|column| (column.first..column.end).contains(&index))
@@ -172,8 +172,8 @@ impl Part {
         let wanted = out[..len].as_flattened_mut();
         let start = column.block * PART_BLOCK + (index - column.first) * NODE_LEN;
         let (first, last) = (start / PART_BLOCK, (start + wanted.len() as u64 - 1) / PART_BLOCK);
-        if anew || !(first..=last).all(|number| self.is_checked(number)) {
-            self.copy_intact(start, wanted, anew)?;
+        if reverify || !(first..=last).all(|number| self.is_checked(number)) {
+            self.copy_intact(start, wanted, reverify)?;
         } else {
             self.bytes.read(start, wanted)?;
         }
@@ -181,13 +181,13 @@ impl Part {
     }
 
     /// Copies the bytes from `start` on out of blocks that are found intact on the way, or that were
-    /// before, unless all are to be looked at `anew`.
+    /// before, unless `reverify` is set.
     #[cold]
-    fn copy_intact(&self, start: u64, out: &mut [u8], anew: bool) -> Result<(), ReadError> {
+    fn copy_intact(&self, start: u64, out: &mut [u8], reverify: bool) -> Result<(), ReadError> {
         let mut skip = usize::try_from(start % PART_BLOCK).unwrap_or(0);
         let mut rest = out;
         for number in start / PART_BLOCK.. {
-            let block = self.block(number, anew)?;
+            let block = self.block(number, reverify)?;
             let bytes = &block[skip..];
             let (head, tail) = rest.split_at_mut(bytes.len().min(rest.len()));
             head.copy_from_slice(&bytes[..head.len()]);
@@ -225,10 +225,10 @@ impl Part {
     }
 
     /// Block `number`, of a column or of a table: intact as it is handed out, unless it was found so
-    /// before and is not to be looked at `anew`.
-    fn block(&self, number: u64, anew: bool) -> Result<Block<'_>, ReadError> {
+    /// before and `reverify` is not set.
+    fn block(&self, number: u64, reverify: bool) -> Result<Block<'_>, ReadError> {
         let block = self.bytes.block(number)?;
-        if anew || !self.is_checked(number) {
+        if reverify || !self.is_checked(number) {
             self.verify(number, &block)?;
             self.checked.mark(number);
         }

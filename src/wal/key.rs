@@ -67,7 +67,7 @@ impl fmt::Debug for Life {
 }
 
 /// Checks the bodies of groups of one [`Life`]. A checksum without a key would not do: a torn write
-/// leaves old sectors of the file between new ones, and whoever chose both can choose them so that an
+/// leaves old sectors of the file between new ones, and a caller who chose both can choose them so that an
 /// unkeyed or linear checksum is the same.
 #[derive(Clone, Copy)]
 pub(crate) struct BodyKey([u8; 32]);

@@ -503,7 +503,7 @@ impl<'a> Walk<'a> {
         for at in std::mem::take(&mut self.pending) {
             let (header, frames, body) = match self.reader.read(at)? {
                 Found::Group(header, frames, body) => (header, frames, body),
-                // It was there: somebody has written to the file meanwhile.
+                // It was there: another process has written to the file meanwhile.
                 Found::Nothing(absence) => return Err(self.damage(at, absence).into()),
             };
             let next = behind(at, &header, &frames);

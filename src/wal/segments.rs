@@ -302,7 +302,7 @@ impl Segments {
 
     /// Cuts a segment of the log to `len` bytes, if it is longer.
     pub(crate) fn shorten(&self, segment: &mut Segment, len: u64) -> Result<()> {
-        // A segment that was made for one huge group, or that somebody has stretched by a hole, does not
+        // A segment that was made for one huge group, or that was stretched by a hole, does not
         // take more than some hundred steps.
         let step = FREE_STEP.max(segment.len / 256);
         while segment.len > len {

@@ -409,7 +409,7 @@ fn a_part_whose_bytes_cannot_be_handed_over_is_not_put_in_place() {
     assert!(words(&error).contains(".part"), "{}", words(&error));
     assert_eq!(store.stats().failed_checkpoints, 1);
     assert_eq!(left(&disk).len(), 20_000, "the log has them");
-    assert_eq!(store.checkpoint().unwrap().leaves, 20_000, "the next one is made anew");
+    assert_eq!(store.checkpoint().unwrap().leaves, 20_000, "the next one is made");
     assert_eq!(left(&disk).len(), 20_000);
 }
 

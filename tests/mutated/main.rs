@@ -1,4 +1,4 @@
-//! Numbers that somebody has changed in the files of a store, with all checksums made right: nothing panics,
+//! Numbers that were changed in the files of a store, with all checksums made right: nothing panics,
 //! loops without end or takes memory for what is not there. What is not refused is a store whose proofs verify.
 //!
 //! A binary of its own, because memory is counted for the process. `DURAMEN_MUTANTS=all` tries every mutant.

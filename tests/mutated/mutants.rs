@@ -5,7 +5,7 @@ use duramen::hostile;
 
 use crate::subject::Subject;
 
-/// One store that somebody has forged.
+/// One forged store.
 pub(crate) struct Mutant {
     pub(crate) what: String,
     pub(crate) subject: Subject,

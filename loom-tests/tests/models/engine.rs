@@ -54,7 +54,7 @@ fn spawn<T: 'static>(
 }
 
 fn close(store: Arc<Store>) -> Result<(), Error> {
-    let Ok(store) = Arc::try_unwrap(store) else { panic!("somebody still holds the store") };
+    let Ok(store) = Arc::try_unwrap(store) else { panic!("another thread still has the store") };
     store.tree.close()
 }
 

@@ -11,7 +11,7 @@ const HARMLESS: &[(&str, &str, &str, &str)] = &[(
     "notify",
     "src/engine/close.rs",
     "self.room.notify_all();",
-    "a store is closed by its only owner, so nobody waits for room in it; closing does not rely on that",
+    "a store is closed by its only owner, so no thread waits for room in it; closing does not rely on that",
 )];
 
 /// Runs `model` alone in a process, with `env` set. What it printed, and whether it passed.

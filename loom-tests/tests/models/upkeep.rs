@@ -121,7 +121,7 @@ fn who_waits_for_a_checkpoint_to_make_room_gets_it() {
         store.tree.insert(node(0, 0)).unwrap();
         inserter.join().unwrap();
         assert_eq!(store.tree.size(), TreeSize(2));
-        let Ok(store) = Arc::try_unwrap(store) else { panic!("somebody still holds the store") };
+        let Ok(store) = Arc::try_unwrap(store) else { panic!("another thread still has the store") };
         store.tree.close().unwrap();
     });
 }

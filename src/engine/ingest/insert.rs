@@ -144,8 +144,8 @@ impl Engine {
         Ok((first..first + leaves.len() as u64, token))
     }
 
-    /// Appends leaves to several trees, each of which is named once, at one moment: whoever looks at all trees
-    /// together sees all of them or none, and so does whoever opens the store after a crash. Returns their
+    /// Appends leaves to several trees, each of which is named once, at one moment: a reader of all trees
+    /// together sees all of them or none, and so does the next open after a crash. Returns their
     /// indexes, each in the place of its addition.
     pub(crate) fn insert_all(
         &self,

@@ -136,7 +136,7 @@ pub(super) fn each(
     handle: BorrowedFd<'_>,
     mut each: impl FnMut(&OsStr, FileType, &Stat),
 ) -> io::Result<()> {
-    // This opens the directory anew, with a cursor of its own.
+    // This opens the directory again, with a cursor of its own.
     for found in retry_on_intr(|| rustix::fs::Dir::read_from(handle))? {
         let found = found?;
         let base = found.file_name();

@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! - The lock on the directory is the one that excludes: it cannot be removed. `LOCK` is what people and
-//!   their tools look at. The directory is locked first, so that whoever is refused creates nothing.
+//!   their tools look at. The directory is locked first, so that a process that is refused creates nothing.
 //! - The lock belongs to the process that took it. A forked child would share the descriptors: it closes
 //!   them at once, so that it keeps no lock which a parent that was killed had, and does not release the
 //!   lock by dropping its copy of the guard. A fork by another thread between taking the lock and noting

@@ -7,7 +7,7 @@
 //!   the directory nor a symbolic link leads it elsewhere. Only the store's own directory may be reached
 //!   through a link, since its path comes from the user.
 //! - A name is changed only after [`OsDirectory::check_place`], and, under the lock, after the file that
-//!   it leads to was found to be the store's own. Between that look and the change somebody else can
+//!   it leads to was found to be the store's own. Between that look and the change another process can
 //!   still exchange the file; the lock keeps every other store's process from doing that.
 //! - Nothing but a regular file is ever handed out, and opening never waits (a FIFO would).
 //! - Directories are made from the top down, and each name is made durable before the next directory

@@ -20,7 +20,7 @@ use crate::fs::{Access, Dir, Displaced, Entry, File, FileName, FileSystem, Place
 /// A disk in memory with room for one store. See the [module](super).
 ///
 /// A clone is another handle of the same disk. The disk is a [`Place`] that always leads to itself; a
-/// [`SimPath`] is one that can be led elsewhere. It is a [`FileSystem`] as well, for whoever changes
+/// [`SimPath`] is one that can be led elsewhere. It is a [`FileSystem`] as well, for a test that changes
 /// files behind the back of the store that it is bound to: the calls of such a handle are
 /// checked for nothing.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! What leads to a simulated disk, and can lead elsewhere later.
 //!
-//! A disk stands for one directory. Somebody who renames directories changes which disk a path leads
-//! to; whoever exchanges an inner directory or the lock file changes its identity. The files of an inner
+//! A disk stands for one directory. Renaming directories changes which disk a path leads
+//! to; exchanging an inner directory or the lock file changes its identity. The files of an inner
 //! directory that is exchanged are not moved: what a store must do is fail before it looks at them.
 
 use std::collections::BTreeMap;
@@ -145,7 +145,7 @@ impl Identity {
 }
 
 impl SimDisk {
-    /// Removes the lock file, as somebody's clean-up does.
+    /// Removes the lock file, as a clean-up job does.
     pub fn remove_lock_file(&self) {
         self.shared.lock().identity.lock = None;
     }
