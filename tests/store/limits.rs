@@ -274,7 +274,10 @@ fn an_insert_that_must_not_wait_is_refused_where_another_would_wait_and_comes_th
     let disk = SimDisk::new();
     let store = open(config(&disk).max_unflushed_bytes(LIMIT));
     let hold = disk.hold(When::nth(OperationKind::Sync, 1).on(FileKind::Segment));
-    let mut count = 0;
+    store.try_insert([7; 32]).unwrap();
+    // From now on nothing that is inserted is written.
+    hold.wait_reached();
+    let mut count = 1;
     let refused = loop {
         match store.try_insert([7; 32]) {
             Ok(inserted) => assert_eq!(inserted.index.get(), count),
