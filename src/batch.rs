@@ -11,7 +11,7 @@ use crate::engine::{Addition, Intake, Tree};
 use crate::error::{Error, Result};
 use crate::ids::TreeId;
 use crate::merkle::{Hash, TreeName};
-use crate::store::Shared;
+use crate::shared::Shared;
 
 /// Leaves for any number of trees of one store, inserted together by [`commit`](Self::commit).
 ///

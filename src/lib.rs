@@ -104,6 +104,8 @@ mod report;
 #[cfg(feature = "std")]
 pub mod scrub;
 #[cfg(feature = "std")]
+mod shared;
+#[cfg(feature = "std")]
 mod snapshot;
 #[cfg(feature = "std")]
 mod store;

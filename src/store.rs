@@ -14,8 +14,8 @@ use crate::merkle::{Hasher, StoreHead, TreeName, TreeSize};
 use crate::report::{BackupInfo, CheckpointInfo, CheckpointReason};
 use crate::report::{RecoveryReport, Stats, TreeInfo};
 use crate::scrub;
+use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::sync::{JoinHandle, Mutex};
 
 /// Many trees in one directory, with one log: what is inserted into several of them together is durable by one
 /// fsync, and after a crash all of it is there or none.
@@ -58,57 +58,6 @@ pub struct Store {
     shared: Arc<Shared>,
 }
 
-/// What the handles of a store share. Dropping the last one closes it.
-pub(crate) struct Shared {
-    pub(crate) engine: Arc<Engine>,
-    /// Until it is closed.
-    flusher: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Shared {
-    pub(crate) fn new((engine, flusher): (Arc<Engine>, JoinHandle<()>)) -> Arc<Self> {
-        Arc::new(Self { engine, flusher: Mutex::new(Some(flusher)) })
-    }
-
-    /// Closes the store.
-    pub(crate) fn close(&self) -> Result<()> {
-        // In a forked child another thread of the parent may hold the lock.
-        self.engine.process.check()?;
-        let flusher = self.flusher.lock().take();
-        self.end(flusher.ok_or(Error::Closed)?)
-    }
-
-    fn end(&self, flusher: JoinHandle<()>) -> Result<()> {
-        if let Err(forked) = self.engine.process.check() {
-            // Its threads are not here to be joined, and what is dropped might wait for them.
-            std::mem::forget((flusher, Arc::clone(&self.engine)));
-            return Err(forked);
-        }
-        if let Err(own) = self.engine.may_wait_for_all("close") {
-            Arc::clone(&self.engine).close_elsewhere(flusher);
-            return Err(own);
-        }
-        let done = self.engine.close(flusher);
-        if !self.engine.process.is_current() {
-            // A listener has forked and come back in the child.
-            std::mem::forget(Arc::clone(&self.engine));
-        }
-        done
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let Some(flusher) = self.flusher.get_mut().take() else { return };
-        match self.end(flusher) {
-            // Nothing was lost, and logging may wait for a lock in a forked child. Where it was dropped
-            // by one of its own threads, another one closes it.
-            Ok(()) | Err(Error::Forked { .. } | Error::WouldWaitForItself { .. }) => {}
-            Err(error) => tracing::error!(%error, "closing a store that was dropped failed"),
-        }
-    }
-}
-
 impl Store {
     /// Opens the store that `config` describes, and creates it, without trees, where it is missing.
     ///
@@ -122,10 +71,6 @@ impl Store {
     #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for one store")]
     pub fn open(config: Config) -> Result<Self> {
         Ok(Self { shared: Shared::new(engine::open(&config, None)?) })
-    }
-
-    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared) }
     }
 
     /// The tree `name` with hash function `H` and `N` children per node, which is created where there is none of
@@ -327,6 +272,22 @@ impl Store {
     /// As [`Accumulator::close`]; [`Closed`](Error::Closed) if it was closed before.
     pub fn close(self) -> Result<()> {
         self.shared.close()
+    }
+}
+
+impl DynAccumulator {
+    /// The store that the tree is in.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        Store { shared: Arc::clone(self.shared()) }
+    }
+}
+
+impl<H, const N: usize> Accumulator<H, N> {
+    /// The store that the tree is in. See [`DynAccumulator::store`].
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.as_ref().store()
     }
 }
 

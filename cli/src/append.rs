@@ -8,19 +8,18 @@
 //! Memory stays bounded whatever the input's size: where checkpoints are made by themselves and the
 //! input comes faster than they are written, it waits for one.
 
-use std::fmt;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use duramen::inspect::count;
 use duramen::{Config, DynAccumulator, FlushPolicy, Hash};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::ack::Acks;
 use crate::args::AppendArgs;
+use crate::ended::Asked;
 use crate::error::{Error, Failures};
 use crate::input::{Parser, Piece, Source};
-use crate::signals::{self, Signal};
+use crate::signals;
 use crate::store;
 use crate::{output, policy};
 
@@ -98,43 +97,6 @@ enum End {
     Input,
     /// A signal asked the program to end.
     Asked(Asked),
-}
-
-/// A signal that ended the input.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
-    signal: Signal,
-    /// Bytes of a record that had begun and not ended. It is no leaf.
-    begun: usize,
-}
-
-impl Asked {
-    fn in_words(self, appended: u64, name: &str) -> String {
-        let (records, are) =
-            (count(appended, "record", "records"), if appended == 1 { "is" } else { "are" });
-        let mut line = format!(
-            "{} ended the input: {records} of {name} {are} appended and durable",
-            self.signal.name()
-        );
-        if self.begun > 0 {
-            line += &format!(", {} dropped", self.begun_in_words());
-        }
-        line
-    }
-
-    fn begun_in_words(self) -> String {
-        count(self.begun, "byte of a begun record is", "bytes of a begun record are").to_string()
-    }
-}
-
-impl fmt::Display for Asked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ended the input", self.signal.name())?;
-        match self.begun {
-            0 => Ok(()),
-            _ => write!(f, ", {} dropped", self.begun_in_words()),
-        }
-    }
 }
 
 /// Reads to the end of the input, to the first record that is no leaf or until a signal asks the program to

@@ -21,6 +21,7 @@ pub(crate) use proofs::{
 
 pub(crate) use trees::{DropTreeArgs, SealArgs, TreesArgs};
 
+use crate::error::start_of;
 use crate::number::number;
 use crate::{hex, policy};
 
@@ -225,6 +226,11 @@ impl HasherName {
     /// The hash function that stores and proofs call by this name.
     pub(crate) fn by_id(id: &str) -> Option<Self> {
         Self::value_variants().iter().copied().find(|name| name.hasher().id().as_str() == id)
+    }
+
+    /// As [`by_id`](Self::by_id), with what to say of one that the program does not know.
+    pub(crate) fn known(id: &str) -> Result<Self, String> {
+        Self::by_id(id).ok_or_else(|| format!("the hasher {} is unknown", start_of(id)))
     }
 }
 

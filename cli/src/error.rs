@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use duramen::inspect::{Printable, count, is_printable};
 
-use crate::append::Asked;
-use crate::input::InputError;
+use crate::ended::{Asked, InputError};
 
 /// Everything that ends the program early.
 #[derive(Debug, thiserror::Error)]

@@ -8,37 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use duramen::inspect::count;
 use duramen::{Hash, Hasher};
 
 use crate::args::InputKind;
+use crate::ended::{InputError, MAX_LINE};
 use crate::error::{Error, name_of};
 use crate::hex;
 use crate::signals::{self, Signal, Woken};
-
-/// The longest line that is taken as data, in bytes. It bounds the memory that a file without
-/// newlines can ask for.
-const MAX_LINE: usize = 64 << 20;
-
-/// A record that is no leaf, and where it stands: lines count from 1, bytes from 0.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InputError {
-    #[error("line {line} has {}, a leaf has 64 hexadecimal digits", count(*length, "character", "characters"))]
-    NotHexLength { line: u64, length: usize },
-
-    #[error("line {line} has {found} at character {character}, which is not a hexadecimal digit")]
-    NotHexDigit { line: u64, character: usize, found: String },
-
-    #[error("line {line} is longer than {MAX_LINE} bytes")]
-    LongLine { line: u64 },
-
-    #[error(
-        "the input ends at byte {end}, {} into the leaf that starts at byte {start}: \
-         raw leaves have 32 bytes",
-        count(*extra, "byte", "bytes")
-    )]
-    CutLeaf { start: u64, end: u64, extra: usize },
-}
 
 /// Whether standard input has a reader. It can be read once: a second reader would take its end for an
 /// empty input, or share the bytes with the first.

@@ -8,6 +8,7 @@ mod append;
 mod args;
 mod backup;
 mod dump;
+mod ended;
 mod error;
 mod fsck;
 mod head;

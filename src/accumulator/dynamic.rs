@@ -19,8 +19,8 @@ use crate::report::BackupInfo;
 use crate::report::{CheckpointInfo, CheckpointReason};
 use crate::report::{RecoveryReport, Stats};
 use crate::scrub;
+use crate::shared::Shared;
 use crate::snapshot::{Leaves, Snapshot};
-use crate::store::{Shared, Store};
 
 /// An [`Accumulator`](crate::Accumulator) whose hash function and arity were chosen at run time. Clones are handles of the same tree.
 #[derive(Clone)]
@@ -464,12 +464,6 @@ impl DynAccumulator {
     #[cfg(any(test, feature = "testing"))]
     pub fn wait_idle(&self) {
         self.engine().wait_idle();
-    }
-
-    /// The store that the tree is in.
-    #[must_use]
-    pub fn store(&self) -> Store {
-        Store::of(&self.shared)
     }
 
     /// The tree's name.

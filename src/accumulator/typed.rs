@@ -20,7 +20,6 @@ use crate::report::CheckpointInfo;
 use crate::report::{RecoveryReport, Stats};
 use crate::scrub;
 use crate::snapshot::{Leaves, Snapshot};
-use crate::store::Store;
 
 /// A durable Merkle accumulator with hash function `H` and `N` children per node.
 ///
@@ -512,13 +511,6 @@ impl<H, const N: usize> Accumulator<H, N> {
     #[cfg(any(test, feature = "testing"))]
     pub fn wait_idle(&self) {
         self.inner.wait_idle();
-    }
-
-    /// The store that the tree is in. See
-    /// [`DynAccumulator::store`].
-    #[must_use]
-    pub fn store(&self) -> Store {
-        self.inner.store()
     }
 
     /// The tree's name. See

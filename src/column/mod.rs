@@ -8,7 +8,7 @@
 //!   other does not.
 //! - A slot is in the memory that the [`Version`] names before it is published, so a reader that
 //!   loads the version *after* the count finds the slot there, or finds the node in the parts that
-//!   took its place. `writer.rs` says why that holds while small chunks grow.
+//!   took its place. `shared.rs` says why that holds while small chunks grow.
 //!
 //! A chunk holds an aligned subtree: `N^height` nodes of its tier's base level and the levels above
 //! them up to, and without, the node that commits to all of them, which is a base node of the next
@@ -21,16 +21,19 @@
 
 mod chunk;
 mod layout;
+mod leaves;
 mod nodes;
+mod resume;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod version;
 mod view;
-mod writer;
 
 pub(crate) use layout::Layout;
+pub(crate) use leaves::LeafWriter;
 pub(crate) use nodes::NodeWriter;
-
+pub(crate) use resume::Seed;
+pub(crate) use shared::Columns;
 pub(crate) use version::Archive;
 pub(crate) use view::View;
-pub(crate) use writer::{Columns, LeafWriter, Seed};

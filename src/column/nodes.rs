@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::leaves::LeafWriter;
+use super::shared::{Columns, Filling};
 use super::version::Version;
-use super::writer::{Columns, Filling, LeafWriter};
 use crate::merkle::{Hash, Hasher, Level};
 use crate::sync::pool::pool;
 

@@ -1,6 +1,7 @@
 //! The files in a store's directory, and those that nothing refers to.
 
 use super::manifest;
+use super::manifest::Manifest;
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::{Access, Dir, Entry, FileName, FileSystem};
 use crate::ids::ByteOffset;
@@ -27,6 +28,17 @@ pub(crate) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
     }
     files.complete.sort_unstable_by_key(|(name, _)| name.number);
     Ok(files)
+}
+
+/// The number of the next part: beyond every one that was ever used, as far as the files show.
+pub(crate) fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
+    Ok(next_part_among(manifest, &files(fs, Dir::Parts)?))
+}
+
+/// As [`next_part`], where the files of parts are `parts`.
+pub(crate) fn next_part_among(manifest: &Manifest, parts: &Files) -> u64 {
+    let complete = parts.complete.iter().map(|(name, _)| *name);
+    FileName::beyond(manifest.next_part, complete.chain(parts.temporary.iter().copied()))
 }
 
 /// Refuses to make a store where something else is: another program's files, or a store whose

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counted::Counted;
-use super::flushed::Changed;
-use super::shared::{Engine, FlushPoint};
+use super::flushed::{Changed, FlushPoint};
+use super::shared::Engine;
 use super::tally::Tally;
 use super::tree::Tree;
 use crate::config::{Install, Since};

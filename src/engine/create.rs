@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::open::{Admitted, Opened, loader};
+use super::flushed::FlushPoint;
+use super::opened::{Admitted, Opened, loader};
 use super::recover::segment_limits;
-use super::shared::FlushPoint;
 use super::tally::Tally;
 use super::tree::Tree;
 use super::trees::{Slot, Trees, Wanted};

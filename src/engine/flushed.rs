@@ -11,10 +11,22 @@ use std::sync::Arc;
 
 use super::ingest::{Control, Stretch};
 use super::log::News;
-use super::shared::FlushPoint;
+use super::tally::Tally;
 use super::tree::Tree;
 use crate::per_tree::PerTree;
 use crate::tree_spec::TreeSpec;
+use crate::wal::Position;
+
+/// A moment up to which everything that was accepted is in the log, and at which the store may stand after
+/// a restart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlushPoint {
+    pub(crate) tally: Tally,
+    /// Where the log goes on.
+    pub(crate) position: Position,
+    /// Bytes written to the log since the store was opened, and the log found then.
+    pub(crate) log_bytes: u64,
+}
 
 /// The last point that is durable.
 #[derive(Debug)]

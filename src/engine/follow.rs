@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::load::Loader;
-use super::open::loader;
+use super::opened::loader;
 use super::tree::Tree;
 use super::trees::Wanted;
 use crate::column::LeafWriter;

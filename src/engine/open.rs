@@ -15,17 +15,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoints, Marks};
-use super::flushed::{Changed, Flushed};
+use super::flushed::Flushed;
 use super::ingest::Ingest;
 use super::limits::Limits;
-use super::load::Loader;
 use super::log::{Control, Flusher};
+use super::opened::{Admitted, Opened, loader};
 use super::recover;
-use super::shared::{Engine, FlushPoint, Settings};
-use super::tally::Tally;
-use super::tree::Tree;
-use super::trees::{Trees, Wanted};
-use crate::column::LeafWriter;
+use super::shared::{Engine, Settings};
+use super::trees::Wanted;
 use crate::config::Config;
 use crate::directory;
 use crate::directory::manifest;
@@ -34,13 +31,9 @@ use crate::durability::Watermark;
 use crate::error::{Damage, Error, Result};
 use crate::fs::{FileName, FileSystem, StoreLock};
 use crate::hashers::Hashers;
-use crate::ids::StoreId;
 use crate::report::Event;
-use crate::report::recovery::RecoveryReport;
 use crate::sync;
-use crate::sync::process::Process;
 use crate::sync::{Condvar, JoinHandle, Mutex};
-use crate::wal::{LogWriter, Segments};
 use crate::workers::Jobs;
 
 /// Opens the store that `config` describes, or creates it: with the tree `first` in it, if there is to be
@@ -110,47 +103,6 @@ fn can_count_on(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// The process that may use what is opened here.
-pub(crate) fn this_process(config: &Config) -> Result<Process> {
-    Process::current().map_err(|error| Error::io("watch for forks of", &config.path, error))
-}
-
-/// How the trees of `store` are loaded.
-pub(crate) fn loader(config: &Config, fs: &Arc<dyn FileSystem>, store: StoreId) -> Result<Loader> {
-    Ok(Loader {
-        fs: Arc::clone(fs),
-        store,
-        read_mode: config.read_mode,
-        huge_pages: config.huge_pages,
-        process: this_process(config)?,
-    })
-}
-
-/// A tree that takes leaves.
-pub(super) struct Admitted {
-    pub(super) tree: Arc<Tree>,
-    pub(super) leaves: LeafWriter,
-    pub(super) sealed: bool,
-}
-
-/// A store that is ready to go on.
-pub(super) struct Opened {
-    pub(super) loader: Loader,
-    pub(super) trees: Trees,
-    pub(super) admitted: Vec<Admitted>,
-    /// Trees that are not as the manifest has them.
-    pub(super) changed: Vec<Changed>,
-    pub(super) manifest: Manifest,
-    pub(super) next_manifest: u64,
-    pub(super) next_part: u64,
-    pub(super) segments: Arc<Segments>,
-    pub(super) log: LogWriter,
-    pub(super) point: FlushPoint,
-    /// What the manifest holds of what `point` has.
-    pub(super) checkpointed: Tally,
-    pub(super) report: RecoveryReport,
 }
 
 /// Starts the threads.

@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpoints, Marks};
-use super::flushed::Flushed;
+use super::flushed::{FlushPoint, Flushed};
 use super::hold::Holds;
 use super::ingest::{Cut, Ingest, Stretch};
 use super::load::Loader;
@@ -49,19 +49,8 @@ use crate::report::{Event, Listeners};
 use crate::report::{JobStats, Steps, Work};
 use crate::sync::process::Process;
 use crate::sync::{Condvar, Mutex};
-use crate::wal::{Position, Segments};
+use crate::wal::Segments;
 use crate::workers::Jobs;
-
-/// A moment up to which everything that was accepted is in the log, and at which the store may stand after
-/// a restart.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FlushPoint {
-    pub(crate) tally: Tally,
-    /// Where the log goes on.
-    pub(crate) position: Position,
-    /// Bytes written to the log since the store was opened, and the log found then.
-    pub(crate) log_bytes: u64,
-}
 
 /// What a worker thread may be requested to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

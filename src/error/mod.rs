@@ -1,5 +1,6 @@
 //! Errors, as sentences with facts.
 
+mod displaced;
 mod limit;
 mod path;
 mod printable;
@@ -11,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use displaced::{Displaced, Displacement};
 pub use limit::Limit;
 pub(crate) use path::PathError;
 pub use printable::Printable;
 
-use crate::fs::Displaced;
 use crate::merkle::{LeafIndex, Level, ProveError, TreeName, TreeNameError, TreeSize};
 use crate::words;
 

@@ -40,7 +40,6 @@
 
 pub(crate) mod backing;
 pub(crate) mod defect;
-mod displaced;
 mod name;
 #[cfg(unix)]
 mod os;
@@ -59,8 +58,8 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use crate::error::{Displaced, Displacement};
 pub use crate::ids::ByteOffset;
-pub use displaced::{Displaced, Displacement};
 pub use name::{Dir, FileKind, FileName};
 #[cfg(unix)]
 pub use os::OsPlace;

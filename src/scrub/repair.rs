@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::pass::TreeParts;
 use super::plan::Plan;
 use super::{Options, Subject};
+use crate::directory::files;
 use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Error, Result};
@@ -35,7 +36,7 @@ pub(super) fn rebuild(
     plans: &[Plan],
 ) -> Result<Rebuilt> {
     let mut next = manifest.clone();
-    next.next_part = crate::engine::next_part(&**fs, manifest)?;
+    next.next_part = files::next_part(&**fs, manifest)?;
     next.number = manifest::next_number(&**fs, manifest.number)?;
     next.checkpoint = crate::random::id(&**fs)?;
     let mut made = Vec::new();

@@ -4,10 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::measure::Who;
-use crate::workloads::{idle, memory_build, memory_bytes, sustained};
 
 /// Runs the side `who` of `workload` in a process of its own, with its files in `dir`; returns what
 /// it printed.
@@ -25,19 +24,6 @@ pub fn ask(dir: &Path, workload: &str, who: Who, numbers: &[u64]) -> Result<Stri
         String::from_utf8_lossy(&output.stderr).trim()
     );
     Ok(String::from_utf8(output.stdout)?)
-}
-
-/// What such a process does.
-pub fn answer(question: &[String], dir: &Path) -> Result<()> {
-    let [workload, side, numbers @ ..] = question else { bail!("a child needs a side") };
-    let numbers: Vec<u64> = numbers.iter().map(|word| word.parse()).collect::<Result<_, _>>()?;
-    match (workload.as_str(), &numbers[..]) {
-        ("memory-build", &[arity, leaves]) => memory_build::child(side, arity as usize, leaves),
-        ("memory-bytes", &[leaves]) => memory_bytes::child(side, leaves, dir),
-        ("sustained", &[leaves]) => sustained::child(side, leaves, dir),
-        ("idle", &[milliseconds]) => idle::child(side, milliseconds, dir),
-        _ => bail!("there is no child for {workload} with {} numbers", numbers.len()),
-    }
 }
 
 /// A line of the kernel's account of this process's memory, in bytes.

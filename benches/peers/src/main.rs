@@ -18,6 +18,7 @@ mod measure;
 mod plot;
 mod report;
 mod sides;
+mod trace;
 mod workloads;
 
 use std::path::PathBuf;
@@ -76,7 +77,7 @@ fn main() -> Result<()> {
         .with_context(|| format!("cannot create {}", args.dir.display()))?;
     let dir = args.dir.canonicalize()?;
     if !args.child.is_empty() {
-        return child::answer(&args.child, &dir);
+        return workloads::answer(&args.child, &dir);
     }
     let chosen = workloads::choose(&args.workload)?;
     let env = Env { dir, runs: args.runs, scale: args.scale, plots: args.plots };

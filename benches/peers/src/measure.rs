@@ -138,10 +138,22 @@ fn shown(metrics: &[Metric], sample: &Sample) -> String {
         .iter()
         .zip(sample)
         .filter_map(|(metric, value)| {
-            value.map(|value| format!("{} {}", crate::report::human(value), metric.name))
+            value.map(|value| format!("{} {}", human(value), metric.name))
         })
         .collect();
     values.join(", ")
+}
+
+/// A number with three or four significant digits and a decimal multiple.
+pub fn human(value: f64) -> String {
+    match value.abs() {
+        v if v >= 1e9 => format!("{:.2} G", value / 1e9),
+        v if v >= 1e6 => format!("{:.2} M", value / 1e6),
+        v if v >= 1e4 => format!("{:.1} k", value / 1e3),
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
 }
 
 fn median(values: &[f64]) -> Option<f64> {

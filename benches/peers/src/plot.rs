@@ -8,7 +8,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::measure::Who;
-use crate::workloads::checkpoint_stall::{STRETCHES, Trace, latencies};
+use crate::trace::{STRETCHES, Trace, latencies};
 
 const SIZE: (u32, u32) = (960, 480);
 const OURS: RGBColor = RGBColor(0x1B, 0x7F, 0x4B);

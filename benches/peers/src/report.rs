@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::commonware;
 use crate::env::Env;
 use crate::machine::Machine;
-use crate::measure::{Row, Who};
+use crate::measure::{Row, Who, human};
 
 const PEERS: &[Who] =
     if commonware::ENABLED { &[Who::Rotortree, Who::Commonware] } else { &[Who::Rotortree] };
@@ -62,18 +62,6 @@ fn print_line(cells: &[String], widths: &[usize]) {
 
 fn cell(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), show)
-}
-
-/// A number with three or four significant digits and a decimal multiple.
-pub fn human(value: f64) -> String {
-    match value.abs() {
-        v if v >= 1e9 => format!("{:.2} G", value / 1e9),
-        v if v >= 1e6 => format!("{:.2} M", value / 1e6),
-        v if v >= 1e4 => format!("{:.1} k", value / 1e3),
-        v if v >= 100.0 => format!("{value:.0}"),
-        v if v >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
 }
 
 /// The whole result as JSON.

@@ -216,7 +216,7 @@ fn of_hex(hashes: &[Hex]) -> Vec<Hash> {
 
 /// What a proof says it was made with, if the program knows it.
 fn made_with(hasher: &str, arity: usize) -> Result<(HasherName, Arity), String> {
-    let hasher = super::read::known(hasher)?;
+    let hasher = HasherName::known(hasher)?;
     let arity =
         Arity::new(arity).ok_or_else(|| format!("the arity is {arity}, not 2, 4, 8 or 16"))?;
     Ok((hasher, arity))

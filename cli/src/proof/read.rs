@@ -10,7 +10,7 @@ use duramen::tlog::{Checkpoint, TlogProof};
 use super::json::{ConsistencyJson, InclusionJson, Kind, KindJson, MultiJson};
 use super::{AnyInclusion, Consistency, Inclusion};
 use crate::args::HasherName;
-use crate::error::{Error, start_of};
+use crate::error::Error;
 use crate::input;
 
 /// The longest proof that is read, in bytes: one for some 100,000 leaves.
@@ -56,7 +56,7 @@ fn parse_consistency(bytes: &[u8]) -> Result<Consistency, Unreadable> {
     match Format::of(bytes) {
         Format::Binary => {
             let header = Header::read(bytes)?;
-            let hasher = known(header.hasher)?;
+            let hasher = HasherName::known(header.hasher)?;
             let claim = ConsistencyClaim::decode(bytes, hasher.hasher().id(), header.arity)?;
             Ok(Consistency {
                 hasher,
@@ -79,7 +79,7 @@ fn parse_consistency(bytes: &[u8]) -> Result<Consistency, Unreadable> {
 
 fn binary_inclusion(bytes: &[u8]) -> Result<Inclusion, Unreadable> {
     let header = Header::read(bytes)?;
-    let (hasher, arity) = (known(header.hasher)?, header.arity);
+    let (hasher, arity) = (HasherName::known(header.hasher)?, header.arity);
     let id = hasher.hasher().id();
     let (size, leaves, proof) = if header.kind == Code::Multi {
         let claim = MultiClaim::decode(bytes, id, arity)?;
@@ -104,11 +104,6 @@ fn tlog_inclusion(text: &str) -> Result<Inclusion, Unreadable> {
         proof: AnyInclusion::Single(proof.proof),
         checkpoint: Some(proof.checkpoint),
     })
-}
-
-/// The hash function of this id, if the program knows it.
-pub(super) fn known(id: &str) -> Result<HasherName, String> {
-    HasherName::by_id(id).ok_or_else(|| format!("the hasher {} is unknown", start_of(id)))
 }
 
 fn kind(bytes: &[u8]) -> Result<Kind, serde_json::Error> {

@@ -173,7 +173,7 @@ fn look_around(
     let unused = orphans.iter().copied().chain(spare.iter().map(|(name, _)| *name));
     foreign::refuse(fs, manifest.store, manifest.number, unused)?;
     Ok(Facts {
-        next_part: part_beyond(manifest, parts),
+        next_part: files::next_part_among(manifest, parts),
         next_manifest: manifest::next_number(fs, manifest.number)?,
         old_manifests: manifest::has_old(fs, manifest.number)?,
         logged,
@@ -184,16 +184,6 @@ fn look_around(
         orphans,
         next_segment,
     })
-}
-
-/// The number of the next part: beyond every one that was ever used, as far as the files show.
-pub(crate) fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
-    Ok(part_beyond(manifest, &files::files(fs, Dir::Parts)?))
-}
-
-fn part_beyond(manifest: &Manifest, parts: &Files) -> u64 {
-    let complete = parts.complete.iter().map(|(name, _)| *name);
-    FileName::beyond(manifest.next_part, complete.chain(parts.temporary.iter().copied()))
 }
 
 /// What a crash left behind: files half-written, and parts that no manifest names.

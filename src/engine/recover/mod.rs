@@ -5,4 +5,3 @@ mod facts;
 mod plan;
 
 pub(crate) use act::{recover, segment_limits};
-pub(crate) use facts::next_part;

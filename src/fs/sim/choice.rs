@@ -6,6 +6,12 @@ use std::sync::Arc;
 /// The number of the operation that made a change; later changes have higher ones.
 pub(super) type Stamp = u64;
 
+/// Takes out the states made before `before`.
+pub(super) fn take_before<T>(unsynced: &mut Vec<(Stamp, T)>, before: Stamp) -> Vec<(Stamp, T)> {
+    let later = unsynced.split_off(unsynced.partition_point(|(stamp, _)| *stamp < before));
+    std::mem::replace(unsynced, later)
+}
+
 /// Which unsynced changes survive a power cut, or a call that fails.
 ///
 /// The same choice on the same disk always gives the same result.

@@ -51,7 +51,11 @@ impl SimDisk {
     }
 
     fn with(contents: Contents, defect: Option<Defect>) -> Self {
-        Self { shared: Arc::new(Shared::new(contents, defect)), bound: None }
+        Self::of(Arc::new(Shared::new(contents, defect)))
+    }
+
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared, bound: None }
     }
 
     /// Creates the store's directories where they are missing, as [`Place::make`] does.

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::choice::{Chooser, Stamp};
+use super::choice::{Chooser, Stamp, take_before};
 use super::image::{Image, SECTOR, Sector, SectorIndex, cut, pieces};
 use super::names::Names;
 
@@ -145,10 +145,4 @@ pub(super) fn space(len: u64) -> u64 {
 
 fn zeros() -> Sector {
     Arc::new([0; SECTOR])
-}
-
-/// Takes out the states made before `before`.
-pub(super) fn take_before<T>(unsynced: &mut Vec<(Stamp, T)>, before: Stamp) -> Vec<(Stamp, T)> {
-    let later = unsynced.split_off(unsynced.partition_point(|(stamp, _)| *stamp < before));
-    std::mem::replace(unsynced, later)
 }

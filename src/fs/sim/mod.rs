@@ -103,11 +103,13 @@ mod contents;
 mod disk;
 mod fault;
 mod file;
+mod identity;
 mod image;
 mod inode;
 mod names;
 mod operation;
 mod path;
+mod place;
 mod state;
 mod tamper;
 

@@ -7,8 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::choice::{Chooser, Stamp};
-use super::inode::take_before;
+use super::choice::{Chooser, Stamp, take_before};
 use crate::fs::FileName;
 
 /// A name, or none, and the operation that gave it.

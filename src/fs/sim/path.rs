@@ -4,17 +4,15 @@
 //! to; exchanging an inner directory or the lock file changes its identity. The files of an inner
 //! directory that is exchanged are not moved: what a store must do is fail before it looks at them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::contents::InodeId;
-use super::disk::SimDisk;
+use super::identity::Holder;
 use super::state::{Shared, State};
 use crate::fs::owned::Owned;
-use crate::fs::{Dir, Displaced, Displacement, FileSystem, Place};
+use crate::fs::{Dir, Displaced, Displacement};
 use crate::sync::Mutex;
 
 /// The path of the store's directory in messages.
@@ -24,22 +22,18 @@ pub(super) const ROOT: &str = "simulated";
 ///
 /// A clone is another handle of the same path.
 #[derive(Clone)]
-pub struct SimPath(Arc<Mutex<Option<SimDisk>>>);
+pub struct SimPath(Arc<Mutex<Option<Arc<Shared>>>>);
 
 impl SimPath {
-    /// A path that leads to `disk`.
-    #[must_use]
-    pub fn new(disk: &SimDisk) -> Self {
-        Self(Arc::new(Mutex::new(Some(disk.clone()))))
+    pub(super) fn to(disk: Option<Arc<Shared>>) -> Self {
+        Self(Arc::new(Mutex::new(disk)))
     }
 
-    /// Lets the path lead to another disk, or nowhere, as renaming directories does. What is bound
-    /// stays bound to the disk that it found.
-    pub fn lead_to(&self, disk: Option<&SimDisk>) {
-        *self.0.lock() = disk.cloned();
+    pub(super) fn point_to(&self, disk: Option<Arc<Shared>>) {
+        *self.0.lock() = disk;
     }
 
-    fn disk(&self) -> Option<SimDisk> {
+    pub(super) fn disk(&self) -> Option<Arc<Shared>> {
         self.0.lock().clone()
     }
 }
@@ -50,30 +44,12 @@ impl fmt::Debug for SimPath {
     }
 }
 
-impl Place for SimPath {
-    fn bind(&self) -> io::Result<Arc<dyn FileSystem>> {
-        self.disk().ok_or(io::ErrorKind::NotFound)?.bind_at(Some(self.clone()))
-    }
-
-    fn make(&self) -> io::Result<Arc<dyn FileSystem>> {
-        let disk = self.disk().ok_or(io::ErrorKind::NotFound)?;
-        disk.make_dirs()?;
-        disk.bind_at(Some(self.clone()))
-    }
-}
-
 /// How a store reached a disk, and what it found there.
 pub(super) struct Bound {
     path: Option<SimPath>,
     inner: [u64; 3],
     /// Tells it apart from others that reached the same disk.
     id: u64,
-}
-
-/// What a handle knows since it acquired the lock.
-pub(super) struct Holder {
-    lock: u64,
-    pub(super) owned: Owned<InodeId>,
 }
 
 impl Bound {
@@ -104,7 +80,7 @@ impl Bound {
         if let Some(path) = &self.path {
             match path.disk() {
                 None => return fail(ROOT.into(), Displacement::Removed),
-                Some(found) if !Arc::ptr_eq(&found.shared, disk) => {
+                Some(found) if !Arc::ptr_eq(&found, disk) => {
                     return fail(ROOT.into(), Displacement::Replaced);
                 }
                 Some(_) => {}
@@ -121,48 +97,6 @@ impl Bound {
             Some(found) if found == holder.lock => Ok(()),
             Some(_) => fail(path, Displacement::Replaced),
             None => fail(path, Displacement::Removed),
-        }
-    }
-}
-
-/// Which directories and which lock file there are.
-#[derive(Default)]
-pub(super) struct Identity {
-    /// The inner directories, in the order of [`Dir::INNER`].
-    inner: [u64; 3],
-    /// The lock file.
-    lock: Option<u64>,
-    /// By handle.
-    holders: BTreeMap<u64, Holder>,
-    next: u64,
-}
-
-impl Identity {
-    fn another(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-}
-
-impl SimDisk {
-    /// Removes the lock file, as a clean-up job does.
-    pub fn remove_lock_file(&self) {
-        self.shared.lock().identity.lock = None;
-    }
-
-    /// Puts another lock file in the place of the one that is there.
-    pub fn replace_lock_file(&self) {
-        let mut state = self.shared.lock();
-        let another = state.identity.another();
-        state.identity.lock = Some(another);
-    }
-
-    /// Puts another directory in the place of an inner one.
-    pub fn replace_dir(&self, dir: Dir) {
-        let mut state = self.shared.lock();
-        if let Some(at) = Dir::INNER.iter().position(|inner| *inner == dir) {
-            let another = state.identity.another();
-            state.identity.inner[at] = another;
         }
     }
 }

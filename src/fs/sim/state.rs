@@ -15,8 +15,8 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 use super::choice::{Chooser, CrashChoice, Stamp};
 use super::contents::{Contents, InodeId};
 use super::fault::{Failure, Faults};
+use super::identity::Identity;
 use super::operation::Operation;
-use super::path::Identity;
 use crate::fs::FileName;
 use crate::fs::defect::Defect;
 

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use super::header::Kind;
+use super::kind::Kind;
 use crate::merkle::hasher::HasherId;
 use crate::merkle::types::{Arity, LeafIndex, TreeSize};
 use crate::words::{bytes, hashes, leaves};

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use super::error::DecodeError;
-use super::header::{Header, Kind, Reader};
+use super::header::{Header, Reader};
+use super::kind::Kind;
 use crate::merkle::frontier::Frontier;
 use crate::merkle::hasher::HasherId;
 use crate::merkle::shape::Shape;

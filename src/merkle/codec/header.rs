@@ -2,66 +2,15 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::fmt;
 
 use super::error::DecodeError;
+use super::kind::Kind;
 use crate::merkle::hasher::HasherId;
 use crate::merkle::types::{Arity, Hash};
 
 const MAGIC: [u8; 4] = *b"duPF";
 const VERSION: u8 = 1;
 pub(super) const HASH: usize = size_of::<Hash>();
-
-/// What an encoding holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// An [`InclusionClaim`](super::InclusionClaim).
-    Inclusion,
-    /// A [`ConsistencyClaim`](super::ConsistencyClaim).
-    Consistency,
-    /// A [`MultiClaim`](super::MultiClaim).
-    Multi,
-    /// A [`Frontier`](crate::merkle::Frontier).
-    Frontier,
-    /// A [`TreeProof`](crate::merkle::TreeProof).
-    Tree,
-}
-
-impl Kind {
-    const fn code(self) -> u8 {
-        match self {
-            Self::Inclusion => 1,
-            Self::Consistency => 2,
-            Self::Multi => 3,
-            Self::Frontier => 4,
-            Self::Tree => 5,
-        }
-    }
-
-    const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Inclusion),
-            2 => Some(Self::Consistency),
-            3 => Some(Self::Multi),
-            4 => Some(Self::Frontier),
-            5 => Some(Self::Tree),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Inclusion => "inclusion",
-            Self::Consistency => "consistency",
-            Self::Multi => "multi-inclusion",
-            Self::Frontier => "frontier",
-            Self::Tree => "tree of a store",
-        })
-    }
-}
 
 /// The header of an encoding, from which a caller learns what to decode it as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use super::error::{ClaimError, DecodeError};
-use super::header::{Header, Kind, Reader};
+use super::header::{Header, Reader};
+use super::kind::Kind;
 use crate::merkle::hasher::{Hasher, HasherId};
 use crate::merkle::head::TreeHead;
 use crate::merkle::proof::{InclusionProof, VerifyError};

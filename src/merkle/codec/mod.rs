@@ -56,11 +56,13 @@ mod error;
 mod frontier;
 mod header;
 mod inclusion;
+mod kind;
 mod multi;
 mod tree;
 
 pub use consistency::ConsistencyClaim;
 pub use error::{ClaimError, DecodeError};
-pub use header::{Header, Kind};
+pub use header::Header;
 pub use inclusion::InclusionClaim;
+pub use kind::Kind;
 pub use multi::MultiClaim;

@@ -4,7 +4,8 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::error::{ClaimError, DecodeError};
-use super::header::{Header, Kind, Reader};
+use super::header::{Header, Reader};
+use super::kind::Kind;
 use crate::merkle::hasher::HasherId;
 use crate::merkle::head::TreeHead;
 use crate::merkle::proof::InclusionProof;

@@ -17,15 +17,13 @@ use crate::leaves::{self, Leaf, Random};
 use crate::measure::{Metric, Row, Sample, Who, interleave, less, percentile, side};
 use crate::plot;
 use crate::sides::{self, batches};
+use crate::trace::{Call, Trace, latencies};
 
 const BATCH: u64 = 10_000;
 const BATCH_EVERY: Duration = Duration::from_millis(5);
 const SINGLE_EVERY: Duration = Duration::from_micros(50);
 const WAITING_THREADS: u64 = 4;
 const CHECKPOINTS: u32 = 8;
-
-/// The stretches of a run, in order.
-pub const STRETCHES: [&str; 3] = ["quiet", "checkpoint", "compaction"];
 
 const METRICS: [Metric; 27] = [
     less("durable_p99_checkpoint_over_quiet"),
@@ -56,28 +54,6 @@ const METRICS: [Metric; 27] = [
     less("insert_p999_microseconds_compaction"),
     less("insert_max_microseconds_compaction"),
 ];
-
-/// When a call began and how long it took, from the beginning of the load.
-#[derive(Clone, Copy, Debug)]
-pub struct Call {
-    /// When it began.
-    pub at: Duration,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// All calls of a run.
-#[derive(Debug)]
-pub struct Trace {
-    /// Whose.
-    pub who: Who,
-    /// Calls that returned when the leaf was durable.
-    pub durable: Vec<Call>,
-    /// Calls that returned at once.
-    pub insert: Vec<Call>,
-    /// When each stretch began and ended.
-    pub stretches: [(Duration, Duration); 3],
-}
 
 /// What the load needs of a side.
 trait Target: Sync {
@@ -225,17 +201,6 @@ fn calls(
         }
     }
     Ok(calls)
-}
-
-/// The nanoseconds of the calls that were under way in a stretch, in ascending order.
-pub fn latencies(calls: &[Call], stretch: (Duration, Duration)) -> Vec<u64> {
-    let mut took: Vec<u64> = calls
-        .iter()
-        .filter(|call| call.at < stretch.1 && call.at + call.took > stretch.0)
-        .map(|call| call.took.as_nanos() as u64)
-        .collect();
-    took.sort_unstable();
-    took
 }
 
 fn summary(trace: &Trace) -> Sample {

@@ -1,19 +1,21 @@
 //! What is compared, one file per family.
 
 mod batch_durable;
-pub mod checkpoint_stall;
+mod checkpoint_stall;
 mod disk_bytes;
-pub mod idle;
+mod idle;
 mod insert_and_root;
 mod insert_durable;
-pub mod memory_build;
-pub mod memory_bytes;
+mod memory_build;
+mod memory_bytes;
 mod proof;
 mod proof_past;
 mod reopen;
 mod single_insert;
-pub mod sustained;
+mod sustained;
 mod verify;
+
+use std::path::Path;
 
 use anyhow::{Result, bail};
 
@@ -159,4 +161,17 @@ pub fn choose(names: &[String]) -> Result<Vec<&'static Workload>> {
         .iter()
         .filter(|workload| names.is_empty() || names.iter().any(|name| name == workload.name))
         .collect())
+}
+
+/// What a [`child`](crate::child) does: measures one side of a workload.
+pub fn answer(question: &[String], dir: &Path) -> Result<()> {
+    let [workload, side, numbers @ ..] = question else { bail!("a child needs a side") };
+    let numbers: Vec<u64> = numbers.iter().map(|word| word.parse()).collect::<Result<_, _>>()?;
+    match (workload.as_str(), &numbers[..]) {
+        ("memory-build", &[arity, leaves]) => memory_build::child(side, arity as usize, leaves),
+        ("memory-bytes", &[leaves]) => memory_bytes::child(side, leaves, dir),
+        ("sustained", &[leaves]) => sustained::child(side, leaves, dir),
+        ("idle", &[milliseconds]) => idle::child(side, milliseconds, dir),
+        _ => bail!("there is no child for {workload} with {} numbers", numbers.len()),
+    }
 }

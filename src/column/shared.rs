@@ -1,4 +1,4 @@
-//! The shared columns of one tree and the one writer of its leaves.
+//! What one tree's readers and writers share: the newest version, and how far it is filled.
 //!
 //! # Invariants
 //!
@@ -16,16 +16,15 @@
 //!   that it changes. So what two writers and a checkpoint install is never lost.
 //! - An archive drops no chunk that a writer gives memory to: the nodes that the writer is about to
 //!   fill are in it, so it is not archived whole.
-#![expect(unsafe_code, reason = "fills unpublished slots")]
+#![expect(unsafe_code, reason = "copies the slots of a level that its one writer outgrows")]
 
 use std::sync::Arc;
 
 use super::chunk::{Chunk, Slots};
 use super::layout::{Layout, Place};
-use super::nodes::NodeWriter;
 use super::version::{Archive, Version};
 use super::view::View;
-use crate::merkle::{Hash, Level};
+use crate::merkle::Hash;
 use crate::sync;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
@@ -43,15 +42,6 @@ pub(crate) struct Columns {
     hashed: AtomicU64,
 }
 
-/// Nodes that a reopened tree needs in memory to go on: those of `level` from `first` on, complete
-/// at the archived size, whose parent is not.
-#[derive(Clone, Debug)]
-pub(crate) struct Seed {
-    pub(crate) level: Level,
-    pub(crate) first: u64,
-    pub(crate) nodes: Vec<Hash>,
-}
-
 /// How soon memory is expected to be filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filling {
@@ -62,37 +52,15 @@ pub(super) enum Filling {
 }
 
 impl Columns {
-    /// The columns of a tree whose first `size` leaves and their complete nodes are in `archive`,
-    /// with their two writers. `seeds` holds, per level, the complete children of the incomplete
-    /// node above.
-    pub(crate) fn resume(
-        layout: Layout,
-        size: u64,
-        archive: Option<Arc<dyn Archive>>,
-        seeds: &[Seed],
-    ) -> (Arc<Self>, LeafWriter, NodeWriter) {
-        let columns = Arc::new(Self {
+    /// The columns of a tree whose first `size` leaves and their complete nodes are in `archive`.
+    pub(super) fn new(layout: Layout, size: u64, archive: Option<Arc<dyn Archive>>) -> Arc<Self> {
+        Arc::new(Self {
             layout,
             version: ArcSwap::new(Arc::new(Version::new(size, archive))),
             install: Mutex::new(()),
             leaves: AtomicU64::new(size),
             hashed: AtomicU64::new(size),
-        });
-        for seed in seeds {
-            let place = layout.place(seed.level, seed.first);
-            let slots = columns.slots_for(&place, seed.nodes.len(), Filling::Slow);
-            // SAFETY: no other thread has the columns yet, and these slots, being below the size at
-            // which memory begins, are never published.
-            unsafe { slots.write(place.slot, seed.nodes.len()) }.copy_from_slice(&seed.nodes);
-        }
-        let leaves = LeafWriter { columns: Arc::clone(&columns), len: size, last: None };
-        let nodes = NodeWriter::new(Arc::clone(&columns), size);
-        (columns, leaves, nodes)
-    }
-
-    /// The columns of an empty tree, with their two writers.
-    pub(crate) fn empty(layout: Layout) -> (Arc<Self>, LeafWriter, NodeWriter) {
-        Self::resume(layout, 0, None, &[])
+        })
     }
 
     pub(crate) fn layout(&self) -> Layout {
@@ -124,6 +92,10 @@ impl Columns {
     /// Bytes that the slots in memory take; those that are not filled yet are counted too.
     pub(crate) fn memory_bytes(&self) -> u64 {
         (self.version.load_full().slot_count() * size_of::<Hash>()) as u64
+    }
+
+    pub(super) fn publish_leaves(&self, len: u64) {
+        self.leaves.store(len, Ordering::Release);
     }
 
     pub(super) fn publish_hashed(&self, size: u64) {
@@ -197,68 +169,5 @@ impl Columns {
         }
         let next = change(&self.version.load_full());
         self.version.store(Arc::new(next));
-    }
-}
-
-/// Appends leaves. There is one per tree.
-#[derive(Debug)]
-pub(crate) struct LeafWriter {
-    pub(super) columns: Arc<Columns>,
-    len: u64,
-    /// The number of the chunk that the last leaf went to, and its memory for leaves.
-    last: Option<(u64, Slots)>,
-}
-
-impl LeafWriter {
-    /// How many leaves were appended.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Appends `leaves` and publishes them together: a reader sees all of them or none.
-    pub(crate) fn append(&mut self, leaves: &[Hash]) {
-        self.write(leaves);
-        self.publish(self.len + leaves.len() as u64);
-    }
-
-    /// Writes `leaves` where the next ones belong, and publishes nothing. What is written next takes their
-    /// place, unless [`publish`](Self::publish) is called before.
-    pub(crate) fn write(&mut self, leaves: &[Hash]) {
-        let mut rest = leaves;
-        let mut at = self.len;
-        while !rest.is_empty() {
-            let place = self.columns.layout.place(Level::LEAVES, at);
-            let (now, later) = rest.split_at(rest.len().min(place.room));
-            let slots = match &self.last {
-                Some((chunk, slots))
-                    if *chunk == place.chunk && slots.has(place.slot, now.len()) =>
-                {
-                    slots
-                }
-                _ => {
-                    // A tree that has filled a chunk will use all of the next one.
-                    let fast = place.chunk > 0 || now.len() == place.room;
-                    let filling = if fast { Filling::Fast } else { Filling::Slow };
-                    let slots = self.columns.slots_for(&place, now.len(), filling);
-                    &self.last.insert((place.chunk, slots)).1
-                }
-            };
-            // SAFETY: these slots are at or above `len`, so unpublished, and `&mut self` is the
-            // only leaf writer.
-            unsafe { slots.write(place.slot, now.len()) }.copy_from_slice(now);
-            at += now.len() as u64;
-            rest = later;
-        }
-    }
-
-    /// Looks up the memory for leaves again at the next call: the node writer is about to replace it.
-    pub(super) fn forget_slots(&mut self) {
-        self.last = None;
-    }
-
-    /// Publishes all leaves below `len`, which have been written.
-    pub(crate) fn publish(&mut self, len: u64) {
-        self.len = len;
-        self.columns.leaves.store(len, Ordering::Release);
     }
 }

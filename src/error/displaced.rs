@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::error::Printable;
+use super::printable::Printable;
 
 /// A name no longer leads to what it led to when the store's directory was bound, or to what the store
 /// has put there since. The call that failed with it changed nothing.

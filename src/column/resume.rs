@@ -1,0 +1,49 @@
+//! The columns of a tree that begins or goes on, with their two writers.
+#![expect(unsafe_code, reason = "fills slots that are never published")]
+
+use std::sync::Arc;
+
+use super::layout::Layout;
+use super::leaves::LeafWriter;
+use super::nodes::NodeWriter;
+use super::shared::{Columns, Filling};
+use super::version::Archive;
+use crate::merkle::{Hash, Level};
+
+/// Nodes that a reopened tree needs in memory to go on: those of `level` from `first` on, complete
+/// at the archived size, whose parent is not.
+#[derive(Clone, Debug)]
+pub(crate) struct Seed {
+    pub(crate) level: Level,
+    pub(crate) first: u64,
+    pub(crate) nodes: Vec<Hash>,
+}
+
+impl Columns {
+    /// The columns of a tree whose first `size` leaves and their complete nodes are in `archive`,
+    /// with their two writers. `seeds` holds, per level, the complete children of the incomplete
+    /// node above.
+    pub(crate) fn resume(
+        layout: Layout,
+        size: u64,
+        archive: Option<Arc<dyn Archive>>,
+        seeds: &[Seed],
+    ) -> (Arc<Self>, LeafWriter, NodeWriter) {
+        let columns = Self::new(layout, size, archive);
+        for seed in seeds {
+            let place = layout.place(seed.level, seed.first);
+            let slots = columns.slots_for(&place, seed.nodes.len(), Filling::Slow);
+            // SAFETY: no other thread has the columns yet, and these slots, being below the size at
+            // which memory begins, are never published.
+            unsafe { slots.write(place.slot, seed.nodes.len()) }.copy_from_slice(&seed.nodes);
+        }
+        let leaves = LeafWriter::new(Arc::clone(&columns), size);
+        let nodes = NodeWriter::new(Arc::clone(&columns), size);
+        (columns, leaves, nodes)
+    }
+
+    /// The columns of an empty tree, with their two writers.
+    pub(crate) fn empty(layout: Layout) -> (Arc<Self>, LeafWriter, NodeWriter) {
+        Self::resume(layout, 0, None, &[])
+    }
+}

@@ -1,0 +1,59 @@
+//! A store that is ready to go on, before it has threads.
+
+use std::sync::Arc;
+
+use super::flushed::{Changed, FlushPoint};
+use super::load::Loader;
+use super::tally::Tally;
+use super::tree::Tree;
+use super::trees::Trees;
+use crate::column::LeafWriter;
+use crate::config::Config;
+use crate::directory::manifest::Manifest;
+use crate::error::{Error, Result};
+use crate::fs::FileSystem;
+use crate::ids::StoreId;
+use crate::report::recovery::RecoveryReport;
+use crate::sync::process::Process;
+use crate::wal::{LogWriter, Segments};
+
+/// A tree that takes leaves.
+pub(super) struct Admitted {
+    pub(super) tree: Arc<Tree>,
+    pub(super) leaves: LeafWriter,
+    pub(super) sealed: bool,
+}
+
+/// A store that is ready to go on.
+pub(super) struct Opened {
+    pub(super) loader: Loader,
+    pub(super) trees: Trees,
+    pub(super) admitted: Vec<Admitted>,
+    /// Trees that are not as the manifest has them.
+    pub(super) changed: Vec<Changed>,
+    pub(super) manifest: Manifest,
+    pub(super) next_manifest: u64,
+    pub(super) next_part: u64,
+    pub(super) segments: Arc<Segments>,
+    pub(super) log: LogWriter,
+    pub(super) point: FlushPoint,
+    /// What the manifest holds of what `point` has.
+    pub(super) checkpointed: Tally,
+    pub(super) report: RecoveryReport,
+}
+
+/// The process that may use what is opened here.
+pub(crate) fn this_process(config: &Config) -> Result<Process> {
+    Process::current().map_err(|error| Error::io("watch for forks of", &config.path, error))
+}
+
+/// How the trees of `store` are loaded.
+pub(crate) fn loader(config: &Config, fs: &Arc<dyn FileSystem>, store: StoreId) -> Result<Loader> {
+    Ok(Loader {
+        fs: Arc::clone(fs),
+        store,
+        read_mode: config.read_mode,
+        huge_pages: config.huge_pages,
+        process: this_process(config)?,
+    })
+}

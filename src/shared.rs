@@ -1,0 +1,58 @@
+//! What keeps a store open: its engine and the thread that writes its log.
+
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::sync::{JoinHandle, Mutex};
+
+/// What the handles of a store share. Dropping the last one closes it.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Engine>,
+    /// Until it is closed.
+    flusher: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Shared {
+    pub(crate) fn new((engine, flusher): (Arc<Engine>, JoinHandle<()>)) -> Arc<Self> {
+        Arc::new(Self { engine, flusher: Mutex::new(Some(flusher)) })
+    }
+
+    /// Closes the store.
+    pub(crate) fn close(&self) -> Result<()> {
+        // In a forked child another thread of the parent may hold the lock.
+        self.engine.process.check()?;
+        let flusher = self.flusher.lock().take();
+        self.end(flusher.ok_or(Error::Closed)?)
+    }
+
+    fn end(&self, flusher: JoinHandle<()>) -> Result<()> {
+        if let Err(forked) = self.engine.process.check() {
+            // Its threads are not here to be joined, and what is dropped might wait for them.
+            std::mem::forget((flusher, Arc::clone(&self.engine)));
+            return Err(forked);
+        }
+        if let Err(own) = self.engine.may_wait_for_all("close") {
+            Arc::clone(&self.engine).close_elsewhere(flusher);
+            return Err(own);
+        }
+        let done = self.engine.close(flusher);
+        if !self.engine.process.is_current() {
+            // A listener has forked and come back in the child.
+            std::mem::forget(Arc::clone(&self.engine));
+        }
+        done
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let Some(flusher) = self.flusher.get_mut().take() else { return };
+        match self.end(flusher) {
+            // Nothing was lost, and logging may wait for a lock in a forked child. Where it was dropped
+            // by one of its own threads, another one closes it.
+            Ok(()) | Err(Error::Forked { .. } | Error::WouldWaitForItself { .. }) => {}
+            Err(error) => tracing::error!(%error, "closing a store that was dropped failed"),
+        }
+    }
+}
