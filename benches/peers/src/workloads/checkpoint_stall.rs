@@ -65,16 +65,16 @@ trait Target: Sync {
 
 impl Target for sides::Duramen {
     fn insert(&self, leaf: Leaf) -> Result<()> {
-        Ok((**self).insert(leaf).map(drop)?)
+        Ok(sides::Duramen::insert(self, leaf).map(drop)?)
     }
     fn insert_durable(&self, leaf: Leaf) -> Result<()> {
-        Ok((**self).insert_durable(leaf).map(drop)?)
+        Ok(sides::Duramen::insert_durable(self, leaf).map(drop)?)
     }
     fn insert_many(&self, leaves: &[Leaf]) -> Result<()> {
-        Ok((**self).insert_many(leaves).map(drop)?)
+        Ok(sides::Duramen::insert_many(self, leaves).map(drop)?)
     }
     fn checkpoint(&self) -> Result<()> {
-        Ok((**self).checkpoint().map(drop)?)
+        Ok(sides::Duramen::checkpoint(self).map(drop)?)
     }
 }
 
