@@ -75,20 +75,12 @@ mod engine;
 mod error;
 #[cfg(feature = "std")]
 pub mod fs;
-#[cfg(all(test, feature = "std"))]
-mod golden;
 #[cfg(feature = "std")]
 mod hashers;
-#[cfg(all(feature = "std", any(test, feature = "testing")))]
-#[doc(hidden)]
-pub mod hostile;
 #[cfg(feature = "std")]
 mod ids;
 #[cfg(feature = "std")]
 pub mod inspect;
-#[cfg(duramen_loom)]
-#[doc(hidden)]
-pub mod internals;
 #[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
@@ -115,6 +107,8 @@ mod store_info;
 mod store_reader;
 #[cfg(feature = "std")]
 mod sync;
+#[cfg(all(feature = "std", any(test, feature = "testing", duramen_loom)))]
+pub mod testing;
 #[cfg(feature = "std")]
 mod tree_spec;
 #[cfg(feature = "std")]

@@ -10,9 +10,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use duramen::fs::{OsPlace, Place};
+use duramen::testing::hostile;
 use duramen::{
-    Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, ReadMode, hostile, inspect,
-    scrub,
+    Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, ReadMode, inspect, scrub,
 };
 use testkit::stores::leaves;
 

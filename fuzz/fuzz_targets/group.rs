@@ -1,7 +1,7 @@
 //! Groups of the log from hostile bytes, as they are and with checksums that fit.
 #![no_main]
 
-use duramen::hostile;
+use duramen::testing::hostile;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

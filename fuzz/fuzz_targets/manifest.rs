@@ -1,7 +1,7 @@
 //! Manifests from hostile bytes, as they are and with a checksum that fits.
 #![no_main]
 
-use duramen::hostile;
+use duramen::testing::hostile;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

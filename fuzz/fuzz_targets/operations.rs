@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use duramen::fs::sim::{CrashChoice, Fault, FaultError, SimDisk, When};
+use duramen::testing::sim::{CrashChoice, Fault, FaultError, SimDisk, When};
 use duramen::{
     Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, MemoryAccumulator,
 };

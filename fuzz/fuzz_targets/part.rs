@@ -4,7 +4,7 @@
 //! that not every input is refused for its length.
 #![no_main]
 
-use duramen::hostile;
+use duramen::testing::hostile;
 use libfuzzer_sys::fuzz_target;
 
 const BLOCK: usize = 4096;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 
-use duramen::internals;
+use duramen::testing::models;
 
 /// A model and its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +37,12 @@ impl Model {
         let count = Arc::clone(&runs);
         builder.check(move || {
             count.fetch_add(1, Ordering::Relaxed);
-            internals::begin(self.expire);
+            models::begin(self.expire);
             model();
         });
         println!("orders: {}", runs.load(Ordering::Relaxed));
         if std::env::var_os("DURAMEN_SITES").is_some() {
-            for site in internals::sites() {
+            for site in models::sites() {
                 println!("site: {site}");
             }
         }

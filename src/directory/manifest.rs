@@ -543,7 +543,7 @@ mod tests {
 
     #[test]
     fn a_manifest_has_the_bytes_of_the_golden_file() {
-        crate::golden::check("manifest.hex", &manifest().encode());
+        crate::testing::golden::check("manifest.hex", &manifest().encode());
     }
 
     #[test]

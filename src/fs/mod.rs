@@ -43,9 +43,7 @@ pub(crate) mod defect;
 mod name;
 #[cfg(unix)]
 mod os;
-mod owned;
-#[cfg(any(test, feature = "testing"))]
-pub mod sim;
+pub(crate) mod owned;
 
 #[cfg(not(unix))]
 compile_error!("the storage engine needs a Unix system; build without the feature `std` elsewhere");
@@ -207,7 +205,7 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// What is wrong, on purpose, with the engine that runs on this file system.
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
-    fn defect(&self) -> Option<sim::Defect> {
+    fn defect(&self) -> Option<defect::Defect> {
         None
     }
 }

@@ -6,16 +6,16 @@ use super::{Displacement, FileName};
 
 /// The store's own names, each with the identity of the file that it leads to.
 #[derive(Debug)]
-pub(super) struct Owned<Id>(BTreeMap<FileName, Id>);
+pub(crate) struct Owned<Id>(BTreeMap<FileName, Id>);
 
 impl<Id: Copy + PartialEq> Owned<Id> {
     /// Those that are there when the lock is acquired.
-    pub(super) fn new(files: impl IntoIterator<Item = (FileName, Id)>) -> Self {
+    pub(crate) fn new(files: impl IntoIterator<Item = (FileName, Id)>) -> Self {
         Self(files.into_iter().collect())
     }
 
     /// Returns whether `name`, which leads to `found`, is the store's.
-    pub(super) fn check(&self, name: FileName, found: Id) -> Result<(), Displacement> {
+    pub(crate) fn check(&self, name: FileName, found: Id) -> Result<(), Displacement> {
         match self.0.get(&name) {
             Some(own) if *own == found => Ok(()),
             Some(_) => Err(Displacement::Replaced),
@@ -23,17 +23,17 @@ impl<Id: Copy + PartialEq> Owned<Id> {
         }
     }
 
-    pub(super) fn made(&mut self, name: FileName, id: Id) {
+    pub(crate) fn made(&mut self, name: FileName, id: Id) {
         self.0.insert(name, id);
     }
 
-    pub(super) fn renamed(&mut self, from: FileName, to: FileName) {
+    pub(crate) fn renamed(&mut self, from: FileName, to: FileName) {
         if let Some(id) = self.0.remove(&from) {
             self.0.insert(to, id);
         }
     }
 
-    pub(super) fn removed(&mut self, name: FileName) {
+    pub(crate) fn removed(&mut self, name: FileName) {
         self.0.remove(&name);
     }
 }

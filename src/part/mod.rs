@@ -4,8 +4,6 @@ mod bytes;
 mod checked;
 mod format;
 mod handle;
-#[cfg(any(test, feature = "testing"))]
-pub(crate) mod hostile;
 mod merge;
 mod publish;
 mod raw;
@@ -14,6 +12,8 @@ mod set;
 mod writer;
 
 pub(crate) use format::BlockFault as HeaderFault;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use format::{Footer, PartLayout, seal_of};
 pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartRef};
 pub(crate) use merge::Merged;
 pub(crate) use publish::Publisher;

@@ -199,9 +199,9 @@ mod tests {
     use super::*;
     use crate::column::{Columns, Layout};
     use crate::fs::Access;
-    use crate::fs::sim::SimDisk;
     use crate::ids::{StoreId, TreeId};
     use crate::merkle::{Arity, Blake3};
+    use crate::testing::sim::SimDisk;
 
     #[test]
     fn a_part_has_the_bytes_of_the_golden_file() {
@@ -227,7 +227,7 @@ mod tests {
         {
             let mut block = vec![0; PART_BLOCK_LEN];
             file.read_at(ByteOffset(number as u64 * PART_BLOCK), &mut block).unwrap();
-            crate::golden::check(&format!("part-{name}.hex"), &block);
+            crate::testing::golden::check(&format!("part-{name}.hex"), &block);
         }
         assert_eq!(reference.len, 6 * PART_BLOCK);
     }

@@ -7,13 +7,13 @@ use super::*;
 use crate::column::{Columns, Layout, View};
 use crate::directory::manifest::TreeEntry;
 use crate::error::ReadError;
-use crate::fs::sim::SimDisk;
 use crate::ids::ByteOffset;
 use crate::ids::PartId;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::merkle::TreeSize;
 use crate::merkle::{Arity, Blake3, Hash, Level, NodeIndex, NodeSource, root_at};
 use crate::part::{PartIdentity, write_part};
+use crate::testing::sim::SimDisk;
 use crate::tree_spec::TreeSpec;
 use crate::wal::{Log, LogKey, Position};
 

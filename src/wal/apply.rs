@@ -142,8 +142,8 @@ impl LoggedTrees {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::sim::SimDisk;
     use crate::ids::{ByteOffset, GroupNumber, SegmentId, Seq, StoreId};
+    use crate::testing::sim::SimDisk;
     use crate::wal::{GroupEnd, Life};
 
     fn spec(id: u32, name: &str) -> Arc<TreeSpec> {

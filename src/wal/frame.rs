@@ -379,7 +379,7 @@ mod tests {
         bytes.extend(frame_header(FrameHeader::Drop { tree: TreeId(5) }));
         bytes.extend(frame_header(FrameHeader::Point));
         bytes.extend(frame_header(FrameHeader::Roll { next: SegmentId(6) }));
-        crate::golden::check("group.hex", &bytes);
+        crate::testing::golden::check("group.hex", &bytes);
     }
 
     #[test]

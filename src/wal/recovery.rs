@@ -552,8 +552,8 @@ impl<'a> Walk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::sim::SimDisk;
     use crate::ids::GroupNumber;
+    use crate::testing::sim::SimDisk;
     use crate::wal::LogKey;
 
     const KEY: LogKey = LogKey([7; 16]);

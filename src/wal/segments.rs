@@ -444,7 +444,7 @@ impl Segments {
 mod tests {
     use super::*;
     use crate::fs::FileKind;
-    use crate::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
+    use crate::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 
     #[test]
     fn a_hold_keeps_what_the_log_had_and_nothing_that_comes_later() {

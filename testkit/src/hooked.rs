@@ -5,10 +5,10 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use duramen::fs::sim::SimDisk;
 use duramen::fs::{
     Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, Place, Region, StoreLock,
 };
+use duramen::testing::sim::SimDisk;
 
 /// Called with each file that is about to be created.
 type OnCreate = dyn Fn(FileName) + Send + Sync;

@@ -8,8 +8,8 @@ use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use duramen::fs::sim::SimDisk;
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::SimDisk;
 
 use crate::damage::{End, Subject, is_last_segment};
 use crate::findings::{Finding, Kind, Outcome, Tally};

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crc_fast::{CrcAlgorithm, Digest};
-use duramen::fs::sim::SimDisk;
+use duramen::testing::sim::SimDisk;
 use duramen::{DynAccumulator, Error};
 
 use crate::findings::{Finding, Kind, Outcome};

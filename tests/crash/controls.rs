@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use duramen::fs::sim::{Defect, Fault, SimDisk};
+use duramen::testing::sim::{Defect, Fault, SimDisk};
 
 use crate::damage;
 use crate::examine::Depth;

@@ -1,8 +1,8 @@
 //! Files that are damaged, gone, or not the ones they should be. Whatever is done to them, the store
 //! reports it or answers as if nothing had happened.
 
-use duramen::fs::sim::{CrashChoice, FaultError, SimDisk};
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::{CrashChoice, FaultError, SimDisk};
 use duramen::{DynAccumulator, Error};
 
 use crate::check::fingerprint;

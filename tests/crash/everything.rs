@@ -1,7 +1,7 @@
 //! The full run, `cargo xtask crash --full`: every short workload with 32 seeded subsets of what was not
 //! synced, long workloads, and every failing call.
 
-use duramen::fs::sim::{Fault, SimDisk};
+use duramen::testing::sim::{Fault, SimDisk};
 
 use crate::examine::Depth;
 use crate::fault::{self, Patient, STEPS, setups};

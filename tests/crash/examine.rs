@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use duramen::DynAccumulator;
-use duramen::fs::sim::{CrashChoice, SimDisk};
+use duramen::testing::sim::{CrashChoice, SimDisk};
 
 use crate::check::{Bounds, check, fingerprint, reopen, same};
 use crate::findings::{Finding, Kind, Outcome, Tally};

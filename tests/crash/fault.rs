@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
+use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{CompactionPolicy, DurabilityToken, DynAccumulator, Error};
 
 use crate::check::{Bounds, check, fingerprint, reopen, same};

@@ -5,8 +5,8 @@
 //! place, and the lives that segments had before. When the file is used again, his leaves stand where groups
 //! are looked for.
 
-use duramen::fs::sim::{CrashChoice, Defect, SimDisk};
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::{CrashChoice, Defect, SimDisk};
 use duramen::{DynAccumulator, Hash};
 
 use crate::findings::{Finding, Kind, Outcome};
@@ -86,7 +86,7 @@ fn forged(aim: Aim, known: Knowledge, block: usize) -> Vec<u8> {
         bytes.extend(field.to_le_bytes());
     }
     bytes.extend(body);
-    duramen::hostile::fix_group(&mut bytes);
+    duramen::testing::hostile::fix_group(&mut bytes);
     bytes.resize(BLOCK, 0);
     bytes
 }

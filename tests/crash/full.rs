@@ -1,7 +1,7 @@
 //! Disks that are full, and what failures leave behind.
 
-use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 
 use crate::fault::{Patient, STEPS, setups};
 use crate::findings::Tally;

@@ -1,6 +1,6 @@
 //! A kill at any moment, and a power cut once what it left has been shown.
 
-use duramen::fs::sim::{CrashChoice, SimDisk};
+use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::{Error, Hash};
 use testkit::stores::leaves;
 

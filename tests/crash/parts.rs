@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use duramen::fs::FileKind;
-use duramen::fs::sim::{CrashChoice, Defect, Fault, FaultError, Operation, OperationKind};
-use duramen::fs::sim::{SimDisk, When};
+use duramen::testing::sim::{CrashChoice, Defect, Fault, FaultError, Operation, OperationKind};
+use duramen::testing::sim::{SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, Error, FlushPolicy, Hash, Store,
     TreeConfig, scrub,

@@ -1,7 +1,7 @@
 //! Under `FlushPolicy::Manual` a restart finds the store at a point that a caller named, whatever the
 //! store did by itself meanwhile: handed bytes to the operating system, rolled its log, made checkpoints.
 
-use duramen::fs::sim::{CrashChoice, SimDisk};
+use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::{CheckpointPolicy, Config, Error, FlushPolicy, Limit};
 
 use crate::model::Model;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use duramen::fs::sim::{CrashChoice, Defect};
+use duramen::testing::sim::{CrashChoice, Defect};
 use duramen::{Arity, CompactionPolicy};
 
 use crate::examine::{self, Depth};

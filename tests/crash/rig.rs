@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use duramen::fs::sim::{CrashChoice, SimDisk};
+use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::{DurabilityToken, DynAccumulator};
 
 use crate::check::{self, Bounds};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use duramen::fs::sim::{Defect, SimDisk};
+use duramen::testing::sim::{Defect, SimDisk};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
     Hasher, Rfc6962Sha256,

@@ -1,7 +1,7 @@
 //! Bytes of an earlier life.
 
-use duramen::fs::sim::{CrashChoice, Defect, SimDisk};
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::{CrashChoice, Defect, SimDisk};
 
 use crate::check::{Bounds, check, reopen};
 use crate::findings::{Finding, Outcome};

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use duramen::fs::FileKind;
-use duramen::fs::sim::{CrashChoice, Defect, SimDisk};
+use duramen::testing::sim::{CrashChoice, Defect, SimDisk};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, Error, FlushPolicy, Hash, Hasher,
     Rfc6962Sha256, Store, TreeConfig,

@@ -3,8 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
-use duramen::fs::sim::{CrashChoice, Fault, FaultError, Operation, OperationKind, SimDisk, When};
 use duramen::fs::{ByteOffset, FileKind};
+use duramen::testing::sim::{
+    CrashChoice, Fault, FaultError, Operation, OperationKind, SimDisk, When,
+};
 use duramen::{
     CheckpointPolicy, CompactionPolicy, Config, DurabilityToken, DynAccumulator, Error,
     FlushPolicy, Hash,

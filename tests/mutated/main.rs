@@ -15,10 +15,11 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use duramen::fs::sim::SimDisk;
+use duramen::testing::hostile;
+use duramen::testing::sim::SimDisk;
 use duramen::{
     Arity, Blake3, Config, DynAccumulator, Error, Hash, LeafIndex, ReadMode, Reader, Snapshot,
-    hostile, inspect, scrub,
+    inspect, scrub,
 };
 
 use crate::mutants::Mutant;

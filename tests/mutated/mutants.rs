@@ -1,7 +1,7 @@
 //! Stores with one number changed, under checksums that are right.
 
 use duramen::fs::FileKind;
-use duramen::hostile;
+use duramen::testing::hostile;
 
 use crate::subject::Subject;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use duramen::fs::sim::{CrashChoice, SimDisk};
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, FlushPolicy, Hash,
 };

@@ -56,7 +56,7 @@ fn the_operating_system_keeps_the_contract() {
 #[test]
 #[cfg(feature = "testing")]
 fn the_simulated_disk_keeps_the_contract() {
-    use duramen::fs::sim::{CrashChoice, SimDisk};
+    use duramen::testing::sim::{CrashChoice, SimDisk};
 
     every_rule(|| Arc::new(SimDisk::new()));
     every_rule(|| {

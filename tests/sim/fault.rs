@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::thread;
 
-use duramen::fs::sim::{Fault, FaultError, OperationKind, When};
 use duramen::fs::{Access, Dir};
+use duramen::testing::sim::{Fault, FaultError, OperationKind, When};
 
 use super::*;
 

@@ -11,8 +11,8 @@ mod replay;
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use duramen::fs::sim::{CrashChoice, SimDisk};
 use duramen::fs::{ByteOffset, File, FileKind, FileName, FileSystem};
+use duramen::testing::sim::{CrashChoice, SimDisk};
 
 const SEGMENT: FileName = FileName::new(FileKind::Segment, 1);
 const PART: FileName = FileName::new(FileKind::Part, 1);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use duramen::fs::sim::{Fault, FaultError, When};
+use duramen::testing::sim::{Fault, FaultError, When};
 use proptest::prelude::*;
 
 use super::*;

@@ -126,7 +126,7 @@ fn a_renamed_file_is_not_lost_when_its_old_name_is_given_again() {
 
 #[test]
 fn a_name_that_is_durable_is_not_taken_back_by_an_owner_in_doubt() {
-    use duramen::fs::sim::{Fault, FaultError, OperationKind, When};
+    use duramen::testing::sim::{Fault, FaultError, OperationKind, When};
 
     let disk = disk();
     let other = FileName::new(FileKind::Part, 2);
@@ -143,7 +143,7 @@ fn a_name_that_is_durable_is_not_taken_back_by_an_owner_in_doubt() {
 
 #[test]
 fn a_failure_to_make_directories_leaves_a_part_of_them() {
-    use duramen::fs::sim::{Fault, FaultError, OperationKind, When};
+    use duramen::testing::sim::{Fault, FaultError, OperationKind, When};
 
     let mut seen = BTreeSet::new();
     for choice in choices(100) {
@@ -161,7 +161,7 @@ fn a_failure_to_make_directories_leaves_a_part_of_them() {
 
 #[test]
 fn directories_that_were_not_made_to_the_end_are_lost_with_their_files() {
-    use duramen::fs::sim::{Fault, FaultError, OperationKind, When};
+    use duramen::testing::sim::{Fault, FaultError, OperationKind, When};
 
     let disk = SimDisk::new();
     let first = When::nth(OperationKind::MakeDirs, 1);
@@ -201,7 +201,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..25),
         seed in any::<u64>(),
     ) {
-        use duramen::fs::sim::{Fault, FaultError, When};
+        use duramen::testing::sim::{Fault, FaultError, When};
 
         let names = [PART, PART.tmp(), FileName::new(FileKind::Part, 2), FileName::new(FileKind::Part, 3)];
         let disk = disk();

@@ -1,7 +1,7 @@
 //! The same calls leave the same trace and the same bytes, and every moment of a run can be had again.
 
 use duramen::fs::Dir;
-use duramen::fs::sim::{Operation, OperationKind};
+use duramen::testing::sim::{Operation, OperationKind};
 
 use super::*;
 

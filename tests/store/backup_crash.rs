@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
     Hash, Problem, Reader,

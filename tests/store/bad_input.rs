@@ -253,7 +253,7 @@ fn numbers_that_somebody_forged_with_right_checksums_make_nothing_panic() {
                 let len = bytes[group + 72..][..8].try_into().unwrap();
                 let len = usize::try_from(u64::from_le_bytes(len)).unwrap();
                 bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
-                duramen::hostile::fix_group(&mut bytes[group..group + len]);
+                duramen::testing::hostile::fix_group(&mut bytes[group..group + len]);
                 forge(file, &bytes);
             }
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
     Hash, Hasher, HasherId, LeafIndex, Problem, Rfc6962Sha256, TreeHead, TreeSize,

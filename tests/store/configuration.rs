@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use duramen::fs::FileKind;
-use duramen::fs::sim::{Fault, FaultError, OperationKind, SimDisk, When};
+use duramen::testing::sim::{Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CheckpointReason, CompactionPolicy, Config, DynAccumulator,
     Error, Event, FlushPolicy, Install, Limit,

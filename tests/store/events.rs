@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use duramen::TreeFlush;
 use duramen::fs::FileKind;
-use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
+use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CheckpointReason, CompactionPolicy, Config, DynAccumulator,
     Error, Event, FlushPolicy,

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use duramen::fs::sim::{Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::hostile;
+use duramen::testing::sim::{Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, Config, DynAccumulator, Error, FlushPolicy, Problem, Reader,
-    hostile,
 };
 use testkit::stores::leaves;
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use duramen::fs::FileKind;
-use duramen::fs::sim::{OperationKind, SimDisk, When};
+use duramen::testing::sim::{OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, Config, DurabilityToken, DynAccumulator, Error, FlushPolicy,
     Hash, Hasher, Limit, ReadMode, scrub,

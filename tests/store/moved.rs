@@ -329,8 +329,8 @@ mod simulated {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use duramen::fs::sim::{Fault, FaultError, OperationKind, SimDisk, SimPath, When};
     use duramen::fs::{Dir, FileKind, FileName, Place};
+    use duramen::testing::sim::{Fault, FaultError, OperationKind, SimDisk, SimPath, When};
     use testkit::hooked::Hooked;
 
     use super::*;

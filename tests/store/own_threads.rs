@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use duramen::fs::sim::SimDisk;
+use duramen::testing::sim::SimDisk;
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CheckpointReason, CompactionPolicy, Config, DurabilityToken,
     DynAccumulator, Error, Event, FlushPolicy, Limit, scrub,

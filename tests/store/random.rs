@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use duramen::fs::sim::{CrashChoice, SimDisk};
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
     Hash, scrub,

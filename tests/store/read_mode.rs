@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use duramen::fs::sim::{FaultError, SimDisk};
 use duramen::fs::{FileKind, FileName};
 use duramen::scrub::{self, Element, Options};
+use duramen::testing::sim::{FaultError, SimDisk};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, Event,
     FlushPolicy, Hash, Problem, ReadMode, Reader, Result,

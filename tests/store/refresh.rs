@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use duramen::fs::sim::{OperationKind, SimDisk, When};
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::{OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
     Hash, Reader,

@@ -185,7 +185,7 @@ fn a_format_of_the_future_is_refused_by_its_version() {
 #[cfg(feature = "testing")]
 mod on_a_bad_disk {
     use super::*;
-    use duramen::fs::sim::{Fault, FaultError, OperationKind, SimDisk, When};
+    use duramen::testing::sim::{Fault, FaultError, OperationKind, SimDisk, When};
 
     fn config(disk: &SimDisk) -> Config {
         Config::new("simulated")

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use duramen::fs::sim::SimDisk;
 use duramen::fs::{FileKind, FileName, Place};
 use duramen::scrub::{self, Options};
+use duramen::testing::sim::SimDisk;
 use duramen::{Arity, Blake3, CheckpointPolicy, Config, DynAccumulator, Error, ReadMode};
 use testkit::hooked::Hooked;
 use testkit::stores::leaves;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duramen::fs::FileKind;
-use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
+use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
     Stats,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duramen::fs::FileKind;
-use duramen::fs::sim::{Fault, FaultError, OperationKind, SimDisk, When};
+use duramen::testing::sim::{Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CheckpointReason, CompactionPolicy, Config, DynAccumulator,
     FlushPolicy, JobStats, Stats, Times,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use duramen::internals::{self, Columns, LeafWriter, NodeWriter, View};
+use duramen::testing::models::{self, Columns, LeafWriter, NodeWriter, View};
 use duramen::{Arity, Hash};
 use duramen_loom_tests::Model;
 use loom::thread;
@@ -15,7 +15,7 @@ fn leaves(from: u64, to: u64) -> Vec<Hash> {
 
 /// Two leaves per chunk: almost every append crosses a border.
 fn columns() -> (Columns, LeafWriter, NodeWriter) {
-    internals::columns(Arity::Two, 1)
+    models::columns(Arity::Two, 1)
 }
 
 /// Every node that the view says it has is there and right.
@@ -84,7 +84,7 @@ fn nodes_are_hashed_beside_the_writer_and_seen_when_they_are_written() {
 fn a_view_beside_two_levels_that_are_outgrown_sees_what_is_published() {
     Model::new(3).check(|| {
         // Chunks of eight leaves that begin with one slot per level.
-        let (columns, mut writer, mut nodes) = internals::columns(Arity::Two, 3);
+        let (columns, mut writer, mut nodes) = models::columns(Arity::Two, 3);
         writer.append(&leaves(0, 4));
         nodes.hash_to(&Sum, 2);
         let held = columns.view();

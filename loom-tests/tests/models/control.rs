@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use duramen::internals::{Control, Watermark, Work};
+use duramen::testing::models::{Control, Watermark, Work};
 use duramen_loom_tests::Model;
 use loom::sync::Mutex;
 use loom::thread;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use duramen::internals::{self, Jobs};
+use duramen::testing::models::{self, Jobs};
 use duramen_loom_tests::{Model, Signal};
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
@@ -89,7 +89,7 @@ fn stopping_does_not_wait_for_a_worker_that_could_not_be_started() {
     Model::new(3).check(|| {
         let jobs = Jobs::new(|_| ());
         let other = jobs.clone();
-        internals::fail_spawns(1);
+        models::fail_spawns(1);
         let asker = thread::spawn(move || other.request(0));
         jobs.stop();
         asker.join().unwrap();
@@ -102,7 +102,7 @@ fn a_job_whose_worker_could_not_be_started_runs_when_it_is_asked_for_again() {
         let ran = Signal::new();
         let signal = Arc::clone(&ran);
         let jobs = Jobs::new(move |_| signal.give());
-        internals::fail_spawns(1);
+        models::fail_spawns(1);
         jobs.request(0);
         jobs.request(0);
         ran.take();
@@ -116,7 +116,7 @@ fn a_job_whose_worker_could_not_be_started_runs_when_the_start_is_tried_again() 
         let ran = Signal::new();
         let signal = Arc::clone(&ran);
         let jobs = Jobs::new(move |_| signal.give());
-        internals::fail_spawns(1);
+        models::fail_spawns(1);
         jobs.request(0);
         assert!(jobs.start_waiting());
         ran.take();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use duramen::fs::sim::{CrashChoice, SimDisk};
+use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::{Arity, CheckpointPolicy, Config, Error, FlushPolicy, Hash, Store, TreeConfig};
 use duramen_loom_tests::Model;
 use loom::thread;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duramen::fs::FileKind;
-use duramen::fs::sim::{Fault, FaultError, OperationKind, SimDisk, When};
+use duramen::testing::sim::{Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, Event, FlushPolicy,
     TreeSize,

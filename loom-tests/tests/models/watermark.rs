@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use duramen::internals::Watermark;
+use duramen::testing::models::Watermark;
 use duramen::{DurabilityToken, Error};
 use duramen_loom_tests::{Model, Signal};
 use loom::sync::atomic::{AtomicU64, Ordering};

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::format::{Footer, PART_BLOCK_LEN, PartIdentity, PartLayout, seal_of};
-use super::{Part, PartRef};
 use crate::checksum::{block_checksum, checksum};
 use crate::config::ReadMode;
-use crate::fs::sim::SimDisk;
 use crate::fs::{FileName, FileSystem};
+use crate::part::{Footer, PART_BLOCK_LEN, Part, PartIdentity, PartLayout, PartRef, seal_of};
+use crate::testing::sim::SimDisk;
 
 const SEAL_AT: usize = PART_BLOCK_LEN - 8;
 

@@ -2,6 +2,8 @@
 //! opening a store would; none may panic. What `fix_` makes of bytes has right checksums, so that what
 //! lies behind them is reached.
 
+mod part;
+
 use std::error::Error;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -9,11 +11,10 @@ use std::sync::Arc;
 use crate::config::ReadMode;
 use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
-use crate::fs::sim::SimDisk;
 use crate::fs::{FileName, FileSystem, Place};
 use crate::merkle::{Blake3, TreeSize, root_at};
-use crate::part;
 use crate::part::{Part, PartIdentity, PartRef, PartSet};
+use crate::testing::sim::SimDisk;
 use crate::tree_spec::TreeSpec;
 use crate::wal::BLOCK_LEN;
 use crate::wal::frame;
@@ -64,12 +65,12 @@ pub fn fix_manifest(bytes: &mut [u8]) {
 /// Opens a part and reads every node. Returns whether it opened.
 #[must_use]
 pub fn part(bytes: &[u8]) -> bool {
-    part::hostile::read(bytes)
+    part::read(bytes)
 }
 
 /// Gives a part of a length that fits its header the checksums that fit its bytes.
 pub fn fix_part(bytes: &mut [u8]) {
-    part::hostile::fix(bytes);
+    part::fix(bytes);
 }
 
 /// Has the newest manifest on `disk` name the part in the file `name` as the part's own header and footer do,
@@ -92,7 +93,7 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
         from,
         to,
         len: bytes.len() as u64,
-        checksum: part::hostile::seal(bytes.last_chunk()?),
+        checksum: part::seal(bytes.last_chunk()?),
     };
     let own = tree.parts.iter().position(|part| part.number.0 == name.number)?;
     tree.parts[own] = part;
@@ -120,7 +121,7 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
 #[must_use]
 pub fn part_len(bytes: &[u8]) -> Option<u64> {
     let identity = PartIdentity::parse(bytes.first_chunk()?).ok()?;
-    part::hostile::frame(&identity).map(|(_, len, _)| len)
+    part::frame(&identity).map(|(_, len, _)| len)
 }
 
 /// Gives a header or footer block of a part the checksum that fits it.
@@ -179,12 +180,12 @@ pub fn inflate_part(fs: &dyn FileSystem, to: u64) -> Result<(), Box<dyn Error>> 
     let mut part = tree.parts.pop().ok_or("no part")?;
     part.to = to;
     let identity = tree.identity(store, &part);
-    let (header, len, footer) = part::hostile::frame(&identity).ok_or("too long")?;
+    let (header, len, footer) = part::frame(&identity).ok_or("too long")?;
     let file = std::fs::File::options().write(true).open(fs.display(part.number.file()))?;
     file.write_all_at(&header, 0)?;
     file.write_all_at(&footer, len - footer.len() as u64)?;
     part.len = len;
-    part.checksum = part::hostile::seal(&footer);
+    part.checksum = part::seal(&footer);
     tree.parts.push(part);
     tree.size = to;
     put(fs, &manifest)

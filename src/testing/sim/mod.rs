@@ -1,6 +1,6 @@
 //! A disk in memory that loses what a power cut may lose, and fails on demand.
 //!
-//! [`SimDisk`] keeps the contract of the [seam](super) and not a bit more. What was not synced is
+//! [`SimDisk`] keeps the contract of the [seam](crate::fs) and not a bit more. What was not synced is
 //! really lost by [`SimDisk::crash`], or kept, or torn, in every combination that real disks and file
 //! systems have shown, and in many that they rarely show:
 //!
@@ -11,7 +11,7 @@
 //! - each file's name is decided for itself: a name that was created, renamed or removed is certain
 //!   only after a `sync_dir`. A rename leaves one name or the other;
 //! - a sync that fails leaves its sectors clean and not durable. They can be read until
-//!   [`File::drop_cache`](super::File::drop_cache) or a crash, and no later sync brings them back,
+//!   [`File::drop_cache`](crate::fs::File::drop_cache) or a crash, and no later sync brings them back,
 //!   unless they are written again. The same goes for names after a failed `sync_dir`.
 //!
 //! The disk has no threads, no clock and no randomness of its own: the same calls with the same seeds
@@ -26,7 +26,7 @@
 //! ```
 //! use std::io::{self, IoSlice};
 //!
-//! use duramen::fs::sim::{CrashChoice, SimDisk};
+//! use duramen::testing::sim::{CrashChoice, SimDisk};
 //! use duramen::fs::{Access, ByteOffset, FileKind, FileName, FileSystem};
 //!
 //! const FILE: FileName = FileName::new(FileKind::Part, 1);
@@ -72,7 +72,7 @@
 //! [`SimDisk::hold`] makes a call wait, which shows what your other threads do meanwhile:
 //!
 //! ```
-//! use duramen::fs::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
+//! use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 //! use duramen::fs::{FileKind, FileName, FileSystem};
 //!
 //! let disk = SimDisk::new();
@@ -113,7 +113,7 @@ mod place;
 mod state;
 mod tamper;
 
-pub use super::defect::Defect;
+pub use crate::fs::defect::Defect;
 pub use choice::CrashChoice;
 pub use disk::{Hold, SimDisk};
 pub use fault::{Fault, FaultError};
