@@ -143,7 +143,7 @@ pub use config::{
 #[cfg(feature = "std")]
 pub use durability::DurabilityToken;
 #[cfg(feature = "std")]
-pub use error::{Damage, Error, Limit, Problem, Result};
+pub use error::{Damage, Error, FormatFeature, Limit, Problem, Result};
 #[cfg(feature = "std")]
 pub use ids::Seq;
 #[cfg(feature = "std")]

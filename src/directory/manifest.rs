@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
-use crate::error::{Damage, Error, Problem, Result};
+use crate::error::{Damage, Error, FormatFeature, Problem, Result};
 use crate::fs::backing;
 use crate::fs::defect;
 use crate::fs::defect::Defect;
@@ -447,6 +447,7 @@ fn reject(path: &std::path::Path, len: u64, fault: ManifestFault) -> Error {
         ManifestFault::Fields => Damage::field(path, 0, "fields", "valid ones", "others").into(),
         ManifestFault::Version(found) => Error::UnknownFormat {
             path: path.into(),
+            feature: FormatFeature::Version,
             found: u32::from(found),
             supported: u32::from(MANIFEST_VERSION),
         },

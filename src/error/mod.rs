@@ -1,6 +1,7 @@
 //! Errors, as sentences with facts.
 
 mod displaced;
+mod feature;
 mod limit;
 mod path;
 mod printable;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use displaced::{Displaced, Displacement};
+pub use feature::FormatFeature;
 pub use limit::Limit;
 pub(crate) use path::PathError;
 pub use printable::Printable;
@@ -199,17 +201,20 @@ pub enum Error {
         hasher: String,
     },
 
-    /// A file of a format that this version cannot read.
+    /// A file of a format that this version cannot read: it is intact, and another program wrote it.
     #[error(
-        "{} has format version {found}; this program reads version {supported}",
-        Printable::new(path)
+        "{} has {feature} {found}; this program reads {}{supported}",
+        Printable::new(path),
+        feature.reads()
     )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// The version it names.
+        /// What of it is not known.
+        feature: FormatFeature,
+        /// Its number in the file.
         found: u32,
-        /// The version this crate reads.
+        /// The version this crate reads, or the highest number that it knows.
         supported: u32,
     },
 

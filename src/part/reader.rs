@@ -23,7 +23,7 @@ use super::format::{
 use crate::checksum::block_checksum;
 use crate::codec::Decoder;
 use crate::config::ReadMode;
-use crate::error::{Damage, Error, Problem, ReadError, Result};
+use crate::error::{Damage, Error, FormatFeature, Problem, ReadError, Result};
 use crate::fs::{Access, FileName, FileSystem, backing};
 use crate::ids::ByteOffset;
 use crate::ids::StoreId;
@@ -281,6 +281,7 @@ fn reject(path: &std::path::Path, at: u64, fault: BlockFault) -> Error {
         BlockFault::Fields => Damage::field(path, at, "fields", "valid ones", "others").into(),
         BlockFault::Version(found) => Error::UnknownFormat {
             path: path.into(),
+            feature: FormatFeature::Version,
             found: u32::from(found),
             supported: u32::from(PART_VERSION),
         },

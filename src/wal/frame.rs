@@ -40,9 +40,13 @@ const KIND_POINT: u16 = 3;
 const KIND_CREATE: u16 = 4;
 const KIND_SEAL: u16 = 5;
 const KIND_DROP: u16 = 6;
+/// The highest kind that there is.
+pub(crate) const LAST_KIND: u16 = KIND_DROP;
 
-/// The flag of a provisional group.
-const PROVISIONAL: u16 = 1;
+const FRAME_KIND: &str = "frame kind";
+
+/// The flag of a provisional group: the only flag that there is.
+pub(crate) const PROVISIONAL: u16 = 1;
 
 /// What the end of a group is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,11 +254,13 @@ pub(crate) struct BodyFault {
     /// What is wrong.
     pub(crate) field: &'static str,
     pub(crate) found: u64,
+    /// Whether a later version of this crate may read it: a kind of frame that this one does not know.
+    pub(crate) unknown_kind: bool,
 }
 
 impl std::fmt::Display for BodyFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { at, field, found } = self;
+        let Self { at, field, found, .. } = self;
         write!(f, "wrong {field} at byte {at} of the group's body: {found}")
     }
 }
@@ -265,7 +271,8 @@ pub(crate) fn frames(body: &[u8], count: u32) -> Result<Vec<Frame<'_>>, BodyFaul
     let mut frames = Vec::new();
     for _ in 0..count {
         let at = body.len() - rest.remaining();
-        let fault = |field, found| BodyFault { at, field, found };
+        let fault =
+            |field, found| BodyFault { at, field, found, unknown_kind: field == FRAME_KIND };
         frames.push(
             frame(&mut rest)
                 .ok_or(fault("frame length", rest.remaining() as u64))?
@@ -274,7 +281,8 @@ pub(crate) fn frames(body: &[u8], count: u32) -> Result<Vec<Frame<'_>>, BodyFaul
     }
     if rest.remaining() > 0 {
         let at = body.len() - rest.remaining();
-        return Err(BodyFault { at, field: "frame count", found: u64::from(count) });
+        let found = u64::from(count);
+        return Err(BodyFault { at, field: "frame count", found, unknown_kind: false });
     }
     Ok(frames)
 }
@@ -307,7 +315,9 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
             Some(spec) => Ok(Frame::Create(spec)),
             None => Err(("description of a tree", u64::from(tree.0))),
         },
-        _ => Err(("frame kind", u64::from(kind))),
+        // A frame of another length would have another meaning.
+        KIND_ROLL | KIND_POINT | KIND_SEAL | KIND_DROP => Err(("payload length", len)),
+        _ => Err((FRAME_KIND, u64::from(kind))),
     })
 }
 
@@ -441,15 +451,34 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_without_payload_that_has_one_is_not_of_an_unknown_kind() {
+        for kind in [KIND_ROLL, KIND_POINT, KIND_SEAL, KIND_DROP] {
+            let mut body = frame_header(FrameHeader::Point).to_vec();
+            body[..2].copy_from_slice(&kind.to_le_bytes());
+            body[24] = 1;
+            body.push(0);
+            let fault = frames(&body, 1).unwrap_err();
+            assert_eq!((fault.field, fault.found), ("payload length", 1));
+            assert!(!fault.unknown_kind);
+        }
+    }
+
+    #[test]
     fn a_frame_whose_numbers_disagree_is_refused_with_its_place() {
         let mut body =
             frame_header(FrameHeader::Leaves { tree: TreeId(0), first: 0, count: 1 }).to_vec();
         body.extend([0; 32]);
         body[16] = 2;
         let fault = frames(&body, 1);
-        assert_eq!(fault, Err(BodyFault { at: 0, field: "leaf count", found: 2 }));
+        assert_eq!(
+            fault,
+            Err(BodyFault { at: 0, field: "leaf count", found: 2, unknown_kind: false })
+        );
         body[0] = 200;
         let fault = frames(&body, 1);
-        assert_eq!(fault, Err(BodyFault { at: 0, field: "frame kind", found: 200 }));
+        assert_eq!(
+            fault,
+            Err(BodyFault { at: 0, field: "frame kind", found: 200, unknown_kind: true })
+        );
     }
 }

@@ -8,7 +8,7 @@ use super::frame;
 use super::frame::{BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault};
 use super::key::{Life, LogKey};
 use super::{BLOCK, BLOCK_LEN, Position};
-use crate::error::{Damage, Error, Problem, Result};
+use crate::error::{Damage, Error, FormatFeature, Problem, Result};
 use crate::fs::defect;
 use crate::fs::defect::Defect;
 use crate::fs::{Access, File, FileName, FileSystem, backing};
@@ -127,10 +127,14 @@ impl<'a> LogReader<'a> {
             Err(HeaderFault::Version(found)) if frame::carried_life(&bytes) == life => {
                 return Err(unknown_version(&path, found));
             }
-            Err(HeaderFault::Flags(found)) => {
-                return Err(Damage::field(&path, at, "group flags", "0 or 1", found).into());
+            Err(HeaderFault::Flags(found)) if frame::carried_life(&bytes) == life => {
+                let known = frame::PROVISIONAL;
+                return Err(unknown(&path, FormatFeature::GroupFlags, found, known));
             }
-            Err(HeaderFault::Version(_)) => return Ok(Found::Nothing(Absence::OtherLife)),
+            // Leaves can be chosen to look like this.
+            Err(HeaderFault::Version(_) | HeaderFault::Flags(_)) => {
+                return Ok(Found::Nothing(Absence::OtherLife));
+            }
             Err(HeaderFault::Checksum { stored, computed }) => {
                 return damaged(Damage::new(&path, at, Problem::Checksum { stored, computed }));
             }
@@ -182,7 +186,11 @@ impl<'a> LogReader<'a> {
         }
         match frame::frames(&self.body, header.frames) {
             Ok(frames) => Ok(Found::Group(header, frames, &self.body)),
-            Err(BodyFault { at, field, found }) => {
+            Err(BodyFault { found, unknown_kind: true, .. }) => {
+                let found = u16::try_from(found).unwrap_or(u16::MAX);
+                Err(unknown(&path, FormatFeature::FrameKind, found, frame::LAST_KIND))
+            }
+            Err(BodyFault { at, field, found, .. }) => {
                 let at = body_at + at as u64;
                 Err(Damage::field(&path, at, field, "one that fits", found).into())
             }
@@ -335,8 +343,12 @@ fn check_head(
 }
 
 fn unknown_version(path: &Path, found: u16) -> Error {
-    let supported = u32::from(frame::GROUP_VERSION);
-    Error::UnknownFormat { path: path.into(), found: u32::from(found), supported }
+    unknown(path, FormatFeature::Version, found, frame::GROUP_VERSION)
+}
+
+fn unknown(path: &Path, feature: FormatFeature, found: u16, supported: u16) -> Error {
+    let (found, supported) = (u32::from(found), u32::from(supported));
+    Error::UnknownFormat { path: path.into(), feature, found, supported }
 }
 
 /// The store that the segment `name` belongs to, if its first group is readable.

@@ -35,10 +35,12 @@ pub(crate) enum Aim {
     OtherStore,
     /// Be of a version that this program does not know.
     OtherVersion,
+    /// Have flags that this program does not know.
+    OtherFlags,
 }
 
-pub(crate) const AIMS: [Aim; 5] =
-    [Aim::Leaf, Aim::Claim, Aim::Roll, Aim::OtherStore, Aim::OtherVersion];
+pub(crate) const AIMS: [Aim; 6] =
+    [Aim::Leaf, Aim::Claim, Aim::Roll, Aim::OtherStore, Aim::OtherVersion, Aim::OtherFlags];
 
 /// What the adversary knows of the segment that will be made of the file which holds his leaves.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +77,7 @@ fn forged(aim: Aim, known: Knowledge, block: usize) -> Vec<u8> {
     let durable = if matches!(aim, Aim::Claim) { 1 << 40 } else { group + at };
     let mut bytes = b"duraWAL\n".to_vec();
     bytes.extend(if matches!(aim, Aim::OtherVersion) { 99 } else { VERSION }.to_le_bytes());
-    bytes.extend(0_u16.to_le_bytes());
+    bytes.extend(if matches!(aim, Aim::OtherFlags) { 0x8000_u16 } else { 0 }.to_le_bytes());
     bytes.extend(1_u32.to_le_bytes());
     bytes.extend(life);
     bytes.extend(if matches!(aim, Aim::OtherStore) { [0x55; 16] } else { store });

@@ -432,7 +432,7 @@ fn a_log_of_a_later_format_is_refused_by_its_version() {
         }
         std::fs::write(copy.path().join(file), bytes).unwrap();
         match Store::open(config(copy.path())) {
-            Err(Error::UnknownFormat { path, found: 4, supported: 3 }) => {
+            Err(Error::UnknownFormat { path, found: 4, supported: 3, .. }) => {
                 assert!(path.ends_with(file), "{}", path.display());
                 refused += 1;
             }

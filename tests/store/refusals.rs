@@ -185,6 +185,8 @@ fn a_format_of_the_future_is_refused_by_its_version() {
 #[cfg(feature = "testing")]
 mod on_a_bad_disk {
     use super::*;
+    use duramen::FormatFeature;
+    use duramen::fs::{FileKind, FileName};
     use duramen::testing::sim::{Fault, FaultError, OperationKind, SimDisk, When};
 
     fn config(disk: &SimDisk) -> Config {
@@ -192,6 +194,56 @@ mod on_a_bad_disk {
             .file_system(Arc::new(disk.clone()))
             .flush_policy(FlushPolicy::Manual)
             .checkpoint_policy(CheckpointPolicy::manual())
+    }
+
+    /// The error of opening a store after `change` was made to the first group of its log, with right checksums.
+    fn changed_group(change: impl FnOnce(&mut [u8])) -> Error {
+        let disk = SimDisk::new();
+        let store = Store::open(config(&disk)).unwrap();
+        store.insert_durable([1; 32]).unwrap();
+        let left = disk.kill();
+        drop(store);
+        let is_log = |name: &FileName| {
+            name.kind == FileKind::Segment && left.read(*name).unwrap().starts_with(b"duraWAL\n")
+        };
+        let name = left.files().into_iter().find(is_log).unwrap();
+        let mut bytes = left.read(name).unwrap();
+        let len = usize::from(u16::from_le_bytes([bytes[72], bytes[73]]));
+        change(&mut bytes[..len]);
+        duramen::testing::hostile::fix_group(&mut bytes[..len]);
+        left.put(name, &bytes);
+        Store::open(config(&left)).unwrap_err()
+    }
+
+    #[test]
+    fn a_frame_of_a_kind_of_the_future_is_no_damage() {
+        let error = changed_group(|group| group[128..130].copy_from_slice(&200_u16.to_le_bytes()));
+        let Error::UnknownFormat { feature: FormatFeature::FrameKind, found, supported, .. } =
+            error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!((found, supported), (200, 6));
+        assert!(words(&error).contains("has frame kind 200"), "{error}");
+    }
+
+    #[test]
+    fn flags_of_the_future_on_a_group_of_the_log_are_no_damage() {
+        let error = changed_group(|group| group[10] = 4);
+        let Error::UnknownFormat { feature: FormatFeature::GroupFlags, found, supported, .. } =
+            error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!((found, supported), (4, 1));
+    }
+
+    #[test]
+    fn a_known_frame_with_a_payload_that_it_cannot_have_is_damage() {
+        // A frame that creates becomes one that seals, with the names behind it.
+        let error = changed_group(|group| group[128] = 5);
+        let Error::Damaged(damage) = &error else { panic!("{error}") };
+        assert!(damage.to_string().contains("payload"), "{error}");
     }
 
     #[test]

@@ -1,0 +1,36 @@
+//! What a file may have that this version of the crate does not know.
+
+use std::fmt;
+
+/// What makes a file one that this version cannot read. See
+/// [`UnknownFormat`](crate::Error::UnknownFormat).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FormatFeature {
+    /// The version of the file's format.
+    Version,
+    /// The kind of a frame in a group of the log.
+    FrameKind,
+    /// The flags of a group of the log.
+    GroupFlags,
+}
+
+impl FormatFeature {
+    /// The words before the number that this version reads.
+    pub(super) fn reads(self) -> &'static str {
+        match self {
+            Self::Version => "version ",
+            Self::FrameKind | Self::GroupFlags => "those up to ",
+        }
+    }
+}
+
+impl fmt::Display for FormatFeature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Version => "format version",
+            Self::FrameKind => "frame kind",
+            Self::GroupFlags => "group flags",
+        })
+    }
+}
