@@ -2,6 +2,8 @@
 //! library but the hash functions of one node.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
+
 /// What the reference needs of a hash function.
 #[derive(Clone, Copy)]
 pub struct Oracle {
@@ -162,6 +164,72 @@ pub fn siblings(n: usize, levels: &[Vec<[u8; 32]>], index: usize) -> Vec<[u8; 32
     let mut found: Vec<_> = group.filter(|i| *i != index).map(|i| level[i]).collect();
     found.extend(siblings(n, above, index / n));
     found
+}
+
+/// A tree as one of those of a store.
+#[derive(Clone, Copy, Debug)]
+pub struct TreeOfStore<'a> {
+    pub name: &'a str,
+    pub hasher: &'a str,
+    pub arity: usize,
+    pub size: u64,
+    pub root: [u8; 32],
+}
+
+impl TreeOfStore<'_> {
+    /// Its leaf in the tree of the store, as FORMAT.md has it.
+    pub fn leaf(&self) -> [u8; 32] {
+        let mut fields = vec![u8::try_from(self.name.len()).unwrap()];
+        fields.extend(self.name.as_bytes());
+        fields.push(u8::try_from(self.hasher.len()).unwrap());
+        fields.extend(self.hasher.as_bytes());
+        fields.push(u8::try_from(self.arity).unwrap());
+        fields.extend(self.size.to_le_bytes());
+        fields.extend(self.root);
+        blake3::derive_key("duramen 2026-11 head of a tree in a store", &fields)
+    }
+}
+
+/// The commitment to trees that are sorted by name, as FORMAT.md has it.
+pub fn commitment(trees: &[TreeOfStore<'_>]) -> [u8; 32] {
+    let leaves: Vec<_> = trees.iter().map(TreeOfStore::leaf).collect();
+    let mut fields = (trees.len() as u64).to_le_bytes().to_vec();
+    fields.extend(BLAKE3.root(2, &leaves));
+    blake3::derive_key("duramen 2026-11 head of a store", &fields)
+}
+
+/// The siblings that prove tree `at` to the commitment.
+pub fn siblings_in_store(trees: &[TreeOfStore<'_>], at: usize) -> Vec<[u8; 32]> {
+    let leaves: Vec<_> = trees.iter().map(TreeOfStore::leaf).collect();
+    BLAKE3.siblings(2, &leaves, at)
+}
+
+/// The hashes of a proof of many leaves: on each level, from the leaves up, the siblings of known nodes that
+/// are not known themselves, from left to right.
+pub fn siblings_of_many(n: usize, levels: &[Vec<[u8; 32]>], indexes: &[usize]) -> Vec<[u8; 32]> {
+    let mut known: BTreeSet<usize> = indexes.iter().copied().collect();
+    let mut hashes = Vec::new();
+    for level in levels {
+        for (node, hash) in level.iter().enumerate() {
+            let sibling_is_known = known.iter().any(|k| k / n == node / n);
+            if sibling_is_known && !known.contains(&node) && level.len() > 1 {
+                hashes.push(*hash);
+            }
+        }
+        known = known.iter().map(|k| k / n).collect();
+    }
+    hashes
+}
+
+/// The complete nodes whose parent is incomplete or missing, from left to right.
+pub fn frontier(n: usize, levels: &[Vec<[u8; 32]>]) -> Vec<[u8; 32]> {
+    let size = levels[0].len();
+    let mut nodes = Vec::new();
+    for (level, hashes) in levels.iter().enumerate().rev() {
+        let complete = size / n.pow(u32::try_from(level).unwrap());
+        nodes.extend(&hashes[complete / n * n..complete]);
+    }
+    nodes
 }
 
 /// Leaf `index` of the test trees: distinct, reproducible bytes.

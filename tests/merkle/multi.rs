@@ -1,6 +1,5 @@
 //! Proofs of many leaves at once against a slow reference.
 
-use std::collections::BTreeSet;
 use testkit::reference;
 
 use duramen::merkle::{
@@ -13,23 +12,6 @@ use testkit::reference::Oracle;
 
 const PROFILES: [(&dyn Hasher, Oracle); 2] =
     [(&Blake3, reference::BLAKE3), (&Rfc6962Sha256, reference::RFC6962)];
-
-/// The hashes of the proof straight from its definition: on each level the siblings of known nodes
-/// that are not known themselves.
-fn expected(n: usize, levels: &[Vec<Hash>], indexes: &[usize]) -> Vec<Hash> {
-    let mut known: BTreeSet<usize> = indexes.iter().copied().collect();
-    let mut hashes = Vec::new();
-    for level in levels {
-        for (node, hash) in level.iter().enumerate() {
-            let sibling_is_known = known.iter().any(|k| k / n == node / n);
-            if sibling_is_known && !known.contains(&node) && level.len() > 1 {
-                hashes.push(*hash);
-            }
-        }
-        known = known.iter().map(|k| k / n).collect();
-    }
-    hashes
-}
 
 fn places(indexes: &[usize]) -> Vec<LeafIndex> {
     indexes.iter().map(|i| LeafIndex(*i as u64)).collect()
@@ -52,7 +34,7 @@ fn every_set_of_leaves_of_every_small_tree_equals_the_reference() {
                 for set in 1..1_usize << size {
                     let indexes: Vec<usize> = (0..size).filter(|i| set >> i & 1 == 1).collect();
                     let proof = MultiProof::build(&columns, &edge, &places(&indexes)).unwrap();
-                    let expected = expected(arity.children(), &levels, &indexes);
+                    let expected = reference::siblings_of_many(arity.children(), &levels, &indexes);
                     assert_eq!(proof.hashes(), expected, "{arity} {size} {indexes:?}");
                     let leaves = with_leaves(&indexes, &leaves);
                     proof.verify(hasher, arity, &edge.head(), &leaves).unwrap();
@@ -191,7 +173,8 @@ proptest! {
         let indexes: Vec<usize> = indexes.into_iter().map(|i| i.index(size)).collect();
         let proof = MultiProof::build(&columns, &edge, &places(&indexes)).unwrap();
         let levels = oracle.levels(arity.children(), &leaves);
-        prop_assert_eq!(proof.hashes(), expected(arity.children(), &levels, &indexes));
+        let expected = reference::siblings_of_many(arity.children(), &levels, &indexes);
+        prop_assert_eq!(proof.hashes(), expected);
         let verified =
             proof.verify(hasher, arity, &edge.head(), &with_leaves(&indexes, &leaves));
         prop_assert_eq!(verified, Ok(()));
