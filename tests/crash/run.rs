@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 use crate::findings::{Outcome, Tally};
 use testkit::random::Random;
 
+/// What a test of a full run writes down last.
+const COMPLETE: &str = "tests that came to their end";
+
 /// One workload of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seed {
@@ -85,6 +88,7 @@ impl Run {
             for (what, number) in tally.counts() {
                 writeln!(file, "{number} {what}").unwrap();
             }
+            writeln!(file, "1 {COMPLETE}").unwrap();
         }
     }
 

@@ -1,7 +1,8 @@
 //! `cargo xtask crash`: stores on a simulated disk whose power is cut and whose calls fail.
 //!
 //! `--full` is the run whose figures are published. It may be done in parts, on different days; what a
-//! part counted is kept in `target/crash`, and the sum is printed once all parts are there.
+//! part counted is kept in `target/crash`, and the sum is printed once all parts are there. `--rest` runs the
+//! parts that are not there yet, one after the other, and may itself be ended at any time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,21 +10,35 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-const USAGE: &str = "usage: cargo xtask crash [--full] [--seed S | --seed S-K] [--part I/N]
+const USAGE: &str = "usage: cargo xtask crash [--full] [--seed S | --seed S-K] [--part I/N | --rest N]
 
   without --full   the crash tests as `cargo xtask test` runs them, with another seed if one is given
   --full           everything, at least 1,000,000 crash images: about 25 minutes on 2 cores
   --seed S         the seed from which all random choices follow; default 0
   --seed S-K       nothing but workload K of that run: what a failure prints
   --part I/N       every Nth workload of the full run from the Ith on
+  --rest N         those of the N parts of the full run that have not been run yet
 ";
 
 /// What was asked for.
 struct Asked {
     full: bool,
     seed: String,
-    part: Option<(u64, u64)>,
+    /// Which parts of how many.
+    part: Option<(Parts, u64)>,
 }
+
+/// Which parts of a full run.
+#[derive(Clone, Copy)]
+enum Parts {
+    One(u64),
+    Rest,
+}
+
+/// How many tests of a full run write down what they counted.
+const TESTS: u64 = 2;
+/// What each of them writes down last.
+const COMPLETE: &str = "tests that came to their end";
 
 impl Asked {
     fn parse(args: &[String]) -> Option<Self> {
@@ -41,7 +56,11 @@ impl Asked {
                     let (part, parts) = args.next()?.split_once('/')?;
                     let (part, parts) = (part.parse().ok()?, parts.parse().ok()?);
                     (1..=parts).contains(&part).then_some(())?;
-                    asked.part = Some((part, parts));
+                    asked.part = Some((Parts::One(part), parts));
+                }
+                "--rest" => {
+                    let parts = args.next()?.parse().ok().filter(|parts| *parts > 0)?;
+                    asked.part = Some((Parts::Rest, parts));
                 }
                 _ => return None,
             }
@@ -58,32 +77,60 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
     };
     if !asked.full {
         // One workload alone is in the tests of power cuts.
-        let tests: &[&str] = if asked.seed.contains('-') { &["power::no_power_cut"] } else { &[] };
+        let alone = ["--", "power::no_power_cut", "trees::"];
+        let tests: &[&str] = if asked.seed.contains('-') { &alone } else { &[] };
         return exit(cargo_test(&asked.seed, &[], tests));
     }
+    let (which, parts) = asked.part.unwrap_or((Parts::One(1), 1));
+    let mut passed = true;
+    let all = match which {
+        Parts::One(part) => vec![part],
+        Parts::Rest => {
+            (1..=parts).filter(|part| counts(&asked.seed, *part, parts).is_none()).collect()
+        }
+    };
+    for part in all {
+        passed = passed && run_part(&asked.seed, part, parts);
+    }
+    if !asked.seed.contains('-') {
+        // Without these the zeros would say nothing.
+        let controls = cargo_test(&asked.seed, &[], &["--", "controls::", "defects_of_trees"]);
+        passed &= controls;
+        sum(&asked.seed, parts, controls);
+    }
+    exit(passed)
+}
+
+/// Runs one part of a full run. Returns whether it found nothing.
+fn run_part(seed: &str, part: u64, parts: u64) -> bool {
     let started = Instant::now();
-    let controls = cargo_test(&asked.seed, &[], &["controls::"]);
-    let (part, parts) = asked.part.unwrap_or((1, 1));
-    let counts = counts_file(&asked.seed, part, parts);
+    let counts = counts_file(seed, part, parts);
     if let Some(dir) = counts.parent()
         && let Err(error) = fs::create_dir_all(dir)
     {
         println!("cannot make {}: {error}", dir.display());
-        return ExitCode::FAILURE;
+        return false;
     }
     let env = [
         ("DURAMEN_CRASH_PART", format!("{part}/{parts}")),
         ("DURAMEN_CRASH_COUNTS", counts.display().to_string()),
     ];
-    // Parts add to this file one after the other.
+    // The tests add to this file one after the other.
     let _ = fs::remove_file(&counts);
-    let found =
-        cargo_test(&asked.seed, &env, &["--", "--ignored", "--nocapture", "--test-threads=1"]);
+    let found = cargo_test(seed, &env, &["--", "--ignored", "--nocapture", "--test-threads=1"]);
     println!("part {part} of {parts} took {:.0} s", started.elapsed().as_secs_f64());
-    if !asked.seed.contains('-') {
-        sum(&asked.seed, parts, controls);
+    found
+}
+
+/// What a part counted; `None` if it has not been run to its end.
+fn counts(seed: &str, part: u64, parts: u64) -> Option<BTreeMap<String, u64>> {
+    let text = fs::read_to_string(counts_file(seed, part, parts)).ok()?;
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for line in text.lines() {
+        let (number, what) = line.split_once(' ')?;
+        *counts.entry(what.to_owned()).or_default() += number.parse::<u64>().ok()?;
     }
-    exit(controls && found)
+    (counts.get(COMPLETE) == Some(&TESTS)).then_some(counts)
 }
 
 fn exit(passed: bool) -> ExitCode {
@@ -115,27 +162,26 @@ fn counts_file(seed: &str, part: u64, parts: u64) -> PathBuf {
 fn sum(seed: &str, parts: u64, controls: bool) {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     for part in 1..=parts {
-        let Ok(text) = fs::read_to_string(counts_file(seed, part, parts)) else {
-            println!("part {part} of {parts} has not been run with seed {seed} yet");
+        let Some(counts) = counts(seed, part, parts) else {
+            println!("part {part} of {parts} has not been run to its end with seed {seed} yet");
             return;
         };
-        for line in text.lines() {
-            if let Some((number, what)) = line.split_once(' ') {
-                *sums.entry(what.to_owned()).or_default() += number.parse().unwrap_or(0);
-            }
+        for (what, number) in counts {
+            *sums.entry(what).or_default() += number;
         }
     }
     let get = |what: &str| sums.get(what).copied().unwrap_or(0);
     let found =
         |kinds: &[&str]| kinds.iter().map(|kind| get(&format!("found {kind}"))).sum::<u64>();
     println!(
-        "\n{} crash images at {} crash points of {} workloads, {} cuts of a recovery, {} later cuts, \
+        "\n{} crash images ({} of them of several trees) at {} crash points of {} workloads, {} cuts of a recovery, {} later cuts, \
          {} images after failed calls: {} acknowledged leaves lost, {} phantoms, {} torn batches, \
          {} wrong roots or proofs, {} mixed checkpoints, {} stores that do not open. {} injected \
          errors: {} wrong answers (retries, false acknowledgements, tokens without answer). {} flipped \
          bits of stores of {} bytes, {} files cut short, {} taken away, exchanged or replaced: 0 \
-         undetected. Negative controls: {}. (cargo xtask crash --full --seed {seed})",
+         undetected. Negative controls: {}. (cargo xtask crash --full --seed {seed}, {parts} parts)",
         Thousands(get("crash images")),
+        Thousands(get("crash images of several trees")),
         Thousands(get("crash points")),
         Thousands(get("workloads")),
         Thousands(get("cuts of a recovery")),
@@ -153,7 +199,7 @@ fn sum(seed: &str, parts: u64, controls: bool) {
         Thousands(get("bytes") / parts),
         Thousands(get("files cut short")),
         Thousands(get("files taken away") + get("files exchanged") + get("files replaced")),
-        if controls { "7 of 7 caught" } else { "NOT ALL CAUGHT" },
+        if controls { "7 of 7 caught, and 5 of 5 of several trees" } else { "NOT ALL CAUGHT" },
     );
 }
 

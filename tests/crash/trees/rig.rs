@@ -1,0 +1,345 @@
+//! Runs workloads of several trees step by step on a disk that records.
+
+use duramen::testing::sim::{CrashChoice, SimDisk};
+use duramen::{DurabilityToken, Error, Store, StoreReader};
+
+use super::model::{Bounds, Model, NAMES, check};
+use super::setup::Setup;
+use super::state::{State, followed, tree_config};
+use crate::findings::{Finding, Kind, Outcome};
+use testkit::words::words;
+
+/// One step of a workload. Trees are named by their place among [`NAMES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Inserts so many leaves into a tree, which is created where it is not there.
+    Insert(usize, usize),
+    /// Inserts at least so many leaves into every tree that takes some, in one batch.
+    Batch(usize),
+    Create(usize),
+    Seal(usize),
+    Drop(usize),
+    Flush,
+    Checkpoint,
+    /// A reader reads on, or is opened.
+    Follow,
+    /// Close in order and open again.
+    Reopen,
+    /// Kill the process and open again.
+    Kill,
+    /// Cut the power and open again.
+    Cut(CrashChoice),
+}
+
+/// Ends a store as a kill does: the disk takes nothing more from it.
+pub(crate) fn abandon(disk: &SimDisk, store: Store) {
+    disk.stop_after(0);
+    drop(store);
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(crate) fn refused(error: Error) -> Finding {
+    Finding::new(Kind::Answer, words(&error))
+}
+
+/// Opens what a crash has left. It always opens.
+pub(crate) fn reopen(setup: &Setup, disk: &SimDisk) -> Outcome<Store> {
+    setup.open(disk).map_err(|error| Finding::new(Kind::Refused, words(&error)))
+}
+
+/// The moments of one step: the power may be cut after any number of operations in `from..=to`.
+#[derive(Debug)]
+pub(crate) struct Span {
+    pub(crate) disk: SimDisk,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// What a cut leaves from which moment on. The first holds from the start.
+    bounds: Vec<(u64, Bounds)>,
+}
+
+impl Span {
+    pub(crate) fn bounds(&self, moment: u64) -> &Bounds {
+        let later = self.bounds.partition_point(|(from, _)| *from <= moment);
+        &self.bounds[later.max(1) - 1].1
+    }
+}
+
+/// A store that works.
+pub(crate) struct Rig {
+    pub(crate) setup: Setup,
+    pub(crate) disk: SimDisk,
+    pub(crate) model: Model,
+    store: Option<Store>,
+    reader: Option<StoreReader>,
+    /// Those that are not acknowledged yet.
+    tokens: Vec<DurabilityToken>,
+    /// What was promised in the course of a step: by which moment, the point, the checkpoint.
+    marks: Vec<(u64, usize, Vec<u64>)>,
+    /// What the last restart has shown, and its checkpoint.
+    restarted: Option<(State, u64)>,
+}
+
+impl Rig {
+    /// A disk without a store.
+    pub(crate) fn new(setup: Setup) -> Self {
+        let disk = SimDisk::new();
+        disk.set_defect(setup.defect);
+        disk.record();
+        Self {
+            setup,
+            disk,
+            model: Model::new(),
+            store: None,
+            reader: None,
+            tokens: Vec::new(),
+            marks: Vec::new(),
+            restarted: None,
+        }
+    }
+
+    /// Makes the store.
+    pub(crate) fn create(&mut self) -> Outcome<Span> {
+        self.span(Self::open)
+    }
+
+    /// Does one step and checks that it was answered as it must be.
+    pub(crate) fn step(&mut self, step: Step) -> Outcome<Span> {
+        match step {
+            Step::Insert(name, count) => self.span(|rig| rig.insert(NAMES[name], count)),
+            Step::Batch(count) => self.span(|rig| rig.batch(count)),
+            Step::Create(name) => self.span(|rig| rig.create_tree(NAMES[name]).map(drop)),
+            Step::Seal(name) => self.span(|rig| rig.seal(NAMES[name])),
+            Step::Drop(name) => self.span(|rig| rig.drop_tree(NAMES[name])),
+            Step::Flush => self.span(Self::flush),
+            Step::Checkpoint => self.span(Self::checkpoint),
+            Step::Follow => self.span(Self::follow),
+            Step::Reopen => self.span(|rig| {
+                rig.close()?;
+                rig.open()
+            }),
+            Step::Kill => self.restart(self.disk.kill()),
+            Step::Cut(choice) => self.restart(self.disk.crash(choice)),
+        }
+    }
+
+    /// Goes on with `disk`, which is what an end without warning has left.
+    fn restart(&mut self, disk: SimDisk) -> Outcome<Span> {
+        self.reader = None;
+        if let Some(store) = self.store.take() {
+            abandon(&self.disk, store);
+        }
+        self.tokens.clear();
+        disk.record();
+        self.disk = disk;
+        let before = self.model.bounds(self.model.acked(), self.model.checkpoints.clone());
+        let store = reopen(&self.setup, &self.disk)?;
+        let shown = self.disk.operations();
+        let found = check(&store, &before)?;
+        let checkpointed = store.recovery().checkpointed;
+        store.wait_idle();
+        self.store = Some(store);
+        let states = vec![std::rc::Rc::new(found.clone())];
+        let after = Bounds { states, checkpoints: vec![checkpointed] };
+        self.restarted = Some((found, checkpointed));
+        let to = self.disk.operations();
+        Ok(Span { disk: self.disk.clone(), from: 0, to, bounds: vec![(0, before), (shown, after)] })
+    }
+
+    /// Makes the model forget what the last restart lost. Not done at once, since the moments of the
+    /// restart itself are judged by what was submitted before it.
+    pub(crate) fn settle(&mut self) {
+        if let Some((found, checkpointed)) = self.restarted.take() {
+            self.model.reset(found, checkpointed);
+        }
+    }
+
+    fn span(&mut self, act: impl FnOnce(&mut Self) -> Outcome) -> Outcome<Span> {
+        self.marks.clear();
+        let from = self.disk.operations();
+        let start = (from, self.model.acked(), self.model.checkpoints.clone());
+        act(self)?;
+        self.store().wait_idle();
+        let to = self.disk.operations();
+        // Until the step is over, what it submits and checkpoints may be there or not.
+        let mut marks = std::mem::take(&mut self.marks);
+        marks.insert(0, start);
+        let mut checkpoints = Vec::new();
+        let mut bounds = Vec::new();
+        for (moment, acked, checkpoint) in marks.into_iter().rev() {
+            checkpoints.extend(checkpoint);
+            bounds.push((moment, self.model.bounds(acked, checkpoints.clone())));
+        }
+        bounds.reverse();
+        Ok(Span { disk: self.disk.clone(), from, to, bounds })
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        self.store.clone().unwrap()
+    }
+
+    fn create_tree(&mut self, name: &str) -> Outcome<duramen::DynAccumulator> {
+        let kind = tree_config(self.model.kind_of(name));
+        let tree = self.store().tree_dyn(name, kind).map_err(refused)?;
+        if !self.model.now.contains_key(name) {
+            let infos = self.store().trees().map_err(refused)?;
+            let info = infos.iter().find(|info| info.name.as_str() == name);
+            let info =
+                info.ok_or_else(|| Finding::new(Kind::Answer, "a new tree is not listed"))?;
+            self.model.create(name, info.id)?;
+            self.keep(tree.created())?;
+        }
+        Ok(tree)
+    }
+
+    fn insert(&mut self, name: &str, count: usize) -> Outcome {
+        let tree = self.create_tree(name)?;
+        let leaves = self.model.leaves(count);
+        let known = self.model.now.get_mut(name).unwrap();
+        let first = known.leaves.len() as u64;
+        match tree.insert_many(&leaves) {
+            Ok(_) if known.sealed => Err(Finding::new(Kind::Answer, "a sealed tree took leaves")),
+            Ok(inserted) if inserted.range != (first..first + count as u64) => {
+                Err(Finding::new(Kind::Answer, format!("indexes {:?}", inserted.range)))
+            }
+            Ok(inserted) => {
+                known.leaves.extend(leaves);
+                self.keep(inserted.token)
+            }
+            Err(Error::TreeSealed { .. }) if known.sealed => Ok(()),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    fn batch(&mut self, count: usize) -> Outcome {
+        let store = self.store();
+        let mut batch = store.batch();
+        let mut new = Vec::new();
+        for (more, name) in NAMES.into_iter().enumerate() {
+            if self.model.now.get(name).is_some_and(|tree| !tree.sealed) {
+                let leaves = self.model.leaves(count + more);
+                let tree = store.existing_tree(name).map_err(refused)?;
+                batch.insert_many(&tree, &leaves).map_err(refused)?;
+                new.push((name, leaves));
+            }
+        }
+        let committed = batch.commit().map_err(refused)?;
+        for ((name, leaves), range) in new.iter().zip(&committed.ranges) {
+            let known = self.model.now.get_mut(*name).unwrap();
+            let first = known.leaves.len() as u64;
+            if range.range != (first..first + leaves.len() as u64) || range.tree.as_str() != *name {
+                return Err(Finding::new(Kind::Answer, format!("indexes {range:?}")));
+            }
+            known.leaves.extend(leaves);
+        }
+        if new.is_empty() { Ok(()) } else { self.keep(committed.token) }
+    }
+
+    fn seal(&mut self, name: &str) -> Outcome {
+        match (self.store().seal(name), self.model.now.get_mut(name)) {
+            (Ok(token), Some(tree)) => {
+                let changes = !tree.sealed;
+                tree.sealed = true;
+                if changes { self.keep(token) } else { Ok(()) }
+            }
+            (answer, there) => Self::no_tree(answer, there.is_some()),
+        }
+    }
+
+    fn drop_tree(&mut self, name: &str) -> Outcome {
+        match (self.store().drop_tree(name), self.model.now.remove(name)) {
+            (Ok(token), Some(_)) => self.keep(token),
+            (answer, there) => Self::no_tree(answer, there.is_some()),
+        }
+    }
+
+    /// A tree that is not there can be neither sealed nor dropped.
+    fn no_tree(answer: Result<DurabilityToken, Error>, there: bool) -> Outcome {
+        match answer {
+            Err(Error::NoTree { .. }) if !there => Ok(()),
+            Err(error) => Err(refused(error)),
+            Ok(_) => Err(Finding::new(Kind::Answer, "a tree that is not there")),
+        }
+    }
+
+    fn keep(&mut self, token: DurabilityToken) -> Outcome {
+        self.store().wait_idle();
+        if token.is_durable() {
+            return Err(Finding::new(Kind::Answer, "a token was durable before a flush"));
+        }
+        self.tokens.push(token);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Outcome {
+        self.model.name_point();
+        self.store().flush().map_err(refused)?;
+        self.acknowledged()
+    }
+
+    fn checkpoint(&mut self) -> Outcome {
+        // So that the log's own background work does not run beside the checkpoint.
+        self.flush()?;
+        self.store().wait_idle();
+        self.store().checkpoint().map_err(refused)?;
+        self.model.checkpoint();
+        self.mark();
+        Ok(())
+    }
+
+    fn close(&mut self) -> Outcome {
+        self.store.take().unwrap().close().map_err(refused)?;
+        if self.setup.on_close {
+            self.model.checkpoint();
+        }
+        self.acknowledged()
+    }
+
+    fn open(&mut self) -> Outcome {
+        let store = reopen(&self.setup, &self.disk)?;
+        check(&store, &self.model.bounds(self.model.acked(), self.model.checkpoints.clone()))?;
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// A reader beside the writer shows the last point that a caller named, of all trees.
+    fn follow(&mut self) -> Outcome {
+        let shown = match &self.reader {
+            Some(reader) => reader.refresh().and(Ok(())),
+            None => StoreReader::open(self.setup.config(&self.disk))
+                .map(|reader| self.reader = Some(reader)),
+        };
+        shown.map_err(refused)?;
+        let found = followed(self.reader.as_ref().unwrap())?;
+        if found != *self.model.last_point() {
+            let text = format!("a reader shows {found:?}, not {:?}", self.model.last_point());
+            return Err(Finding::new(Kind::Answer, text));
+        }
+        Ok(())
+    }
+
+    fn acknowledged(&mut self) -> Outcome {
+        self.model.acknowledge();
+        self.mark();
+        for token in self.tokens.drain(..) {
+            if !token.is_durable() {
+                let text = format!("the token of {} is not durable", token.seq());
+                return Err(Finding::new(Kind::Answer, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that what is acknowledged and checkpointed now holds from this moment on.
+    fn mark(&mut self) {
+        let checkpoints = self.model.checkpoints.clone();
+        self.marks.push((self.disk.operations(), self.model.acked(), checkpoints));
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(store) = self.store.take() {
+            abandon(&self.disk, store);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The stores of several trees, and how they are opened.
+
+use std::sync::Arc;
+
+use duramen::testing::sim::{Defect, SimDisk};
+use duramen::{CheckpointPolicy, CompactionPolicy, Config, Error, FlushPolicy, Store};
+
+use testkit::random::Random;
+
+/// One kind of store. Segments are small, so that the log rolls, recycles and runs out of spares.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    /// Whether closing makes a checkpoint.
+    pub(crate) on_close: bool,
+    pub(crate) compaction: CompactionPolicy,
+    pub(crate) segment: u64,
+    pub(crate) spare: u64,
+    pub(crate) unflushed: u64,
+    /// Bytes of leaves from which on a group is written in pieces.
+    pub(crate) group: u64,
+    /// What is wrong with the engine, on purpose.
+    pub(crate) defect: Option<Defect>,
+}
+
+impl Setup {
+    pub(crate) const PLAIN: Self = Self {
+        on_close: false,
+        compaction: CompactionPolicy::Tiered(4),
+        segment: 16 << 10,
+        spare: 64 << 10,
+        unflushed: 1 << 20,
+        group: 1 << 20,
+        defect: None,
+    };
+
+    pub(crate) fn random(random: &mut Random) -> Self {
+        Self {
+            on_close: random.one_in(2),
+            compaction: random.pick(&[CompactionPolicy::Off, CompactionPolicy::Tiered(2)]),
+            segment: random.pick(&[8 << 10, 16 << 10]),
+            spare: random.pick(&[0, 32 << 10]),
+            unflushed: random.pick(&[900, 1 << 20]),
+            group: random.pick(&[320, 1 << 20]),
+            defect: None,
+        }
+    }
+
+    pub(crate) fn config(&self, disk: &SimDisk) -> Config {
+        Config::new("simulated")
+            .file_system(Arc::new(disk.clone()))
+            .flush_policy(FlushPolicy::Manual)
+            .checkpoint_policy(CheckpointPolicy::manual().on_close(self.on_close))
+            .compaction_policy(self.compaction)
+            .wal_segment_bytes(self.segment)
+            .wal_spare_bytes(self.spare)
+            .max_unflushed_bytes(self.unflushed)
+            .wal_group_bytes(self.group)
+    }
+
+    pub(crate) fn open(&self, disk: &SimDisk) -> Result<Store, Error> {
+        Store::open(self.config(disk))
+    }
+}

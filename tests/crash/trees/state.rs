@@ -1,0 +1,183 @@
+//! What the trees of a store have, and what a store shows of them.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use duramen::merkle::StoreHead;
+use duramen::{Arity, Blake3, Error, Hash, Hasher, Rfc6962Sha256, Snapshot, Store, TreeConfig};
+use duramen::{StoreReader, TreeInfo};
+
+use crate::findings::{Finding, Kind, Outcome};
+use testkit::reference::{self, BLAKE3, Oracle, RFC6962};
+use testkit::words::words;
+
+/// One tree: its id, its kind, its leaves, whether it is sealed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Tree {
+    pub(crate) id: u32,
+    pub(crate) kind: usize,
+    pub(crate) leaves: Vec<Hash>,
+    pub(crate) sealed: bool,
+}
+
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, kind, leaves, sealed } = self;
+        let sum = blake3::hash(leaves.as_flattened()).to_hex();
+        let sealed = if *sealed { ", sealed" } else { "" };
+        write!(f, "{id} of kind {kind}, {} leaves {}{sealed}", leaves.len(), &sum[..8])
+    }
+}
+
+/// All trees by name.
+pub(crate) type State = BTreeMap<String, Tree>;
+
+/// How many kinds of trees there are.
+pub(crate) const KINDS: usize = 3;
+
+fn kind(number: usize) -> (Arc<dyn Hasher>, Arity, Oracle) {
+    match number {
+        0 => (Arc::new(Blake3), Arity::Four, BLAKE3),
+        1 => (Arc::new(Rfc6962Sha256), Arity::Two, RFC6962),
+        _ => (Arc::new(Blake3), Arity::Sixteen, BLAKE3),
+    }
+}
+
+pub(crate) fn tree_config(number: usize) -> TreeConfig {
+    let (hasher, arity, _) = kind(number);
+    TreeConfig::new(hasher, arity)
+}
+
+/// The leaves of all trees together.
+pub(crate) fn leaves_of(state: &State) -> u64 {
+    state.values().map(|tree| tree.leaves.len() as u64).sum()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn read(error: Error) -> Finding {
+    Finding::new(Kind::Refused, words(&error))
+}
+
+/// What a store shows that was just opened. All of it is durable, and every root and proof is the one of
+/// the leaves that it shows.
+pub(crate) fn opened(store: &Store) -> Outcome<State> {
+    let infos = store.trees().map_err(read)?;
+    for info in &infos {
+        if info.size != info.durable_size {
+            let text = format!("{:?} shows what is not durable after an open", info.name);
+            return Err(Finding::new(Kind::Answer, text));
+        }
+    }
+    if store.durable_head().map_err(read)? != store.head().map_err(read)? {
+        return Err(Finding::new(Kind::WrongRoot, "the durable head is another one after an open"));
+    }
+    shown(store)
+}
+
+/// What a store shows. Every root and proof is the one of the leaves that it shows.
+pub(crate) fn shown(store: &Store) -> Outcome<State> {
+    let infos = store.trees().map_err(read)?;
+    let head = store.head().map_err(read)?;
+    let snapshot = store.snapshot().map_err(read)?;
+    if snapshot.head().map_err(read)? != head {
+        return Err(Finding::new(Kind::WrongRoot, "the head of a snapshot is another one"));
+    }
+    state_of(&infos, &head, |name| {
+        let tree = snapshot.tree(name).map_err(read)?;
+        tree.ok_or_else(|| Finding::new(Kind::Answer, format!("{name} is not in the snapshot")))
+    })
+}
+
+/// What a reader shows.
+pub(crate) fn followed(reader: &StoreReader) -> Outcome<State> {
+    let infos = reader.trees().map_err(read)?;
+    state_of(&infos, &reader.head().map_err(read)?, |name| reader.tree(name).map_err(read))
+}
+
+fn state_of(
+    infos: &[TreeInfo],
+    head: &StoreHead,
+    tree: impl Fn(&str) -> Outcome<Snapshot>,
+) -> Outcome<State> {
+    let mut state = State::new();
+    let mut heads = Vec::new();
+    for info in infos {
+        let name = info.name.as_str();
+        let number = (0..KINDS).find(|number| {
+            let (hasher, arity, _) = kind(*number);
+            (hasher.id().as_str(), arity) == (&*info.hasher, info.arity)
+        });
+        let number = number
+            .ok_or_else(|| Finding::new(Kind::Phantom, format!("a tree of no kind: {info:?}")))?;
+        let snapshot = tree(name)?;
+        let leaves = snapshot.leaves(0..info.size.get()).map_err(read)?;
+        let root = check(&snapshot, number, &leaves)
+            .map_err(|finding| finding.context(format_args!("in the tree {name:?}")))?;
+        heads.push(reference::TreeOfStore {
+            name,
+            hasher: &info.hasher,
+            arity: info.arity.children(),
+            size: info.size.get(),
+            root,
+        });
+        let tree = Tree { id: info.id, kind: number, leaves, sealed: info.sealed };
+        state.insert(name.to_owned(), tree);
+    }
+    let commitment = head.commitment();
+    if commitment != reference::commitment(&heads) {
+        return Err(Finding::new(Kind::WrongRoot, "the commitment to the store is another one"));
+    }
+    for tree in &heads {
+        let proof = head.prove(tree.name);
+        let proven = proof.as_ref().and_then(|proof| proof.verify(&commitment).ok());
+        if proven.is_none_or(|head| (head.size.get(), head.root) != (tree.size, tree.root)) {
+            let text = format!("the proof of {:?} in the store", tree.name);
+            return Err(Finding::new(Kind::WrongProof, text));
+        }
+    }
+    Ok(state)
+}
+
+/// Compares roots and proofs with the reference; returns the root.
+fn check(snapshot: &Snapshot, number: usize, leaves: &[Hash]) -> Outcome<Hash> {
+    let (_, arity, oracle) = kind(number);
+    let arity = arity.children();
+    let size = leaves.len();
+    let levels = Rc::new(oracle.levels(arity, leaves));
+    for past in [size, size / 2] {
+        let root = match past == size && size > 0 {
+            true => levels.last().unwrap()[0],
+            false => oracle.root(arity, &leaves[..past]),
+        };
+        if snapshot.head_at(past as u64).map_err(read)?.root != root {
+            return Err(Finding::new(Kind::WrongRoot, format!("root at {past} of {size}")));
+        }
+    }
+    for index in [0, size / 3, size.saturating_sub(1)] {
+        if index < size {
+            let proof = snapshot.prove(index as u64).map_err(read)?;
+            if proof.siblings() != reference::siblings(arity, &levels, index) {
+                return Err(Finding::new(Kind::WrongProof, format!("leaf {index} of {size}")));
+            }
+        }
+    }
+    let proof = snapshot.prove_consistency(size as u64 / 2).map_err(read)?;
+    if proof.hashes() != oracle.consistency(arity, leaves, size / 2, true) {
+        let text = format!("consistency of {} with {size}", size / 2);
+        return Err(Finding::new(Kind::WrongProof, text));
+    }
+    Ok(oracle.root(arity, leaves))
+}
+
+/// The root of a tree by the definition.
+pub(crate) fn root(tree: &Tree) -> Hash {
+    let (_, arity, oracle) = kind(tree.kind);
+    oracle.root(arity.children(), &tree.leaves)
+}
+
+/// The proof of leaf `index` by the definition.
+pub(crate) fn siblings(tree: &Tree, index: usize) -> Vec<Hash> {
+    let (_, arity, oracle) = kind(tree.kind);
+    oracle.siblings(arity.children(), &tree.leaves, index)
+}
