@@ -66,8 +66,8 @@ impl DynAccumulator {
     /// Where the hash function does. Nothing was inserted then either.
     pub fn insert(&self, leaf: Hash) -> Result<Inserted> {
         let leaf = std::slice::from_ref(&leaf);
-        let (range, token) = self.engine().insert(&self.tree, leaf, Intake::Insert)?;
-        Ok(Inserted { index: LeafIndex(range.start), token })
+        let (first, seq) = self.engine().insert(&self.tree, leaf, Intake::Insert)?;
+        Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
     }
 
     /// Appends a batch of leaves of any size, in order and without others between them: visible
@@ -84,8 +84,7 @@ impl DynAccumulator {
     ///
     /// As [`insert`](Self::insert); nothing of the batch was inserted then.
     pub fn insert_many(&self, leaves: &[Hash]) -> Result<InsertedMany> {
-        let (range, token) = self.engine().insert(&self.tree, leaves, Intake::Insert)?;
-        Ok(InsertedMany { range, token })
+        self.insert_batch(leaves, Intake::Insert)
     }
 
     /// Appends a leaf as [`insert`](Self::insert) does, but never waits for room and is never slowed down:
@@ -111,8 +110,8 @@ impl DynAccumulator {
     /// ```
     pub fn try_insert(&self, leaf: Hash) -> Result<Inserted> {
         let leaf = std::slice::from_ref(&leaf);
-        let (range, token) = self.engine().insert(&self.tree, leaf, Intake::Try)?;
-        Ok(Inserted { index: LeafIndex(range.start), token })
+        let (first, seq) = self.engine().insert(&self.tree, leaf, Intake::Try)?;
+        Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
     }
 
     /// Appends a batch as [`insert_many`](Self::insert_many) does, but fails at once where it would have to
@@ -122,8 +121,7 @@ impl DynAccumulator {
     ///
     /// As [`try_insert`](Self::try_insert); nothing of the batch was inserted then.
     pub fn try_insert_many(&self, leaves: &[Hash]) -> Result<InsertedMany> {
-        let (range, token) = self.engine().insert(&self.tree, leaves, Intake::Try)?;
-        Ok(InsertedMany { range, token })
+        self.insert_batch(leaves, Intake::Try)
     }
 
     /// Appends the leaf for raw `data`, hashed in the hash function's domain for leaves.
@@ -146,9 +144,9 @@ impl DynAccumulator {
     pub fn insert_durable(&self, leaf: Hash) -> Result<LeafIndex> {
         self.engine().may_wait("insert_durable")?;
         let leaf = std::slice::from_ref(&leaf);
-        let (range, token) = self.engine().insert(&self.tree, leaf, Intake::Durable)?;
-        self.engine().flush_to(token.seq(), "insert_durable")?;
-        Ok(LeafIndex(range.start))
+        let (first, seq) = self.engine().insert(&self.tree, leaf, Intake::Durable)?;
+        self.engine().flush_to(seq, "insert_durable")?;
+        Ok(LeafIndex(first))
     }
 
     /// Returns when everything inserted before the call is durable: one write and one fsync, shared
@@ -496,6 +494,12 @@ impl DynAccumulator {
 
     pub(crate) fn tree(&self) -> &Arc<Tree> {
         &self.tree
+    }
+
+    fn insert_batch(&self, leaves: &[Hash], how: Intake) -> Result<InsertedMany> {
+        let (first, seq) = self.engine().insert(&self.tree, leaves, how)?;
+        let range = first..first + leaves.len() as u64;
+        Ok(InsertedMany { range, token: self.engine().token(seq) })
     }
 
     fn engine(&self) -> &Engine {

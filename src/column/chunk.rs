@@ -123,6 +123,12 @@ impl Slots {
         at <= self.len && len <= self.len - at
     }
 
+    /// How many slots from `slot` on are here.
+    pub(crate) fn room(&self, slot: usize) -> usize {
+        let at = slot.wrapping_sub(self.first);
+        self.len.saturating_sub(at)
+    }
+
     /// The slots `[slot, slot + len)` for writing.
     ///
     /// # Safety

@@ -175,7 +175,7 @@ impl Place {
 
 /// A count of slots in one chunk, which always fits.
 #[expect(clippy::cast_possible_truncation, reason = "chunks have far fewer than 2^32 slots")]
-const fn usize_of(count: u64) -> usize {
+pub(super) const fn usize_of(count: u64) -> usize {
     count as usize
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::chunk::Slots;
+use super::layout::usize_of;
 use super::shared::{Columns, Filling};
 use crate::merkle::{Hash, Level};
 
@@ -12,8 +13,27 @@ use crate::merkle::{Hash, Level};
 pub(crate) struct LeafWriter {
     pub(super) columns: Arc<Columns>,
     len: u64,
-    /// The number of the chunk that the last leaf went to, and its memory for leaves.
-    last: Option<(u64, Slots)>,
+    /// Where the last leaf went to.
+    last: Option<Run>,
+}
+
+/// Leaves `[first, end)`, whose memory is there, in slots one behind the other from `slot` on.
+#[derive(Debug)]
+struct Run {
+    first: u64,
+    end: u64,
+    slots: Slots,
+    slot: usize,
+}
+
+impl Run {
+    /// The slot of the leaf `at`, and how many there are from it on, if it is one of these.
+    #[inline]
+    fn slot(&self, at: u64) -> Option<(usize, usize)> {
+        let within = at >= self.first && at < self.end;
+        // Both are below the number of slots.
+        within.then(|| (self.slot + usize_of(at - self.first), usize_of(self.end - at)))
+    }
 }
 
 impl LeafWriter {
@@ -27,6 +47,7 @@ impl LeafWriter {
     }
 
     /// Appends `leaves` and publishes them together: a reader sees all of them or none.
+    #[inline]
     pub(crate) fn append(&mut self, leaves: &[Hash]) {
         self.write(leaves);
         self.publish(self.len + leaves.len() as u64);
@@ -34,32 +55,43 @@ impl LeafWriter {
 
     /// Writes `leaves` where the next ones belong, and publishes nothing. What is written next takes their
     /// place, unless [`publish`](Self::publish) is called before.
+    #[inline]
     pub(crate) fn write(&mut self, leaves: &[Hash]) {
         let mut rest = leaves;
         let mut at = self.len;
         while !rest.is_empty() {
-            let place = self.columns.layout().place(Level::LEAVES, at);
-            let (now, later) = rest.split_at(rest.len().min(place.room));
-            let slots = match &self.last {
-                Some((chunk, slots))
-                    if *chunk == place.chunk && slots.has(place.slot, now.len()) =>
-                {
-                    slots
-                }
-                _ => {
-                    // A tree that has filled a chunk will use all of the next one.
-                    let fast = place.chunk > 0 || now.len() == place.room;
-                    let filling = if fast { Filling::Fast } else { Filling::Slow };
-                    let slots = self.columns.slots_for(&place, now.len(), filling);
-                    &self.last.insert((place.chunk, slots)).1
-                }
+            let known = self.last.as_ref().and_then(|run| Some((run, run.slot(at)?)));
+            let (run, (slot, room)) = match known {
+                Some(known) => known,
+                None => self.look_up(at, rest.len()),
             };
+            let (now, later) = rest.split_at(rest.len().min(room));
             // SAFETY: these slots are at or above `len`, so unpublished, and `&mut self` is the
             // only leaf writer.
-            unsafe { slots.write(place.slot, now.len()) }.copy_from_slice(now);
+            let slots = unsafe { run.slots.write(slot, now.len()) };
+            match (now, slots) {
+                // Without a call, for inserts of one leaf.
+                ([leaf], [slot]) => *slot = *leaf,
+                (leaves, slots) => slots.copy_from_slice(leaves),
+            }
             at += now.len() as u64;
             rest = later;
         }
+    }
+
+    /// The run that begins with the leaf `at`, for `count` leaves or as many as go into one; its slot, and how
+    /// many there are from it on.
+    #[cold]
+    fn look_up(&mut self, at: u64, count: usize) -> (&Run, (usize, usize)) {
+        let place = self.columns.layout().place(Level::LEAVES, at);
+        let now = count.min(place.room);
+        // A tree that has filled a chunk will use all of the next one.
+        let fast = place.chunk > 0 || now == place.room;
+        let filling = if fast { Filling::Fast } else { Filling::Slow };
+        let slots = self.columns.slots_for(&place, now, filling);
+        let room = place.room.min(slots.room(place.slot));
+        let run = Run { first: at, end: at + room as u64, slots, slot: place.slot };
+        (self.last.insert(run), (place.slot, room))
     }
 
     /// Looks up the memory for leaves again at the next call: the node writer is about to replace it.
@@ -68,6 +100,7 @@ impl LeafWriter {
     }
 
     /// Publishes all leaves below `len`, which have been written.
+    #[inline]
     pub(crate) fn publish(&mut self, len: u64) {
         self.len = len;
         self.columns.publish_leaves(len);

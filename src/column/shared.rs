@@ -63,6 +63,7 @@ impl Columns {
         })
     }
 
+    #[inline]
     pub(crate) fn layout(&self) -> Layout {
         self.layout
     }
@@ -94,6 +95,7 @@ impl Columns {
         (self.version.load_full().slot_count() * size_of::<Hash>()) as u64
     }
 
+    #[inline]
     pub(super) fn publish_leaves(&self, len: u64) {
         self.leaves.store(len, Ordering::Release);
     }

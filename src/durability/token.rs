@@ -40,6 +40,7 @@ pub struct DurabilityToken {
 }
 
 impl DurabilityToken {
+    #[inline]
     pub(crate) fn new(seq: Seq, watermark: Arc<Watermark>) -> Self {
         Self { seq, watermark, waker: None }
     }

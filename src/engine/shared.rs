@@ -351,7 +351,7 @@ mod tests {
         // Those that this thread would start; the flusher tries later.
         crate::sync::FAILING_SPAWNS.set(usize::MAX);
         for _ in 0..200 {
-            drop(engine.insert(&tree, &[[1; 32]], super::super::Intake::Insert).unwrap());
+            engine.insert(&tree, &[[1; 32]], super::super::Intake::Insert).unwrap();
         }
         crate::sync::FAILING_SPAWNS.set(0);
         engine.close(flusher).unwrap();

@@ -73,6 +73,7 @@ impl Tally {
     }
 
     /// Bytes of records that came since `earlier`.
+    #[inline]
     pub(crate) fn record_bytes_since(self, earlier: Self) -> u64 {
         self.records.saturating_sub(earlier.records)
     }
@@ -93,10 +94,19 @@ pub(crate) fn node_bytes(arity: Arity, leaves: u64) -> u64 {
     leaves.saturating_mul(units(arity)) / UNITS
 }
 
-/// Units that a leaf takes with its share of the nodes above it.
+/// Units that a leaf takes with its share of the nodes above it. An insert divides by nothing.
+#[inline]
 const fn units(arity: Arity) -> u64 {
-    let children = arity.children() as u64;
-    UNITS * LEAF * children / (children - 1)
+    const fn of(arity: Arity) -> u64 {
+        let children = arity.children() as u64;
+        UNITS * LEAF * children / (children - 1)
+    }
+    match arity {
+        Arity::Two => const { of(Arity::Two) },
+        Arity::Four => const { of(Arity::Four) },
+        Arity::Eight => const { of(Arity::Eight) },
+        Arity::Sixteen => const { of(Arity::Sixteen) },
+    }
 }
 
 #[cfg(test)]

@@ -121,12 +121,14 @@ impl Arity {
 
     /// How many children a complete node has.
     #[must_use]
+    #[inline]
     pub const fn children(self) -> usize {
         1 << self.bits()
     }
 
     /// The logarithm of the number of children to base 2: how far an index shifts per level.
     #[must_use]
+    #[inline]
     pub const fn bits(self) -> u32 {
         match self {
             Self::Two => 1,

@@ -35,6 +35,7 @@ mod imp {
             Self(std::sync::Mutex::new(value))
         }
 
+        #[inline]
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }

@@ -54,6 +54,7 @@ impl Process {
     }
 
     /// Refuses a forked child. One relaxed load.
+    #[inline]
     pub(crate) fn check(self) -> Result<()> {
         if self.is_current() { Ok(()) } else { Err(self.forked()) }
     }

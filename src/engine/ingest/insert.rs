@@ -101,6 +101,7 @@ pub(crate) struct Addition<'a> {
 }
 
 impl Addition<'_> {
+    #[inline]
     fn check_leaves(&self) -> Result<()> {
         let hasher = &self.tree.hasher;
         match hasher.first_refused(self.leaves) {
@@ -116,14 +117,15 @@ impl Addition<'_> {
 }
 
 impl Engine {
-    /// Appends `leaves` to a tree: visible when this returns, durable once the token resolves. They are
-    /// one batch: after a crash all of them are there or none.
+    /// Appends `leaves` to a tree: visible when this returns, durable once the log is up to the sequence number
+    /// that is returned. They are one batch: after a crash all of them are there or none. Returns the index of
+    /// the first.
     pub(crate) fn insert(
         &self,
         tree: &Arc<Tree>,
         leaves: &[Hash],
         how: Intake,
-    ) -> Result<(Range<u64>, DurabilityToken)> {
+    ) -> Result<(u64, Seq)> {
         self.process.check()?;
         let addition = Addition { tree, leaves };
         addition.check_leaves()?;
@@ -137,11 +139,11 @@ impl Engine {
             first = ingest.append(tree, leaves)?;
         }
         if leaves.is_empty() {
-            return Ok((first..first, self.token(Seq(0))));
+            return Ok((first, Seq(0)));
         }
-        let token = self.leave(ingest, how);
+        let seq = self.leave(ingest, how);
         hash_large(tree, leaves.len());
-        Ok((first..first + leaves.len() as u64, token))
+        Ok((first, seq))
     }
 
     /// Appends leaves to several trees, each of which is named once, at one moment: a reader of all trees
@@ -173,7 +175,7 @@ impl Engine {
                 ingest.append(tree, leaves)?;
             }
         }
-        let token = self.leave(ingest, how);
+        let token = self.token(self.leave(ingest, how));
         additions.iter().for_each(|Addition { tree, leaves }| hash_large(tree, leaves.len()));
         Ok((ranges, token))
     }
@@ -200,6 +202,7 @@ impl Engine {
     }
 
     /// Takes the insertion lock for something that takes so many `bytes`, when there is room for it.
+    #[inline(always)]
     fn enter(
         &self,
         how: Intake,
@@ -208,18 +211,30 @@ impl Engine {
     ) -> Result<MutexGuard<'_, Ingest>> {
         let ingest = self.ingest.lock();
         ingest.check()?;
-        if !ingest.presses() && !large {
-            return Ok(ingest);
+        if ingest.presses() || large {
+            return self.let_in(ingest, how, Coming { bytes: bytes(), large });
         }
-        let coming = Coming { bytes: bytes(), large };
+        Ok(ingest)
+    }
+
+    /// Lets in what is `coming` when there is room for it.
+    #[cold]
+    fn let_in<'a>(
+        &'a self,
+        ingest: MutexGuard<'a, Ingest>,
+        how: Intake,
+        coming: Coming,
+    ) -> Result<MutexGuard<'a, Ingest>> {
         match how {
             Intake::Insert | Intake::Durable => self.make_way(ingest, coming),
             Intake::Try => self.try_make_way(ingest, coming),
         }
     }
 
-    /// Lets the insertion lock go after something was accepted, and tells the flusher.
-    fn leave(&self, mut ingest: MutexGuard<'_, Ingest>, how: Intake) -> DurabilityToken {
+    /// Lets the insertion lock go after something was accepted, and tells the flusher. Returns the sequence number
+    /// of what was accepted.
+    #[inline(always)]
+    fn leave(&self, mut ingest: MutexGuard<'_, Ingest>, how: Intake) -> Seq {
         let signal = match how {
             Intake::Insert | Intake::Try => self.signal(&mut ingest),
             Intake::Durable => {
@@ -235,7 +250,7 @@ impl Engine {
             Signal::Hurry(seq) => self.control.request(seq),
             Signal::Spill => self.control.spill(),
         }
-        self.token(seq)
+        seq
     }
 
     /// Has the store accept what `accept` does to it under the insertion lock: a record that is no leaf. It
@@ -249,7 +264,7 @@ impl Engine {
         let mut ingest = self.ingest.lock();
         ingest.check()?;
         match accept(&mut ingest)? {
-            Some(_) => Ok(self.leave(ingest, Intake::Insert)),
+            Some(_) => Ok(self.token(self.leave(ingest, Intake::Insert))),
             // Done before: durable with everything that came up to now.
             None => Ok(self.token(ingest.accepted().seq)),
         }
@@ -306,10 +321,12 @@ impl Engine {
     }
 
     /// Resolves once everything up to `seq` is durable.
+    #[inline]
     pub(crate) fn token(&self, seq: Seq) -> DurabilityToken {
         DurabilityToken::new(seq, Arc::clone(&self.watermark))
     }
 
+    #[inline(always)]
     fn signal(&self, ingest: &mut Ingest) -> Signal {
         let uncut = ingest.uncut_bytes();
         match self.settings.flush {
@@ -409,8 +426,8 @@ mod tests {
                     drop(batch.publish().unwrap());
                     3
                 };
-                let first = before.end + count;
-                assert_eq!(after.join().unwrap(), first..first + 1);
+                let first = before + 1 + count;
+                assert_eq!(after.join().unwrap(), first);
             });
         }
         engine.flush().unwrap();
@@ -421,7 +438,7 @@ mod tests {
     fn a_store_that_is_closed_while_a_large_batch_is_copied_has_nothing_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let (engine, flusher) = open(&dir);
-        drop(engine.insert(&tree(&engine), LEAF, Intake::Insert).unwrap());
+        engine.insert(&tree(&engine), LEAF, Intake::Insert).unwrap();
         // Closing writes nothing, so that it is closing itself which wakes the insert.
         engine.flush().unwrap();
         let batch = begin(&engine);

@@ -1,5 +1,6 @@
 //! What comes in: from the call of an insert to what the flusher cuts.
 
+mod inlets;
 mod insert;
 mod pending;
 mod room;

@@ -19,7 +19,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pending::{Control, Cut, Pending, Slip};
+use super::inlets::{Inlet, Inlets};
+use super::pending::{Control, Cut, Pending};
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
 use crate::engine::Tree;
@@ -29,43 +30,10 @@ use crate::engine::tally::Tally;
 use crate::error::{Error, Result};
 use crate::ids::{Seq, TreeId};
 use crate::merkle::Hash;
-use crate::per_tree::PerTree;
 use crate::sync::Instant;
 use crate::tree_spec::TreeSpec;
 
-/// The one writer of a tree's leaves.
-#[derive(Debug)]
-pub(super) struct Inlet {
-    pub(super) tree: Arc<Tree>,
-    /// With the thread that copies a large batch while one is copied.
-    writer: Option<LeafWriter>,
-    /// How many leaves were accepted.
-    size: u64,
-    sealed: bool,
-    /// In the list of what came since the last point.
-    open: Slip,
-    /// In the list of what came up to it.
-    named: Slip,
-}
-
-impl Inlet {
-    fn check(&self) -> Result<()> {
-        if self.sealed {
-            return Err(Error::TreeSealed { tree: self.tree.name().clone() });
-        }
-        Ok(())
-    }
-
-    /// Counts leaves that were published.
-    #[inline]
-    fn count(&mut self, count: u64, pending: &mut Pending, accepted: &mut Tally) {
-        let first = self.size;
-        self.size += count;
-        pending.leaves(&self.tree, first, self.size, &mut self.open);
-        accepted.add_leaves(self.tree.arity, count);
-    }
-}
-
+#[cold]
 fn dropped(tree: &Tree) -> Error {
     Error::TreeDropped { tree: tree.name().clone() }
 }
@@ -74,7 +42,7 @@ fn dropped(tree: &Tree) -> Error {
 #[derive(Debug)]
 pub(crate) struct Ingest {
     /// Of the trees that are in use.
-    inlets: PerTree<Inlet>,
+    inlets: Inlets,
     accepted: Tally,
     /// What came since the last point or, where every insert ends at one, since the last cut.
     open: Pending,
@@ -140,7 +108,7 @@ impl Ingest {
             FlushPolicy::Interval(_) => None,
         };
         let mut ingest = Self {
-            inlets: PerTree::default(),
+            inlets: Inlets::default(),
             accepted,
             open: Pending::new(2),
             named,
@@ -191,16 +159,14 @@ impl Ingest {
         self.gate.is_reached(&self.accepted)
     }
 
+    #[inline]
     pub(crate) fn accepted(&self) -> Tally {
         self.accepted
     }
 
     /// Lets leaves in to `tree`. It was created here or is found in what the store already holds.
     pub(crate) fn admit(&mut self, tree: &Arc<Tree>, writer: LeafWriter, sealed: bool) {
-        let (open, named) = (Slip::default(), Slip::default());
-        let (tree, size) = (Arc::clone(tree), writer.len());
-        let inlet = Inlet { tree, writer: Some(writer), size, sealed, open, named };
-        self.inlets.insert(inlet.tree.id(), inlet);
+        self.inlets.insert(Inlet::new(tree, writer, sealed));
     }
 
     /// Accepts a new tree.
@@ -211,7 +177,7 @@ impl Ingest {
 
     /// Accepts that `tree` takes no more leaves. `None` if it was sealed before. Fails if it was dropped.
     pub(crate) fn seal(&mut self, tree: &Arc<Tree>) -> Result<Option<Seq>> {
-        let inlet = self.inlets.get_mut(tree.id()).ok_or_else(|| dropped(tree))?;
+        let inlet = self.inlets.get_mut(tree).ok_or_else(|| dropped(tree))?;
         if std::mem::replace(&mut inlet.sealed, true) {
             return Ok(None);
         }
@@ -232,7 +198,7 @@ impl Ingest {
 
     /// The size of `tree`. Fails if it takes no leaves.
     pub(super) fn check_tree(&self, tree: &Tree) -> Result<u64> {
-        let inlet = self.inlets.get(tree.id()).ok_or_else(|| dropped(tree))?;
+        let inlet = self.inlets.get(tree).ok_or_else(|| dropped(tree))?;
         inlet.check()?;
         Ok(inlet.size)
     }
@@ -240,7 +206,7 @@ impl Ingest {
     /// Appends `leaves` to `tree`. Returns the index of the first.
     #[inline]
     pub(super) fn append(&mut self, tree: &Tree, leaves: &[Hash]) -> Result<u64> {
-        let inlet = self.inlets.get_mut(tree.id()).ok_or_else(|| dropped(tree))?;
+        let inlet = self.inlets.get_mut(tree).ok_or_else(|| dropped(tree))?;
         inlet.check()?;
         let first = inlet.size;
         if let Some(writer) = &mut inlet.writer
@@ -265,7 +231,7 @@ impl Ingest {
         if cut.tally.seq > known {
             self.early.push_back(cut);
         }
-        let writer = |tree: &&Arc<Tree>| self.inlets.get_mut(tree.id())?.writer.take();
+        let writer = |tree: &&Arc<Tree>| self.inlets.get_mut(tree)?.writer.take();
         trees.iter().map(writer).collect()
     }
 
@@ -281,7 +247,7 @@ impl Ingest {
                 writer.publish(writer.len() + count);
             }
             // A tree that was dropped meanwhile needs none.
-            if let Some(inlet) = self.inlets.get_mut(tree.id()) {
+            if let Some(inlet) = self.inlets.get_mut(&tree) {
                 inlet.writer = Some(writer);
                 if open.is_ok() {
                     inlet.count(count, &mut self.open, &mut self.accepted);
@@ -362,7 +328,7 @@ impl Ingest {
             let Some(named) = &mut self.named else { return seq };
             named.tally = open.tally;
             for stretch in open.stretches {
-                match self.inlets.get_mut(stretch.tree.id()) {
+                match self.inlets.get_mut(&stretch.tree) {
                     Some(inlet) => {
                         let (from, to) = (stretch.from, stretch.to);
                         named.pending.leaves(&stretch.tree, from, to, &mut inlet.named);
@@ -444,8 +410,12 @@ impl Ingest {
         self.ended.get_or_insert(error);
     }
 
+    #[inline]
     pub(crate) fn check(&self) -> Result<()> {
-        self.ended.clone().map_or(Ok(()), Err)
+        match &self.ended {
+            None => Ok(()),
+            Some(error) => Err(error.clone()),
+        }
     }
 
     /// Bytes of records that the log does not have yet.
@@ -454,17 +424,18 @@ impl Ingest {
     }
 
     /// Bytes of records that were not cut yet.
+    #[inline]
     pub(super) fn uncut_bytes(&self) -> u64 {
         self.accepted.record_bytes_since(self.cut)
     }
 
     /// Whether the tree takes no more leaves.
     pub(crate) fn is_sealed(&self, id: TreeId) -> bool {
-        self.inlets.get(id).is_some_and(|inlet| inlet.sealed)
+        self.inlets.by_id(id).is_some_and(|inlet| inlet.sealed)
     }
 
     /// The sizes of the trees in use, at one moment.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (TreeId, u64)> {
-        self.inlets.iter().map(|(id, inlet)| (id, inlet.size))
+        self.inlets.iter().map(|inlet| (inlet.tree.id(), inlet.size))
     }
 }
