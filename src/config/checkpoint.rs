@@ -11,6 +11,9 @@ const CLOSE_BYTES: u64 = 1 << 20;
 /// little is in it.
 const CLOSE_STRETCHES: usize = 2;
 
+/// So many parts of a few leaves take less time than is noticed.
+const SMALL_PARTS: usize = 8;
+
 /// When the store makes checkpoints automatically. Triggers combine: each alone is enough. Each counts
 /// what is durable; under [`FlushPolicy::Manual`](crate::FlushPolicy) that is what a caller has flushed, and
 /// the checkpoint ends there.
@@ -30,6 +33,7 @@ pub struct CheckpointPolicy {
     interval: Option<Duration>,
     /// Bytes of log that are worth a checkpoint when the store is closed.
     on_close: Option<u64>,
+    small_parts: usize,
 }
 
 impl Default for CheckpointPolicy {
@@ -51,6 +55,7 @@ impl CheckpointPolicy {
             memory_bytes: None,
             interval: None,
             on_close: None,
+            small_parts: SMALL_PARTS,
         }
     }
 
@@ -110,6 +115,20 @@ impl CheckpointPolicy {
     pub fn on_close_from(mut self, bytes: u64) -> Self {
         self.on_close = Some(bytes);
         self
+    }
+
+    /// How many trees of which only a few leaves are new, fewer than 64, a checkpoint writes parts of. If there
+    /// are more of them, their last leaves go into the manifest, which is written anyway, and into a part with
+    /// a later checkpoint: a block that changes 10,000 trees a little does not make 10,000 files. 0 puts every
+    /// such tree there. The default is 8.
+    #[must_use]
+    pub fn small_parts(mut self, trees: usize) -> Self {
+        self.small_parts = trees;
+        self
+    }
+
+    pub(crate) fn most_small_parts(&self) -> usize {
+        self.small_parts
     }
 
     /// Whether closing the store makes a checkpoint, always or once enough has come together.

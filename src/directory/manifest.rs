@@ -23,13 +23,13 @@ use crate::ids::ByteOffset;
 use crate::ids::PartId;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
-use crate::merkle::{Hash, NamedHead, TreeHead, TreeSize};
+use crate::merkle::{Frontier, Hash, Hasher, NamedHead, NodeSource, TreeHead, TreeSize};
 use crate::part::{PartIdentity, PartRef};
 use crate::tree_spec::TreeSpec;
 use crate::wal::{Extent, Log, LogKey, LoggedTree, LoggedTrees, Position};
 
 const MAGIC: [u8; 8] = *b"duraMAN\n";
-pub(crate) const MANIFEST_VERSION: u16 = 3;
+pub(crate) const MANIFEST_VERSION: u16 = 4;
 const FLAG_CLEAN: u16 = 1;
 /// The flag of a tree that takes no more leaves.
 const FLAG_SEALED: u16 = 1;
@@ -62,13 +62,36 @@ pub(crate) struct TreeEntry {
     pub(crate) root: Hash,
     /// Whether it takes no more leaves.
     pub(crate) sealed: bool,
+    /// They hold the first leaves.
     pub(crate) parts: Vec<PartRef>,
+    /// The last leaves, where they were too few for a part.
+    pub(crate) tail: Box<[Hash]>,
 }
 
 impl TreeEntry {
     /// Its head.
     pub(crate) fn head(&self) -> NamedHead {
         self.spec.at(TreeHead { size: TreeSize(self.size), root: self.root })
+    }
+
+    /// The root of a tree whose nodes at the end of its parts are in `source`, and which has its tail behind
+    /// them; `None` if the hash function does not take the tail. O(log n) reads and O(tail) hashes.
+    pub(crate) fn root_over<S>(
+        &self,
+        source: &S,
+        hasher: &dyn Hasher,
+    ) -> Result<Option<Hash>, S::Error>
+    where
+        S: NodeSource + ?Sized,
+    {
+        let mut frontier = Frontier::read(source, self.spec.arity, TreeSize(self.parts_end()))?;
+        let taken = frontier.append_many(hasher, &self.tail);
+        Ok(taken.is_ok().then(|| frontier.head(hasher).root))
+    }
+
+    /// How many leaves its parts hold.
+    pub(crate) fn parts_end(&self) -> u64 {
+        self.parts.last().map_or(0, |part| part.to)
     }
 
     /// What `part`, one of its own in `store`, has to say of itself.
@@ -175,6 +198,7 @@ impl Manifest {
             for part in &tree.parts {
                 out.u64(part.number.0).u64(part.from).u64(part.to).u64(part.len).u64(part.checksum);
             }
+            out.u32(count(&tree.tail)).bytes(tree.tail.as_flattened());
         }
         let sum = checksum(&out.0);
         out.u64(sum);
@@ -258,7 +282,8 @@ impl TreeEntry {
                 checksum: fields.u64()?,
             })
         })?;
-        // Parts follow one another without gaps from the first leaf to the size.
+        let tail = decode_list(fields, Decoder::array)?.into_boxed_slice();
+        // Parts follow one another without gaps from the first leaf on, and the tail follows them to the size.
         let mut end = 0;
         for part in &parts {
             if part.from != end || part.to <= part.from {
@@ -266,7 +291,8 @@ impl TreeEntry {
             }
             end = part.to;
         }
-        (end == size).then_some(Self { spec, size, root, sealed, parts })
+        let end = end.checked_add(tail.len() as u64)?;
+        (end == size).then_some(Self { spec, size, root, sealed, parts, tail })
     }
 }
 
@@ -280,9 +306,9 @@ fn count<T>(list: &[T]) -> u32 {
 }
 
 /// A count and that many items. Memory grows with the bytes that are there, not with the count.
-fn decode_list<T>(
-    fields: &mut Decoder<'_>,
-    item: impl Fn(&mut Decoder<'_>) -> Option<T>,
+fn decode_list<'a, T>(
+    fields: &mut Decoder<'a>,
+    item: impl Fn(&mut Decoder<'a>) -> Option<T>,
 ) -> Option<Vec<T>> {
     let count = fields.u32()?;
     let mut items = Vec::new();
@@ -491,13 +517,15 @@ mod tests {
                         PartRef { number: PartId(1), from: 0, to: 50, len: 16384, checksum: 1 },
                         PartRef { number: PartId(2), from: 50, to: 90, len: 16384, checksum: 2 },
                     ],
+                    tail: Box::default(),
                 }),
                 Arc::new(TreeEntry {
                     spec: spec(7, b"receipts"),
-                    size: 0,
+                    size: 2,
                     root: [6; 32],
                     sealed: true,
                     parts: Vec::new(),
+                    tail: Box::new([[3; 32], [4; 32]]),
                 }),
             ],
         }
@@ -561,12 +589,16 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_whose_parts_leave_a_gap_is_refused() {
+    fn a_manifest_whose_parts_and_tail_leave_a_gap_is_refused() {
         let mut gap = manifest();
         main_tree(&mut gap).parts[1].from = 51;
         assert_eq!(Manifest::decode(&gap.encode()), Err(ManifestFault::Fields));
         let mut beyond = manifest();
         main_tree(&mut beyond).size = 91;
+        assert_eq!(Manifest::decode(&beyond.encode()), Err(ManifestFault::Fields));
+        main_tree(&mut beyond).tail = Box::new([[1; 32]]);
+        assert_eq!(Manifest::decode(&beyond.encode()), Ok(beyond.clone()));
+        main_tree(&mut beyond).size = 90;
         assert_eq!(Manifest::decode(&beyond.encode()), Err(ManifestFault::Fields));
     }
 
@@ -595,6 +627,7 @@ mod tests {
                 root: [1; 32],
                 sealed: false,
                 parts: Vec::new(),
+                tail: Box::default(),
             })
         };
         assert_eq!(manifest.tree(TreeId(3)), None);

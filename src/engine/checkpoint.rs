@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! - Each step is durable before the next: the log up to the point that is checkpointed, the parts of all
-//!   trees that have something new, their names, one manifest. Only then are the parts installed for readers,
+//!   trees that have something new, their names, one manifest with the last leaves of those that get no part. Only then are the parts installed for readers,
 //!   the log truncated, and the parts of trees removed that were dropped.
 //! - A tree is dropped by the manifest of a point that lies behind its drop. So its parts are removed when
 //!   the drop is durable twice: in the log, and in the manifest without the tree.
@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::counted::Counted;
 use super::flushed::{Changed, FlushPoint};
 use super::shared::Engine;
+use super::tails::with_part;
 use super::tally::Tally;
 use super::tree::Tree;
 use crate::config::{Install, Since};
@@ -28,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::fs::defect;
 use crate::fs::defect::Defect;
 use crate::ids::{PartId, TreeId};
-use crate::merkle::TreeSize;
+use crate::merkle::{Hash, Level, NodeIndex, NodeSource as _, TreeSize};
 use crate::part::{Part, PartIdentity, PartRef, Publisher};
 use crate::random;
 use crate::report::Event;
@@ -73,7 +74,7 @@ impl Engine {
         self.flushed.lock().point
     }
 
-    /// Flushes, writes what is new since the last checkpoint as parts, and truncates the log.
+    /// Flushes, writes what is new since the last checkpoint, and truncates the log.
     pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
         self.may_wait("checkpoint")?;
         self.told(reason, false, || {
@@ -239,7 +240,8 @@ impl Engine {
         if changed.is_empty() && !clean {
             return Ok(info);
         }
-        let parts = self.write_parts(live, changed, steps)?;
+        let with_part = self.with_part(&live.manifest, changed);
+        let parts = self.write_parts(live, changed, &with_part, steps)?;
         let mut next = live.manifest.clone();
         next.next_tree = point.tally.next_tree;
         let mut freed = Vec::new();
@@ -260,21 +262,33 @@ impl Engine {
                 continue;
             };
             let mut set = tree.parts();
+            let before = stored.map_or(0, |entry| entry.size);
+            let mut tail = Box::default();
             if let Some((at, part)) = parts.next_if(|(at, _)| *at == change.spec.id) {
                 debug_assert_eq!(at, tree.id());
                 if defect::has(&*self.fs, Defect::PartOverwritten) {
                     set.take_last();
                 }
                 let reference = part.reference();
-                let stored = stored.map_or(0, |entry| entry.size);
                 info.trees.push(TreeCheckpoint {
                     tree: tree.name().clone(),
                     size: TreeSize(change.size),
-                    leaves: change.size - stored,
+                    leaves: change.size - before,
                     bytes: reference.len,
                 });
                 set = set.with(part);
                 installs.push((tree, change.size, set.clone()));
+            } else {
+                let from = stored.map_or(0, |entry| entry.parts_end());
+                tail = leaves_of(tree, from..change.size)?;
+                if change.size > before {
+                    info.trees.push(TreeCheckpoint {
+                        tree: tree.name().clone(),
+                        size: TreeSize(change.size),
+                        leaves: change.size - before,
+                        bytes: tail.as_flattened().len() as u64,
+                    });
+                }
             }
             next.put(Arc::new(TreeEntry {
                 spec: Arc::clone(&change.spec),
@@ -282,6 +296,7 @@ impl Engine {
                 root: tree.head_at(TreeSize(change.size))?.root,
                 sealed,
                 parts: set.references(),
+                tail,
             }));
         }
         info.leaves = info.trees.iter().map(|tree| tree.leaves).sum();
@@ -318,12 +333,29 @@ impl Engine {
         Ok(info)
     }
 
-    /// Writes the parts of all trees that have new leaves, and makes them durable. Returns them with their
-    /// trees, by rising id.
+    /// Of which of the trees that `changed` a part is written.
+    fn with_part(&self, manifest: &Manifest, changed: &[Changed]) -> Vec<bool> {
+        let mut kept: u64 = manifest.trees.iter().map(|entry| entry.tail.len() as u64).sum();
+        let rest = |change: &Changed| {
+            let entry = manifest.tree(change.spec.id);
+            let awake = change.tree.is_some() && !change.dropped;
+            if awake || change.dropped {
+                kept -= entry.map_or(0, |entry| entry.tail.len() as u64);
+            }
+            let end = entry.map_or(0, |entry| entry.parts_end());
+            if awake { change.size.saturating_sub(end) } else { 0 }
+        };
+        let rests: Vec<_> = changed.iter().map(rest).collect();
+        with_part(&rests, kept, self.settings.checkpoint.most_small_parts())
+    }
+
+    /// Writes the parts of the trees that get one, and makes them durable. Returns them with their trees, by
+    /// rising id.
     fn write_parts(
         &self,
         live: &mut Checkpoints,
         changed: &[Changed],
+        with_part: &[bool],
         steps: &mut Steps,
     ) -> Result<Vec<(TreeId, Arc<Part>)>> {
         let strict = self.settings.install == Install::Strict;
@@ -331,12 +363,10 @@ impl Engine {
         let hurry = || self.ingest.lock().is_behind();
         let mut publisher = Publisher::new(&self.fs, strict, steps);
         let mut written = Vec::new();
-        for Changed { spec, tree, size, dropped, .. } in changed {
-            let Some(tree) = tree.as_ref().filter(|_| !dropped) else { continue };
-            let from = live.manifest.tree(spec.id).map_or(0, |entry| entry.size);
-            if from == *size {
-                continue;
-            }
+        let changed = changed.iter().zip(with_part).filter(|(_, with_part)| **with_part);
+        for (Changed { spec, tree, size, .. }, _) in changed {
+            let Some(tree) = tree else { continue };
+            let from = live.manifest.tree(spec.id).map_or(0, |entry| entry.parts_end());
             let mut identity = PartIdentity {
                 store: self.store,
                 tree: spec.id,
@@ -406,4 +436,14 @@ impl Engine {
         next.log.clean = true;
         self.publish(live, next)
     }
+}
+
+/// Leaves `range` of a tree, which has them in memory or in parts.
+fn leaves_of(tree: &Tree, range: Range<u64>) -> Result<Box<[Hash]>> {
+    let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    let mut leaves = vec![[0; 32]; count].into_boxed_slice();
+    if count > 0 {
+        tree.columns.view().read_nodes(Level::LEAVES, NodeIndex(range.start), &mut leaves)?;
+    }
+    Ok(leaves)
 }

@@ -30,7 +30,6 @@ use crate::error::{Damage, Error, Result};
 use crate::fs::defect;
 use crate::fs::defect::Defect;
 use crate::ids::PartId;
-use crate::merkle::{TreeSize, root_at};
 use crate::part::{Merged, Part, PartIdentity, PartSet, Publisher};
 use crate::report::Event;
 use crate::report::Steps;
@@ -299,7 +298,7 @@ impl Engine {
         if sync::defect("a merge is installed after the lock was released") {
             drop(guard);
         }
-        merge.tree.install(entry.size, parts);
+        merge.tree.install(entry.parts_end(), parts);
         self.count_parts();
         Ok(true)
     }
@@ -313,7 +312,7 @@ impl Engine {
     ) -> Result<()> {
         self.go_on(merge.to_the_end)?;
         let tree = &merge.tree;
-        let root = root_at(parts, &*tree.hasher, tree.arity, TreeSize(entry.size))?;
+        let root = entry.root_over(parts, &*tree.hasher)?.unwrap_or_default();
         if root != entry.root {
             let path = self.fs.display(merge.identity.number.file());
             let hex = |hash: [u8; 32]| hash.map(|byte| format!("{byte:02x}")).concat();

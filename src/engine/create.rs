@@ -39,7 +39,14 @@ pub(super) fn create(
         let root = hasher.empty_root();
         let (tree, leaves) = Tree::empty(Arc::clone(&spec), Arc::clone(hasher), loader.huge_pages);
         let tree = Arc::new(tree.only_in(loader.process));
-        entries.push(Arc::new(TreeEntry { spec, size: 0, root, sealed: false, parts: Vec::new() }));
+        entries.push(Arc::new(TreeEntry {
+            spec,
+            size: 0,
+            root,
+            sealed: false,
+            parts: Vec::new(),
+            tail: Box::default(),
+        }));
         admitted.push(Admitted { tree, leaves, sealed: false });
     }
     let key = LogKey::fresh(&**fs)?;

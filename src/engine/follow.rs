@@ -229,11 +229,11 @@ impl Followed {
             if tree.head_at(TreeSize(entry.size))?.root != entry.root {
                 return Ok(false);
             }
-            archives.push((Arc::clone(tree), entry.size, parts));
+            archives.push((Arc::clone(tree), entry.size, entry.parts_end(), parts));
         }
-        for (tree, size, parts) in archives {
-            if size > 0 {
-                tree.install(size, parts);
+        for (tree, size, parts_end, parts) in archives {
+            if parts_end > 0 {
+                tree.install(parts_end, parts);
             }
             tree.set_durable(tree.durable().get().max(size));
         }

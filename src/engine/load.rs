@@ -1,4 +1,4 @@
-//! A tree as a manifest has it, from its parts.
+//! A tree as a manifest has it, from its parts and its tail.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::directory::manifest::TreeEntry;
 use crate::error::{Damage, Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::StoreId;
-use crate::merkle::{Hasher, Level, NodeIndex, NodeSource as _, TreeSize, root_at};
+use crate::merkle::{Hasher, Level, NodeIndex, NodeSource as _};
 use crate::part::{Part, PartRef, PartSet};
 use crate::sync::process::Process;
 
@@ -40,9 +40,12 @@ impl Loader {
     ) -> Result<(Arc<Tree>, LeafWriter)> {
         let parts = self.open_parts(entry)?;
         let layout = Layout::new(entry.spec.arity).huge_pages(self.huge_pages);
-        let (columns, leaves, nodes) = resume(layout, entry.size, &parts)?;
+        let (columns, mut leaves, nodes) = resume(layout, entry.parts_end(), &parts)?;
         let tree = Tree::new(Arc::clone(&entry.spec), hasher, columns, nodes, parts);
         let tree = tree.only_in(self.process);
+        if tree.hasher.first_refused(&entry.tail).is_none() {
+            leaves.append(&entry.tail);
+        }
         self.check_root(manifest, entry, &tree)?;
         tree.set_durable(entry.size);
         Ok((Arc::new(tree), leaves))
@@ -56,10 +59,9 @@ impl Loader {
         Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
     }
 
-    /// The root that the parts give is the root that the manifest names.
+    /// The root that the parts and the tail give is the root that the manifest names.
     fn check_root(&self, manifest: u64, entry: &TreeEntry, tree: &Tree) -> Result<()> {
-        let view = tree.columns.view();
-        let root = root_at(&view, &*tree.hasher, tree.arity, TreeSize(entry.size))?;
+        let root = entry.root_over(&tree.columns.view(), &*tree.hasher)?.unwrap_or_default();
         if root == entry.root {
             return Ok(());
         }

@@ -23,6 +23,7 @@ mod recover;
 mod scrub;
 mod shared;
 mod stats;
+mod tails;
 mod tally;
 mod tree;
 mod trees;

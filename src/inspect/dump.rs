@@ -165,6 +165,9 @@ impl Dump<'_> {
                     part.checksum
                 )?;
             }
+            for (at, leaf) in (tree.parts_end()..).zip(&tree.tail) {
+                writeln!(out, "  leaf {at}: {}", hex(leaf))?;
+            }
         }
         Ok(())
     }

@@ -341,10 +341,14 @@ fn leaves_of(manifest: &Manifest) -> u64 {
 
 fn describe(manifest: &Manifest) -> String {
     let trees = manifest.trees.iter().map(|tree| {
-        let TreeEntry { spec, size, sealed, parts, .. } = &**tree;
+        let TreeEntry { spec, size, sealed, parts, tail, .. } = &**tree;
         let sealed = if *sealed { ", sealed" } else { "" };
         let (size, parts) = (leaves(*size), count(parts.len(), "part", "parts"));
-        format!("{spec}, {size} in {parts}{sealed}")
+        let tail = match tail.len() {
+            0 => String::new(),
+            few => format!(" and {few} in the manifest"),
+        };
+        format!("{spec}, {size} in {parts}{tail}{sealed}")
     });
     let end = if manifest.log.clean { "closed in order" } else { "in use" };
     let trees: Vec<_> = trees.collect();

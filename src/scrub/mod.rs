@@ -209,7 +209,7 @@ impl Subject {
                 parts,
                 hasher: hasher(entry)?,
                 arity: entry.spec.arity,
-                size: entry.size,
+                size: entry.parts_end(),
             });
         }
         let mut subject = Self { trees, mode };
@@ -341,7 +341,7 @@ fn parts(
         }
         let mut plan = match in_ruins {
             true => Plan::none(tree, &faults),
-            false => Plan::new(tree, &faults, &entry.root, &subject.root_damage(fs, manifest)),
+            false => Plan::new(tree, &faults, entry, &subject.root_damage(fs, manifest)),
         };
         for finding in &mut plan.findings {
             finding.tree = Some(entry.spec.name.clone());

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::pass::{BlockFault, BlockId, Faults, TreeParts};
 use crate::checksum::block_checksum;
+use crate::directory::manifest::TreeEntry;
 use crate::error::{Damage, Error, Problem};
-use crate::merkle::{Arity, Hash, Level, NodeIndex, NodeSource, Shape, TreeSize, root_at};
+use crate::merkle::{Arity, Hash, Level, NodeIndex, NodeSource, Shape, TreeSize};
 use crate::part::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, RawPart};
 use crate::report::scrub::{Element, Finding, Remedy};
 
@@ -48,8 +49,14 @@ struct Planner<'a> {
 }
 
 impl Plan {
-    /// Thinks about `faults`. `root` is the root that the manifest names, at `path`.
-    pub(super) fn new(tree: &TreeParts, faults: &Faults, root: &Hash, manifest: &Damage) -> Self {
+    /// Thinks about `faults`. `entry` is what the manifest says of the tree, `manifest` its damage if the root that
+    /// it names is not that of the nodes.
+    pub(super) fn new(
+        tree: &TreeParts,
+        faults: &Faults,
+        entry: &TreeEntry,
+        manifest: &Damage,
+    ) -> Self {
         let mut mismatches: BTreeMap<u8, BTreeSet<u64>> = BTreeMap::new();
         for (level, index) in &faults.nodes {
             mismatches.entry(level.0).or_default().insert(*index);
@@ -68,7 +75,7 @@ impl Plan {
         for level in (1..shape.columns()).map(Level) {
             planner.inner(level);
         }
-        planner.finish(root, manifest)
+        planner.finish(entry, manifest)
     }
 
     /// Says what `faults` are of a tree of which too much is absent to rebuild anything.
@@ -259,21 +266,21 @@ impl Planner<'_> {
         Mended { tree: self.tree, patches: &self.patches, lost: Some(&self.lost) }
     }
 
-    fn finish(mut self, root: &Hash, manifest: &Damage) -> Plan {
+    fn finish(mut self, entry: &TreeEntry, manifest: &Damage) -> Plan {
         let tree = self.tree;
         let mut findings = Vec::new();
         let mut rewrite = BTreeSet::new();
         let missing = |number: usize| tree.parts[number].is_missing();
-        let found = root_at(&self.mended(), &*tree.hasher, tree.arity, TreeSize(tree.size));
+        let found = entry.root_over(&self.mended(), &*tree.hasher);
         let allowed = match found {
-            Ok(found) if found == *root => true,
+            Ok(Some(found)) if found == entry.root => true,
             Ok(_) => {
                 findings.push(Finding {
                     damage: manifest.clone(),
                     tree: None,
                     element: Element::Root,
                     blocks: None,
-                    leaves: Some(0..tree.size),
+                    leaves: Some(0..entry.size),
                     remedy: Remedy::None,
                 });
                 false

@@ -114,7 +114,7 @@ fn check(
     let again = Subject::open(&**fs, next, &hasher, subject.mode)?;
     for ((tree, plan), entry) in again.trees.iter().zip(plans).zip(&next.trees) {
         let faults = tree.verify(None, &mut |_| ControlFlow::Continue(()));
-        let found = Plan::new(tree, &faults, &entry.root, &subject.root_damage(&**fs, next));
+        let found = Plan::new(tree, &faults, entry, &subject.root_damage(&**fs, next));
         let known = |number: usize| !plan.rewrite.contains(&number);
         let new = found.lost.iter().find(|id| !plan.lost.contains(id) && !known(id.0));
         let wanted = found.rewrite.iter().find(|number| !known(**number));

@@ -84,6 +84,7 @@ fn store(node: (Level, u64)) -> Config {
             root,
             sealed: false,
             parts,
+            tail: Box::default(),
         })],
     };
     manifest::publish(&disk, &manifest).unwrap();

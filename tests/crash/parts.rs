@@ -20,7 +20,7 @@ fn config(disk: &SimDisk) -> Config {
     Config::new("store")
         .file_system(Arc::new(disk.clone()))
         .flush_policy(FlushPolicy::Manual)
-        .checkpoint_policy(CheckpointPolicy::manual())
+        .checkpoint_policy(CheckpointPolicy::manual().small_parts(TREES))
         .compaction_policy(CompactionPolicy::Off)
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     pub(crate) group: u64,
     /// Whether closing makes a checkpoint.
     pub(crate) on_close: bool,
+    /// How many trees may get a part for a few leaves.
+    pub(crate) small_parts: usize,
     /// What is wrong with the engine, on purpose.
     pub(crate) defect: Option<Defect>,
     pub(crate) compaction: CompactionPolicy,
@@ -37,6 +39,7 @@ impl Setup {
         unflushed: 1 << 20,
         group: 1 << 20,
         on_close: false,
+        small_parts: 8,
         defect: None,
         compaction: CompactionPolicy::Tiered(4),
     };
@@ -50,6 +53,7 @@ impl Setup {
             unflushed: random.pick(&[640, 1 << 20]),
             group: random.pick(&[96, 1 << 20]),
             on_close: random.one_in(2),
+            small_parts: random.pick(&[0, 8, 8]),
             defect: None,
             compaction: random.pick(&[
                 CompactionPolicy::Off,
@@ -67,7 +71,9 @@ impl Setup {
         Config::new("simulated")
             .file_system(Arc::new(disk.clone()))
             .flush_policy(FlushPolicy::Manual)
-            .checkpoint_policy(CheckpointPolicy::manual().on_close(self.on_close))
+            .checkpoint_policy(
+                CheckpointPolicy::manual().on_close(self.on_close).small_parts(self.small_parts),
+            )
             .wal_segment_bytes(self.segment)
             .wal_spare_bytes(self.spare)
             .max_unflushed_bytes(self.unflushed)

@@ -43,4 +43,5 @@ mod scrub;
 mod stats;
 mod stress;
 #[cfg(all(feature = "testing", feature = "keccak"))]
+mod tails;
 mod trees;

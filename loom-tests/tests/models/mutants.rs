@@ -64,7 +64,7 @@ fn every_notify_every_wait_and_every_memory_order_is_needed_and_every_defect_is_
             sites.entry(site.to_owned()).or_default().push(model.clone());
         }
     }
-    for file in ["durability/watermark", "log/control", "column/writer", "workers"] {
+    for file in ["durability/watermark", "log/control", "column/shared", "workers"] {
         let passed = sites.keys().any(|site| site.contains(file));
         assert!(passed, "no model comes by anything that could be broken in {file}.rs");
     }

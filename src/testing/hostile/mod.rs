@@ -12,7 +12,7 @@ use crate::config::ReadMode;
 use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
 use crate::fs::{FileName, FileSystem, Place};
-use crate::merkle::{Blake3, TreeSize, root_at};
+use crate::merkle::Blake3;
 use crate::part::{Part, PartIdentity, PartRef, PartSet};
 use crate::testing::sim::SimDisk;
 use crate::tree_spec::TreeSpec;
@@ -98,7 +98,7 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
     let own = tree.parts.iter().position(|part| part.number.0 == name.number)?;
     tree.parts[own] = part;
     if own + 1 == tree.parts.len() {
-        tree.size = to;
+        tree.size = to.saturating_add(tree.tail.len() as u64);
     }
     let children = u16::try_from(arity.children()).ok()?;
     let (name, hasher) = (tree.spec.name.clone(), identity.hasher.as_bytes());
@@ -109,7 +109,7 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
         Part::open(&fs, &identity, *part, ReadMode::Pread).map(Arc::new).ok()
     };
     if let Some(parts) = tree.parts.iter().map(open).collect::<Option<Vec<_>>>()
-        && let Ok(root) = root_at(&PartSet::new(parts), &Blake3, arity, TreeSize(tree.size))
+        && let Ok(Some(root)) = tree.root_over(&PartSet::new(parts), &Blake3)
     {
         tree.root = root;
     }
@@ -187,7 +187,7 @@ pub fn inflate_part(fs: &dyn FileSystem, to: u64) -> Result<(), Box<dyn Error>> 
     part.len = len;
     part.checksum = part::seal(&footer);
     tree.parts.push(part);
-    tree.size = to;
+    tree.size = to.saturating_add(tree.tail.len() as u64);
     put(fs, &manifest)
 }
 

@@ -12,6 +12,8 @@ use testkit::random::Random;
 pub(crate) struct Setup {
     /// Whether closing makes a checkpoint.
     pub(crate) on_close: bool,
+    /// How many trees may get a part for a few leaves.
+    pub(crate) small_parts: usize,
     pub(crate) compaction: CompactionPolicy,
     pub(crate) segment: u64,
     pub(crate) spare: u64,
@@ -25,6 +27,7 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) const PLAIN: Self = Self {
         on_close: false,
+        small_parts: 8,
         compaction: CompactionPolicy::Tiered(4),
         segment: 16 << 10,
         spare: 64 << 10,
@@ -36,6 +39,7 @@ impl Setup {
     pub(crate) fn random(random: &mut Random) -> Self {
         Self {
             on_close: random.one_in(2),
+            small_parts: random.pick(&[0, 1, 8]),
             compaction: random.pick(&[CompactionPolicy::Off, CompactionPolicy::Tiered(2)]),
             segment: random.pick(&[8 << 10, 16 << 10]),
             spare: random.pick(&[0, 32 << 10]),
@@ -49,7 +53,9 @@ impl Setup {
         Config::new("simulated")
             .file_system(Arc::new(disk.clone()))
             .flush_policy(FlushPolicy::Manual)
-            .checkpoint_policy(CheckpointPolicy::manual().on_close(self.on_close))
+            .checkpoint_policy(
+                CheckpointPolicy::manual().on_close(self.on_close).small_parts(self.small_parts),
+            )
             .compaction_policy(self.compaction)
             .wal_segment_bytes(self.segment)
             .wal_spare_bytes(self.spare)
