@@ -1,10 +1,9 @@
 //! Scrubbing a store in operation.
 
 use super::shared::Engine;
-use crate::directory::manifest::TreeEntry;
 use crate::error::Result;
 use crate::scrub;
-use crate::scrub::{OnProgress, Options, Report, Subject};
+use crate::scrub::{OnProgress, Options, Report, Source};
 use crate::wal::{Extent, Log};
 
 /// How often reading the log starts again because a checkpoint released what was being read.
@@ -15,15 +14,14 @@ impl Engine {
     pub(crate) fn scrub(&self, options: &Options, progress: OnProgress<'_>) -> Result<Report> {
         // A checkpoint that waits for the flusher may have the lock.
         self.may_wait("scrub")?;
-        // Opened under the lock, so that no checkpoint removes a file in between. Open files stay
-        // readable.
-        let (manifest, subject) = {
-            let live = self.checkpoints.lock();
-            let mode = self.settings.read_mode;
-            let find = |entry: &TreeEntry| self.hasher_of(entry);
-            (live.manifest.clone(), Subject::open(&*self.fs, &live.manifest, &find, mode)?)
+        let source = Source {
+            fs: &*self.fs,
+            mode: self.settings.read_mode,
+            hasher: &|entry| self.hasher_of(entry),
+            newest: &|| Ok(self.checkpoints.lock().manifest.clone()),
         };
-        let mut report = scrub::online(&*self.fs, &manifest, &subject, options, progress)?;
+        let manifest = self.checkpoints.lock().manifest.clone();
+        let mut report = scrub::online(&source, &manifest, options, progress)?;
         for _ in 0..TRIES {
             if report.interrupted {
                 break;

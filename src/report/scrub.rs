@@ -12,11 +12,12 @@ use crate::words::span;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// The heads of all trees that the manifest names, which the log may go beyond.
+    /// The heads of all trees as they were verified: those that the manifest names, which the log may go beyond.
+    /// Where parts were merged or trees dropped meanwhile, some are as a newer manifest has them.
     pub head: StoreHead,
     /// Part files read. Missing ones do not count.
     pub parts: u64,
-    /// Leaves in them that were found intact.
+    /// Leaves in them and in the manifest that were found intact.
     pub leaves: u64,
     /// Bytes of the parts that were read.
     pub part_bytes: u64,

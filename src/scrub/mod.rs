@@ -55,6 +55,7 @@ use crate::fs::FileSystem;
 use crate::hashers::Hashers;
 use crate::merkle::{Hasher, Level, StoreHead};
 use crate::part::{PartRef, RawPart};
+use crate::per_tree::PerTree;
 use crate::wal::Log;
 
 /// How a scrub is done.
@@ -111,7 +112,10 @@ const TRIES: usize = 100;
 /// is published. The damaged file stays until the store is opened next. A block that cannot
 /// be rebuilt stays damaged in the new part as well, under a checksum that refuses it.
 ///
-/// Memory: 4 bytes for each 4,096 bytes of parts, and what is rebuilt.
+/// The trees are verified one after the other, and no more files are open than one has. If a tree's parts are
+/// merged meanwhile by a process that has the store open, it is verified as the newer manifest has it.
+///
+/// Memory: 4 bytes for each 4,096 bytes of the parts of one tree, and what is rebuilt.
 ///
 /// Trees with hash functions of the caller's own need [`Config::hasher`].
 ///
@@ -127,13 +131,20 @@ pub fn run(config: &Config, options: &Options, progress: OnProgress<'_>) -> Resu
     newest(config, fs)?;
     let lock = || crate::directory::lock(fs, &config.path);
     let _lock = options.repair.then(lock).transpose()?;
-    let (manifest, subject) = open_subject(config, fs)?;
-    let (mut report, plans) = parts(fs, &manifest, &subject, options, progress)?;
+    let hashers = Hashers::new(config.hashers.iter().cloned());
+    let source = Source {
+        fs,
+        mode: config.read_mode,
+        hasher: &|entry| hashers.of(&config.path, &entry.spec),
+        newest: &|| newest(config, fs),
+    };
+    let manifest = newest(config, fs)?;
+    let (mut report, plans) = parts(&source, &manifest, options, progress)?;
     if !report.interrupted {
         let log = settled(config, fs, |manifest| log::verify(fs, manifest))?;
         report.add_log(log);
         if repair::is_wanted(options, &plans) {
-            let rebuilt = repair::rebuild(&bound, &manifest, &subject, &plans)?;
+            let rebuilt = repair::rebuild(&bound, &source, &manifest, &plans)?;
             report.rebuilt = rebuilt.names;
             for finding in &mut report.findings {
                 if finding.remedy == Remedy::Rebuild {
@@ -145,16 +156,14 @@ pub fn run(config: &Config, options: &Options, progress: OnProgress<'_>) -> Resu
     Ok(report)
 }
 
-/// Scrubs a store in operation: the parts of `manifest`, which `open` opened while it was in force,
-/// and its log as far as it is durable.
+/// Scrubs the parts of a store in operation. `manifest` was in force just now.
 pub(crate) fn online(
-    fs: &dyn FileSystem,
+    source: &Source<'_>,
     manifest: &Manifest,
-    subject: &Subject,
     options: &Options,
     progress: OnProgress<'_>,
 ) -> Result<Report> {
-    parts(fs, manifest, subject, options, progress).map(|(report, _)| report)
+    parts(source, manifest, options, progress).map(|(report, _)| report)
 }
 
 /// Adds to `report` what the closed stretches of `log` hold.
@@ -181,75 +190,60 @@ impl Report {
     }
 }
 
-/// The trees of a store, as files.
-pub(crate) struct Subject {
-    trees: Vec<TreeParts>,
-    mode: ReadMode,
+/// Where the trees of a store are found.
+pub(crate) struct Source<'a> {
+    pub(crate) fs: &'a dyn FileSystem,
+    pub(crate) mode: ReadMode,
+    /// The hash function of a tree, or why there is none.
+    pub(crate) hasher: &'a dyn Fn(&TreeEntry) -> Result<Arc<dyn Hasher>>,
+    /// The manifest in force.
+    pub(crate) newest: &'a dyn Fn() -> Result<Manifest>,
 }
 
-/// The hash function of a tree, or why there is none.
-pub(crate) type FindHasher<'a> = &'a dyn Fn(&TreeEntry) -> Result<Arc<dyn Hasher>>;
+impl Source<'_> {
+    /// Opens every part of a tree, whatever is in it.
+    fn open(&self, manifest: &Manifest, entry: &TreeEntry) -> Result<TreeParts> {
+        let open = |part: &PartRef| {
+            RawPart::open(self.fs, entry.identity(manifest.store, part), *part, self.mode)
+        };
+        let parts = entry.parts.iter().map(open).collect::<Result<Vec<_>>>()?;
+        Ok(TreeParts {
+            frames: parts.iter().map(RawPart::frame).collect(),
+            parts,
+            hasher: (self.hasher)(entry)?,
+            arity: entry.spec.arity,
+            size: entry.parts_end(),
+        })
+    }
 
-impl Subject {
-    /// Opens every part that `manifest` names, whatever is in it.
-    pub(crate) fn open(
-        fs: &dyn FileSystem,
+    /// Opens a tree of `manifest`, as the manifest in force has it if a part is gone that this one does not
+    /// need any more. `None` if the tree has been dropped.
+    fn open_newest(
+        &self,
         manifest: &Manifest,
-        hasher: FindHasher<'_>,
-        mode: ReadMode,
-    ) -> Result<Self> {
-        let mut trees = Vec::new();
-        for entry in &manifest.trees {
-            let open = |part: &PartRef| {
-                RawPart::open(fs, entry.identity(manifest.store, part), *part, mode)
-            };
-            let parts = entry.parts.iter().map(open).collect::<Result<Vec<_>>>()?;
-            trees.push(TreeParts {
-                frames: Vec::new(),
-                parts,
-                hasher: hasher(entry)?,
-                arity: entry.spec.arity,
-                size: entry.parts_end(),
-            });
+        entry: &Arc<TreeEntry>,
+    ) -> Result<Option<(TreeParts, Arc<TreeEntry>)>> {
+        let (mut entry, mut number) = (Arc::clone(entry), manifest.number);
+        for _ in 0..TRIES {
+            let tree = self.open(manifest, &entry)?;
+            if !tree.parts.iter().any(RawPart::is_missing) {
+                return Ok(Some((tree, entry)));
+            }
+            let newest = (self.newest)()?;
+            if newest.number == number {
+                return Ok(Some((tree, entry)));
+            }
+            let Some(newer) = newest.tree(entry.spec.id) else { return Ok(None) };
+            (entry, number) = (Arc::clone(newer), newest.number);
         }
-        let mut subject = Self { trees, mode };
-        subject.read_frames();
-        Ok(subject)
+        Ok(Some((self.open(manifest, &entry)?, entry)))
     }
 
-    fn read_frames(&mut self) {
-        for tree in &mut self.trees {
-            tree.frames = tree.parts.iter().map(RawPart::frame).collect();
-        }
-    }
-
-    fn is_missing_one(&self) -> bool {
-        self.trees.iter().flat_map(|tree| &tree.parts).any(RawPart::is_missing)
-    }
-
-    /// The damage of a manifest whose root is not that of its nodes.
-    fn root_damage(&self, fs: &dyn FileSystem, manifest: &Manifest) -> Damage {
-        let path = fs.display(manifest::file(manifest.number));
+    /// The damage of a manifest whose root is not that of the nodes.
+    fn root_damage(&self, manifest: &Manifest) -> Damage {
+        let path = self.fs.display(manifest::file(manifest.number));
         *Damage::field(&path, 0, "root", "that of the nodes", "another")
     }
-}
-
-/// The manifest in force and the parts it names. A part may be gone because a newer manifest needs it
-/// no more.
-fn open_subject(config: &Config, fs: &dyn FileSystem) -> Result<(Manifest, Subject)> {
-    let hashers = Hashers::new(config.hashers.iter().cloned());
-    let hasher = |entry: &TreeEntry| hashers.of(&config.path, &entry.spec);
-    let mut manifest = newest(config, fs)?;
-    for _ in 0..TRIES {
-        let subject = Subject::open(fs, &manifest, &hasher, config.read_mode)?;
-        let again = newest(config, fs)?;
-        if again.number == manifest.number || !subject.is_missing_one() {
-            return Ok((manifest, subject));
-        }
-        manifest = again;
-    }
-    let subject = Subject::open(fs, &manifest, &hasher, config.read_mode)?;
-    Ok((manifest, subject))
 }
 
 /// What `look` finds with the newest manifest. Looks again if a newer one came meanwhile, or if damage
@@ -296,20 +290,21 @@ fn seen_leaves(tree: &TreeParts, size: u64, findings: &[Finding]) -> u64 {
     size.saturating_sub(lost)
 }
 
+/// Verifies the trees one after the other. Returns a plan for each of them.
 fn parts(
-    fs: &dyn FileSystem,
+    source: &Source<'_>,
     manifest: &Manifest,
-    subject: &Subject,
     options: &Options,
     progress: OnProgress<'_>,
 ) -> Result<(Report, Vec<Plan>)> {
     let started = Instant::now();
-    let mut pace = options.bytes_per_second.map(Pace::new);
-    let heads = manifest.trees.iter().map(|tree| tree.head()).collect();
-    // The manifest was checked: no two trees have one name.
-    let head = StoreHead::new(heads).unwrap_or_default();
+    for entry in &manifest.trees {
+        (source.hasher)(entry)?;
+    }
+    let mut heads: PerTree<_> =
+        manifest.trees.iter().map(|entry| (entry.spec.id, entry.head())).collect();
     let mut report = Report {
-        head,
+        head: StoreHead::default(),
         parts: 0,
         leaves: 0,
         part_bytes: 0,
@@ -322,8 +317,22 @@ fn parts(
         rebuilt: Vec::new(),
         interrupted: false,
     };
+    let all = manifest.trees.iter().flat_map(|entry| &entry.parts).map(|part| part.len);
+    let total = all.fold(0, u64::saturating_add);
+    let mut before: u64 = 0;
     let mut plans = Vec::new();
-    for (tree, entry) in subject.trees.iter().zip(&manifest.trees) {
+    for entry in &manifest.trees {
+        let Some((tree, entry)) = source.open_newest(manifest, entry)? else {
+            heads.remove(entry.spec.id);
+            continue;
+        };
+        heads.insert(entry.spec.id, entry.head());
+        let rate = options.bytes_per_second;
+        let mut pace = rate.map(Pace::new);
+        let progress = &mut |tree: Progress| {
+            let done = before.saturating_add(tree.done);
+            progress(Progress { done, total: total.max(done) })
+        };
         let in_ruins = tree.is_in_ruins();
         let faults = match in_ruins {
             true => tree.verify_apart(pace.as_mut(), progress),
@@ -334,22 +343,26 @@ fn parts(
         for part in present() {
             report.part_bytes = report.part_bytes.saturating_add(part.full_len());
         }
+        before = before.saturating_add(tree.full_len());
         report.part_time = started.elapsed();
         if faults.interrupted {
             report.interrupted = true;
             break;
         }
         let mut plan = match in_ruins {
-            true => Plan::none(tree, &faults),
-            false => Plan::new(tree, &faults, entry, &subject.root_damage(fs, manifest)),
+            true => Plan::none(&tree, &faults),
+            false => Plan::new(&tree, &faults, &entry, &source.root_damage(manifest)),
         };
         for finding in &mut plan.findings {
             finding.tree = Some(entry.spec.name.clone());
         }
-        report.leaves = report.leaves.saturating_add(seen_leaves(tree, entry.size, &plan.findings));
+        report.leaves =
+            report.leaves.saturating_add(seen_leaves(&tree, entry.size, &plan.findings));
         report.findings.append(&mut plan.findings);
         plans.push(plan);
     }
+    // The manifest was checked: no two trees have one name.
+    report.head = StoreHead::new(heads.values().cloned().collect()).unwrap_or_default();
     Ok((report, plans))
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::pass::TreeParts;
 use super::plan::Plan;
-use super::{Options, Subject};
+use super::{Options, Source};
 use crate::directory::files;
 use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
@@ -31,8 +31,8 @@ pub(super) struct Rebuilt {
 /// manifest that names them.
 pub(super) fn rebuild(
     fs: &Arc<dyn FileSystem>,
+    source: &Source<'_>,
     manifest: &Manifest,
-    subject: &Subject,
     plans: &[Plan],
 ) -> Result<Rebuilt> {
     let mut next = manifest.clone();
@@ -40,8 +40,8 @@ pub(super) fn rebuild(
     next.number = manifest::next_number(&**fs, manifest.number)?;
     next.checkpoint = crate::random::id(&**fs)?;
     let mut made = Vec::new();
-    let done = write_all(fs, &mut next, subject, plans, &mut made)
-        .and_then(|()| check(fs, &next, subject, plans));
+    let done = write_all(fs, source, &mut next, plans, &mut made)
+        .and_then(|()| check(source, &next, plans));
     if let Err(error) = done {
         for name in &made {
             // Nothing refers to it; the next open removes what stays.
@@ -56,12 +56,13 @@ pub(super) fn rebuild(
 
 fn write_all(
     fs: &Arc<dyn FileSystem>,
+    source: &Source<'_>,
     next: &mut Manifest,
-    subject: &Subject,
     plans: &[Plan],
     made: &mut Vec<FileName>,
 ) -> Result<()> {
-    for (at, (tree, plan)) in subject.trees.iter().zip(plans).enumerate() {
+    for (at, plan) in plans.iter().enumerate().filter(|(_, plan)| !plan.rewrite.is_empty()) {
+        let tree = &source.open(next, &next.trees[at])?;
         for &number in &plan.rewrite {
             let id = PartId(next.next_part);
             next.next_part += 1;
@@ -74,7 +75,7 @@ fn write_all(
             made.push(name);
             fs.sync_dir(Dir::Parts)
                 .map_err(|error| Error::io("sync the directory of", fs.display(name), error))?;
-            Part::open(fs, &identity, reference, subject.mode)?;
+            Part::open(fs, &identity, reference, source.mode)?;
             Arc::make_mut(&mut next.trees[at]).parts[number] = reference;
         }
     }
@@ -98,29 +99,19 @@ fn write_one(
     })
 }
 
-/// Everything that `next` names is intact, but for what the plans gave up.
-fn check(
-    fs: &Arc<dyn FileSystem>,
-    next: &Manifest,
-    subject: &Subject,
-    plans: &[Plan],
-) -> Result<()> {
-    let hashers: Vec<_> = subject.trees.iter().map(|tree| Arc::clone(&tree.hasher)).collect();
-    let hasher = |entry: &TreeEntry| {
-        let at = next.trees.iter().position(|other| other.spec.id == entry.spec.id);
-        let hasher = at.and_then(|at| hashers.get(at)).map(Arc::clone);
-        hasher.ok_or(Error::Panicked { during: "repair" })
-    };
-    let again = Subject::open(&**fs, next, &hasher, subject.mode)?;
-    for ((tree, plan), entry) in again.trees.iter().zip(plans).zip(&next.trees) {
+/// Every tree that has a new part in `next` is intact, but for what the plans gave up.
+fn check(source: &Source<'_>, next: &Manifest, plans: &[Plan]) -> Result<()> {
+    let rewritten = |(_, plan): &(&Arc<TreeEntry>, &Plan)| !plan.rewrite.is_empty();
+    for (entry, plan) in next.trees.iter().zip(plans).filter(rewritten) {
+        let tree = source.open(next, entry)?;
         let faults = tree.verify(None, &mut |_| ControlFlow::Continue(()));
-        let found = Plan::new(tree, &faults, entry, &subject.root_damage(&**fs, next));
+        let found = Plan::new(&tree, &faults, entry, &source.root_damage(next));
         let known = |number: usize| !plan.rewrite.contains(&number);
         let new = found.lost.iter().find(|id| !plan.lost.contains(id) && !known(id.0));
         let wanted = found.rewrite.iter().find(|number| !known(**number));
         if new.is_some() || wanted.is_some() {
             let damage = found.findings.into_iter().next().map(|finding| finding.damage);
-            let damage = damage.unwrap_or_else(|| subject.root_damage(&**fs, next));
+            let damage = damage.unwrap_or_else(|| source.root_damage(next));
             return Err(Error::Damaged(Box::new(damage)));
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use duramen::scrub::{self, Element, Finding, Options, Remedy, Report};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
-    Hash, Hasher, HasherId, LeafIndex, Problem, TreeHead, TreeSize,
+    Hash, Hasher, HasherId, LeafIndex, Problem, Store, TreeConfig, TreeHead, TreeSize,
 };
 use testkit::stores::{copy_of, leaves, root_of};
 
@@ -485,6 +485,89 @@ fn a_store_is_scrubbed_while_leaves_come_and_checkpoints_are_made() {
     let report = store.scrub(&Options::new(), &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(report.findings.len(), 1);
     assert_eq!(report.findings[0].element, Element::Leaves);
+}
+
+/// A store of trees with three parts each.
+fn store_of_trees(dir: &Path, trees: usize) -> Store {
+    let policy = config(dir).compaction_policy(CompactionPolicy::Off);
+    let store = Store::open(policy).unwrap();
+    for round in 0..3 {
+        for tree in 0..trees {
+            let tree =
+                store.tree_dyn(format!("tree {tree}"), TreeConfig::of::<Blake3, 4>()).unwrap();
+            tree.insert_many(&leaves(100, round)).unwrap();
+        }
+        store.checkpoint().unwrap();
+    }
+    store
+}
+
+#[test]
+fn a_scrub_has_the_files_of_one_tree_open_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    store_of_trees(dir.path(), 40).close().unwrap();
+    let place = dir.path().canonicalize().unwrap().join("parts");
+    let open = || {
+        let all = std::fs::read_dir("/proc/self/fd").unwrap();
+        let paths = all.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        paths.filter(|path| path.starts_with(&place)).count()
+    };
+    let (mut most, mut last) = (0, 0);
+    let mut progress = |progress: scrub::Progress| {
+        most = most.max(open());
+        assert!(progress.done >= last && progress.done <= progress.total, "{progress:?}");
+        last = progress.done;
+        ControlFlow::Continue(())
+    };
+    let report = scrub::run(&Config::new(dir.path()), &Options::new(), &mut progress).unwrap();
+    assert_eq!((report.parts, report.leaves, report.part_bytes), (120, 12_000, last));
+    // The directory is one of them, where it is open.
+    assert!((3..=4).contains(&most), "{most}");
+}
+
+#[test]
+fn trees_that_change_during_a_scrub_are_verified_as_they_are_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_of_trees(dir.path(), 4);
+    for inside in [true, false] {
+        let name = if inside { "tree 1" } else { "tree 2" };
+        let mut first = true;
+        let mut progress = |_| {
+            if std::mem::take(&mut first) {
+                drop(store.drop_tree(name).unwrap());
+                let tree = store.existing_tree("tree 3").unwrap();
+                tree.insert_many(&leaves(200, 9)).unwrap();
+                store.checkpoint().unwrap();
+            }
+            ControlFlow::Continue(())
+        };
+        let report = match inside {
+            true => store.scrub(&Options::new(), &mut progress).unwrap(),
+            false => scrub::run(&Config::new(dir.path()), &Options::new(), &mut progress).unwrap(),
+        };
+        assert!(report.is_clean(), "{:#?}", report.findings);
+        let names: Vec<_> = report.head.trees().iter().map(|tree| tree.name.as_str()).collect();
+        assert!(!names.contains(&name) && names.contains(&"tree 3"), "{names:?}");
+    }
+    // Their parts are merged, and the old ones are gone.
+    store.close().unwrap();
+    let merging = config(dir.path()).compaction_policy(CompactionPolicy::Tiered(2));
+    let mut first = true;
+    let mut progress = |_| {
+        if std::mem::take(&mut first) {
+            let store = Store::open(merging.clone()).unwrap();
+            store.existing_tree("tree 3").unwrap().insert_many(&leaves(200, 1)).unwrap();
+            store.checkpoint().unwrap();
+            store.wait_idle();
+            assert!(store.stats().compactions > 0);
+            store.close().unwrap();
+        }
+        ControlFlow::Continue(())
+    };
+    let report = scrub::run(&Config::new(dir.path()), &Options::new(), &mut progress).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.findings);
+    let newest = Store::open(config(dir.path())).unwrap().head().unwrap();
+    assert_eq!(report.head.trees().last(), newest.trees().last());
 }
 
 #[test]
