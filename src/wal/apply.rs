@@ -1,12 +1,13 @@
-//! From frames to the state of each tree: the one place that says what a frame does. Pure.
+//! Applies frames to the state of the trees. This is the only place that defines the effect of a frame.
+//! Pure.
 //!
 //! # Invariants
 //!
-//! - A frame changes a tree only if it fits what the tree is: leaves follow the last one without a gap,
-//!   a sealed tree takes none, a tree that was dropped or never created has no frames.
-//! - Ids rise with each tree that is created and none is used again.
-//! - At the end of a group no two trees have one name. Within a group frames come by kind and not in the
-//!   order of calls, so a name may have gone from one tree to another.
+//! - A frame must fit the state of its tree. Leaves follow the last leaf without a gap. A sealed tree
+//!   takes no leaves. A tree that was dropped or never created has no frames.
+//! - Tree ids rise with each created tree, and no id is reused.
+//! - At the end of a group no two trees have the same name. Frames in a group are sorted by kind, not by
+//!   the order of the calls. So within a group a name may pass from one tree to another.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use crate::merkle::{Hash, TreeName};
 use crate::per_tree::PerTree;
 use crate::tree_spec::TreeSpec;
 
-/// A tree as a manifest and the log behind it have it.
+/// The state of a tree in a manifest and the log behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoggedTree {
     pub(crate) spec: Arc<TreeSpec>,
@@ -28,15 +29,15 @@ pub(crate) struct LoggedTree {
     pub(crate) sealed: bool,
 }
 
-/// All trees of a store at one place of its log.
+/// All trees of a store at one position in its log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LoggedTrees {
     trees: PerTree<LoggedTree>,
-    /// The id of the tree that is created next.
+    /// The id of the next tree to be created.
     next: u64,
 }
 
-/// What a frame has done.
+/// The effect of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change<'a> {
     Nothing,
@@ -47,7 +48,7 @@ pub(crate) enum Change<'a> {
 }
 
 impl LoggedTrees {
-    /// `trees` as a manifest has them. The next tree that is created has the id `next`.
+    /// The trees of a manifest. `next` is the id of the next tree to be created.
     pub(crate) fn new(trees: impl IntoIterator<Item = LoggedTree>, next: u64) -> Self {
         let trees = trees.into_iter().map(|tree| (tree.spec.id, tree)).collect();
         Self { trees, next }
@@ -61,21 +62,21 @@ impl LoggedTrees {
         self.trees.values()
     }
 
-    /// The id of the tree that is created next.
+    /// The id of the next tree to be created.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
-    /// The tree of this name. O(trees).
+    /// The tree with this name. O(trees).
     pub(crate) fn find(&self, name: &TreeName) -> Option<&LoggedTree> {
         self.iter().find(|tree| tree.spec.name == *name)
     }
 
-    /// Does what `frame` of the group `header` says.
+    /// Applies `frame` of the group with `header`.
     ///
     /// # Errors
     ///
-    /// Damage if it does not fit: nothing has changed then.
+    /// Damage if the frame does not fit the state of the trees. The state is then unchanged.
     pub(crate) fn apply<'a>(
         &mut self,
         fs: &dyn FileSystem,
@@ -124,7 +125,8 @@ impl LoggedTrees {
         }
     }
 
-    /// Fails if two trees have one name: the log, which ends in the file at `path`, is damaged then. O(trees).
+    /// Fails if two trees have the same name: the log is then damaged. `path` is the file in which the
+    /// log ends. O(trees).
     pub(crate) fn check_names(&self, path: impl FnOnce() -> PathBuf) -> Result<()> {
         let mut names = HashMap::with_capacity(self.trees.len());
         for tree in self.iter() {
@@ -184,7 +186,7 @@ mod tests {
             Frame::Drop { tree: TreeId(3) },
         ];
         for (done, frame) in frames.iter().enumerate() {
-            // What comes too early or too late is refused and changes nothing.
+            // A frame that comes too early or too late is refused and changes nothing.
             for (at, other) in frames.iter().enumerate() {
                 let fits = at == done || (at, done) == (3, 1) || (at, done) == (3, 2);
                 let dropped_early = at == 4 && done > 0;

@@ -1,14 +1,15 @@
-//! The bytes of a group: a header, then frames, each a header and its payload. Pure.
+//! The bytes of a group: a group header, then frames. Each frame is a frame header and a payload. Pure.
 //!
 //! # Invariant
 //!
-//! The header's checksum covers the segment's life, the store's id, the segment's number, the group's
-//! position and the body's checksum, and the body's checksum is keyed by the life. So bytes that were
-//! written for another place, by another store or in an earlier life of a recycled segment, and leaves
-//! that look like a group, are not taken for one that belongs here.
+//! The checksum of the group header covers the segment's life, the store's id, the segment's number, the
+//! group's position and the body's checksum. The body's checksum is keyed by the life. So four kinds of
+//! bytes are not mistaken for a group of this place: bytes written for another place, bytes of another
+//! store, bytes of an earlier life of a recycled segment, and leaves that look like a group.
 //!
-//! The life stands near the front, the header's checksum at the end: of a header that was torn within
-//! its sector, the old bytes in front lack the life, and old bytes behind lack a checksum that fits it.
+//! The life is near the front of the header, and the header's checksum is at its end. If a write tears a
+//! header within its sector, old bytes in front lack the current life, and old bytes at the end lack the
+//! right checksum.
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ const CHECKSUM_AT: usize = GROUP_HEADER_LEN - 8;
 /// The offset of the body's checksum.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) const BODY_CHECKSUM_AT: usize = 104;
-/// The offset of the life, the same in every version that has one.
+/// The offset of the life, the same in every format version that has a life.
 const LIFE_AT: usize = 16;
 
 const KIND_LEAVES: u16 = 1;
@@ -40,20 +41,20 @@ const KIND_POINT: u16 = 3;
 const KIND_CREATE: u16 = 4;
 const KIND_SEAL: u16 = 5;
 const KIND_DROP: u16 = 6;
-/// The highest kind that there is.
+/// The highest known frame kind.
 pub(crate) const LAST_KIND: u16 = KIND_DROP;
 
 const FRAME_KIND: &str = "frame kind";
 
-/// The flag of a provisional group: the only flag that there is.
+/// The flag of a provisional group, the only known flag.
 pub(crate) const PROVISIONAL: u16 = 1;
 
-/// What the end of a group is.
+/// How a group ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GroupEnd {
-    /// A point at which the store may stand after a restart.
+    /// At a point: a state that the store may have after a restart.
     Point,
-    /// Not such a point: the group counts only where a later one follows that ends at a point.
+    /// Not at a point. The group counts only if a later group ends at a point.
     Provisional,
 }
 
@@ -65,7 +66,7 @@ pub(crate) struct GroupHeader {
     pub(crate) segment: SegmentId,
     pub(crate) offset: ByteOffset,
     pub(crate) number: GroupNumber,
-    /// Bytes of header and frames, without the padding after them.
+    /// Bytes of the group header and the frames, without the padding after them.
     pub(crate) len: u64,
     /// The store's sequence number before the group and after it.
     pub(crate) first: Seq,
@@ -77,14 +78,14 @@ pub(crate) struct GroupHeader {
     pub(crate) body_checksum: u64,
 }
 
-/// Why bytes are not a group header.
+/// Why bytes are not a group header of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderFault {
-    /// They do not begin as one.
+    /// The magic is missing.
     NoMagic,
-    /// They are the header of another format version.
+    /// The header has another format version.
     Version(u16),
-    /// They have flags that this version does not know.
+    /// The header has flags that this version does not know.
     Flags(u16),
     Checksum {
         stored: u64,
@@ -173,7 +174,7 @@ impl GroupHeader {
     }
 }
 
-/// The life that the header of a group of any version carries, whatever else is in it.
+/// The life in a group header of any version. Ignores the rest of the header.
 pub(crate) fn carried_life(bytes: &[u8; GROUP_HEADER_LEN]) -> Life {
     let mut life = [0; 16];
     life.copy_from_slice(&bytes[LIFE_AT..LIFE_AT + 16]);
@@ -185,20 +186,20 @@ pub(crate) fn carried_life(bytes: &[u8; GROUP_HEADER_LEN]) -> Life {
 pub(crate) enum Frame<'a> {
     /// Leaves appended to a tree, the first of them at index `first`.
     Leaves { tree: TreeId, first: u64, leaves: &'a [Hash] },
-    /// The log goes on at the start of segment `next`.
+    /// The log continues at the start of segment `next`.
     Roll { next: SegmentId },
-    /// Nothing new: what the groups before it hold ends at a point.
+    /// Nothing new. Marks the end of the groups before this one as a point.
     Point,
-    /// A tree that was not there before, without leaves.
+    /// A new tree, without leaves.
     Create(Arc<TreeSpec>),
     /// The tree takes no more leaves.
     Seal { tree: TreeId },
-    /// The tree is there no more.
+    /// The tree is removed.
     Drop { tree: TreeId },
 }
 
 impl Frame<'_> {
-    /// By how much it raises the sequence number of the store.
+    /// How much the frame raises the sequence number of the store.
     pub(crate) fn weight(&self) -> u64 {
         match self {
             Self::Leaves { leaves, .. } => leaves.len() as u64,
@@ -208,8 +209,8 @@ impl Frame<'_> {
     }
 }
 
-/// A frame's header: its kind, its tree, two numbers whose meaning depends on the kind, and the
-/// length of its payload in bytes.
+/// The bytes of a frame header: the frame's kind, its tree, two numbers whose meaning depends on the
+/// kind, and the length of the payload in bytes.
 pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
     let header = |kind, tree: u32, number, count, len: u64| {
         let mut out = Encoder::default();
@@ -234,8 +235,8 @@ pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
     }
 }
 
-/// A [`Frame`] without its payload. That of a tree that is created is its name, then the name of its
-/// hash function.
+/// A [`Frame`] without its payload. The payload of `Create` is the name of the tree, then the name of
+/// its hash function.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FrameHeader<'a> {
     Leaves { tree: TreeId, first: u64, count: u64 },
@@ -246,15 +247,17 @@ pub(crate) enum FrameHeader<'a> {
     Drop { tree: TreeId },
 }
 
-/// A frame that cannot be: its checksum is right, so a program wrote it that way.
+/// A frame with impossible contents. The checksum of the body is right, so a program wrote the frame
+/// this way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BodyFault {
-    /// Where in the body, in bytes.
+    /// Byte offset in the body.
     pub(crate) at: usize,
-    /// What is wrong.
+    /// The wrong field.
     pub(crate) field: &'static str,
     pub(crate) found: u64,
-    /// Whether a later version of this crate may read it: a kind of frame that this one does not know.
+    /// Whether the frame has a kind that this version does not know. A later version of this crate may
+    /// read the frame.
     pub(crate) unknown_kind: bool,
 }
 
@@ -265,7 +268,7 @@ impl std::fmt::Display for BodyFault {
     }
 }
 
-/// The frames of a group's body, exactly `count` of them and nothing behind.
+/// Decodes the frames of a group's body: exactly `count` frames and nothing behind them.
 pub(crate) fn frames(body: &[u8], count: u32) -> Result<Vec<Frame<'_>>, BodyFault> {
     let mut rest = Decoder(body);
     let mut frames = Vec::new();
@@ -289,7 +292,7 @@ pub(crate) fn frames(body: &[u8], count: u32) -> Result<Vec<Frame<'_>>, BodyFaul
 
 type FrameResult<'a> = Result<Frame<'a>, (&'static str, u64)>;
 
-/// One frame from the front; `None` if the bytes end in it.
+/// Decodes one frame from the front. `None` if the bytes end within the frame.
 fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
     let kind = bytes.u16()?;
     bytes.u16()?;
@@ -315,7 +318,7 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
             Some(spec) => Ok(Frame::Create(spec)),
             None => Err(("description of a tree", u64::from(tree.0))),
         },
-        // A frame of another length would have another meaning.
+        // A frame of these kinds with a payload would have another meaning.
         KIND_ROLL | KIND_POINT | KIND_SEAL | KIND_DROP => Err(("payload length", len)),
         _ => Err((FRAME_KIND, u64::from(kind))),
     })

@@ -1,18 +1,18 @@
-//! Which bytes of a segment are the log's: values that no inserter knows.
+//! How the store recognises its own groups in a segment: by values that no caller knows.
 //!
-//! Leaves are chosen by the caller, a group of leaves may begin any block, and a segment's file is used
-//! again and again. So bytes that look like a group are no evidence that this store wrote one there.
-//! Each stretch of the log has a random *key*, which stands in the manifest alone. From it and a
-//! segment's number follows the *life* of the segment: 16 bytes in the header of every group, and the
-//! key of the checksum of its body.
+//! The caller chooses the leaves, a group of leaves may begin in any block, and segment files are
+//! recycled. So bytes that look like a group do not prove that this store wrote a group there. A
+//! *stretch* is a run of the log without a gap. Each stretch has a random *key*, which is stored only in
+//! the manifest. The key and a segment's number determine the segment's *life*: 16 bytes in the header
+//! of every group. The checksums of the groups' bodies are keyed by the life.
 //!
 //! # Invariants
 //!
-//! - A key is drawn for every store and for every stretch that begins after an unclean stop. The
-//!   manifest that names it is durable before a group carries a life that follows from it.
-//! - A segment's number is used once under one key, so a life is used once.
-//! - No key leaves the manifest: messages, events and dumps do not show it, and a copy of a store gets
-//!   a key of its own.
+//! - Every store draws a key, and so does every stretch that begins after an unclean stop. The manifest
+//!   with the key is durable before any group carries a life derived from the key.
+//! - A segment number is used once under one key, so a life is used once.
+//! - No key leaves the manifest. Messages, events and dumps do not show keys. A copy of a store gets a
+//!   new key.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ impl LogKey {
         crate::random::bytes(fs).map(Self)
     }
 
-    /// The life that a segment has in the stretch of this key.
+    /// The life of `segment` in the stretch with this key.
     pub(crate) fn life(self, segment: SegmentId) -> Life {
         let mut hasher = blake3::Hasher::new_derive_key(LIFE_CONTEXT);
         hasher.update(&self.0).update(&segment.0.to_le_bytes());
@@ -49,12 +49,12 @@ impl fmt::Debug for LogKey {
     }
 }
 
-/// What the groups of a segment carry while the log uses it under one number and one key.
+/// What all groups of a segment carry while the log uses the segment under one number and one key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Life(pub(crate) [u8; 16]);
 
 impl Life {
-    /// The key of the checksums of bodies.
+    /// The key of the checksums of group bodies.
     pub(crate) fn body_key(self) -> BodyKey {
         BodyKey(blake3::derive_key(BODY_CONTEXT, &self.0))
     }
@@ -66,14 +66,14 @@ impl fmt::Debug for Life {
     }
 }
 
-/// Checks the bodies of groups of one [`Life`]. A checksum without a key would not do: a torn write
-/// leaves old sectors of the file between new ones, and a caller who chose both can choose them so that an
-/// unkeyed or linear checksum is the same.
+/// Computes checksums of the bodies of groups of one [`Life`]. A checksum without a key is not enough. A
+/// torn write leaves old sectors between new ones. A caller who chose the leaves of both can choose them
+/// so that an unkeyed or linear checksum does not change.
 #[derive(Clone, Copy)]
 pub(crate) struct BodyKey([u8; 32]);
 
 impl BodyKey {
-    /// A checksum of bytes that come piece by piece.
+    /// Begins a checksum of bytes that come in pieces.
     pub(crate) fn begin(self) -> BodySum {
         BodySum(blake3::Hasher::new_keyed(&self.0))
     }
@@ -134,8 +134,8 @@ mod tests {
         assert_eq!(pieces.finish(), sum(1));
     }
 
-    /// Two leaves whose difference is a multiple of the polynomial of CRC-64/NVME: that checksum, which
-    /// guarded bodies before, cannot tell which of the two stands anywhere in a group.
+    /// Two leaves whose difference is a multiple of the polynomial of CRC-64/NVME. An earlier version
+    /// used this CRC for bodies. The CRC of a group is the same with either leaf.
     #[test]
     fn leaves_that_a_linear_checksum_confuses_are_told_apart() {
         let one = [0_u8; 32];
@@ -147,7 +147,7 @@ mod tests {
         assert_ne!(key.checksum(&body(one)), key.checksum(&body(other)));
     }
 
-    /// Another leaf with the same CRC: elimination over the effect of the first 65 bits.
+    /// Another leaf with the same CRC, by Gaussian elimination over the effect of the first 65 bits.
     fn crc_twin(leaf: [u8; 32]) -> [u8; 32] {
         let base = crate::checksum::checksum(&leaf);
         let mut rows: Vec<(u64, [u8; 32])> = Vec::new();

@@ -1,10 +1,10 @@
 //! The write-ahead log: segments of groups of frames.
 //!
-//! A *group* is what one fsync covers and the unit of recovery: all of it or none of it. It starts
-//! at a multiple of [`BLOCK`] bytes, so that writing a group never touches a block that holds an
-//! older one. A *segment* is one file of groups. The log goes from one segment to the next through a
-//! frame that names the next, durable before anything in the next is acknowledged, so a segment that
-//! is missing is missed.
+//! A *group* is the unit of one fsync and of recovery: recovery keeps a group whole or drops it whole. A
+//! group starts at a multiple of [`BLOCK`] bytes, so writing a group never touches a block that holds an
+//! older group. A *segment* is one file of groups. The last frame of a segment names the next segment.
+//! This frame is durable before any group in the next segment is acknowledged, so recovery notices a
+//! missing segment.
 
 mod apply;
 pub(crate) mod frame;
@@ -27,8 +27,8 @@ pub(crate) use writer::{LogWriter, Record};
 
 use crate::ids::{ByteOffset, GroupNumber, SegmentId};
 
-/// Groups start at multiples of this many bytes: the page of the operating system and the physical
-/// sector of most disks.
+/// Groups start at multiples of this many bytes: the page size of the operating system and the physical
+/// sector size of most disks.
 pub(crate) const BLOCK: u64 = BLOCK_LEN as u64;
 pub(crate) const BLOCK_LEN: usize = 4096;
 const _: () = assert!(crate::config::LEAST_SEGMENT_BYTES == 2 * BLOCK);
@@ -38,12 +38,12 @@ pub(crate) const fn block_align(len: u64) -> u64 {
     len.div_ceil(BLOCK) * BLOCK
 }
 
-/// Where the group with this number stands, or will stand.
+/// Where the group with this number is, or will be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) segment: SegmentId,
     pub(crate) offset: ByteOffset,
     pub(crate) group: GroupNumber,
-    /// The key of the stretch that it belongs to.
+    /// The key of the stretch that the group belongs to.
     pub(crate) key: LogKey,
 }

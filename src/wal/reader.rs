@@ -1,4 +1,4 @@
-//! Reading one group after the other. Returns what stands at a position; decides nothing.
+//! Reads one group after another. The reader reports what it finds at a position and decides nothing.
 
 use std::ops::Range;
 use std::path::Path;
@@ -25,23 +25,24 @@ pub(super) struct LogReader<'a> {
     body: Vec<u8>,
 }
 
-/// Where the bytes come from.
+/// Where the reader gets the bytes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// From the device: after a failed fsync the system may hold pages that never reached it.
+    /// The device. After a failed fsync the page cache may hold pages that never reached the device.
     Device,
-    /// From wherever the system has them. Beside a writer, whose pages stay where they are.
+    /// The page cache, or the device if the page is not cached. For reading beside a writer, whose
+    /// cached pages must stay.
     Cache,
 }
 
-/// A segment that is open.
+/// An open segment.
 struct Open {
     id: SegmentId,
     file: Arc<dyn File>,
     len: u64,
-    /// Its first bytes. A group's header or nothing at all: leaves never stand there.
+    /// The first bytes of the file: a group header or zeros. Leaves are never stored there.
     head: [u8; GROUP_HEADER_LEN],
-    /// The life of the segment under the key that was asked for last.
+    /// The key of the last request, and the segment's life under this key.
     life: Option<(LogKey, Life)>,
 }
 
@@ -58,24 +59,24 @@ impl Open {
     }
 }
 
-/// What stands at a position.
+/// The result of reading at a position.
 pub(super) enum Found<'a> {
-    /// The group that belongs there, with its body.
+    /// The group that belongs at the position, with its body.
     Group(GroupHeader, Vec<Frame<'a>>, &'a [u8]),
-    /// Something else.
+    /// No such group.
     Nothing(Absence),
 }
 
-/// Why the group that belongs at a position is not there.
+/// Why the group that belongs at a position is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Absence {
-    /// Nothing was ever written there: zeros.
+    /// Only zeros: the block was never written.
     Blank,
-    /// A group of another life of the file, or leaves that look like one.
+    /// A group of another life of the file, or leaves that look like a group.
     OtherLife,
-    /// Bytes that are no group: a write that was torn, or damage.
+    /// Bytes that are not a group: a torn write, or damage.
     Damaged(Box<Damage>),
-    /// No such file.
+    /// The file does not exist.
     NoFile,
 }
 
@@ -90,7 +91,7 @@ impl<'a> LogReader<'a> {
         Self { fs, store, access, source, open: None, body: Vec::new() }
     }
 
-    /// What stands at `position`.
+    /// Reads the group at `position`.
     pub(super) fn read(&mut self, position: Position) -> Result<Found<'_>> {
         let (fs, store) = (self.fs, self.store);
         if !self.enter(position.segment)? {
@@ -100,7 +101,7 @@ impl<'a> LogReader<'a> {
         let path = fs.display(position.segment.file());
         let at = position.offset.0;
         let len = open.len;
-        // There is always room for one more block before the log leaves a segment.
+        // The log leaves a segment while it still has room for one more block.
         let least = at.saturating_add(BLOCK);
         if len < least {
             return Err(Damage::new(path, 0, truncated(least, len)).into());
@@ -111,7 +112,7 @@ impl<'a> LogReader<'a> {
         if at == 0 {
             open.head = bytes;
         }
-        // Whatever else stands in the file, its first bytes were written as a header.
+        // The first bytes of the file were always written as a header.
         let head = GroupHeader::decode(&open.head);
         check_head(&path, store, position, head)?;
         let damaged = |damage| Ok(Found::Nothing(Absence::Damaged(damage)));
@@ -131,7 +132,7 @@ impl<'a> LogReader<'a> {
                 let known = frame::PROVISIONAL;
                 return Err(unknown(&path, FormatFeature::GroupFlags, found, known));
             }
-            // Leaves can be chosen to look like this.
+            // A caller can choose leaves that look like this.
             Err(HeaderFault::Version(_) | HeaderFault::Flags(_)) => {
                 return Ok(Found::Nothing(Absence::OtherLife));
             }
@@ -148,8 +149,8 @@ impl<'a> LogReader<'a> {
         if header.life != life {
             return Ok(Found::Nothing(Absence::OtherLife));
         }
-        // From here on the header is intact and this store wrote it for this segment: what does not fit
-        // is not the end of the log but damage.
+        // From here on the header is intact, and this store wrote the header for this segment. A field
+        // that does not match is damage, not the end of the log.
         if header.store != store {
             return Err(Damage::field(&path, at, "store id", store, header.store).into());
         }
@@ -197,8 +198,9 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// The highest number below which groups are said to be durable by an intact group header of segment
-    /// `id` in the stretch of `key`, among those that begin in `range` of the file.
+    /// Looks at the intact group headers of segment `id`, in the stretch of `key`, that begin in `range`
+    /// of the file. Returns the highest group number below which these headers claim that every group is
+    /// durable.
     pub(super) fn durable_claim(
         &mut self,
         id: SegmentId,
@@ -217,7 +219,7 @@ impl<'a> LogReader<'a> {
         let longest = usize::try_from(end.saturating_sub(at)).unwrap_or(SCAN_STEP);
         let mut buffer = vec![0; longest.min(SCAN_STEP)];
         while at < end {
-            // No segment is so long unless it was made for one huge group. A hole holds no group.
+            // A segment is this long only if it was made for one huge group. A hole contains no group.
             if open.len > SCANNED_WHOLE {
                 let data = open.file.data(ByteOffset(at));
                 let data = data.map_err(|error| Error::io("read", &path, error))?;
@@ -249,7 +251,8 @@ impl<'a> LogReader<'a> {
         Ok(claim)
     }
 
-    /// What stands at the start of file `id`, if there is such a file.
+    /// Returns what is at the start of file `id`, or `None` if there is no such file or the file is too
+    /// short.
     pub(super) fn head(&mut self, id: SegmentId) -> Result<Option<Head>> {
         if !self.enter(id)? {
             return Ok(None);
@@ -268,7 +271,7 @@ impl<'a> LogReader<'a> {
         }))
     }
 
-    /// Makes the segments that were read durable as they were read.
+    /// Syncs a segment that was read, so that the bytes that were read are durable.
     pub(super) fn sync(&mut self, id: SegmentId) -> Result<()> {
         if defect::has(self.fs, Defect::ReplayNotSynced) {
             return Ok(());
@@ -280,7 +283,7 @@ impl<'a> LogReader<'a> {
         open.file.sync().map_err(|error| Error::io("sync", self.fs.display(id.file()), error))
     }
 
-    /// Opens segment `id`, unless it is open. Returns whether there is such a file.
+    /// Opens segment `id` unless it is already open. Returns whether the file exists.
     fn enter(&mut self, id: SegmentId) -> Result<bool> {
         if self.open.as_ref().is_some_and(|open| open.id == id) {
             return Ok(true);
@@ -295,7 +298,7 @@ impl<'a> LogReader<'a> {
             file.drop_cache();
         }
         let len = file.len().map_err(|error| fail("measure", error))?;
-        // The log may begin further on, and then need nothing of what cannot be read here.
+        // Unreadable first bytes are no error here: the log may begin further on in this segment.
         let mut head = [0; GROUP_HEADER_LEN];
         if len < BLOCK || file.read_at(ByteOffset(0), &mut head).is_err() {
             head = [0; GROUP_HEADER_LEN];
@@ -305,18 +308,19 @@ impl<'a> LogReader<'a> {
     }
 }
 
-/// What the first bytes of a segment's file are.
+/// What the first bytes of a segment file are.
 pub(super) enum Head {
     /// The header of a group that this store wrote.
     Group(GroupHeader),
-    /// Nothing of this store.
+    /// Zeros, or the group header of another store.
     Blank,
-    /// Neither.
+    /// Anything else.
     Unreadable,
 }
 
-/// Refuses a file that is not the segment where `position` is. Its `head` is a header that a store wrote
-/// as the first thing under some number, or nothing: blank in a copy, whose log begins further on.
+/// Fails if the file is not the segment of `position`. `head` is the group header at the start of the
+/// file, which names a store and a segment number. A copy of a store may have zeros there, because its
+/// log begins further on.
 fn check_head(
     path: &Path,
     store: StoreId,
@@ -326,7 +330,7 @@ fn check_head(
     let header = match head {
         Ok(header) => header,
         Err(HeaderFault::Version(found)) => return Err(unknown_version(path, found)),
-        // If it is missed, it is missed where it belongs.
+        // If the log needs a group here, reading at offset 0 reports the damage.
         Err(HeaderFault::NoMagic | HeaderFault::Flags(_) | HeaderFault::Checksum { .. }) => {
             return Ok(());
         }
@@ -334,7 +338,7 @@ fn check_head(
     if header.store != store {
         return Err(Damage::field(path, 0, "store id", store, header.store).into());
     }
-    // A file that is used again begins with a group of an older segment until the first is written.
+    // A recycled file begins with a group of an older segment until the new first group is written.
     let older = position.offset.0 == 0 && header.number < position.group;
     if header.segment == position.segment || older {
         return Ok(());
@@ -351,7 +355,7 @@ fn unknown(path: &Path, feature: FormatFeature, found: u16, supported: u16) -> E
     Error::UnknownFormat { path: path.into(), feature, found, supported }
 }
 
-/// The store that the segment `name` belongs to, if its first group is readable.
+/// The store that segment `name` belongs to, if the header of the first group is readable.
 pub(crate) fn owner(fs: &dyn FileSystem, name: FileName) -> Result<Option<StoreId>> {
     let fail = |action, error| Error::io(action, fs.display(name), error);
     let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
@@ -367,8 +371,8 @@ fn truncated(expected: u64, found: u64) -> Problem {
     Problem::Truncated { expected, found }
 }
 
-/// Segments up to this length are looked through without asking where they have holes.
+/// Segments up to this length are scanned without skipping holes.
 const SCANNED_WHOLE: u64 = 256 << 20;
-/// Bytes read at a time when looking for headers.
+/// Bytes read at a time in a scan for headers.
 const SCAN_STEP: usize = 1 << 20;
 const _: () = assert!(SCAN_STEP.is_multiple_of(BLOCK_LEN));

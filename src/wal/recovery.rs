@@ -1,15 +1,15 @@
-//! Replaying the log: which groups count, and where it ends.
+//! Replays the log: decides which groups count and where the log ends.
 //!
 //! # Invariants
 //!
-//! - Replay starts exactly where the manifest says and goes on without a gap. A group that must be
-//!   there and is not is an error, never the end of the log.
-//! - Only the open end of the log may be torn. It is truncated if nothing intact claims that what is
-//!   missing was durable. Beside a writer, a claim may come to be seen before the group that it speaks
-//!   of was looked for: so the place is read once more, and only a group that is still missing is damage.
-//! - What was replayed is durable before it is shown.
-//! - Provisional groups count only where a later group that ends at a point was found. Those behind the
-//!   last point are dropped: the log ends at a point.
+//! - Replay starts exactly where the manifest says and continues without a gap. If a group is missing
+//!   that must be there, replay fails. A missing group is then never taken for the end of the log.
+//! - Only the open end of the log may be torn. Replay truncates it if no intact group claims that the
+//!   missing group was durable. Beside a writer, the reader may see such a claim after it looked for the
+//!   group. So the reader looks for the group once more, and only then reports damage.
+//! - Replay makes the log durable before the store shows any of it.
+//! - Provisional groups count only if a later group ends at a point. Replay drops those after the last
+//!   point, so the log ends at a point.
 
 use super::frame::{Frame, GroupEnd, GroupHeader};
 use super::reader::{Absence, Found, Head, LogReader, Source};
@@ -21,32 +21,32 @@ use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{SegmentId, StoreId};
 
-/// How many segments on a roll may lead. A store skips a few numbers at most. A forged roll cannot lead
-/// it to numbers that have no names.
+/// How many segment numbers a roll frame may skip. A store skips a few at most. A forged roll frame
+/// cannot lead the store to numbers that have no file name.
 const FARTHEST_ROLL: u64 = 1 << 32;
 const _: () = assert!(FileName::FARTHEST < FARTHEST_ROLL);
 
-/// What the manifest says of the log.
+/// The log as the manifest describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Log {
-    /// Stretches that are complete, oldest first: what earlier runs of the store left behind.
+    /// Complete stretches that earlier runs of the store left behind, oldest first.
     pub(crate) closed: Vec<Extent>,
     /// Where the open stretch begins.
     pub(crate) open: Position,
     /// The sequence number at the start.
     pub(crate) seq: Seq,
-    /// Whether the store was closed in order at `open`.
+    /// Whether the store was closed cleanly at `open`.
     pub(crate) clean: bool,
 }
 
 impl Log {
-    /// Notes that the open stretch ends at `end`, where another begins.
+    /// Ends the open stretch at `end` and begins another one there.
     pub(crate) fn end_at(&mut self, end: Position) {
         if self.open == end {
             return;
         }
         match self.closed.last_mut() {
-            // So runs that are closed in order, one after the other, are one stretch.
+            // Consecutive runs that were closed cleanly thus form one stretch.
             Some(last) if last.to == self.open => last.to = end,
             _ => self.closed.push(Extent { from: self.open, to: end }),
         }
@@ -54,38 +54,38 @@ impl Log {
     }
 }
 
-/// A stretch of the log whose end is known.
+/// A stretch of the log with a known end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) from: Position,
     pub(crate) to: Position,
 }
 
-/// What replay found.
+/// The result of replay.
 #[derive(Clone, Debug)]
 pub(crate) struct Replayed {
     /// Where the log ends.
     pub(crate) end: Position,
     pub(crate) seq: Seq,
-    /// Where the groups end that were dropped behind the log's end, because no caller made a point of
-    /// what they hold; `end` if there are none.
+    /// The end of the groups that were dropped behind the log's end, because no later group ends at a
+    /// point. Equal to `end` if no group was dropped.
     pub(crate) tail: Position,
-    /// Where those groups stand.
+    /// The positions of the dropped groups.
     pub(crate) pending: Vec<Position>,
-    /// The sequence numbers of what was dropped.
+    /// How many sequence numbers the dropped groups cover.
     pub(crate) dropped: u64,
-    /// Whether the store was closed in order and nothing was written since.
+    /// Whether the store was closed cleanly and nothing was written since.
     pub(crate) clean: bool,
     pub(crate) groups: u64,
     pub(crate) bytes: u64,
-    /// What was truncated at the end, if anything was there.
+    /// The damage at the end that was truncated, if there was any.
     pub(crate) torn: Option<Box<Damage>>,
-    /// Where the log stands, in order, each segment once. The last one is where it goes on, perhaps
-    /// with nothing in it.
+    /// The bytes of the log, in order, one entry per segment. The log continues in the last segment,
+    /// whose entry may be empty.
     pub(crate) stretches: Vec<Stretch>,
 }
 
-/// The bytes of one segment that hold groups which count.
+/// The bytes of one segment that the log's groups occupy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stretch {
     pub(crate) segment: SegmentId,
@@ -93,16 +93,17 @@ pub(crate) struct Stretch {
     pub(crate) to: ByteOffset,
 }
 
-/// How a log is read whose writer may be at work.
+/// Why a log is read while its writer may be running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// For the first time: everything in the last segment is searched for claims, from the cache.
+    /// The first read: reads from the page cache, and searches all of the last segment for claims.
     First,
-    /// From where it ended when it was read last. Costs what is new: a missing group is taken for the end
-    /// unless one of the next 16 blocks or a later segment says that it was durable. Where blank blocks stand,
-    /// nothing more is to be found: what a writer beside has written is in the cache that this reads.
+    /// Continues where the last read ended. The cost depends on the new groups only. A missing group
+    /// counts as the end of the log, unless one of the next 16 blocks or a later segment claims that the
+    /// group was durable. Behind a blank block there is nothing more: everything that a running writer
+    /// has written is in the page cache that this read uses.
     Onward,
-    /// To verify it: every byte comes from the device, and everything is searched for claims.
+    /// Verification: every byte comes from the device, and everything is searched for claims.
     Verify,
 }
 
@@ -114,7 +115,7 @@ impl Purpose {
         }
     }
 
-    /// Bytes of the segment in which the log ends that are searched for claims.
+    /// How many bytes of the segment in which the log ends are searched for claims.
     fn reach(self) -> u64 {
         match self {
             Self::First | Self::Verify => u64::MAX,
@@ -123,8 +124,8 @@ impl Purpose {
     }
 }
 
-/// Reads the log and hands every frame that counts and is no roll to `apply`, in order. `files` are the segments in the
-/// directory.
+/// Reads the log and passes every frame that counts to `apply`, in order, except roll frames. `files`
+/// are the segments in the directory.
 pub(crate) fn replay(
     fs: &dyn FileSystem,
     store: StoreId,
@@ -145,8 +146,8 @@ pub(crate) fn replay(
     Ok(walk.done)
 }
 
-/// Reads the log as [`replay`] does and changes nothing: what it finds beyond the last group that a
-/// later one calls durable may not be so yet.
+/// Reads the log as [`replay`] does but changes nothing. Some groups at the end may not be durable yet:
+/// those that no later group claims durable.
 pub(crate) fn replay_read_only(
     fs: &dyn FileSystem,
     store: StoreId,
@@ -162,8 +163,8 @@ pub(crate) fn replay_read_only(
     Ok(walk.done)
 }
 
-/// Reads on where a reader has stopped, in a log that nothing but its writer has changed since. Groups that
-/// it has read before are not read again, but for those that count only now.
+/// Continues where a reader has stopped. Since then only the writer may have changed the log. Groups
+/// that were read before are read again only if they were provisional and count now.
 pub(crate) fn replay_onward(
     fs: &dyn FileSystem,
     store: StoreId,
@@ -187,7 +188,7 @@ pub(crate) struct Stop {
     /// Where the log ends.
     end: Position,
     seq: Seq,
-    /// Where the provisional groups end that were read behind that, and where they stand.
+    /// The end and the positions of the provisional groups that were read behind `end`.
     tail: Position,
     tail_seq: Seq,
     pending: Vec<Position>,
@@ -200,7 +201,7 @@ impl Stop {
         Self { end, seq, tail, tail_seq, pending: replayed.pending.clone() }
     }
 
-    /// Before anything was read of `log`.
+    /// The start of the open stretch of `log`, before anything was read.
     pub(crate) fn before(log: &Log) -> Self {
         let (end, seq) = (log.open, log.seq);
         Self { end, seq, tail: end, tail_seq: seq, pending: Vec::new() }
@@ -211,19 +212,19 @@ impl Stop {
         self.end
     }
 
-    /// Where reading goes on.
+    /// Where reading continues.
     pub(crate) fn tail(&self) -> Position {
         self.tail
     }
 
-    /// Whether this is in the open stretch of `log` and not before it.
+    /// Whether this position is in the open stretch of `log`, not before it.
     pub(crate) fn is_in(&self, log: &Log) -> bool {
         let open = log.open;
         open.key == self.end.key && open.group <= self.end.group && log.seq <= self.seq
     }
 }
 
-/// Reads the closed stretches of the log alone, each group of which must be there.
+/// Reads only the closed stretches of the log. Each of their groups must be there.
 pub(crate) fn replay_closed(
     fs: &dyn FileSystem,
     store: StoreId,
@@ -237,8 +238,8 @@ pub(crate) fn replay_closed(
     Ok(walk.done)
 }
 
-/// Reads the closed stretches of the log as [`replay_closed`] does and hands every group whole, header
-/// and body, to `copy`.
+/// Reads the closed stretches of the log as [`replay_closed`] does. Passes every group, header and body,
+/// to `copy`.
 pub(crate) fn copy_closed(
     fs: &dyn FileSystem,
     store: StoreId,
@@ -254,8 +255,9 @@ pub(crate) fn copy_closed(
     Ok(walk.done)
 }
 
-/// What a group says that it reaches follows from its frames, and segments rise along the log, by no
-/// more than a store skips. So no number that is counted on from is larger than what was counted.
+/// Checks two things. The last sequence number of a group must follow from its frames. The next
+/// segment's number must be higher, by no more than a store can skip. So the store never continues from
+/// a number larger than those it counted to.
 fn check_counts(
     fs: &dyn FileSystem,
     at: Position,
@@ -281,7 +283,7 @@ fn check_counts(
     fail("last sequence number", last, header.last.0)
 }
 
-/// Hands over the frames that say something of trees.
+/// Passes the frames that concern trees to `apply`.
 fn apply_all(
     apply: &mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
     header: &GroupHeader,
@@ -291,7 +293,7 @@ fn apply_all(
     of_trees.try_for_each(|frame| apply(header, frame))
 }
 
-/// Where the log goes on behind a group.
+/// The position behind a group.
 fn behind(at: Position, header: &GroupHeader, frames: &[Frame<'_>]) -> Position {
     let position = Position {
         offset: ByteOffset(at.offset.0 + block_align(header.len)),
@@ -304,23 +306,23 @@ fn behind(at: Position, header: &GroupHeader, frames: &[Frame<'_>]) -> Position 
     })
 }
 
-/// Gets a group whole: its header and its body.
+/// Receives whole groups: header and body.
 type CopyGroup<'a> = &'a mut dyn FnMut(&GroupHeader, &[u8]) -> Result<()>;
 
 struct Walk<'a> {
     reader: LogReader<'a>,
     fs: &'a dyn FileSystem,
     apply: &'a mut dyn FnMut(&GroupHeader, &Frame<'_>) -> Result<()>,
-    /// Gets every group that counts whole.
+    /// Receives every group that counts.
     copy: Option<CopyGroup<'a>>,
     done: Replayed,
     /// The sequence number after the last group that was read.
     seq: Seq,
-    /// Where provisional groups stand that were read and do not count yet.
+    /// The positions of the provisional groups that were read and do not count yet.
     pending: Vec<Position>,
 }
 
-/// One step of the walk.
+/// The result of one step of the walk.
 enum Step {
     Next(Position),
     Nothing(Absence),
@@ -355,7 +357,7 @@ impl<'a> Walk<'a> {
     fn closed(&mut self, extent: Extent) -> Result<()> {
         let mut at = extent.from;
         while at != extent.to {
-            // A position beyond the end shows here as a group whose number does not fit.
+            // A position beyond the end shows as a group whose number is too high.
             match self.step(at)? {
                 Step::Next(position) if at.group < extent.to.group => at = position,
                 Step::Next(_) => {
@@ -389,7 +391,7 @@ impl<'a> Walk<'a> {
             if !self.was_durable(log, at, &absence, files, purpose)? {
                 break absence;
             }
-            // The writer writes in order: what a later group calls durable is there by now.
+            // The writer writes in order, so a group that a later one claims durable is there by now.
             match self.step(at)? {
                 Step::Next(position) => at = position,
                 Step::Nothing(absence) => return Err(self.damage(at, absence).into()),
@@ -407,7 +409,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Reads the groups from `at` on, up to the first place where none is.
+    /// Reads the groups from `at` on, until a group is missing.
     fn read_to_absence(&mut self, at: &mut Position) -> Result<Absence> {
         loop {
             match self.step(*at)? {
@@ -417,7 +419,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether anything says that the group at `at`, where there is none, was durable.
+    /// Whether anything claims that the missing group at `at` was durable.
     fn was_durable(
         &mut self,
         log: &Log,
@@ -426,11 +428,11 @@ impl<'a> Walk<'a> {
         files: &[SegmentId],
         purpose: Purpose,
     ) -> Result<bool> {
-        // The segment where the log goes on was durable before the log went there.
+        // A segment is durable before the log continues in it.
         if *absence == Absence::NoFile {
             return Ok(true);
         }
-        // The log has not left this segment, so no other file was made of it.
+        // The log has not left this segment, so its file was not recycled under another number.
         for &id in files.iter().filter(|id| **id != at.segment) {
             if let Some(Head::Group(header)) = self.reader.head(id)?
                 && header.segment == at.segment
@@ -443,9 +445,9 @@ impl<'a> Walk<'a> {
         let closed_here = log.clean && at == log.open && untouched;
         for &id in files.iter().filter(|id| **id > at.segment) {
             let search = match self.reader.head(id)? {
-                // The log got there, and before that everything in this segment was durable.
+                // The log reached that segment, and everything in this one was durable before.
                 Some(Head::Group(header)) if header.life == at.key.life(id) => return Ok(true),
-                // A group stands first in its segment, so none of this life follows.
+                // A segment begins with a group, so no group of this life follows.
                 Some(Head::Group(_) | Head::Blank) | None => purpose == Purpose::Verify,
                 Some(Head::Unreadable) => true,
             };
@@ -463,7 +465,8 @@ impl<'a> Walk<'a> {
         Ok(self.reader.durable_claim(at.segment, at.key, range)? > at.group.0)
     }
 
-    /// Reads the group at `at`. One that ends at a point counts, with the provisional ones before it.
+    /// Reads the group at `at`. A group that ends at a point counts, together with the provisional
+    /// groups before it.
     fn step(&mut self, at: Position) -> Result<Step> {
         let (header, frames, body) = match self.reader.read(at)? {
             Found::Group(header, frames, body) => (header, frames, body),
@@ -497,13 +500,13 @@ impl<'a> Walk<'a> {
         Ok(Step::Next(next))
     }
 
-    /// Counts the groups that were waiting for a point. They are read again, since together they may
-    /// be larger than memory.
+    /// Counts the groups that were waiting for a point. Reads them again, because together they may be
+    /// larger than memory.
     fn count_pending(&mut self) -> Result<()> {
         for at in std::mem::take(&mut self.pending) {
             let (header, frames, body) = match self.reader.read(at)? {
                 Found::Group(header, frames, body) => (header, frames, body),
-                // It was there: another process has written to the file meanwhile.
+                // The group was there before: another process has written to the file since.
                 Found::Nothing(absence) => return Err(self.damage(at, absence).into()),
             };
             let next = behind(at, &header, &frames);
@@ -516,7 +519,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Notes that the group at `at` counts, so that the log goes at least to `next`.
+    /// Counts the group at `at`: the log goes at least to `next`.
     fn counted(&mut self, at: Position, header: &GroupHeader, next: Position) {
         self.enter(at);
         let len = block_align(header.len);
@@ -529,7 +532,7 @@ impl<'a> Walk<'a> {
         self.done.bytes += len;
     }
 
-    /// Notes that the log goes on at `at`.
+    /// Notes that the log continues at `at`.
     fn enter(&mut self, at: Position) {
         let Position { segment, offset, .. } = at;
         if self.done.stretches.last().is_none_or(|stretch| stretch.segment != segment) {
@@ -605,12 +608,12 @@ mod tests {
         let mut log = Log { closed: Vec::new(), open: place(1, 1), seq: Seq(0), clean: false };
         log.end_at(place(1, 1));
         assert_eq!(log.closed, []);
-        // Two runs that were closed in order: the second goes on where the first ended.
+        // Two runs that were closed cleanly: the second continues where the first ended.
         log.end_at(place(1, 5));
         log.end_at(place(2, 9));
         let one = Extent { from: place(1, 1), to: place(2, 9) };
         assert_eq!(log.closed, [one]);
-        // An unclean stop: the log goes on elsewhere, with numbers left out between.
+        // An unclean stop: the log continues elsewhere and skips some numbers.
         log.open = place(3, 20);
         log.end_at(place(3, 30));
         let two = Extent { from: place(3, 20), to: place(3, 30) };

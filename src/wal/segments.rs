@@ -1,20 +1,23 @@
-//! The supply of log segments: made ahead, recycled, given to the writer when it needs one.
+//! The supply of log segments. The supply makes segments ahead of need, recycles them and hands them to
+//! the writer.
 //!
 //! # Invariants
 //!
-//! - A segment is handed out only once its name and its length are durable.
-//! - Numbers are never reused, not even those of attempts that failed, and rise along the log.
-//! - A segment that is handed out holds no group that could be taken for one of its own: it is
-//!   blank, or its groups carry another segment's number.
-//! - After a sync of the directory has failed no segment is handed out any more: a later one that
-//!   succeeds proves nothing about the names that the failed one was for. A segment whose own sync has
-//!   failed is not handed out, and others are none the worse for it.
-//! - What the log consisted of when a [hold](Segments::hold) began stays as it is until it ends.
-//! - What is made ready is no shorter than a first segment and than what the log needed last, unless that
-//!   was more than the largest, so that it is not turned down and made ready again. Spare files shorter than a first segment are removed.
+//! - A segment is handed out only after its name and its length are durable.
+//! - Numbers rise along the log. A number is never reused, not even the number of a failed attempt.
+//! - A segment that is handed out contains no group that could be mistaken for one of its own. The file
+//!   is blank, or its groups carry another segment's number.
+//! - After a failed directory sync the supply hands out no more segments. A later successful sync proves
+//!   nothing about the names that the failed sync covered. A segment whose own sync failed is not handed
+//!   out. Other segments are not affected.
+//! - A [hold](Segments::hold) keeps the segments that made up the log when the hold began. The supply
+//!   does not reuse or remove them until the hold ends.
+//! - A prepared segment is at least as long as a first segment and as the last request, so the next
+//!   `take` can use it. A last request above the largest length is ignored here. Spare files shorter
+//!   than a first segment are removed.
 //!
-//! Overwriting blocks that were written before is several times faster to fsync than growing a file,
-//! which is why segments are filled with zeros ahead of need and kept when the log releases them.
+//! An fsync after overwriting existing blocks is several times faster than an fsync of a growing file.
+//! So segments are filled with zeros ahead of need and kept when the log releases them.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::IoSlice;
@@ -29,18 +32,19 @@ use crate::ids::ByteOffset;
 use crate::ids::SegmentId;
 use crate::sync::Mutex;
 
-/// How large segments are and how many are kept.
+/// How large segments are, and how many spare bytes are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SegmentLimits {
     /// Bytes of the first segment of a store.
     pub(crate) first: u64,
-    /// A new segment is twice as large as the last if that was filled, up to this many bytes.
+    /// The largest length of a new segment. A new segment is twice as long as the last one if the last
+    /// one was filled.
     pub(crate) largest: u64,
-    /// Bytes of segments that wait to be used.
+    /// The most bytes of segments kept for reuse.
     pub(crate) spare: u64,
 }
 
-/// A segment that the writer may fill.
+/// A segment for the writer to fill.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) id: SegmentId,
@@ -63,28 +67,28 @@ struct State {
     newest: u64,
     /// Bytes that the log needed when it last took a segment.
     needed: u64,
-    /// What the log consists of, oldest first, with lengths.
+    /// The segments of the log, oldest first, with their lengths.
     in_use: VecDeque<(SegmentId, u64)>,
-    /// Complete, durable, unused.
+    /// Complete and durable segments that are not in use.
     ready: VecDeque<Segment>,
-    /// Files the log has released, still under their old names.
+    /// Files that the log has released, under their old names.
     spare: Vec<(FileName, u64)>,
-    /// Those of them that an earlier run has left. Its sync of their length may have failed.
+    /// Spare files of an earlier run. The sync of their length may have failed.
     inherited: BTreeSet<FileName>,
-    /// For each hold on segments that the log may release meanwhile, the newest of them.
+    /// One entry per hold: the newest segment that the hold keeps.
     holds: Vec<SegmentId>,
-    /// What the log has released since, still needed by a hold, with lengths.
+    /// Segments that the log has released and a hold still keeps, with their lengths.
     held: Vec<(SegmentId, u64)>,
-    /// The sync of the directory that failed.
+    /// The error of the failed directory sync.
     failed: Option<Error>,
 }
 
-/// Keeps segments from being used again or removed while it lives. Made by [`Segments::hold`].
+/// Keeps segments from being reused or removed until it is dropped. Made by [`Segments::hold`].
 #[derive(Debug)]
 #[must_use = "dropping it ends the hold"]
 pub(crate) struct SegmentHold<'a> {
     segments: &'a Segments,
-    /// The newest segment that is held.
+    /// The newest segment that this hold keeps.
     newest: SegmentId,
 }
 
@@ -95,21 +99,21 @@ impl Drop for SegmentHold<'_> {
         if let Some(own) = state.holds.iter().position(|newest| *newest == self.newest) {
             state.holds.swap_remove(own);
         }
-        // The next release removes those that are too many.
+        // The next release removes the surplus.
         let free =
             state.held.extract_if(.., |(id, _)| !state.holds.iter().any(|hold| *id <= *hold));
         state.spare.extend(free.map(|(id, len)| (id.file(), len)));
     }
 }
 
-/// Bytes zeroed and handed over at a time, so that the log's own fsync never waits behind many.
+/// Bytes zeroed and written back at a time, so that the log's own fsync never waits for many bytes.
 const ZERO_STEP: usize = 256 << 10;
-/// Bytes freed at a time. Freeing 64 MiB at once was seen to hold up a sync of the log for 13 ms on
-/// ext4, and 4 MiB for 1 to 4.
+/// Bytes freed at a time. On ext4, freeing 64 MiB at once delayed a sync of the log by 13 ms, and
+/// freeing 4 MiB by 1 to 4 ms.
 const FREE_STEP: u64 = 4 << 20;
 
 impl Segments {
-    /// A supply whose next segment has number `next`. The log consists of `in_use`, oldest first.
+    /// A supply whose next segment gets the number `next`. The log consists of `in_use`, oldest first.
     pub(crate) fn new(
         fs: Arc<dyn FileSystem>,
         limits: SegmentLimits,
@@ -119,7 +123,7 @@ impl Segments {
         let in_use = VecDeque::from(in_use);
         let state = State {
             next,
-            // Segments start short again: an earlier run may have needed long ones, or none at all.
+            // Lengths start small again: an earlier run may have needed long segments, or none.
             newest: 0,
             needed: 0,
             in_use,
@@ -134,8 +138,8 @@ impl Segments {
     }
 
     /// Keeps every segment that the log consists of now, until the returned guard is dropped. The log
-    /// goes on meanwhile, in other files where it would have used these again. What it begins later is
-    /// not held: a hold that lasts takes no more room for that.
+    /// continues meanwhile and uses other files instead of these. Segments that the log begins later are
+    /// not held, so a long hold does not take more and more space.
     pub(crate) fn hold(&self) -> SegmentHold<'_> {
         let mut state = self.state.lock();
         let newest = state.in_use.back().map_or(SegmentId(0), |(id, _)| *id);
@@ -143,11 +147,11 @@ impl Segments {
         SegmentHold { segments: self, newest }
     }
 
-    /// The shortest file that can be a segment: room for a group and for leaving it.
+    /// The length of the shortest possible segment: room for one group and for the roll frame.
     pub(crate) const SHORTEST: u64 = 2 * BLOCK;
 
-    /// Adds files that may be recycled, none of them too short. Only to be called once a manifest that
-    /// needs none of them is durable.
+    /// Adds files for recycling. No file may be shorter than [`SHORTEST`](Self::SHORTEST). Call this
+    /// only when a durable manifest needs none of them.
     pub(crate) fn add_spare(&self, files: Vec<(FileName, u64)>) {
         let mut state = self.state.lock();
         state.inherited.extend(files.iter().map(|(name, _)| *name));
@@ -159,14 +163,15 @@ impl Segments {
         self.state.lock().next
     }
 
-    /// Whether a writer that needs another segment would have to wait for one to be made.
+    /// Whether no segment is ready. A writer that needs another segment then has to wait until one is
+    /// made.
     pub(crate) fn is_empty(&self) -> bool {
         self.state.lock().ready.is_empty()
     }
 
-    /// A segment of at least `len` bytes: one that is ready, or a recycled one, or a new one that is
-    /// not filled with zeros. `filled` says that the segment before it was used well, so that a new
-    /// one may be larger.
+    /// Returns a segment of at least `len` bytes. The segment is a prepared one, else a recycled one,
+    /// else a new one that is not filled with zeros. `filled` says whether the segment before was used
+    /// well, so that a new one may be larger.
     pub(crate) fn take(&self, len: u64, filled: bool) -> Result<Segment> {
         let len = block_align(len);
         let mut state = self.state.lock();
@@ -181,8 +186,8 @@ impl Segments {
                 found = Some(segment);
                 break;
             }
-            // Too short, or made so slowly that the log went on without it. Numbers rise along the
-            // log, so it cannot be used later under this one.
+            // The segment is too short, or it was made so slowly that the log has already passed its
+            // number. Numbers rise along the log, so this number cannot be used later.
             state.spare.push((segment.id.file(), segment.len));
         }
         drop(state);
@@ -197,12 +202,12 @@ impl Segments {
         Ok(segment)
     }
 
-    /// The sync of the directory that failed, if one has. The log must not go on after it.
+    /// The error of the failed directory sync, if one failed. The log must not continue after it.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.state.lock().failed.clone()
     }
 
-    /// Makes one segment ready ahead of need, unless one is.
+    /// Prepares one segment ahead of need, unless one is ready.
     pub(crate) fn prepare(&self) -> Result<()> {
         let needed = {
             let state = self.state.lock();
@@ -212,7 +217,8 @@ impl Segments {
             if !state.ready.is_empty() {
                 return Ok(());
             }
-            // What is larger than a segment was for one huge group: a writer of another makes its own.
+            // A request above the largest length was for one huge group. The next huge group makes its
+            // own segment.
             let needed = Some(state.needed).filter(|needed| *needed <= self.limits.largest);
             needed.unwrap_or(0).max(self.limits.first)
         };
@@ -225,8 +231,8 @@ impl Segments {
         Ok(())
     }
 
-    /// Removes spare files that are shorter than any that is made: what a backup had, and what came
-    /// back from a hold.
+    /// Removes spare files that are shorter than a first segment. They come from a backup or from a hold
+    /// that ended.
     fn remove_short(&self) {
         let mut state = self.state.lock();
         let short: Vec<_> =
@@ -237,20 +243,20 @@ impl Segments {
         drop(state);
         for (name, len) in short {
             if let Err(error) = self.remove(name, len) {
-                // The next open finds it.
+                // The next open finds the file.
                 tracing::warn!(%error, file = %name, "cannot remove a log segment");
             }
         }
     }
 
-    /// How many segments the log consists of.
+    /// The number of segments in the log.
     pub(crate) fn in_use(&self) -> u64 {
         self.state.lock().in_use.len() as u64
     }
 
-    /// Lets go of the segments before `floor`: they are kept to be used again, or removed where that
-    /// would be more than the limit or they are shorter than any that is made, as in a backup. Only to
-    /// be called once the manifest that names `floor` is durable.
+    /// Releases the segments before `floor`. Released segments are kept for reuse. A file is removed if
+    /// the spare files exceed their limit, or if the file is shorter than a first segment, as in a
+    /// backup. Call this only when the manifest that names `floor` is durable.
     pub(crate) fn release_before(&self, floor: SegmentId) -> Result<()> {
         let mut state = self.state.lock();
         while let Some((id, len)) = state.in_use.front().copied()
@@ -267,8 +273,8 @@ impl Segments {
         self.remove_surplus()
     }
 
-    /// Removes the spare files that are more than the limit or shorter than any that is made. Only to be
-    /// called once a manifest that needs none of them is durable.
+    /// Removes spare files that exceed the limit or are shorter than a first segment. Call this only
+    /// when a durable manifest needs none of them.
     pub(crate) fn remove_surplus(&self) -> Result<()> {
         let mut state = self.state.lock();
         let mut kept: u64 = state.ready.iter().map(|segment| segment.len).sum();
@@ -291,19 +297,19 @@ impl Segments {
         Ok(())
     }
 
-    /// Takes back a segment that [`take`](Self::take) returned and nothing was written to.
+    /// Takes back a segment that [`take`](Self::take) returned and that was never written to.
     pub(crate) fn give_back(&self, segment: &Segment) {
         self.state.lock().in_use.retain(|(id, _)| *id != segment.id);
         if let Err(error) = self.remove(segment.id.file(), segment.len) {
-            // The next open finds it.
+            // The next open finds the file.
             tracing::warn!(%error, file = %segment.id.file(), "cannot remove a log segment");
         }
     }
 
-    /// Cuts a segment of the log to `len` bytes, if it is longer.
+    /// Truncates a segment of the log to `len` bytes, if the segment is longer.
     pub(crate) fn shorten(&self, segment: &mut Segment, len: u64) -> Result<()> {
-        // A segment that was made for one huge group, or that was stretched by a hole, does not
-        // take more than some hundred steps.
+        // Bounds the number of steps to a few hundred, also for a segment that was made for one huge
+        // group or extended by a hole.
         let step = FREE_STEP.max(segment.len / 256);
         while segment.len > len {
             let left = segment.len.saturating_sub(step).max(len);
@@ -322,16 +328,16 @@ impl Segments {
         Ok(())
     }
 
-    /// [`shorten`](Self::shorten)s a segment to which nothing is written any more.
+    /// [`shorten`](Self::shorten)s a segment that is written to no more. A failure is only logged.
     pub(crate) fn shorten_or_warn(&self, segment: &mut Segment, len: u64) {
         if let Err(error) = self.shorten(segment, len) {
-            // It takes room, and nothing else.
+            // The file only takes space.
             tracing::warn!(%error, file = %segment.id.file(), "cannot shorten a log segment");
         }
     }
 
-    /// Removes a segment that is not needed, the end of a large one first: a file system that frees all of
-    /// it at once has every other write wait meanwhile.
+    /// Removes an unneeded file. Frees a large file from its end in steps: a file system that frees all
+    /// of it at once delays every other write meanwhile.
     fn remove(&self, name: FileName, len: u64) -> std::io::Result<()> {
         if len > FREE_STEP {
             let file = self.fs.open(name, Access::ReadWrite)?;
@@ -357,7 +363,7 @@ impl Segments {
         id
     }
 
-    /// Gives a spare file of at least `len` bytes a new number.
+    /// Gives a spare file of at least `len` bytes a new number. `None` if there is no such file.
     fn recycle_one(&self, len: u64) -> Result<Option<Segment>> {
         let found = {
             let mut state = self.state.lock();
@@ -374,8 +380,8 @@ impl Segments {
             .fs
             .open(id.file(), Access::ReadWrite)
             .map_err(|error| Error::io("open", self.fs.display(id.file()), error))?;
-        // A crash may have come before the length was synced, and a sync that failed may have lost
-        // it for good, though it is still visible: so it is set again.
+        // A crash may have come before the sync of the length. A failed sync may have lost the length
+        // although it is still visible. So the length is set again.
         if inherited {
             file.allocate(len).map_err(|error| {
                 Error::io("reserve space in", self.fs.display(id.file()), error)
@@ -385,7 +391,7 @@ impl Segments {
         Ok(Some(self.handed_out(id, file, len)))
     }
 
-    /// A new file, its space reserved, and filled with zeros if there is time for that.
+    /// Makes a new file with reserved space, filled with zeros if `zeroed`.
     fn make(&self, len: u64, zeroed: bool) -> Result<Segment> {
         let id = self.next_number();
         let path = self.fs.display(id.file());
@@ -393,7 +399,7 @@ impl Segments {
         let file = self.fs.create(id.file()).map_err(fail("create"))?;
         let made = self.fill(id, &*file, len, zeroed);
         if let Err(error) = made {
-            // So that trying again and again does not fill the disk with what could not be made.
+            // Removes the incomplete file, so that repeated attempts do not fill the disk.
             let _ = self.fs.remove(id.file());
             return Err(error);
         }
@@ -459,7 +465,7 @@ mod tests {
         let hold = segments.hold();
         segments.take(0, false).unwrap();
         segments.release_before(SegmentId(4)).unwrap();
-        // The third was begun later: it is used again. The two before are not.
+        // The third segment was begun after the hold, so it is reused. The two before are not.
         segments.take(0, false).unwrap();
         assert!(there(1) && there(2) && !there(3) && there(4));
         segments.take(0, false).unwrap();
@@ -481,7 +487,7 @@ mod tests {
         disk.make_dirs().unwrap();
         let short = Segments::SHORTEST;
         let limits = SegmentLimits { first: 4 * short, largest: 4 * short, spare: 100 * short };
-        // As in a copy of a store: the log's segment is as long as what it holds.
+        // As in a copy of a store: the segment of the log is as long as its contents.
         disk.put(SegmentId(1).file(), &vec![0; usize::try_from(short).unwrap()]);
         let in_use = vec![(SegmentId(1), short)];
         let segments = Segments::new(Arc::new(disk.clone()), limits, 2, in_use);
@@ -495,7 +501,7 @@ mod tests {
             segments.prepare().unwrap();
             assert!(!disk.files().contains(&SegmentId(1).file()), "round {round}");
             let next = segments.take(2 * short, true).unwrap();
-            // What was made ready is what is taken.
+            // `take` returns the prepared segment.
             assert_eq!((next.id.0, next.len), (last.0 + 1, limits.first), "round {round}");
             last = next.id;
         }
@@ -522,7 +528,7 @@ mod tests {
             last = next.id;
         }
         assert_eq!(renames(&disk), 0, "short ones were made ready in vain");
-        // They are there for groups that fit them.
+        // These segments are for groups that fit them.
         segments.take(len, true).unwrap();
         segments.prepare().unwrap();
         assert_eq!(renames(&disk), 2);
@@ -557,7 +563,7 @@ mod tests {
             made.join().unwrap();
         });
         assert!(!segments.is_empty(), "the second is ready");
-        // Its number is lower than that of the segment where the log is now.
+        // Its number is lower than that of the log's current segment.
         assert_eq!(segments.take(0, false).unwrap().id, SegmentId(4));
     }
 
@@ -598,7 +604,7 @@ mod tests {
         assert_eq!(disk.files().len(), 1 + 2);
     }
 
-    /// The sync of its length failed in an earlier run: it shows, and a power cut takes it.
+    /// The sync of the length failed in an earlier run: the length is visible, and a power cut loses it.
     #[test]
     fn the_length_of_what_an_earlier_run_left_is_durable_before_it_is_used() {
         let disk = SimDisk::new();

@@ -1,12 +1,12 @@
-//! Appending groups to the log. The flusher owns the only writer.
+//! Appends groups to the log. The flusher owns the only writer.
 //!
 //! # Invariants
 //!
-//! - Groups are written one after the other, each in blocks of its own.
-//! - The log leaves a segment only through a roll frame that is durable before any group in the next
-//!   segment can be acknowledged, together with every group before it.
-//! - After an error the writer is of no more use: the owner drops it and poisons the store. Nothing
-//!   is retried, and no number is used twice.
+//! - Groups are written one after another, each in blocks of its own.
+//! - The log leaves a segment only through a roll frame. The roll frame and every group before it are
+//!   durable before any group in the next segment can be acknowledged.
+//! - After an error the writer is unusable. The owner drops the writer and poisons the store. Nothing is
+//!   retried, and no group number is used twice.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -27,20 +27,20 @@ use crate::ids::{GroupNumber, StoreId, TreeId};
 use crate::merkle::Hash;
 use crate::tree_spec::TreeSpec;
 
-/// What a group is made of.
+/// One record of a group.
 #[derive(Debug)]
 pub(crate) enum Record<'a> {
-    /// Leaves of `tree` from index `first` on, as they lie in memory.
+    /// Leaves of `tree` from index `first` on, in the runs in which memory holds them.
     Leaves { tree: TreeId, first: u64, runs: Vec<&'a [Hash]> },
-    /// A new tree.
+    /// Creates a tree.
     Create(&'a TreeSpec),
-    /// The end of inserts to a tree.
+    /// Seals a tree: the tree takes no more inserts.
     Seal { tree: TreeId },
-    /// The end of a tree.
+    /// Drops a tree.
     Drop { tree: TreeId },
 }
 
-/// The end of the log.
+/// Writes at the end of the log.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     fs: Arc<dyn FileSystem>,
@@ -48,7 +48,8 @@ pub(crate) struct LogWriter {
     segments: Arc<Segments>,
     segment: Segment,
     key: LogKey,
-    /// What the segment's groups carry, and what their bodies are checked with.
+    /// The life that the segment's groups carry. `body_key`, which follows from the life, keys the
+    /// checksums of their bodies.
     life: Life,
     body_key: BodyKey,
     offset: u64,
@@ -56,22 +57,22 @@ pub(crate) struct LogWriter {
     /// Groups below this are durable.
     durable: GroupNumber,
     seq: Seq,
-    /// What the last group's end is.
+    /// How the last group ended.
     end: GroupEnd,
     bytes_written: u64,
-    /// Whether the segment was begun by an earlier run of the store. The next group then goes to a
-    /// new one, and only the roll frame to this: bytes that the earlier run may have left behind
-    /// the end are never taken for a continuation.
+    /// Whether an earlier run of the store began the segment. The next group then goes to a new segment,
+    /// and this segment only gets the roll frame. So bytes that the earlier run left behind the end of
+    /// the log are never read as its continuation.
     inherited: bool,
 }
 
-/// Bytes that are handed to the device at a time when a group is larger.
+/// A group larger than this is handed to the device in steps of this many bytes.
 const WRITEBACK_STEP: u64 = 4 << 20;
 
-/// Room that is always left for the roll frame.
+/// Bytes that always stay free for the roll frame.
 const ROLL_LEN: u64 = BLOCK;
-/// More slices than this are copied together first, if they are short: for the system a slice costs about
-/// as much as copying it does.
+/// A group of more slices than this is first copied into one buffer, if the group is small enough. A
+/// slice costs the operating system about as much as copying it.
 const MOST_SLICES: usize = 64;
 const GATHERED_MOST: usize = 4 << 20;
 
@@ -79,7 +80,7 @@ const ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
 const _: () = assert!(GROUP_HEADER_LEN + FRAME_HEADER_LEN <= BLOCK_LEN);
 
 impl LogWriter {
-    /// A writer that goes on at `position` in `segment`, with everything before it durable.
+    /// A writer that continues at `position` in `segment`. Everything before `position` is durable.
     /// `inherited` says whether an earlier run of the store wrote to the segment.
     pub(crate) fn new(
         fs: Arc<dyn FileSystem>,
@@ -110,7 +111,7 @@ impl LogWriter {
         }
     }
 
-    /// Where the next group will stand.
+    /// Where the next group will be written.
     pub(crate) fn position(&self) -> Position {
         Position {
             segment: self.segment.id,
@@ -120,12 +121,12 @@ impl LogWriter {
         }
     }
 
-    /// Whether so much of the segment is used that the next one should be made ready.
+    /// Whether the segment is more than half full and no next segment is ready.
     pub(crate) fn wants_next_segment(&self) -> bool {
         self.offset > self.segment.len / 2 && self.segments.is_empty()
     }
 
-    /// Bytes of leaves of one tree that a group may hold without leaving the segment.
+    /// Bytes of leaves of one tree that the next group can have without leaving the segment.
     pub(crate) fn room(&self) -> u64 {
         if self.inherited {
             return 0;
@@ -139,9 +140,9 @@ impl LogWriter {
         self.bytes_written
     }
 
-    /// Writes one group that brings the store from the last group's sequence number to `seq`, which is
-    /// `end`. Without records it says that what was written before ends at a point. It is durable after
-    /// the next [`sync`](Self::sync).
+    /// Writes one group. The store's sequence number after the group is `seq`, and the group ends as
+    /// `end` says. A group without records marks the groups before it as ending at a point. The group is
+    /// durable after the next [`sync`](Self::sync).
     pub(crate) fn append(&mut self, records: &[Record<'_>], seq: Seq, end: GroupEnd) -> Result<()> {
         let payload: usize = records.iter().map(Record::payload_len).sum();
         let len = GROUP_HEADER_LEN + FRAME_HEADER_LEN * records.len().max(1) + payload;
@@ -157,7 +158,7 @@ impl LogWriter {
         self.write_group(&frames, seq)
     }
 
-    /// Makes everything appended durable.
+    /// Makes every appended group durable.
     pub(crate) fn sync(&mut self) -> Result<()> {
         let file = self.segment.id.file();
         let sync = || self.segment.file.sync();
@@ -169,20 +170,20 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Sees to it that nothing behind the end looks like a torn group when the log is read next: where
-    /// the file's earlier life has left the middle of a large group, it is overwritten with zeros.
-    /// Everything that was appended must be durable already.
+    /// Writes zeros behind the end of the log if the bytes there look like a torn group. An earlier life
+    /// of the file can leave the middle of a large group there. Everything appended must already be
+    /// durable.
     pub(crate) fn seal(&mut self) -> Result<()> {
         let file = self.segment.id.file();
         let fail = |action, error| Error::io(action, self.fs.display(file), error);
         let at = ByteOffset(self.offset);
         let mut bytes = [0; GROUP_HEADER_LEN];
-        // What an earlier run has left was sealed by it, or is not to be touched. There is always room
-        // for a roll frame.
+        // The earlier run sealed its segment, or the bytes behind the end must not be touched. Otherwise
+        // there is always room for a roll frame.
         if self.inherited || self.segment.len < self.offset + BLOCK {
             return Ok(());
         }
-        // What cannot be read is left for the next open to report.
+        // The next open reports bytes that cannot be read.
         let read = self.segment.file.read_at(at, &mut bytes);
         let harmless = GroupHeader::decode(&bytes).is_ok() || bytes == [0; GROUP_HEADER_LEN];
         if read.is_err() || harmless {
@@ -193,8 +194,8 @@ impl LogWriter {
         self.segment.file.sync().map_err(|error| fail("sync", error))
     }
 
-    /// Goes on in another segment with room for `needed` bytes. The roll frame stands in a group that
-    /// ends as the one before it: it makes no point of what is none.
+    /// Continues in another segment with room for `needed` bytes. The group of the roll frame ends as
+    /// the group before it did, so the roll never turns provisional groups into a point.
     fn roll(&mut self, needed: u64) -> Result<()> {
         let filled = self.offset > self.segment.len / 2;
         let next = self.segments.take(needed, filled)?;
@@ -204,7 +205,7 @@ impl LogWriter {
             self.sync()?;
         }
         if self.inherited {
-            // The rest of it is never used.
+            // The rest of this segment is never used.
             self.segments.shorten_or_warn(&mut self.segment, self.offset);
         }
         self.segment = next;
@@ -268,7 +269,7 @@ impl LogWriter {
     }
 }
 
-/// A frame's header and its payload.
+/// A frame header and the payload of the frame.
 type WrittenFrame<'a> = ([u8; FRAME_HEADER_LEN], Vec<&'a [u8]>);
 
 impl Record<'_> {
@@ -297,7 +298,7 @@ impl Record<'_> {
     }
 }
 
-/// Writes a large group piece by piece and has the device start on each while the next is copied.
+/// Writes a large group in steps. The device starts on each step while the next one is copied.
 fn write_busily(file: &dyn File, at: u64, slices: &[IoSlice<'_>]) -> std::io::Result<()> {
     let mut at = at;
     let mut rest = slices;
