@@ -1,4 +1,4 @@
-//! The files in a store's directory, and those that nothing refers to.
+//! The files in a store's directory, and the files that nothing refers to.
 
 use super::manifest;
 use super::manifest::Manifest;
@@ -15,8 +15,8 @@ pub(crate) struct Files {
     pub(crate) temporary: Vec<FileName>,
 }
 
-/// Lists the files of `dir` that the store would name so, by number. Others are left alone, unless
-/// they have a name that the store would give to a file.
+/// Lists the files of `dir` that have a name of this store's format, sorted by number. Ignores all other
+/// names. Fails if something that is not a regular file has such a name.
 pub(crate) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
     let mut files = Files { complete: Vec::new(), temporary: Vec::new() };
     for entry in list(fs, dir)? {
@@ -30,20 +30,22 @@ pub(crate) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
     Ok(files)
 }
 
-/// The number of the next part: beyond every one that was ever used, as far as the files show.
+/// The number of the next part. It is higher than every number used so far, as far as the manifest and
+/// the files show.
 pub(crate) fn next_part(fs: &dyn FileSystem, manifest: &Manifest) -> Result<u64> {
     Ok(next_part_among(manifest, &files(fs, Dir::Parts)?))
 }
 
-/// As [`next_part`], where the files of parts are `parts`.
+/// As [`next_part`], for a given list of part files.
 pub(crate) fn next_part_among(manifest: &Manifest, parts: &Files) -> u64 {
     let complete = parts.complete.iter().map(|(name, _)| *name);
     FileName::beyond(manifest.next_part, complete.chain(parts.temporary.iter().copied()))
 }
 
-/// Refuses to make a store where something else is: another program's files, or a store whose
-/// manifest is gone. Accepts an empty directory, a missing one, and one where making a store was
-/// interrupted before it held anything; returns the files that such an attempt left.
+/// Fails if the directory is not free for a new store: if it has files of another program, or files of a
+/// store whose manifest is gone. Accepts an empty or missing directory. Also accepts a directory in
+/// which creating a store was interrupted before the store had any data, and returns the files that this
+/// attempt left.
 pub(crate) fn check_empty(fs: &dyn FileSystem, root: &Path) -> Result<Vec<FileName>> {
     let foreign = list(fs, Dir::Root)?.into_iter().next().map(|entry| match entry {
         Entry::Other(name) => name,
@@ -75,7 +77,7 @@ pub(crate) fn check_empty(fs: &dyn FileSystem, root: &Path) -> Result<Vec<FileNa
     Ok(leftovers)
 }
 
-/// Whether a segment never had a group: each group begins a block, and its header is not zero.
+/// Whether a segment never had a group. Each group begins a block with a header that is not zero.
 fn is_blank(fs: &dyn FileSystem, name: FileName) -> Result<bool> {
     let fail = |action, error| Error::io(action, fs.display(name), error);
     let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
@@ -102,7 +104,7 @@ pub(crate) fn remove(fs: &dyn FileSystem, names: &[FileName]) -> Result<()> {
     Ok(())
 }
 
-/// The segment a file is.
+/// The segment id of a segment file.
 pub(crate) fn segment_id(name: FileName) -> SegmentId {
     SegmentId(name.number)
 }

@@ -1,7 +1,8 @@
-//! Files of another store among those that nothing refers to.
+//! Finds files of another store among the files that nothing refers to.
 //!
-//! Such files are recycled or removed. A file of another store got there by mistake, and so may have
-//! the manifest: then it is this store's files that nothing refers to. Neither may be touched.
+//! Files that nothing refers to are recycled or removed. A file of another store may have been copied
+//! here by mistake. If the manifest was copied here by mistake, nothing refers to the files of this
+//! store. In both cases no file may be touched.
 
 use super::manifest;
 use crate::error::{Damage, Result};
@@ -10,8 +11,9 @@ use crate::ids::StoreId;
 use crate::part::Part;
 use crate::wal;
 
-/// Refuses files of another store than `store`: those of `unused`, and manifests older than number
-/// `newest`. Files that do not say whose they are, or cannot be read, pass: nothing needs them.
+/// Fails if a file belongs to another store than `store`. Checks the files in `unused` and the manifests
+/// older than number `newest`. A file that is unreadable, or that names no store, passes: nothing needs
+/// it.
 pub(crate) fn refuse(
     fs: &dyn FileSystem,
     store: StoreId,

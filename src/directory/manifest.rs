@@ -1,11 +1,11 @@
-//! The manifest: the one list of what is live in a store.
+//! The manifest: the only list of what is live in a store.
 //!
 //! # Invariants
 //!
-//! - A manifest is written whole under a temporary name, made durable, and renamed to the next
-//!   number; that rename, made durable, is the only way anything becomes part of the store.
-//! - The newest one counts. It is never passed over for an older one because it is damaged: a crash
-//!   cannot leave it so. The one before is kept for people.
+//! - A manifest is written whole under a temporary name, made durable, and renamed to the next number.
+//!   Only this rename, made durable, adds anything to the store.
+//! - The newest manifest counts. The store never falls back to an older one if the newest is damaged,
+//!   because a crash cannot damage it. The previous manifest is kept for manual repair.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -33,49 +33,50 @@ pub(crate) const MANIFEST_VERSION: u16 = 4;
 const FLAG_CLEAN: u16 = 1;
 /// The flag of a tree that takes no more leaves.
 const FLAG_SEALED: u16 = 1;
-/// A store with a million parts has a manifest of about 40 MB; nothing larger is believed.
+/// The longest manifest that is accepted. A store with a million parts has a manifest of about 40 MB.
 const LONGEST: u64 = 1 << 30;
 
-/// Everything that is live.
+/// The state of a store: everything that is live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) store: StoreId,
     /// Counts the manifests of the store.
     pub(crate) number: u64,
-    /// A random name for this state, for people and backups.
+    /// A random id of this state, for people and backups.
     pub(crate) checkpoint: [u8; 16],
-    /// No segment or part with this number or a higher one was ever made, as far as is known here.
+    /// No segment with this number or a higher one was ever made, as far as is known here. The same
+    /// holds for `next_part` and parts.
     pub(crate) next_segment: u64,
     pub(crate) next_part: u64,
-    /// The id of the tree that is created next.
+    /// The id of the next tree to be created.
     pub(crate) next_tree: u64,
     pub(crate) log: Log,
-    /// By rising id. No two have one name.
+    /// Sorted by id. No two trees have the same name.
     pub(crate) trees: Vec<Arc<TreeEntry>>,
 }
 
-/// One tree at the moment from which the log is replayed.
+/// The state of one tree where replay of the log begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TreeEntry {
     pub(crate) spec: Arc<TreeSpec>,
     pub(crate) size: u64,
     pub(crate) root: Hash,
-    /// Whether it takes no more leaves.
+    /// Whether the tree takes no more leaves.
     pub(crate) sealed: bool,
-    /// They hold the first leaves.
+    /// The parts, which have the first leaves.
     pub(crate) parts: Vec<PartRef>,
-    /// The last leaves, where they were too few for a part.
+    /// The last leaves, if they are too few for a part.
     pub(crate) tail: Box<[Hash]>,
 }
 
 impl TreeEntry {
-    /// Its head.
+    /// The head of the tree.
     pub(crate) fn head(&self) -> NamedHead {
         self.spec.at(TreeHead { size: TreeSize(self.size), root: self.root })
     }
 
-    /// The root of a tree whose nodes at the end of its parts are in `source`, and which has its tail behind
-    /// them; `None` if the hash function does not take the tail. O(log n) reads and O(tail) hashes.
+    /// The root of the tree. `source` has the nodes at the end of the tree's parts, and the tail follows
+    /// them. `None` if the hash function rejects a leaf of the tail. O(log n) reads and O(tail) hashes.
     pub(crate) fn root_over<S>(
         &self,
         source: &S,
@@ -89,12 +90,12 @@ impl TreeEntry {
         Ok(taken.is_ok().then(|| frontier.head(hasher).root))
     }
 
-    /// How many leaves its parts hold.
+    /// The number of leaves in the parts.
     pub(crate) fn parts_end(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.to)
     }
 
-    /// What `part`, one of its own in `store`, has to say of itself.
+    /// The identity that the header of `part` must have. `part` is one of this tree's parts in `store`.
     pub(crate) fn identity(&self, store: StoreId, part: &PartRef) -> PartIdentity {
         PartIdentity {
             store,
@@ -139,7 +140,7 @@ impl Manifest {
         self.place(id).ok().map(|at| &self.trees[at])
     }
 
-    /// Puts `entry` in the place of the tree with its id, or among the others if it is new.
+    /// Replaces the tree with the id of `entry`, or adds `entry` if no tree has this id.
     pub(crate) fn put(&mut self, entry: Arc<TreeEntry>) {
         match self.place(entry.spec.id) {
             Ok(at) => self.trees[at] = entry,
@@ -147,7 +148,7 @@ impl Manifest {
         }
     }
 
-    /// Takes the tree with this id out.
+    /// Removes and returns the tree with this id.
     pub(crate) fn take(&mut self, id: TreeId) -> Option<Arc<TreeEntry>> {
         self.place(id).ok().map(|at| self.trees.remove(at))
     }
@@ -156,7 +157,7 @@ impl Manifest {
         self.trees.binary_search_by_key(&id, |tree| tree.spec.id)
     }
 
-    /// The trees as the log finds them.
+    /// The trees at the start of the log.
     pub(crate) fn logged(&self) -> LoggedTrees {
         let trees = self.trees.iter().map(|tree| LoggedTree {
             spec: Arc::clone(&tree.spec),
@@ -283,7 +284,8 @@ impl TreeEntry {
             })
         })?;
         let tail = decode_list(fields, Decoder::array)?.into_boxed_slice();
-        // Parts follow one another without gaps from the first leaf on, and the tail follows them to the size.
+        // The parts cover the leaves from 0 on without gaps, and the tail covers the rest up to the
+        // size.
         let mut end = 0;
         for part in &parts {
             if part.from != end || part.to <= part.from {
@@ -296,7 +298,8 @@ impl TreeEntry {
     }
 }
 
-/// A number that the store counts on from. What counting could come to has a name.
+/// A number from which the store continues to count. Rejects numbers that no store can reach, because no
+/// file name could carry them.
 fn decode_number(fields: &mut Decoder<'_>) -> Option<u64> {
     fields.u64().filter(|number| *number <= FileName::LAST_BELIEVED)
 }
@@ -305,7 +308,7 @@ fn count<T>(list: &[T]) -> u32 {
     u32::try_from(list.len()).unwrap_or(u32::MAX)
 }
 
-/// A count and that many items. Memory grows with the bytes that are there, not with the count.
+/// A count and that many items. Memory grows with the bytes that are present, not with the count.
 fn decode_list<'a, T>(
     fields: &mut Decoder<'a>,
     item: impl Fn(&mut Decoder<'a>) -> Option<T>,
@@ -345,8 +348,8 @@ pub(crate) fn file(number: u64) -> FileName {
     FileName::new(FileKind::Manifest, number)
 }
 
-/// Makes `manifest` the store's newest: after `Ok` it is what the next open reads, also after a power
-/// cut. After an error the store is as before, or as after.
+/// Publishes `manifest` as the store's newest. After `Ok` the next open reads it, even after a power
+/// cut. After an error the next open reads either the old manifest or the new one.
 pub(crate) fn publish(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
     let name = file(manifest.number);
     let path = fs.display(name);
@@ -367,7 +370,7 @@ pub(crate) fn publish(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
     fs.sync_dir(Dir::Manifest).map_err(fail("sync the directory of"))
 }
 
-/// The numbers of the complete manifests in the directory, ascending, and the temporary ones.
+/// The numbers of the complete manifests in the directory, ascending, and the temporary files.
 pub(crate) fn list(fs: &dyn FileSystem) -> Result<(Vec<u64>, Vec<FileName>)> {
     let entries =
         fs.list(Dir::Manifest).map_err(|error| Error::io("list", Dir::Manifest.path(), error))?;
@@ -384,8 +387,8 @@ pub(crate) fn list(fs: &dyn FileSystem) -> Result<(Vec<u64>, Vec<FileName>)> {
     Ok((complete, temporary))
 }
 
-/// Refuses a link, a directory or the like that has a name of the store's: the file that belongs
-/// there is not there, and must not be passed over.
+/// Fails if `base` is a name of this store's format. The caller found a link, a directory or the like
+/// under this name, so the store's file is missing.
 pub(crate) fn refuse_impostor(fs: &dyn FileSystem, dir: Dir, base: &OsStr) -> Result<()> {
     match FileName::parse(dir, base) {
         Some(name) => {
@@ -396,8 +399,8 @@ pub(crate) fn refuse_impostor(fs: &dyn FileSystem, dir: Dir, base: &OsStr) -> Re
     }
 }
 
-/// The number of the manifest after `newest`: beyond every one that is there, also of those that a crash
-/// cut short, unless no store can have come to it.
+/// The number of the manifest after `newest`. It is higher than the number of every manifest file there,
+/// including incomplete ones. Numbers that no store can reach are ignored.
 pub(crate) fn next_number(fs: &dyn FileSystem, newest: u64) -> Result<u64> {
     let (complete, temporary) = list(fs)?;
     let seen = complete.into_iter().map(file).chain(temporary);
@@ -416,7 +419,7 @@ pub(crate) fn read(fs: &dyn FileSystem, number: u64) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// The store that the manifest with this number belongs to, if it can be decoded.
+/// The store that the manifest with this number belongs to, if the manifest can be decoded.
 pub(crate) fn owner(fs: &dyn FileSystem, number: u64) -> Result<Option<StoreId>> {
     let bytes = read_bytes(fs, number)?;
     Ok(Manifest::decode(&bytes).ok().map(|manifest| manifest.store))
@@ -443,8 +446,8 @@ fn read_bytes(fs: &dyn FileSystem, number: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Removes every manifest but `newest` and the one before it, and what was left half-written. What
-/// another process has put there meanwhile stays.
+/// Removes every older manifest except the one before `newest`, and temporary files. Keeps files that
+/// another process has put there meanwhile.
 pub(crate) fn remove_old(fs: &dyn FileSystem, newest: u64) -> Result<()> {
     for name in old(fs, newest)? {
         match fs.remove(name).map_err(|error| Error::io("remove", fs.display(name), error)) {
@@ -455,7 +458,7 @@ pub(crate) fn remove_old(fs: &dyn FileSystem, newest: u64) -> Result<()> {
     Ok(())
 }
 
-/// Whether there is anything that [`remove_old`] removes.
+/// Whether [`remove_old`] would remove anything.
 pub(crate) fn has_old(fs: &dyn FileSystem, newest: u64) -> Result<bool> {
     old(fs, newest).map(|old| !old.is_empty())
 }

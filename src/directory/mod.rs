@@ -1,4 +1,4 @@
-//! A store's directory: its files, the manifest that lists what is live, and files that do not belong there.
+//! A store's directory: its files, the manifest that lists the live ones, and foreign files.
 
 pub(crate) mod files;
 pub(crate) mod foreign;

@@ -1,4 +1,4 @@
-//! Looking at a store from outside, without opening it.
+//! Reads the state of a store from outside, without opening the store.
 
 use std::io;
 use std::path::Path;
@@ -9,12 +9,13 @@ use super::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, StoreLock};
 
-/// How often the newest manifest is looked for when each is gone before it can be read.
+/// How often to retry if the newest manifest disappears before it can be read.
 const TRIES: usize = 100;
 
-/// The manifest in force, also while a process has the store open. `path` is for messages.
+/// Reads the manifest in force, even while a process has the store open. `path` is for messages.
 pub(crate) fn newest_manifest(fs: &dyn FileSystem, path: &Path) -> Result<Manifest> {
-    // The newest may be replaced and removed between listing and reading; the next try sees that.
+    // A writer may replace and remove the newest manifest between listing and reading. The next attempt
+    // finds the new one.
     for _ in 0..TRIES {
         let Some(newest) = newest_number(fs, path)? else { break };
         match manifest::read(fs, newest) {
@@ -25,7 +26,7 @@ pub(crate) fn newest_manifest(fs: &dyn FileSystem, path: &Path) -> Result<Manife
     Err(Error::NoStore { path: path.to_owned() })
 }
 
-/// The number of the manifest in force; `None` if there is no store and one can be made.
+/// The number of the manifest in force. `None` if there is no store and one can be created.
 pub(crate) fn newest_number(fs: &dyn FileSystem, path: &Path) -> Result<Option<u64>> {
     let newest = || Ok::<_, Error>(manifest::list(fs)?.0.last().copied());
     if let Some(newest) = newest()? {
@@ -33,13 +34,13 @@ pub(crate) fn newest_number(fs: &dyn FileSystem, path: &Path) -> Result<Option<u
     }
     match files::check_empty(fs, path) {
         Ok(_) => Ok(None),
-        // What was found may be of a store that is being made: then it has its manifest by now, which
-        // comes before everything that an empty directory must not hold.
+        // The files may belong to a store that is being created. Such a store already has its manifest:
+        // the manifest comes before every file that an empty directory must not have.
         Err(error) => newest()?.map_or(Err(error), |newest| Ok(Some(newest))),
     }
 }
 
-/// Acquires the store's lock, which keeps every writer out.
+/// Acquires the store's lock, which excludes every other writer.
 pub(crate) fn lock(fs: &dyn FileSystem, path: &Path) -> Result<Box<dyn StoreLock>> {
     fs.lock().map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => Error::Locked { path: path.to_owned() },

@@ -1,10 +1,10 @@
-//! A part's bytes: mapped into memory, or read when they are asked for.
+//! The bytes of a part: mapped into memory, or read on demand.
 //!
 //! # Invariants
 //!
-//! - With [`ReadMode::Pread`] no byte of a part is reached but by a call that can fail.
-//! - A [`Block`] that was read is a buffer of its own: what is found out about its bytes stays true of
-//!   them, whatever another read of the same place would give.
+//! - With [`ReadMode::Pread`] every access to the bytes of a part is a call that can fail.
+//! - A [`Block`] that was read is a buffer of its own. A check of its bytes stays valid, whatever a
+//!   later read of the same place returns.
 
 use std::ops::{Deref, Range};
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ enum Source {
     File(Arc<Handle>),
 }
 
-/// One block: as it lies in memory, or as it was read.
+/// One block: mapped memory, or a buffer that was read.
 pub(crate) enum Block<'a> {
     Mapped(&'a [u8; PART_BLOCK_LEN]),
     Read(Box<[u8; PART_BLOCK_LEN]>),
@@ -49,7 +49,8 @@ impl Deref for Block<'_> {
 }
 
 impl Bytes {
-    /// The bytes of the part that `reference` names, which `file` is and which is as long as it says.
+    /// Opens the bytes of the part that `reference` names. `file` is this part's file, and its length is
+    /// the one in `reference`.
     pub(super) fn open(
         fs: &Arc<dyn FileSystem>,
         file: Arc<dyn File>,
@@ -71,7 +72,7 @@ impl Bytes {
         Ok(Self { source, len, path })
     }
 
-    /// Sees to it that the bytes can be read also when the file's name is gone.
+    /// Keeps the bytes readable after the name of the file is removed.
     pub(super) fn keep(&self) -> Result<()> {
         match &self.source {
             Source::Mapped(_) => Ok(()),
@@ -96,7 +97,7 @@ impl Bytes {
         }
     }
 
-    /// The bytes of `range` as they lie in memory, if they do.
+    /// The bytes of `range` in mapped memory. `None` if the part is not mapped.
     #[inline]
     pub(crate) fn borrow(&self, range: Range<u64>) -> Option<&[u8]> {
         let Source::Mapped(region) = &self.source else { return None };
@@ -126,7 +127,7 @@ impl Bytes {
 
     #[cold]
     fn failed(&self, file: &dyn File, at: u64, error: std::io::Error) -> ReadError {
-        // It was long enough when it was opened.
+        // The file was long enough when it was opened.
         if error.kind() == std::io::ErrorKind::UnexpectedEof {
             return self.short(file.len().unwrap_or(at));
         }

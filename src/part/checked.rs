@@ -1,19 +1,19 @@
-//! Which blocks of a part were found intact.
+//! Marks the blocks of a part that were found intact.
 //!
 //! # Invariants
 //!
-//! - A block that is marked was found intact. The converse does not hold: a mark for which there is no
-//!   memory is left out, and the block is compared with its checksum again.
-//! - Memory grows with the blocks that are read, not with the length that a file has: one bit per block, in
-//!   pieces of 4 KiB that are made when a block of theirs is first marked.
+//! - A marked block was found intact. An intact block may be unmarked: if there is no memory for a mark,
+//!   the block is compared with its checksum again.
+//! - Memory grows with the blocks that are read, not with the length of the file. A block takes one bit.
+//!   The bits are in pieces of 4 KiB, and a piece is allocated when one of its blocks is first marked.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Blocks that one piece has bits for: 128 MiB of a part.
+/// Blocks that one piece has bits for. They are 128 MiB of a part.
 const PIECE: u64 = 1 << 15;
-/// Pieces of a part at most; blocks behind them are never marked. So the list of pieces takes 24 MiB at most,
-/// for a part of 128 TiB.
+/// The most pieces of a part. Blocks behind them are never marked. So the list of pieces takes at most
+/// 24 MiB, for a part of 128 TiB or more.
 const MOST_PIECES: u64 = 1 << 20;
 
 type Piece = Box<[AtomicU64]>;
@@ -35,21 +35,22 @@ impl Checked {
         Self { pieces, blocks }
     }
 
-    /// Whether block `number` was found intact.
+    /// Whether block `number` is marked as intact.
     #[inline]
     pub(super) fn has(&self, number: u64) -> bool {
-        // The bit guards no other memory: the bytes never change.
+        // Relaxed is enough: the bit protects no other memory, because the bytes of the part never
+        // change.
         self.word(number).is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
     }
 
-    /// Notes that block `number` was found intact.
+    /// Marks block `number` as intact.
     pub(super) fn mark(&self, number: u64) {
         let slot = usize::try_from(number / PIECE).ok().and_then(|piece| self.pieces.get(piece));
         let Some(slot) = slot else { return };
         if slot.get().is_none() {
             let rest = self.blocks.saturating_sub(number / PIECE * PIECE).min(PIECE);
             let Some(piece) = piece(rest) else { return };
-            // Another thread may have been quicker.
+            // Another thread may have set the piece first.
             let _ = slot.set(piece);
         }
         if let Some(word) = self.word(number) {
@@ -64,7 +65,7 @@ impl Checked {
     }
 }
 
-/// Bits for `blocks` blocks, if there is memory for them.
+/// Zeroed bits for `blocks` blocks. `None` if there is not enough memory.
 fn piece(blocks: u64) -> Option<Piece> {
     let words = usize::try_from(blocks.div_ceil(64)).ok()?;
     let mut piece = Vec::new();

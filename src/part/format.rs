@@ -4,12 +4,12 @@
 //! header block │ column of level 0 │ column of level 1 │ … │ checksum tables │ footer block
 //! ```
 //!
-//! A part holds the nodes that became complete between two sizes of the tree: of level `k` those
-//! with index in `[floor(from / N^k), floor(to / N^k))`. Columns start at multiples of
-//! [`PART_BLOCK`]. The first table holds a CRC-32C for every block of the columns; if it takes more
-//! than one block, a second table holds one for every block of the first, and so on; the footer holds
-//! the checksum of the last table, which is one block. So any block can be checked by itself, and
-//! opening a part reads two blocks.
+//! A part has the nodes that became complete between two sizes of the tree. Of level `k` these are the
+//! nodes with an index in `[floor(from / N^k), floor(to / N^k))`. Columns start at multiples of
+//! [`PART_BLOCK`]. The first table has a CRC-32C for every block of the columns. If a table takes more
+//! than one block, another table has a CRC-32C for each of its blocks, and so on. The last table is one
+//! block, and the footer has its checksum. So every block can be checked on its own, and opening a part
+//! reads two blocks.
 
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
@@ -19,7 +19,7 @@ use crate::merkle::{Arity, Hash, Level};
 
 use crate::ids::PartId;
 
-/// What checksums cover: one page.
+/// The unit that one checksum covers: one page.
 pub(crate) const PART_BLOCK: u64 = PART_BLOCK_LEN as u64;
 pub(crate) const PART_BLOCK_LEN: usize = 4096;
 /// Nodes in a block.
@@ -34,7 +34,7 @@ const HASHER_LEN: usize = 32;
 const BLOCK_LEN: usize = PART_BLOCK_LEN;
 const CHECKSUM_AT: usize = BLOCK_LEN - 8;
 
-/// Which nodes a part holds, and of which tree.
+/// The tree and the range of nodes of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartIdentity {
     pub(crate) store: StoreId,
@@ -42,13 +42,13 @@ pub(crate) struct PartIdentity {
     pub(crate) hasher: String,
     pub(crate) arity: Arity,
     pub(crate) number: PartId,
-    /// The tree's size at the part before.
+    /// The size of the tree at the end of the previous part.
     pub(crate) from: u64,
-    /// The tree's size at this part.
+    /// The size of the tree at the end of this part.
     pub(crate) to: u64,
 }
 
-/// What the manifest says of a part.
+/// The entry of a part in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PartRef {
     pub(crate) number: PartId,
@@ -56,7 +56,7 @@ pub(crate) struct PartRef {
     pub(crate) to: u64,
     /// Bytes of the file.
     pub(crate) len: u64,
-    /// The checksum of the footer, which covers the header's and the tables'.
+    /// The checksum of the footer. The footer has the checksums of the header and of the last table.
     pub(crate) checksum: u64,
 }
 
@@ -66,16 +66,16 @@ pub(crate) struct Column {
     pub(crate) level: Level,
     pub(crate) first: u64,
     pub(crate) end: u64,
-    /// The block it starts at.
+    /// The first block of the column.
     pub(crate) block: u64,
 }
 
-/// Where everything in a part stands, in blocks. Follows from the arity and the two sizes.
+/// The layout of a part, in blocks. It follows from the arity and the two sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartLayout {
-    /// By level; a level without nodes has an empty column.
+    /// By level. A level without nodes has an empty column.
     pub(crate) columns: Vec<Column>,
-    /// First block and number of blocks of each table, the table of the columns first.
+    /// The first block and the number of blocks of each table. The table of the columns comes first.
     pub(crate) tables: Vec<(u64, u64)>,
     /// The footer's block.
     pub(crate) footer: u64,
@@ -212,7 +212,7 @@ impl Footer {
     }
 }
 
-/// Why a header or footer block cannot be one.
+/// Why a block is not a valid header or footer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlockFault {
     Magic,
@@ -237,7 +237,7 @@ impl std::fmt::Display for BlockFault {
     }
 }
 
-/// The checksum that stands at the end of a header or footer block.
+/// The checksum at the end of a header or footer block.
 pub(crate) fn seal_of(block: &[u8; BLOCK_LEN]) -> u64 {
     Decoder(&block[CHECKSUM_AT..]).u64().unwrap_or(0)
 }
@@ -251,7 +251,7 @@ fn sealed(mut out: Encoder) -> [u8; BLOCK_LEN] {
     block
 }
 
-/// The fields behind magic and version of an intact block.
+/// The fields behind the magic and the version of an intact block.
 fn unsealed(block: &[u8; BLOCK_LEN], magic: [u8; 8]) -> Result<Decoder<'_>, BlockFault> {
     if !block.starts_with(&magic) {
         return Err(BlockFault::Magic);

@@ -1,11 +1,11 @@
-//! Descriptors of parts: opened when they are needed, and never too many at a time.
+//! File descriptors of parts: opened on demand, with a limit on their number.
 //!
 //! # Invariants
 //!
-//! - Of all the handles of a process at most [`MOST_OPEN`] have a descriptor, and those that are
+//! - At most [`MOST_OPEN`] handles of a process have a descriptor, plus those that are
 //!   [kept](Handle::keep).
-//! - What is opened again under its name is the file that was there before: it has the same length and the
-//!   same footer, which covers every other byte of it.
+//! - A file that is reopened by name is the same file as before. It has the same length and the same
+//!   footer, and the footer covers every other byte of the file.
 //! - A part that may still be read is kept open before its name is removed.
 
 use std::collections::VecDeque;
@@ -16,14 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use super::format::{PART_BLOCK, PART_BLOCK_LEN, seal_of};
 use crate::fs::{Access, ByteOffset, File, FileName, FileSystem};
 
-/// A process may have 256 descriptors where the system is stingy, and needs others for its own work.
-/// Merging leaves 48 parts of a tree at most under the default policy.
+/// Some systems allow a process 256 descriptors, and the process needs others for its own work. Under
+/// the default policy merging leaves at most 48 parts of a tree.
 const MOST_OPEN: usize = 128;
 
-/// Those that have a descriptor which may be closed, the one that has waited longest first.
+/// A queue of the handles whose descriptor may be closed. The next candidate is in front.
 static OPEN: Mutex<VecDeque<Weak<Handle>>> = Mutex::new(VecDeque::new());
 
-/// A part's file, open or to be opened.
+/// The file of a part, open or closed.
 #[derive(Debug)]
 pub(super) struct Handle {
     fs: Arc<dyn FileSystem>,
@@ -32,14 +32,14 @@ pub(super) struct Handle {
     /// The checksum of the footer.
     seal: u64,
     file: RwLock<Option<Arc<dyn File>>>,
-    /// Whether it was read since it was last passed over.
+    /// Whether the file was read since the last pass over the queue.
     used: AtomicBool,
     kept: AtomicBool,
 }
 
 impl Handle {
-    /// A handle of the part `name`, which `file` is, `len` bytes long and with a footer that has the
-    /// checksum `seal`.
+    /// A handle of the part `name`. `file` is the open file, `len` its length in bytes and `seal` the
+    /// checksum of its footer.
     pub(super) fn new(
         fs: Arc<dyn FileSystem>,
         name: FileName,
@@ -53,11 +53,12 @@ impl Handle {
         handle
     }
 
-    /// The file, opened again if it must be.
+    /// Returns the file. Reopens it if it was closed.
     ///
     /// # Errors
     ///
-    /// Whatever opening reports, `NotFound` if the name is gone, and `InvalidData` if another file has it.
+    /// Any error of opening the file. `NotFound` if the name is gone. `InvalidData` if another file has
+    /// the name.
     pub(super) fn file(self: &Arc<Self>) -> io::Result<Arc<dyn File>> {
         self.used.store(true, Ordering::Relaxed);
         if let Some(file) = &*self.file.read().unwrap_or_else(PoisonError::into_inner) {
@@ -81,7 +82,8 @@ impl Handle {
     /// As [`file`](Self::file).
     pub(super) fn keep(self: &Arc<Self>) -> io::Result<()> {
         self.kept.store(true, Ordering::Relaxed);
-        // It may have been closed before it was kept, and not since.
+        // Another thread may have closed the file before `kept` was set, but not after this lock was
+        // held.
         drop(OPEN.lock().unwrap_or_else(PoisonError::into_inner));
         self.file().map(drop)
     }
@@ -99,12 +101,12 @@ impl Handle {
         Err(io::Error::new(io::ErrorKind::InvalidData, "another file has the part's name"))
     }
 
-    /// Notes that there is one descriptor more, and closes another where there are too many.
+    /// Adds this handle to the queue, and closes other files if too many are open.
     fn opened(self: &Arc<Self>) {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|handle| handle.strong_count() > 0);
         open.push_back(Arc::downgrade(self));
-        // One that was used is passed over once.
+        // A handle that was used is skipped once.
         for _ in 0..2 * open.len() {
             if open.len() <= MOST_OPEN {
                 break;
@@ -116,7 +118,7 @@ impl Handle {
                 continue;
             }
             let used = handle.used.swap(false, Ordering::Relaxed);
-            // One that is being read or opened is not waited for.
+            // Never waits for a handle that is being read or opened.
             match handle.file.try_write() {
                 Ok(mut file) if !used => drop(file.take()),
                 _ => open.push_back(Arc::downgrade(&handle)),

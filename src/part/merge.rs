@@ -1,4 +1,4 @@
-//! Several parts as the source of one.
+//! Several parts as the source of one merged part.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use crate::error::{Error, ReadError, Result};
 use crate::ids::PartId;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
-/// Neighbouring parts of one tree, oldest first, to be copied into one. Every block that is read is
-/// compared with its checksum, whether or not that was done before: a merge is the last reader of
-/// its inputs, and what it copies gets a new checksum.
+/// Neighbouring parts of one tree, oldest first, to be copied into one part. The merge compares every
+/// block that it reads with its checksum, even blocks that were checked before. It is the last reader of
+/// its inputs, and it writes new checksums.
 pub(crate) struct Merged<'a> {
     pub(crate) inputs: &'a [Arc<Part>],
-    /// Asked before each step of the copy: an error ends it.
+    /// Called before each step of the copy. An error ends the copy.
     pub(crate) go_on: &'a (dyn Fn() -> Result<()> + Sync),
 }
 
 impl Merged<'_> {
-    /// What the merged part says of itself; `None` for no parts.
+    /// The identity of the merged part. `None` if there are no inputs.
     pub(crate) fn identity(inputs: &[Arc<Part>], number: PartId) -> Option<PartIdentity> {
         let (first, last) = (inputs.first()?.identity(), inputs.last()?.identity());
         Some(PartIdentity { number, to: last.to, ..first.clone() })

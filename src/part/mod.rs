@@ -1,4 +1,4 @@
-//! Part files: one column per level, written once, mapped or read as [`ReadMode`] says.
+//! Part files: one column per level, written once. [`ReadMode`] decides whether they are mapped or read.
 
 mod bytes;
 mod checked;

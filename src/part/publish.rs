@@ -1,16 +1,16 @@
-//! From nodes in memory to parts that are there: the one place that publishes part files.
+//! Writes nodes into part files and publishes them. No other code publishes part files.
 //!
 //! # Invariants
 //!
-//! - A part gets its name after its bytes are durable, and the names of all parts are durable before
-//!   [`Publisher::finish`] returns: then a manifest may name them. Under
-//!   [`Install::Fast`](crate::config::Install) neither is waited for.
-//! - Parts of several trees are built first, then synced, many of them by several threads, then renamed, and their
-//!   directory is synced once: the device has all of them in its queue, and `k` trees do not take `2k` syncs one
-//!   after the other.
+//! - A part gets its name after its bytes are durable. The names of all parts are durable before
+//!   [`Publisher::finish`] returns, and only then may a manifest name the parts. Under
+//!   [`Install::Fast`](crate::config::Install) the publisher skips these syncs.
+//! - Parts of several trees are published together. First all are built. Then all are synced, by several
+//!   threads if they are many. Then all are renamed, and their directory is synced once. So the device
+//!   has all the parts in its queue, and `k` trees do not cost `2k` syncs one after another.
 //! - At most [`TOGETHER`] files are open at a time.
-//! - The threads that sync share nothing that changes: each has files of its own, and all have ended before the
-//!   first part gets its name, also where one fails. So they need no lock and no model of one.
+//! - The threads that sync share no mutable state: each one has its own files. All threads end before
+//!   the first part gets its name, even if one fails. So the threads need no lock and no loom model.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,18 +26,18 @@ use crate::fs::{Dir, File, FileSystem};
 use crate::merkle::NodeSource;
 use crate::report::Steps;
 
-/// Parts that are built before they are synced.
+/// How many parts are built before they are synced.
 const TOGETHER: usize = 64;
 
-/// From so many parts on, several threads sync them: a journal commits those together that wait at the same
-/// time.
+/// The number of parts from which several threads sync. A journaling file system commits the files of
+/// all waiting threads together.
 const SIDE_BY_SIDE: usize = if cfg!(duramen_loom) { usize::MAX } else { 8 };
 const SYNC_THREADS: usize = 8;
 
 /// A part that has no name yet.
 type Built = (PartIdentity, PartRef, Arc<dyn File>);
 
-/// Makes the bytes of some parts durable. The first error in their order is the one that counts.
+/// Makes the bytes of the parts durable. Returns the first error in the order of the parts.
 fn sync_all(fs: &dyn FileSystem, built: &[Built]) -> Result<()> {
     let sync = |(identity, _, file): &Built| sync_part(fs, identity, &**file);
     if built.len() < SIDE_BY_SIDE {
@@ -51,7 +51,7 @@ fn sync_all(fs: &dyn FileSystem, built: &[Built]) -> Result<()> {
         let mut others = Vec::new();
         for share in shares {
             let work = move || begin(share);
-            // Where no thread can be started, this one does its work.
+            // If no thread can be started, this thread does its work.
             match std::thread::Builder::new()
                 .name("duramen-sync".to_owned())
                 .spawn_scoped(threads, work)
@@ -66,10 +66,10 @@ fn sync_all(fs: &dyn FileSystem, built: &[Built]) -> Result<()> {
     })
 }
 
-/// Publishes some parts together.
+/// Publishes several parts together.
 pub(crate) struct Publisher<'a> {
     fs: &'a Arc<dyn FileSystem>,
-    /// Whether they are to be durable.
+    /// Whether the parts are made durable.
     strict: bool,
     built: Vec<Built>,
     named: Vec<(PartIdentity, PartRef)>,
@@ -77,12 +77,12 @@ pub(crate) struct Publisher<'a> {
 }
 
 impl<'a> Publisher<'a> {
-    /// Counts what it takes in `steps`.
+    /// A publisher that adds the time it takes to `steps`.
     pub(crate) fn new(fs: &'a Arc<dyn FileSystem>, strict: bool, steps: &'a mut Steps) -> Self {
         Self { fs, strict, built: Vec::new(), named: Vec::new(), steps }
     }
 
-    /// Writes one part. `hurry` says from time to time whether it is waited for.
+    /// Writes one part. `hurry` returns whether a caller is waiting for the part.
     pub(crate) fn build<S>(
         &mut self,
         identity: PartIdentity,
@@ -103,7 +103,7 @@ impl<'a> Publisher<'a> {
         Ok(reference)
     }
 
-    /// Gives those that are built their names.
+    /// Syncs and renames the parts that are built.
     fn name_all(&mut self) -> Result<()> {
         let started = Instant::now();
         let fs = &**self.fs;
@@ -124,8 +124,8 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// Makes all parts that were built durable under their names and opens them, in the order in which they
-    /// were built.
+    /// Makes all built parts durable under their names. Opens them in the order in which they were
+    /// built.
     pub(crate) fn finish(mut self, read_mode: ReadMode) -> Result<Vec<Arc<Part>>> {
         self.name_all()?;
         let started = Instant::now();

@@ -1,9 +1,9 @@
-//! A part's file as bytes, of which nothing is believed: for the scrub, which looks for damage.
+//! The file of a part as untrusted bytes, for the scrub, which looks for damage.
 //!
 //! # Invariant
 //!
-//! A checksum that matches proves a block, wherever the checksum was found; one that does not match
-//! proves the block damaged only if the table block it stands in is itself proven.
+//! A checksum that matches proves the block intact, wherever the checksum was found. A checksum that
+//! does not match proves the block damaged only if its own table block is proven intact.
 
 use std::io;
 use std::ops::Range;
@@ -24,37 +24,38 @@ use crate::merkle::Level;
 /// Checksums in a block of a table.
 const SUMS_IN_BLOCK: usize = PART_BLOCK_LEN / size_of::<u32>();
 
-/// A part's file, open or missing.
+/// The file of a part, open or missing.
 #[derive(Debug)]
 pub(crate) struct RawPart {
     pub(crate) identity: PartIdentity,
     pub(crate) reference: PartRef,
     layout: PartLayout,
-    /// `None` if there is no such file.
+    /// `None` if the file is missing.
     file: Option<Arc<dyn File>>,
-    /// The whole file as memory, if it is to be mapped and has the length it must have.
+    /// The whole file, mapped into memory. `None` if the read mode is not `Mapped`, if the length is
+    /// wrong, or if mapping fails.
     map: Option<Region>,
-    /// The length the file has.
+    /// The actual length of the file.
     pub(crate) len: u64,
-    /// The bytes that the disk holds of it, if those are too few for its length.
+    /// The bytes of the file that the disk has stored, if they are too few for its length.
     held: Option<u64>,
     pub(crate) path: PathBuf,
 }
 
-/// What the frame around the columns says: header, tables, footer.
+/// The state of everything around the columns: header, tables and footer.
 #[derive(Debug, Default)]
 pub(crate) struct PartFrame {
-    /// The checksum that the first table holds for each block of the columns, from block 1 on.
+    /// The checksums in the first table, one for each block of the columns from block 1 on.
     sums: Vec<u32>,
-    /// By block of the first table: whether it is proven.
+    /// For each block of the first table, whether it is proven intact.
     proven: Vec<bool>,
     pub(crate) header: Option<Box<Damage>>,
     pub(crate) footer: Option<Box<Damage>>,
-    /// Blocks of tables that are damaged.
+    /// The damaged blocks of tables.
     pub(crate) tables: Vec<(u64, Box<Damage>)>,
 }
 
-/// What a checksum says of a block.
+/// The result of comparing a block with its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Intact,
@@ -62,7 +63,7 @@ pub(crate) enum Verdict {
         stored: u32,
         computed: u32,
     },
-    /// It does not match, and the table it stands in is not proven.
+    /// The checksum does not match, and its table block is not proven intact.
     Doubtful {
         stored: u32,
         computed: u32,
@@ -70,7 +71,7 @@ pub(crate) enum Verdict {
 }
 
 impl PartFrame {
-    /// Judges block `number` of the columns by its bytes.
+    /// Compares block `number` of the columns with its checksum.
     #[inline]
     pub(crate) fn judge(&self, number: u64, block: &[u8]) -> Verdict {
         let computed = block_checksum(block);
@@ -92,8 +93,8 @@ impl PartFrame {
         }
     }
 
-    /// The checksum to write for a block that stays as it is and stays damaged: the one it had, and
-    /// in any case one that does not match.
+    /// The checksum to write for a block that is copied as it is and must stay damaged. Returns the old
+    /// checksum if it does not match, and else one that does not match.
     pub(crate) fn keep_damaged(&self, number: u64, computed: u32) -> u32 {
         match self.judge_sum(number) {
             Some(stored) if stored != computed => stored,
@@ -105,15 +106,15 @@ impl PartFrame {
         self.sums.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
     }
 
-    /// Whether anything of the frame is damaged.
+    /// Whether the header, the footer or a table is damaged.
     pub(crate) fn is_damaged(&self) -> bool {
         self.header.is_some() || self.footer.is_some() || !self.tables.is_empty()
     }
 }
 
 impl RawPart {
-    /// Opens the file that the manifest names, whatever is in it. A missing file is a part all of
-    /// whose blocks are unreadable.
+    /// Opens the file that the manifest names, whatever its contents. In a missing file every block is
+    /// unreadable.
     pub(crate) fn open(
         fs: &dyn FileSystem,
         identity: PartIdentity,
@@ -145,8 +146,8 @@ impl RawPart {
         Ok(Self { identity, reference, layout, file, map, len, held, path })
     }
 
-    /// A part's file that lies anywhere, judged by its own header and footer. `None` if the header's
-    /// range fits no file.
+    /// The part in a file at any path, judged by its own header and footer. `None` if the range in the
+    /// header is too large for a file.
     pub(crate) fn of_file(
         path: &Path,
         file: Arc<dyn File>,
@@ -156,7 +157,7 @@ impl RawPart {
         let layout = PartLayout::new(identity.arity, identity.from, identity.to)?;
         let mut footer = [0; PART_BLOCK_LEN];
         let at = ByteOffset(layout.footer * PART_BLOCK);
-        // What cannot be read is found damaged later.
+        // The frame reports an unreadable footer as damage.
         let _ = file.read_at(at, &mut footer);
         let reference = PartRef {
             number: identity.number,
@@ -170,7 +171,7 @@ impl RawPart {
         Some(Self { identity, reference, layout, file: Some(file), map: None, len, held, path })
     }
 
-    /// How many blocks the tables take.
+    /// The number of blocks of the tables.
     pub(crate) fn table_blocks(&self) -> u64 {
         self.layout.tables.iter().map(|(_, len)| len).sum()
     }
@@ -179,13 +180,13 @@ impl RawPart {
         self.file.is_none()
     }
 
-    /// Whether hardly any of the file's bytes are on the disk. Of such a file no block is looked at: it may
-    /// have any number of them.
+    /// Whether the disk has stored hardly any of the file's bytes. The scrub reads no block of such a
+    /// file, because the file may claim any number of blocks.
     pub(crate) fn is_hollow(&self) -> bool {
         self.held.is_some()
     }
 
-    /// The blocks of the columns that the file has, as far as they can be looked at.
+    /// The blocks of the columns that the file has. Empty for a hollow file, whose blocks are not read.
     pub(crate) fn blocks_there(&self) -> Range<u64> {
         let all = self.column_blocks();
         let there = match self.file {
@@ -195,18 +196,18 @@ impl RawPart {
         all.start..all.end.min(there).max(all.start)
     }
 
-    /// How many blocks of the columns it does not have.
+    /// The number of blocks of the columns that are missing from the file.
     pub(crate) fn blocks_absent(&self) -> u64 {
         let (all, there) = (self.column_blocks(), self.blocks_there());
         (all.end - all.start) - (there.end - there.start)
     }
 
-    /// The length the file must have.
+    /// The length that the file must have.
     pub(crate) fn full_len(&self) -> u64 {
         self.layout.len()
     }
 
-    /// What is wrong with the file as a whole.
+    /// The damage of the file as a whole, if any.
     pub(crate) fn file_damage(&self) -> Option<Box<Damage>> {
         let damage = |problem| Some(Damage::new(&self.path, 0, problem));
         if self.is_missing() {
@@ -220,26 +221,27 @@ impl RawPart {
             .then(|| Damage::new(&self.path, 0, Problem::Truncated { expected, found: self.len }))
     }
 
-    /// The first index of `level` that is beyond this part.
+    /// The first index of `level` behind this part.
     pub(crate) fn end(&self, level: Level) -> u64 {
         let bits = u32::from(level.0) * self.identity.arity.bits();
         self.reference.to.checked_shr(bits).unwrap_or(0)
     }
 
-    /// The first index of `level` that is in this part or beyond it.
+    /// The first index of `level` in this part or behind it.
     pub(crate) fn first(&self, level: Level) -> u64 {
         let bits = u32::from(level.0) * self.identity.arity.bits();
         self.reference.from.checked_shr(bits).unwrap_or(0)
     }
 
-    /// The block and the place in it, in nodes, of node `index` of `level`, which is in this part.
+    /// The block of node `index` of `level`, and the position of the node in this block, in nodes. The
+    /// node must be in this part.
     pub(crate) fn place(&self, level: Level, index: u64) -> (u64, u64) {
         let Some(column) = self.layout.columns.get(usize::from(level.0)) else { return (0, 0) };
         let at = index - column.first;
         (column.block + at / NODES_PER_BLOCK, at % NODES_PER_BLOCK)
     }
 
-    /// The level and the nodes that block `number` holds; `None` if it is no block of a column.
+    /// The level and the nodes in block `number`. `None` if the block is not in a column.
     pub(crate) fn nodes_of(&self, number: u64) -> Option<(Level, Range<u64>)> {
         let holds = |column: &&Column| column.block <= number && column.first < column.end;
         let column = self.layout.columns.iter().rev().find(holds)?;
@@ -266,8 +268,9 @@ impl RawPart {
         read.map_err(|error| unreadable(&self.path, at, &error))
     }
 
-    /// `count` whole blocks from `first` on as they lie in memory. Only if the system says that it
-    /// has them there: reading mapped bytes that a disk does not give up would end the process.
+    /// `count` whole blocks from `first` on, in mapped memory. `None` unless the operating system
+    /// confirms that the pages are loaded. Reading a mapped page that the disk cannot deliver would end
+    /// the process.
     pub(crate) fn borrow(&self, first: u64, count: usize) -> Option<&[u8]> {
         let map = self.map.as_ref()?;
         let at = usize::try_from(first * PART_BLOCK).ok()?;
@@ -275,10 +278,10 @@ impl RawPart {
         map.populate(at, len).then(|| map.get(at..at + len)).flatten()
     }
 
-    /// Reads header, tables and footer and finds out what of them is damaged.
+    /// Reads the header, the tables and the footer, and reports the damaged ones.
     ///
-    /// The manifest has the checksum of the footer, which follows from the header and from the
-    /// checksum of the last table: so the last table is proven even if the footer is damaged.
+    /// The manifest has the checksum of the footer. The footer follows from the header and from the
+    /// checksum of the last table. So the last table can be proven intact even if the footer is damaged.
     pub(crate) fn frame(&self) -> PartFrame {
         let mut frame = PartFrame::default();
         if self.is_hollow() {
@@ -342,11 +345,11 @@ impl RawPart {
                     Ok(bytes) => entries.extend(
                         bytes.as_chunks().0.iter().map(|sum: &[u8; 4]| u32::from_le_bytes(*sum)),
                     ),
-                    // A checksum that any block may have, but no block will.
+                    // A placeholder: it can match no real block, except by chance.
                     Err(_) => entries.extend([0; SUMS_IN_BLOCK]),
                 }
                 let from = entries.len() - SUMS_IN_BLOCK;
-                // One that matches proves its block even if the table is not proven.
+                // A checksum that matches proves its block intact, even if its own table is not proven.
                 next.extend(entries[from..].iter().map(|sum| Some(*sum)));
             }
             expected = next;
@@ -358,8 +361,8 @@ impl RawPart {
         frame
     }
 
-    /// The blocks of one table, as far as the file goes, and the first one beyond its end: a header may
-    /// speak of any number.
+    /// The blocks of one table up to the end of the file, plus the first block behind the end. The limit
+    /// is needed because a header may claim any number of blocks.
     fn table(
         &self,
         (start, len): (u64, u64),
@@ -381,7 +384,7 @@ pub(crate) fn read_header(block: &[u8; PART_BLOCK_LEN]) -> Result<PartIdentity, 
     PartIdentity::parse(block)
 }
 
-/// What is wrong with a header or footer that is not the one that belongs there.
+/// The damage of a header or footer that differs from the expected one.
 fn differs(path: &Path, at: u64, field: &'static str, block: &[u8; PART_BLOCK_LEN]) -> Box<Damage> {
     let (stored, computed) = (seal_of(block), checksum(&block[..PART_BLOCK_LEN - 8]));
     if stored == computed {

@@ -1,15 +1,15 @@
-//! Reading a part. Opening it reads header and footer; a block is checked when it is first touched.
-//! How its bytes are reached is the business of [`Bytes`].
+//! Reads a part. Opening reads the header and the footer. A block is checked on the first read.
+//! [`Bytes`] decides between mapping and reading.
 //!
 //! # Invariants
 //!
-//! - The bytes that [`Part::read`] gives out of a block that was not found intact before are those that
-//!   were compared with the checksum: they come out of the same buffer, and it is their being intact
-//!   that marks the block. So do all that [`Part::read_reverified`] gives, whatever was found before. The same
-//!   goes for a checksum that is taken out of a table.
-//! - A block that is marked is not compared again. What a map shows of it stays what it was, unless the
-//!   disk or another program changes a page that is fetched again; with [`ReadMode::Pread`] each later read is
-//!   one more read of the file, and believed.
+//! - When [`Part::read`] reads a block that is not marked as intact, it compares the block with its
+//!   checksum and copies from the same buffer. Only this comparison marks the block.
+//!   [`Part::read_reverified`] does the same for every block, marked or not. The same holds for a
+//!   checksum that is read from a table.
+//! - A marked block is not compared again. Mapped bytes of such a block do not change, unless the disk
+//!   or another program changes a page that is loaded again. With [`ReadMode::Pread`] each later read
+//!   goes to the file, and its bytes are trusted.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Opens the part that the manifest names. `expected` is what the header must say.
+    /// Opens a part that the manifest names. The header must be equal to `expected`.
     pub(crate) fn open(
         fs: &Arc<dyn FileSystem>,
         expected: &PartIdentity,
@@ -103,7 +103,7 @@ impl Part {
         Ok(Self { identity, reference, layout, bytes, checked, tables_sum: parsed.tables, path })
     }
 
-    /// The store that the part `name` belongs to, if its header is readable.
+    /// The store that part `name` belongs to, if its header is readable.
     pub(crate) fn owner(fs: &dyn FileSystem, name: FileName) -> Result<Option<StoreId>> {
         let fail = |action, error| Error::io(action, fs.display(name), error);
         let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
@@ -115,7 +115,7 @@ impl Part {
         Ok(PartIdentity::parse(&header).ok().map(|identity| identity.store))
     }
 
-    /// Lets readers of the part go on when its name is gone.
+    /// Keeps the part readable after its name is removed.
     pub(crate) fn keep(&self) -> Result<()> {
         self.bytes.keep()
     }
@@ -128,12 +128,12 @@ impl Part {
         &self.identity
     }
 
-    /// The first index of `level` that is beyond this part.
+    /// The first index of `level` behind this part.
     pub(crate) fn end(&self, level: Level) -> u64 {
         self.reference.to.checked_shr(u32::from(level.0) * self.identity.arity.bits()).unwrap_or(0)
     }
 
-    /// Copies nodes of `level` from `index` on into `out`, as many as there are; returns how many.
+    /// Copies nodes of `level`, from `index` on, into `out`, as many as this part has. Returns how many.
     #[inline]
     pub(crate) fn read(
         &self,
@@ -144,8 +144,8 @@ impl Part {
         self.copy(level, index, out, false)
     }
 
-    /// As [`read`](Self::read), and checks every block again, also those that were found intact
-    /// before: for a caller that is about to remove the part.
+    /// As [`read`](Self::read), but checks every block again, even blocks marked as intact. For a caller
+    /// that is about to remove the part.
     pub(crate) fn read_reverified(
         &self,
         level: Level,
@@ -180,8 +180,8 @@ impl Part {
         Ok(len)
     }
 
-    /// Copies the bytes from `start` on out of blocks that are found intact on the way, or that were
-    /// before, unless `reverify` is set.
+    /// Copies the bytes from `start` on. Checks every block that is not marked as intact. With
+    /// `reverify` set, checks every block.
     #[cold]
     fn copy_intact(&self, start: u64, out: &mut [u8], reverify: bool) -> Result<(), ReadError> {
         let mut skip = usize::try_from(start % PART_BLOCK).unwrap_or(0);
@@ -199,8 +199,8 @@ impl Part {
         Ok(())
     }
 
-    /// The nodes `[index, index + count)` of `level` as they lie in the map, if there is one, all of
-    /// them are in this part, and their blocks were found intact before.
+    /// The nodes `[index, index + count)` of `level` in mapped memory. `None` if the part is not mapped,
+    /// if one of the nodes is not in this part, or if one of their blocks is not marked as intact.
     #[inline]
     pub(crate) fn borrow(&self, level: Level, index: u64, count: usize) -> Option<&[Hash]> {
         let column = self.layout.columns.get(usize::from(level.0))?;
@@ -218,14 +218,14 @@ impl Part {
         Some(self.bytes.borrow(start..behind)?.as_chunks().0)
     }
 
-    /// Whether a block was found intact before.
+    /// Whether the block is marked as intact.
     #[inline]
     fn is_checked(&self, number: u64) -> bool {
         self.checked.has(number)
     }
 
-    /// Block `number`, of a column or of a table: intact as it is handed out, unless it was found so
-    /// before and `reverify` is not set.
+    /// Block `number`, of a column or of a table. Checks the returned bytes if the block is not marked
+    /// as intact or `reverify` is set.
     fn block(&self, number: u64, reverify: bool) -> Result<Block<'_>, ReadError> {
         let block = self.bytes.block(number)?;
         if reverify || !self.is_checked(number) {
@@ -247,10 +247,10 @@ impl Part {
         Ok(())
     }
 
-    /// The checksum that the tables, or the footer, hold for `block`.
+    /// The checksum of block `number`, from a table or from the footer.
     fn stored_sum(&self, number: u64) -> Result<u32, ReadError> {
-        // Blocks come in the order columns, first table, second table, ...; each table covers the
-        // stretch before it.
+        // The blocks are in the order columns, first table, second table, and so on. Each table covers
+        // the blocks before it: the first the columns, every later one the table before it.
         let mut covered = 1;
         for &(table, len) in &self.layout.tables {
             if number < table {

@@ -1,4 +1,4 @@
-//! All parts of one tree, as the archive behind its columns.
+//! All parts of one tree, as the archive of its columns.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::column::Archive;
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
-/// The parts of a tree, oldest first: each begins at the size where the one before ends.
+/// The parts of a tree, oldest first. Each part begins at the size at which the one before ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PartSet {
     parts: Vec<Arc<Part>>,
@@ -26,12 +26,12 @@ impl PartSet {
         Self { parts }
     }
 
-    /// Takes the last part out.
+    /// Removes the last part and returns its reference.
     pub(crate) fn take_last(&mut self) -> Option<PartRef> {
         self.parts.pop().map(|part| part.reference())
     }
 
-    /// This set with `merged` in place of `inputs`; `None` unless those are there, side by side.
+    /// This set with `merged` in place of `inputs`. `None` unless the set has all inputs, side by side.
     pub(crate) fn merged(&self, inputs: &[Arc<Part>], merged: Arc<Part>) -> Option<Self> {
         let number = |part: &Arc<Part>| part.reference().number;
         let first = number(inputs.first()?);
@@ -49,7 +49,7 @@ impl PartSet {
         &self.parts
     }
 
-    /// The number of the part that holds a node, if any does.
+    /// The position in the list of the part with this node, if a part has the node.
     fn holder(&self, level: Level, at: u64) -> usize {
         match &self.parts[..] {
             [_] => 0,
@@ -98,7 +98,7 @@ impl Archive for PartSet {
             }
             at += read as u64;
             rest = &mut rest[read..];
-            // The next part may hold nothing of this level.
+            // The next part may have no nodes of this level.
             number += 1;
             while self.parts.get(number).is_some_and(|part| part.end(level) <= at) {
                 number += 1;

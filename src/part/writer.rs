@@ -1,4 +1,4 @@
-//! Writing a part, from any source of nodes.
+//! Writes a part from any source of nodes.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -16,14 +16,15 @@ use crate::merkle::{Hash, NodeIndex, NodeSource};
 /// Nodes copied at a time: 1 MiB.
 const STEP_NODES: u64 = 1 << 15;
 const _: () = assert!(STEP_NODES.is_multiple_of(NODES_PER_BLOCK));
-/// What is in the device's queue at a time, or half of it in a hurry; the log's syncs wait behind it.
-/// Measured on a virtual disk of 2 GB/s, beside a part of 16 M leaves: the 99th percentile of a durable
-/// insert is 2.7 times that of a quiet store with steps of 256 KiB, 2.9 with 512, 3 to 3.8 when the next
-/// step is made while one is under way, and some 160 when a part is handed over as fast as it is made.
+/// Bytes handed to the device at a time. Without hurry one step is in the device's queue, in a hurry
+/// two. The log's syncs wait behind them. Measured on a virtual disk of 2 GB/s, beside a part of 16 M
+/// leaves: the 99th percentile of a durable insert, compared with a quiet store, is 2.7 times as long
+/// with steps of 256 KiB, and 2.9 times with 512 KiB. It is 3 to 3.8 times as long with two steps in the
+/// queue, and about 160 times with no limit.
 const WRITEBACK_STEP: usize = 256 << 10;
 
-/// Writes the part that `identity` describes under its temporary name and, if `durable`, syncs it.
-/// The caller renames it.
+/// Writes the part of `identity` under its temporary name. Syncs the file if `durable`. The caller
+/// renames the file.
 #[cfg(test)]
 pub(crate) fn write_part<S>(
     fs: &dyn FileSystem,
@@ -38,8 +39,8 @@ where
     write_part_with(fs, identity, source, durable, |_, sum| sum)
 }
 
-/// As [`write_part`], with `sum` having the last word on the checksum of each block of the columns,
-/// given its number and the checksum of its bytes.
+/// As [`write_part`], but `sum` can replace the checksum of each block of the columns. `sum` gets the
+/// number of the block and the checksum of its bytes.
 pub(crate) fn write_part_with<S>(
     fs: &dyn FileSystem,
     identity: &PartIdentity,
@@ -68,9 +69,9 @@ pub(crate) fn sync_part(
     file.sync().map_err(|error| Error::io("sync", fs.display(name), error))
 }
 
-/// Writes the part that `identity` describes under its temporary name. The caller syncs and renames
-/// it. While `hurry` returns true, one step is made while another is under way: the part is done sooner,
-/// and the log's syncs wait longer.
+/// Writes the part of `identity` under its temporary name. The caller syncs and renames the file. While
+/// `hurry` returns true, a new step is written while the one before is still under way. The part is then
+/// done sooner, and the log's syncs wait longer.
 pub(crate) fn build_part<S>(
     fs: &dyn FileSystem,
     identity: &PartIdentity,
@@ -154,12 +155,12 @@ where
     Ok((reference, file))
 }
 
-/// Appends to the file, step by step.
+/// Appends to the file in steps.
 struct Output<'a> {
     file: &'a dyn File,
     path: &'a std::path::Path,
     at: u64,
-    /// Where a step begins that was handed to the device and not waited for yet.
+    /// The offset of a step that was handed to the device and has not been waited for.
     under_way: Option<u64>,
     hurry: &'a dyn Fn() -> bool,
 }
@@ -177,8 +178,8 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// Gives the device a step and waits until it has taken it or, in a hurry, the one before. The sync
-    /// at the end is enough for what is smaller than a step.
+    /// Hands a step to the device and waits until it is written. In a hurry waits for the step before
+    /// instead. For bytes shorter than a step, the sync at the end is enough.
     fn hand_over(&mut self, at: u64, len: u64) -> std::io::Result<()> {
         if len < WRITEBACK_STEP as u64 {
             return Ok(());
