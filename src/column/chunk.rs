@@ -2,9 +2,9 @@
 //!
 //! # Invariant
 //!
-//! Memory is never moved, grown or freed while [`Slots`] of it live, and every slot is initialised (to
-//! zeros) from the start. Which caller may touch which slot when is the contract of the three unsafe
-//! functions; `Columns`, `LeafWriter`, `NodeWriter` and `View` are their only callers.
+//! Memory is never moved, grown or freed while a [`Slots`] of it lives. Every slot is initialised to
+//! zeros. The contracts of the three unsafe functions define which caller may access which slot at what
+//! time. Their only callers are `Columns`, `LeafWriter`, `NodeWriter` and `View`.
 #![expect(unsafe_code, reason = "readers hold slices of memory that one writer still appends to")]
 
 use std::fmt;
@@ -14,21 +14,21 @@ use std::sync::Arc;
 use super::layout::Layout;
 use crate::merkle::Hash;
 
-/// One chunk. Cheap to clone, and never changed: a level that grows makes another chunk, which shares
-/// the memory of the other levels.
+/// One chunk. Cheap to clone and immutable. To grow a level, a writer makes a new chunk that shares the
+/// memory of the other levels.
 #[derive(Clone, Debug)]
 pub(crate) enum Chunk {
     /// All slots of all levels, in one piece of memory.
     Whole(Slots),
-    /// A piece of memory per level, from the lowest up: of each level as many slots as were needed so
-    /// far, or none.
+    /// One piece of memory per level, from the lowest level up. A level has as many slots as it needed
+    /// so far, or none.
     Small(Arc<[Slots]>),
 }
 
-/// A run of the slots of a chunk, in memory of its own. Clones share the memory.
+/// A run of the slots of a chunk, in its own memory. Clones share the memory.
 #[derive(Clone)]
 pub(crate) struct Slots {
-    /// The first slot that is here.
+    /// The first slot of the run.
     first: usize,
     len: usize,
     start: NonNull<Hash>,
@@ -36,7 +36,7 @@ pub(crate) struct Slots {
     memory: Option<Arc<Memory>>,
 }
 
-/// What owns the bytes; dropping it gives them back.
+/// The owner of the bytes. Dropping it frees them.
 struct Memory {
     _bytes: Bytes,
     /// Under loom every slot has a twin whose accesses loom checks for races.
@@ -45,20 +45,20 @@ struct Memory {
 }
 
 enum Bytes {
-    /// Straight from the operating system: zeroed lazily, returned at once when dropped.
+    /// From the operating system: zeroed lazily, and freed as soon as it is dropped.
     Mapped(#[expect(dead_code, reason = "held for its Drop")] memmap2::MmapMut),
-    /// From the allocator. Not a `Box`, which claims its memory for itself whenever it is moved.
+    /// From the allocator. Not a `Box`: moving a `Box` asserts exclusive access to its memory.
     Heap(#[expect(dead_code, reason = "held for its Drop")] Vec<Hash>),
 }
 
-// SAFETY: slots are plain memory. Sharing them is sound because the unsafe functions below demand
-// that no slot is written while, or after, another thread can read it.
+// SAFETY: slots are plain memory. Sharing is sound because of the contract of the unsafe functions
+// below: no slot is written once another thread can read it.
 unsafe impl Send for Slots {}
 // SAFETY: as above.
 unsafe impl Sync for Slots {}
 
-/// Memory of fewer bytes comes from the allocator: Linux allows a process 65,530 maps, and a process may
-/// have as many trees.
+/// Smaller memory comes from the allocator. Linux allows a process 65,530 maps, and a process may have
+/// as many trees.
 const MAP_FROM: usize = 1 << 20;
 const HUGE_PAGE: usize = 2 << 20;
 
@@ -68,7 +68,7 @@ impl Chunk {
         Self::Whole(Slots::new(0, layout.slots(), huge))
     }
 
-    /// This chunk with `slots` as what it has of its level `level`. A whole one stays as it is.
+    /// This chunk with `slots` as the memory of level `level`. A whole chunk is returned unchanged.
     pub(crate) fn with_level(&self, level: usize, slots: &Slots) -> Self {
         let Self::Small(levels) = self else { return self.clone() };
         let old = |level| levels.get(level).cloned().unwrap_or_default();
@@ -77,7 +77,7 @@ impl Chunk {
         Self::Small(levels.collect())
     }
 
-    /// The memory that the slots of a level are in, as far as there is any.
+    /// The memory of a level, if there is any. It may have fewer slots than the level.
     #[inline(always)]
     pub(crate) fn level(&self, level: usize) -> Option<&Slots> {
         match self {
@@ -86,7 +86,7 @@ impl Chunk {
         }
     }
 
-    /// How many slots there are over all levels.
+    /// The number of slots over all levels.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Whole(slots) => slots.len,
@@ -103,27 +103,27 @@ impl Default for Chunk {
 }
 
 impl Slots {
-    /// The slots `[first, end)`, zeroed. With `huge` the system is asked for huge pages as far as
-    /// they fit.
+    /// The slots `[first, end)`, zeroed. With `huge` the operating system is asked for huge pages
+    /// wherever they fit.
     pub(crate) fn new(first: usize, end: usize, huge: bool) -> Self {
         let len = end - first;
         let (start, memory) = Memory::new(len, huge);
         Self { first, len, start, memory: Some(Arc::new(memory)) }
     }
 
-    /// The first slot that is here, if one is.
+    /// The first slot of the run. `None` if the run is empty.
     pub(crate) fn first(&self) -> Option<usize> {
         (self.len > 0).then_some(self.first)
     }
 
-    /// Whether the slots `[slot, slot + len)` are here.
+    /// Whether the run has the slots `[slot, slot + len)`.
     #[inline(always)]
     pub(crate) fn has(&self, slot: usize, len: usize) -> bool {
         let at = slot.wrapping_sub(self.first);
         at <= self.len && len <= self.len - at
     }
 
-    /// How many slots from `slot` on are here.
+    /// How many slots the run has from `slot` on.
     pub(crate) fn room(&self, slot: usize) -> usize {
         let at = slot.wrapping_sub(self.first);
         self.len.saturating_sub(at)
@@ -133,20 +133,20 @@ impl Slots {
     ///
     /// # Safety
     ///
-    /// No other thread reads or writes any of these slots while the slice lives: they are unpublished
-    /// and the caller is their only writer.
+    /// No other thread reads or writes these slots while the slice lives: they are unpublished, and the
+    /// caller is their only writer.
     ///
     /// # Panics
     ///
-    /// If the slots are not here.
+    /// If the run does not have the slots.
     #[inline(always)]
     #[expect(clippy::mut_from_ref, reason = "the contract above makes the slice exclusive")]
     pub(crate) unsafe fn write(&self, slot: usize, len: usize) -> &mut [Hash] {
         assert!(self.has(slot, len), "slots that are not there");
         #[cfg(duramen_loom)]
         self.twins(slot, len).iter().for_each(|twin| twin.with_mut(|_| ()));
-        // SAFETY: the range is inside the allocation, which is initialised and lives as long as
-        // `self`; the caller promises that the slice is exclusive.
+        // SAFETY: the range is inside the allocation, which is initialised and lives as long as `self`.
+        // The caller guarantees exclusive access.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(slot - self.first), len) }
     }
 
@@ -154,37 +154,37 @@ impl Slots {
     ///
     /// # Safety
     ///
-    /// The slots have been written, and that write happened before this call: the caller has loaded
-    /// with `Acquire` a count that was stored with `Release` after it, or is itself the writer.
+    /// The slots were written before this call. Either the caller has loaded with `Acquire` a count that
+    /// was stored with `Release` after the write, or the caller is the writer.
     ///
     /// # Panics
     ///
-    /// If the slots are not here.
+    /// If the run does not have the slots.
     #[inline(always)]
     pub(crate) unsafe fn read(&self, slot: usize, len: usize) -> &[Hash] {
         assert!(self.has(slot, len), "slots that are not there");
         #[cfg(duramen_loom)]
         self.twins(slot, len).iter().for_each(|twin| twin.with(|_| ()));
-        // SAFETY: the range is inside the allocation, which is initialised and lives as long as
-        // `self`; the caller promises that no thread writes these slots any more.
+        // SAFETY: the range is inside the allocation, which is initialised and lives as long as `self`.
+        // The caller guarantees that no thread writes these slots any more.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(slot - self.first), len) }
     }
 
-    /// Copies all slots of `old`, which these have too.
+    /// Copies all slots of `old` into this run, which must have the same slots.
     ///
     /// # Safety
     ///
-    /// The caller is the only writer of the level, and no other thread has these slots yet.
+    /// The caller is the only writer of the level, and no other thread has this run yet.
     ///
     /// # Panics
     ///
-    /// If these do not have the slots of `old`.
+    /// If this run does not have all slots of `old`.
     pub(crate) unsafe fn copy_from(&self, old: &Self) {
         if old.len == 0 {
             return;
         }
-        // SAFETY: only the caller writes the old slots, and it does not do so now; only the caller has
-        // the new ones. Both are initialised, and they are in different memory.
+        // SAFETY: only the caller writes the old slots, and it does not write them now. Only the caller
+        // has the new slots. Both runs are initialised, and they are in different memory.
         let (to, from) = unsafe { (self.write(old.first, old.len), old.read(old.first, old.len)) };
         to.copy_from_slice(from);
     }
@@ -210,12 +210,12 @@ impl fmt::Debug for Slots {
 }
 
 impl Memory {
-    /// Room for `len` zeroed slots, and where it begins.
+    /// Allocates `len` zeroed slots. Returns their address and their owner.
     fn new(len: usize, huge: bool) -> (NonNull<Hash>, Self) {
         let bytes = len * size_of::<Hash>();
         let mapped = if bytes >= MAP_FROM && !cfg!(any(miri, duramen_loom)) {
-            // Address space that is a multiple of a huge page is placed at one. What is never
-            // touched takes no memory.
+            // The system aligns a map to huge pages if its length is a multiple of a huge page. Pages
+            // that are never touched take no memory.
             memmap2::MmapMut::map_anon(bytes.next_multiple_of(HUGE_PAGE)).ok()
         } else {
             None
@@ -225,7 +225,7 @@ impl Memory {
                 #[cfg(target_os = "linux")]
                 if huge {
                     let len = bytes / HUGE_PAGE * HUGE_PAGE;
-                    // A hint; without it the pages are ordinary ones.
+                    // Only a hint. Without it the pages are ordinary pages.
                     let _ = map.advise_range(memmap2::Advice::HugePage, 0, len);
                 }
                 (map.as_mut_ptr().cast::<Hash>(), Bytes::Mapped(map))
@@ -256,8 +256,8 @@ mod tests {
             let slots = Slots::new(first, first + len, len > 300);
             assert!(slots.has(first, len) && slots.has(first + len, 0));
             assert!(!slots.has(first, len + 1) && !slots.has(first.wrapping_sub(1), 1));
-            // SAFETY: this test is the only user of the slots, and it never reads one that a live
-            // mutable slice covers.
+            // SAFETY: this test is the only user of the slots. It never reads a slot that a live mutable
+            // slice covers.
             unsafe {
                 assert_eq!(slots.read(first, len), vec![[0; 32]; len]);
                 slots.write(first, 2).fill([7; 32]);

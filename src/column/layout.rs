@@ -1,47 +1,46 @@
-//! Where a node's slot is: pure arithmetic.
+//! Computes the slot of a node. Pure arithmetic.
 
 use crate::merkle::{Arity, Level};
 
-/// How the levels of a tree are cut into chunks.
+/// How the levels of a tree are divided into chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     arity: Arity,
-    /// [`Arity::bits`], so that a place is found without cases.
+    /// [`Arity::bits`], stored so that computing a place takes no branch.
     bits: u8,
-    /// How many levels a chunk holds.
+    /// The number of levels in a chunk.
     height: u8,
-    /// How many slots a level of a small chunk has at least.
+    /// The least number of slots in a level of a small chunk.
     smallest: u8,
-    /// Whether the system is asked for huge pages for chunks that fill soon.
+    /// Whether the operating system is asked for huge pages for chunks that fill soon.
     huge_pages: bool,
     /// The inverse of arity - 1, modulo 2^32.
     inverse: u32,
 }
 
-/// Up to so many slots small levels are doubled.
+/// A small level doubles until it has this many slots.
 const DOUBLED: usize = 1024;
-/// Small levels have at most so many slots. A level that needs more gets all that it can have in the
-/// chunk: what is not touched of so many takes no memory, and to move more of them would take time.
+/// A small level has at most this many slots. A larger level gets all its slots in the chunk at once.
+/// Untouched slots take no memory then, and moving more slots than this would take time.
 const SMALL: usize = 4096;
 
-/// One slot of one chunk, and how many slots of the same level follow in it.
+/// One slot of a chunk, and how many slots of the same level follow in the chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The tier of the chunk: which levels it holds.
+    /// The tier of the chunk, which determines the levels in the chunk.
     pub(crate) tier: usize,
     /// The chunk's number within its tier.
     pub(crate) chunk: u64,
-    /// The level, counted from the lowest of the chunk.
+    /// The level, counted from the lowest level of the chunk.
     pub(crate) level: usize,
-    /// The slot within the chunk. Those of one level follow those of the level below.
+    /// The slot within the chunk. The slots of a level follow those of the level below.
     pub(crate) slot: usize,
-    /// How many slots there are from `slot` on, itself included, before the level ends in this
-    /// chunk.
+    /// How many slots of the level the chunk has from `slot` on, `slot` included.
     pub(crate) room: usize,
 }
 
 impl Layout {
-    /// Chunks of 65,536 or 262,144 leaves, so that they fill huge pages almost without a rest.
+    /// Chunks of 65,536 or 262,144 leaves. They fill huge pages almost without a remainder.
     pub(crate) const fn new(arity: Arity) -> Self {
         let height = match arity {
             _ if cfg!(duramen_loom) => 1,
@@ -60,7 +59,7 @@ impl Layout {
             Arity::Eight => (3, 7),
             Arity::Sixteen => (4, 15),
         };
-        // A number is its own inverse modulo 8, and each step doubles the bits that are right.
+        // A number is its own inverse modulo 8. Each step doubles the number of correct bits.
         let mut inverse = divisor;
         let mut right = 3;
         while right < u32::BITS {
@@ -71,18 +70,18 @@ impl Layout {
         Self { arity, bits, height, smallest, huge_pages: true, inverse }
     }
 
-    /// The same, with huge pages or without.
+    /// The same layout, with or without huge pages.
     pub(crate) const fn huge_pages(self, yes: bool) -> Self {
         Self { huge_pages: yes, ..self }
     }
 
-    /// Whether the system is asked for huge pages for chunks that fill soon.
+    /// Whether the operating system is asked for huge pages for chunks that fill soon.
     pub(crate) const fn has_huge_pages(self) -> bool {
         self.huge_pages
     }
 
-    /// Chunks of `arity^height` leaves that begin with one slot per level, for tests and models that
-    /// want to cross many borders with few leaves.
+    /// Chunks of `arity^height` leaves that begin with one slot per level. For tests and models that
+    /// cross many chunk borders with few leaves.
     #[cfg(any(test, duramen_loom))]
     pub(crate) const fn with_height(arity: Arity, height: u8) -> Self {
         Self::of(arity, height, 1)
@@ -92,23 +91,23 @@ impl Layout {
         self.arity
     }
 
-    /// How many leaves a chunk of the lowest tier holds.
+    /// The number of leaves in a chunk of the lowest tier.
     pub(crate) const fn leaves_per_chunk(self) -> u64 {
         1 << self.base_bits()
     }
 
-    /// How many slots a chunk has in its lowest level.
+    /// The number of slots in the lowest level of a chunk.
     pub(crate) const fn base_slots(self) -> usize {
         self.level_len(0)
     }
 
-    /// How many slots a chunk has over all its levels.
+    /// The number of slots over all levels of a chunk.
     pub(crate) fn slots(self) -> usize {
         (0..self.height).map(|relative| self.level_len(relative)).sum()
     }
 
-    /// Where the memory of a small level ends that begins at slot `first` and has to have the slots
-    /// below `end`. `place` is in this level.
+    /// The end of the memory of a small level. The memory begins at slot `first` and must include the
+    /// slots below `end`. `place` is in this level.
     pub(crate) fn reach(self, place: &Place, first: usize, end: usize) -> usize {
         let wanted = (end - first).max(usize::from(self.smallest));
         let len = match () {
@@ -119,7 +118,7 @@ impl Layout {
         first.saturating_add(len).min(place.level_end())
     }
 
-    /// How many complete nodes `level` has in a tree of `leaves` leaves.
+    /// The number of complete nodes of `level` in a tree of `leaves` leaves.
     #[inline]
     pub(crate) fn complete(self, level: Level, leaves: u64) -> u64 {
         leaves.checked_shr(u32::from(level.0) * u32::from(self.bits)).unwrap_or(0)
@@ -128,7 +127,7 @@ impl Layout {
     /// The slot of node `index` of `level`.
     #[inline(always)]
     pub(crate) fn place(self, level: Level, index: u64) -> Place {
-        // Most nodes are in one of the two lowest tiers: this is faster than a division.
+        // Most nodes are in one of the two lowest tiers, where this loop is faster than a division.
         let (mut tier, mut relative) = (0, level.0);
         while relative >= self.height {
             relative -= self.height;
@@ -149,19 +148,19 @@ impl Layout {
         self.bits as u32 * self.height as u32
     }
 
-    /// How many nodes of the level `relative` levels above the base a chunk holds.
+    /// The number of nodes in a chunk of the level that is `relative` levels above the base.
     #[inline]
     const fn level_len(self, relative: u8) -> usize {
         1 << (self.base_bits() - self.bits as u32 * relative as u32)
     }
 
-    /// The first slot of the level `relative` levels above the base: a geometric sum.
+    /// The first slot of the level that is `relative` levels above the base: a geometric sum.
     #[inline]
     const fn level_start(self, relative: u8) -> usize {
         let sum = (1_u32 << self.base_bits())
             - (1 << (self.base_bits() - self.bits as u32 * relative as u32));
-        // sum = (N^h - N^(h-r)); the levels below add up to N/(N-1) of that. A division without a rest
-        // is a multiplication by the inverse.
+        // sum = (N^h - N^(h-r)). The levels below add up to N/(N-1) of it. An exact division is a
+        // multiplication by the inverse.
         (sum.wrapping_mul(self.inverse) << self.bits) as usize
     }
 }

@@ -1,4 +1,4 @@
-//! The one writer of a tree's leaves.
+//! The only writer of a tree's leaves.
 #![expect(unsafe_code, reason = "fills unpublished slots")]
 
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::merkle::{Hash, Level};
 pub(crate) struct LeafWriter {
     pub(super) columns: Arc<Columns>,
     len: u64,
-    /// Where the last leaf went to.
+    /// The memory to which the last leaf was written.
     last: Option<Run>,
 }
 
-/// Leaves `[first, end)`, whose memory is there, in slots one behind the other from `slot` on.
+/// Leaves `[first, end)` whose slots are in memory and adjacent, from `slot` on.
 #[derive(Debug)]
 struct Run {
     first: u64,
@@ -27,7 +27,8 @@ struct Run {
 }
 
 impl Run {
-    /// The slot of the leaf `at`, and how many there are from it on, if it is one of these.
+    /// The slot of leaf `at`, and how many slots of the run there are from it on. `None` if the leaf is
+    /// not in the run.
     #[inline]
     fn slot(&self, at: u64) -> Option<(usize, usize)> {
         let within = at >= self.first && at < self.end;
@@ -41,7 +42,7 @@ impl LeafWriter {
         Self { columns, len, last: None }
     }
 
-    /// How many leaves were appended.
+    /// The number of appended leaves.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -53,8 +54,8 @@ impl LeafWriter {
         self.publish(self.len + leaves.len() as u64);
     }
 
-    /// Writes `leaves` where the next ones belong, and publishes nothing. What is written next takes their
-    /// place, unless [`publish`](Self::publish) is called before.
+    /// Writes `leaves` into the next slots without publishing them. The next write overwrites them,
+    /// unless [`publish`](Self::publish) is called first.
     #[inline]
     pub(crate) fn write(&mut self, leaves: &[Hash]) {
         let mut rest = leaves;
@@ -66,11 +67,11 @@ impl LeafWriter {
                 None => self.look_up(at, rest.len()),
             };
             let (now, later) = rest.split_at(rest.len().min(room));
-            // SAFETY: these slots are at or above `len`, so unpublished, and `&mut self` is the
+            // SAFETY: these slots are at or above `len`, so they are unpublished. `&mut self` is the
             // only leaf writer.
             let slots = unsafe { run.slots.write(slot, now.len()) };
             match (now, slots) {
-                // Without a call, for inserts of one leaf.
+                // Avoids the call of a copy function for inserts of one leaf.
                 ([leaf], [slot]) => *slot = *leaf,
                 (leaves, slots) => slots.copy_from_slice(leaves),
             }
@@ -79,8 +80,8 @@ impl LeafWriter {
         }
     }
 
-    /// The run that begins with the leaf `at`, for `count` leaves or as many as go into one; its slot, and how
-    /// many there are from it on.
+    /// Looks up the run for `count` leaves from `at` on, or for as many as fit one run. Returns the run,
+    /// the slot of leaf `at`, and how many slots there are from it on.
     #[cold]
     fn look_up(&mut self, at: u64, count: usize) -> (&Run, (usize, usize)) {
         let place = self.columns.layout().place(Level::LEAVES, at);
@@ -94,12 +95,12 @@ impl LeafWriter {
         (self.last.insert(run), (place.slot, room))
     }
 
-    /// Looks up the memory for leaves again at the next call: the node writer is about to replace it.
+    /// Makes the next write look up its memory again, because the node writer is about to replace it.
     pub(super) fn forget_slots(&mut self) {
         self.last = None;
     }
 
-    /// Publishes all leaves below `len`, which have been written.
+    /// Publishes all leaves below `len`. They must have been written.
     #[inline]
     pub(crate) fn publish(&mut self, len: u64) {
         self.len = len;

@@ -1,23 +1,23 @@
-//! Columns: the complete nodes of every level, append-only, with addresses that never change.
+//! Columns: the complete nodes of every level. Columns are append-only, and the address of a node never
+//! changes.
 //!
 //! # Invariants
 //!
-//! - A slot is written once, before it is published, and never again. Publishing is one `Release`
-//!   store of a count; a reader that loads the count with `Acquire` sees every slot below it.
-//! - There is one [`LeafWriter`] and one [`NodeWriter`] per tree; each writes only slots that the
-//!   other does not.
-//! - A slot is in the memory that the [`Version`] names before it is published, so a reader that
-//!   loads the version *after* the count finds the slot there, or finds the node in the parts that
-//!   took its place. `shared.rs` says why that holds while small chunks grow.
+//! - A slot is written once, before it is published, and never again. Publishing is one `Release` store
+//!   of a count. A reader that loads the count with `Acquire` sees every slot below it.
+//! - A tree has one [`LeafWriter`] and one [`NodeWriter`]. No slot is written by both.
+//! - The [`Version`] has the memory of a slot before the slot is published. So a reader that loads the
+//!   version *after* the count finds the slot in this memory, or finds the node in the parts that
+//!   replaced the memory. `shared.rs` explains why this holds while small chunks grow.
 //!
-//! A chunk holds an aligned subtree: `N^height` nodes of its tier's base level and the levels above
-//! them up to, and without, the node that commits to all of them, which is a base node of the next
-//! tier. So the children of any node lie side by side in one chunk.
+//! A chunk has the slots of an aligned subtree. These are `N^height` nodes of the base level of its
+//! tier, and the levels above them. The node that commits to all of them is not in the chunk: it is a
+//! base node of the next tier. So the children of any node are adjacent in one chunk.
 //!
-//! The first chunk of a tier is *small*: each level has memory of its own, for a few slots at first,
-//! which is replaced by more when they are used up. So a tree of a few leaves takes a few hundred
-//! bytes. A chunk whose leaves come at once, or that follows one that was filled, is *whole* from the
-//! start: one piece of memory for all slots.
+//! The first chunk of a tier is *small*. Each level has its own memory, with a few slots at first. When
+//! they are used up, larger memory replaces it. So a tree of a few leaves takes a few hundred bytes. A
+//! chunk is *whole* from the start if all its leaves come at once, or if the chunk before it was filled.
+//! A whole chunk has one piece of memory for all slots.
 
 mod chunk;
 mod layout;

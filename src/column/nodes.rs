@@ -1,4 +1,5 @@
-//! The one writer of a tree's inner nodes: hashes complete groups, long after their leaves came.
+//! The only writer of a tree's inner nodes. It hashes complete groups, often long after their leaves
+//! were appended.
 #![expect(unsafe_code, reason = "fills unpublished slots from published ones, in parallel")]
 
 use std::ops::Range;
@@ -16,15 +17,15 @@ use crate::sync::pool::pool;
 #[derive(Debug)]
 pub(crate) struct NodeWriter {
     columns: Arc<Columns>,
-    /// Every inner node complete at this size is written and published.
+    /// Every inner node that is complete at this size is written and published.
     hashed: u64,
 }
 
 /// Fewer leaves than this are hashed on the calling thread.
 const PARALLEL_FROM: u64 = 1 << 14;
-/// Above every level there is.
+/// A level above every level that a tree can have.
 const TOP: Level = Level(u8::MAX);
-/// Leaves per block: with the nodes above them they stay in a core's cache.
+/// Leaves per block: a block and the nodes above it fit the cache of a core.
 const BLOCK_BITS: u32 = 12;
 
 impl NodeWriter {
@@ -32,10 +33,10 @@ impl NodeWriter {
         Self { columns, hashed }
     }
 
-    /// Writes and publishes every inner node that is complete at `size`. Does nothing if that is
-    /// done already. O(leaves since the last call / (N - 1)) hashes.
+    /// Writes and publishes every inner node that is complete at `size`. Does nothing if they are
+    /// already written. O(leaves since the last call / (N - 1)) hashes.
     ///
-    /// `size` must not be beyond the published leaves.
+    /// `size` must not exceed the number of published leaves.
     pub(crate) fn hash_to(&mut self, hasher: &dyn Hasher, size: u64) {
         let size = size.min(self.columns.leaves());
         let from = self.hashed;
@@ -61,9 +62,9 @@ impl NodeWriter {
         self.columns.publish_hashed(size);
     }
 
-    /// Appends a large batch of leaves and hashes what it completes, block by block while the
-    /// leaves are in the cache, on every core. Equal to [`LeafWriter::append`] and then
-    /// [`hash_to`](Self::hash_to). If `hasher` panics, nothing was appended.
+    /// Appends a large batch of leaves and hashes the nodes that become complete. Works block by block,
+    /// on every core, while the leaves are in the cache. Equal to [`LeafWriter::append`] and then
+    /// [`hash_to`](Self::hash_to). If `hasher` panics, nothing is appended.
     pub(crate) fn append_and_hash(
         &mut self,
         hasher: &dyn Hasher,
@@ -85,21 +86,21 @@ impl NodeWriter {
             self.hash_levels(hasher, &mut version, Level::LEAVES..low, start, end);
         });
         self.hash_levels(hasher, &mut version, low..TOP, from, size);
-        // Nothing is published before the hash function, which is foreign code and may panic, has
-        // returned for the last time.
+        // The hash function is foreign code and may panic. So nothing is published before its last call
+        // has returned.
         writer.publish(size);
         self.hashed = size;
         self.columns.publish_hashed(size);
     }
 
-    /// The height of the subtrees that are hashed side by side.
+    /// The height of the subtrees that are hashed in parallel.
     fn block_height(&self) -> Level {
         let arity = self.columns.layout().arity();
         Level(u8::try_from(BLOCK_BITS / arity.bits()).unwrap_or(u8::MAX))
     }
 
-    /// Calls `hash` for the leaves of every block in `[from, size)`, on every core. Blocks are
-    /// subtrees, so the nodes inside one depend on no other.
+    /// Calls `hash` for the leaves of every block in `[from, size)`, on every core. A block is a
+    /// subtree, so its nodes depend on no other block.
     fn each_block(&self, from: u64, size: u64, hash: impl Fn(u64, u64) + Sync) {
         let bits = u32::from(self.block_height().0) * self.columns.layout().arity().bits();
         let block = |number: u64| {
@@ -114,8 +115,8 @@ impl NodeWriter {
         }
     }
 
-    /// Makes the slots of `level` and all above it for the nodes complete at `size`, in order, so that
-    /// blocks worked on side by side find them.
+    /// Makes memory, in order, for the nodes of `level` and above that are complete at `size`. So the
+    /// blocks that are hashed in parallel find their slots.
     fn reserve(&self, version: &mut Arc<Version>, mut level: Level, from: u64, size: u64) {
         let layout = self.columns.layout();
         while layout.complete(level, size) > 0 {
@@ -131,7 +132,7 @@ impl NodeWriter {
         }
     }
 
-    /// Writes leaves from index `at` on. They are not published yet.
+    /// Writes leaves from index `at` on. Does not publish them.
     fn copy_leaves(&self, version: &mut Arc<Version>, mut at: u64, mut leaves: &[Hash]) {
         while !leaves.is_empty() {
             let place = self.columns.layout().place(Level::LEAVES, at);
@@ -146,7 +147,7 @@ impl NodeWriter {
         }
     }
 
-    /// Hashes the parents of the nodes in `levels` that are complete at `size` and were not at
+    /// Hashes the parents of the nodes in `levels`: the parents that are complete at `size` but not at
     /// `from`.
     fn hash_levels(
         &self,
@@ -168,7 +169,7 @@ impl NodeWriter {
         }
     }
 
-    /// Hashes the parents `range` of the children in `level`.
+    /// Hashes the parents `range` from their children in `level`.
     fn hash_run(
         &self,
         hasher: &dyn Hasher,
@@ -187,17 +188,17 @@ impl NodeWriter {
             self.columns.ensure(version, &parents, len, Filling::Slow);
             let (Some(below), Some(above)) = (version.slots(&children), version.slots(&parents))
             else {
-                // Children are in memory until their parent is hashed, so this is not reached.
+                // Children stay in memory until their parent is hashed, so this branch is unreachable.
                 debug_assert!(false, "children of unhashed nodes are in memory");
                 return;
             };
-            // SAFETY: children are leaves below the published count (loaded with Acquire by
-            // `hash_to`), leaves that this very block has copied, seeds, or nodes that this writer
-            // has written: on this thread or, in another block, before the join that came before
-            // this call. After a panic of `hasher` the same slots are filled again: none of them was
-            // published. Parents are above `hashed`, so unpublished, and `&mut self` in the two
-            // callers makes this the only node writer; blocks have no parent in common. Children
-            // and parents are different slots.
+            // SAFETY: the children are written. Either they are leaves below the published count, which
+            // `hash_to` loaded with Acquire. Or they are leaves that this block has copied, or seeds. Or
+            // they are nodes that this writer has written: on this thread, or in another block, before
+            // the join that precedes this call. A call after a panic of `hasher` may fill slots again,
+            // but none of them was published. The parents are above `hashed`, so they are unpublished.
+            // `&mut self` in both callers makes this the only node writer, and no two blocks have a
+            // parent in common. Children and parents are different slots.
             unsafe {
                 let children = below.read(children.slot, len * arity.children());
                 hasher.nodes(arity, children, above.write(parents.slot, len));

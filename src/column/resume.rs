@@ -1,4 +1,4 @@
-//! The columns of a tree that begins or goes on, with their two writers.
+//! Creates the columns of an empty or reopened tree, with their two writers.
 #![expect(unsafe_code, reason = "fills slots that are never published")]
 
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::shared::{Columns, Filling};
 use super::version::Archive;
 use crate::merkle::{Hash, Level};
 
-/// Nodes that a reopened tree needs in memory to go on: those of `level` from `first` on, complete
-/// at the archived size, whose parent is not.
+/// Nodes that a reopened tree needs in memory to continue. They are nodes of `level` from `first` on
+/// that are complete at the archived size and whose parent is not.
 #[derive(Clone, Debug)]
 pub(crate) struct Seed {
     pub(crate) level: Level,
@@ -20,9 +20,8 @@ pub(crate) struct Seed {
 }
 
 impl Columns {
-    /// The columns of a tree whose first `size` leaves and their complete nodes are in `archive`,
-    /// with their two writers. `seeds` holds, per level, the complete children of the incomplete
-    /// node above.
+    /// The columns of a tree, with their two writers. `archive` has the first `size` leaves and their
+    /// complete nodes. `seeds` has, for each level, the complete children of the incomplete node above.
     pub(crate) fn resume(
         layout: Layout,
         size: u64,
@@ -33,8 +32,8 @@ impl Columns {
         for seed in seeds {
             let place = layout.place(seed.level, seed.first);
             let slots = columns.slots_for(&place, seed.nodes.len(), Filling::Slow);
-            // SAFETY: no other thread has the columns yet, and these slots, being below the size at
-            // which memory begins, are never published.
+            // SAFETY: no other thread has the columns yet. These slots are below the size at which
+            // memory begins, so they are never published.
             unsafe { slots.write(place.slot, seed.nodes.len()) }.copy_from_slice(&seed.nodes);
         }
         let leaves = LeafWriter::new(Arc::clone(&columns), size);

@@ -1,21 +1,22 @@
-//! What one tree's readers and writers share: the newest version, and how far it is filled.
+//! The state that the readers and writers of one tree share: the newest version, and how far it is
+//! filled.
 //!
 //! # Invariants
 //!
-//! - Only the one writer of a level gives that level more memory: the leaf writer that of the leaves,
-//!   the node writer that of all others; `append_and_hash` holds both. It fills no slot meanwhile. So
-//!   the copy of the level that it makes has every slot that was written, published or not, and
-//!   nothing is written to the old memory any more.
+//! - Only the single writer of a level gives the level more memory. This is the leaf writer for leaves
+//!   and the node writer for all other levels. `append_and_hash` holds both. The writer fills no slot
+//!   meanwhile. So its copy of the level has every written slot, published or not, and nothing is
+//!   written to the old memory any more.
 //! - The copy is complete before the version with it is installed. So a reader that loads the new
-//!   version finds all that was published before, and one that keeps the old version keeps the old
-//!   memory, which holds all that its counts speak of.
+//!   version finds everything that was published before. A reader that keeps the old version also keeps
+//!   the old memory, which has every slot below the reader's counts.
 //! - A slot is filled after the version with its memory was installed, and published after it was
-//!   filled. So a reader that loads the version after a count finds memory for every slot below the
-//!   count: that version, or a later one.
-//! - A version is made from the newest one under `install`, and takes all levels from it but the one
-//!   that it changes. So what two writers and a checkpoint install is never lost.
-//! - An archive drops no chunk that a writer gives memory to: the nodes that the writer is about to
-//!   fill are in it, so it is not archived whole.
+//!   filled. So a reader that loads the version after a count gets this version or a later one, with
+//!   memory for every slot below the count.
+//! - A new version is made from the newest one under the lock `install`. It changes one level and keeps
+//!   all others. So a version that one of the two writers or a checkpoint installs is never lost.
+//! - An archive drops no chunk to which a writer adds memory. The nodes that the writer is about to fill
+//!   are in this chunk, so the archive does not have all of the chunk.
 #![expect(unsafe_code, reason = "copies the slots of a level that its one writer outgrows")]
 
 use std::sync::Arc;
@@ -29,14 +30,14 @@ use crate::sync;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
 
-/// What one tree's readers and writers share.
+/// The shared state of one tree's columns.
 #[derive(Debug)]
 pub(crate) struct Columns {
     layout: Layout,
-    /// Replaced under `install`; loaded by readers without it.
+    /// Replaced under `install`. Readers load it without the lock.
     version: ArcSwap<Version>,
-    /// Serialises the three that replace the version: leaf writer, node writer, checkpoint. Held for
-    /// the copy of a few pointers, never across I/O.
+    /// Serialises the leaf writer, the node writer and the checkpoint, which replace the version. Held
+    /// while a few pointers are copied, never across I/O.
     install: Mutex<()>,
     leaves: AtomicU64,
     hashed: AtomicU64,
@@ -45,14 +46,14 @@ pub(crate) struct Columns {
 /// How soon memory is expected to be filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filling {
-    /// Perhaps never: its pages are taken one by one.
+    /// Perhaps never. The memory takes one small page at a time.
     Slow,
-    /// Soon: huge pages pay.
+    /// Soon. Huge pages are worth their cost.
     Fast,
 }
 
 impl Columns {
-    /// The columns of a tree whose first `size` leaves and their complete nodes are in `archive`.
+    /// The columns of a tree. `archive` has the first `size` leaves and their complete nodes.
     pub(super) fn new(layout: Layout, size: u64, archive: Option<Arc<dyn Archive>>) -> Arc<Self> {
         Arc::new(Self {
             layout,
@@ -68,7 +69,7 @@ impl Columns {
         self.layout
     }
 
-    /// How many leaves are published.
+    /// The number of published leaves.
     pub(crate) fn leaves(&self) -> u64 {
         self.leaves.load(Ordering::Acquire)
     }
@@ -77,20 +78,21 @@ impl Columns {
     pub(crate) fn view(&self) -> View {
         let early = sync::defect("a view loads the version before the counts")
             .then(|| self.version.load_full());
-        // The counts first: the version loaded after them has memory for every slot below them.
+        // Loads the counts first, so that the version loaded after them has memory for every slot below
+        // them.
         let hashed = self.hashed.load(Ordering::Acquire);
         let leaves = self.leaves.load(Ordering::Acquire);
         let version = early.unwrap_or_else(|| self.version.load_full());
         View { layout: self.layout, version, leaves, hashed }
     }
 
-    /// Lets `archive`, which holds every node complete at `size`, answer for them, and drops the
-    /// chunks that hold nothing else as soon as no view needs them.
+    /// Makes `archive` answer for every node that is complete at `size`. Chunks that have no other nodes
+    /// are freed when the last view of them is dropped.
     pub(crate) fn archive(&self, size: u64, archive: Arc<dyn Archive>) {
         self.install(|newest| newest.archived(self.layout, size, archive));
     }
 
-    /// Bytes that the slots in memory take; those that are not filled yet are counted too.
+    /// Bytes of all slots in memory, including slots that are not filled yet.
     pub(crate) fn memory_bytes(&self) -> u64 {
         (self.version.load_full().slot_count() * size_of::<Hash>()) as u64
     }
@@ -109,8 +111,8 @@ impl Columns {
         self.version.load_full()
     }
 
-    /// Sees to it that `version` has memory for the slots `[place.slot, place.slot + count)`: loads the
-    /// newest one, and makes the memory if need be. Only for the one writer of the level.
+    /// Makes sure that `version` has memory for the slots `[place.slot, place.slot + count)`. Loads the
+    /// newest version, and makes the memory if it is missing. Only for the single writer of the level.
     pub(super) fn ensure(
         &self,
         version: &mut Arc<Version>,
@@ -124,9 +126,9 @@ impl Columns {
         }
     }
 
-    /// The memory of the level of `place`, with the slots `[place.slot, place.slot + count)` in it: what
-    /// the newest version has, or more, in a version that is installed now. Only for the one writer of
-    /// the level.
+    /// Returns memory of the level of `place` with the slots `[place.slot, place.slot + count)`. This is
+    /// the memory in the newest version, if it has the slots. Otherwise makes larger memory and installs
+    /// a version with it. Only for the single writer of the level.
     pub(super) fn slots_for(&self, place: &Place, count: usize, filling: Filling) -> Slots {
         let version = self.version.load_full();
         let old = version.slots(place).cloned().unwrap_or_default();
@@ -138,22 +140,23 @@ impl Columns {
         let end = self.layout.reach(place, first, place.slot + count);
         let all = place.level == 0 && (first, end) == (0, place.level_end());
         if version.chunk(place).is_none() && (all || version.ends_full(self.layout, place.tier)) {
-            // No level of it is there, so its levels have no other memory and no other writer now.
+            // No level of the chunk exists yet, so no level has other memory or another writer at work.
             let chunk = Chunk::whole(self.layout, huge);
             let slots = chunk.level(place.level).cloned().unwrap_or_default();
             self.install(|newest| newest.with_chunk(place, &chunk));
             return slots;
         }
         let slots = Slots::new(first, end, huge);
-        // SAFETY: the caller is the only writer of this level, and has the new slots to itself as
-        // long as they are not installed.
+        // SAFETY: the caller is the only writer of this level. No other thread has the new slots until
+        // they are installed.
         let copy = || unsafe { slots.copy_from(&old) };
         let late = sync::defect("a level is installed before its slots are copied");
         if !late {
             copy();
         }
         self.install(|newest| {
-            // The other levels are those of the newest version: their writers may have been here.
+            // Takes the other levels from the newest version, because their writers may have changed it
+            // meanwhile.
             let chunk = newest.chunk(place).cloned().unwrap_or_default();
             newest.with_chunk(place, &chunk.with_level(place.level, &slots))
         });
@@ -163,7 +166,7 @@ impl Columns {
         slots
     }
 
-    /// Replaces the newest version by the one that `change` makes of it.
+    /// Replaces the newest version by `change` of it.
     fn install(&self, change: impl FnOnce(&Version) -> Version) {
         let install = self.install.lock();
         if sync::defect("a version is installed without the lock") {

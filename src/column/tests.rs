@@ -1,5 +1,5 @@
-//! The columns against vectors: every node that a view says it has is there, and right, however
-//! leaves were appended, hashed and archived, and however long the view was kept.
+//! Compares the columns with vectors. Every node that a view claims to have must be there and be right,
+//! however leaves were appended, hashed and archived, and however long the view was kept.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::error::ReadError;
 use crate::merkle::{Arity, Hash, Hasher, HasherId, Level, NodeIndex, NodeSource};
 
-/// Cheap, and depends on the value and the position of each child.
+/// A cheap hash function that depends on the value and the position of each child.
 #[derive(Debug)]
 struct Mix;
 
@@ -43,7 +43,7 @@ fn leaf(index: u64) -> Hash {
     leaf
 }
 
-/// All complete nodes, level by level.
+/// All complete nodes, by level.
 #[derive(Debug)]
 struct Model {
     arity: Arity,
@@ -92,7 +92,7 @@ impl Model {
         &nodes[..usize::try_from(len).unwrap()]
     }
 
-    /// What a tree that goes on at `size` needs in memory.
+    /// The seeds of a tree that continues at `size`.
     fn seeds(&self, size: u64) -> Vec<Seed> {
         let group = self.arity.children();
         let rest = |level: usize| {
@@ -130,7 +130,7 @@ impl Archive for Model {
     }
 }
 
-/// Reads everything that `view` has, in one piece and in pieces of two, and not a node more.
+/// Reads all nodes of `view`, at once and in pieces of two, and checks that the view has no other node.
 fn check(view: &View, model: &Model) {
     for level in 0..model.levels.len() + 1 {
         let size = if level == 0 { view.leaves() } else { view.hashed() };
@@ -149,22 +149,22 @@ fn check(view: &View, model: &Model) {
     }
 }
 
-/// One thing that happens to a tree.
+/// One step in the life of a tree.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Append(u64),
-    /// Write so many leaves that are not published, and whose place others take.
+    /// Write this many leaves without publishing them. Later leaves overwrite them.
     Write(usize),
-    /// Hash so many leaves more, if they are there.
+    /// Hash this many more leaves, if there are so many.
     Hash(u64),
     AppendAndHash(u64),
-    /// Archive what is hashed, but for so many leaves.
+    /// Archive what is hashed, except for this many leaves.
     Archive(u64),
     /// Keep a view.
     View,
 }
 
-/// A tree and what it should be.
+/// A tree and its model.
 struct Tree {
     columns: Arc<Columns>,
     leaves: LeafWriter,
@@ -208,7 +208,7 @@ impl Tree {
         }
     }
 
-    /// Everything there ever was to see is still there.
+    /// Checks that every view kept so far still has its nodes.
     fn check(&self) {
         assert_eq!(self.columns.leaves(), self.model.len());
         for view in self.views.iter().chain([&self.columns.view()]) {
@@ -217,8 +217,8 @@ impl Tree {
     }
 }
 
-/// Chunks of 2 to 256 leaves, whose levels begin with one slot; under miri, which takes its time, of
-/// 2 to 8.
+/// Chunks of 2 to 256 leaves, whose levels begin with one slot. Chunks of 2 to 8 leaves under miri,
+/// which is slow.
 fn layouts() -> impl Iterator<Item = Layout> {
     let heights = |arity| (1..=2).map(move |height| Layout::with_height(arity, height));
     let high = [(Arity::Two, 3), (Arity::Two, 5), (Arity::Four, 3)];
@@ -261,7 +261,7 @@ fn borders_of_chunks_are_nothing_to_readers() {
     }
 }
 
-/// Whether a test with one view per size has seen enough.
+/// The largest size in tests with one view per size.
 fn sizes_to(layout: Layout) -> u64 {
     (2 * layout.leaves_per_chunk() + 3).min(if cfg!(miri) { 11 } else { 150 })
 }
@@ -274,7 +274,8 @@ fn views_of_every_size_outlive_every_growth() {
             tree.step(Step::Write(2));
             tree.step(Step::Append(1));
             tree.step(Step::View);
-            // Nodes come late, some at a time, so that each level is outgrown at another moment.
+            // Nodes are hashed late and in portions, so each level outgrows its memory at another
+            // moment.
             if tree.model.len().is_multiple_of(3) {
                 tree.step(Step::Hash(2));
                 tree.step(Step::View);
@@ -307,7 +308,7 @@ fn batches_of_every_length_find_room_at_every_size() {
     }
 }
 
-/// As [`Mix`], but panics at a call.
+/// As [`Mix`], but panics at one call.
 #[derive(Debug)]
 struct Panics(std::sync::atomic::AtomicU64);
 
@@ -335,7 +336,7 @@ fn leaves_that_come_after_a_batch_that_failed_go_where_readers_look() {
     for layout in layouts() {
         for call in 0..3 {
             let mut tree = Tree::resume(layout, 0);
-            // Two leaves, and room for one or two more in the slots that their writer knows.
+            // Two leaves, and room for one or two more in the slots that the leaf writer remembers.
             tree.step(Step::Append(3));
             let batch = vec![[9; 32]; 1 << (layout.arity().bits() + 2)];
             let hasher = Panics(call.into());
@@ -364,7 +365,8 @@ fn a_small_tree_takes_little_memory_also_when_it_is_reopened() {
         tree.step(Step::Append(4));
         assert_eq!(bytes(&tree), 8 * 32);
         tree.step(Step::AppendAndHash(95));
-        // Two slots for each of the 100 leaves and of the nodes above them, or the four at least.
+        // At most two slots for each of the 100 leaves and of the nodes above them, or the smallest
+        // level of four.
         assert!(bytes(&tree) <= 2 * 32 * (100 + 100) + 7 * 4 * 32, "{} bytes", bytes(&tree));
         if !cfg!(miri) {
             tree.check();
@@ -400,7 +402,7 @@ fn a_chunk_is_whole_at_once_if_it_is_filled_or_the_one_before_it_was() {
     let mut tree = Tree::resume(layout, 0);
     tree.step(Step::Append(8));
     assert_eq!(tree.columns.memory_bytes(), whole);
-    // A tree that was reopened is not known to grow.
+    // A reopened tree is not known to grow.
     let mut tree = Tree::resume(layout, 6);
     assert_eq!(tree.columns.memory_bytes(), 2 * 32);
     tree.step(Step::Append(3));
@@ -413,11 +415,11 @@ fn an_archive_lets_go_of_every_chunk_that_it_has_whole_once_no_view_needs_it() {
     let mut tree = Tree::resume(layout, 0);
     let (chunk, root) = (6 * 32, 32);
     tree.step(Step::AppendAndHash(64));
-    // Leaves in 16 chunks, their grandparents in 4, and so on: 16 + 4 + 1 and the root's.
+    // The leaves are in 16 chunks, their grandparents in 4, and so on: 16 + 4 + 1 and the root's.
     assert_eq!(tree.columns.memory_bytes(), 21 * chunk + root);
     tree.step(Step::View);
     tree.step(Step::Archive(1));
-    // Of each tier the last chunk holds nodes above leaf 63.
+    // In each tier the last chunk has nodes above leaf 63.
     assert_eq!(tree.columns.memory_bytes(), 3 * chunk + root);
     tree.step(Step::Archive(0));
     assert_eq!(tree.columns.memory_bytes(), root);
@@ -442,7 +444,7 @@ fn a_tree_goes_on_from_an_archive_of_any_size() {
 
 #[test]
 fn blocks_that_are_hashed_side_by_side_fit_together() {
-    // Blocks have 4,096 leaves; these are parts of three of them.
+    // Blocks have 4,096 leaves. This batch covers parts of three blocks.
     let (before, batch) = (4_000, 4_300);
     let layouts = Arity::ALL.map(|arity| Layout::with_height(arity, 2));
     for layout in layouts.into_iter().skip(if cfg!(miri) { 3 } else { 0 }) {
@@ -563,7 +565,7 @@ mod random {
 fn memory_is_not_read_below_the_node_where_it_begins() {
     let arity = Arity::Four;
     let layout = Layout::new(arity);
-    // The children of the incomplete node are in memory below that, for the hashing alone; the rest of the
+    // Below that, memory has only the children of the incomplete node, for hashing. The rest of the
     // chunk was never written.
     let seed = Seed { level: Level::LEAVES, first: 4, nodes: vec![leaf(4), leaf(5)] };
     for (size, seeds) in [(6, &[seed][..]), (8, &[])] {

@@ -1,4 +1,4 @@
-//! What readers hold: the chunks in memory and the parts on disk, as of one moment.
+//! The chunks in memory and the parts on disk, as readers see them at one moment.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,31 +8,30 @@ use super::layout::{Layout, Place};
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex};
 
-/// Complete nodes that are no longer in memory: the parts of a store.
+/// Complete nodes that are not in memory any more: the parts of a store.
 pub(crate) trait Archive: Send + Sync + fmt::Debug {
     /// Copies the nodes `[first, first + out.len())` of `level` into `out`.
     fn read_nodes(&self, level: Level, first: NodeIndex, out: &mut [Hash])
     -> Result<(), ReadError>;
 
-    /// The nodes `[first, first + count)` of `level` as they lie in memory, if they do so side by
-    /// side and are known to be intact. `None` means no more than that they must be read.
+    /// The nodes `[first, first + count)` of `level`, borrowed from memory. They must be adjacent there
+    /// and known to be intact. `None` only means that the caller must read them.
     fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {
         let _ = (level, first, count);
         None
     }
 }
 
-/// An immutable list of where every node is. Cheap to clone: a handful of `Arc`s.
+/// An immutable list of the places of all nodes. Cheap to clone: a handful of `Arc`s.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     tiers: Vec<Tier>,
-    /// Memory holds every complete node that was not yet complete at this size; the archive holds
-    /// the others.
+    /// The archive has every node that is complete at this size. Memory has all other complete nodes.
     pub(super) memory_from: u64,
     pub(super) archive: Option<Arc<dyn Archive>>,
 }
 
-/// The chunks of one tier that are in memory, without gaps.
+/// The chunks of one tier in memory, without gaps.
 #[derive(Clone, Debug, Default)]
 struct Tier {
     first: u64,
@@ -40,7 +39,7 @@ struct Tier {
 }
 
 impl Tier {
-    /// Where in the list the chunk with this number is, or would be.
+    /// The position in the list of the chunk with this number, present or not.
     #[inline(always)]
     fn at(&self, number: u64) -> Option<usize> {
         usize::try_from(number.checked_sub(self.first)?).ok()
@@ -59,22 +58,22 @@ impl Version {
         tier.chunks.get(tier.at(place.chunk)?)
     }
 
-    /// The memory that the slots of `place` are in, as far as there is any.
+    /// The memory of the level of `place`, if there is any. It may have fewer slots than the level.
     #[inline(always)]
     pub(super) fn slots(&self, place: &Place) -> Option<&Slots> {
         self.chunk(place)?.level(place.level)
     }
 
-    /// Whether the last chunk of a tier has all slots of its lowest level: the tree was appended to
-    /// that much.
+    /// Whether the last chunk of a tier has memory for all slots of its lowest level, because enough was
+    /// appended.
     pub(super) fn ends_full(&self, layout: Layout, tier: usize) -> bool {
         let last = self.tiers.get(tier).and_then(|tier| tier.chunks.last());
         let base = last.and_then(|chunk| chunk.level(0));
         base.is_some_and(|slots| slots.has(0, layout.base_slots()))
     }
 
-    /// This version with `chunk` where `place` is: in the stead of the one that is there, or as one
-    /// more at the end of its tier. The first chunk of a tier may have any number.
+    /// This version with `chunk` at `place`. Replaces the chunk there, or appends one to the tier. The
+    /// first chunk of a tier may have any number.
     pub(super) fn with_chunk(&self, place: &Place, chunk: &Chunk) -> Self {
         let mut next = self.clone();
         if next.tiers.len() <= place.tier {
@@ -93,8 +92,8 @@ impl Version {
         next
     }
 
-    /// This version with `archive` holding every node complete at `size`, and without the chunks
-    /// that hold nothing else.
+    /// This version with `archive`, which has every node complete at `size`. Drops the chunks that have
+    /// no other nodes.
     pub(super) fn archived(&self, layout: Layout, size: u64, archive: Arc<dyn Archive>) -> Self {
         let mut next = self.clone();
         next.archive = Some(archive);
@@ -112,7 +111,7 @@ impl Version {
         next
     }
 
-    /// How many slots are in memory.
+    /// The number of slots in memory.
     pub(super) fn slot_count(&self) -> usize {
         self.tiers.iter().flat_map(|tier| &*tier.chunks).map(Chunk::len).sum()
     }

@@ -1,4 +1,4 @@
-//! Reading columns: a version and the counts that say how much of it may be read.
+//! Reads columns: a version, and the counts that limit how much of it may be read.
 #![expect(unsafe_code, reason = "hands out slices of published slots")]
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::version::Version;
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
-/// The complete nodes of a tree as of one moment. Immutable and cheap to clone.
+/// The complete nodes of a tree at one moment. Immutable and cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(super) layout: Layout,
@@ -20,7 +20,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// How many leaves the view has.
+    /// The number of leaves in the view.
     pub(crate) fn leaves(&self) -> u64 {
         self.leaves
     }
@@ -30,8 +30,8 @@ impl View {
         self.hashed
     }
 
-    /// A run of nodes of `level` that lie side by side in memory, from `index` on and not beyond
-    /// `end`. `None` if `index` is not published or not in memory.
+    /// A run of adjacent nodes of `level` in memory, from `index` on and not beyond `end`. `None` if the
+    /// node at `index` is not published or not in memory.
     #[inline(always)]
     pub(crate) fn run(&self, level: Level, index: u64, end: u64) -> Option<&[Hash]> {
         let end = end.min(self.published(level));
@@ -50,19 +50,18 @@ impl View {
         self.layout.complete(level, limit)
     }
 
-    /// The nodes at `place` and behind it, `len` of them, all of which are published, in memory and in
-    /// one chunk.
+    /// The `len` nodes from `place` on. All of them must be published, in memory and in one chunk.
     #[inline(always)]
     fn slots(&self, place: &Place, len: usize) -> Option<&[Hash]> {
         let slots = self.version.slots(place)?;
-        // SAFETY: the slots hold nodes below the published counts, which were loaded with Acquire
-        // when this view was made, and at or above `memory_from`, so a writer has filled them. That
-        // was in the memory that the version has, or in smaller memory that was copied to it before
-        // the version was made: the version was loaded after the counts.
+        // SAFETY: the slots have nodes below the published counts, which were loaded with Acquire when
+        // this view was made, and at or above `memory_from`. So a writer has filled them. It filled them
+        // in the memory of this version, or in smaller memory that was copied before this version was
+        // made, because the version was loaded after the counts.
         Some(unsafe { slots.read(place.slot, len) })
     }
 
-    /// The leaves `[from, to)` as they lie in memory.
+    /// The leaves `[from, to)`, borrowed from memory as runs.
     pub(crate) fn leaf_runs(&self, from: u64, to: u64) -> Result<Vec<&[Hash]>, ReadError> {
         let mut runs = Vec::new();
         let mut at = from;
@@ -88,7 +87,7 @@ impl NodeSource for View {
         let mut at = first.0;
         let end = at.saturating_add(out.len() as u64);
         let mut rest = out;
-        // The archive holds a prefix of the level, memory what follows.
+        // The archive has a prefix of the level, and memory has the rest.
         let archived = self.layout.complete(level, self.version.memory_from).min(end);
         if at < archived {
             let archive = self.version.archive.as_ref().ok_or(ReadError::Absent { level, at })?;

@@ -1,4 +1,4 @@
-//! How far the log is durable, and the tokens that wait for it.
+//! How far the log is durable, and the tokens that wait for durability.
 
 mod token;
 mod watermark;

@@ -13,14 +13,14 @@ use crate::ids::Seq;
 
 /// The receipt of an insert: resolves once the leaves are durable.
 ///
-/// A token resolves `Ok` only after an fsync that covers its leaves has returned, and `Err` if the
-/// store fails or closes before. It never hangs: every way a store can end wakes its tokens. It may
-/// be dropped unused, cloned, sent to another thread, kept longer than the store, and awaited on any
-/// executor.
+/// A token resolves `Ok` only after an fsync that covers its leaves has returned. It resolves `Err` if
+/// the store fails or closes before that. A token never hangs: every way a store can end wakes its
+/// tokens. A token may be dropped unused, cloned, sent to another thread, kept longer than the store,
+/// and awaited on any executor.
 ///
-/// Waiting does not itself cause a flush. Under [`FlushPolicy::Interval`](crate::FlushPolicy) one
-/// comes by itself; under `Manual` a caller must ask for it, as
-/// [`flush_async`](crate::DynAccumulator::flush_async) does without waiting.
+/// Waiting does not cause a flush. Under [`FlushPolicy::Interval`](crate::FlushPolicy) the store flushes
+/// by itself. Under `Manual` a caller must request a flush.
+/// [`flush_async`](crate::DynAccumulator::flush_async) requests one without waiting for it.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -45,8 +45,8 @@ impl DurabilityToken {
         Self { seq, watermark, waker: None }
     }
 
-    /// The place of the insert in the store's order: the token resolves when the store is durable up
-    /// to there.
+    /// The position of the insert in the store's order. The token resolves when the store is durable up
+    /// to this position.
     #[must_use]
     pub fn seq(&self) -> Seq {
         self.seq
@@ -54,18 +54,17 @@ impl DurabilityToken {
 
     /// Blocks until the leaves are durable.
     ///
-    /// # Errors
-    ///
     /// [`Poisoned`](crate::Error::Poisoned) if the log could not be written,
-    /// [`Closed`](crate::Error::Closed) if the store went away first,
-    /// [`WouldWaitForItself`](crate::Error::WouldWaitForItself) on the thread that flushes,
-    /// [`Forked`](crate::Error::Forked) in a forked child. It is then unknown whether the leaves are
-    /// durable.
+    /// [`Closed`](crate::Error::Closed) if the store was closed first,
+    /// [`WouldWaitForItself`](crate::Error::WouldWaitForItself) on the flusher's thread,
+    /// [`Forked`](crate::Error::Forked) in a forked child. After an error it is unknown whether the
+    /// leaves are durable.
     pub fn wait(&self) -> Result<()> {
         self.watermark.wait(self.seq)
     }
 
-    /// Blocks until the leaves are durable, for at most `timeout`; `Ok(false)` if they are not yet.
+    /// Blocks until the leaves are durable, but at most for `timeout`. Returns `Ok(false)` if the leaves
+    /// are not durable by then.
     ///
     /// # Errors
     ///

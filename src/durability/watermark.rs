@@ -1,16 +1,17 @@
-//! The watermark: everything up to one sequence number is durable, and nothing is claimed of the rest.
+//! The watermark: everything up to one sequence number is durable. Nothing is claimed about the rest.
 //!
 //! # Invariants
 //!
-//! - The watermark only rises, and only [`Watermark::advance`] raises it: after the fsync.
-//! - Once ended, by a failure or by closing, it never rises again. The first end stays.
-//! - A waiter is woken when the watermark reaches its number or ends: it looks at both under the lock
-//!   under which they change, so no change falls between look and sleep.
-//! - In a forked child no call waits or takes a lock: what was durable at the fork is durable, and the
-//!   rest is refused.
-//! - No call waits on the thread that raises the watermark: one that would have to is refused.
-//! - Wakers are the caller's code. They are cloned, called and dropped without the lock, since any of
-//!   that may drop a token, and one that panics keeps no other from being called.
+//! - The watermark only rises. Only [`Watermark::advance`] raises it, after the fsync.
+//! - After its end, by a failure or by closing, the watermark never rises again. Only the first end
+//!   counts.
+//! - A waiter is woken when the watermark reaches its number or ends. The waiter checks both under the
+//!   lock that guards both. So no change is missed between the check and the sleep.
+//! - In a forked child no call waits or takes a lock. Numbers that were durable at the fork are durable,
+//!   and all others get an error.
+//! - No call waits on the thread that raises the watermark. A call that would have to wait there fails.
+//! - Wakers are the caller's code. They are cloned, called and dropped without the lock, because each of
+//!   these may drop a token. If one waker panics, the others are still called.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -24,20 +25,20 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::process::Process;
 use crate::sync::{Condvar, Instant, Mutex, ThreadId};
 
-/// Names one waiting future: what it waits for, and a number.
+/// Names one waiting future: the number it waits for, and an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WakerId(Seq, u64);
 
 #[derive(Debug)]
 pub(crate) struct Watermark {
-    /// A copy of `state.durable`, which is read without the lock.
+    /// A copy of `state.durable` that is read without the lock.
     durable: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
-    /// The process whose threads raise it.
+    /// The process whose threads raise the watermark.
     process: Process,
-    /// The thread that raises it. A thread compares itself alone with this, so it does not matter when
-    /// others see the value.
+    /// The thread that raises the watermark. A thread only compares its own id with this one, so it does
+    /// not matter when other threads see the value.
     raiser: OnceLock<ThreadId>,
 }
 
@@ -50,8 +51,8 @@ struct State {
     next_waker: u64,
 }
 
-/// Ordered by the number that they wait for, the lowest first. So the ones that are ready are found, and one
-/// that is given up is removed, without a look at the others.
+/// Sorted by the number that they wait for, the lowest first. So finding the ready wakers, and removing
+/// one, does not visit the others.
 type Wakers = BTreeMap<WakerId, Waker>;
 
 impl State {
@@ -74,7 +75,7 @@ impl State {
         self.wakers.remove(&id)
     }
 
-    /// Takes those that wait for `seq` or less.
+    /// Removes and returns the wakers that wait for `seq` or less.
     fn take_ready(&mut self, seq: Seq) -> Wakers {
         let Some(next) = seq.0.checked_add(1) else { return std::mem::take(&mut self.wakers) };
         let later = self.wakers.split_off(&WakerId(Seq(next), 0));
@@ -82,7 +83,7 @@ impl State {
     }
 }
 
-/// The waiters at the moment when the watermark ended.
+/// The waiters at the moment the watermark ended.
 #[must_use = "they sleep until they are woken"]
 pub(crate) struct Ending<'a> {
     watermark: &'a Watermark,
@@ -91,7 +92,7 @@ pub(crate) struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    /// Wakes them. No lock is held.
+    /// Wakes the waiters. The caller must hold no lock.
     #[cfg_attr(duramen_loom, track_caller)]
     pub(crate) fn wake(self) {
         self.watermark.wake(self.sleepers, self.wakers);
@@ -111,20 +112,20 @@ impl Watermark {
         }
     }
 
-    /// Runs `look` while no other thread can learn how this ended.
+    /// Runs `look` while no other thread can observe the end.
     #[cfg(test)]
     pub(crate) fn undisturbed<T>(&self, look: impl FnOnce() -> T) -> T {
         let _state = self.state.lock();
         look()
     }
 
-    /// Declares this thread the one that raises it.
+    /// Declares the current thread the one that raises the watermark.
     pub(crate) fn raise_from_here(&self) {
-        // There is one.
+        // The first thread stays the raiser.
         let _ = self.raiser.set(sync::this_thread());
     }
 
-    /// Refuses `call`, which would wait until it rises, on the thread that raises it.
+    /// Fails on the thread that raises the watermark, where `call` would wait for itself.
     pub(crate) fn refuse_here(&self, call: &'static str) -> Result<()> {
         if self.raiser.get().is_some_and(|raiser| *raiser == sync::this_thread()) {
             return Err(Error::WouldWaitForItself { call, thread: "flusher" });
@@ -132,13 +133,13 @@ impl Watermark {
         Ok(())
     }
 
-    /// What is durable now.
+    /// The sequence number up to which everything is durable now.
     pub(crate) fn durable(&self) -> Seq {
         Seq(self.durable.load(Ordering::Acquire))
     }
 
-    /// Declares everything up to `seq` durable. Only to be called after the fsync that made it so.
-    /// Without effect after an end.
+    /// Declares everything up to `seq` durable. Call this only after the fsync. Does nothing after the
+    /// end.
     pub(crate) fn advance(&self, seq: Seq) {
         let mut state = self.state.lock();
         if state.ended.is_some() || seq <= state.durable {
@@ -152,14 +153,15 @@ impl Watermark {
         self.wake(sleepers, ready);
     }
 
-    /// Answers every waiter, now or later, for more than is durable with `error`. Returns whether this is
-    /// the first end.
+    /// Ends the watermark. Every waiter, now or later, for a number that is not durable gets `error`.
+    /// Returns whether this is the first end.
     pub(crate) fn end(&self, error: Error) -> bool {
         self.begin_end(error).map(Ending::wake).is_some()
     }
 
-    /// As [`end`](Self::end), for a caller that holds a lock: answers every call from now on. The returned
-    /// value wakes those that wait already, without that lock. `None` if it has ended before.
+    /// As [`end`](Self::end), for a caller that holds a lock. From now on every call gets `error`. The
+    /// returned value wakes the current waiters, after the caller has released its lock. `None` if the
+    /// watermark had already ended.
     pub(crate) fn begin_end(&self, error: Error) -> Option<Ending<'_>> {
         let mut state = self.state.lock();
         if state.ended.is_some() {
@@ -179,7 +181,7 @@ impl Watermark {
         while let Some(waker) = wakers.next() {
             let returned = sync::returns(|| waker.wake());
             if !self.process.is_current() {
-                // In a child, the remaining wakers may wait for threads that are not there.
+                // In a child, the remaining wakers may wait for threads that do not exist there.
                 std::mem::forget(wakers);
                 return;
             }
@@ -189,7 +191,8 @@ impl Watermark {
         }
     }
 
-    /// Waits until `seq` is durable or the watermark has ended. In a forked child it never rises.
+    /// Waits until `seq` is durable or the watermark has ended. In a forked child the watermark never
+    /// rises.
     pub(crate) fn wait(&self, seq: Seq) -> Result<()> {
         if self.durable() >= seq {
             return Ok(());
@@ -207,18 +210,19 @@ impl Watermark {
         }
     }
 
-    /// The failure that ended it, if one did.
+    /// Fails if the watermark has ended.
     pub(crate) fn check(&self) -> Result<()> {
         self.state.lock().ended.clone().map_or(Ok(()), Err)
     }
 
-    /// As [`wait`](Self::wait), for at most `timeout`: `Ok(false)` if that was too short.
+    /// As [`wait`](Self::wait), but waits at most for `timeout`. Returns `Ok(false)` if `seq` is not
+    /// durable by then.
     pub(crate) fn wait_timeout(&self, seq: Seq, timeout: Duration) -> Result<bool> {
         if self.durable() >= seq {
             return Ok(true);
         }
         self.process.check()?;
-        // A timeout too long for the clock is forever.
+        // A timeout too long for the clock means no timeout.
         let Some(deadline) = Instant::now().checked_add(timeout) else {
             return self.wait(seq).map(|()| true);
         };
@@ -238,8 +242,8 @@ impl Watermark {
         }
     }
 
-    /// The answer for `seq`, or else `waker` is kept until there is one. `id` names the waker that
-    /// an earlier call left; the new name replaces it.
+    /// Returns the answer for `seq`, or keeps `waker` until there is one. `id` names the waker that an
+    /// earlier call kept. The call replaces this waker and its id.
     pub(crate) fn poll(
         &self,
         seq: Seq,
@@ -261,7 +265,8 @@ impl Watermark {
         answer
     }
 
-    /// Forgets a waker that [`poll`](Self::poll) kept. A forked child has none of its own here.
+    /// Removes a waker that [`poll`](Self::poll) kept. Does nothing in a forked child, which has no
+    /// wakers of its own.
     pub(crate) fn forget(&self, id: WakerId) {
         if !self.process.is_current() {
             return;
@@ -331,7 +336,7 @@ mod tests {
         assert_eq!((count.get(), kept(&watermark)), (5, 0));
     }
 
-    /// With a search through all others for each, this takes minutes.
+    /// With a search through all other wakers, this test would take minutes.
     #[test]
     fn many_tokens_are_polled_again_and_dropped_in_any_order_without_a_search() {
         let many = if cfg!(miri) { 100 } else { 200_000 };
@@ -424,7 +429,7 @@ mod tests {
         assert!(matches!(poll(&mut clone, Waker::noop()), Poll::Ready(Err(Error::Closed))));
     }
 
-    /// A task that holds a token of its own; its last waker takes it along.
+    /// A task with its own token. Dropping its last waker drops the token too.
     struct Task {
         _token: DurabilityToken,
     }
@@ -441,7 +446,7 @@ mod tests {
             assert!(poll(&mut own, Waker::noop()).is_pending());
             Waker::from(Arc::new(Task { _token: own }))
         };
-        // Replaced by another, forgotten with its token, and dropped after an answer.
+        // One waker is replaced, one is removed with its token, and one is dropped after an answer.
         let mut replaced = token(&watermark, 8);
         assert!(poll(&mut replaced, &task()).is_pending());
         assert!(poll(&mut replaced, Waker::noop()).is_pending());
@@ -456,7 +461,7 @@ mod tests {
         assert_eq!(kept(&watermark), 0);
     }
 
-    /// A waker with a defect.
+    /// A waker that panics.
     struct Panics;
 
     impl Wake for Panics {
