@@ -1,22 +1,22 @@
-//! When checkpoints are made, and which syncs installing them takes.
+//! When checkpoints are made, and which syncs they use.
 
 use std::time::Duration;
 
 use crate::report::checkpoint::CheckpointReason;
 
-/// Bytes of log that are worth a checkpoint when a store is closed: what an open replays in the time of a few
-/// syncs. A part takes three of them, 16 KiB at least, and a share of the merges to come.
+/// Bytes of log that justify a checkpoint at close. An open replays this much in the time of a few
+/// syncs. A part costs three syncs, at least 16 KiB of disk space, and a share of later merges.
 const CLOSE_BYTES: u64 = 1 << 20;
-/// Stretches of log that may be left. Each unclean stop leaves one behind, in a segment of its own, however
-/// little is in it.
+/// The most stretches of log that closing leaves without a checkpoint. Each unclean stop leaves a
+/// stretch in a segment of its own, however short the stretch is.
 const CLOSE_STRETCHES: usize = 2;
 
-/// So many parts of a few leaves take less time than is noticed.
+/// This many parts of a few leaves take no noticeable time.
 const SMALL_PARTS: usize = 8;
 
-/// When the store makes checkpoints automatically. Triggers combine: each alone is enough. Each counts
-/// what is durable; under [`FlushPolicy::Manual`](crate::FlushPolicy) that is what a caller has flushed, and
-/// the checkpoint ends there.
+/// When the store makes checkpoints automatically. Triggers combine: any single one is enough. Each
+/// trigger counts only durable leaves. Under [`FlushPolicy::Manual`](crate::FlushPolicy) durable means
+/// flushed by a caller, and the checkpoint ends at the last flush.
 ///
 /// ```
 /// use duramen::CheckpointPolicy;
@@ -31,21 +31,21 @@ pub struct CheckpointPolicy {
     wal_segments: Option<u64>,
     memory_bytes: Option<u64>,
     interval: Option<Duration>,
-    /// Bytes of log that are worth a checkpoint when the store is closed.
+    /// Bytes of log that justify a checkpoint when the store is closed.
     on_close: Option<u64>,
     small_parts: usize,
 }
 
 impl Default for CheckpointPolicy {
-    /// A checkpoint when the log reaches 128 MiB, and one when the store is closed, if there is more than a
-    /// little: start-up then replays little, and memory stays bounded.
+    /// A checkpoint when the log reaches 128 MiB. A checkpoint at close if the log has more than a
+    /// little. So start-up replays little, and memory stays bounded.
     fn default() -> Self {
         Self::manual().wal_bytes(128 << 20).on_close_from(CLOSE_BYTES)
     }
 }
 
 impl CheckpointPolicy {
-    /// No checkpoint but those that the program calls for. Memory and log grow until then.
+    /// No automatic checkpoints. Memory and log grow until the program calls for a checkpoint.
     #[must_use]
     pub fn manual() -> Self {
         Self {
@@ -59,68 +59,69 @@ impl CheckpointPolicy {
         }
     }
 
-    /// A checkpoint once so many leaves came since the last one.
+    /// A checkpoint once this many leaves came since the last one.
     ///
-    /// This and the next three come sooner, with
-    /// [`Backpressure`](CheckpointReason::Backpressure) as the reason, where a quarter of
-    /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes) is reached before.
+    /// The checkpoint of this trigger, and of the next three, comes earlier if a quarter of
+    /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes) is reached first. The
+    /// reason is then [`Backpressure`](CheckpointReason::Backpressure).
     #[must_use]
     pub fn every_leaves(mut self, leaves: u64) -> Self {
         self.leaves = Some(leaves);
         self
     }
 
-    /// A checkpoint once the log since the last one takes so many bytes.
+    /// A checkpoint once the log since the last checkpoint has this many bytes.
     #[must_use]
     pub fn wal_bytes(mut self, bytes: u64) -> Self {
         self.wal_bytes = Some(bytes);
         self
     }
 
-    /// A checkpoint once the log since the last one spans so many segments.
+    /// A checkpoint once the log since the last checkpoint spans this many segments.
     #[must_use]
     pub fn wal_segments(mut self, segments: u64) -> Self {
         self.wal_segments = Some(segments);
         self
     }
 
-    /// A checkpoint once the nodes that are in memory only take so many bytes.
+    /// A checkpoint once the nodes that are only in memory take this many bytes.
     #[must_use]
     pub fn memory_bytes(mut self, bytes: u64) -> Self {
         self.memory_bytes = Some(bytes);
         self
     }
 
-    /// A checkpoint once so much time has passed since the last one and leaves have come. A store
-    /// without new leaves is left alone.
+    /// A checkpoint once this much time has passed since the last one, if leaves have come. A store
+    /// without new leaves makes no checkpoint.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
         self
     }
 
-    /// Whether closing the store makes a checkpoint of whatever leaves have come since the last.
+    /// Whether closing the store makes a checkpoint if there are leaves since the last one.
     #[must_use]
     pub fn on_close(mut self, yes: bool) -> Self {
         self.on_close = yes.then_some(0);
         self
     }
 
-    /// Closing the store makes a checkpoint once so many bytes of log have come together since the last, or
-    /// the log was not closed in order more than twice since then. Less than that is flushed and stays in the
-    /// log, whose end is written down; the next open replays it. So a program that opens a store, inserts a
-    /// few leaves and closes it again, over and over, does not write a part each time. The default policy does
-    /// this from 1 MiB on, which an open replays in a few milliseconds.
+    /// Closing the store makes a checkpoint in two cases: the log has at least this many bytes since the
+    /// last checkpoint, or more than two unclean stops have happened since then. In all other cases
+    /// closing flushes the log and records its end, and the next open replays it. So a program that
+    /// repeatedly opens a store, inserts a few leaves and closes it does not write a part each time. The
+    /// default policy does this from 1 MiB on. An open replays 1 MiB in a few milliseconds.
     #[must_use]
     pub fn on_close_from(mut self, bytes: u64) -> Self {
         self.on_close = Some(bytes);
         self
     }
 
-    /// How many trees of which only a few leaves are new, fewer than 64, a checkpoint writes parts of. If there
-    /// are more of them, their last leaves go into the manifest, which is written anyway, and into a part with
-    /// a later checkpoint: a block that changes 10,000 trees a little does not make 10,000 files. 0 puts every
-    /// such tree there. The default is 8.
+    /// For how many trees with only a few new leaves (fewer than 64) a checkpoint writes parts. If there
+    /// are more such trees, the checkpoint puts their last leaves into the manifest, which it writes
+    /// anyway. A later checkpoint puts them into a part. So a block that changes 10,000 trees a little
+    /// does not create 10,000 files. 0 puts the leaves of every such tree into the manifest. The default
+    /// is 8.
     #[must_use]
     pub fn small_parts(mut self, trees: usize) -> Self {
         self.small_parts = trees;
@@ -131,13 +132,14 @@ impl CheckpointPolicy {
         self.small_parts
     }
 
-    /// Whether closing the store makes a checkpoint, always or once enough has come together.
+    /// Whether closing the store makes a checkpoint, always or from some amount of log on.
     #[must_use]
     pub fn is_on_close(&self) -> bool {
         self.on_close.is_some()
     }
 
-    /// Whether a store that is closed now makes a checkpoint. The log before its open end is in `stretches`.
+    /// Whether closing the store now makes a checkpoint. The log before its open end is in `stretches`
+    /// stretches.
     pub(crate) fn is_due_at_close(&self, since: &Since, stretches: usize) -> bool {
         let enough = |least| since.wal_bytes >= least || stretches > CLOSE_STRETCHES;
         since.records > 0 && self.on_close.is_some_and(enough)
@@ -149,7 +151,7 @@ impl CheckpointPolicy {
         self.interval.is_some() || counts.iter().any(Option::is_some)
     }
 
-    /// The trigger that is zero, where zero would mean a checkpoint without end.
+    /// The trigger that is zero. Zero would mean endless checkpoints.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let zero = |value: Option<u64>| value == Some(0);
         if zero(self.leaves) {
@@ -167,7 +169,7 @@ impl CheckpointPolicy {
         (self.interval == Some(Duration::ZERO)).then_some("a checkpoint interval of zero")
     }
 
-    /// The first trigger that `since` pulls.
+    /// The first trigger that `since` reaches.
     pub(crate) fn due(&self, since: &Since) -> Option<CheckpointReason> {
         let reached = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value >= limit);
         if since.records == 0 {
@@ -190,16 +192,16 @@ impl CheckpointPolicy {
             .then_some(CheckpointReason::Interval)
     }
 
-    /// How long until the interval trigger, given how long ago the last checkpoint was.
+    /// The time until the interval trigger. `since` is the time since the last checkpoint.
     pub(crate) fn next_interval(&self, since: Duration) -> Option<Duration> {
         self.interval.map(|interval| interval.saturating_sub(since))
     }
 }
 
-/// What has come together since the last checkpoint.
+/// What has accumulated since the last checkpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Since {
-    /// Leaves, and trees created, sealed and dropped.
+    /// Leaves, plus trees that were created, sealed or dropped.
     pub(crate) records: u64,
     pub(crate) leaves: u64,
     pub(crate) wal_bytes: u64,
@@ -208,16 +210,17 @@ pub(crate) struct Since {
     pub(crate) time: Duration,
 }
 
-/// Which syncs installing a checkpoint takes.
+/// Which syncs a checkpoint uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Install {
-    /// Part, directory and manifest are made durable, one after the other, before the log is truncated.
+    /// The part, the directory and the manifest are made durable, one after another, before the log is
+    /// truncated.
     #[default]
     Strict,
-    /// The part and its directory are not synced before the manifest is. Faster, and only for stores
-    /// that can be rebuilt from elsewhere: a power cut shortly after a checkpoint may leave a
-    /// manifest whose part is not there, and the store then refuses to open.
+    /// The part and its directory are not synced before the manifest. This is faster, but only for
+    /// stores that can be rebuilt from elsewhere. A power cut shortly after a checkpoint may leave a
+    /// manifest without its part. The store then fails to open.
     Fast,
 }
 

@@ -2,23 +2,23 @@
 //!
 //! # Invariants
 //!
-//! - Parts that are merged are neighbours, so that the merged one covers their leaves without a gap.
-//! - A merge of one tier gives a part of a higher tier, so a leaf is copied once per tier at most,
-//!   but for merges that keep the number of parts in bounds.
+//! - Merged parts are neighbours, so the new part covers their leaves without a gap.
+//! - A merge of one tier produces a part of a higher tier. So each leaf is copied at most once per tier,
+//!   except by merges that keep the number of parts bounded.
 
 use std::ops::Range;
 
 /// Whether small parts are merged into larger ones in the background, and when.
 ///
-/// A part's *tier* is the logarithm of its leaves, to the base of the fan-in. Readers search one
-/// part more for every merge that is not made; merging copies each leaf about once per tier.
+/// The *tier* of a part is the logarithm of its leaves, to the base of the fan-in. Every merge that is
+/// not made leaves readers one more part to search. Merging copies each leaf about once per tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CompactionPolicy {
     /// Parts stay as the checkpoints wrote them.
     Off,
-    /// Neighbouring parts are merged once there are more than so many of one tier, and whenever there
-    /// are more than twelve times as many altogether. Must be at least 2.
+    /// Neighbouring parts are merged once there are more than this many of one tier, or more than twelve
+    /// times this many in total. Must be at least 2.
     Tiered(u32),
 }
 
@@ -29,11 +29,11 @@ impl Default for CompactionPolicy {
     }
 }
 
-/// How many parts there may be for each one that a tier may have.
+/// The limit of the total number of parts, as a multiple of the limit of one tier.
 const MOST_TIERS: usize = 12;
 
 impl CompactionPolicy {
-    /// What cannot work.
+    /// Why this policy cannot work, if it cannot.
     pub(crate) fn fault(self) -> Option<String> {
         match self {
             Self::Tiered(fan_in @ (0 | 1)) => {
@@ -43,7 +43,7 @@ impl CompactionPolicy {
         }
     }
 
-    /// How many parts there are at most once all merges are made that it wants.
+    /// The most parts that can be left after all wanted merges.
     pub(crate) fn most(self) -> u64 {
         match self {
             Self::Off => u64::MAX,
@@ -51,7 +51,7 @@ impl CompactionPolicy {
         }
     }
 
-    /// Which of the parts with these numbers of leaves, oldest first, are to be merged next.
+    /// The parts to merge next. `leaves` has the number of leaves of each part, oldest first.
     pub(crate) fn next(self, leaves: &[u64]) -> Option<Range<usize>> {
         let Self::Tiered(fan_in) = self else { return None };
         let base = u64::from(fan_in.max(2));
@@ -61,7 +61,7 @@ impl CompactionPolicy {
         (0..=highest).find_map(|tier| crowded(&tiers, tier, most)).or_else(|| self.excess(leaves))
     }
 
-    /// Which are to be merged because there are too many altogether: the smallest.
+    /// The parts to merge because there are too many in total: the smallest ones.
     pub(crate) fn excess(self, leaves: &[u64]) -> Option<Range<usize>> {
         let Self::Tiered(fan_in) = self else { return None };
         let fan_in = usize::try_from(fan_in.max(2)).unwrap_or(usize::MAX);
@@ -70,7 +70,7 @@ impl CompactionPolicy {
     }
 }
 
-/// The first stretch of parts up to `tier` that has more than `most` of that tier.
+/// The first run of parts up to `tier` with more than `most` parts of that tier.
 fn crowded(tiers: &[u32], tier: u32, most: usize) -> Option<Range<usize>> {
     let mut start = 0;
     while start < tiers.len() {
@@ -84,7 +84,7 @@ fn crowded(tiers: &[u32], tier: u32, most: usize) -> Option<Range<usize>> {
     None
 }
 
-/// The `count` neighbours that have the fewest leaves together.
+/// The `count` neighbours with the fewest leaves in total.
 fn cheapest(leaves: &[u64], count: usize) -> Option<Range<usize>> {
     let sum = |at: &usize| leaves[*at..at + count].iter().map(|n| u128::from(*n)).sum::<u128>();
     let at = (0..=leaves.len().checked_sub(count)?).min_by_key(sum)?;

@@ -1,4 +1,4 @@
-//! How a store is opened.
+//! How to open a store.
 
 mod checkpoint;
 mod compaction;
@@ -25,11 +25,11 @@ use crate::hashers::Hashers;
 use crate::merkle::Hasher;
 use crate::report::{EventListener, Listeners};
 
-/// How a store is opened: where, and under which policies.
+/// How to open a store: its directory and its policies.
 ///
-/// **File size limits.** A write beyond `RLIMIT_FSIZE` raises SIGXFSZ, which ends a process that does nothing
-/// about it. With a handler, or with the signal ignored, the write fails with `EFBIG` and is an error like
-/// any other; the program `duramen` has a handler. This crate sets none: signals belong to the program.
+/// **File size limits.** A write beyond `RLIMIT_FSIZE` raises SIGXFSZ, which by default ends the
+/// process. With a handler, or with the signal ignored, the write fails with `EFBIG` like any other
+/// error. The program `duramen` installs a handler. This crate does not: signals belong to the program.
 ///
 /// ```
 /// use std::time::Duration;
@@ -45,7 +45,7 @@ pub struct Config {
     pub(crate) place: Arc<dyn Place>,
     pub(crate) path: PathBuf,
     pub(crate) create: bool,
-    /// Those of the caller's own.
+    /// The caller's own hash functions.
     pub(crate) hashers: Hashers,
     pub(crate) flush: FlushPolicy,
     pub(crate) checkpoint: CheckpointPolicy,
@@ -62,16 +62,16 @@ pub struct Config {
     pub(crate) huge_pages: bool,
     pub(crate) wal_segment_bytes: u64,
     pub(crate) wal_spare_bytes: u64,
-    /// Bytes of leaves from which on a group of the log is written in pieces.
+    /// A group of the log with at least this many bytes of leaves is written in pieces.
     pub(crate) group_bytes: u64,
 }
 
-/// Bytes of the smallest log segment: two groups.
+/// Bytes of the smallest possible log segment: two groups.
 pub(crate) const LEAST_SEGMENT_BYTES: u64 = 8 << 10;
 
 impl Config {
-    /// The store in directory `path`, which is created where it is missing, under the default
-    /// policies.
+    /// The store in directory `path`, under the default policies. Opening creates the directory if it is
+    /// missing.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -102,7 +102,7 @@ impl Config {
         }
     }
 
-    /// Whether a store that is not there is created (the default), or opening it fails with
+    /// Whether opening creates a missing store (the default). Otherwise opening fails with
     /// [`Error::NoStore`].
     #[must_use]
     pub fn create(mut self, yes: bool) -> Self {
@@ -110,9 +110,9 @@ impl Config {
         self
     }
 
-    /// Adds a hash function of the caller's own, by its stable name, for trees that the store finds in its files
-    /// before anybody asks for them: those that the log has leaves of. The hash functions of this crate are
-    /// known. May be called several times.
+    /// Adds a hash function of the caller, by its stable name. Opening needs it for trees with leaves in
+    /// the log, before the caller opens these trees. The hash functions of this crate are built in. May
+    /// be called several times.
     #[must_use]
     pub fn hasher(mut self, hasher: Arc<dyn Hasher>) -> Self {
         self.hashers.add(hasher);
@@ -126,14 +126,15 @@ impl Config {
         self
     }
 
-    /// When checkpoints are made. Default: at 128 MiB of log and on close.
+    /// When checkpoints are made. Default: at 128 MiB of log, and at close if there is more than a
+    /// little log.
     #[must_use]
     pub fn checkpoint_policy(mut self, policy: CheckpointPolicy) -> Self {
         self.checkpoint = policy;
         self
     }
 
-    /// Which syncs installing a checkpoint takes. Default: [`Install::Strict`].
+    /// Which syncs a checkpoint uses. Default: [`Install::Strict`].
     #[must_use]
     pub fn install(mut self, install: Install) -> Self {
         self.install = install;
@@ -148,30 +149,31 @@ impl Config {
         self
     }
 
-    /// How many bytes of parts closing may merge. A merge of so many bytes or fewer runs to its end also while
-    /// the store closes, and closing makes the merges that are left. A larger merge begins only once the store
-    /// has been open for as long as the merge may take, and closing abandons it. Where there are more than
-    /// twelve times as many parts as the [`CompactionPolicy`] says, closing merges the smallest ones whatever
-    /// their bytes, so the number of parts is bounded however short the runs of a store are. Default: 64 MiB.
+    /// How many bytes of parts a merge at close may have. A merge of at most this many bytes runs to its
+    /// end even while the store closes, and closing makes the remaining merges of this size. A larger
+    /// merge begins only once the store has been open for as long as the merge may take, and closing
+    /// abandons it. If the number of parts is more than twelve times the limit in the
+    /// [`CompactionPolicy`], closing merges the smallest parts whatever their size. So the number of
+    /// parts is bounded even if a store is open only briefly each time. Default: 64 MiB.
     #[must_use]
     pub fn merge_at_close_bytes(mut self, bytes: u64) -> Self {
         self.merge_at_close = bytes;
         self
     }
 
-    /// How long to wait before an automatic checkpoint or a merge that failed is retried: `first`, then
-    /// twice as long after each further failure, up to `longest`. Only transient failures are retried,
-    /// such as a full disk or too many open files ([`Error::is_transient`]). After a permanent one
-    /// nothing starts automatically until a call of [`checkpoint`](crate::DynAccumulator::checkpoint)
-    /// succeeds. Failures of the log are never retried. Default: 100 ms to 30 s.
+    /// How long to wait before a failed automatic checkpoint or merge is retried: `first`, then twice as
+    /// long after each further failure, up to `longest`. Only transient failures are retried, such as a
+    /// full disk or too many open files ([`Error::is_transient`]). After a permanent failure nothing
+    /// starts automatically until a call of [`checkpoint`](crate::DynAccumulator::checkpoint) succeeds.
+    /// Failures of the log are never retried. Default: 100 ms to 30 s.
     #[must_use]
     pub fn retry_wait(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = Backoff { first, longest };
         self
     }
 
-    /// Adds a listener, which receives every event of the store from opening it on. May be called several
-    /// times.
+    /// Adds a listener. A listener receives every event of the store, from the opening on. May be called
+    /// several times.
     ///
     /// ```
     /// use duramen::{Config, Event};
@@ -189,48 +191,49 @@ impl Config {
         self
     }
 
-    /// How many bytes of leaves may wait for the log. At the bound, an insert under
-    /// [`FlushPolicy::Interval`] waits for the flusher; under [`FlushPolicy::Manual`] the bytes are
-    /// handed to the operating system without an fsync, so that inserts need not wait and nothing is
-    /// claimed to be durable. One batch may be larger than the bound; what is inserted behind a batch of 1 MiB or
-    /// more counts apart from it, so that only the next such batch waits for it. Default: 64 MiB.
+    /// How many bytes of leaves may wait for the log. At this limit an insert under
+    /// [`FlushPolicy::Interval`] waits for the flusher. Under [`FlushPolicy::Manual`] the store hands
+    /// the bytes to the operating system without an fsync: the insert does not wait, and nothing is
+    /// claimed to be durable. One batch may be larger than the limit. Inserts after a batch of 1 MiB or
+    /// more are counted apart from it, so only the next such batch waits for it. Default: 64 MiB.
     #[must_use]
     pub fn max_unflushed_bytes(mut self, bytes: u64) -> Self {
         self.max_unflushed_bytes = bytes;
         self
     }
 
-    /// How many bytes of nodes may be in memory that no checkpoint holds yet.
+    /// How many bytes of nodes may be in memory without being in a checkpoint.
     ///
-    /// An insert that finds more than a quarter of the limit requests a checkpoint, whatever the
-    /// checkpoint policy says, with [`CheckpointReason::Backpressure`](crate::CheckpointReason). While
-    /// more than a quarter is not even written, inserts slow down, the more the more that is, to the
-    /// rate at which checkpoints write, and merges yield the disk to checkpoints. At the limit an insert
-    /// waits. If checkpoints fail permanently, it fails with [`Error::CheckpointsFail`]. Under
-    /// [`FlushPolicy::Manual`] a checkpoint reaches no further than the last flush: an insert that finds the
-    /// limit reached by what came since fails with [`Error::Backpressure`] and
-    /// [`Limit::UnnamedBytes`](crate::Limit::UnnamedBytes). One batch may be larger than the limit.
+    /// An insert requests a checkpoint if more than a quarter of the limit is used, whatever the
+    /// checkpoint policy says. The reason is
+    /// [`CheckpointReason::Backpressure`](crate::CheckpointReason). If more than a quarter is not even
+    /// written yet, inserts slow down increasingly, down to the rate at which checkpoints write, and merges yield the
+    /// disk to checkpoints. At the limit an insert waits. If checkpoints fail permanently, an insert
+    /// fails with [`Error::CheckpointsFail`]. Under [`FlushPolicy::Manual`] a checkpoint ends at the
+    /// last flush. If the nodes since then alone reach the limit, an insert fails with
+    /// [`Error::Backpressure`] and [`Limit::UnnamedBytes`](crate::Limit::UnnamedBytes). One batch may be
+    /// larger than the limit.
     ///
-    /// Default: 1 GiB if the checkpoint policy has a trigger besides closing; else none, so that a
-    /// program that calls for its checkpoints gets no others.
+    /// Default: 1 GiB if the checkpoint policy has a trigger besides closing. Otherwise there is no
+    /// limit, so a program that makes its own checkpoints gets no others.
     #[must_use]
     pub fn max_uncheckpointed_bytes(mut self, bytes: u64) -> Self {
         self.max_uncheckpointed_bytes = Some(bytes);
         self
     }
 
-    /// How many parts there may be before inserts wait for merges. They slow down from three quarters
-    /// of it on. Without effect while the [`CompactionPolicy`] is `Off` or merges fail permanently:
-    /// nothing would make the parts fewer then. Default: 1000, or twice what merging may leave if that
-    /// is more.
+    /// How many parts there may be before inserts wait for merges. Inserts slow down from three quarters
+    /// of the limit on. The limit has no effect while the [`CompactionPolicy`] is `Off` or merges fail
+    /// permanently, because nothing would reduce the number of parts. Default: 1000, or twice the number
+    /// that merging may leave if that is more.
     #[must_use]
     pub fn max_parts(mut self, parts: u64) -> Self {
         self.max_parts = Some(parts);
         self
     }
 
-    /// How long an insert waits at a limit before it fails with [`Error::Backpressure`]. Default: as
-    /// long as it takes.
+    /// How long an insert waits at a limit before it fails with [`Error::Backpressure`]. Default:
+    /// without end.
     #[must_use]
     pub fn backpressure_wait(mut self, wait: Duration) -> Self {
         self.backpressure_wait = Some(wait);
@@ -238,8 +241,8 @@ impl Config {
     }
 
     /// How parts are read: mapped into memory, or by reads that can fail. Applies to everything that
-    /// reads them: proofs, merges, read-only readers, [`scrub`](crate::scrub). Answers are the same. The log
-    /// and manifests are never mapped. Default: [`ReadMode::Mapped`].
+    /// reads parts: proofs, merges, read-only readers, [`scrub`](crate::scrub). The results are the
+    /// same. The log and the manifests are never mapped. Default: [`ReadMode::Mapped`].
     ///
     /// ```
     /// use duramen::{Config, ReadMode};
@@ -253,32 +256,32 @@ impl Config {
         self
     }
 
-    /// Whether to request huge pages from the system for nodes in memory, where they will be filled. They
-    /// make filling faster; memory is then allocated and freed in steps of 2 MiB. Default: yes.
+    /// Whether to request huge pages for nodes in memory that will be filled. Huge pages make filling
+    /// faster. Memory is then allocated and freed in steps of 2 MiB. Default: yes.
     #[must_use]
     pub fn huge_pages(mut self, yes: bool) -> Self {
         self.huge_pages = yes;
         self
     }
 
-    /// The size that log segments grow to, in bytes. The first of a store is 256 KiB, each next one
-    /// twice as large as the last if that was filled. Default: 64 MiB.
+    /// The largest size of a log segment, in bytes. The first segment of a store has 256 KiB. Each next
+    /// segment is twice as large as the last one if the last one was filled. Default: 64 MiB.
     #[must_use]
     pub fn wal_segment_bytes(mut self, bytes: u64) -> Self {
         self.wal_segment_bytes = bytes;
         self
     }
 
-    /// How many bytes of log segments that are no longer needed are kept for reuse.
-    /// Overwriting them is faster than writing new files. Default: 256 MiB, twice the log that
-    /// the default policy lets grow between two checkpoints.
+    /// How many bytes of unneeded log segments are kept for reuse. Overwriting them is faster than
+    /// writing new files. Default: 256 MiB. That is twice the log between two checkpoints under the
+    /// default policy.
     #[must_use]
     pub fn wal_spare_bytes(mut self, bytes: u64) -> Self {
         self.wal_spare_bytes = bytes;
         self
     }
 
-    /// Puts the store in another place than the operating system's file systems: on a simulated disk.
+    /// Uses another file system than the operating system's, such as a simulated disk.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn file_system(mut self, place: Arc<dyn Place>) -> Self {
@@ -286,7 +289,7 @@ impl Config {
         self
     }
 
-    /// From so many bytes of leaves on a group of the log is written in pieces. Default: 32 MiB.
+    /// A group of the log with at least this many bytes of leaves is written in pieces. Default: 32 MiB.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn wal_group_bytes(mut self, bytes: u64) -> Self {
@@ -294,8 +297,8 @@ impl Config {
         self
     }
 
-    /// Finds the directory of a store that is there. Whoever looks at a store several times keeps it,
-    /// so that all looks are at one directory.
+    /// Opens the directory of an existing store. A caller that looks at a store several times keeps the
+    /// result, so that it always looks at the same directory.
     ///
     /// # Errors
     ///
@@ -307,12 +310,12 @@ impl Config {
         })
     }
 
-    /// Finds the directory, or makes it.
+    /// Opens the directory, or creates it.
     pub(crate) fn make(&self) -> Result<Arc<dyn FileSystem>> {
         self.place.make().map_err(|error| Error::io("create", &self.path, error))
     }
 
-    /// Refuses values that cannot work.
+    /// Fails if a value cannot work.
     pub(crate) fn check(&self) -> Result<()> {
         let refuse = |setting, reason: String| Err(Error::Config { setting, reason });
         if self.flush == FlushPolicy::Interval(Duration::ZERO) {

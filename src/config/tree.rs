@@ -1,11 +1,11 @@
-//! What a tree is made with.
+//! The permanent settings of a tree.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::merkle::{Arity, Hasher};
 
-/// What a tree is made with: for ever.
+/// The settings with which a tree is created. They never change.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -21,14 +21,14 @@ pub struct TreeConfig {
 }
 
 impl TreeConfig {
-    /// A tree with this hash function and so many children per node.
+    /// A tree with this hash function and this arity.
     #[must_use]
     pub fn new(hasher: Arc<dyn Hasher>, arity: Arity) -> Self {
         Self { hasher, arity }
     }
 
-    /// A tree with hash function `H` and `N` children per node: 2, 4, 8 or 16, which is checked when the program
-    /// is compiled.
+    /// A tree with hash function `H` and `N` children per node. `N` must be 2, 4, 8 or 16, which is
+    /// checked at compile time.
     #[must_use]
     pub fn of<H: Hasher + Default, const N: usize>() -> Self {
         Self::new(Arc::new(H::default()), Arity::of::<N>())

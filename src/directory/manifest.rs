@@ -129,7 +129,7 @@ impl std::fmt::Display for ManifestFault {
             Self::Checksum { stored, computed } => {
                 write!(f, "checksum stored {stored:#018x}, computed {computed:#018x}")
             }
-            Self::Fields => f.write_str("its fields do not fit together"),
+            Self::Fields => f.write_str("its fields contradict each other"),
         }
     }
 }

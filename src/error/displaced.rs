@@ -1,4 +1,4 @@
-//! The error of a directory that is not the one that was bound any more.
+//! The error for a directory that is not the one that was opened.
 
 use std::fmt;
 use std::io;
@@ -6,26 +6,26 @@ use std::path::PathBuf;
 
 use super::printable::Printable;
 
-/// A name no longer leads to what it led to when the store's directory was bound, or to what the store
-/// has put there since. The call that failed with it changed nothing.
+/// A path does not lead to the same file or directory any more as when the store was opened or last
+/// wrote there. The call that failed with this error changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} {how} while the store was open", Printable::new(path))]
 pub struct Displaced {
-    /// The name.
+    /// The path.
     pub path: PathBuf,
-    /// What became of it.
+    /// What happened to the path.
     pub how: Displacement,
 }
 
-/// What became of a name.
+/// What happened to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Displacement {
-    /// It leads nowhere.
+    /// The path does not exist any more.
     Removed,
-    /// It leads to something else.
+    /// The path leads to something else.
     Replaced,
-    /// It leads to something that was put there by another process than the store's.
+    /// The path leads to something that another process put there.
     Planted,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Displacement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Removed => "was removed or renamed",
-            Self::Replaced => "was replaced by another",
+            Self::Replaced => "was replaced",
             Self::Planted => "was put there by another process",
         })
     }
@@ -44,7 +44,7 @@ impl Displaced {
         io::Error::other(Self { path: path.into(), how })
     }
 
-    /// The `Displaced` that `error` is, also if it is wrapped to say more.
+    /// The `Displaced` inside `error`, even if it is wrapped in another error.
     pub(crate) fn find(error: &io::Error) -> Option<&Self> {
         let mut cause: &(dyn std::error::Error + 'static) = error.get_ref()?;
         loop {

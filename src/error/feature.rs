@@ -1,8 +1,8 @@
-//! What a file may have that this version of the crate does not know.
+//! Format features of a file that this version of the crate does not know.
 
 use std::fmt;
 
-/// What makes a file one that this version cannot read. See
+/// The feature that makes a file unreadable for this version. See
 /// [`UnknownFormat`](crate::Error::UnknownFormat).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,7 +16,7 @@ pub enum FormatFeature {
 }
 
 impl FormatFeature {
-    /// The words before the number that this version reads.
+    /// The text before the number that this version reads.
     pub(super) fn reads(self) -> &'static str {
         match self {
             Self::Version => "version ",

@@ -1,33 +1,32 @@
-//! The limits that inserts wait at.
+//! The limits at which inserts wait.
 
 use std::fmt;
 
 use crate::words::{Count, count};
 
-/// A limit that inserts wait at.
+/// A limit at which inserts wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
-    /// Bytes of leaves that the log does not have yet. See
+    /// Bytes of leaves that are not written to the log yet. See
     /// [`max_unflushed_bytes`](crate::Config::max_unflushed_bytes).
     UnflushedBytes,
-    /// Bytes of nodes that no checkpoint holds yet. See
+    /// Bytes of nodes that are in no checkpoint yet. See
     /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes).
     UncheckpointedBytes,
-    /// Bytes of nodes since the last point that a caller named, under
-    /// [`FlushPolicy::Manual`](crate::FlushPolicy), where they alone reach
-    /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes). A flush makes room;
-    /// waiting does not, so an insert fails at once.
+    /// Bytes of nodes since the last point, under [`FlushPolicy::Manual`](crate::FlushPolicy), when they
+    /// alone reach [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes). Only a flush
+    /// makes room, and waiting does not. So an insert fails at once.
     UnnamedBytes,
-    /// Parts that readers may have to search. See [`max_parts`](crate::Config::max_parts).
+    /// Parts that a read may have to search. See [`max_parts`](crate::Config::max_parts).
     Parts,
-    /// A batch of 1 MiB or more that another thread inserts: until it is in memory, other inserts wait, and
-    /// those that must not are refused.
+    /// A batch of 1 MiB or more that another thread is inserting. Other inserts wait until the batch is
+    /// in memory. Inserts that must not wait fail.
     LargeBatch,
 }
 
 impl Limit {
-    /// So much of what the limit bounds.
+    /// The amount `held`, with its unit.
     pub(super) fn held(self, held: u64) -> Count<'static, u64> {
         match self {
             Self::UnflushedBytes => count(held, "unflushed byte", "unflushed bytes"),
@@ -36,8 +35,8 @@ impl Limit {
             }
             Self::UnnamedBytes => count(
                 held,
-                "byte since the last flush, which only a flush takes away",
-                "bytes since the last flush, which only a flush makes fewer",
+                "byte since the last flush (only a flush makes room)",
+                "bytes since the last flush (only a flush makes room)",
             ),
             Self::Parts => count(held, "part", "parts"),
             Self::LargeBatch => count(
@@ -54,7 +53,7 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::UnflushedBytes => "unflushed bytes",
             Self::UncheckpointedBytes => "bytes beyond the last checkpoint",
-            Self::UnnamedBytes => "bytes since the last flush, which only a flush makes fewer,",
+            Self::UnnamedBytes => "bytes since the last flush (only a flush makes room)",
             Self::Parts => "parts",
             Self::LargeBatch => "batches of 1 MiB or more under way",
         })

@@ -1,4 +1,4 @@
-//! Errors, as sentences with facts.
+//! The errors of the crate. Each is a sentence with facts.
 
 mod displaced;
 mod feature;
@@ -34,20 +34,20 @@ pub enum Error {
     Config {
         /// The setting, by the name of the call that sets it.
         setting: &'static str,
-        /// Its value, and what is wrong with it.
+        /// The value, and what is wrong with it.
         reason: String,
     },
 
     /// A call to the operating system failed.
     #[error("cannot {action} {}{}", Printable::new(path), at_byte(*offset))]
     Io {
-        /// What was being done, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// Where in the file, in bytes from its start, if it was a place of a part that was read.
+        /// The offset in the file, in bytes. Set if a part was being read.
         offset: Option<u64>,
-        /// What the system said.
+        /// The error of the operating system.
         #[source]
         source: Arc<io::Error>,
     },
@@ -66,34 +66,33 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The directory holds something other than a store. Nothing was changed in it.
+    /// The directory has files that are not a store. Nothing was changed in it.
     #[error("{} is not a duramen store: it holds {}", Printable::new(path), Printable::new(found))]
     NotAStore {
         /// The directory.
         path: PathBuf,
-        /// The first name that was found in it.
+        /// The first name found in the directory.
         found: OsString,
     },
 
-    /// A copy of a store was to be made in a directory that holds something. Nothing was changed in
-    /// it.
+    /// The target directory for a copy of a store is not empty. Nothing was changed in it.
     #[error("{} is not empty: it holds {}", Printable::new(path), Printable::new(found))]
     NotEmpty {
         /// The directory.
         path: PathBuf,
-        /// The first name that was found in it.
+        /// The first name found in the directory.
         found: OsString,
     },
 
-    /// A name in the store's directory, or the directory itself, is not what this process opened or
-    /// put there any more: another process moved the directory, removed the lock file, or put something in the
-    /// place of a file. Nothing was changed, neither there nor in what the path leads to now. A store
-    /// that is open for writing is poisoned; what was acknowledged stands in the directory that it
-    /// was opened in.
+    /// The store's directory, or a name in it, is not the one that this process opened or wrote any
+    /// more. Another process moved the directory, removed the lock file, or replaced a file. Nothing was
+    /// changed, neither in the original directory nor in what the path leads to now. A store that is
+    /// open for writing is poisoned. Acknowledged leaves are in the directory that was opened.
     #[error(transparent)]
     Displaced(Displaced),
 
-    /// The path leads to another store than the one that was opened there. What was read before stays.
+    /// The path leads to another store than the one that was opened. What was read before stays
+    /// available.
     #[error(
         "{} now holds store {found}, not store {opened}, which was opened there",
         Printable::new(path)
@@ -118,9 +117,9 @@ pub enum Error {
         path: PathBuf,
         /// The tree.
         tree: TreeName,
-        /// The hasher that the tree has.
+        /// The hasher of the tree.
         stored: String,
-        /// The hasher it was opened with.
+        /// The hasher that the caller asked for.
         asked: String,
     },
 
@@ -134,9 +133,9 @@ pub enum Error {
         path: PathBuf,
         /// The tree.
         tree: TreeName,
-        /// The arity that the tree has.
+        /// The arity of the tree.
         stored: u32,
-        /// The arity it was opened with.
+        /// The arity that the caller asked for.
         asked: u32,
     },
 
@@ -160,22 +159,23 @@ pub enum Error {
         tree: TreeName,
     },
 
-    /// The tree was dropped. Nothing was inserted. What was loaded of it can still be read.
+    /// The tree was dropped. Nothing was inserted. The data of the tree that is loaded can still be
+    /// read.
     #[error("the tree {tree:?} was dropped")]
     TreeDropped {
         /// The tree.
         tree: TreeName,
     },
 
-    /// A batch has leaves for a tree of another store, or of this one before it was opened again. Nothing was
+    /// A batch has leaves for a tree of another store, or of an earlier open of this store. Nothing was
     /// inserted.
-    #[error("the tree {tree:?} is not one of the store that the batch is for")]
+    #[error("the tree {tree:?} does not belong to the store of the batch")]
     ForeignTree {
         /// The tree.
         tree: TreeName,
     },
 
-    /// The store has given out every number that a tree can have, 2^32 of them.
+    /// The store has used every possible tree number: 2^32 of them.
     #[error(
         "the store {} has created 4294967296 trees and can create no more",
         Printable::new(path)
@@ -185,10 +185,10 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The tree has a hash function that neither the crate has nor the caller has given: see
+    /// The tree has a hash function that is neither in the crate nor given by the caller. See
     /// [`Config::hasher`](crate::Config::hasher).
     #[error(
-        "the tree {tree:?} of the store {} has hasher {}, which is not known here",
+        "the tree {tree:?} of the store {} has hasher {}, which this program does not know",
         Printable::new(path),
         Printable::new(hasher)
     )]
@@ -201,7 +201,8 @@ pub enum Error {
         hasher: String,
     },
 
-    /// A file of a format that this version cannot read: it is intact, and another program wrote it.
+    /// The format of a file is unknown to this version. The file is intact, and another program wrote
+    /// it.
     #[error(
         "{} has {feature} {found}; this program reads {}{supported}",
         Printable::new(path),
@@ -210,48 +211,48 @@ pub enum Error {
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// What of it is not known.
+        /// The unknown feature.
         feature: FormatFeature,
-        /// Its number in the file.
+        /// The number of the feature in the file.
         found: u32,
-        /// The version this crate reads, or the highest number that it knows.
+        /// The version that this crate reads, or the highest number that it knows.
         supported: u32,
     },
 
-    /// A file that belongs to the store is missing or holds something it must not.
+    /// A file of the store is missing or has contents that it must not have.
     #[error(transparent)]
     Damaged(#[from] Box<Damage>),
 
-    /// A node that should be there was found neither in memory nor in a part: a defect of this crate
-    /// or of the machine's memory.
+    /// A node was found neither in memory nor in a part. This is a defect of this crate or of the
+    /// machine's memory.
     #[error("node {index} of level {level} is neither in memory nor in a part")]
     NodeAbsent {
-        /// The node's level.
+        /// The level of the node.
         level: Level,
-        /// The node's place in it.
+        /// The index of the node in its level.
         index: u64,
     },
 
-    /// An index at or beyond the size it was asked at.
+    /// The index is not below the size of the tree.
     #[error("index {index} is not in a tree of size {size}")]
     IndexOutOfRange {
-        /// The index asked for.
+        /// The requested index.
         index: LeafIndex,
         /// The size of the tree.
         size: TreeSize,
     },
 
-    /// A size that the tree does not have yet.
+    /// The tree is not this large yet.
     #[error("size {size} is beyond the tree's {}", words::leaves(current.0))]
     SizeOutOfRange {
-        /// The size asked for.
+        /// The requested size.
         size: TreeSize,
         /// The current size.
         current: TreeSize,
     },
 
-    /// A proof that a larger tree is a prefix of a smaller one was asked for.
-    #[error("a tree of {} is not a prefix of one of {}: it is larger", words::leaves(old.0), words::leaves(new.0))]
+    /// A consistency proof was requested from a larger tree to a smaller one.
+    #[error("a tree of {} is larger than a tree of {} and cannot be its prefix", words::leaves(old.0), words::leaves(new.0))]
     OldBeyondNew {
         /// The size of the old tree.
         old: TreeSize,
@@ -259,19 +260,19 @@ pub enum Error {
         new: TreeSize,
     },
 
-    /// There is no memory for so many leaves at once. Fewer can be read.
+    /// There is not enough memory for this many leaves at once. A caller can read fewer.
     #[error("there is no memory for {} at once", words::leaves(*leaves))]
     NoMemory {
         /// The leaves requested.
         leaves: u64,
     },
 
-    /// A proof of many leaves was asked for, and no index was given.
+    /// A proof of many leaves was requested without any index.
     #[error("a proof needs at least one index")]
     NoIndexes,
 
-    /// A leaf that the hash function cannot take. Nothing of its batch was inserted.
-    #[error("leaf {position} of the batch is not a value that hasher {hasher} takes")]
+    /// The hash function does not accept one of the leaves. Nothing of the batch was inserted.
+    #[error("leaf {position} of the batch is not a valid input of hasher {hasher}")]
     LeafRefused {
         /// The leaf's position in its batch, from 0.
         position: usize,
@@ -279,8 +280,8 @@ pub enum Error {
         hasher: String,
     },
 
-    /// Writing the log failed earlier. The store accepts nothing more; reads go on. Acknowledged leaves
-    /// are safe: reopen the store once the cause is gone.
+    /// Writing the log failed earlier. The store accepts no more writes, and reads continue.
+    /// Acknowledged leaves are safe: reopen the store once the cause is removed.
     #[error("the store is poisoned by an earlier failure")]
     Poisoned {
         /// The failure.
@@ -288,23 +289,23 @@ pub enum Error {
         source: Arc<Error>,
     },
 
-    /// A background thread ended by a panic: a defect of this crate.
+    /// A background thread ended with a panic. This is a defect of this crate.
     #[error("the {thread} thread panicked")]
     ThreadPanicked {
         /// The thread.
         thread: &'static str,
     },
 
-    /// Code that was called for this purpose panicked: the hash function, the file system, or this crate by
-    /// a defect. Its result is not used.
+    /// A function called for this purpose panicked: the hash function, the file system, or, by a defect,
+    /// this crate. Its result is not used.
     #[error("code that was called during a {during} panicked")]
     Panicked {
         /// The purpose.
         during: &'static str,
     },
 
-    /// The call was made in a process that was forked from the one that opened the store. The store
-    /// stays the parent's; nothing was changed. A child opens its own stores.
+    /// The call was made in a process that was forked from the process that opened the store. The store
+    /// still belongs to the parent, and nothing was changed. A child must open its own stores.
     #[error(
         "the store was opened by process {opened_by} and cannot be used in process {process}, which is a fork of it"
     )]
@@ -315,54 +316,55 @@ pub enum Error {
         process: u32,
     },
 
-    /// The store was closed before the call, or before the leaf was durable.
+    /// The store was closed before the call, or before the leaf became durable.
     #[error("the store is closed")]
     Closed,
 
-    /// The call would have waited for the thread that it was made on, and so forever: one of the store's
-    /// own threads called an event listener or a waker, which made the call. Nothing was done, except by
-    /// [`close`](crate::Accumulator::close): see there.
-    #[error("{call} was called on the store's {thread} thread, for which it would have to wait")]
+    /// The call would have waited forever for its own thread. One of the store's threads called an event
+    /// listener or a waker, which made this call. Nothing was done. The exception is
+    /// [`close`](crate::Accumulator::close), which documents what it does.
+    #[error("{call} was called on the store's {thread} thread and would wait for itself")]
     WouldWaitForItself {
-        /// What was called.
+        /// The name of the call.
         call: &'static str,
         /// The thread: the flusher, which writes the log, or a worker.
         thread: &'static str,
     },
 
-    /// A limit is reached, and waiting for room took longer than configured. Nothing was inserted.
+    /// A limit is reached, and there was no room within the configured wait. Nothing was inserted.
     #[error("no room after {waited:?}: {}, {allowed} allowed", limit.held(*held))]
     Backpressure {
         /// The limit.
         limit: Limit,
-        /// What is held, in the limit's unit.
+        /// The current value, in the unit of the limit.
         held: u64,
-        /// What is allowed.
+        /// The allowed value.
         allowed: u64,
         /// How long the call waited.
         waited: Duration,
     },
 
-    /// The insert would have had to wait, and [`try_insert`](crate::DynAccumulator::try_insert) does not.
-    /// Nothing was inserted. What makes room was requested.
-    #[error("the insert would have to wait: there are as many {limit} as there may be for now")]
+    /// The insert would have to wait, and [`try_insert`](crate::DynAccumulator::try_insert) does not
+    /// wait. Nothing was inserted. The work that makes room was requested.
+    #[error("the insert would have to wait for room: the limit of {limit} is reached or near")]
     WouldBlock {
         /// The limit that is reached or near.
         limit: Limit,
-        /// When to insert next, where inserts are slowed down; `None` where they stop until there is room.
+        /// The wait before the next attempt, if inserts are slowed down. `None` if inserts wait until
+        /// there is room.
         retry_in: Option<Duration>,
     },
 
-    /// There is room only after a checkpoint, and the last one failed permanently. Nothing was inserted.
-    /// Once a call of `checkpoint` succeeds, inserts go on.
+    /// Only a checkpoint makes room, and the last checkpoint failed permanently. Nothing was inserted.
+    /// Inserts continue once a call of `checkpoint` succeeds.
     #[error(
         "{} for a checkpoint, and checkpoints fail",
         words::count(*held, "byte waits", "bytes wait")
     )]
     CheckpointsFail {
-        /// Bytes of nodes that no checkpoint holds.
+        /// Bytes of nodes that are in no checkpoint.
         held: u64,
-        /// Why the last one failed.
+        /// The error of the last checkpoint.
         #[source]
         source: Arc<Error>,
     },
@@ -373,7 +375,7 @@ impl Error {
         if let Some(displaced) = Displaced::find(&source) {
             return Self::Displaced(displaced.clone());
         }
-        // What the system's file system failed with knows the call and the path better.
+        // The operating system's file system reports the call and the path more exactly.
         match source.downcast::<PathError>() {
             Ok(PathError { action, path, source }) => {
                 Self::Io { action, path, offset: None, source: Arc::new(source) }
@@ -384,7 +386,7 @@ impl Error {
         }
     }
 
-    /// As [`io`](Self::io), of the bytes from `offset` on.
+    /// As [`io`](Self::io), for the bytes from `offset` on.
     pub(crate) fn io_at(
         action: &'static str,
         path: impl Into<PathBuf>,
@@ -395,9 +397,9 @@ impl Error {
         Self::Io { action, path: path.into(), offset, source: Arc::new(source) }
     }
 
-    /// Whether this may pass without a change to the store: the disk or a quota is full, too many files
-    /// are open, memory is short, a call was interrupted or timed out. An automatic checkpoint or a merge
-    /// that fails with such an error is retried later.
+    /// Whether the cause may go away without a change to the store: the disk or a quota is full, too
+    /// many files are open, memory is short, a call was interrupted or timed out. A failed automatic
+    /// checkpoint or merge with such an error is retried later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         use io::ErrorKind;
@@ -426,7 +428,7 @@ fn at_byte(offset: Option<u64>) -> String {
     offset.map_or_else(String::new, |offset| format!(" at byte {offset}"))
 }
 
-/// The operating system's number of an error, also of one that is wrapped to say more.
+/// The operating system's number of an error, even if the error is wrapped in another one.
 fn os_error(error: &io::Error) -> Option<i32> {
     error.raw_os_error().or_else(|| {
         let source = std::error::Error::source(error)?;
@@ -434,14 +436,14 @@ fn os_error(error: &io::Error) -> Option<i32> {
     })
 }
 
-/// What is wrong with a file.
+/// The damage of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The file.
     pub file: PathBuf,
-    /// Where in it, in bytes from its start.
+    /// The offset in the file, in bytes.
     pub offset: u64,
-    /// What was found there.
+    /// The problem at this offset.
     pub problem: Problem,
 }
 
@@ -451,46 +453,47 @@ pub struct Damage {
 pub enum Problem {
     /// The bytes do not match their checksum.
     Checksum {
-        /// The checksum that stands in the file.
+        /// The checksum in the file.
         stored: u64,
-        /// The checksum of the bytes as they are.
+        /// The checksum of the bytes in the file.
         computed: u64,
     },
-    /// A field has a value it must not have.
+    /// A field has an invalid value.
     Field {
         /// The field.
         field: &'static str,
-        /// What it must be.
+        /// The valid value.
         expected: String,
-        /// What it is.
+        /// The value in the file.
         found: String,
     },
-    /// The file ends too early.
+    /// The file is too short.
     Truncated {
-        /// The length that is needed, in bytes.
+        /// The required length, in bytes.
         expected: u64,
-        /// The length it has.
+        /// The length of the file.
         found: u64,
     },
-    /// Hardly any of the bytes are on the disk: the file has holes where something must stand.
+    /// The disk has stored hardly any of the bytes: the file has holes where data must be.
     Hollow {
-        /// The bytes that are needed.
+        /// The required bytes.
         expected: u64,
-        /// Those of them that the disk holds.
+        /// How many of these bytes the disk has stored.
         found: u64,
     },
-    /// The file is not there.
+    /// The file does not exist.
     Missing,
-    /// The bytes do not come off the disk.
+    /// The disk does not return the bytes.
     Unreadable {
-        /// What the system said.
+        /// The error of the operating system.
         reason: String,
     },
-    /// A node is not the hash of its children, and its block and theirs match their checksums.
+    /// A node is not the hash of its children. The blocks of the node and of its children match their
+    /// checksums.
     NotTheHash {
-        /// The node's level; its children are one level below.
+        /// The level of the node. Its children are one level below.
         level: Level,
-        /// The node's place in it.
+        /// The index of the node in its level.
         index: u64,
     },
 }
@@ -531,13 +534,13 @@ impl fmt::Display for Damage {
             Problem::Truncated { expected, found } => {
                 write!(
                     f,
-                    "{file} is cut short: expected {}, found {found}",
+                    "{file} is truncated: expected {}, found {found}",
                     words::bytes(*expected)
                 )
             }
             Problem::Hollow { expected, found } => write!(
                 f,
-                "{file} is hollow from byte {offset} on: of {} the disk holds {found}",
+                "{file} has holes from byte {offset} on: of {} the disk has {found}",
                 words::bytes(*expected)
             ),
             Problem::Missing => write!(f, "{file} is missing"),
@@ -557,11 +560,11 @@ impl std::error::Error for Damage {}
 /// Why a node could not be read.
 #[derive(Clone, Debug)]
 pub(crate) enum ReadError {
-    /// The part that holds it is damaged.
+    /// The part with the node is damaged.
     Damaged(Box<Damage>),
-    /// The part that holds it cannot be read.
+    /// The part with the node cannot be read.
     Failed(Box<Error>),
-    /// It is nowhere.
+    /// The node is neither in memory nor in a part.
     Absent { level: Level, at: u64 },
 }
 

@@ -1,12 +1,12 @@
-//! What failed at which path, inside an error of the system's kind.
+//! A failed call and its path, inside an [`io::Error`].
 
 use std::io;
 use std::path::PathBuf;
 
 use super::Printable;
 
-/// A failed call with its path, as the cause of an [`io::Error`] of the same kind. [`Error::io`] takes it
-/// apart again, so that a message names each thing once.
+/// A failed call with its path, wrapped in an [`io::Error`] of the same kind. [`Error::io`] unwraps it,
+/// so that a message names each fact once.
 ///
 /// [`Error::io`]: super::Error::io
 #[derive(Debug, thiserror::Error)]

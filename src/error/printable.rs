@@ -5,13 +5,13 @@ use std::fmt;
 
 use crate::characters::is_printable;
 
-/// A file name or path as it may be printed: whatever the name is, it stays in its line and steers no
-/// terminal, and two different names look different.
+/// A file name or path in a form that is safe to print. The text stays on one line and cannot control a
+/// terminal. Two different names have different texts.
 ///
-/// A name of [printable](crate::inspect::is_printable) characters is printed as it is. Any other is printed in
-/// quotes, with `\n`, `\u{1b}` and the like for what is not printable, `\xFF` for bytes that are not UTF-8,
-/// and a backslash before quotes and backslashes. A name that contains a quote or a backslash, or that
-/// begins or ends with a space, is quoted too.
+/// A name of [printable](crate::inspect::is_printable) characters is printed unchanged. Any other name
+/// is printed in quotes. In quotes, unprintable characters become `\n`, `\u{1b}` and the like, bytes
+/// that are not UTF-8 become `\xFF`, and quotes and backslashes get a backslash. A name that contains a
+/// quote or a backslash, or that begins or ends with a space, is quoted too.
 ///
 /// ```
 /// use duramen::inspect::Printable;
@@ -24,7 +24,7 @@ use crate::characters::is_printable;
 pub struct Printable<'a>(&'a OsStr);
 
 impl<'a> Printable<'a> {
-    /// Shows this name, or path.
+    /// The printable form of this name or path.
     #[must_use]
     pub fn new(name: &'a (impl AsRef<OsStr> + ?Sized)) -> Self {
         Self(name.as_ref())
@@ -43,12 +43,12 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// The text of these bytes, with escape sequences for what is not printable.
+/// The text of these bytes, with escape sequences for unprintable characters.
 fn escaped(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            // A mark that comes first would stand on what is printed before the name.
+            // A combining mark at the start would combine with the character printed before the name.
             let shows = if out.is_empty() {
                 is_printable(character) && character.escape_debug().count() == 1
                     || character == '\''

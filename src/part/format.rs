@@ -224,12 +224,12 @@ pub(crate) enum BlockFault {
 impl std::fmt::Display for BlockFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Magic => f.write_str("it does not begin as one does"),
+            Self::Magic => f.write_str("it does not begin as a header or footer does"),
             Self::Version(found) => write!(
                 f,
                 "it has format version {found}, and this program reads version {PART_VERSION}"
             ),
-            Self::Fields => f.write_str("its fields do not fit together"),
+            Self::Fields => f.write_str("its fields contradict each other"),
             Self::Checksum { stored, computed } => {
                 write!(f, "checksum stored {stored:#018x}, computed {computed:#018x}")
             }

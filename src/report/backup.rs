@@ -1,4 +1,4 @@
-//! What a backup reports.
+//! The report of a backup.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::merkle::StoreHead;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackupInfo {
-    /// The heads of all trees that the copy holds. A copy that is made from outside does not list trees that
-    /// have leaves in the log and a hash function that is not known.
+    /// The heads of all trees in the copy. A copy made from outside the store omits a tree if the tree
+    /// has leaves in the log and its hash function is unknown to the program.
     pub head: StoreHead,
-    /// Parts that the copy has.
+    /// Parts in the copy.
     pub parts: u64,
-    /// Bytes of those that are hard links: they take no room of their own.
+    /// Bytes of the parts that are hard links. These take no additional space.
     pub bytes_linked: u64,
     /// Bytes of parts and of the log that were copied.
     pub bytes_copied: u64,
-    /// From the call to the moment the copy was durable.
+    /// The time from the call until the copy was durable.
     pub duration: Duration,
 }

@@ -1,4 +1,4 @@
-//! What a checkpoint reports.
+//! The report of a checkpoint.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,27 +6,27 @@ use std::time::Duration;
 use crate::ids::Seq;
 use crate::merkle::{TreeName, TreeSize};
 
-/// Why a checkpoint was made.
+/// The reason for a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CheckpointReason {
     /// [`checkpoint`](crate::Accumulator) was called.
     Manual,
-    /// So many leaves came since the last one.
+    /// The configured number of leaves came since the last checkpoint.
     Leaves,
-    /// The log has so many bytes.
+    /// The log reached the configured number of bytes.
     WalBytes,
-    /// The log has so many segments.
+    /// The log reached the configured number of segments.
     WalSegments,
-    /// So many bytes of nodes are in memory only.
+    /// The nodes that are only in memory reached the configured number of bytes.
     Memory,
-    /// So much time has passed since the last one.
+    /// The configured time has passed since the last checkpoint.
     Interval,
     /// The store was closed.
     Close,
-    /// Inserts came up to a limit that a checkpoint makes room under.
+    /// Inserts came near a limit, and a checkpoint makes room.
     Backpressure,
-    /// A tree was dropped, and its space is to be freed.
+    /// A tree was dropped, and the checkpoint frees its space.
     TreeDropped,
 }
 
@@ -65,30 +65,30 @@ impl fmt::Display for CheckpointReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckpointInfo {
-    /// The place in the store's order up to which it holds everything. In a store that was made for one tree
-    /// this is the tree's size.
+    /// The position in the store's order up to which the checkpoint is complete. In a store that was
+    /// created for a single tree this is the size of the tree.
     pub seq: Seq,
-    /// The trees that had new leaves, in the order in which they were created.
+    /// The trees with new leaves, in the order of their creation.
     pub trees: Vec<TreeCheckpoint>,
-    /// Leaves written by this checkpoint, over all trees: those since the last one.
+    /// Leaves that this checkpoint wrote, over all trees: the leaves since the last checkpoint.
     pub leaves: u64,
-    /// Bytes of the parts that were written; 0 if there was nothing new.
+    /// Bytes of the parts that were written. 0 if there was nothing new.
     pub bytes: u64,
-    /// Why it was made.
+    /// The reason for the checkpoint.
     pub reason: CheckpointReason,
-    /// From the call to the moment it was durable.
+    /// The time from the call until the checkpoint was durable.
     pub duration: Duration,
 }
 
-/// What a checkpoint wrote of one tree.
+/// What a checkpoint wrote for one tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeCheckpoint {
     /// The tree.
     pub tree: TreeName,
-    /// The size that the checkpoint holds.
+    /// The size of the tree in the checkpoint.
     pub size: TreeSize,
-    /// Leaves written: those since the last one.
+    /// Leaves written: the leaves since the last checkpoint.
     pub leaves: u64,
     /// Bytes of the part that was written.
     pub bytes: u64,

@@ -1,44 +1,45 @@
-//! How values are spread: a histogram that one thread records to.
+//! Distributions of values: a histogram to which one thread records.
 
 use hdrhistogram::Histogram;
 
 use crate::sync::Mutex;
 
-/// How values are spread: durations in nanoseconds, or counts. Percentiles are exact to one in a
-/// hundred.
+/// The distribution of values: durations in nanoseconds, or counts. Percentiles have a precision of one
+/// percent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Distribution {
-    /// How many values there are.
+    /// The number of values.
     pub count: u64,
-    /// Their sum, exact.
+    /// The exact sum of the values.
     pub sum: u64,
     /// The median.
     pub p50: u64,
-    /// Nine in ten are at most this.
+    /// The 90th percentile: nine in ten values are at most this.
     pub p90: u64,
-    /// All but one in a hundred are at most this.
+    /// The 99th percentile: 99 in 100 values are at most this.
     pub p99: u64,
-    /// All but one in a thousand are at most this.
+    /// The 99.9th percentile: 999 in 1000 values are at most this.
     pub p999: u64,
-    /// The largest, exact.
+    /// The exact maximum.
     pub max: u64,
 }
 
-/// Takes values. Recording takes a lock that only readers of statistics contend for, and no memory.
+/// Records values. Recording allocates no memory. It takes a lock that only readers of statistics
+/// contend for.
 #[derive(Debug)]
 pub(crate) struct Recorder(Mutex<Recorded>);
 
 #[derive(Debug)]
 struct Recorded {
-    /// `None` if it could not be made, which takes an impossible configuration.
+    /// `None` if the histogram could not be created, which only an impossible configuration causes.
     histogram: Option<Histogram<u64>>,
     count: u64,
     sum: u64,
     max: u64,
 }
 
-/// Values above this are counted as this: some twenty minutes of nanoseconds.
+/// Larger values count as this one. As nanoseconds it is about twenty minutes.
 const LARGEST: u64 = 1 << 40;
 const DIGITS: u8 = 2;
 
@@ -64,7 +65,8 @@ impl Recorder {
         let (histogram, mut found) = {
             let Recorded { histogram, count, sum, max } = &*self.0.lock();
             let found = Distribution { count: *count, sum: *sum, max: *max, ..Default::default() };
-            // Copied, so that a thread that records does not wait for the percentiles.
+            // Copies the histogram, so that a recording thread does not wait while the percentiles are
+            // computed.
             (histogram.clone(), found)
         };
         if let Some(histogram) = histogram {

@@ -1,4 +1,4 @@
-//! Events that a store reports while it works.
+//! Events that a store reports while it is running.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -18,13 +18,13 @@ use crate::words::count;
 
 /// Receives the events of a store.
 ///
-/// The store calls a listener on its own threads and on those of its callers, without any lock held.
-/// The reporting thread waits for the listener, the flusher too: hand on what takes long. Calls may come
-/// from several threads at once, and two threads may report in either order. If a listener panics, the
-/// store logs it and goes on.
+/// The store calls a listener on its own threads and on the threads of its callers, and holds no lock
+/// meanwhile. The reporting thread waits for the listener, and so does the flusher: pass slow work on to
+/// another thread. Several threads may call a listener at the same time, and the order of events of
+/// different threads is not defined. If a listener panics, the store logs the panic and continues.
 ///
-/// A listener may call the store. A call that would wait for the very thread it is made on fails with
-/// [`Error::WouldWaitForItself`]:
+/// A listener may call the store. A call fails with [`Error::WouldWaitForItself`] if it would wait for
+/// the thread on which it is made:
 ///
 /// - on the flusher, which reports flushes and [`Poisoned`](Event::Poisoned): every call that waits for the
 ///   log (`flush`, `insert_durable`, a token, `checkpoint`, `snapshot_to`, `scrub`, an insert that has to
@@ -35,15 +35,16 @@ use crate::words::count;
 ///
 /// Blocking on a token's future is not detected.
 ///
-/// A call from a listener may cause events on its own thread: an insert under pressure causes two. While a
-/// thread reports an event of [`EventGroup::Backpressure`], it reports no further ones of that group, so a
-/// listener that inserts on backpressure does not call itself without end. Of every other group a thread
-/// reports up to eight inside each other.
+/// A call from a listener may cause events on its own thread: an insert under pressure causes two. While
+/// a thread reports an event of [`EventGroup::Backpressure`], it reports no other event of that group.
+/// So a listener that inserts on backpressure does not call itself endlessly. For every other group a
+/// thread reports up to eight nested events.
 ///
-/// A listener that forks should end the child itself, or run another program there. If it returns in the
-/// child on one of the store's own threads, no other listener is called, and that thread ends without
-/// touching the store; as it is the only one, the child ends with it, as after `exit(0)`. On a thread
-/// of a caller the call fails with [`Error::Forked`], or returns what the parent had got so far.
+/// A listener that forks should end the child itself, or run another program in it. If the listener
+/// returns in the child on one of the store's own threads, no other listener is called. That thread then
+/// ends without touching the store. It is the child's only thread, so the child ends as after `exit(0)`.
+/// If the listener returns on a thread of a caller, the call fails with [`Error::Forked`], or returns
+/// the result that the parent had so far.
 pub trait EventListener: Send + Sync + 'static {
     /// Called for each event.
     fn event(&self, event: &Event);
@@ -55,10 +56,10 @@ impl<F: Fn(&Event) + Send + Sync + 'static> EventListener for F {
     }
 }
 
-/// Something that a store does or that happens to it.
+/// An event in the life of a store.
 ///
-/// What has begun ends in one event of the same kind: completed, failed or abandoned. *Completed*
-/// means that a power cut from now on leaves it, but for checkpoints under
+/// Every operation with a begin event has one end event: completed, failed or abandoned. A *completed*
+/// operation survives a power cut from then on. The exception are checkpoints under
 /// [`Install::Fast`](crate::Install::Fast).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -66,138 +67,140 @@ pub enum Event {
     /// A store is being opened.
     #[non_exhaustive]
     RecoveryBegun {
-        /// Its directory.
+        /// The store's directory.
         path: PathBuf,
     },
-    /// It is open: everything that it shows is durable.
+    /// The store is open, and everything that it shows is durable.
     #[non_exhaustive]
     RecoveryCompleted {
-        /// What was found, and how long the steps took.
+        /// What recovery found, and how long the steps took.
         report: RecoveryReport,
     },
-    /// It could not be opened.
+    /// The store could not be opened.
     #[non_exhaustive]
     RecoveryFailed {
-        /// Why.
+        /// The cause.
         error: Error,
     },
     /// A group is being written to the log and synced.
     #[non_exhaustive]
     FlushBegun {
-        /// The leaves that will be durable.
+        /// The number of leaves that will become durable.
         leaves: u64,
     },
-    /// They are.
+    /// The group is durable.
     #[non_exhaustive]
     FlushCompleted {
         /// How many leaves became durable.
         leaves: u64,
-        /// The trees that have leaves among them, with how many leaves of each are durable now.
+        /// The trees of these leaves, with the durable size of each tree.
         trees: Vec<TreeFlush>,
-        /// The place in the store's order up to which everything is durable: tokens up to there resolve.
+        /// The position in the store's order up to which everything is durable. Tokens up to this
+        /// position resolve.
         durable: Seq,
-        /// Bytes written to the log since the flush before, headers and padding included.
+        /// Bytes written to the log since the last flush, headers and padding included.
         bytes: u64,
         /// How long writing took.
         write: Duration,
         /// How long the sync took.
         sync: Duration,
     },
-    /// They are not; the store is being poisoned.
+    /// The flush failed. The store is being poisoned.
     #[non_exhaustive]
     FlushFailed {
-        /// How many leaves are in doubt.
+        /// The number of leaves that may or may not be durable.
         leaves: u64,
-        /// Why.
+        /// The cause.
         error: Error,
     },
-    /// A checkpoint is to be made; it may have to wait for one that is being made.
+    /// A checkpoint is requested. It may have to wait for a running checkpoint.
     #[non_exhaustive]
     CheckpointBegun {
-        /// Why it is made.
+        /// The reason for the checkpoint.
         reason: CheckpointReason,
     },
-    /// It has been made, or there was nothing new since the last one.
+    /// The checkpoint is complete, or there was nothing new since the last one.
     #[non_exhaustive]
     CheckpointCompleted {
-        /// What it holds and how long it took.
+        /// The contents of the checkpoint, and how long it took.
         info: CheckpointInfo,
     },
-    /// It has not been made; the last one stays.
+    /// The checkpoint failed. The last one stays in force.
     #[non_exhaustive]
     CheckpointFailed {
-        /// Why it was to be made.
+        /// The reason for the checkpoint.
         reason: CheckpointReason,
-        /// Why it was not.
+        /// The cause of the failure.
         error: Error,
-        /// After how long it is retried automatically, if it is.
+        /// The wait before the automatic retry, if there is one.
         retry_in: Option<Duration>,
     },
     /// Parts are being merged into one.
     #[non_exhaustive]
     CompactionBegun {
-        /// The tree that they are of.
+        /// The tree of the parts.
         tree: TreeName,
-        /// How many.
+        /// The number of parts.
         parts: usize,
-        /// The leaves they have together.
+        /// The number of leaves in all these parts.
         leaves: u64,
     },
-    /// They are one part.
+    /// The merge is complete: there is one part now.
     #[non_exhaustive]
     CompactionCompleted {
-        /// The tree that it is of.
+        /// The tree of the part.
         tree: TreeName,
-        /// How many parts there were.
+        /// How many parts were merged.
         parts: usize,
-        /// The leaves of the new one.
+        /// The number of leaves in the new part.
         leaves: u64,
-        /// Its bytes.
+        /// The bytes of the new part.
         bytes: u64,
-        /// How long it took.
+        /// How long the merge took.
         duration: Duration,
     },
-    /// They stay as they are.
+    /// The merge failed. The parts stay as they are.
     #[non_exhaustive]
     CompactionFailed {
-        /// The tree that they are of.
+        /// The tree of the parts.
         tree: TreeName,
         /// How many parts were to be merged.
         parts: usize,
-        /// Why they were not.
+        /// The cause of the failure.
         error: Error,
-        /// After how long merging is retried, if it is.
+        /// The wait before the merge is retried, if it is.
         retry_in: Option<Duration>,
     },
-    /// They stay as they are, since the store is being closed or no longer has them.
+    /// The merge was abandoned, because the store is being closed or does not have the parts any more.
+    /// The parts stay as they are.
     #[non_exhaustive]
     CompactionAbandoned {
-        /// The tree that they are of.
+        /// The tree of the parts.
         tree: TreeName,
         /// How many parts were to be merged.
         parts: usize,
     },
-    /// An insert has to wait: a limit is reached.
+    /// An insert has to wait, because a limit is reached.
     #[non_exhaustive]
     BackpressureBegun {
-        /// Which.
+        /// The limit.
         limit: Limit,
-        /// What is held, in the limit's unit.
+        /// The current value, in the unit of the limit.
         held: u64,
-        /// What is allowed.
+        /// The allowed value.
         allowed: u64,
     },
-    /// It waits no longer.
+    /// The insert does not wait any more.
     #[non_exhaustive]
     BackpressureEnded {
-        /// What it waited for.
+        /// The limit at which it waited.
         limit: Limit,
-        /// How long.
+        /// How long the insert waited.
         waited: Duration,
-        /// Whether it may go on; else it fails.
+        /// Whether the insert continues. Otherwise it fails.
         admitted: bool,
     },
-    /// The log has failed: nothing more is accepted, reading goes on.
+    /// The log has failed. The store accepts no more writes, and reads continue.
     #[non_exhaustive]
     Poisoned {
         /// The failure.
@@ -205,17 +208,17 @@ pub enum Event {
     },
 }
 
-/// A tree of which leaves became durable.
+/// A tree some of whose leaves became durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeFlush {
     /// The tree.
     pub tree: TreeName,
-    /// How many of its leaves are durable: its [`durable_size`](crate::DynAccumulator::durable_size).
+    /// The durable size of the tree: its [`durable_size`](crate::DynAccumulator::durable_size).
     pub size: TreeSize,
 }
 
-/// What events have to do with.
+/// The subject of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventGroup {
@@ -234,7 +237,7 @@ pub enum EventGroup {
 }
 
 impl Event {
-    /// What the event has to do with.
+    /// The subject of the event.
     #[must_use]
     pub fn group(&self) -> EventGroup {
         match self {
@@ -259,11 +262,11 @@ impl Event {
     }
 }
 
-/// How many events of one group a thread reports inside each other.
+/// How many nested events of one group a thread reports.
 const MOST_NESTED: usize = 8;
 
 thread_local! {
-    /// What this thread reports at the moment: to which listeners, and of which group.
+    /// The events that this thread is reporting: the listeners and the group of each.
     static TELLING: RefCell<Vec<(usize, EventGroup)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -280,8 +283,8 @@ impl Listeners {
         self.0.is_empty()
     }
 
-    /// Passes what `event` returns to every listener. Does not call `event` if there is none. Not to be
-    /// called with a lock held.
+    /// Passes the result of `event` to every listener. Does not call `event` if there is no listener.
+    /// The caller must hold no lock.
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
         if self.0.is_empty() {
             return;
@@ -295,7 +298,7 @@ impl Listeners {
         }
         TELLING.with_borrow_mut(|all| all.push(telling));
         self.tell_all(&event);
-        // The calls inside have taken theirs back.
+        // Nested calls have already removed their own entries.
         TELLING.with_borrow_mut(Vec::pop);
     }
 
@@ -304,7 +307,7 @@ impl Listeners {
         for listener in &self.0 {
             let returned = sync::returns(|| listener.event(event));
             if process::forks() != forks {
-                // In the child, other listeners may wait for threads that are not there.
+                // In the child, other listeners may wait for threads that do not exist there.
                 return;
             }
             if !returned {

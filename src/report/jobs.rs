@@ -1,10 +1,10 @@
-//! What background work has cost, step by step.
+//! The cost of background work, step by step.
 
 use std::time::Duration;
 
 use super::CheckpointReason;
 
-/// How long one step of a kind of background work took, over all runs that were completed.
+/// How long one step of a kind of background work took, over all completed runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Times {
@@ -24,30 +24,30 @@ impl Times {
     }
 }
 
-/// What one kind of background work has done since the store was opened, and how long its steps
-/// took. Steps that a kind does not have stay at zero.
+/// The background work of one kind since the store was opened, and how long its steps took. Steps that a
+/// kind does not have stay at zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobStats {
-    /// Runs completed. All times are theirs.
+    /// Completed runs. All times are those of completed runs.
     pub completed: u64,
     /// Runs that failed.
     pub failed: u64,
-    /// Runs that were retries of one that failed.
+    /// Runs that retried a failed run.
     pub retries: u64,
-    /// Whether nothing of this kind is started automatically any more, since a run failed permanently.
+    /// Whether a permanent failure has stopped automatic runs of this kind.
     pub suspended: bool,
     /// Bytes of parts written by completed runs.
     pub bytes: u64,
-    /// From request to start: waiting for a thread, for a lock, for the log to be flushed.
+    /// From request to start: waiting for a thread, for a lock, and for a flush of the log.
     pub wait: Times,
-    /// Reading, computing and writing what is new.
+    /// Reading, computing and writing the new data.
     pub build: Times,
-    /// Making it durable, its name too.
+    /// Making the new files and their names durable.
     pub sync: Times,
-    /// Making the manifest durable that names it, and installing it for readers.
+    /// Making the manifest that names the new files durable, and installing the new version for readers.
     pub install: Times,
-    /// Releasing what it replaces: log segments, chunks of memory, merged parts.
+    /// Releasing what was replaced: log segments, chunks of memory, merged parts.
     pub release: Times,
 }
 
@@ -73,7 +73,7 @@ impl JobStats {
     }
 }
 
-/// All kinds of background work. Guards nothing but itself; held for a few words.
+/// The statistics of all kinds of background work. Its lock guards only this struct and is held briefly.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Work {
     pub(crate) checkpoint: JobStats,

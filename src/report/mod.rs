@@ -1,4 +1,4 @@
-//! What a store reports: plain data, and the listeners that receive it.
+//! The reports of a store: plain data, and the listeners that receive events.
 
 pub(crate) mod backup;
 pub(crate) mod checkpoint;

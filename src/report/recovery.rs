@@ -1,4 +1,4 @@
-//! What opening a store found.
+//! The report of opening a store.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use crate::words::{count, leaves};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Whether the store was created.
+    /// Whether the open created the store.
     pub created: bool,
-    /// Whether it had been closed in order.
+    /// Whether the store had been closed cleanly.
     pub clean: bool,
-    /// Leaves that the last checkpoint holds.
+    /// Leaves in the last checkpoint.
     pub checkpointed: u64,
     /// Leaves replayed from the log.
     pub replayed_leaves: u64,
@@ -22,20 +22,19 @@ pub struct RecoveryReport {
     pub replayed_groups: u64,
     /// Bytes of log replayed.
     pub replayed_bytes: u64,
-    /// Leaves at the end of the log that were dropped: under
-    /// [`FlushPolicy::Manual`](crate::FlushPolicy) the store had handed them to the operating system,
-    /// and no caller had flushed them.
+    /// Leaves at the end of the log that were dropped. Under [`FlushPolicy::Manual`](crate::FlushPolicy)
+    /// the store had handed them to the operating system, but no caller had flushed them.
     pub dropped_leaves: u64,
-    /// What was cut off at the end of the log: a write that a crash tore. Never anything that was
-    /// acknowledged.
+    /// The torn write at the end of the log that was truncated, if there was one. It never includes
+    /// anything acknowledged.
     pub torn: Option<String>,
-    /// Files removed because nothing refers to them: left half-written by a crash.
+    /// Files removed because nothing refers to them. A crash left them incomplete.
     pub removed: Vec<PathBuf>,
-    /// Reading the manifest and opening the parts.
+    /// Time for reading the manifest and opening the parts.
     pub open_time: Duration,
-    /// Replaying the log.
+    /// Time for replaying the log.
     pub replay_time: Duration,
-    /// Making what was found durable, and removing what nothing refers to.
+    /// Time for making the result durable and removing unreferenced files.
     pub settle_time: Duration,
 }
 

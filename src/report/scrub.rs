@@ -1,4 +1,4 @@
-//! What a scrub found.
+//! The report of a scrub.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,40 +8,41 @@ use crate::error::Damage;
 use crate::merkle::{StoreHead, TreeName};
 use crate::words::span;
 
-/// What a scrub looked at and what it found.
+/// What a scrub checked and what it found.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// The heads of all trees as they were verified: those that the manifest names, which the log may go beyond.
-    /// Where parts were merged or trees dropped meanwhile, some are as a newer manifest has them.
+    /// The heads of all trees as verified. They are the heads in the manifest, and the log may go beyond
+    /// them. If parts were merged or trees dropped during the scrub, some heads come from a newer
+    /// manifest.
     pub head: StoreHead,
-    /// Part files read. Missing ones do not count.
+    /// Part files that were read. Missing files do not count.
     pub parts: u64,
-    /// Leaves in them and in the manifest that were found intact.
+    /// Intact leaves in these parts and in the manifest.
     pub leaves: u64,
     /// Bytes of the parts that were read.
     pub part_bytes: u64,
-    /// How long the parts took.
+    /// How long verifying the parts took.
     pub part_time: Duration,
-    /// Groups of the log, all of whose bytes were read.
+    /// Groups of the log. All their bytes were read.
     pub log_groups: u64,
-    /// Bytes of those.
+    /// Bytes of these groups.
     pub log_bytes: u64,
-    /// Leaves in the log beyond the last checkpoint.
+    /// Leaves in the log behind the last checkpoint.
     pub log_leaves: u64,
-    /// What stands behind the end of the log of a store that was not closed: a write that was torn,
-    /// which the next open cuts off. No damage.
+    /// A torn write behind the end of the log, if the store was not closed cleanly. The next open
+    /// truncates it. This is not damage.
     pub torn: Option<String>,
-    /// What is damaged, by file and place.
+    /// The damage that was found, by file and position.
     pub findings: Vec<Finding>,
-    /// Names of the parts that a repair wrote in place of damaged ones.
+    /// Names of the parts that a repair wrote to replace damaged parts.
     pub rebuilt: Vec<String>,
     /// Whether the caller ended the scrub early.
     pub interrupted: bool,
 }
 
 impl Report {
-    /// Whether nothing is damaged, or nothing any more.
+    /// Whether nothing is damaged, or a repair has rebuilt everything that was.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|finding| finding.remedy == Remedy::Rebuilt)
@@ -55,29 +56,29 @@ impl Report {
     }
 }
 
-/// One stretch of damage.
+/// One run of adjacent damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// File, byte and kind of the first of it.
+    /// The file, the offset and the kind of the first damage of the run.
     pub damage: Damage,
-    /// The tree that has it; `None` for the log.
+    /// The damaged tree. `None` for the log.
     pub tree: Option<TreeName>,
-    /// What is damaged.
+    /// The kind of data that is damaged.
     pub element: Element,
     /// The damaged blocks of the file, in units of 4,096 bytes from its start.
     pub blocks: Option<Range<u64>>,
-    /// The leaves that are damaged, or above which the damaged nodes are.
+    /// The damaged leaves, or the leaves below the damaged nodes.
     pub leaves: Option<Range<u64>>,
-    /// What can be done, or has been.
+    /// What can be done about the damage, or was done.
     pub remedy: Remedy,
 }
 
-/// What a finding is about.
+/// The subject of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Element {
-    /// A whole file: missing, or cut short.
+    /// A whole file, which is missing or truncated.
     File,
     /// The first block of a part.
     Header,
@@ -92,9 +93,9 @@ pub enum Element {
         /// The level, at least 1.
         level: u8,
     },
-    /// Zeros behind the nodes of a column.
+    /// The zeros behind the nodes of a column.
     Padding,
-    /// The root that the nodes give is not the one that the manifest names.
+    /// The root. The root computed from the nodes differs from the root in the manifest.
     Root,
     /// The log.
     Log,
@@ -104,11 +105,11 @@ pub enum Element {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// A repair can rebuild it from what is intact.
+    /// A repair can rebuild the data from intact data.
     Rebuild,
-    /// A repair has rebuilt it.
+    /// A repair has rebuilt the data.
     Rebuilt,
-    /// Nothing here can bring it back; a copy of the store may.
+    /// This store cannot restore the data. A copy of the store may have it.
     None,
 }
 

@@ -1,18 +1,18 @@
-//! What a running store has done and how it stands.
+//! The activity and the state of a running store.
 
 use std::time::Duration;
 
 use super::{CheckpointReason, Distribution, JobStats, Reasons};
 
-/// What a store has done since it was opened, and how it stands. All counts start at 0 at open.
+/// The activity of a store since it was opened, and its current state. All counts start at 0 at open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Leaves that are visible, over all trees.
+    /// Visible leaves, over all trees.
     pub leaves: u64,
-    /// Leaves that are durable.
+    /// Durable leaves.
     pub durable: u64,
-    /// Leaves that are visible and not durable.
+    /// Leaves that are visible but not durable.
     pub pending: u64,
     /// Leaves written to the log.
     pub leaves_written: u64,
@@ -20,37 +20,36 @@ pub struct Stats {
     pub wal_bytes_written: u64,
     /// Groups written to the log.
     pub groups: u64,
-    /// How many leaves the groups had. `count` is [`groups`](Self::groups), `sum` is
+    /// Leaves per group. `count` is [`groups`](Self::groups), `sum` is
     /// [`leaves_written`](Self::leaves_written).
     pub group_leaves: Distribution,
     /// Syncs of the log by the flusher.
     pub syncs: u64,
-    /// Time spent in those syncs.
+    /// Time spent in these syncs.
     pub sync_time: Duration,
-    /// The longest of them.
+    /// The longest of these syncs.
     pub longest_sync: Duration,
-    /// How long they took, in nanoseconds. `count` is [`syncs`](Self::syncs).
+    /// Durations of these syncs in nanoseconds. `count` is [`syncs`](Self::syncs).
     pub sync_nanos: Distribution,
     /// Inserts that had to wait for room.
     pub stalls: u64,
     /// Time that inserts spent waiting for room.
     pub stall_time: Duration,
-    /// Inserts that waited at a limit and were refused in the end.
+    /// Inserts that waited at a limit and failed in the end.
     pub refused: u64,
-    /// Times that inserts were slowed down near a limit.
+    /// How often inserts were slowed down near a limit.
     pub slowdowns: u64,
     /// Time that inserts spent slowed down.
     pub slowdown_time: Duration,
-    /// Bytes of leaves that wait for the log.
+    /// Bytes of leaves that are not written to the log yet.
     pub unflushed_bytes: u64,
-    /// Bytes of nodes that no checkpoint holds.
+    /// Bytes of nodes that are in no checkpoint yet.
     pub uncheckpointed_bytes: u64,
     /// Log segments in use.
     pub wal_segments: u64,
-    /// Address space that nodes in memory take, in bytes. Pages that were never written take no
-    /// memory.
+    /// Address space of the nodes in memory, in bytes. Pages that were never written take no memory.
     pub memory_bytes: u64,
-    /// Checkpoints completed that had something to write.
+    /// Completed checkpoints that had something to write.
     pub checkpoints: u64,
     /// Checkpoints that failed.
     pub failed_checkpoints: u64,
@@ -58,7 +57,7 @@ pub struct Stats {
     pub part_bytes_written: u64,
     /// Time spent in completed checkpoints.
     pub checkpoint_time: Duration,
-    /// Parts that readers may have to search.
+    /// Parts that a read may have to search.
     pub parts: u64,
     /// Merges of parts completed.
     pub compactions: u64,
@@ -66,15 +65,16 @@ pub struct Stats {
     pub failed_compactions: u64,
     /// Bytes of parts written by merges.
     pub compaction_bytes_written: u64,
-    /// Background jobs that wait. Each kind waits at most once, so there are never more than four.
+    /// Background jobs in the queue. At most one job of each kind is queued, so there are never more
+    /// than four.
     pub queued_jobs: u64,
-    /// Background jobs that run.
+    /// Background jobs that are running.
     pub active_jobs: u64,
     /// Checkpoints, step by step.
     pub checkpoint_jobs: JobStats,
     /// Merges, step by step.
     pub compaction_jobs: JobStats,
-    /// Making log segments ready.
+    /// Preparing log segments.
     pub segment_jobs: JobStats,
     /// Hashing in the background.
     pub hash_jobs: JobStats,
@@ -82,15 +82,15 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Completed checkpoints that were made for this reason. Over all reasons they add up to
+    /// Completed checkpoints with this reason. Over all reasons the numbers add up to
     /// [`checkpoints`](Self::checkpoints).
     #[must_use]
     pub fn checkpoints_for(&self, reason: CheckpointReason) -> u64 {
         self.reasons.get(reason)
     }
 
-    /// Bytes written to disk for each leaf that was written to the log: log, checkpoints and merges
-    /// together. `None` before the first leaf.
+    /// Bytes written to disk per leaf written to the log: log, checkpoints and merges together. `None`
+    /// before the first leaf.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     pub fn bytes_written_per_leaf(&self) -> Option<f64> {

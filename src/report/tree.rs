@@ -1,38 +1,39 @@
-//! What a store says of one of its trees.
+//! The report about one tree of a store.
 
 use crate::merkle::{Arity, TreeName, TreeSize};
 use crate::tree_spec::TreeSpec;
 
-/// One tree of a store, and how it stands.
+/// One tree of a store and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeInfo {
-    /// Its number in the store. No other tree of the store ever has it.
+    /// The tree's number in the store. No other tree of the store ever gets this number.
     pub id: u32,
-    /// Its name.
+    /// The name of the tree.
     pub name: TreeName,
-    /// The stable name of its hash function.
+    /// The stable name of the tree's hash function.
     pub hasher: String,
     /// How many children a complete node has.
     pub arity: Arity,
-    /// How many leaves it has.
+    /// The number of leaves.
     pub size: TreeSize,
-    /// How many of them are known to be durable.
+    /// The number of leaves that are known to be durable.
     pub durable_size: TreeSize,
-    /// Whether it takes no more leaves.
+    /// Whether the tree takes no more leaves.
     pub sealed: bool,
-    /// Whether it was used since the store was opened. One that was not takes no memory for nodes and no file.
+    /// Whether the tree was used since the store was opened. An unused tree takes no memory for nodes
+    /// and no open file.
     pub loaded: bool,
-    /// Address space that its nodes in memory take, in bytes.
+    /// Address space of the tree's nodes in memory, in bytes.
     pub memory_bytes: u64,
-    /// Its parts on the disk.
+    /// The number of the tree's parts on the disk.
     pub parts: u64,
-    /// Bytes that they have together.
+    /// The bytes of all these parts.
     pub part_bytes: u64,
 }
 
 impl TreeInfo {
-    /// Of a tree that is not loaded, with the lengths of its parts in bytes.
+    /// The report of a tree that is not loaded. `parts` are the lengths of its parts in bytes.
     pub(crate) fn asleep(
         spec: &TreeSpec,
         size: u64,

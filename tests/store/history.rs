@@ -191,7 +191,7 @@ fn what_a_tree_does_not_have_is_refused_with_its_numbers() {
     match snapshot.prove_consistency_between(9, 8) {
         Err(error @ Error::OldBeyondNew { .. }) => assert_eq!(
             error.to_string(),
-            "a tree of 9 leaves is not a prefix of one of 8 leaves: it is larger"
+            "a tree of 9 leaves is larger than a tree of 8 leaves and cannot be its prefix"
         ),
         other => panic!("{other:?}"),
     }

@@ -181,8 +181,7 @@ fn on_the_flusher_an_insert_that_would_have_to_wait_for_room_is_refused() {
         });
         store.insert_many(&[[1; 32], [2; 32]]).unwrap();
         store.flush().unwrap();
-        let refused =
-            "insert was called on the store's flusher thread, for which it would have to wait";
+        let refused = "insert was called on the store's flusher thread and would wait for itself";
         assert_eq!(*told.lock().unwrap(), ["admitted: false", refused]);
         assert_eq!(store.size().get(), 2);
     });

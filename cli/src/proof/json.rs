@@ -139,7 +139,7 @@ impl MultiJson {
         if let Some([a, b]) = self.leaves.array_windows().find(|[a, b]| a.index >= b.index) {
             let (before, index) = (a.index, b.index);
             return Err(format!(
-                "index {index} follows on {before}, but indexes are strictly ascending"
+                "index {index} follows index {before}, but the indexes must be strictly ascending"
             ));
         }
         let leaves = self.leaves.iter().map(|it| (LeafIndex(it.index), Some(it.leaf.0))).collect();

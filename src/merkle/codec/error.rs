@@ -20,7 +20,7 @@ pub enum ClaimError {
         size: TreeSize,
     },
     /// The old size is the larger one.
-    #[error("a tree of {} is not a prefix of one of {}: it is larger", leaves(old.0), leaves(new.0))]
+    #[error("a tree of {} is larger than a tree of {} and cannot be its prefix", leaves(old.0), leaves(new.0))]
     OldBeyondNew {
         /// The claimed size of the old tree.
         old: TreeSize,
@@ -31,7 +31,7 @@ pub enum ClaimError {
     #[error("the proof names no index")]
     NoIndexes,
     /// The indexes are not strictly ascending.
-    #[error("index {index} follows on {before}, but indexes are strictly ascending")]
+    #[error("index {index} follows index {before}, but the indexes must be strictly ascending")]
     NotAscending {
         /// The index before.
         before: LeafIndex,
@@ -63,7 +63,7 @@ pub enum ClaimError {
 #[non_exhaustive]
 pub enum DecodeError {
     /// The bytes do not begin as a proof does.
-    #[error("this is no proof: it does not begin with \"duPF\"")]
+    #[error("not a proof: the bytes do not begin with \"duPF\"")]
     NotAProof,
     /// The name of a tree is none.
     #[error(
@@ -72,7 +72,7 @@ pub enum DecodeError {
     )]
     BadTreeName,
     /// The bytes end before the hashes begin.
-    #[error("the proof is cut off: it has only {}", bytes(*found))]
+    #[error("the proof is truncated: it has only {}", bytes(*found))]
     Truncated {
         /// How many bytes there are.
         found: usize,
@@ -123,7 +123,7 @@ pub enum DecodeError {
         found: String,
     },
     /// Sizes and indexes that do not belong together.
-    #[error("the claim of the proof is impossible")]
+    #[error("the sizes, indexes and hashes of the proof do not fit together")]
     Claim(#[from] ClaimError),
     /// Fewer bytes of hashes than the indexes of a proof of many leaves ask for. How many these are is not
     /// counted to the end: the count of a hostile proof would cost far more than its bytes.

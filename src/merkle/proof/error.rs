@@ -20,7 +20,7 @@ pub enum ProveError<E> {
     #[error("a proof needs at least one index")]
     NoIndexes,
     /// The tree that is to be the prefix is the larger one.
-    #[error("a tree of {} is not a prefix of one of {}: it is larger", leaves(old.0), leaves(new.0))]
+    #[error("a tree of {} is larger than a tree of {} and cannot be its prefix", leaves(old.0), leaves(new.0))]
     OldBeyondNew {
         /// The size of the old tree.
         old: TreeSize,
@@ -56,7 +56,7 @@ pub enum VerifyError {
         index: LeafIndex,
     },
     /// The head that is to be the prefix is the larger one.
-    #[error("a tree of {} is not a prefix of one of {}: it is larger", leaves(old.0), leaves(new.0))]
+    #[error("a tree of {} is larger than a tree of {} and cannot be its prefix", leaves(old.0), leaves(new.0))]
     OldBeyondNew {
         /// The size of the old head.
         old: TreeSize,
