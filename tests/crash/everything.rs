@@ -13,24 +13,24 @@ use crate::setup::Setup;
 use crate::trees;
 
 /// How many long workloads are cut.
-const LONG_ONES: u64 = 1000;
+const LONG_ONES: u64 = 300;
 /// The first number of a workload with failing calls.
 const FAULTS: u64 = 400_000;
 /// How many long workloads have failing calls.
-const FAULTY_ONES: u64 = 60;
+const FAULTY_ONES: u64 = 24;
 /// Into how many pieces of work the failing calls of a workload are divided.
-const SHARES: u64 = 8;
+const SHARES: u64 = 32;
 /// How many long workloads of several trees are cut.
-const LONG_ONES_OF_TREES: u64 = 400;
+const LONG_ONES_OF_TREES: u64 = 200;
 /// The first number of a workload of several trees with failing calls.
 const FAULTS_OF_TREES: u64 = 800_000;
 /// How many long workloads of several trees have failing calls.
-const FAULTY_ONES_OF_TREES: u64 = 12;
+const FAULTY_ONES_OF_TREES: u64 = 5;
 
-const SHORT_DEPTH: Depth = Depth { seeds: 32, nested: 60, onward: 24 };
-const LONG_DEPTH: Depth = Depth { seeds: 32, nested: 150, onward: 60 };
-const SHORT_DEPTH_OF_TREES: Depth = Depth { seeds: 12, nested: 60, onward: 24 };
-const LONG_DEPTH_OF_TREES: Depth = Depth { seeds: 24, nested: 150, onward: 60 };
+const SHORT_DEPTH: Depth = Depth { seeds: 32, nested: 150, onward: 24 };
+const LONG_DEPTH: Depth = Depth { seeds: 32, nested: 300, onward: 60 };
+const SHORT_DEPTH_OF_TREES: Depth = Depth { seeds: 12, nested: 150, onward: 24 };
+const LONG_DEPTH_OF_TREES: Depth = Depth { seeds: 24, nested: 300, onward: 60 };
 
 /// A piece of work.
 enum Item {

@@ -505,7 +505,7 @@ fn failing(setup: Setup, steps: &[Step], number: u64, fault: Fault, tally: &Tall
 }
 
 /// Into how many shares the failing calls of a workload are divided.
-const SHARES: u64 = 8;
+const SHARES: u64 = 16;
 
 /// Every so many calls of a workload fail, each in each way.
 #[derive(Clone, Debug)]
