@@ -41,6 +41,10 @@ pub enum Who {
     Rotortree,
     /// commonware-storage.
     Commonware,
+    /// duramen, with each tree in a store of its own.
+    StoresApart,
+    /// duramen, with the leaves of all trees in one.
+    OneTree,
     /// The bare device or hash kernel.
     Limit,
 }
@@ -52,6 +56,8 @@ impl Who {
             Self::Duramen => "duramen",
             Self::Rotortree => "rotortree",
             Self::Commonware => "commonware",
+            Self::StoresApart => "stores apart",
+            Self::OneTree => "one tree",
             Self::Limit => "limit",
         }
     }
@@ -124,7 +130,7 @@ pub fn interleave(
         for (at, side) in sides.iter_mut().enumerate() {
             env.settle()?;
             let sample = (side.run)()?;
-            eprintln!("  run {run} {:<10} {}", side.who.name(), shown(metrics, &sample));
+            eprintln!("  run {run} {:<12} {}", side.who.name(), shown(metrics, &sample));
             for (row, value) in rows.iter_mut().zip(sample) {
                 row.samples[at].1.extend(value);
             }

@@ -7,13 +7,22 @@ use crate::env::Env;
 use crate::machine::Machine;
 use crate::measure::{Row, Who, human};
 
-const PEERS: &[Who] =
-    if commonware::ENABLED { &[Who::Rotortree, Who::Commonware] } else { &[Who::Rotortree] };
+/// The peers that have a column: rotortree always, another one where it was measured.
+fn peers(rows: &[Row]) -> Vec<Who> {
+    let mut peers = vec![Who::Rotortree];
+    if commonware::ENABLED {
+        peers.push(Who::Commonware);
+    }
+    let measured = |who: &Who| rows.iter().any(|row| !row.samples(*who).is_empty());
+    peers.extend([Who::StoresApart, Who::OneTree].into_iter().filter(measured));
+    peers
+}
 
 /// Prints one line per row.
 pub fn print_table(rows: &[Row]) {
+    let peers = peers(rows);
     let mut header = vec!["workload".to_owned(), "metric".to_owned(), "duramen".to_owned()];
-    for peer in PEERS {
+    for peer in &peers {
         header.extend([peer.name().to_owned(), "ratio".to_owned()]);
     }
     header.extend(["limit".to_owned(), "of limit".to_owned()]);
@@ -25,7 +34,7 @@ pub fn print_table(rows: &[Row]) {
             row.metric.name.to_owned(),
             cell(row.median(Who::Duramen), human),
         ];
-        for peer in PEERS {
+        for peer in &peers {
             line.push(cell(row.median(*peer), human));
             line.push(cell(row.ratio(*peer), |ratio| format!("{ratio:.2}x")));
         }
@@ -64,34 +73,41 @@ fn cell(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), show)
 }
 
+/// A side's name as a key.
+fn key(who: Who) -> String {
+    who.name().replace(' ', "_")
+}
+
 /// The whole result as JSON.
 pub fn to_json(machine: &Machine, env: &Env, rows: &[Row]) -> Value {
+    let peers = peers(rows);
     json!({
         "machine": machine.to_json(),
         "settings": { "runs": env.runs, "scale": env.scale },
-        "rows": rows.iter().map(row_json).collect::<Vec<_>>(),
+        "rows": rows.iter().map(|row| row_json(row, &peers)).collect::<Vec<_>>(),
     })
 }
 
-fn row_json(row: &Row) -> Value {
+fn row_json(row: &Row, peers: &[Who]) -> Value {
     let mut out = Map::new();
     out.insert("workload".into(), json!(row.workload));
     out.insert("metric".into(), json!(row.metric.name));
     out.insert("duramen".into(), json!(row.median(Who::Duramen)));
-    for peer in PEERS {
+    for peer in peers {
         let ratio = match peer {
             Who::Rotortree => "ratio".to_owned(),
-            other => format!("ratio_{}", other.name()),
+            other => format!("ratio_{}", key(*other)),
         };
-        out.insert(peer.name().into(), json!(row.median(*peer)));
+        out.insert(key(*peer), json!(row.median(*peer)));
         out.insert(ratio, json!(row.ratio(*peer)));
     }
     out.insert("limit".into(), json!(row.median(Who::Limit)));
     out.insert("of_limit".into(), json!(row.ratio(Who::Limit)));
     let mut samples = Map::new();
-    for who in [Who::Duramen, Who::Rotortree, Who::Commonware, Who::Limit] {
+    let others = [Who::Commonware, Who::StoresApart, Who::OneTree, Who::Limit];
+    for who in [Who::Duramen, Who::Rotortree].into_iter().chain(others) {
         if !row.samples(who).is_empty() {
-            samples.insert(who.name().into(), json!(row.samples(who)));
+            samples.insert(key(who), json!(row.samples(who)));
         }
     }
     out.insert("samples".into(), Value::Object(samples));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use duramen::{Accumulator, Blake3, CheckpointPolicy, Config, FlushPolicy};
+use duramen::{Accumulator, Blake3, CheckpointPolicy, Config, FlushPolicy, Store};
 use rotortree::{Blake3Hasher, RotorTree, RotorTreeConfig, TieringConfig};
 
 use crate::leaves::Leaf;
@@ -34,6 +34,15 @@ pub fn duramen(path: &Path, spare: Option<u64>) -> Result<Duramen> {
         config = config.wal_spare_bytes(bytes);
     }
     Ok(Accumulator::open(config)?)
+}
+
+/// Opens a duramen store of several trees under the same policies.
+pub fn duramen_store(path: &Path) -> Result<Store> {
+    Ok(Store::open(
+        Config::new(path)
+            .flush_policy(FlushPolicy::Interval(INTERVAL))
+            .checkpoint_policy(CheckpointPolicy::manual()),
+    )?)
 }
 
 /// After how many leaves a store that checkpoints by itself does so.

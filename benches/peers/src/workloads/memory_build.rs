@@ -64,11 +64,14 @@ fn in_a_child(env: &Env, who: Who, arity: usize, total: u64) -> Result<(Sample, 
     Ok((vec![rate(first)?, rate(again)?], root.to_owned()))
 }
 
+/// Builds the tree of these leaves and returns its root.
+type Once<'a> = dyn Fn(&[[u8; 32]]) -> Result<[u8; 32]> + 'a;
+
 /// What the process of a side does: builds the tree and prints the seconds of the first build, the
 /// median of the others, and the root.
 pub fn child(side: &str, arity: usize, total: u64) -> Result<()> {
     let leaves = leaves::many(3, total);
-    let build = |once: &dyn Fn(&[[u8; 32]]) -> Result<[u8; 32]>| -> Result<()> {
+    let build = |once: &Once<'_>| -> Result<()> {
         let mut seconds = Vec::new();
         let mut root = [0; 32];
         for _ in 0..=AGAIN {

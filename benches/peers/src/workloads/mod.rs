@@ -12,6 +12,9 @@ mod proof;
 mod proof_past;
 mod reopen;
 mod single_insert;
+mod store_blocks;
+mod store_many_trees;
+mod store_open;
 mod sustained;
 mod verify;
 
@@ -143,6 +146,23 @@ pub const ALL: &[Workload] = &[
         run: sustained::run,
     },
     Workload {
+        name: "store-blocks",
+        about: "blocks of 3 trees x 1,000 leaves, each made durable by one flush: one store and a batch, \
+                beside three instances of rotortree and three stores",
+        run: store_blocks::run,
+    },
+    Workload {
+        name: "store-many-trees",
+        about: "blocks of 1,000 trees x 1 leaf in one batch and flush, beside one tree x 1,000 leaves",
+        run: store_many_trees::run,
+    },
+    Workload {
+        name: "store-open",
+        about: "a store of 10,000 trees with a leaf each, opened and checkpointed, beside one tree of as many \
+                leaves, a process per side",
+        run: store_open::run,
+    },
+    Workload {
         name: "idle",
         about: "wake-ups, writes and processor time of a store that nobody uses",
         run: idle::run,
@@ -171,6 +191,7 @@ pub fn answer(question: &[String], dir: &Path) -> Result<()> {
         ("memory-build", &[arity, leaves]) => memory_build::child(side, arity as usize, leaves),
         ("memory-bytes", &[leaves]) => memory_bytes::child(side, leaves, dir),
         ("sustained", &[leaves]) => sustained::child(side, leaves, dir),
+        ("store-open", &[trees]) => store_open::child(side, trees, dir),
         ("idle", &[milliseconds]) => idle::child(side, milliseconds, dir),
         _ => bail!("there is no child for {workload} with {} numbers", numbers.len()),
     }
