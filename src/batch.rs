@@ -1,4 +1,4 @@
-//! Leaves for several trees, inserted at one moment.
+//! Leaves for several trees, inserted atomically.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,9 +13,9 @@ use crate::ids::TreeId;
 use crate::merkle::{Hash, TreeName};
 use crate::shared::Shared;
 
-/// Leaves for any number of trees of one store, inserted together by [`commit`](Self::commit).
+/// Leaves for any number of trees of one store. [`commit`](Self::commit) inserts them atomically.
 ///
-/// Until then nothing is inserted, and dropping the batch forgets it. A batch takes 32 bytes per leaf.
+/// Before that nothing is inserted, and dropping the batch discards it. A batch takes 32 bytes per leaf.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -36,7 +36,7 @@ use crate::shared::Shared;
 #[must_use = "a batch inserts nothing before it is committed"]
 pub struct Batch {
     shared: Arc<Shared>,
-    /// In the order in which they were first named.
+    /// In the order in which the batch first used them.
     trees: Vec<(Arc<Tree>, Vec<Hash>)>,
     places: HashMap<TreeId, usize>,
 }
@@ -45,14 +45,14 @@ pub struct Batch {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Committed {
-    /// The indexes of its leaves: one range for each of its trees, in the order in which the batch first named
-    /// them. The leaves of a tree stand in its range in the order of calls.
+    /// The indexes of the batch's leaves. There is one range per tree, in the order in which the batch
+    /// first used the trees. The leaves of a tree are in its range in the order of calls.
     pub ranges: Vec<TreeRange>,
-    /// Resolves once all of it is durable.
+    /// Resolves once the whole batch is durable.
     pub token: DurabilityToken,
 }
 
-/// The indexes that a batch got in one tree.
+/// The indexes of a batch's leaves in one tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeRange {
@@ -71,8 +71,8 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`ForeignTree`](Error::ForeignTree) if the tree is not one of the store that the batch is of. The batch is
-    /// as before then.
+    /// [`ForeignTree`](Error::ForeignTree) if the tree does not belong to the store of the batch. The
+    /// batch is then unchanged.
     pub fn insert(&mut self, tree: &impl AsRef<DynAccumulator>, leaf: Hash) -> Result<&mut Self> {
         self.insert_many(tree, std::slice::from_ref(&leaf))
     }
@@ -100,7 +100,7 @@ impl Batch {
         Ok(self)
     }
 
-    /// Adds the leaf for raw `data`, hashed in the domain for leaves of the tree's hash function.
+    /// Adds the leaf for raw `data`, hashed with the leaf function of the tree's hash function.
     ///
     /// # Errors
     ///
@@ -114,28 +114,29 @@ impl Batch {
         self.insert(tree, leaf)
     }
 
-    /// How many leaves the batch has.
+    /// The number of leaves in the batch.
     #[must_use]
     pub fn len(&self) -> usize {
         self.trees.iter().map(|(_, leaves)| leaves.len()).sum()
     }
 
-    /// Whether it has none.
+    /// Whether the batch has no leaves.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Inserts all of it at one moment: a [`StoreSnapshot`](crate::StoreSnapshot) shows all of it or nothing, and
-    /// so does the store after a crash. It is in one group of the log, and one fsync makes it durable. An empty
-    /// batch is durable at once.
+    /// Inserts all leaves of the batch atomically. A [`StoreSnapshot`](crate::StoreSnapshot) shows the
+    /// whole batch or nothing of it, and so does the store after a crash. The batch is in one group of
+    /// the log, and one fsync makes it durable. An empty batch is durable at once.
     ///
     /// Waits for room as [`DynAccumulator::insert`] does.
     ///
     /// # Errors
     ///
-    /// As [`DynAccumulator::insert`], and [`TreeSealed`](Error::TreeSealed) and
-    /// [`TreeDropped`](Error::TreeDropped) of any of the trees. Nothing was inserted then, in no tree.
+    /// As [`DynAccumulator::insert`]. Also [`TreeSealed`](Error::TreeSealed) and
+    /// [`TreeDropped`](Error::TreeDropped) if one of the trees is sealed or dropped. After an error
+    /// nothing was inserted in any tree.
     pub fn commit(self) -> Result<Committed> {
         let addition = |(tree, leaves)| Addition { tree, leaves };
         let trees = self.trees.iter().map(|(tree, leaves)| (tree, &leaves[..]));

@@ -1,4 +1,4 @@
-//! The tree without a store.
+//! A tree in memory, without a store.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,10 +15,10 @@ use crate::merkle::{
 use crate::snapshot::Snapshot;
 use crate::tree_spec::TreeSpec;
 
-/// A Merkle accumulator in memory: the tree of an [`Accumulator`](crate::Accumulator), with the same
-/// roots and proofs, and nothing on disk.
+/// A Merkle accumulator in memory. It is the tree of an [`Accumulator`](crate::Accumulator), with the
+/// same roots and proofs, but without files.
 ///
-/// Takes 32 bytes per leaf and 32 / (N - 1) for the nodes above it.
+/// Takes 32 bytes per leaf, and 32 / (N - 1) bytes per leaf for the inner nodes.
 ///
 /// ```
 /// use duramen::{Blake3, MemoryAccumulator};
@@ -51,7 +51,7 @@ impl<H: Hasher + Default, const N: usize> MemoryAccumulator<H, N> {
     ///
     /// # Errors
     ///
-    /// [`LeafRefused`](Error::LeafRefused) for a leaf that the hash function does not take.
+    /// [`LeafRefused`](Error::LeafRefused) if the hash function does not accept the leaf.
     pub fn push(&mut self, leaf: Hash) -> Result<LeafIndex> {
         self.extend(std::slice::from_ref(&leaf)).map(|range| LeafIndex(range.start))
     }
@@ -60,8 +60,8 @@ impl<H: Hasher + Default, const N: usize> MemoryAccumulator<H, N> {
     ///
     /// # Errors
     ///
-    /// [`LeafRefused`](Error::LeafRefused) for a leaf that the hash function does not take; nothing
-    /// was appended then.
+    /// [`LeafRefused`](Error::LeafRefused) if the hash function does not accept a leaf. Nothing was then
+    /// appended.
     pub fn extend(&mut self, leaves: &[Hash]) -> Result<Range<u64>> {
         let hasher = &self.tree.hasher;
         if let Some(position) = hasher.first_refused(leaves) {
@@ -72,7 +72,7 @@ impl<H: Hasher + Default, const N: usize> MemoryAccumulator<H, N> {
         Ok(first..self.leaves.len())
     }
 
-    /// Appends the leaf for raw `data`, hashed in the hash function's domain for leaves.
+    /// Appends the leaf for raw `data`, hashed with the leaf function of the hash function.
     ///
     /// # Errors
     ///
@@ -83,17 +83,17 @@ impl<H: Hasher + Default, const N: usize> MemoryAccumulator<H, N> {
 }
 
 impl<H, const N: usize> MemoryAccumulator<H, N> {
-    /// How many leaves the tree has.
+    /// The number of leaves in the tree.
     #[must_use]
     pub fn size(&self) -> TreeSize {
         TreeSize(self.leaves.len())
     }
 
-    /// Size and root. Hashes what was not hashed yet.
+    /// Size and root. Hashes the nodes that are not hashed yet.
     ///
     /// # Errors
     ///
-    /// None that can happen without a store; the type is that of [`Snapshot`].
+    /// None without a store. The return type is the one of [`Snapshot`].
     pub fn head(&self) -> Result<TreeHead> {
         self.head_at(self.size())
     }
@@ -111,8 +111,8 @@ impl<H, const N: usize> MemoryAccumulator<H, N> {
         self.tree.head_at(size)
     }
 
-    /// The proof that the leaf at `index` is in the tree. Every other kind of proof, and proofs at
-    /// past sizes, come from a [`snapshot`](Self::snapshot).
+    /// The proof that the leaf at `index` is in the tree. A [`snapshot`](Self::snapshot) makes all other
+    /// kinds of proof, and proofs at past sizes.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl<H, const N: usize> MemoryAccumulator<H, N> {
         self.snapshot().leaf(index)
     }
 
-    /// The tree as it is now, for as long as the snapshot is held. O(1).
+    /// The tree as it is now, for as long as the snapshot lives. O(1).
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(Arc::clone(&self.tree))

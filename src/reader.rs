@@ -17,24 +17,24 @@ use crate::report::BackupInfo;
 use crate::snapshot::{Leaves, Snapshot};
 use crate::sync::{ArcSwap, Mutex};
 
-/// One tree of a store that is opened for reading only, beside its writer or without one.
+/// One tree of a store that is opened for reading only, with or without a running writer.
 ///
-/// It takes no lock, starts no thread and changes nothing: it works on a read-only file system, and
-/// the writer does not notice. It shows what opening the store would show at this moment: the parts,
-/// and the log up to its last whole group. [`refresh`](Self::refresh) reads what was written since.
+/// A reader takes no lock, starts no thread and changes nothing. It works on a read-only file system,
+/// and the writer does not notice it. It shows what an open of the store would show now: the parts, and
+/// the log up to its last complete group. [`refresh`](Self::refresh) reads what was written since.
 ///
-/// **What may be taken back.** The writer writes a group before it syncs it. Leaves from
-/// [`durable_size`](Self::durable_size) on were written, but nothing in the files says yet that they
-/// are durable: after a power cut the store may go on without them, and with others in their place.
-/// A reader belongs to the process that opened it. In a forked child, calls that can fail do so with
-/// [`Error::Forked`](crate::Error::Forked), and the others answer with what the parent had read; a child opens
-/// a reader of its own.
+/// **Which leaves a crash may undo.** The writer writes a group before it syncs it. The files do not yet
+/// prove that leaves from [`durable_size`](Self::durable_size) on are durable. After a power cut the
+/// store may continue without these leaves, and with other leaves in their place. Use
+/// [`durable_head`](Self::durable_head) for heads that must stay valid, such as heads that are signed.
 ///
-/// Heads that must stand, such as those that are signed, come from [`durable_head`](Self::durable_head).
+/// **Forks.** A reader belongs to the process that opened it. In a forked child, calls that can fail
+/// return [`Error::Forked`](crate::Error::Forked), and the other calls return what the parent had read.
+/// A child must open its own reader.
 ///
-/// **Which store it is.** The path is followed once, when it is opened. If it leads to another directory
-/// later, or the directory holds another store, [`refresh`](Self::refresh) and
-/// [`snapshot_to`](Self::snapshot_to) fail, and what was read before stays as it was.
+/// **Which store the reader shows.** The reader resolves the path once, when it is opened. If the path
+/// leads to another directory later, or the directory has another store, [`refresh`](Self::refresh) and
+/// [`snapshot_to`](Self::snapshot_to) fail. What was read before stays available.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -54,29 +54,30 @@ pub struct Reader {
     config: Config,
     wanted: Wanted,
     followed: Mutex<Followed>,
-    /// The tree of what was followed, for calls that take no lock: in a forked child another thread of the
-    /// parent may have held it.
+    /// The tree in `followed`, for calls that take no lock. In a forked child the lock may be held by a
+    /// thread that exists only in the parent.
     tree: ArcSwap<Tree>,
 }
 
 impl Reader {
-    /// Opens the tree `main` of the store that `config` names. O(log size) plus the log since the last checkpoint.
+    /// Opens the tree `main` of the store in `config`. O(log size) plus the log since the last
+    /// checkpoint.
     ///
     /// # Errors
     ///
-    /// [`NoStore`](crate::Error::NoStore) if there is none; nothing is created. Else as
-    /// [`Accumulator::open`](crate::Accumulator::open), but never
-    /// [`Locked`](crate::Error::Locked).
+    /// [`NoStore`](crate::Error::NoStore) if there is no store. Nothing is created. Otherwise as
+    /// [`Accumulator::open`](crate::Accumulator::open), but never [`Locked`](crate::Error::Locked).
     pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
         Self::open_tree(config, TreeName::main().as_str(), TreeConfig::new(hasher, arity))
     }
 
-    /// Opens the tree `name` of the store that `config` names. [`StoreReader`](crate::StoreReader) shows all trees.
+    /// Opens the tree `name` of the store in `config`. [`StoreReader`](crate::StoreReader) shows all
+    /// trees.
     ///
     /// # Errors
     ///
-    /// [`NoTree`](crate::Error::NoTree) if there is no tree of this name, [`TreeName`](crate::Error::TreeName) if there can
-    /// be none; else as [`open`](Self::open).
+    /// [`NoTree`](crate::Error::NoTree) if there is no tree with this name,
+    /// [`TreeName`](crate::Error::TreeName) if the name is invalid; otherwise as [`open`](Self::open).
     pub fn open_tree(config: Config, name: impl AsRef<str>, tree: TreeConfig) -> Result<Self> {
         config.check()?;
         let TreeConfig { hasher, arity } = tree;
@@ -88,20 +89,21 @@ impl Reader {
         Ok(Self { config, wanted, followed: Mutex::new(followed), tree })
     }
 
-    /// Reads what was written since the last time and returns the size now. Snapshots taken before stay
-    /// as they are. What a checkpoint has written that was read in the log before is not read again.
+    /// Reads what was written since the last refresh, and returns the current size. Snapshots taken
+    /// before do not change. If a checkpoint wrote leaves to a part that were already read from the log,
+    /// they are not read again.
     ///
-    /// A damaged group is an error once a later group says that it was durable; it may take a few refreshes
-    /// until that is found.
+    /// A damaged group becomes an error once a later group claims that it was durable. It may take a few
+    /// refreshes until the later group is found.
     ///
-    /// The size falls only if a crash took back leaves that were not durable.
+    /// The size falls only if a crash undid leaves that were not durable.
     ///
     /// # Errors
     ///
-    /// [`OtherStore`](crate::Error::OtherStore) if the path leads to another store by now,
-    /// [`Displaced`](crate::Error::Displaced) if it leads to another directory otherwise, or nowhere,
-    /// [`NoTree`](crate::Error::NoTree) if the tree was dropped; else as [`open`](Self::open). What was read before
-    /// stays.
+    /// [`OtherStore`](crate::Error::OtherStore) if the path now leads to another store,
+    /// [`Displaced`](crate::Error::Displaced) if it leads to another directory or nowhere,
+    /// [`NoTree`](crate::Error::NoTree) if the tree was dropped; otherwise as [`open`](Self::open). What
+    /// was read before stays available.
     pub fn refresh(&self) -> Result<TreeSize> {
         self.tree.load_full().check_process()?;
         let mut followed = self.followed.lock();
@@ -112,21 +114,21 @@ impl Reader {
         Ok(size)
     }
 
-    /// How many leaves were found.
+    /// The number of leaves that were read.
     #[must_use]
     pub fn size(&self) -> TreeSize {
         self.snapshot().size()
     }
 
-    /// How many of them are known to be durable: at least those of the last checkpoint, and those in
-    /// groups of the log that a later group names as durable.
+    /// How many of the leaves are known to be durable. These are the leaves of the last checkpoint, and
+    /// the leaves in groups of the log that a later group claims durable.
     #[must_use]
     pub fn durable_size(&self) -> TreeSize {
         self.tree.load_full().durable()
     }
 
-    /// The head of the tree at [`durable_size`](Self::durable_size): the one to sign and to publish, since no
-    /// power cut takes it back. See [`Snapshot::durable_head`].
+    /// The head of the tree at [`durable_size`](Self::durable_size). Sign and publish this head, because
+    /// no power cut can undo it. See [`Snapshot::durable_head`].
     ///
     /// # Errors
     ///
@@ -135,15 +137,15 @@ impl Reader {
         self.snapshot().durable_head()
     }
 
-    /// The tree as it was found, for as long as the snapshot lives. Every read and every proof goes through
-    /// a snapshot.
+    /// The tree as last read, for as long as the snapshot lives. Every read and every proof uses a
+    /// snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(self.tree.load_full())
     }
 
-    /// Size and root. They may be taken back by a power cut: sign and publish
-    /// [`durable_head`](Self::durable_head) instead.
+    /// Size and root. A power cut may undo them: sign and publish [`durable_head`](Self::durable_head)
+    /// instead.
     ///
     /// # Errors
     ///
@@ -161,7 +163,7 @@ impl Reader {
         self.snapshot().head_at(size)
     }
 
-    /// The proof that the leaf at `index` is in the tree as it was found.
+    /// The proof that the leaf at `index` is in the tree as last read.
     ///
     /// # Errors
     ///
@@ -170,7 +172,7 @@ impl Reader {
         self.snapshot().prove(index)
     }
 
-    /// The proof that the tree of `old` leaves is a prefix of the tree as it was found.
+    /// The proof that the tree of `old` leaves is a prefix of the tree as last read.
     ///
     /// # Errors
     ///
@@ -197,7 +199,7 @@ impl Reader {
         self.snapshot().leaves(range)
     }
 
-    /// The leaves of `range`, one after the other. What comes later is not among them.
+    /// The leaves of `range`, in order. Leaves that come later are not included.
     ///
     /// # Errors
     ///
@@ -206,19 +208,19 @@ impl Reader {
         self.snapshot().leaves_iter(range)
     }
 
-    /// Makes a copy of the store in the directory `dir`, which must be missing or empty, as
-    /// [`DynAccumulator::snapshot_to`](crate::DynAccumulator::snapshot_to) does, but from outside: the
-    /// writer, if there is one, is not stopped and does not notice.
+    /// Copies the store to the directory `dir`, which must be missing or empty. Works like
+    /// [`DynAccumulator::snapshot_to`](crate::DynAccumulator::snapshot_to), but from outside: a running
+    /// writer is not stopped and does not notice.
     ///
-    /// Reads the store again first. The copy holds at least what was durable before the call, and all that
-    /// was written to the log besides, up to its last whole group. It is read back and verified. If the
-    /// writer removed or reused a file while it was being copied, the copy starts again, up to a hundred
-    /// times.
+    /// Reads the store again first. The copy has at least everything that was durable before the call.
+    /// It also has everything else in the log up to its last complete group. The copy is read back and
+    /// verified. If the writer removes or reuses a file while it is being copied, the copy starts again,
+    /// up to a hundred times.
     ///
     /// # Errors
     ///
-    /// [`NotEmpty`](crate::Error::NotEmpty); else as [`refresh`](Self::refresh), and
-    /// [`Io`](crate::Error::Io) of `dir`, which is not retried.
+    /// [`NotEmpty`](crate::Error::NotEmpty); [`Io`](crate::Error::Io) for `dir`, which is not retried;
+    /// otherwise as [`refresh`](Self::refresh).
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
         self.copy_to(&Config::new(dir))
     }

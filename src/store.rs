@@ -1,4 +1,4 @@
-//! A store: many trees, one log.
+//! A store: many trees with one log.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,18 +17,18 @@ use crate::scrub;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 
-/// Many trees in one directory, with one log: what is inserted into several of them together is durable by one
-/// fsync, and after a crash all of it is there or none.
+/// Many trees in one directory, with one log. Leaves that are inserted into several trees together
+/// become durable with one fsync. After a crash all of them are there, or none.
 ///
-/// Each tree has a name, a hash function and an arity of its own, and is used through a handle, an
-/// [`Accumulator`] or a [`DynAccumulator`]. Trees cost little: an unused one holds no thread, no open
-/// file and no node in memory, and is loaded when it is first asked for.
+/// Each tree has its own name, hash function and arity. A program uses a tree through a handle: an
+/// [`Accumulator`] or a [`DynAccumulator`]. Trees cost little. An unused tree has no thread, no open
+/// file and no node in memory, and is loaded on first use.
 ///
-/// [`Accumulator::open`] is a store with one tree, `main`. It can be opened as a `Store` at any time, and get
-/// further trees.
+/// [`Accumulator::open`] opens a store with one tree, `main`. Such a store can be opened as a `Store` at
+/// any time, and can get more trees.
 ///
-/// All methods take `&self`. Clones are handles of the same store. It is closed by [`close`](Self::close), or
-/// when the last handle of it and of its trees is dropped.
+/// All methods take `&self`. Clones are handles of the same store. The store is closed by
+/// [`close`](Self::close), or when the last handle of the store and of its trees is dropped.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -39,14 +39,14 @@ use crate::snapshot::Snapshot;
 /// let notes = store.tree::<Blake3, 4>("notes")?;
 /// let receipts = store.tree::<Rfc6962Sha256, 2>("receipts")?;
 ///
-/// // A block: visible at one moment, durable by one fsync, whole or absent after a crash.
+/// // A block: atomically visible, durable with one fsync, complete or absent after a crash.
 /// let mut block = store.batch();
 /// block.insert(&notes, [1; 32])?;
 /// block.insert_many(&receipts, &[[2; 32], [3; 32]])?;
 /// block.commit()?;
 /// store.flush()?;
 ///
-/// // One commitment to both trees, and a proof from a tree's head up to it.
+/// // One commitment to both trees, and a proof that leads from a tree's head to this commitment.
 /// let head = store.durable_head()?;
 /// let proof = head.prove("receipts").ok_or("no such tree")?;
 /// let commitment = head.commitment();
@@ -59,33 +59,36 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store that `config` describes, and creates it, without trees, where it is missing.
+    /// Opens the store in `config`. Creates it, without trees, if it is missing.
     ///
-    /// Everything that the opened store shows is durable. Costs the log since the last checkpoint; of trees
-    /// that have nothing there, only what the manifest says of them is read.
+    /// Everything that the opened store shows is durable. The cost is proportional to the log since the
+    /// last checkpoint. For trees without leaves in this log, only their entries in the manifest are
+    /// read.
     ///
     /// # Errors
     ///
-    /// As [`Accumulator::open`], and [`UnknownHasher`](Error::UnknownHasher) if the log has leaves of a tree whose
-    /// hash function neither the crate has nor [`Config::hasher`] has given.
+    /// As [`Accumulator::open`]. Also [`UnknownHasher`](Error::UnknownHasher) if the log has leaves of a
+    /// tree whose hash function is neither in the crate nor given by [`Config::hasher`].
     #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for one store")]
     pub fn open(config: Config) -> Result<Self> {
         Ok(Self { shared: Shared::new(engine::open(&config, None)?) })
     }
 
-    /// The tree `name` with hash function `H` and `N` children per node, which is created where there is none of
-    /// that name. The first call for a tree since the store was opened loads it: O(log size) blocks.
+    /// The tree `name` with hash function `H` and `N` children per node. Creates the tree if there is no
+    /// tree with this name. The first call for a tree since the store was opened loads it: O(log size)
+    /// blocks.
     ///
-    /// Creating a tree is a record of the log like a leaf: it is there at once, and durable by the next flush, or
-    /// with the first of its leaves that is. [`Accumulator::created`] is the token for it.
+    /// Creating a tree writes a record to the log, like inserting a leaf. The tree is visible at once.
+    /// The next flush makes it durable, at the latest together with its first durable leaf.
+    /// [`Accumulator::created`] is the token for it.
     ///
     /// # Errors
     ///
-    /// [`TreeName`](Error::TreeName) for a name that no tree can have; [`HasherMismatch`](Error::HasherMismatch) and
-    /// [`ArityMismatch`](Error::ArityMismatch) if there is another tree of this name;
-    /// [`Damaged`](Error::Damaged) if a part of the tree is missing or wrong;
-    /// [`TooManyTrees`](Error::TooManyTrees), [`Poisoned`](Error::Poisoned) and [`Closed`](Error::Closed) if it would
-    /// have to be created and cannot be.
+    /// [`TreeName`](Error::TreeName) if the name is invalid; [`HasherMismatch`](Error::HasherMismatch)
+    /// and [`ArityMismatch`](Error::ArityMismatch) if the tree was created with another hash function or
+    /// arity; [`Damaged`](Error::Damaged) if a part of the tree is missing or wrong;
+    /// [`TooManyTrees`](Error::TooManyTrees), [`Poisoned`](Error::Poisoned) and
+    /// [`Closed`](Error::Closed) if the tree does not exist and cannot be created.
     pub fn tree<H: Hasher + Default, const N: usize>(
         &self,
         name: impl AsRef<str>,
@@ -93,7 +96,7 @@ impl Store {
         self.tree_dyn(name, TreeConfig::of::<H, N>()).map(Accumulator::of)
     }
 
-    /// As [`tree`](Self::tree), with hash function and arity chosen at run time.
+    /// As [`tree`](Self::tree), with a hash function and an arity chosen at run time.
     ///
     /// # Errors
     ///
@@ -105,12 +108,13 @@ impl Store {
         Ok(DynAccumulator::of(&self.shared, opened))
     }
 
-    /// The tree `name` as it is, with the hash function that it was made with.
+    /// The existing tree `name`, with the hash function and the arity that it was created with.
     ///
     /// # Errors
     ///
-    /// [`NoTree`](Error::NoTree) if there is none; [`UnknownHasher`](Error::UnknownHasher) if its hash function is
-    /// neither one of the crate nor given by [`Config::hasher`]; else as [`tree`](Self::tree).
+    /// [`NoTree`](Error::NoTree) if there is no such tree; [`UnknownHasher`](Error::UnknownHasher) if
+    /// its hash function is neither in the crate nor given by [`Config::hasher`]; otherwise as
+    /// [`tree`](Self::tree).
     pub fn existing_tree(&self, name: impl AsRef<str>) -> Result<DynAccumulator> {
         let engine = &self.shared.engine;
         let slot = engine.slot(&TreeName::new(name.as_ref())?)?;
@@ -128,24 +132,27 @@ impl Store {
         self.shared.engine.tree_infos()
     }
 
-    /// Has the tree `name` take no more leaves, for ever: inserts fail with [`TreeSealed`](Error::TreeSealed) from now
-    /// on. It is read and proven as before. The token resolves once that is durable; a crash before may take it
-    /// back, together with everything that was accepted later. Sealing a sealed tree changes nothing.
+    /// Seals the tree `name` for ever. From now on inserts fail with [`TreeSealed`](Error::TreeSealed).
+    /// Reads and proofs work as before. The token resolves once the seal is durable. A crash before that
+    /// may undo the seal, together with everything accepted after it. Sealing a sealed tree changes
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// [`NoTree`](Error::NoTree); [`Poisoned`](Error::Poisoned), [`Closed`](Error::Closed); of the first call for the tree as
-    /// [`existing_tree`](Self::existing_tree).
+    /// [`NoTree`](Error::NoTree); [`Poisoned`](Error::Poisoned), [`Closed`](Error::Closed). The first
+    /// call for the tree may also fail as [`existing_tree`](Self::existing_tree) does.
     pub fn seal(&self, name: impl AsRef<str>) -> Result<DurabilityToken> {
         self.shared.engine.seal(&TreeName::new(name.as_ref())?)
     }
 
-    /// Drops the tree `name`: there is none of that name from now on, and a new one may get it. The token resolves
-    /// once that is durable; a crash before brings the tree back as it was.
+    /// Drops the tree `name`. From now on there is no tree with this name, and a new tree may take the
+    /// name. The token resolves once the drop is durable. A crash before that brings the tree back
+    /// unchanged.
     ///
-    /// Its space on the disk is freed by the first checkpoint after the drop is durable. Where the
-    /// [`CheckpointPolicy`](crate::CheckpointPolicy) has a trigger, that checkpoint is made soon. Handles of the tree
-    /// insert nothing more; what they and snapshots can read stays readable while they live.
+    /// The first checkpoint after the drop is durable frees the tree's space on the disk. If the
+    /// [`CheckpointPolicy`](crate::CheckpointPolicy) has a trigger, this checkpoint is made soon.
+    /// Handles of the tree insert nothing more. The data that these handles and snapshots can read stays
+    /// readable while they live.
     ///
     /// # Errors
     ///
@@ -159,7 +166,7 @@ impl Store {
         Batch::new(Arc::clone(&self.shared))
     }
 
-    /// All trees as they are at this moment: of a [`Batch`] it has everything or nothing. O(trees).
+    /// All trees as they are now. The snapshot has all leaves of a [`Batch`] or none of them. O(trees).
     ///
     /// # Errors
     ///
@@ -169,10 +176,10 @@ impl Store {
         Ok(StoreSnapshot { trees: engine.moment()?, engine })
     }
 
-    /// The heads of all trees at this moment, durable or not. A crash may take back the newest leaves: what is
-    /// signed or published comes from [`durable_head`](Self::durable_head).
+    /// The heads of all trees as they are now, durable or not. A crash may undo the newest leaves, so
+    /// use [`durable_head`](Self::durable_head) for heads that you sign or publish.
     ///
-    /// [`StoreHead::commitment`] is one hash that commits to all of them.
+    /// [`StoreHead::commitment`] is one hash that commits to all heads.
     ///
     /// # Errors
     ///
@@ -181,8 +188,7 @@ impl Store {
         self.snapshot()?.head()
     }
 
-    /// The heads of all trees at the last point that is durable, the one to sign: no crash takes anything of it
-    /// back.
+    /// The heads of all trees at the last durable point. Sign these heads: no crash can undo them.
     ///
     /// # Errors
     ///
@@ -192,7 +198,8 @@ impl Store {
         StoreSnapshot { trees: engine.durable_moment()?, engine }.head()
     }
 
-    /// Returns when everything accepted before the call is durable, in all trees: one write and one fsync.
+    /// Returns when everything accepted before the call is durable, in all trees. Costs one write and
+    /// one fsync.
     ///
     /// # Errors
     ///
@@ -201,7 +208,7 @@ impl Store {
         self.shared.engine.flush()
     }
 
-    /// Asks for everything accepted before the call to be made durable now, and returns at once. See
+    /// Requests a flush of everything accepted before the call, and returns at once. See
     /// [`DynAccumulator::flush_async`].
     ///
     /// # Errors
@@ -211,7 +218,7 @@ impl Store {
         self.shared.engine.flush_soon()
     }
 
-    /// Flushes, writes what is new in all trees to parts, and truncates the log. See
+    /// Flushes, writes the new nodes of all trees to parts, and truncates the log. See
     /// [`DynAccumulator::checkpoint`].
     ///
     /// # Errors
@@ -221,7 +228,7 @@ impl Store {
         self.shared.engine.checkpoint(CheckpointReason::Manual)
     }
 
-    /// Copies the store, with all its trees, to the directory `dir` while this one goes on. See
+    /// Copies the store, with all its trees, to the directory `dir` while the store is in use. See
     /// [`DynAccumulator::snapshot_to`].
     ///
     /// # Errors
@@ -256,27 +263,27 @@ impl Store {
         &self.shared.engine.report
     }
 
-    /// Waits until the store's own threads have nothing to do, so that the disk sees the same
-    /// operations in the same order each time.
+    /// Waits until the store's own threads are idle, so that the disk sees the same operations in the
+    /// same order each time.
     #[cfg(any(test, feature = "testing"))]
     pub fn wait_idle(&self) {
         self.shared.engine.wait_idle();
     }
 
-    /// Stops the threads, makes everything durable, makes a checkpoint if the policy asks for one, and
-    /// releases the store's lock. See [`Accumulator::close`]. Other handles of the store and of its trees go on
-    /// reading, and every other call of theirs fails with [`Closed`](Error::Closed).
+    /// Stops the threads, makes everything durable, makes a checkpoint if the policy requires one, and
+    /// releases the store's lock. See [`Accumulator::close`]. Other handles of the store and of its
+    /// trees can still read. All their other calls fail with [`Closed`](Error::Closed).
     ///
     /// # Errors
     ///
-    /// As [`Accumulator::close`]; [`Closed`](Error::Closed) if it was closed before.
+    /// As [`Accumulator::close`]; [`Closed`](Error::Closed) if the store was already closed.
     pub fn close(self) -> Result<()> {
         self.shared.close()
     }
 }
 
 impl DynAccumulator {
-    /// The store that the tree is in.
+    /// The store of the tree.
     #[must_use]
     pub fn store(&self) -> Store {
         Store { shared: Arc::clone(self.shared()) }
@@ -284,7 +291,7 @@ impl DynAccumulator {
 }
 
 impl<H, const N: usize> Accumulator<H, N> {
-    /// The store that the tree is in. See [`DynAccumulator::store`].
+    /// The store of the tree. See [`DynAccumulator::store`].
     #[must_use]
     pub fn store(&self) -> Store {
         self.as_ref().store()
@@ -299,11 +306,11 @@ impl fmt::Debug for Store {
 
 /// All trees of a store as they were at one moment.
 ///
-/// It copies nothing. It outlives the store that it was taken from, but a tree that was not used before the store
-/// was closed, or was dropped since, can be read no more.
+/// A snapshot copies nothing and may outlive its store. A tree cannot be read any more if it was not
+/// loaded before the store was closed or the tree was dropped.
 pub struct StoreSnapshot {
     engine: Arc<Engine>,
-    /// By name.
+    /// Sorted by name.
     trees: Vec<(Arc<Slot>, TreeSize)>,
 }
 
@@ -313,13 +320,13 @@ impl StoreSnapshot {
         self.trees.iter().map(|(slot, size)| (&slot.spec.name, *size))
     }
 
-    /// The tree `name` as it was; `None` if there was none. Loads it if it was not used since the store was
-    /// opened. O(log trees).
+    /// The tree `name` as it was. `None` if there was no such tree. Loads the tree if it was not used
+    /// since the store was opened. O(log trees).
     ///
     /// # Errors
     ///
-    /// [`TreeDropped`](Error::TreeDropped) if it was dropped since and had not been loaded, and the errors of loading
-    /// it, as of [`Store::existing_tree`].
+    /// [`TreeDropped`](Error::TreeDropped) if the tree was dropped since and was not loaded before; the
+    /// errors of loading it, as in [`Store::existing_tree`].
     pub fn tree(&self, name: &str) -> Result<Option<Snapshot>> {
         let found = self.trees.binary_search_by(|(slot, _)| slot.spec.name.as_str().cmp(name));
         let Ok(at) = found else { return Ok(None) };
@@ -327,20 +334,20 @@ impl StoreSnapshot {
         Ok(Some(Snapshot::of_size(self.engine.load(slot)?, *size)))
     }
 
-    /// The heads of all trees. Trees that were not used since the store was opened are not loaded for it.
+    /// The heads of all trees. Does not load trees that were not used since the store was opened.
     ///
     /// # Errors
     ///
     /// [`Damaged`](Error::Damaged) if a part cannot be read.
     pub fn head(&self) -> Result<StoreHead> {
         let head = |(slot, size): &(Arc<Slot>, TreeSize)| match (slot.tree(), slot.entry()) {
-            // Its root is in the manifest: it had no leaf since.
+            // The root in the manifest is current, because the tree got no leaf since.
             (_, Some(entry)) if entry.size == size.get() => Ok(entry.head()),
             (Some(tree), _) => Ok(slot.spec.at(tree.head_at(*size)?)),
             (None, _) => Err(Error::TreeDropped { tree: slot.spec.name.clone() }),
         };
         let heads = self.trees.iter().map(head).collect::<Result<_>>()?;
-        // No two trees have one name at one moment, and all names are of the form that they must have.
+        // At one moment no two trees have the same name, and all names are valid.
         Ok(StoreHead::new(heads).unwrap_or_default())
     }
 }

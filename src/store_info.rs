@@ -1,4 +1,4 @@
-//! What a store is, read without opening it.
+//! The description of a store, read without opening the store.
 
 use std::path::PathBuf;
 
@@ -9,23 +9,24 @@ use crate::error::Result;
 use crate::merkle::TreeName;
 use crate::report::TreeInfo;
 
-/// What a store is, read without opening it.
+/// The description of a store, read without opening the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreInfo {
     /// The store's id: 16 random bytes in the form of a UUID.
     pub store: String,
-    /// The trees at the last checkpoint, by name. The log may hold more of them, and more trees.
+    /// The trees at the last checkpoint, by name. The log may have more leaves of these trees, and more
+    /// trees.
     pub trees: Vec<TreeInfo>,
 }
 
 impl StoreInfo {
-    /// Reads what the store at `path` is, also while a process has it open, or where its log or its parts are
-    /// damaged. Reads one small file and changes nothing.
+    /// Reads the description of the store at `path`. This also works while a process has the store open,
+    /// or if its log or its parts are damaged. Reads one small file and changes nothing.
     ///
     /// # Errors
     ///
-    /// [`NoStore`](crate::Error::NoStore) if there is none; else the error of its manifest.
+    /// [`NoStore`](crate::Error::NoStore) if there is no store; otherwise the error of its manifest.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self> {
         let config = Config::new(path);
         let manifest = newest_manifest(&*config.bind()?, &config.path)?;

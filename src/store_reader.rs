@@ -16,8 +16,8 @@ use crate::snapshot::Snapshot;
 use crate::sync::Mutex;
 use crate::sync::process::Process;
 
-/// A store opened for reading only, beside its writer or without one: all its trees, as a
-/// [`Reader`](crate::Reader) shows one of them, with the same promises.
+/// A store opened for reading only, with or without a running writer. It shows all trees, and gives the
+/// same guarantees as a [`Reader`](crate::Reader) of one tree.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -43,7 +43,7 @@ pub struct StoreReader {
 }
 
 impl StoreReader {
-    /// Opens the store that `config` names. Costs the log since the last checkpoint.
+    /// Opens the store in `config`. The cost is proportional to the log since the last checkpoint.
     ///
     /// # Errors
     ///
@@ -62,11 +62,11 @@ impl StoreReader {
         look(&mut self.followed.lock())
     }
 
-    /// Reads what was written since the last time. Snapshots taken before stay as they are.
+    /// Reads what was written since the last refresh. Snapshots taken before do not change.
     ///
     /// # Errors
     ///
-    /// As [`Reader::refresh`](crate::Reader::refresh). What was read before stays.
+    /// As [`Reader::refresh`](crate::Reader::refresh). What was read before stays available.
     pub fn refresh(&self) -> Result<()> {
         self.with(|followed| followed.refresh(&self.config, None))
     }
@@ -77,7 +77,7 @@ impl StoreReader {
         self.store.to_string()
     }
 
-    /// All trees as they were found, by name.
+    /// All trees as last read, by name.
     ///
     /// # Errors
     ///
@@ -86,20 +86,21 @@ impl StoreReader {
         self.with(|followed| Ok(followed.infos()))
     }
 
-    /// The tree `name` as it was found, loaded if it was not.
+    /// The tree `name` as last read. Loads the tree if it is not loaded yet.
     ///
     /// # Errors
     ///
-    /// [`NoTree`](crate::Error::NoTree); [`UnknownHasher`](crate::Error::UnknownHasher) if its hash function is neither one of the
-    /// crate nor given by [`Config::hasher`]; [`Damaged`](crate::Error::Damaged), [`Io`](crate::Error::Io): also where the writer has
-    /// removed a part meanwhile, after which a [`refresh`](Self::refresh) helps.
+    /// [`NoTree`](crate::Error::NoTree); [`UnknownHasher`](crate::Error::UnknownHasher) if its hash
+    /// function is neither in the crate nor given by [`Config::hasher`];
+    /// [`Damaged`](crate::Error::Damaged) and [`Io`](crate::Error::Io). These also occur if the writer
+    /// has removed a part meanwhile. In that case retry after a [`refresh`](Self::refresh).
     pub fn tree(&self, name: impl AsRef<str>) -> Result<Snapshot> {
         let name = TreeName::new(name.as_ref())?;
         self.with(|followed| followed.tree(&self.config, &name).map(Snapshot::new))
     }
 
-    /// The heads of all trees as they were found. Trees that have leaves in the log and a hash function that is not
-    /// known are left out.
+    /// The heads of all trees as last read. Omits trees that have leaves in the log and an unknown hash
+    /// function.
     ///
     /// # Errors
     ///
@@ -108,7 +109,7 @@ impl StoreReader {
         self.with(|followed| followed.head())
     }
 
-    /// The heads of all trees as far as they are known to be durable: those to sign.
+    /// The heads of all trees at their known durable sizes. Sign these heads.
     ///
     /// # Errors
     ///
@@ -117,7 +118,7 @@ impl StoreReader {
         self.with(|followed| followed.durable_head())
     }
 
-    /// The place in the store's order up to which everything is known to be durable.
+    /// The position in the store's order up to which everything is known to be durable.
     ///
     /// # Errors
     ///
@@ -126,7 +127,7 @@ impl StoreReader {
         self.with(|followed| Ok(followed.durable()))
     }
 
-    /// Makes a copy of the store with all its trees. See [`Reader::snapshot_to`](crate::Reader::snapshot_to).
+    /// Copies the store with all its trees. See [`Reader::snapshot_to`](crate::Reader::snapshot_to).
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! One tree of a store, with hash function and arity chosen at run time.
+//! One tree of a store, with a hash function and an arity chosen at run time.
 
 use std::fmt;
 use std::ops::Range;
@@ -22,7 +22,8 @@ use crate::scrub;
 use crate::shared::Shared;
 use crate::snapshot::{Leaves, Snapshot};
 
-/// An [`Accumulator`](crate::Accumulator) whose hash function and arity were chosen at run time. Clones are handles of the same tree.
+/// An [`Accumulator`](crate::Accumulator) whose hash function and arity are chosen at run time. Clones
+/// are handles of the same tree.
 #[derive(Clone)]
 pub struct DynAccumulator {
     shared: Arc<Shared>,
@@ -31,8 +32,8 @@ pub struct DynAccumulator {
 }
 
 impl DynAccumulator {
-    /// Opens the tree `main` of the store that `config` describes, and creates both where they are missing. See
-    /// [`Accumulator::open`](crate::Accumulator::open).
+    /// Opens the tree `main` of the store in `config`. Creates the store and the tree if they are
+    /// missing. See [`Accumulator::open`](crate::Accumulator::open).
     ///
     /// # Errors
     ///
@@ -45,56 +46,57 @@ impl DynAccumulator {
         Ok(Self::of(&shared, opened))
     }
 
-    /// Appends a leaf: visible when this returns, durable once the token resolves. Waits for room where a limit
-    /// is reached, and sleeps where inserts come faster than checkpoints are written;
-    /// [`try_insert`](Self::try_insert) does neither.
+    /// Appends a leaf. The leaf is visible when this call returns, and durable once the token resolves.
+    /// Waits for room if a limit is reached, and sleeps if inserts come faster than checkpoints are
+    /// written. [`try_insert`](Self::try_insert) does neither.
     ///
-    /// Indexes follow the order of calls. Costs a lock and a copy; hashing is deferred until a root or a
-    /// proof needs it.
+    /// Indexes follow the order of calls. The cost is a lock and a copy. Hashing is deferred until a
+    /// root or a proof needs the nodes.
     ///
     /// # Errors
     ///
-    /// [`Poisoned`](Error::Poisoned) after a failure of the log, [`Backpressure`](Error::Backpressure)
-    /// if there was no room in time or, under [`FlushPolicy::Manual`](crate::FlushPolicy), only a flush makes
-    /// room, [`CheckpointsFail`](Error::CheckpointsFail) if only a checkpoint would make room and none can be
-    /// made, [`LeafRefused`](Error::LeafRefused) for a leaf that the hash
-    /// function does not take, [`WouldWaitForItself`](Error::WouldWaitForItself) where it would have to
-    /// wait for room on the thread of the store that makes room. Nothing was inserted then.
+    /// [`Poisoned`](Error::Poisoned) after a failure of the log; [`Backpressure`](Error::Backpressure)
+    /// if there was no room in time, or if only a flush makes room under
+    /// [`FlushPolicy::Manual`](crate::FlushPolicy); [`CheckpointsFail`](Error::CheckpointsFail) if only
+    /// a checkpoint makes room and checkpoints fail; [`LeafRefused`](Error::LeafRefused) if the hash
+    /// function does not accept the leaf; [`WouldWaitForItself`](Error::WouldWaitForItself) if the call
+    /// would wait for room on the thread of the store that makes room. After an error nothing was
+    /// inserted.
     ///
     /// # Panics
     ///
-    /// Where the hash function does. Nothing was inserted then either.
+    /// If the hash function panics. Nothing was then inserted.
     pub fn insert(&self, leaf: Hash) -> Result<Inserted> {
         let leaf = std::slice::from_ref(&leaf);
         let (first, seq) = self.engine().insert(&self.tree, leaf, Intake::Insert)?;
         Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
     }
 
-    /// Appends a batch of leaves of any size, in order and without others between them: visible
-    /// together, and after a crash there whole or not at all. An empty batch is durable at once.
+    /// Appends a batch of leaves of any size. The leaves are adjacent and in order. They become visible
+    /// together, and after a crash all of them are there, or none. An empty batch is durable at once.
     ///
-    /// A large batch is hashed before this returns, after it was inserted: other inserts wait until it is in
-    /// memory and no longer. Where the hash function panics meanwhile, the batch is there all the same, and
-    /// the next call that needs its nodes panics.
+    /// A large batch is hashed after it was inserted and before this call returns. Other inserts wait
+    /// only until the batch is in memory. If the hash function panics meanwhile, the batch is inserted
+    /// nevertheless, and the next call that needs its nodes panics.
     ///
-    /// What was inserted before a batch of 1 MiB or more becomes durable without it. What is inserted after a
-    /// batch is durable when the batch is.
+    /// Leaves inserted before a batch of 1 MiB or more become durable without waiting for the batch.
+    /// Leaves inserted after a batch become durable together with the batch or later.
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert); nothing of the batch was inserted then.
+    /// As [`insert`](Self::insert). After an error nothing of the batch was inserted.
     pub fn insert_many(&self, leaves: &[Hash]) -> Result<InsertedMany> {
         self.insert_batch(leaves, Intake::Insert)
     }
 
-    /// Appends a leaf as [`insert`](Self::insert) does, but never waits for room and is never slowed down:
-    /// where it would have to be, it fails at once. For threads that must not block, such as those of an
-    /// async runtime. It takes the lock under which leaves are copied, as every insert does.
+    /// Appends a leaf as [`insert`](Self::insert) does, but never waits for room and is never slowed
+    /// down. Fails at once instead. For threads that must not block, such as the threads of an async
+    /// runtime. Takes the lock under which leaves are copied, as every insert does.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](Error::WouldBlock) where an insert would have to wait; else as
-    /// [`insert`](Self::insert). Nothing was inserted then.
+    /// [`WouldBlock`](Error::WouldBlock) if the insert would have to wait; otherwise as
+    /// [`insert`](Self::insert). After an error nothing was inserted.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -114,17 +116,17 @@ impl DynAccumulator {
         Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
     }
 
-    /// Appends a batch as [`insert_many`](Self::insert_many) does, but fails at once where it would have to
-    /// wait for room. The batch itself is copied on the calling thread, and a large one hashed.
+    /// Appends a batch as [`insert_many`](Self::insert_many) does, but fails at once if it would have to
+    /// wait for room. The calling thread copies the batch, and hashes it if it is large.
     ///
     /// # Errors
     ///
-    /// As [`try_insert`](Self::try_insert); nothing of the batch was inserted then.
+    /// As [`try_insert`](Self::try_insert). After an error nothing of the batch was inserted.
     pub fn try_insert_many(&self, leaves: &[Hash]) -> Result<InsertedMany> {
         self.insert_batch(leaves, Intake::Try)
     }
 
-    /// Appends the leaf for raw `data`, hashed in the hash function's domain for leaves.
+    /// Appends the leaf for raw `data`, hashed with the leaf function of the hash function.
     ///
     /// # Errors
     ///
@@ -133,14 +135,14 @@ impl DynAccumulator {
         self.insert(self.tree.hasher.leaf(data))
     }
 
-    /// Appends a leaf and returns when it is durable. Threads that do this at the same time share
+    /// Appends a leaf and returns when it is durable. Threads that call this at the same time share
     /// fsyncs.
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert), and [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that
-    /// flushes. After [`Poisoned`](Error::Poisoned) the leaf may or may not be
-    /// there when the store is opened again.
+    /// As [`insert`](Self::insert). Also [`WouldWaitForItself`](Error::WouldWaitForItself) on the
+    /// flusher's thread. After [`Poisoned`](Error::Poisoned) the leaf may or may not be there when the
+    /// store is opened again.
     pub fn insert_durable(&self, leaf: Hash) -> Result<LeafIndex> {
         self.engine().may_wait("insert_durable")?;
         let leaf = std::slice::from_ref(&leaf);
@@ -149,20 +151,20 @@ impl DynAccumulator {
         Ok(LeafIndex(first))
     }
 
-    /// Returns when everything inserted before the call is durable: one write and one fsync, shared
-    /// with other threads that flush at the same time; none if there is nothing new.
+    /// Returns when everything inserted before the call is durable. Costs one write and one fsync,
+    /// shared with other threads that flush at the same time. Costs nothing if there is nothing new.
     ///
     /// # Errors
     ///
     /// [`Poisoned`](Error::Poisoned) if the log could not be written,
-    /// [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that flushes.
+    /// [`WouldWaitForItself`](Error::WouldWaitForItself) on the flusher's thread.
     pub fn flush(&self) -> Result<()> {
         self.engine().flush()
     }
 
-    /// Asks for everything inserted before the call to be made durable now, without waiting for the
-    /// interval, and returns at once. The token resolves when it is durable: await it, or
-    /// [`wait`](DurabilityToken::wait) for it. Dropping it takes nothing back.
+    /// Requests a flush of everything inserted before the call, without waiting for the interval, and
+    /// returns at once. The token resolves when the flush is done: await the token, or call
+    /// [`wait`](DurabilityToken::wait). Dropping the token does not cancel the flush.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -171,7 +173,7 @@ impl DynAccumulator {
     /// let log: Accumulator = Accumulator::open(Config::new(dir.path().join("log")))?;
     /// log.insert([7; 32])?;
     /// let durable = log.flush_async()?;
-    /// // Other work is done here.
+    /// // The program does other work here.
     /// durable.wait()?;
     /// assert_eq!(log.durable_size().get(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -179,49 +181,48 @@ impl DynAccumulator {
     ///
     /// # Errors
     ///
-    /// [`Poisoned`](Error::Poisoned) after a failure of the log, [`Closed`](Error::Closed). Failures of this
-    /// flush are the token's.
+    /// [`Poisoned`](Error::Poisoned) after a failure of the log, [`Closed`](Error::Closed). The token
+    /// reports failures of this flush.
     pub fn flush_async(&self) -> Result<DurabilityToken> {
         self.engine().flush_soon()
     }
 
-    /// Flushes, writes the nodes that are new since the last checkpoint to a part file, and truncates
-    /// the log before it. Inserts, flushes and reads go on meanwhile. When this returns, the next open
+    /// Flushes, writes the new nodes since the last checkpoint to a part file, and truncates the log
+    /// before it. Inserts, flushes and reads continue meanwhile. When this call returns, the next open
     /// replays only what came later.
     ///
     /// # Errors
     ///
-    /// The error that kept it from being made. The last checkpoint then stays in force, nothing is
-    /// lost, and a retry may succeed. [`WouldWaitForItself`](Error::WouldWaitForItself) on the thread that
-    /// flushes.
+    /// The error that made the checkpoint fail. The last checkpoint then stays in force, nothing is
+    /// lost, and a retry may succeed. [`WouldWaitForItself`](Error::WouldWaitForItself) on the flusher's
+    /// thread.
     pub fn checkpoint(&self) -> Result<CheckpointInfo> {
         self.engine().checkpoint(CheckpointReason::Manual)
     }
 
-    /// Copies the store to the directory `dir` while this one goes on: inserts, flushes, checkpoints,
-    /// merges and reads do not wait. When this returns, the copy holds everything
-    /// that was inserted before the call, is durable, and opens as a store that was closed in order.
+    /// Copies the store to the directory `dir` while the store is in use: inserts, flushes, checkpoints,
+    /// merges and reads do not wait. When this call returns, the copy is durable and has everything that
+    /// was inserted before the call. It opens like a store that was closed cleanly.
     ///
-    /// `dir` must be missing or empty. Parts, which never change, become hard links and take no
-    /// space; onto another file system they are copied. The log is copied up to the last leaf
-    /// that was durable at the moment, verified before and after. Parts are not verified:
-    /// [`scrub::run`] of the copy does that.
+    /// `dir` must be missing or empty. Parts never change, so they become hard links and take no space.
+    /// On another file system they are copied. The log is copied up to the last durable leaf, and is
+    /// verified before and after. Parts are not verified. [`scrub::run`] of the copy verifies them.
     ///
-    /// The copy is the same store, under the same store id, and goes on by itself: what is inserted
-    /// there is not seen here. Never put files of the one into the other. Hard links share their
-    /// bytes on the disk, so a copy that is to outlive the disk belongs on another one.
+    /// The copy has the same store id as this store, but is independent: leaves that are inserted in the
+    /// copy are not in this store. Never put files of one into the other. Hard links share their bytes
+    /// on the disk, so a copy that must survive the loss of the disk belongs on another disk.
     ///
-    /// Meanwhile this store keeps what the copy reads: log segments are not reused, and parts that were
-    /// merged stay until it is done.
+    /// Meanwhile this store keeps all files that the copy reads. Log segments are not reused, and merged
+    /// parts stay until the copy is done.
     ///
     /// # Errors
     ///
-    /// [`NotEmpty`](Error::NotEmpty); [`Poisoned`](Error::Poisoned) if what was inserted could not be
-    /// flushed; [`Io`](Error::Io) and [`Damaged`](Error::Damaged) of either directory. What was
-    /// written to `dir` is removed, as far as that is possible; the lock's file and empty directories
-    /// stay. A crash at the very beginning leaves a directory without any file of a store, one at the
-    /// very end the whole copy. Any other leaves no manifest, and opening the directory fails with
-    /// [`Damaged`](Error::Damaged): it is never taken for a smaller store.
+    /// [`NotEmpty`](Error::NotEmpty); [`Poisoned`](Error::Poisoned) if the leaves could not be flushed;
+    /// [`Io`](Error::Io) and [`Damaged`](Error::Damaged) for either directory. After an error the files
+    /// in `dir` are removed as far as possible. The lock file and empty directories stay. A crash at the
+    /// very beginning leaves a directory without any file of a store. A crash at the very end leaves the
+    /// complete copy. A crash at any other time leaves no manifest. Opening the directory then fails
+    /// with [`Damaged`](Error::Damaged), so an incomplete copy is never taken for a smaller store.
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
         self.engine().snapshot_to(&Config::new(dir))
     }
@@ -237,25 +238,26 @@ impl DynAccumulator {
         self.engine().snapshot_to(target)
     }
 
-    /// How many leaves the tree has.
+    /// The number of leaves in the tree.
     #[must_use]
     pub fn size(&self) -> TreeSize {
         TreeSize(self.tree.columns.leaves())
     }
 
-    /// How many leaves are durable: after any crash at least these are there.
+    /// The number of durable leaves. After any crash at least these leaves are there.
     ///
-    /// Under [`FlushPolicy::Manual`](crate::FlushPolicy) it is a size that a caller asked to be durable.
+    /// Under [`FlushPolicy::Manual`](crate::FlushPolicy) this is a size that a caller asked to be
+    /// durable.
     #[must_use]
     pub fn durable_size(&self) -> TreeSize {
         self.tree.durable()
     }
 
-    /// The head of the tree at [`durable_size`](Self::durable_size): the one to sign and to publish.
+    /// The head of the tree at [`durable_size`](Self::durable_size). Sign and publish this head.
     ///
-    /// [`head`](Self::head) shows leaves that a crash may take back. Others may come in their place, and then
-    /// two trees of one size exist under one signature: what an append-only log must never do. No crash
-    /// takes back anything under this head.
+    /// [`head`](Self::head) includes leaves that a crash may undo. Other leaves may then take their
+    /// place. If such a head was signed, there are two different trees of one size under one signature,
+    /// which an append-only log must never allow. No crash can undo a leaf of the durable head.
     ///
     /// # Errors
     ///
@@ -264,12 +266,11 @@ impl DynAccumulator {
         self.tree.head_at(self.durable_size())
     }
 
-    /// Size and root of the tree as it is now: everything visible, durable or not. A crash may take
-    /// back the newest leaves, so a head that is to be signed or published comes from
-    /// [`durable_head`](Self::durable_head).
+    /// Size and root of the tree as it is now: everything visible, durable or not. A crash may undo the
+    /// newest leaves, so use [`durable_head`](Self::durable_head) for a head that you sign or publish.
     ///
-    /// Costs O(N log size) hashes for the right edge, and one per N - 1 leaves for those that are not
-    /// hashed yet.
+    /// Costs O(N log size) hashes for the right edge, plus one hash per N - 1 leaves that are not hashed
+    /// yet.
     ///
     /// # Errors
     ///
@@ -278,9 +279,9 @@ impl DynAccumulator {
         self.tree.head_at(self.size())
     }
 
-    /// The head of the tree when it had `size` leaves. Any size up to the current one will do; none
-    /// has to be kept for it. Above [`durable_size`](Self::durable_size) a crash may take it back: do not
-    /// sign it.
+    /// The head of the tree when it had `size` leaves. Any size up to the current one works, without
+    /// preparation. A crash may undo a head above [`durable_size`](Self::durable_size): do not sign such
+    /// a head.
     ///
     /// # Errors
     ///
@@ -294,16 +295,16 @@ impl DynAccumulator {
         self.tree.head_at(size)
     }
 
-    /// The tree as it is now, for as long as the snapshot is held. O(1).
+    /// The tree as it is now, for as long as the snapshot lives. O(1).
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(Arc::clone(&self.tree))
     }
 
-    /// The proof that the leaf at `index` is in the tree as it is now, of durable leaves and others. One
-    /// that goes out with a signed head is made at that head's size, by
-    /// [`prove_at`](Self::prove_at) with [`durable_head`](Self::durable_head). For many proofs of one size
-    /// take a [`snapshot`](Self::snapshot), which also has the head that they belong to.
+    /// The proof that the leaf at `index` is in the tree as it is now, durable or not. For a proof that
+    /// goes with a signed head, use [`prove_at`](Self::prove_at) with the size of
+    /// [`durable_head`](Self::durable_head). For many proofs of one size take a
+    /// [`snapshot`](Self::snapshot), which also has the head for these proofs.
     ///
     /// # Errors
     ///
@@ -347,8 +348,8 @@ impl DynAccumulator {
         self.snapshot().prove_many_at(indexes, size)
     }
 
-    /// The proof that the tree of `old` leaves is a prefix of the tree as it is now. Take a
-    /// [`snapshot`](Self::snapshot) to learn the head that it leads to.
+    /// The proof that the tree of `old` leaves is a prefix of the tree as it is now. A
+    /// [`snapshot`](Self::snapshot) gives the proof together with the head for it.
     ///
     /// # Errors
     ///
@@ -371,7 +372,7 @@ impl DynAccumulator {
     }
 
     /// The frontier of the tree as it is now: the nodes needed to append leaves and to compute roots
-    /// without any leaf.
+    /// without reading any leaf.
     ///
     /// # Errors
     ///
@@ -407,7 +408,7 @@ impl DynAccumulator {
         self.snapshot().leaves(range)
     }
 
-    /// The leaves of `range`, one after the other. What comes later is not among them.
+    /// The leaves of `range`, in order. Leaves that come later are not included.
     ///
     /// # Errors
     ///
@@ -416,15 +417,15 @@ impl DynAccumulator {
         self.snapshot().leaves_iter(range)
     }
 
-    /// Verifies every byte of the parts on disk and of the log as far as it is durable, while the
-    /// store goes on. Repairs nothing, whatever `options` say: [`scrub::run`] does, for a closed store.
+    /// Verifies every byte of the parts on disk, and of the durable part of the log, while the store is
+    /// in use. Never repairs, whatever `options` say: [`scrub::run`] repairs a closed store.
     ///
-    /// Runs on the calling thread, and on every core where no rate is set. Waits for a checkpoint that is
-    /// under way at the beginning; after that no checkpoint waits for the scrub.
+    /// Runs on every core, or only on the calling thread if a rate is set. Waits at the start for a
+    /// running checkpoint. After that no checkpoint waits for the scrub.
     ///
     /// # Errors
     ///
-    /// [`Io`](Error::Io) if a file cannot be opened. Damage is no error but a finding.
+    /// [`Io`](Error::Io) if a file cannot be opened. Damage is a finding, not an error.
     pub fn scrub(
         &self,
         options: &scrub::Options,
@@ -457,8 +458,8 @@ impl DynAccumulator {
         &self.engine().report
     }
 
-    /// Waits until the store's own threads have nothing to do, so that the disk sees the same
-    /// operations in the same order each time.
+    /// Waits until the store's own threads are idle, so that the disk sees the same operations in the
+    /// same order each time.
     #[cfg(any(test, feature = "testing"))]
     pub fn wait_idle(&self) {
         self.engine().wait_idle();
@@ -470,12 +471,12 @@ impl DynAccumulator {
         self.tree.name()
     }
 
-    /// Resolves once it is durable that the tree is there.
+    /// Resolves once the creation of the tree is durable.
     pub fn created(&self) -> DurabilityToken {
         self.created.clone()
     }
 
-    /// Closes the store that the tree is in. See [`Accumulator::close`](crate::Accumulator::close).
+    /// Closes the store of the tree. See [`Accumulator::close`](crate::Accumulator::close).
     ///
     /// # Errors
     ///

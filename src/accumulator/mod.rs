@@ -1,4 +1,4 @@
-//! One tree of a store: the handles through which it is used.
+//! The handles of one tree of a store.
 
 mod dynamic;
 mod typed;
@@ -14,17 +14,17 @@ use crate::merkle::LeafIndex;
 /// A leaf that was inserted.
 #[derive(Debug)]
 pub struct Inserted {
-    /// Its index in the tree.
+    /// The index of the leaf in the tree.
     pub index: LeafIndex,
-    /// Resolves once it is durable.
+    /// Resolves once the leaf is durable.
     pub token: DurabilityToken,
 }
 
 /// A batch of leaves that was inserted.
 #[derive(Debug)]
 pub struct InsertedMany {
-    /// The indexes of its leaves, in order.
+    /// The indexes of the leaves, in order.
     pub range: Range<u64>,
-    /// Resolves once all of it is durable.
+    /// Resolves once the whole batch is durable.
     pub token: DurabilityToken,
 }

@@ -1,4 +1,4 @@
-//! One tree of a store, with hash function and arity known to the compiler.
+//! One tree of a store, with a hash function and an arity known at compile time.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -24,37 +24,38 @@ use crate::snapshot::{Leaves, Snapshot};
 /// A durable Merkle accumulator with hash function `H` and `N` children per node.
 ///
 /// An inserted leaf is visible at once: in [`head`](DynAccumulator::head), in proofs, to other threads.
-/// The [`FlushPolicy`](crate::FlushPolicy) governs when it becomes durable, and every insert returns a
-/// [`DurabilityToken`] to wait on. After a crash the tree has exactly the first `n` leaves inserted,
-/// for some `n` that is at least what was durable.
+/// The [`FlushPolicy`](crate::FlushPolicy) decides when the leaf becomes durable, and every insert
+/// returns a [`DurabilityToken`] to wait on. After a crash the tree has exactly the first `n` inserted
+/// leaves. All leaves that were durable are among them.
 ///
 /// # Which calls block
 ///
 /// | call | waits for |
 /// | --- | --- |
-/// | [`insert`](DynAccumulator::insert), `insert_many`, `insert_data` | room, where a limit is reached; up to 100 ms at a time where it is slowed down before that; other threads' copies of their leaves |
-/// | [`try_insert`](DynAccumulator::try_insert), `try_insert_many` | other threads' copies of less than 1 MiB of leaves; its own batch is hashed |
+/// | [`insert`](DynAccumulator::insert), `insert_many`, `insert_data` | room, if a limit is reached; up to 100 ms at a time, if inserts are slowed down near a limit; other threads that copy their leaves |
+/// | [`try_insert`](DynAccumulator::try_insert), `try_insert_many` | other threads that copy less than 1 MiB of leaves; hashing of its own batch |
 /// | [`insert_durable`](DynAccumulator::insert_durable), [`flush`](DynAccumulator::flush) | a write and an fsync of the log; `insert_durable` also as `insert` |
 /// | [`flush_async`](DynAccumulator::flush_async), `is_durable` of a token, polling one | nothing; `flush_async` takes the lock of inserts |
-/// | `wait` of a token | the next flush; `wait_timeout` for so long at most |
-/// | [`checkpoint`](DynAccumulator::checkpoint) | a flush, the checkpoint under way, and the writing of the part |
+/// | `wait` of a token | the next flush; `wait_timeout` at most for its timeout |
+/// | [`checkpoint`](DynAccumulator::checkpoint) | a flush, a running checkpoint, and writing the part |
 /// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `leaves_iter`, `frontier` | hashing of leaves that are not hashed yet; reads of parts from the disk |
 /// | [`snapshot`](DynAccumulator::snapshot), `size`, `durable_size` | nothing |
-/// | [`stats`](DynAccumulator::stats) | other threads' copies of less than 1 MiB of leaves |
-/// | [`snapshot_to`](DynAccumulator::snapshot_to), [`scrub`](DynAccumulator::scrub) | a flush or a checkpoint under way, and their own reading and writing |
+/// | [`stats`](DynAccumulator::stats) | other threads that copy less than 1 MiB of leaves |
+/// | [`snapshot_to`](DynAccumulator::snapshot_to), [`scrub`](DynAccumulator::scrub) | a running flush or checkpoint, and their own reading and writing |
 /// | [`open`](Self::open) | recovery: the log since the last checkpoint |
-/// | [`close`](Self::close), drop | background work under way, a flush, and a checkpoint if the policy wants one |
+/// | [`close`](Self::close), drop | running background work, a flush, and a checkpoint if the policy requires one |
 ///
-/// In an async runtime, insert with `try_insert`, and make durable with `flush_async` and the token that it
-/// returns.
+/// In an async runtime, insert with `try_insert`. To make leaves durable, use `flush_async` and await
+/// its token.
 ///
-/// All methods take `&self`; share it between threads behind an `Arc`. The methods are those of
-/// [`DynAccumulator`], which has the same store with hash function and arity chosen at run time.
+/// All methods take `&self`, so threads can share an accumulator behind an `Arc`. The methods are those
+/// of [`DynAccumulator`], which uses the same store with a hash function and an arity chosen at run
+/// time.
 ///
-/// A store belongs to the process that opened it. In a forked child every call that can fail
-/// returns [`Error::Forked`](crate::Error::Forked) at once, whatever other threads were doing at the moment of the fork, and
-/// dropping the accumulator there does nothing: the parent goes on undisturbed. The child may read the
-/// store through a [`Reader`] that it opens.
+/// A store belongs to the process that opened it. In a forked child every call that can fail returns
+/// [`Error::Forked`](crate::Error::Forked) at once, whatever other threads were doing during the fork.
+/// Dropping the accumulator in the child does nothing, and the parent is not affected. The child may
+/// open a [`Reader`] to read the store.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -78,26 +79,26 @@ pub struct Accumulator<H = Blake3, const N: usize = 4> {
 }
 
 impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
-    /// Opens the store that `config` describes, and creates it where it is missing.
+    /// Opens the store in `config`. Creates the store if it is missing.
     ///
     /// Everything that the opened store shows is durable. O(log size) plus the log since the last
     /// checkpoint.
     ///
     /// # Errors
     ///
-    /// [`Locked`](crate::Error::Locked) if it is open elsewhere, [`HasherMismatch`](crate::Error::HasherMismatch)
-    /// or [`ArityMismatch`](crate::Error::ArityMismatch) if it was made with another type,
-    /// [`NotAStore`](crate::Error::NotAStore) for a directory that holds something else,
-    /// [`Damaged`](crate::Error::Damaged) if any file that belongs to the store is missing or wrong,
-    /// [`Config`](crate::Error::Config) for values that cannot work. A store that cannot be opened is left
-    /// as it is.
+    /// [`Locked`](crate::Error::Locked) if the store is open elsewhere;
+    /// [`HasherMismatch`](crate::Error::HasherMismatch) or
+    /// [`ArityMismatch`](crate::Error::ArityMismatch) if the tree was created with another type;
+    /// [`NotAStore`](crate::Error::NotAStore) if the directory has files that are not a store;
+    /// [`Damaged`](crate::Error::Damaged) if a file of the store is missing or wrong;
+    /// [`Config`](crate::Error::Config) if a value cannot work. After an error the store is unchanged.
     pub fn open(config: Config) -> Result<Self> {
         let inner = DynAccumulator::open(config, Arc::new(H::default()), Arity::of::<N>())?;
         Ok(Self { inner, hasher: PhantomData })
     }
 
-    /// Opens the store that `config` describes for reading only, beside a writer or without one.
-    /// Takes no lock and changes nothing. See [`Reader`].
+    /// Opens the store in `config` for reading only, with or without a running writer. Takes no lock and
+    /// changes nothing. See [`Reader`].
     ///
     /// # Errors
     ///
@@ -106,12 +107,12 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
         Reader::open(config, Arc::new(H::default()), Arity::of::<N>())
     }
 
-    /// Verifies that `leaf` stands at `index` in the tree that `head`, which the caller trusts,
-    /// commits to. Needs no store.
+    /// Verifies that `leaf` is at `index` in the tree of `head`. The caller must trust `head`. Needs no
+    /// store.
     ///
     /// # Errors
     ///
-    /// [`VerifyError`] says why nothing was proven.
+    /// A [`VerifyError`] with the reason. Nothing was then proven.
     pub fn verify(
         head: &TreeHead,
         index: impl Into<LeafIndex>,
@@ -121,12 +122,12 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
         proof.verify(&H::default(), Arity::of::<N>(), head, index.into(), leaf)
     }
 
-    /// Verifies that each of `leaves` stands at its index in the tree that `head`, which the caller
-    /// trusts, commits to. They may come in any order. Needs no store.
+    /// Verifies that each of `leaves` is at its index in the tree of `head`. The caller must trust
+    /// `head`. The leaves may come in any order. Needs no store.
     ///
     /// # Errors
     ///
-    /// [`VerifyError`] says why nothing was proven, of none of the leaves.
+    /// A [`VerifyError`] with the reason. Nothing was then proven about any of the leaves.
     pub fn verify_many(
         head: &TreeHead,
         leaves: &[(LeafIndex, Hash)],
@@ -135,12 +136,12 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
         proof.verify(&H::default(), Arity::of::<N>(), head, leaves)
     }
 
-    /// Verifies that the tree of `old` is a prefix of the tree of `new`: that no leaf was rewritten
-    /// between the two heads. Needs no store.
+    /// Verifies that the tree of `old` is a prefix of the tree of `new`: no leaf was rewritten between
+    /// the two heads. Needs no store.
     ///
     /// # Errors
     ///
-    /// [`VerifyError`] says why nothing was proven.
+    /// A [`VerifyError`] with the reason. Nothing was then proven.
     pub fn verify_consistency(
         old: &TreeHead,
         new: &TreeHead,
@@ -149,20 +150,21 @@ impl<H: Hasher + Default, const N: usize> Accumulator<H, N> {
         proof.verify(&H::default(), Arity::of::<N>(), old, new)
     }
 
-    /// Stops the threads, makes everything durable, makes a checkpoint if the policy asks for one, and
+    /// Stops the threads, makes everything durable, makes a checkpoint if the policy requires one, and
     /// releases the store's lock. Snapshots and tokens outlive the store.
     ///
-    /// Dropping an accumulator does the same and can only log an error.
+    /// Dropping an accumulator does the same, but can only log an error.
     ///
     /// # Errors
     ///
-    /// The error that kept the last leaves from being durable, or the checkpoint from being made. The
-    /// store is closed all the same, except in a forked child, where it is the parent's and stays open.
+    /// The error that kept the last leaves from becoming durable, or made the checkpoint fail. The store
+    /// is closed nevertheless. In a forked child it stays open, because it belongs to the parent.
     ///
-    /// [`WouldWaitForItself`](crate::Error::WouldWaitForItself) on one of the store's own threads, which closing
-    /// waits for. Another thread closes the store then, as it does for a store that is dropped there, and
-    /// logs its errors. The store may still be open when this returns. Its tokens resolve once its leaves
-    /// are durable; a process that ends earlier loses the others.
+    /// [`WouldWaitForItself`](crate::Error::WouldWaitForItself) on one of the store's own threads,
+    /// because closing waits for these threads. Another thread then closes the store and logs its
+    /// errors. The same happens if the store is dropped on one of its own threads. The store may still
+    /// be open when this call returns. Its tokens resolve once its leaves are durable. If the process
+    /// ends earlier, the other leaves are lost.
     pub fn close(self) -> Result<()> {
         self.inner.close()
     }
@@ -189,8 +191,7 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.insert(leaf)
     }
 
-    /// Appends a batch of leaves of any size, in order and without others between them. See
-    /// [`DynAccumulator::insert_many`].
+    /// Appends a batch of leaves of any size. See [`DynAccumulator::insert_many`].
     ///
     /// # Errors
     ///
@@ -199,8 +200,8 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.insert_many(leaves)
     }
 
-    /// Appends a leaf as [`insert`](Self::insert) does, but never waits for room and is never slowed down. See
-    /// [`DynAccumulator::try_insert`].
+    /// Appends a leaf as [`insert`](Self::insert) does, but never waits for room and is never slowed
+    /// down. See [`DynAccumulator::try_insert`].
     ///
     /// # Errors
     ///
@@ -209,8 +210,8 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.try_insert(leaf)
     }
 
-    /// Appends a batch as [`insert_many`](Self::insert_many) does, but fails at once where it would have to wait for room. See
-    /// [`DynAccumulator::try_insert_many`].
+    /// Appends a batch as [`insert_many`](Self::insert_many) does, but fails at once if it would have to
+    /// wait for room. See [`DynAccumulator::try_insert_many`].
     ///
     /// # Errors
     ///
@@ -219,7 +220,7 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.try_insert_many(leaves)
     }
 
-    /// Appends the leaf for raw `data`, hashed in the hash function's domain for leaves. See
+    /// Appends the leaf for raw `data`, hashed with the leaf function of the hash function. See
     /// [`DynAccumulator::insert_data`].
     ///
     /// # Errors
@@ -249,8 +250,8 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.flush()
     }
 
-    /// Asks for everything inserted before the call to be made durable now, without waiting for the interval, and returns at once. See
-    /// [`DynAccumulator::flush_async`].
+    /// Requests a flush of everything inserted before the call, without waiting for the interval, and
+    /// returns at once. See [`DynAccumulator::flush_async`].
     ///
     /// # Errors
     ///
@@ -259,8 +260,8 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.flush_async()
     }
 
-    /// Flushes, writes the nodes that are new since the last checkpoint to a part file, and truncates the log before it. See
-    /// [`DynAccumulator::checkpoint`].
+    /// Flushes, writes the new nodes since the last checkpoint to a part file, and truncates the log
+    /// before it. See [`DynAccumulator::checkpoint`].
     ///
     /// # Errors
     ///
@@ -269,7 +270,7 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.checkpoint()
     }
 
-    /// Copies the store to the directory `dir` while this one goes on. See
+    /// Copies the store to the directory `dir` while the store is in use. See
     /// [`DynAccumulator::snapshot_to`].
     ///
     /// # Errors
@@ -291,15 +292,13 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.snapshot_to_config(target)
     }
 
-    /// How many leaves the tree has. See
-    /// [`DynAccumulator::size`].
+    /// The number of leaves in the tree. See [`DynAccumulator::size`].
     #[must_use]
     pub fn size(&self) -> TreeSize {
         self.inner.size()
     }
 
-    /// How many leaves are durable. See
-    /// [`DynAccumulator::durable_size`].
+    /// The number of durable leaves. See [`DynAccumulator::durable_size`].
     #[must_use]
     pub fn durable_size(&self) -> TreeSize {
         self.inner.durable_size()
@@ -335,14 +334,13 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.head_at(size)
     }
 
-    /// The tree as it is now, for as long as the snapshot is held. See
-    /// [`DynAccumulator::snapshot`].
+    /// The tree as it is now, for as long as the snapshot lives. See [`DynAccumulator::snapshot`].
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.inner.snapshot()
     }
 
-    /// The proof that the leaf at `index` is in the tree as it is now, of durable leaves and others. See
+    /// The proof that the leaf at `index` is in the tree as it is now, durable or not. See
     /// [`DynAccumulator::prove`].
     ///
     /// # Errors
@@ -454,8 +452,7 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.leaves(range)
     }
 
-    /// The leaves of `range`, one after the other. See
-    /// [`DynAccumulator::leaves_iter`].
+    /// The leaves of `range`, in order. See [`DynAccumulator::leaves_iter`].
     ///
     /// # Errors
     ///
@@ -464,8 +461,8 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.leaves_iter(range)
     }
 
-    /// Verifies every byte of the parts on disk and of the log as far as it is durable, while the store goes on. See
-    /// [`DynAccumulator::scrub`].
+    /// Verifies every byte of the parts on disk, and of the durable part of the log, while the store is
+    /// in use. See [`DynAccumulator::scrub`].
     ///
     /// # Errors
     ///
@@ -506,8 +503,8 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.recovery()
     }
 
-    /// Waits until the store's own threads have nothing to do, so that the disk sees the same operations in the same order each time. See
-    /// [`DynAccumulator::wait_idle`].
+    /// Waits until the store's own threads are idle, so that the disk sees the same operations in the
+    /// same order each time. See [`DynAccumulator::wait_idle`].
     #[cfg(any(test, feature = "testing"))]
     pub fn wait_idle(&self) {
         self.inner.wait_idle();
@@ -520,8 +517,7 @@ impl<H, const N: usize> Accumulator<H, N> {
         self.inner.name()
     }
 
-    /// Resolves once it is durable that the tree is there. See
-    /// [`DynAccumulator::created`].
+    /// Resolves once the creation of the tree is durable. See [`DynAccumulator::created`].
     pub fn created(&self) -> DurabilityToken {
         self.inner.created()
     }

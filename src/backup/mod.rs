@@ -1,33 +1,34 @@
-//! A copy of a store, made while the store goes on.
+//! Copies a store while the store is in use.
 //!
-//! # Why it is whole
+//! # Why a copy is complete
 //!
-//! A store is its newest manifest, the parts that this names, and the log from where the manifest says
-//! to the last group that is durable. The copy's manifest is the store's with the end of the log
-//! written into it, as if the store had been closed in order there. So all that is needed is that each
-//! of those files still is what it was when its bytes are taken:
+//! A store is its newest manifest, the parts in this manifest, and the log from the start in the
+//! manifest to the last durable group. The manifest of the copy is the store's manifest plus the end of
+//! the log, as if the store had been closed cleanly there. So each of these files must be unchanged when
+//! its bytes are copied:
 //!
-//! - a part never changes, and its number is never used again: what has its name is it. It can only be
-//!   gone. So it may be a hard link, which is one file with two names;
-//! - a segment below the end of the log never changes while the log consists of it. Later it is used
-//!   again under another number.
+//! - A part never changes, and its number is never reused. So a file with the name of the part is this
+//!   part, or there is no such file. A copy may therefore use a hard link.
+//! - A segment below the end of the log does not change while it is in the log. Afterwards it is reused
+//!   under another number.
 //!
-//! The groups of the log are encoded again with a [key](crate::wal::LogKey) of the copy's own: the reader of
-//! a copy does not learn the key of the store, which goes on with it.
+//! The copy encodes the groups of the log again, with a [key](crate::wal::LogKey) of its own. So a
+//! reader of the copy does not learn the key of the store, which continues to use it.
 //!
-//! A store that is open in this process keeps both until they are copied (`engine/hold.rs`). From
-//! outside nothing can be kept, but everything can be recognised: each group carries its segment's
-//! number and life, its place and its checksum, and all groups of the copy are read back. What does not fit is
-//! copied again, by the manifest that is the newest then.
+//! A store that is open in this process keeps the parts and segments until they are copied
+//! (`engine/hold.rs`). A copy from outside cannot keep files, but it can recognise each of them. Each
+//! group has its segment's number and life, its position and its checksum, and the copy reads all its
+//! groups back. If a file does not match, the copy starts again with the manifest that is newest by
+//! then.
 //!
 //! # Invariants
 //!
-//! - Nothing is written to a directory that holds anything, and no other process opens the directory
-//!   meanwhile: its lock is held.
-//! - The first thing in the directory is a [mark](target) that makes opening refuse a directory without
-//!   a manifest. Its name is durable before there is anything else, and those of the parts before there is
-//!   any log. The manifest comes last, when everything it names is durable under its name. So what a crash
-//!   leaves is empty, or refused, or the whole copy.
+//! - A copy writes only to an empty directory. It holds the lock of the directory, so no other process
+//!   opens a store there meanwhile.
+//! - The first file in the directory is a [mark](target). With the mark and without a manifest, opening
+//!   fails. The name of the mark is durable before there is any other file. The names of the parts are
+//!   durable before there is any log. The manifest comes last, when every file in it is durable under
+//!   its name. So after a crash the directory is empty, or is refused, or has the complete copy.
 
 mod target;
 
@@ -36,7 +37,7 @@ pub(crate) use target::{Failure, Target};
 use crate::directory::manifest::Manifest;
 use crate::wal::{Extent, LogKey, Position};
 
-/// The manifest of a copy whose original has `state`, with a key of its own.
+/// The manifest of a copy, with the copy's own key. `state` is the manifest of the original.
 fn copy_of(state: &Manifest, key: LogKey, checkpoint: [u8; 16]) -> Manifest {
     let mut copy = Manifest { checkpoint, ..state.clone() };
     let stretches =
@@ -47,8 +48,8 @@ fn copy_of(state: &Manifest, key: LogKey, checkpoint: [u8; 16]) -> Manifest {
     copy
 }
 
-/// The manifest of a store that was closed in order at `end`, which is not before the log that
-/// `manifest` speaks of.
+/// The manifest of the store as if it had been closed cleanly at `end`. `end` is not before the log of
+/// `manifest`.
 pub(crate) fn closed_at(manifest: &Manifest, end: Position) -> Manifest {
     let mut state = manifest.clone();
     let log = &mut state.log;

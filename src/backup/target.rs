@@ -1,15 +1,15 @@
-//! The directory in which a copy of a store is made.
+//! The target directory of a copy of a store.
 //!
 //! The mark is an empty file with the name of part 0, a number that no part ever has. A directory with
-//! parts and without a manifest is one whose manifest is lost, and no store is opened or made there.
-//! With a manifest the file belongs to nothing, and opening removes it. Its name is durable together
-//! with those of the parts, before there is anything else.
+//! parts but without a manifest has lost its manifest, so no store is opened or created there. Once
+//! there is a manifest, nothing refers to the mark, and opening removes it. The name of the mark is
+//! durable, together with the names of the parts, before there is any other file.
 //!
 //! # Invariant
 //!
-//! A failure carries the side on which it arose. An error of the system for a file here is a failure of
-//! this directory. Everything that was found in the source, and every byte that came here and is not what it
-//! has to be, is a failure of the source.
+//! Each failure names the side that caused it. A system error for a file in this directory is a failure
+//! of the target. A failure in the source is a failure of the source, and so are wrong bytes in a file
+//! that was copied from there.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IoSlice};
@@ -34,11 +34,11 @@ use crate::wal::frame::GroupHeader;
 use crate::wal::{BLOCK, BLOCK_LEN, LogKey, Stretch, copy_closed, replay_closed};
 
 const MARK: FileName = PartId(0).file();
-/// Bytes copied at a time, and the most that lies in the device's queue, in which the syncs of the
-/// store's log have to stand.
+/// Bytes copied at a time. This is also the most that is in the device's queue, in which the syncs of
+/// the store's log wait.
 const STEP: usize = 1 << 20;
 
-/// A copy that is being made. What is there of it is removed if it is dropped before it is complete.
+/// A copy in progress. Dropping an incomplete copy removes its files.
 pub(crate) struct Target<'a> {
     fs: Arc<dyn FileSystem>,
     path: &'a Path,
@@ -50,12 +50,12 @@ pub(crate) struct Target<'a> {
     _lock: Box<dyn StoreLock>,
 }
 
-/// Why nothing was copied.
+/// Why the copy failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// A failure of the source, which may have been changing.
+    /// A failure of the source. The source may have changed meanwhile.
     Source(Error),
-    /// A failure of the copy's directory: a retry would fail again.
+    /// A failure of the target directory. A retry would fail again.
     Target(Error),
 }
 
@@ -68,7 +68,7 @@ impl From<Failure> for Error {
 }
 
 impl Failure {
-    /// Of reading here what came from the source.
+    /// The failure of reading back a file that was copied from the source.
     fn read_back(error: Error) -> Self {
         match error {
             Error::Io { .. } => Self::Target(error),
@@ -77,7 +77,7 @@ impl Failure {
     }
 }
 
-/// How a part came here.
+/// How the copy got a part.
 #[derive(Clone, Copy, Debug)]
 enum Taken {
     Linked(u64),
@@ -85,16 +85,16 @@ enum Taken {
 }
 
 impl<'a> Target<'a> {
-    /// Takes possession of the directory that `config` names, which must be missing or empty.
+    /// Acquires the directory in `config`. The directory must be missing or empty.
     pub(crate) fn begin(config: &'a Config) -> Result<Self> {
-        // A directory that is missing holds nothing.
+        // A missing directory has no files.
         match config.bind() {
             Err(Error::NoStore { .. }) => {}
             found => refuse_files(config, &*found?)?,
         }
         let fs = config.make()?;
         let lock = crate::directory::lock(&*fs, &config.path)?;
-        // What was seen before the lock was held may have changed since.
+        // Checks again, because the directory may have changed before the lock was held.
         refuse_files(config, &*fs)?;
         let (parts, log_bytes, complete) = (BTreeMap::new(), 0, false);
         let key = LogKey::fresh(&*fs)?;
@@ -104,8 +104,8 @@ impl<'a> Target<'a> {
         Ok(target)
     }
 
-    /// Takes everything that `state` names over from `source`, and makes it durable under its name.
-    /// May be called again with another state after a failure of the source.
+    /// Copies everything that `state` names from `source`, and makes it durable under its name. After a
+    /// failure of the source, the caller may call this again with a newer state.
     pub(crate) fn fill(
         &mut self,
         source: &dyn FileSystem,
@@ -121,7 +121,7 @@ impl<'a> Target<'a> {
         self.log(source, state)
     }
 
-    /// Makes it a store.
+    /// Publishes the manifest, which makes the copy a store.
     pub(crate) fn finish(
         mut self,
         state: &Manifest,
@@ -148,7 +148,7 @@ impl<'a> Target<'a> {
         Ok(info)
     }
 
-    /// Removes what an earlier try has left, but for the parts that `state` needs.
+    /// Removes the files of an earlier attempt, except the parts that `state` needs.
     fn clear(&mut self, state: &Manifest) -> Result<()> {
         let needed = |name: FileName| {
             let mut parts = state.trees.iter().flat_map(|tree| &tree.parts);
@@ -166,7 +166,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Takes one part over, unless it is there.
+    /// Links or copies one part, unless the copy already has it.
     fn part(
         &mut self,
         source: &dyn FileSystem,
@@ -178,7 +178,7 @@ impl<'a> Target<'a> {
         if self.parts.contains_key(&name) {
             return Ok(());
         }
-        // Where linking fails for a reason that copying has too, copying reports it.
+        // If copying fails for the same reason as linking, copying reports the error.
         let taken = match self.fs.link_from(source, name) {
             Ok(()) => Taken::Linked(part.len),
             Err(_) => {
@@ -195,7 +195,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Copies the log up to where `state` says that it ends.
+    /// Copies the log up to its end in `state`.
     fn log(&mut self, source: &dyn FileSystem, state: &Manifest) -> Result<(), Failure> {
         let mut failed = None;
         let mut open: Option<(SegmentId, Arc<dyn File>)> = None;
@@ -224,7 +224,7 @@ impl<'a> Target<'a> {
             .map_err(Failure::read_back)
     }
 
-    /// Writes one group where it stood, with a life of the copy's key.
+    /// Writes one group at its old position, with a life of the copy's key.
     fn group(&self, file: &dyn File, header: &GroupHeader, body: &[u8]) -> Result<()> {
         let life = self.key.life(header.segment);
         let body_checksum = life.body_key().checksum(body);
@@ -245,8 +245,8 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Writes one blank block behind the groups of one segment, room for the frame with which the log
-    /// leaves it, and makes the segment durable.
+    /// Writes one blank block behind the groups of one segment, as room for a roll frame. Makes the
+    /// segment durable.
     fn end_stretch(&mut self, stretch: Stretch) -> Result<()> {
         let name = stretch.segment.file();
         let file = match self.fs.open(name, Access::ReadWrite) {
@@ -303,7 +303,8 @@ impl<'a> Target<'a> {
         let entries = self.fs.list(dir);
         let entries =
             entries.map_err(|error| Error::io("list", self.path.join(dir.path()), error))?;
-        // The directory was empty: what has a name of the store's came from here, links too.
+        // The directory was empty before, so every file and link with a name of this format comes from
+        // this copy.
         let file = |entry| match entry {
             Entry::File(name, _) => Some(name),
             Entry::Other(base) => FileName::parse(dir, &base),
@@ -315,7 +316,8 @@ impl<'a> Target<'a> {
         Error::io(action, self.fs.display(name), error)
     }
 
-    /// Removes everything, the mark last, unless there is a manifest to be seen: then it may be whole.
+    /// Removes all files, the mark last. Keeps them if there is a manifest, because the copy may then be
+    /// complete.
     fn discard(&self) -> Result<()> {
         if !manifest::list(&*self.fs)?.0.is_empty() {
             return Ok(());
@@ -335,7 +337,7 @@ impl Drop for Target<'_> {
         if !self.complete
             && let Err(error) = self.discard()
         {
-            // Without a manifest it stays refused.
+            // Without a manifest the directory stays refused.
             tracing::warn!(%error, "cannot remove a copy that was not completed");
         }
     }
@@ -348,7 +350,7 @@ fn open(fs: &dyn FileSystem, name: FileName) -> Result<Arc<dyn File>> {
     })
 }
 
-/// Refuses a directory in which there is any file but the lock's.
+/// Fails if the directory has any file except the lock.
 fn refuse_files(config: &Config, fs: &dyn FileSystem) -> Result<()> {
     for dir in [Dir::Root, Dir::Manifest, Dir::Wal, Dir::Parts] {
         let entries = fs.list(dir);

@@ -207,12 +207,12 @@ impl Config {
     /// An insert requests a checkpoint if more than a quarter of the limit is used, whatever the
     /// checkpoint policy says. The reason is
     /// [`CheckpointReason::Backpressure`](crate::CheckpointReason). If more than a quarter is not even
-    /// written yet, inserts slow down increasingly, down to the rate at which checkpoints write, and merges yield the
-    /// disk to checkpoints. At the limit an insert waits. If checkpoints fail permanently, an insert
-    /// fails with [`Error::CheckpointsFail`]. Under [`FlushPolicy::Manual`] a checkpoint ends at the
-    /// last flush. If the nodes since then alone reach the limit, an insert fails with
-    /// [`Error::Backpressure`] and [`Limit::UnnamedBytes`](crate::Limit::UnnamedBytes). One batch may be
-    /// larger than the limit.
+    /// written yet, inserts slow down increasingly, down to the rate at which checkpoints write, and
+    /// merges yield the disk to checkpoints. At the limit an insert waits. If checkpoints fail
+    /// permanently, an insert fails with [`Error::CheckpointsFail`]. Under [`FlushPolicy::Manual`] a
+    /// checkpoint ends at the last flush. If the nodes since then alone reach the limit, an insert fails
+    /// with [`Error::Backpressure`] and [`Limit::UnnamedBytes`](crate::Limit::UnnamedBytes). One batch
+    /// may be larger than the limit.
     ///
     /// Default: 1 GiB if the checkpoint policy has a trigger besides closing. Otherwise there is no
     /// limit, so a program that makes its own checkpoints gets no others.

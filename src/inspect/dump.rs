@@ -1,4 +1,4 @@
-//! One file in words.
+//! Prints the contents of one file.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -20,13 +20,13 @@ use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupEnd, GroupHeader, HeaderFa
 use crate::wal::{BLOCK, BLOCK_LEN, Position, block_align};
 use crate::words::{bytes, count, leaves, span};
 
-/// Files longer than this are no manifest.
+/// Longer files are not manifests.
 const LONGEST_MANIFEST: u64 = 1 << 30;
 
-/// After how many bytes of zeros the file is asked where it has others.
+/// After this many zero bytes the dump asks the file system where the next data is.
 const LOOK_FOR_DATA: u64 = 64 << 10;
 
-/// What a file seems to be.
+/// The apparent kind of a file.
 enum Kind {
     Manifest,
     Segment,
@@ -35,14 +35,14 @@ enum Kind {
     Unknown,
 }
 
-/// Writes to `out` what the file at `path` holds: a manifest, a log segment, a part or the lock file,
-/// wherever it lies. Marks damage where it stands, and goes on with the rest as far as it can be read.
-/// Returns how many damaged places there are.
+/// Writes the contents of the file at `path` to `out`: a manifest, a log segment, a part or the lock
+/// file, in any directory. Marks damage where it occurs, and continues with the rest as far as it can be
+/// read. Returns the number of damaged places.
 ///
 /// # Errors
 ///
-/// Fails if the file cannot be opened, if reading fails, or if `out` does;
-/// [`Unsupported`](io::ErrorKind::Unsupported) if something in it is of another format version.
+/// Fails if the file cannot be opened, if reading fails, or if `out` fails;
+/// [`Unsupported`](io::ErrorKind::Unsupported) if the file, or a part of it, has another format version.
 pub fn dump(path: &Path, out: &mut dyn Write) -> io::Result<u64> {
     let file = Looked::open(path)?;
     let len = file.len()?;
@@ -61,7 +61,7 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> io::Result<u64> {
     }
     match dump.unknown {
         None => Ok(dump.damaged),
-        // No damage: another version of the program reads it.
+        // This is not damage: another version of the program can read it.
         Some(version) => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("it has format version {version}, which this program does not read"),
@@ -88,7 +88,7 @@ fn kind(path: &Path, file: &dyn File, len: u64) -> io::Result<Kind> {
 struct Dump<'a> {
     out: &'a mut dyn Write,
     damaged: u64,
-    /// A format version that this program does not read.
+    /// A format version that this program cannot read.
     unknown: Option<u16>,
 }
 
@@ -181,10 +181,10 @@ impl Dump<'_> {
         let number = name.and_then(|name| name.split('.').next()?.parse::<u64>().ok());
         let mut blank = 0;
         let mut at = 0;
-        // The life of the first group. What has another is left from before, or leaves that look like a
-        // group: anything may stand there.
+        // The life of the first group. Groups with another life are remains of an earlier life, or
+        // leaves that look like a group, so any bytes are possible there.
         let mut life = None;
-        // Where a group of this life would go on.
+        // Where the next group of this life would be.
         let mut next = 0;
         while at + BLOCK <= len {
             let mut block = [0; BLOCK_LEN];
@@ -199,7 +199,7 @@ impl Dump<'_> {
                 next = if next == at { at + BLOCK } else { next };
                 at += BLOCK;
                 if at.is_multiple_of(LOOK_FOR_DATA) {
-                    // The rest of a hole need not be read.
+                    // The rest of a hole is skipped.
                     let data = file.data(ByteOffset(at))?.map_or(len, |data| data.start);
                     let next = at.max(data.min(len) / BLOCK * BLOCK);
                     blank += next - at;
@@ -259,7 +259,7 @@ impl Dump<'_> {
         }
     }
 
-    /// Prints a group and returns how many bytes further the next may begin.
+    /// Prints a group. Returns the least distance to the next group.
     fn group(
         &mut self,
         number: Option<u64>,
@@ -367,7 +367,7 @@ impl Dump<'_> {
         };
         let identity = match identity {
             Ok(identity) => identity,
-            // Where the checksum does not match, the version is as doubtful as the rest.
+            // If the checksum does not match, the version is as doubtful as the other fields.
             Err(PartFault::Version(version)) if self.damaged == 0 => {
                 self.unknown = Some(version);
                 return Ok(());

@@ -1,4 +1,4 @@
-//! Any file, wherever it lies, to be read only.
+//! A file at any path, opened for reading only.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use crate::fs::{File, Region};
 use crate::ids::ByteOffset;
 
-/// A file that is looked at.
+/// A file opened for inspection.
 #[derive(Debug)]
 pub(super) struct Looked(std::fs::File);
 

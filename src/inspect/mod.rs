@@ -1,5 +1,5 @@
-//! Looking at a store's files without opening it or changing anything: [`survey`] classifies every file,
-//! [`dump`] prints what one holds. For operators and post-mortems; tolerant of damage.
+//! Inspects a store's files without opening the store or changing anything. [`survey`] classifies every
+//! file, and [`dump`] prints the contents of one file. For operators and post-mortems. Tolerates damage.
 
 mod dump;
 mod file;

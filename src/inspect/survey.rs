@@ -1,4 +1,4 @@
-//! Every file of a store's directory, and what it is there for.
+//! Classifies every file in a store's directory.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -20,27 +20,27 @@ use crate::wal::frame::{Frame, GroupHeader};
 use crate::wal::{self, Change, Purpose, replay_read_only};
 use crate::words::{count, leaves};
 
-/// What a store's directory holds.
+/// The contents of a store's directory.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Survey {
-    /// Every file that is there, and every file that should be.
+    /// Every file that is present, and every file that should be.
     pub files: Vec<FileReport>,
-    /// Leaves that the store would open with, if nothing that it needs is damaged.
+    /// The number of leaves that the store would open with, if nothing that it needs is damaged.
     pub leaves: Option<u64>,
-    /// A torn write behind the end of the log of a store that was not closed: the next open truncates
-    /// it. No problem.
+    /// A torn write behind the end of the log, if the store was not closed cleanly. The next open
+    /// truncates it. This is not a problem.
     pub torn: Option<String>,
 }
 
 impl Survey {
-    /// The files with which something is wrong, and what it is.
+    /// The files with a problem, and the problem of each.
     fn problems(&self) -> Vec<(PathBuf, String)> {
         let problem = |file: &FileReport| Some((file.path.clone(), file.problem.clone()?));
         self.files.iter().filter_map(problem).collect()
     }
 
-    /// Whether anything is wrong that keeps the store, or a copy of it, from being opened.
+    /// Whether no problem prevents opening the store or a copy of it.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.files.iter().all(|file| file.problem.is_none())
@@ -51,37 +51,38 @@ impl Survey {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FileReport {
-    /// Its path.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its length in bytes; `None` if it is not there or no file.
+    /// The length in bytes. `None` if the file is missing or is not a regular file.
     pub bytes: Option<u64>,
-    /// What it is there for.
+    /// The role of the file.
     pub state: FileState,
-    /// The leaves that it holds, with their inner nodes if it is a part.
+    /// The leaves in the file. For a part, their inner nodes are in the file too.
     pub leaves: Option<Range<u64>>,
-    /// More for people: the tree, the groups, the root.
+    /// Details for people: the tree, the groups, the root.
     pub detail: String,
-    /// What is wrong with it.
+    /// The problem of the file, if any.
     pub problem: Option<String>,
 }
 
-/// What a file is there for.
+/// The role of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FileState {
     /// The store needs it.
     InForce,
-    /// The manifest before the newest, or a part or segment that only it names. Kept for people.
+    /// The manifest before the newest, or a part or segment that only this manifest names. Kept for
+    /// manual repair.
     Previous,
-    /// A log segment that waits to be used again.
+    /// A log segment kept for reuse.
     Reserve,
-    /// Half-written when something ended early. The next open removes it.
+    /// An incomplete file of an interrupted operation. The next open removes it.
     Temporary,
-    /// Complete, and named by nothing. The next open removes it.
+    /// A complete file that nothing refers to. The next open removes it.
     Orphan,
     /// The lock file.
     Lock,
-    /// None of the store's names: left alone.
+    /// The name is not in the store's format. The store ignores the file.
     Foreign,
 }
 
@@ -99,20 +100,19 @@ impl fmt::Display for FileState {
     }
 }
 
-/// How often a store that changes during the survey is surveyed again.
+/// How often the survey retries because the store changed meanwhile.
 const TRIES: usize = 100;
 
-/// Lists and classifies every file of the store that `config` names. Takes no lock and changes nothing.
-/// Beside a writer, files come and go during the survey: a problem counts only if it is found twice in the
-/// same way while the newest manifest stays the same.
+/// Lists and classifies every file of the store in the directory of `config`. Takes no lock and changes
+/// nothing. Beside a writer, files come and go during the survey. So a problem counts only if the survey
+/// finds it twice while the newest manifest stays the same.
 ///
-/// Headers, footers, lengths and the log are checked. [`scrub::run`](crate::scrub::run) checks every
-/// byte.
+/// Checks headers, footers, lengths and the log. [`scrub::run`](crate::scrub::run) checks every byte.
 ///
 /// # Errors
 ///
-/// [`Io`](Error::Io) if a directory cannot be listed, [`NoStore`](Error::NoStore) if there is nothing
-/// of a store in it. What is wrong with files is in the survey.
+/// [`Io`](Error::Io) if a directory cannot be listed, [`NoStore`](Error::NoStore) if it has no file of a
+/// store. Problems of files are in the survey.
 pub fn survey(config: &Config) -> Result<Survey> {
     let fs = config.bind()?;
     let newest = || manifest::list(&*fs).ok().and_then(|(complete, _)| complete.last().copied());
@@ -179,7 +179,7 @@ struct Look<'a> {
     /// Files that are not classified yet.
     found: BTreeMap<FileName, u64>,
     files: Vec<FileReport>,
-    /// Parts that only an older manifest names.
+    /// The parts in all readable manifests, with their leaves.
     parts: BTreeMap<FileName, Range<u64>>,
 }
 
@@ -188,7 +188,7 @@ impl Look<'_> {
         report(self.fs.display(name), self.found.remove(&name), state)
     }
 
-    /// Reports the manifests. Returns the newest if it can be read.
+    /// Reports the manifests. Returns the newest one if it can be read.
     fn manifests(&mut self) -> Option<Manifest> {
         let is_manifest = |name: &FileName| name.kind == FileKind::Manifest && !name.temporary;
         let names: Vec<_> = self.found.keys().copied().filter(is_manifest).collect();
@@ -223,7 +223,7 @@ impl Look<'_> {
         newest
     }
 
-    /// Reports the parts that the newest manifest names.
+    /// Reports the parts in the newest manifest.
     fn named_parts(&mut self, newest: Option<&Manifest>) {
         let Some(manifest) = newest else { return };
         for tree in &manifest.trees {
@@ -239,7 +239,8 @@ impl Look<'_> {
         }
     }
 
-    /// Reports the segments of the log. Returns the leaves of the store and the torn end.
+    /// Reports the segments of the log. Returns the number of leaves in the store, and the torn end of
+    /// the log.
     fn log(&mut self, newest: Option<&Manifest>) -> (Option<u64>, Option<String>) {
         let Some(manifest) = newest else { return (None, None) };
         let is_segment = |name: &FileName| name.kind == FileKind::Segment && !name.temporary;
@@ -247,7 +248,7 @@ impl Look<'_> {
         let ids: Vec<_> = names.map(|name| SegmentId(name.number)).collect();
         let mut size = leaves_of(manifest);
         let mut trees = manifest.logged();
-        // By segment: the leaves in it and its groups.
+        // For each segment: its leaves and the number of its groups.
         let mut held: BTreeMap<u64, (Range<u64>, u64)> = BTreeMap::new();
         let fs = &**self.fs;
         let mut apply = |header: &GroupHeader, frame: &Frame<'_>| {
@@ -310,7 +311,7 @@ impl Look<'_> {
         (whole.then_some(size), torn)
     }
 
-    /// Reports the files that nothing in force needs.
+    /// Reports the files that are not needed.
     fn rest(&mut self) {
         for (name, _) in self.found.clone() {
             let state = match name.kind {
@@ -334,7 +335,7 @@ impl Look<'_> {
     }
 }
 
-/// The leaves of all trees.
+/// The number of leaves in all trees.
 fn leaves_of(manifest: &Manifest) -> u64 {
     manifest.trees.iter().map(|tree| tree.size).fold(0, u64::saturating_add)
 }
@@ -355,7 +356,7 @@ fn describe(manifest: &Manifest) -> String {
     format!("store {}, {end}, {}", manifest.store, trees.join(", "))
 }
 
-/// An error with its causes.
+/// The text of an error and its causes.
 fn in_words(error: &Error) -> String {
     let mut words = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -1,4 +1,5 @@
-//! How fast the hash function alone is, on the same cores: what a scrub is measured by.
+//! Measures the speed of the hash function alone, on the same cores. The speed of a scrub is compared
+//! with it.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +8,14 @@ use rayon::prelude::*;
 use crate::merkle::{Arity, Hash, Hasher};
 use crate::sync::pool::pool;
 
-/// Leaves of one tree that is hashed repeatedly, as a power of two. It stays in the cache.
+/// Leaves of the tree that is hashed repeatedly, as a power of two. The tree stays in the cache.
 const TREE_BITS: u32 = 12;
-/// Trees hashed between two looks at the clock.
+/// Trees hashed between two readings of the clock.
 const BATCH: u64 = 1024;
 
-/// How many leaves a second the hash function takes up into trees of this arity, all inner nodes
-/// hashed, on the cores and threads that a scrub uses, out of the cache and without reading or
-/// comparing anything. Takes about `time`.
+/// How many leaves per second the hash function can process in trees of this arity, with all inner nodes
+/// hashed. Uses the cores and threads of a scrub. The leaves are in the cache, and nothing is read or
+/// compared. Takes about `time`.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 pub fn kernel_rate(hasher: &dyn Hasher, arity: Arity, time: Duration) -> f64 {
@@ -23,7 +24,7 @@ pub fn kernel_rate(hasher: &dyn Hasher, arity: Arity, time: Duration) -> f64 {
         .map(|index| {
             let mut leaf = [0x5a; 32];
             leaf[..8].copy_from_slice(&index.to_le_bytes());
-            // A field element for hash functions that take no other.
+            // Some hash functions accept only field elements.
             leaf[31] = 0;
             leaf
         })

@@ -1,4 +1,4 @@
-//! The log's frames, group by group.
+//! Verifies the log, group by group.
 
 use crate::directory::manifest::Manifest;
 use crate::error::{Error, Result};
@@ -8,7 +8,7 @@ use crate::report::scrub::{Element, Finding, Remedy};
 use crate::wal::frame::{Frame, GroupHeader};
 use crate::wal::{Change, Log, Purpose, Replayed, replay_closed, replay_read_only};
 
-/// What the log holds.
+/// The result of verifying the log.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LogFacts {
     pub(super) groups: u64,
@@ -18,7 +18,7 @@ pub(super) struct LogFacts {
     pub(super) finding: Option<Finding>,
 }
 
-/// Verifies the log that `manifest` speaks of, to its end.
+/// Verifies the log of `manifest` up to its end.
 pub(super) fn verify(fs: &dyn FileSystem, manifest: &Manifest) -> Result<LogFacts> {
     let files = segments(fs)?;
     let purpose = Purpose::Verify;
@@ -27,7 +27,7 @@ pub(super) fn verify(fs: &dyn FileSystem, manifest: &Manifest) -> Result<LogFact
     })
 }
 
-/// Verifies closed stretches of a log.
+/// Verifies the closed stretches of a log.
 pub(super) fn verify_closed(
     fs: &dyn FileSystem,
     manifest: &Manifest,

@@ -1,9 +1,10 @@
-//! Scrubbing: every stored byte verified against checksums and hashes, and what is damaged rebuilt
-//! from what is not.
+//! Scrubbing verifies every stored byte against checksums and hashes. A repair rebuilds damaged data
+//! from intact data.
 //!
-//! A scrub reads every part file whole: header, footer, the checksum of every block, every inner node
-//! against the hash of its children over all levels and across parts, and at last the root against
-//! the manifest. Then it reads the log, frame by frame. It believes nothing it can compute.
+//! A scrub reads every part file completely: the header, the footer, and every block with its checksum.
+//! It compares every inner node with the hash of its children, over all levels and across parts, and
+//! finally the root with the manifest. Then it reads the log, frame by frame. It trusts nothing that it
+//! can compute.
 //!
 //! ```
 //! # let dir = tempfile::tempdir()?;
@@ -58,7 +59,7 @@ use crate::part::{PartRef, RawPart};
 use crate::per_tree::PerTree;
 use crate::wal::Log;
 
-/// How a scrub is done.
+/// The options of a scrub.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     bytes_per_second: Option<u64>,
@@ -66,21 +67,21 @@ pub struct Options {
 }
 
 impl Options {
-    /// As fast as it goes, on every core, without changing anything.
+    /// At full speed, on every core, without changing anything.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads at most so many bytes a second, and works on the calling thread alone.
+    /// Reads at most this many bytes per second, on the calling thread only.
     #[must_use]
     pub fn bytes_per_second(mut self, bytes: u64) -> Self {
         self.bytes_per_second = Some(bytes);
         self
     }
 
-    /// Whether damaged inner nodes, checksums, headers and footers are rebuilt into new parts.
-    /// Leaves never are. Only [`run`] can do that.
+    /// Whether damaged inner nodes, checksums, headers and footers are rebuilt into new parts. Leaves
+    /// are never rebuilt. Only [`run`] can repair.
     #[must_use]
     pub fn repair(mut self, yes: bool) -> Self {
         self.repair = yes;
@@ -88,7 +89,7 @@ impl Options {
     }
 }
 
-/// How far a scrub has come.
+/// The progress of a scrub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -101,30 +102,32 @@ pub struct Progress {
 /// The callback of a scrub, called from time to time on the calling thread. A break ends the scrub early.
 pub type OnProgress<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
-/// How often the pass starts again because the store changed meanwhile.
+/// How often a scrub retries because the store changed meanwhile.
 const TRIES: usize = 100;
 
-/// Scrubs the store that `config` names, which may be open elsewhere: nothing is locked or changed,
-/// unless a repair is requested.
+/// Scrubs the store in the directory of `config`. The store may be open elsewhere: a scrub locks and
+/// changes nothing, unless a repair is requested.
 ///
-/// A repair takes the store's lock. Each part with damage that can be rebuilt is rewritten under a new
-/// number, read back and verified, and published by a new manifest, in the order in which a checkpoint
-/// is published. The damaged file stays until the store is opened next. A block that cannot
-/// be rebuilt stays damaged in the new part as well, under a checksum that refuses it.
+/// A repair takes the store's lock. It rewrites each part with repairable damage under a new number,
+/// reads the new part back and verifies it. Then it publishes a new manifest, in the same order as a
+/// checkpoint. The damaged file stays until the next open of the store. A block that cannot be rebuilt
+/// stays damaged in the new part too, under a checksum that does not match.
 ///
-/// The trees are verified one after the other, and no more files are open than one has. If a tree's parts are
-/// merged meanwhile by a process that has the store open, it is verified as the newer manifest has it.
+/// The trees are verified one after another, so only the files of one tree are open at a time. If
+/// another process merges the parts of a tree meanwhile, the scrub verifies the tree as in the newer
+/// manifest.
 ///
-/// Memory: 4 bytes for each 4,096 bytes of the parts of one tree, and what is rebuilt.
+/// Memory: 4 bytes per 4,096 bytes of the parts of one tree, plus the rebuilt data.
 ///
-/// Trees with hash functions of the caller's own need [`Config::hasher`].
+/// Trees with the caller's own hash functions need [`Config::hasher`].
 ///
 /// # Errors
 ///
 /// [`NoStore`](crate::Error::NoStore), [`UnknownHasher`](crate::Error::UnknownHasher);
-/// [`Damaged`](crate::Error::Damaged) only if the manifest is damaged: without it no other file can be judged;
-/// [`Locked`](crate::Error::Locked) if a repair finds the store open; [`Io`](crate::Error::Io) if a repair cannot
-/// write. Damage of other files is no error but a finding.
+/// [`Damaged`](crate::Error::Damaged) only if the manifest is damaged, because no other file can be
+/// judged without it; [`Locked`](crate::Error::Locked) if a repair finds the store open;
+/// [`Io`](crate::Error::Io) if a repair cannot write. Damage of any other file is a finding, not an
+/// error.
 pub fn run(config: &Config, options: &Options, progress: OnProgress<'_>) -> Result<Report> {
     let bound = config.bind()?;
     let fs = &*bound;
@@ -156,7 +159,7 @@ pub fn run(config: &Config, options: &Options, progress: OnProgress<'_>) -> Resu
     Ok(report)
 }
 
-/// Scrubs the parts of a store in operation. `manifest` was in force just now.
+/// Scrubs the parts of an open store. `manifest` was the manifest in force just before.
 pub(crate) fn online(
     source: &Source<'_>,
     manifest: &Manifest,
@@ -166,7 +169,7 @@ pub(crate) fn online(
     parts(source, manifest, options, progress).map(|(report, _)| report)
 }
 
-/// Adds to `report` what the closed stretches of `log` hold.
+/// Verifies the closed stretches of `log` and adds the result to `report`.
 pub(crate) fn add_closed(
     fs: &dyn FileSystem,
     manifest: &Manifest,
@@ -190,18 +193,18 @@ impl Report {
     }
 }
 
-/// Where the trees of a store are found.
+/// Access to the trees of a store.
 pub(crate) struct Source<'a> {
     pub(crate) fs: &'a dyn FileSystem,
     pub(crate) mode: ReadMode,
-    /// The hash function of a tree, or why there is none.
+    /// The hash function of a tree, or the error if it is unknown.
     pub(crate) hasher: &'a dyn Fn(&TreeEntry) -> Result<Arc<dyn Hasher>>,
     /// The manifest in force.
     pub(crate) newest: &'a dyn Fn() -> Result<Manifest>,
 }
 
 impl Source<'_> {
-    /// Opens every part of a tree, whatever is in it.
+    /// Opens every part of a tree, whatever its contents.
     fn open(&self, manifest: &Manifest, entry: &TreeEntry) -> Result<TreeParts> {
         let open = |part: &PartRef| {
             RawPart::open(self.fs, entry.identity(manifest.store, part), *part, self.mode)
@@ -216,8 +219,8 @@ impl Source<'_> {
         })
     }
 
-    /// Opens a tree of `manifest`, as the manifest in force has it if a part is gone that this one does not
-    /// need any more. `None` if the tree has been dropped.
+    /// Opens a tree of `manifest`. If a part is missing and a newer manifest is in force, opens the tree
+    /// as in the newer manifest. `None` if the tree has been dropped.
     fn open_newest(
         &self,
         manifest: &Manifest,
@@ -239,15 +242,15 @@ impl Source<'_> {
         Ok(Some((self.open(manifest, &entry)?, entry)))
     }
 
-    /// The damage of a manifest whose root is not that of the nodes.
+    /// The damage of a manifest whose root differs from the root of the nodes.
     fn root_damage(&self, manifest: &Manifest) -> Damage {
         let path = self.fs.display(manifest::file(manifest.number));
         *Damage::field(&path, 0, "root", "that of the nodes", "another")
     }
 }
 
-/// What `look` finds with the newest manifest. Looks again if a newer one came meanwhile, or if damage
-/// that was found is found otherwise the next time: a writer may be at work there.
+/// Calls `look` with the newest manifest and returns its result. Calls it again if a newer manifest came
+/// meanwhile, or until the same damage is found twice, because a writer may be at work there.
 fn settled(
     config: &Config,
     fs: &dyn FileSystem,
@@ -272,8 +275,8 @@ fn newest(config: &Config, fs: &dyn FileSystem) -> Result<Manifest> {
     crate::directory::newest_manifest(fs, &config.path)
 }
 
-/// How many of a tree's `size` leaves were found intact: those of missing parts and of damaged blocks were
-/// not.
+/// How many of a tree's `size` leaves were found intact. Leaves of missing parts and of damaged blocks
+/// do not count.
 fn seen_leaves(tree: &TreeParts, size: u64, findings: &[Finding]) -> u64 {
     let missing = tree.parts.iter().filter(|part| part.is_missing());
     let missing = missing.map(|part| part.first(Level::LEAVES)..part.end(Level::LEAVES));
@@ -290,7 +293,7 @@ fn seen_leaves(tree: &TreeParts, size: u64, findings: &[Finding]) -> u64 {
     size.saturating_sub(lost)
 }
 
-/// Verifies the trees one after the other. Returns a plan for each of them.
+/// Verifies the trees one after another. Returns a plan for each tree.
 fn parts(
     source: &Source<'_>,
     manifest: &Manifest,
@@ -361,7 +364,7 @@ fn parts(
         report.findings.append(&mut plan.findings);
         plans.push(plan);
     }
-    // The manifest was checked: no two trees have one name.
+    // The manifest was checked: no two trees have the same name.
     report.head = StoreHead::new(heads.values().cloned().collect()).unwrap_or_default();
     Ok((report, plans))
 }

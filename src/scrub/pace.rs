@@ -1,8 +1,8 @@
-//! Holding back: so many bytes a second and no more.
+//! A rate limit in bytes per second.
 
 use std::time::{Duration, Instant};
 
-/// Lets at most so many bytes a second pass.
+/// Limits the rate to a number of bytes per second.
 #[derive(Debug)]
 pub(super) struct Pace {
     bytes_per_second: u64,
@@ -14,7 +14,7 @@ impl Pace {
         Self { bytes_per_second: bytes_per_second.max(1), started: Instant::now() }
     }
 
-    /// Returns when `done` bytes since the start are not too many.
+    /// Waits until the limit allows `done` bytes since the start.
     pub(super) fn wait(&mut self, done: u64) {
         let nanos = u128::from(done) * 1_000_000_000 / u128::from(self.bytes_per_second);
         let due = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));

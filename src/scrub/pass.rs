@@ -1,12 +1,12 @@
-//! The pass over all parts of a tree: every block against its checksum, every inner node against the
-//! hash of its children, in one go while the bytes are in the cache.
+//! The pass over all parts of a tree. It compares every block with its checksum and every inner node
+//! with the hash of its children, in one pass while the bytes are in the cache.
 //!
 //! # Invariants
 //!
-//! - Every block of every column is judged by exactly one piece of work: the one that has the first
-//!   of the block's nodes.
-//! - A node is compared with the hash of its children *as they are stored*. So one damaged node shows
-//!   in itself and in its parent, and nowhere else.
+//! - Every block of every column is checked by exactly one piece of work: the piece with the first node
+//!   of the block.
+//! - A node is compared with the hash of its children *as they are stored*. So one damaged node shows as
+//!   a mismatch of itself and of its parent, and nowhere else.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -24,21 +24,21 @@ use crate::merkle::{Arity, Hash, Hasher, Level, Shape, TreeSize, prefetch};
 use crate::part::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartFrame, RawPart, Verdict};
 use crate::sync::pool::scrub_pool;
 
-/// Leaves of one piece of work, as a power of two: with the nodes above them they stay in a core's
-/// second cache. Arities round down.
+/// Leaves per piece of work, as a power of two. The leaves and the nodes above them fit the second-level
+/// cache of a core. Arities round down.
 const PIECE_BITS: u32 = 14;
-/// Pieces worked on between two looks at the clock.
+/// Pieces verified between two readings of the clock.
 const BATCH: u64 = 512;
 /// Nodes that vector instructions hash at once.
 const LANES: usize = 16;
-/// How far ahead of the hashing the memory is asked for.
+/// How many nodes ahead of the hashing the memory is prefetched.
 const AHEAD_NODES: usize = 96;
 /// Nodes read at a time on the levels above the pieces.
 const STEP_NODES: u64 = 1 << 14;
 
-/// Blocks that may be absent and yet be thought about one by one.
+/// The most absent blocks that a scrub handles one by one.
 const MOST_ABSENT: u64 = 1 << 18;
-/// Blocks read at a time where each is judged by its checksum alone.
+/// Blocks read at a time when only checksums are compared.
 const STEP_BLOCKS: u64 = 64;
 
 /// The parts of one tree, as files.
@@ -50,10 +50,10 @@ pub(super) struct TreeParts {
     pub(super) size: u64,
 }
 
-/// A block of a column, by the number of its part in the tree and its number in the file.
+/// A block of a column: the number of its part in the tree, and its number in the file.
 pub(super) type BlockId = (usize, u64);
 
-/// What the pass found, before anything is concluded from it.
+/// The results of the pass, before they are interpreted.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     /// Blocks that do not match their checksum or cannot be read.
@@ -63,10 +63,10 @@ pub(super) struct Faults {
     pub(super) interrupted: bool,
 }
 
-/// Why a block is not taken as it is.
+/// Why a block cannot be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BlockFault {
-    /// The damage, and whether the checksum itself may be what is wrong.
+    /// The damage, and whether the checksum itself may be wrong.
     Mismatch {
         damage: Box<Damage>,
         doubtful: bool,
@@ -88,14 +88,14 @@ struct Found {
     nodes: Vec<(Level, u64)>,
 }
 
-/// Memory that one thread works in.
+/// Working memory of one thread.
 #[derive(Default)]
 struct Scratch {
     bytes: Vec<u8>,
     joined: Vec<Hash>,
-    /// What the nodes of the level below give, and behind it what is left of earlier levels.
+    /// The hashes computed from the level below, followed by leftovers of earlier levels.
     computed: Vec<Hash>,
-    /// Where the hashes of this level go.
+    /// The buffer for the hashes of this level.
     hashed: Vec<Hash>,
 }
 
@@ -104,19 +104,20 @@ impl TreeParts {
         Shape::new(self.arity, TreeSize(self.size))
     }
 
-    /// Bytes of the parts as they should be. A header may claim any length for what is missing.
+    /// The correct length of all parts in bytes. Saturates, because a header may claim any length for a
+    /// missing part.
     pub(super) fn full_len(&self) -> u64 {
         self.parts.iter().map(RawPart::full_len).fold(0, u64::saturating_add)
     }
 
-    /// Whether so much of the tree is not there that its blocks cannot be thought about one by one: what
-    /// is missing, cut short or hollow may be said to be of any length.
+    /// Whether too much of the tree is absent to handle its blocks one by one. A missing, truncated or
+    /// hollow part may claim any length.
     pub(super) fn is_in_ruins(&self) -> bool {
         let absent = self.parts.iter().map(RawPart::blocks_absent).fold(0, u64::saturating_add);
         absent > MOST_ABSENT || self.parts.iter().any(RawPart::is_hollow)
     }
 
-    /// Verifies every block that is there against its checksum, and no node against others.
+    /// Compares every present block with its checksum. Does not compare nodes with their children.
     pub(super) fn verify_apart(
         &self,
         mut pace: Option<&mut Pace>,
@@ -154,12 +155,12 @@ impl TreeParts {
         faults
     }
 
-    /// The height of the pieces: above their leaves, below their one top node.
+    /// The height of the pieces: their levels without the one top node.
     fn height(&self) -> Level {
         Level(u8::try_from(PIECE_BITS / self.arity.bits()).unwrap_or(1))
     }
 
-    /// Verifies everything. With a pace all work is done on the calling thread, else on every core.
+    /// Verifies everything. With a pace all work runs on the calling thread, otherwise on every core.
     pub(super) fn verify(
         &self,
         mut pace: Option<&mut Pace>,
@@ -216,8 +217,8 @@ impl TreeParts {
         faults
     }
 
-    /// The leaves of piece `number` and the levels above them, without the top node, which is
-    /// returned if it is complete, with the bytes read.
+    /// Verifies the leaves of piece `number` and the levels above them, except the top node. Returns the
+    /// hash of the top node, if it is complete, and the number of bytes read.
     fn piece(&self, number: u64, scratch: &mut Scratch) -> (Found, Option<Hash>, u64) {
         let mut found = Found::default();
         let height = self.height();
@@ -237,8 +238,9 @@ impl TreeParts {
         (found, top, read)
     }
 
-    /// Reads and judges the nodes `range` of `level`, compares them with what `scratch` says their
-    /// children give, and leaves there what they give their parents, the number of which it returns.
+    /// Verifies the nodes `range` of `level`. Compares them with the hashes in `scratch` that were
+    /// computed from their children. Then stores the hashes of their parents in `scratch`, and returns
+    /// the number of these parents.
     fn level(
         &self,
         level: Level,
@@ -272,8 +274,8 @@ impl TreeParts {
             let first = at >> self.arity.bits();
             let children = &group[..complete << self.arity.bits()];
             self.hasher.nodes(self.arity, children, &mut parents[first..first + complete]);
-            // After hashing, which has enough to do to wait for the memory meanwhile, and while the
-            // bytes are in the first cache.
+            // After hashing: hashing keeps the core busy while the memory is loaded, and the bytes are
+            // now in the first-level cache.
             blocks.judge_before(at + group.len(), self, found);
         }
         *hashed = std::mem::replace(computed, parents);
@@ -281,7 +283,8 @@ impl TreeParts {
         above
     }
 
-    /// The levels from `level` on, whose nodes their children give as `computed`.
+    /// Verifies the levels from `level` on. `computed` has the nodes of `level`, computed from their
+    /// children.
     fn upper_levels(&self, level: Level, computed: Vec<Hash>, scratch: &mut Scratch) -> Found {
         let mut found = Found::default();
         let mut level = level;
@@ -306,8 +309,8 @@ impl TreeParts {
         found
     }
 
-    /// The nodes `range` of `level` as stored, and their blocks, to be judged.
-    /// What cannot be read is zero.
+    /// Returns the nodes `range` of `level` as stored, and their blocks, which the caller judges.
+    /// Unreadable nodes are zero.
     fn fetch<'s>(
         &'s self,
         level: Level,
@@ -334,7 +337,7 @@ impl TreeParts {
         (joined, Blocks { first: (0, 0), skip: 0, judged: 0, bytes: &[] })
     }
 
-    /// The same, of one part that has all of them.
+    /// The same for one part that has all these nodes.
     fn fetch_from<'s>(
         &'s self,
         number: usize,
@@ -365,7 +368,7 @@ impl TreeParts {
         (nodes, Blocks { first: (number, first), skip, judged: owned, bytes })
     }
 
-    /// Reads block by block, from `first` on, what cannot be read in one piece.
+    /// Reads block by block, from `first` on, after reading all blocks at once failed.
     #[cold]
     fn read_what_can_be(
         part: &RawPart,
@@ -386,24 +389,25 @@ impl TreeParts {
     }
 }
 
-/// Blocks of one part that lie side by side.
+/// Adjacent blocks of one part.
 struct Blocks<'a> {
     first: BlockId,
-    /// Nodes of the first block that are before those that were asked for.
+    /// How many nodes of the first block precede the requested ones.
     skip: usize,
-    /// How many were judged, here or, the first one, by the piece of work that has its first node.
+    /// How many blocks are already judged. The first one may belong to the piece of work with its first
+    /// node.
     judged: usize,
     bytes: &'a [u8],
 }
 
 impl Blocks<'_> {
-    /// Judges the blocks that end before node `end` of those that were asked for, and were not judged.
+    /// Judges the blocks that end before requested node `end` and are not judged yet.
     fn judge_before(&mut self, end: usize, tree: &TreeParts, found: &mut Found) {
         let end = (self.skip + end) * size_of::<Hash>() / PART_BLOCK_LEN;
         self.judge_to(end, tree, found);
     }
 
-    /// Judges the rest.
+    /// Judges the remaining blocks.
     fn judge(&mut self, tree: &TreeParts, found: &mut Found) {
         self.judge_to(self.bytes.len() / PART_BLOCK_LEN, tree, found);
     }
@@ -444,7 +448,7 @@ impl Found {
 impl Faults {
     fn add(&mut self, found: Found) {
         for (id, fault) in found.blocks {
-            // What cannot be read does not match its checksum either.
+            // An unreadable block does not match its checksum either. Being unreadable counts.
             match fault {
                 BlockFault::Unreadable(_) => drop(self.blocks.insert(id, fault)),
                 BlockFault::Mismatch { .. } => drop(self.blocks.entry(id).or_insert(fault)),

@@ -1,11 +1,11 @@
-//! What the faults mean, and what can be rebuilt.
+//! Interprets the faults, and decides what can be rebuilt.
 //!
 //! # Invariants
 //!
 //! - A leaf is never rebuilt. A block of leaves is taken as it is, or it stays damaged.
-//! - A node is rebuilt only from children each of which is proven by a checksum, was rebuilt itself,
-//!   or is proven by the root that comes out.
-//! - If the root that comes out is not the manifest's, nothing is rebuilt.
+//! - A node is rebuilt only if all its children are proven: by a checksum, by having been rebuilt
+//!   themselves, or by the resulting root.
+//! - If the resulting root is not the manifest's root, nothing is rebuilt.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,10 +17,10 @@ use crate::merkle::{Arity, Hash, Level, NodeIndex, NodeSource, Shape, TreeSize};
 use crate::part::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, RawPart};
 use crate::report::scrub::{Element, Finding, Remedy};
 
-/// What is wrong with a tree's parts, and what to do about it.
+/// The damage of a tree's parts, and how to repair it.
 pub(super) struct Plan {
     pub(super) findings: Vec<Finding>,
-    /// Blocks of inner nodes as they must be.
+    /// The correct contents of damaged blocks of inner nodes.
     patches: HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
     /// Blocks that stay damaged.
     pub(super) lost: BTreeSet<BlockId>,
@@ -28,7 +28,7 @@ pub(super) struct Plan {
     pub(super) rewrite: BTreeSet<usize>,
 }
 
-/// A damaged block and what it is.
+/// A damaged block, and the kind of its contents.
 struct Case {
     id: BlockId,
     element: Element,
@@ -44,13 +44,13 @@ struct Planner<'a> {
     patches: HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
     lost: BTreeSet<BlockId>,
     cases: Vec<Case>,
-    /// Whether something was taken for intact, or for wrong, that only the root can prove so.
+    /// Whether a decision, that a block is intact or that it is wrong, can be proven only by the root.
     unproven: bool,
 }
 
 impl Plan {
-    /// Thinks about `faults`. `entry` is what the manifest says of the tree, `manifest` its damage if the root that
-    /// it names is not that of the nodes.
+    /// Makes a plan for `faults`. `entry` is the tree in the manifest. `manifest` is the damage to
+    /// report if the manifest's root is not the root of the nodes.
     pub(super) fn new(
         tree: &TreeParts,
         faults: &Faults,
@@ -78,7 +78,7 @@ impl Plan {
         planner.finish(entry, manifest)
     }
 
-    /// Says what `faults` are of a tree of which too much is absent to rebuild anything.
+    /// The findings for a tree of which too much is absent to rebuild anything.
     pub(super) fn none(tree: &TreeParts, faults: &Faults) -> Self {
         let mut findings = Vec::new();
         for (number, part) in tree.parts.iter().enumerate() {
@@ -126,7 +126,7 @@ impl Plan {
         Self { findings, patches: HashMap::new(), lost, rewrite: BTreeSet::new() }
     }
 
-    /// The nodes as they must be, damaged ones as they are.
+    /// The nodes of the repaired tree. Nodes that stay damaged are returned as stored.
     pub(super) fn source<'a>(&'a self, tree: &'a TreeParts) -> Mended<'a> {
         Mended { tree, patches: &self.patches, lost: None }
     }
@@ -162,13 +162,13 @@ impl Planner<'_> {
                 damaged(Remedy::None, Element::Leaves);
                 self.lost.insert(id);
             } else {
-                // The parents agree with it, or the root will.
+                // The parents agree with the block, or the root will decide.
                 self.unproven = true;
             }
         }
     }
 
-    /// Whether an intact parent says that one of the leaves of the block is not what it was.
+    /// Whether an intact parent shows that one of the leaves of the block has changed.
     fn contradicted(&self, id: BlockId) -> bool {
         let Some((_, nodes)) = self.tree.parts[id.0].nodes_of(id.1) else { return true };
         let bits = self.tree.arity.bits();
@@ -182,7 +182,7 @@ impl Planner<'_> {
     fn inner(&mut self, level: Level) {
         let bits = self.tree.arity.bits();
         let complete = Shape::new(self.tree.arity, TreeSize(self.tree.size)).complete(level);
-        // What has a new value below has to be compared again.
+        // A parent whose child has a new value is compared again.
         let mut compare = self.mismatches.remove(&level.0).unwrap_or_default();
         for id in self.patches.keys() {
             let below = self.tree.parts[id.0].nodes_of(id.1);
@@ -226,7 +226,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Looks again at a node that is not what its children as stored give.
+    /// Compares a node again that is not the hash of its children as stored.
     fn compare(&mut self, level: Level, index: u64) {
         let Some(id) = block_of(self.tree, level, index) else { return };
         if self.faults.blocks.contains_key(&id) {
@@ -343,7 +343,7 @@ impl Planner<'_> {
     }
 }
 
-/// Adds a case, to the last finding if it goes on there.
+/// Adds a case. Extends the last finding if the case continues it.
 fn push(findings: &mut Vec<Finding>, arity: Arity, part: &RawPart, case: Case) {
     let Some((level, nodes)) = part.nodes_of(case.id.1) else { return };
     let bits = u32::from(level.0) * arity.bits();
@@ -373,7 +373,7 @@ fn is_doubtful(fault: &BlockFault) -> bool {
     matches!(fault, BlockFault::Mismatch { doubtful: true, .. })
 }
 
-/// Whether the block matches its checksum once what lies behind its nodes is zero again.
+/// Whether the block matches its checksum once the bytes behind its nodes are set to zero.
 fn only_padding(part: &RawPart, number: u64, fault: &BlockFault) -> bool {
     let BlockFault::Mismatch { damage, .. } = fault else { return false };
     let Problem::Checksum { stored, .. } = damage.problem else { return false };
@@ -387,21 +387,22 @@ fn only_padding(part: &RawPart, number: u64, fault: &BlockFault) -> bool {
     u64::from(block_checksum(&block)) == stored
 }
 
-/// The block that holds a node.
+/// The block of a node.
 fn block_of(tree: &TreeParts, level: Level, index: u64) -> Option<BlockId> {
     let number = tree.parts.partition_point(|part| part.end(level) <= index);
     let part = tree.parts.get(number)?;
     (part.first(level) <= index).then(|| (number, part.place(level, index).0))
 }
 
-/// A tree's nodes with damaged blocks replaced. With `lost`, nodes of those blocks are not given.
+/// The nodes of a tree with the damaged blocks replaced. If `lost` is set, reading a node of a lost
+/// block fails.
 pub(super) struct Mended<'a> {
     tree: &'a TreeParts,
     patches: &'a HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
     lost: Option<&'a BTreeSet<BlockId>>,
 }
 
-/// A node that is damaged for good.
+/// A node that cannot be rebuilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lost {
     level: Level,
@@ -415,7 +416,7 @@ impl From<Lost> for Error {
 }
 
 impl Mended<'_> {
-    /// What the children of a node give, if all of them are known.
+    /// The hash of the children of a node, if all children are known.
     fn parent(&self, level: Level, index: u64) -> Option<Hash> {
         let arity = self.tree.arity;
         let mut children = [[0; 32]; Arity::MAX];
@@ -425,7 +426,7 @@ impl Mended<'_> {
         Some(self.tree.hasher.node(children))
     }
 
-    /// Copies nodes that one block holds; `None` if they are lost.
+    /// Copies nodes of one block. `None` if the block is lost.
     fn copy(&self, id: BlockId, skip: usize, out: &mut [Hash]) -> Option<()> {
         if self.lost.is_some_and(|lost| lost.contains(&id)) {
             return None;

@@ -1,12 +1,13 @@
-//! Rewriting damaged parts.
+//! Rewrites damaged parts.
 //!
 //! # Invariants
 //!
-//! - The damaged file is not touched. The new part has a number of its own and is published as a
-//!   checkpoint is: part, its name, manifest, each durable before the next.
-//! - Before the manifest is published, every byte of the new parts has been read back and verified,
-//!   and nothing is wrong with them but what the plan gave up.
-//! - What was given up keeps a checksum that it does not match: damage stays loud.
+//! - A repair does not change the damaged file. The new part gets its own number and is published as a
+//!   checkpoint is: part, then its name, then manifest, each durable before the next.
+//! - Before the manifest is published, every byte of the new parts is read back and verified. The only
+//!   damage that may be left is the damage that the plan could not repair.
+//! - A block that could not be repaired keeps a checksum that does not match, so later reads still
+//!   detect the damage.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -22,13 +23,13 @@ use crate::fs::{Dir, FileName, FileSystem};
 use crate::ids::PartId;
 use crate::part::{Part, PartIdentity, PartRef, write_part_with};
 
-/// What was written.
+/// The result of a repair.
 pub(super) struct Rebuilt {
     pub(super) names: Vec<String>,
 }
 
-/// Writes a new part for each one that `plans`, one for each tree, wants rewritten, and publishes a
-/// manifest that names them.
+/// Writes new parts for those that `plans` wants rewritten, and publishes a manifest with them. There is
+/// one plan per tree.
 pub(super) fn rebuild(
     fs: &Arc<dyn FileSystem>,
     source: &Source<'_>,
@@ -44,7 +45,7 @@ pub(super) fn rebuild(
         .and_then(|()| check(source, &next, plans));
     if let Err(error) = done {
         for name in &made {
-            // Nothing refers to it; the next open removes what stays.
+            // Nothing refers to the file. The next open removes it if this fails.
             let _ = fs.remove(*name);
         }
         return Err(error);
@@ -99,7 +100,8 @@ fn write_one(
     })
 }
 
-/// Every tree that has a new part in `next` is intact, but for what the plans gave up.
+/// Checks that every tree with a new part in `next` is intact, except for the damage that the plans
+/// could not repair.
 fn check(source: &Source<'_>, next: &Manifest, plans: &[Plan]) -> Result<()> {
     let rewritten = |(_, plan): &(&Arc<TreeEntry>, &Plan)| !plan.rewrite.is_empty();
     for (entry, plan) in next.trees.iter().zip(plans).filter(rewritten) {
@@ -118,7 +120,7 @@ fn check(source: &Source<'_>, next: &Manifest, plans: &[Plan]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a repair has anything to do.
+/// Whether a repair is requested and has work to do.
 pub(super) fn is_wanted(options: &Options, plans: &[Plan]) -> bool {
     options.repair && plans.iter().any(|plan| !plan.rewrite.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Damage that no disk makes: nodes that are wrong under checksums that are right.
+//! Damage that no disk causes: wrong nodes under right checksums.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::testing::sim::SimDisk;
 use crate::tree_spec::TreeSpec;
 use crate::wal::{Log, LogKey, Position};
 
-/// A view with one bit of one node changed.
+/// A view in which one bit of one node is flipped.
 struct Lying {
     view: View,
     node: (Level, u64),
@@ -43,7 +43,7 @@ impl NodeSource for Lying {
     }
 }
 
-/// A store of 1000 leaves in two parts, written by a liar.
+/// A store of 1000 leaves in two parts, written with one wrong node.
 fn store(node: (Level, u64)) -> Config {
     let arity = Arity::Four;
     let (columns, mut leaves, mut nodes) = Columns::empty(Layout::new(arity));

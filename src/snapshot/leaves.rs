@@ -1,4 +1,4 @@
-//! Leaves one after the other, a block in memory at a time.
+//! Reads leaves in order, with one block in memory at a time.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -9,28 +9,28 @@ use crate::engine::Tree;
 use crate::error::Result;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
-/// Leaves that are read at once: 128 KiB.
+/// Leaves per read: 128 KiB.
 const BLOCK: u64 = 1 << 12;
 
-/// The leaves of a range, in order: one item for each, an error for a leaf that cannot be read. The next item
-/// is the next leaf all the same.
+/// The leaves of a range, in order. There is one item per leaf, which is an error if the leaf cannot be
+/// read. After an error the iterator continues with the next leaf.
 ///
-/// Holds 128 KiB at most, and nothing that a checkpoint has written since. Skipping leaves reads none of them.
-/// Made by [`Snapshot::leaves_iter`](crate::Snapshot::leaves_iter).
+/// The iterator keeps at most 128 KiB, and no nodes that a checkpoint has written since. Skipping leaves
+/// does not read them. Made by [`Snapshot::leaves_iter`](crate::Snapshot::leaves_iter).
 #[must_use = "an iterator reads nothing until it is asked for items"]
 pub struct Leaves {
     tree: Arc<Tree>,
-    /// What is still to come.
+    /// The leaves that are still to come.
     range: Range<u64>,
-    /// What was read, from leaf `first` on.
+    /// A block that was read, from leaf `first` on.
     block: Vec<Hash>,
     first: u64,
-    /// Below this, leaves are read one by one: together they could not be.
+    /// Leaves below this index are read one by one, because reading their block failed.
     singly_to: u64,
 }
 
 impl Leaves {
-    /// The leaves of `range`, which are published.
+    /// The leaves of `range`. They must be published.
     pub(super) fn new(tree: Arc<Tree>, range: Range<u64>) -> Self {
         let range = range.start..range.end.max(range.start);
         Self { tree, range, block: Vec::new(), first: 0, singly_to: 0 }
@@ -91,7 +91,7 @@ impl Iterator for Leaves {
     }
 }
 
-// Elsewhere a range may have more leaves than can be counted so.
+// On other targets a range may have more leaves than `usize` can count.
 #[cfg(target_pointer_width = "64")]
 impl ExactSizeIterator for Leaves {}
 
@@ -116,7 +116,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// A tree of 2^60 leaves, each its own number, of which some cannot be read.
+    /// A tree of 2^60 leaves whose values are their indexes. Some leaves cannot be read.
     #[derive(Debug, Default)]
     struct Huge {
         reads: AtomicU64,

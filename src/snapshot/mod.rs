@@ -16,21 +16,21 @@ use crate::merkle::{
 
 /// A tree as it was at one size, for as long as the snapshot lives.
 ///
-/// Taking a snapshot copies nothing and blocks no other thread. Reading from it takes no lock, except
-/// that the first root or proof of a size hashes what was not hashed yet. What it shows never changes,
-/// and it outlives the store it was taken from. In a forked child every call fails with
-/// [`Error::Forked`].
+/// Taking a snapshot copies nothing and blocks no other thread. Reading from a snapshot takes no lock,
+/// with one exception: the first root or proof of a size hashes the nodes that are not hashed yet. The
+/// contents of a snapshot never change, and a snapshot may outlive its store. In a forked child every
+/// call fails with [`Error::Forked`].
 pub struct Snapshot {
     tree: Arc<Tree>,
     size: TreeSize,
-    /// Made when first needed, once every inner node of this size is hashed: the folded edge. Not a view,
-    /// which would keep nodes in memory, some 9 MB for each snapshot, that a checkpoint has written since.
+    /// The folded edge. Made on demand, once every inner node of this size is hashed. Not a view: a view
+    /// would keep nodes in memory that a checkpoint has written since, about 9 MB per snapshot.
     warm: OnceLock<Arc<RightEdge>>,
 }
 
 pub use leaves::Leaves;
 
-/// Leaves that are read at once: 2 MiB.
+/// Leaves per read: 2 MiB.
 const PIECE: u64 = 1 << 16;
 
 impl Snapshot {
@@ -39,12 +39,12 @@ impl Snapshot {
         Self { tree, size, warm: OnceLock::new() }
     }
 
-    /// The tree as it was at `size`, which it has reached.
+    /// The tree as it was at `size`. The tree must have reached this size.
     pub(crate) fn of_size(tree: Arc<Tree>, size: TreeSize) -> Self {
         Self { tree, size, warm: OnceLock::new() }
     }
 
-    /// How many leaves the snapshot has.
+    /// The number of leaves in the snapshot.
     #[must_use]
     pub fn size(&self) -> TreeSize {
         self.size
@@ -68,16 +68,16 @@ impl Snapshot {
         self.tree.name()
     }
 
-    /// How many of its leaves are known to be durable at the moment of the call. Of a [`Reader`](crate::Reader)'s
-    /// snapshot: at the last refresh.
+    /// How many of the snapshot's leaves are known to be durable now. For a snapshot of a
+    /// [`Reader`](crate::Reader): at the last refresh.
     #[must_use]
     pub fn durable_size(&self) -> TreeSize {
         self.tree.durable().min(self.size)
     }
 
-    /// The head at [`durable_size`](Self::durable_size): the one to sign and to publish, since no crash takes
-    /// it back. Proofs that go with it come from [`prove_at`](Self::prove_at) and
-    /// [`prove_consistency_between`](Self::prove_consistency_between) with its size.
+    /// The head at [`durable_size`](Self::durable_size). Sign and publish this head, because no crash
+    /// can undo it. Make the proofs for this head with [`prove_at`](Self::prove_at) and
+    /// [`prove_consistency_between`](Self::prove_consistency_between) and its size.
     ///
     /// # Errors
     ///
@@ -86,8 +86,8 @@ impl Snapshot {
         self.head_at(self.durable_size())
     }
 
-    /// Size and root. A crash may take back the newest leaves, so a head that is to be signed or
-    /// published comes from [`durable_head`](Self::durable_head).
+    /// Size and root. A crash may undo the newest leaves, so use [`durable_head`](Self::durable_head)
+    /// for a head that you sign or publish.
     ///
     /// # Errors
     ///
@@ -137,8 +137,8 @@ impl Snapshot {
 
     /// The proof that the leaf at `index` was in the tree when it had `size` leaves.
     ///
-    /// Hashes at most once per level, and not at all for a size that was requested twice recently:
-    /// the right edges of some 64 such sizes are kept, 2 KiB each, and shared by all snapshots.
+    /// Hashes at most once per level. Hashes nothing for a size that was requested twice recently: all
+    /// snapshots share a cache of the right edges of about 64 such sizes, 2 KiB each.
     ///
     /// # Errors
     ///
@@ -152,10 +152,11 @@ impl Snapshot {
         self.at(size.into(), |view, edge| InclusionProof::assemble(view, &edge, index.into()))
     }
 
-    /// One proof that the leaves at `indexes` are in the tree of the snapshot's size. It is smaller
-    /// than their single proofs together: a hash that several leaves need is there once.
+    /// One proof that the leaves at `indexes` are in the tree of the snapshot's size. The proof is
+    /// smaller than the single proofs together, because it has a hash that several leaves need only
+    /// once.
     ///
-    /// The indexes are a set: their order does not matter, duplicates count once.
+    /// The indexes are a set: their order does not matter, and duplicates count once.
     ///
     /// ```
     /// use duramen::{Blake3, LeafIndex, MemoryAccumulator};
@@ -190,8 +191,8 @@ impl Snapshot {
         self.at(size.into(), |view, edge| MultiProof::assemble(view, &edge, indexes))
     }
 
-    /// The proof that the tree of `old` leaves is a prefix of the tree of the snapshot's size. It is
-    /// empty from size 0 and between equal sizes.
+    /// The proof that the tree of `old` leaves is a prefix of the tree of the snapshot's size. The proof
+    /// is empty if `old` is 0 or the snapshot's size.
     ///
     /// ```
     /// use duramen::{Blake3, MemoryAccumulator};
@@ -229,8 +230,8 @@ impl Snapshot {
         self.at(new.into(), |view, edge| ConsistencyProof::assemble(view, &edge, old.into()))
     }
 
-    /// The frontier of the tree of the snapshot's size: the nodes needed to append leaves and to compute
-    /// roots without any leaf. At most 240 hashes.
+    /// The frontier of the tree at the snapshot's size. These are the nodes needed to append leaves and
+    /// to compute roots without reading any leaf. At most 240 hashes.
     ///
     /// # Errors
     ///
@@ -266,13 +267,13 @@ impl Snapshot {
         Ok(leaf[0])
     }
 
-    /// The leaves of `range`, which may be empty, all in memory. A range that may be large is for
+    /// The leaves of `range`, all in memory. The range may be empty. For a large range use
     /// [`leaves_iter`](Self::leaves_iter).
     ///
     /// # Errors
     ///
-    /// [`Error::SizeOutOfRange`] if the range ends beyond the size; [`Error::NoMemory`] if there is none for
-    /// so many; [`Error::Damaged`] if a part cannot be read.
+    /// [`Error::SizeOutOfRange`] if the range ends beyond the size; [`Error::NoMemory`] if there is not
+    /// enough memory for the leaves; [`Error::Damaged`] if a part cannot be read.
     pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
         self.check_size(TreeSize(range.end))?;
         let count = range.end.saturating_sub(range.start);
@@ -283,7 +284,7 @@ impl Snapshot {
         let view = self.tree.columns.view();
         let mut at = range.start;
         while at < range.end {
-            // Memory is filled as leaves are found, not before.
+            // Memory grows as leaves are read, not ahead of them.
             let len = (range.end - at).min(PIECE);
             let have = leaves.len();
             leaves.resize(have + usize::try_from(len).unwrap_or(0), [0; 32]);
@@ -293,8 +294,8 @@ impl Snapshot {
         Ok(leaves)
     }
 
-    /// The leaves of `range`, which may be empty and of any length, one after the other. They are read in blocks
-    /// of 128 KiB as the iterator comes to them.
+    /// An iterator over the leaves of `range`, in order. The range may be empty and of any length. The
+    /// iterator reads blocks of 128 KiB on demand.
     ///
     /// ```
     /// use duramen::{Blake3, MemoryAccumulator};
@@ -309,8 +310,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::SizeOutOfRange`] if the range ends beyond the size. An item is [`Error::Damaged`] if its leaf
-    /// cannot be read; the items after it go on behind it.
+    /// [`Error::SizeOutOfRange`] if the range ends beyond the size. An item is [`Error::Damaged`] if its
+    /// leaf cannot be read. The iterator then continues with the next leaf.
     pub fn leaves_iter(&self, range: Range<u64>) -> Result<Leaves> {
         self.check_size(TreeSize(range.end))?;
         Ok(Leaves::new(Arc::clone(&self.tree), range))
@@ -324,7 +325,7 @@ impl Snapshot {
         Ok(size)
     }
 
-    /// Builds something from the nodes of `size` and its right edge.
+    /// Calls `build` with the nodes of `size` and its right edge.
     fn at<T>(
         &self,
         size: TreeSize,
@@ -341,7 +342,7 @@ impl Snapshot {
             Some(edge) => {
                 let built = build(view, EdgeNodes::Folded(&edge))?;
                 if size == self.size {
-                    // Later proofs of this size need no lookup.
+                    // Later proofs of this size then need no lookup.
                     self.warm.get_or_init(|| edge);
                 }
                 Ok(built)
@@ -358,7 +359,7 @@ impl Snapshot {
         if let Some(edge) = self.warm.get() {
             return Ok(edge);
         }
-        // A failure is not kept: what cannot be read now may be read the next time.
+        // A failure is not cached, because a later read may succeed.
         let view = self.tree.view_at(self.size.0);
         let made = RightEdge::fold(&view, &*self.tree.hasher, self.tree.arity, self.size)?;
         Ok(self.warm.get_or_init(|| Arc::new(made)))
