@@ -436,7 +436,7 @@ fn read_bytes(fs: &dyn FileSystem, number: u64) -> Result<Vec<u8>> {
     file.drop_cache();
     let len = file.len().map_err(fail("measure"))?;
     if len > LONGEST {
-        return Err(Damage::field(&path, 0, "length", "that of a manifest", len).into());
+        return Err(Damage::field(&path, 0, "length", "at most 1 GiB", len).into());
     }
     if let Some(found) = backing::too_few(&*file, 0..len).map_err(fail("measure"))? {
         return Err(Damage::new(&path, 0, Problem::Hollow { expected: len, found }).into());

@@ -51,10 +51,10 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> io::Result<u64> {
         Kind::Manifest => dump.manifest(&*file, len)?,
         Kind::Segment => dump.segment(path, &*file, len)?,
         Kind::Part => dump.part(path, &file, len)?,
-        Kind::Lock => writeln!(dump.out, "lock file, {}; it holds nothing", bytes(len))?,
+        Kind::Lock => writeln!(dump.out, "lock file, {}; contents unused", bytes(len))?,
         Kind::Unknown => {
             dump.damage(format_args!(
-                "{} no file of a store",
+                "{} not a file of a store",
                 count(len, "byte that is", "bytes that are")
             ))?;
         }
@@ -104,14 +104,14 @@ impl Dump<'_> {
             return self.damage(format_args!("too long to be a manifest"));
         }
         if let Some(held) = backing::too_few(file, 0..len)? {
-            return self.damage(format_args!("the disk holds {} of it", bytes(held)));
+            return self.damage(format_args!("the disk has only {} of the file", bytes(held)));
         }
         let mut bytes = backing::zeros(len)?;
         file.read_at(ByteOffset(0), &mut bytes)?;
         let manifest = match Manifest::decode(&bytes) {
             Err(ManifestFault::Checksum { stored, computed }) => {
                 self.damage(format_args!(
-                    "checksum stored {stored:#018x}, computed {computed:#018x}; what follows is not to be trusted"
+                    "checksum stored {stored:#018x}, computed {computed:#018x}; do not trust the following values"
                 ))?;
                 let end = bytes.len().saturating_sub(8);
                 let sum = checksum(&bytes[..end]).to_le_bytes();
@@ -175,7 +175,7 @@ impl Dump<'_> {
     fn segment(&mut self, path: &Path, file: &dyn File, len: u64) -> io::Result<()> {
         writeln!(self.out, "log segment, {}", bytes(len))?;
         if !len.is_multiple_of(BLOCK) {
-            self.damage(format_args!("the length is no multiple of {BLOCK}"))?;
+            self.damage(format_args!("the length is not a multiple of {BLOCK}"))?;
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let number = name.and_then(|name| name.split('.').next()?.parse::<u64>().ok());
@@ -225,11 +225,11 @@ impl Dump<'_> {
                     BLOCK
                 }
                 Err(HeaderFault::NoMagic) => {
-                    writeln!(self.out, "byte {at}: a block that begins no group")?;
+                    writeln!(self.out, "byte {at}: not the start of a group")?;
                     BLOCK
                 }
                 Err(_) if at != next => {
-                    writeln!(self.out, "byte {at}: a block that begins no group of this life")?;
+                    writeln!(self.out, "byte {at}: not the start of a group of this life")?;
                     BLOCK
                 }
                 Err(HeaderFault::Version(version)) => {
@@ -296,7 +296,7 @@ impl Dump<'_> {
             return Ok(BLOCK);
         }
         if let Some(held) = backing::too_few(file, at..at + header.len)? {
-            self.damage(format_args!("byte {at}: the disk holds {} of the group", bytes(held)))?;
+            self.damage(format_args!("byte {at}: the disk has only {} of the group", bytes(held)))?;
             return Ok(BLOCK);
         }
         let mut body = backing::zeros(body_len)?;
@@ -336,10 +336,10 @@ impl Dump<'_> {
                             writeln!(self.out, "  tree {} is dropped", tree.0)?;
                         }
                         Frame::Point => {
-                            writeln!(self.out, "  what came before ends at a point")?;
+                            writeln!(self.out, "  the groups before end at a point")?;
                         }
                         Frame::Roll { next } => {
-                            writeln!(self.out, "  goes on in segment {next}")?;
+                            writeln!(self.out, "  the log continues in segment {next}")?;
                         }
                     }
                 }
@@ -358,7 +358,7 @@ impl Dump<'_> {
         file.read_at(ByteOffset(0), &mut block)?;
         let identity = match read_header(&block) {
             Err(fault @ PartFault::Checksum { .. }) => {
-                self.damage(format_args!("header: {fault}; what follows is not to be trusted"))?;
+                self.damage(format_args!("header: {fault}; do not trust the following values"))?;
                 let sum = checksum(&block[..PART_BLOCK_LEN - 8]).to_le_bytes();
                 block[PART_BLOCK_LEN - 8..].copy_from_slice(&sum);
                 read_header(&block)

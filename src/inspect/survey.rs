@@ -169,7 +169,7 @@ fn other(config: &Config, dir: Dir, base: &OsStr) -> FileReport {
     let path = config.path.join(dir.path()).join(base);
     let mut report = report(path, None, FileState::Foreign);
     if FileName::parse(dir, base).is_some() {
-        report.problem = Some("has a name of the store's and is no regular file".to_owned());
+        report.problem = Some("has a store file's name but is not a regular file".to_owned());
     }
     report
 }

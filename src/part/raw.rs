@@ -388,7 +388,7 @@ pub(crate) fn read_header(block: &[u8; PART_BLOCK_LEN]) -> Result<PartIdentity, 
 fn differs(path: &Path, at: u64, field: &'static str, block: &[u8; PART_BLOCK_LEN]) -> Box<Damage> {
     let (stored, computed) = (seal_of(block), checksum(&block[..PART_BLOCK_LEN - 8]));
     if stored == computed {
-        return Damage::field(path, at, field, "this part's", "another's");
+        return Damage::field(path, at, field, "the one of this part", "another one");
     }
     Damage::new(path, at, Problem::Checksum { stored, computed })
 }

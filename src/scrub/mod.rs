@@ -245,7 +245,7 @@ impl Source<'_> {
     /// The damage of a manifest whose root differs from the root of the nodes.
     fn root_damage(&self, manifest: &Manifest) -> Damage {
         let path = self.fs.display(manifest::file(manifest.number));
-        *Damage::field(&path, 0, "root", "that of the nodes", "another")
+        *Damage::field(&path, 0, "root", "the root of the nodes", "another root")
     }
 }
 

@@ -100,7 +100,7 @@ impl LoggedTrees {
             }
             Frame::Leaves { tree: id, first, leaves } => {
                 let Some(tree) = self.trees.get_mut(*id) else {
-                    return fail("tree number", &"that of a tree that is there", &id.0);
+                    return fail("tree number", &"the number of an existing tree", &id.0);
                 };
                 if tree.size != *first {
                     return fail("leaf index", &tree.size, first);
@@ -113,14 +113,14 @@ impl LoggedTrees {
             }
             Frame::Seal { tree: id } => {
                 let Some(tree) = self.trees.get_mut(*id).filter(|tree| !tree.sealed) else {
-                    return fail("number of a tree to seal", &"that of an open tree", &id.0);
+                    return fail("number of a tree to seal", &"an unsealed tree", &id.0);
                 };
                 tree.sealed = true;
                 Ok(Change::Sealed(*id))
             }
             Frame::Drop { tree: id } => match self.trees.remove(*id) {
                 Some(tree) => Ok(Change::Dropped(tree)),
-                None => fail("number of a tree to drop", &"that of a tree that is there", &id.0),
+                None => fail("number of a tree to drop", &"the number of an existing tree", &id.0),
             },
         }
     }

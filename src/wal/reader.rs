@@ -170,7 +170,7 @@ impl<'a> LogReader<'a> {
         }
         let group_len = usize::try_from(header.len).unwrap_or(usize::MAX);
         let Some(body_len) = group_len.checked_sub(GROUP_HEADER_LEN) else {
-            let expected = "one with a header";
+            let expected = "at least the length of a group header";
             return Err(Damage::field(&path, at, "group length", expected, header.len).into());
         };
         if let Some(held) = backing::too_few(&*open.file, at..end).map_err(fail)? {
@@ -193,7 +193,7 @@ impl<'a> LogReader<'a> {
             }
             Err(BodyFault { at, field, found, .. }) => {
                 let at = body_at + at as u64;
-                Err(Damage::field(&path, at, field, "one that fits", found).into())
+                Err(Damage::field(&path, at, field, "a consistent value", found).into())
             }
         }
     }

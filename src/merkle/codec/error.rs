@@ -1,4 +1,4 @@
-//! Why bytes are no proof, and why a proof does not belong to what it claims.
+//! Why bytes are not a proof, and why the contents of a proof contradict each other.
 
 use alloc::string::String;
 
@@ -7,11 +7,11 @@ use crate::merkle::hasher::HasherId;
 use crate::merkle::types::{Arity, LeafIndex, TreeSize};
 use crate::words::{bytes, hashes, leaves};
 
-/// Why sizes, indexes and hashes do not belong together.
+/// Why sizes, indexes and hashes do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClaimError {
-    /// There is no such leaf.
+    /// The tree has no leaf with this index.
     #[error("there is no leaf {index} in a tree of {}", leaves(size.0))]
     IndexBeyondSize {
         /// The claimed index.
@@ -27,30 +27,29 @@ pub enum ClaimError {
         /// The claimed size of the new tree.
         new: TreeSize,
     },
-    /// A proof of many leaves names none.
+    /// A proof of many leaves without any index.
     #[error("the proof names no index")]
     NoIndexes,
     /// The indexes are not strictly ascending.
     #[error("index {index} follows index {before}, but the indexes must be strictly ascending")]
     NotAscending {
-        /// The index before.
+        /// The previous index.
         before: LeafIndex,
         /// The index that is not larger.
         index: LeafIndex,
     },
-    /// The name of the tree's hash function is none.
+    /// The hasher name is invalid.
     #[error("the name of a hash function is 1 to 32 lower-case letters, digits and '-'")]
     HasherName,
-    /// The number of hashes does not follow from sizes and indexes.
+    /// The number of hashes differs from the number that the sizes and indexes require.
     #[error("the proof has {}; its place in the tree needs {expected}", hashes(*found))]
     HashCount {
-        /// How many hashes follow from sizes and indexes.
+        /// How many hashes the sizes and indexes require.
         expected: usize,
         /// How many the proof has.
         found: usize,
     },
-    /// A proof of many leaves has fewer hashes than its indexes need. How many these are is not counted to the
-    /// end.
+    /// A proof of many leaves has fewer hashes than its indexes need. The exact number is not computed.
     #[error("the proof has {}, fewer than its place in the tree needs", hashes(*found))]
     HashesMissing {
         /// How many the proof has.
@@ -58,16 +57,16 @@ pub enum ClaimError {
     },
 }
 
-/// Why bytes are not the encoding that was expected.
+/// Why bytes are not the expected encoding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The bytes do not begin as a proof does.
+    /// The magic of a proof is missing.
     #[error("not a proof: the bytes do not begin with \"duPF\"")]
     NotAProof,
-    /// The name of a tree is none.
+    /// The tree name is invalid.
     #[error(
-        "the proof does not name a tree: a name has 1 to 255 bytes of UTF-8, no control or hidden character and \
+        "the tree name in the proof is invalid: a name has 1 to 255 bytes of UTF-8, no control or hidden character and \
          no '/'"
     )]
     BadTreeName,
@@ -111,7 +110,7 @@ pub enum DecodeError {
         /// The arity in the header.
         found: Arity,
     },
-    /// Bytes that are no hasher's id.
+    /// The hasher id is invalid.
     #[error("the hasher's id is not 1 to 32 lower-case ASCII letters, digits and '-'")]
     BadHasherId,
     /// A tree of another hasher.
@@ -122,20 +121,20 @@ pub enum DecodeError {
         /// The id in the header.
         found: String,
     },
-    /// Sizes and indexes that do not belong together.
+    /// Sizes, indexes and hashes that do not fit together.
     #[error("the sizes, indexes and hashes of the proof do not fit together")]
     Claim(#[from] ClaimError),
-    /// Fewer bytes of hashes than the indexes of a proof of many leaves ask for. How many these are is not
-    /// counted to the end: the count of a hostile proof would cost far more than its bytes.
+    /// A proof of many leaves has fewer bytes of hashes than its indexes need. The exact number is not
+    /// computed: for a hostile proof this would cost far more than reading its bytes.
     #[error("the proof ends in {} of hashes, fewer than its place in the tree needs", bytes(*found))]
     HashesMissing {
         /// How many bytes there are.
         found: usize,
     },
-    /// More or fewer bytes of hashes than sizes and indexes ask for.
+    /// The number of bytes of hashes differs from the number that the sizes and indexes require.
     #[error("the proof ends in {} of hashes; its place in the tree needs {expected}", bytes(*found))]
     HashBytes {
-        /// How many bytes follow from sizes and indexes.
+        /// How many bytes the sizes and indexes require.
         expected: usize,
         /// How many there are.
         found: usize,

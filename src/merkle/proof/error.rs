@@ -1,4 +1,4 @@
-//! Why a proof cannot be made, and why one is refused.
+//! Why a proof cannot be made, and why a proof is refused.
 
 use crate::merkle::hex::Hex;
 use crate::merkle::types::{Hash, LeafIndex, TreeSize};
@@ -19,7 +19,7 @@ pub enum ProveError<E> {
     /// A proof without any leaf was requested.
     #[error("a proof needs at least one index")]
     NoIndexes,
-    /// The tree that is to be the prefix is the larger one.
+    /// The tree that must be the prefix is the larger one.
     #[error("a tree of {} is larger than a tree of {} and cannot be its prefix", leaves(old.0), leaves(new.0))]
     OldBeyondNew {
         /// The size of the old tree.
@@ -34,19 +34,19 @@ pub enum ProveError<E> {
 
 /// Why a proof is refused.
 ///
-/// Whatever the reason: nothing was proven, and nothing else is known about the leaf or the head.
+/// In every case nothing was proven, and nothing else is known about the leaf or the head.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The trusted head has no such leaf.
     #[error("there is no leaf {index} in a tree of {}", leaves(size.0))]
     IndexBeyondSize {
-        /// The index the proof was to be verified for.
+        /// The index for which the proof was to be verified.
         index: LeafIndex,
         /// The size of the trusted head.
         size: TreeSize,
     },
-    /// No leaf was given: nothing is there to be proven.
+    /// No leaf was given, so there is nothing to prove.
     #[error("a proof is verified for at least one leaf, and none was given")]
     NoLeaves,
     /// Two different leaves were given for one index.
@@ -55,7 +55,7 @@ pub enum VerifyError {
         /// The index.
         index: LeafIndex,
     },
-    /// The head that is to be the prefix is the larger one.
+    /// The head that must be the prefix is the larger one.
     #[error("a tree of {} is larger than a tree of {} and cannot be its prefix", leaves(old.0), leaves(new.0))]
     OldBeyondNew {
         /// The size of the old head.
@@ -90,28 +90,28 @@ pub enum VerifyError {
         /// How many different indexes were requested.
         asked: usize,
     },
-    /// The proof names a hash function as none may be named.
+    /// The hasher name in the proof is invalid.
     #[error("the name of a hash function is 1 to 32 lower-case letters, digits and '-'")]
     HasherName,
-    /// The proof has another number of hashes than the shape of the tree needs.
+    /// The number of hashes in the proof differs from the number that the shape of the tree requires.
     #[error("the proof has {}; its place in the tree needs {expected}", hashes(*found))]
     HashCount {
-        /// How many hashes follow from indexes and sizes.
+        /// How many hashes the indexes and sizes require.
         expected: usize,
         /// How many the proof has.
         found: usize,
     },
-    /// The proof of many leaves has fewer hashes than their places need. How many these are is not counted to
-    /// the end: the count for a hostile proof would cost far more than its bytes.
+    /// The proof of many leaves has fewer hashes than it needs. The exact number is not computed: for a
+    /// hostile proof this would cost far more than reading its bytes.
     #[error("the proof has {}, fewer than its place in the tree needs", hashes(*found))]
     HashesMissing {
         /// How many the proof has.
         found: usize,
     },
-    /// The tree's hash function does not take one of the values, a leaf or a hash of the proof.
+    /// The tree's hash function does not accept a value: a leaf or a hash of the proof.
     #[error("the hash function of the tree does not take the value {}", Hex(.value))]
     RefusedValue {
-        /// The value that was refused.
+        /// The refused value.
         value: Hash,
     },
     /// The proof leads to another root than the trusted one.
@@ -124,7 +124,7 @@ pub enum VerifyError {
     RootMismatch {
         /// The size of the trusted head.
         size: TreeSize,
-        /// The root that leaf and proof lead to.
+        /// The root computed from the leaf and the proof.
         computed: Hash,
         /// The root of the trusted head.
         trusted: Hash,
