@@ -166,7 +166,7 @@ impl Columns {
         slots
     }
 
-    /// Replaces the newest version by `change` of it.
+    /// Replaces the newest version with the result of `change`.
     fn install(&self, change: impl FnOnce(&Version) -> Version) {
         let install = self.install.lock();
         if sync::defect("a version is installed without the lock") {

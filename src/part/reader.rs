@@ -1,5 +1,5 @@
 //! Reads a part. Opening reads the header and the footer. A block is checked on the first read.
-//! [`Bytes`] decides between mapping and reading.
+//! [`Bytes`] maps the file or reads it.
 //!
 //! # Invariants
 //!

@@ -147,7 +147,7 @@ pub(crate) fn replay(
 }
 
 /// Reads the log as [`replay`] does but changes nothing. Some groups at the end may not be durable yet:
-/// those that no later group claims durable.
+/// groups that no later group claims durable.
 pub(crate) fn replay_read_only(
     fs: &dyn FileSystem,
     store: StoreId,
@@ -256,8 +256,8 @@ pub(crate) fn copy_closed(
 }
 
 /// Checks two things. The last sequence number of a group must follow from its frames. The next
-/// segment's number must be higher, by no more than a store can skip. So the store never continues from
-/// a number larger than those it counted to.
+/// segment's number must be higher, by no more than a store can skip. So the store never adopts a
+/// number that it could not have counted to.
 fn check_counts(
     fs: &dyn FileSystem,
     at: Position,

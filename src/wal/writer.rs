@@ -178,8 +178,8 @@ impl LogWriter {
         let fail = |action, error| Error::io(action, self.fs.display(file), error);
         let at = ByteOffset(self.offset);
         let mut bytes = [0; GROUP_HEADER_LEN];
-        // The earlier run sealed its segment, or the bytes behind the end must not be touched. Otherwise
-        // there is always room for a roll frame.
+        // An earlier run sealed its own segment, or its bytes must not be touched. The second condition
+        // never holds: there is always room for a roll frame.
         if self.inherited || self.segment.len < self.offset + BLOCK {
             return Ok(());
         }
