@@ -38,7 +38,7 @@ log.close()?;
 //! - `poseidon`: the hash function `PoseidonBn254`, for trees that circuits over BN254 verify.
 //! - `serde`: heads, proofs and frontiers through serde.
 //! - `note`: Ed25519 signatures of checkpoints.
-//! - `testing`: the simulated disk, for tests that pull the plug.
+//! - `testing`: the simulated disk, for tests that pull the plug. It adds to the crate and changes nothing in it.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -83,6 +83,8 @@ mod ids;
 pub mod inspect;
 #[cfg(feature = "std")]
 mod memory;
+#[cfg(feature = "std")]
+mod mutant;
 #[cfg(feature = "std")]
 mod part;
 #[cfg(feature = "std")]

@@ -16,8 +16,6 @@ use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
 use crate::error::{Damage, Error, FormatFeature, Problem, Result};
 use crate::fs::backing;
-use crate::fs::defect;
-use crate::fs::defect::Defect;
 use crate::fs::{Access, Dir, Displaced, Displacement, Entry, FileKind, FileName, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::PartId;
@@ -360,13 +358,8 @@ pub(crate) fn publish(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
     let tmp = fs.create(name.tmp()).map_err(fail("create"))?;
     let bytes = manifest.encode();
     tmp.write_at(ByteOffset(0), &mut [IoSlice::new(&bytes)]).map_err(fail("write"))?;
-    if !defect::has(fs, Defect::ManifestNotSynced) {
-        tmp.sync().map_err(fail("sync"))?;
-    }
+    tmp.sync().map_err(fail("sync"))?;
     fs.rename(name.tmp(), name).map_err(fail("rename"))?;
-    if defect::has(fs, Defect::ManifestNameNotSynced) {
-        return Ok(());
-    }
     fs.sync_dir(Dir::Manifest).map_err(fail("sync the directory of"))
 }
 

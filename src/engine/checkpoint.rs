@@ -26,10 +26,9 @@ use crate::config::{Install, Since};
 use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Error, Result};
-use crate::fs::defect;
-use crate::fs::defect::Defect;
 use crate::ids::{PartId, TreeId};
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource as _, TreeSize};
+use crate::mutant::mutant;
 use crate::part::{Part, PartIdentity, PartRef, Publisher};
 use crate::random;
 use crate::report::Event;
@@ -266,7 +265,7 @@ impl Engine {
             let mut tail = Box::default();
             if let Some((at, part)) = parts.next_if(|(at, _)| *at == change.spec.id) {
                 debug_assert_eq!(at, tree.id());
-                if defect::has(&*self.fs, Defect::PartOverwritten) {
+                if mutant!(&*self.fs, PartOverwritten) {
                     set.take_last();
                 }
                 let reference = part.reference();
@@ -303,7 +302,7 @@ impl Engine {
         info.bytes = info.trees.iter().map(|tree| tree.bytes).sum();
         let built = started.elapsed();
         next.log = Log { closed: Vec::new(), open: point.position, seq: point.tally.seq, clean };
-        if defect::has(&*self.fs, Defect::LogReleasedEarly) {
+        if mutant!(&*self.fs, LogReleasedEarly) {
             let _ = self.segments.release_before(point.position.segment);
         }
         self.publish(live, next)?;
@@ -377,10 +376,10 @@ impl Engine {
                 to: *size,
             };
             live.next_part += 1;
-            if defect::has(&*self.fs, Defect::PartUnderAnotherTree) {
+            if mutant!(&*self.fs, PartUnderAnotherTree) {
                 identity.tree = TreeId(spec.id.0 ^ 1);
             }
-            if defect::has(&*self.fs, Defect::PartOverwritten)
+            if mutant!(&*self.fs, PartOverwritten)
                 && let Some(last) = tree.parts().take_last()
             {
                 (identity.number, identity.from) = (last.number, last.from);

@@ -27,9 +27,8 @@ use super::shared::{Engine, Job};
 use super::tree::Tree;
 use crate::directory::manifest::TreeEntry;
 use crate::error::{Damage, Error, Result};
-use crate::fs::defect;
-use crate::fs::defect::Defect;
 use crate::ids::PartId;
+use crate::mutant::mutant;
 use crate::part::{Merged, Part, PartIdentity, PartSet, Publisher};
 use crate::report::Event;
 use crate::report::Steps;
@@ -252,7 +251,7 @@ impl Engine {
             .inspect_err(|_| self.discard(number..number + 1, 0..0))?;
         let Some(part) = made.into_iter().next() else { return Ok(None) };
         let bytes = part.reference().len;
-        if defect::has(&*self.fs, Defect::InputsRemovedEarly) {
+        if mutant!(&*self.fs, InputsRemovedEarly) {
             for input in &merge.inputs {
                 let _ = self.fs.remove(input.reference().number.file());
             }

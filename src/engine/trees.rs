@@ -18,10 +18,9 @@ use super::tree::Tree;
 use crate::directory::manifest::TreeEntry;
 use crate::durability::DurabilityToken;
 use crate::error::{Error, Result};
-use crate::fs::defect;
-use crate::fs::defect::Defect;
 use crate::ids::{Seq, TreeId};
 use crate::merkle::{Arity, Hasher, TreeName, TreeSize};
+use crate::mutant::mutant;
 use crate::per_tree::PerTree;
 use crate::report::TreeInfo;
 use crate::sync::{Mutex, MutexGuard};
@@ -259,7 +258,7 @@ impl Engine {
         let token = self.accept(|ingest| Ok(Some(ingest.drop_tree(&slot.spec))))?;
         *dropped = true;
         drop(dropped);
-        if defect::has(&*self.fs, Defect::DropFreesEarly)
+        if mutant!(&*self.fs, DropFreesEarly)
             && let Some(entry) = self.checkpoints.lock().manifest.tree(slot.spec.id)
         {
             self.retire(entry.parts.iter().map(|part| part.number.file()));

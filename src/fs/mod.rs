@@ -39,7 +39,6 @@
 //!   removed or replaced the lock file.
 
 pub(crate) mod backing;
-pub(crate) mod defect;
 mod name;
 #[cfg(unix)]
 mod os;
@@ -202,10 +201,10 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
         None
     }
 
-    /// What is wrong, on purpose, with the engine that runs on this file system.
-    #[cfg(any(test, feature = "testing"))]
+    /// The mistake that the engine on this file system makes, for tests that must notice it.
+    #[cfg(duramen_mutants)]
     #[doc(hidden)]
-    fn defect(&self) -> Option<defect::Defect> {
+    fn mutant(&self) -> Option<crate::mutant::Mutant> {
         None
     }
 }

@@ -20,8 +20,6 @@ use super::reader::Part;
 use super::writer::{build_part, sync_part};
 use crate::config::ReadMode;
 use crate::error::{Error, Result};
-use crate::fs::defect;
-use crate::fs::defect::Defect;
 use crate::fs::{Dir, File, FileSystem};
 use crate::merkle::NodeSource;
 use crate::report::Steps;
@@ -107,17 +105,13 @@ impl<'a> Publisher<'a> {
     fn name_all(&mut self) -> Result<()> {
         let started = Instant::now();
         let fs = &**self.fs;
-        if self.strict && !defect::has(fs, Defect::PartNotSynced) {
+        if self.strict {
             sync_all(fs, &self.built)?;
         }
         for (identity, reference, _) in self.built.drain(..) {
             let name = identity.number.file();
-            let named = if defect::has(fs, Defect::PartOverwritten) {
-                defect::overwrite(fs, name)
-            } else {
-                fs.rename(name.tmp(), name)
-            };
-            named.map_err(|error| Error::io("rename", fs.display(name.tmp()), error))?;
+            fs.rename(name.tmp(), name)
+                .map_err(|error| Error::io("rename", fs.display(name.tmp()), error))?;
             self.named.push((identity, reference));
         }
         self.steps.sync += started.elapsed();
@@ -132,7 +126,6 @@ impl<'a> Publisher<'a> {
         let fs = &**self.fs;
         if let Some((last, _)) = self.named.last()
             && self.strict
-            && !defect::has(fs, Defect::PartNameNotSynced)
         {
             let name = last.number.file();
             fs.sync_dir(Dir::Parts)

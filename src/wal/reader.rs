@@ -9,11 +9,10 @@ use super::frame::{BodyFault, Frame, GROUP_HEADER_LEN, GroupHeader, HeaderFault}
 use super::key::{Life, LogKey};
 use super::{BLOCK, BLOCK_LEN, Position};
 use crate::error::{Damage, Error, FormatFeature, Problem, Result};
-use crate::fs::defect;
-use crate::fs::defect::Defect;
 use crate::fs::{Access, File, FileName, FileSystem, backing};
 use crate::ids::ByteOffset;
 use crate::ids::{SegmentId, StoreId};
+use crate::mutant::mutant;
 
 /// Reads groups of one store's log.
 pub(super) struct LogReader<'a> {
@@ -140,7 +139,7 @@ impl<'a> LogReader<'a> {
                 return damaged(Damage::new(&path, at, Problem::Checksum { stored, computed }));
             }
         };
-        if defect::has(fs, Defect::LivesIgnored) {
+        if mutant!(fs, LivesIgnored) {
             if header.number < position.group {
                 return Ok(Found::Nothing(Absence::OtherLife));
             }
@@ -207,7 +206,7 @@ impl<'a> LogReader<'a> {
         key: LogKey,
         range: Range<u64>,
     ) -> Result<u64> {
-        if defect::has(self.fs, Defect::ClaimsIgnored) || !self.enter(id)? {
+        if mutant!(self.fs, ClaimsIgnored) || !self.enter(id)? {
             return Ok(0);
         }
         let Some(open) = &mut self.open else { return Ok(0) };
@@ -273,9 +272,6 @@ impl<'a> LogReader<'a> {
 
     /// Syncs a segment that was read, so that the bytes that were read are durable.
     pub(super) fn sync(&mut self, id: SegmentId) -> Result<()> {
-        if defect::has(self.fs, Defect::ReplayNotSynced) {
-            return Ok(());
-        }
         if !self.enter(id)? {
             return Ok(());
         }
@@ -294,7 +290,7 @@ impl<'a> LogReader<'a> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(fail("open", error)),
         };
-        if self.source == Source::Device && !defect::has(self.fs, Defect::CacheTrusted) {
+        if self.source == Source::Device {
             file.drop_cache();
         }
         let len = file.len().map_err(|error| fail("measure", error))?;

@@ -15,11 +15,11 @@ use super::frame::{Frame, GroupEnd, GroupHeader};
 use super::reader::{Absence, Found, Head, LogReader, Source};
 use super::{BLOCK, Position, block_align};
 use crate::error::{Damage, Problem, Result};
-use crate::fs::defect::{self, Defect};
 use crate::fs::{Access, FileName, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{SegmentId, StoreId};
+use crate::mutant::mutant;
 
 /// How many segment numbers a roll frame may skip. A store skips a few at most. A forged roll frame
 /// cannot lead the store to numbers that have no file name.
@@ -482,8 +482,7 @@ impl<'a> Walk<'a> {
         check_counts(self.fs, at, &header, &frames)?;
         let next = behind(at, &header, &frames);
         self.seq = header.last;
-        if header.end == GroupEnd::Provisional && !defect::has(self.fs, Defect::ProvisionalCounted)
-        {
+        if header.end == GroupEnd::Provisional && !mutant!(self.fs, ProvisionalCounted) {
             self.pending.push(at);
             return Ok(Step::Next(next));
         }

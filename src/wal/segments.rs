@@ -25,8 +25,6 @@ use std::sync::Arc;
 
 use super::{BLOCK, block_align};
 use crate::error::{Error, Result};
-use crate::fs::defect;
-use crate::fs::defect::Defect;
 use crate::fs::{Access, Dir, File, FileName, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::SegmentId;
@@ -435,9 +433,6 @@ impl Segments {
     }
 
     fn sync_names(&self) -> Result<()> {
-        if defect::has(&*self.fs, Defect::SegmentNameNotSynced) {
-            return Ok(());
-        }
         self.fs.sync_dir(Dir::Wal).map_err(|error| {
             let error = Error::io("sync", Dir::Wal.path(), error);
             self.state.lock().failed.get_or_insert_with(|| error.clone());

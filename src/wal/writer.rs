@@ -18,8 +18,6 @@ use super::key::{BodyKey, Life, LogKey};
 use super::segments::{Segment, Segments};
 use super::{BLOCK, BLOCK_LEN, Position, block_align};
 use crate::error::{Error, Result};
-use crate::fs::defect;
-use crate::fs::defect::Defect;
 use crate::fs::{File, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::Seq;
@@ -161,10 +159,9 @@ impl LogWriter {
     /// Makes every appended group durable.
     pub(crate) fn sync(&mut self) -> Result<()> {
         let file = self.segment.id.file();
-        let sync = || self.segment.file.sync();
-        let again = defect::has(&*self.fs, Defect::SyncTriedAgain);
-        sync()
-            .or_else(|error| if again { sync() } else { Err(error) })
+        self.segment
+            .file
+            .sync()
             .map_err(|error| Error::io("sync", self.fs.display(file), error))?;
         self.durable = self.number;
         Ok(())
@@ -201,9 +198,7 @@ impl LogWriter {
         let next = self.segments.take(needed, filled)?;
         let roll = frame_header(FrameHeader::Roll { next: next.id });
         self.write_group(&[(roll, Vec::new())], self.seq)?;
-        if !defect::has(&*self.fs, Defect::RollNotSynced) {
-            self.sync()?;
-        }
+        self.sync()?;
         if self.inherited {
             // The rest of this segment is never used.
             self.segments.shorten_or_warn(&mut self.segment, self.offset);

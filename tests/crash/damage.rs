@@ -141,7 +141,7 @@ impl Subject {
     }
 }
 
-/// Whether blocks of zeros where something was written are noticed, in a store of a defective engine.
+/// Whether blocks of zeros where something was written are noticed, in a store with a flaw.
 pub(crate) fn lost_blocks(setup: Setup, tally: &Tally) -> Outcome {
     let small = Subject::on(setup, 6, End::Killed);
     // Here the log has not left the segment in which something is lost.

@@ -36,7 +36,6 @@ pub(crate) struct Patient<'a> {
 
 impl<'a> Patient<'a> {
     pub(crate) fn new(setup: Setup, disk: SimDisk, fault: u64, tally: &'a Tally) -> Self {
-        disk.set_defect(setup.defect);
         let model = Model::new(setup.oracle(), setup.arity.children(), 7);
         Self {
             setup,

@@ -6,7 +6,10 @@
 //! are looked for.
 
 use duramen::fs::{FileKind, FileName};
-use duramen::testing::sim::{CrashChoice, Defect, SimDisk};
+use duramen::testing::faulty::Flaw;
+#[cfg(duramen_mutants)]
+use duramen::testing::faulty::Mutant;
+use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::{DynAccumulator, Hash};
 
 use crate::findings::{Finding, Kind, Outcome};
@@ -121,7 +124,6 @@ impl Attack {
     /// has come to one of their files again.
     fn mount(setup: &Setup, forge: impl Fn(&SimDisk) -> Option<(Aim, Knowledge)>) -> Self {
         let disk = SimDisk::new();
-        disk.set_defect(setup.defect);
         let store = setup.open(&disk).unwrap();
         let mut attack = Self { disk, store, leaves: Vec::new() };
         attack.insert(&[[1; 32]]);
@@ -187,9 +189,9 @@ impl Attack {
     }
 }
 
-pub(crate) fn attack(defect: Option<Defect>, aim: Aim, old_life: bool) -> Outcome {
+pub(crate) fn attack(flaw: Option<Flaw>, aim: Aim, old_life: bool) -> Outcome {
     let segment = (BLOCKS * BLOCK) as u64;
-    let setup = Setup { segment, spare: 8 * segment, defect, ..Setup::PLAIN };
+    let setup = Setup { segment, spare: 8 * segment, flaw, ..Setup::PLAIN };
     let rehearsal = Attack::mount(&setup, |_| None);
     let known = rehearsal.learn();
     let mut attack = Attack::mount(&setup, |disk| {
@@ -220,9 +222,10 @@ fn chosen_leaves_never_become_a_group_of_the_log() {
 }
 
 /// The attack is a real one: an engine that does not look at lives falls for it.
+#[cfg(duramen_mutants)]
 #[test]
 fn an_engine_that_ignores_lives_replays_chosen_leaves() {
-    let found = attack(Some(Defect::LivesIgnored), Aim::Leaf, false);
+    let found = attack(Some(Flaw::Engine(Mutant::LivesIgnored)), Aim::Leaf, false);
     assert!(found.is_err_and(|finding| finding.kind == Kind::Phantom));
 }
 

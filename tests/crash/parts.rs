@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use duramen::fs::FileKind;
-use duramen::testing::sim::{CrashChoice, Defect, Fault, FaultError, Operation, OperationKind};
+use duramen::testing::faulty::Flaw;
+use duramen::testing::sim::{CrashChoice, Fault, FaultError, Operation, OperationKind};
 use duramen::testing::sim::{SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, Error, FlushPolicy, Hash, Store,
@@ -13,12 +14,14 @@ use duramen::{
 };
 use testkit::stores::{leaves, root_of};
 
+use crate::setup::place;
+
 /// More parts than are synced one after the other, and no multiple of the threads that share them.
 const TREES: usize = 21;
 
-fn config(disk: &SimDisk) -> Config {
+fn config(disk: &SimDisk, flaw: Option<Flaw>) -> Config {
     Config::new("store")
-        .file_system(Arc::new(disk.clone()))
+        .file_system(place(disk, flaw))
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual().small_parts(TREES))
         .compaction_policy(CompactionPolicy::Off)
@@ -34,8 +37,8 @@ fn all_leaves() -> Vec<Vec<Hash>> {
 }
 
 /// A store of many trees, all of them in the log and none in a part.
-fn filled(disk: &SimDisk) -> Store {
-    let store = Store::open(config(disk)).unwrap();
+fn filled(disk: &SimDisk, flaw: Option<Flaw>) -> Store {
+    let store = Store::open(config(disk, flaw)).unwrap();
     let mut batch = store.batch();
     for (tree, leaves) in all_leaves().iter().enumerate() {
         let tree =
@@ -50,8 +53,7 @@ fn filled(disk: &SimDisk) -> Store {
 
 /// What differs from the trees of [`filled`] after this crash.
 fn lost(left: &SimDisk) -> Option<String> {
-    left.set_defect(None);
-    let store = match Store::open(config(left)) {
+    let store = match Store::open(config(left, None)) {
         Ok(store) => store,
         Err(error) => return Some(error.to_string()),
     };
@@ -66,7 +68,8 @@ fn lost(left: &SimDisk) -> Option<String> {
         }
     }
     store.close().unwrap();
-    let report = scrub::run(&config(left), &scrub::Options::new(), &mut |_| Continue(())).unwrap();
+    let report =
+        scrub::run(&config(left, None), &scrub::Options::new(), &mut |_| Continue(())).unwrap();
     (!report.is_clean()).then(|| format!("{report:?}"))
 }
 
@@ -82,12 +85,11 @@ fn first_loss(disk: &SimDisk, operations: RangeInclusive<u64>) -> Option<String>
     })
 }
 
-/// Checkpoints many trees at once with this defect, and cuts the power at every operation.
-fn checkpoint_and_cut(defect: Option<Defect>) -> Option<String> {
+/// Checkpoints many trees at once with this flaw, and cuts the power at every operation.
+fn checkpoint_and_cut(flaw: Option<Flaw>) -> Option<String> {
     let disk = SimDisk::new();
     disk.record();
-    disk.set_defect(defect);
-    let store = filled(&disk);
+    let store = filled(&disk, flaw);
     let from = disk.operations();
     store.checkpoint().unwrap();
     store.wait_idle();
@@ -99,9 +101,9 @@ fn checkpoint_and_cut(defect: Option<Defect>) -> Option<String> {
 #[test]
 fn a_power_cut_while_the_parts_of_many_trees_are_synced_loses_nothing() {
     assert_eq!(checkpoint_and_cut(None), None);
-    for defect in [Defect::PartNotSynced, Defect::PartNameNotSynced] {
-        let found = checkpoint_and_cut(Some(defect));
-        println!("{defect:?}: {}", found.unwrap_or_else(|| panic!("{defect:?} is not found")));
+    for flaw in [Flaw::PartNotSynced, Flaw::PartNameNotSynced] {
+        let found = checkpoint_and_cut(Some(flaw));
+        println!("{flaw:?}: {}", found.unwrap_or_else(|| panic!("{flaw:?} is not found")));
     }
 }
 
@@ -109,7 +111,7 @@ fn a_power_cut_while_the_parts_of_many_trees_are_synced_loses_nothing() {
 fn each_part_of_many_trees_gets_its_name_after_its_own_sync() {
     let disk = SimDisk::new();
     disk.record();
-    let store = filled(&disk);
+    let store = filled(&disk, None);
     let before = disk.trace().len();
     store.checkpoint().unwrap();
     let trace = disk.trace();
@@ -130,7 +132,7 @@ fn whichever_sync_of_many_parts_fails_no_part_gets_a_name_and_the_next_checkpoin
     for nth in 1..=TREES as u64 {
         let disk = SimDisk::new();
         disk.record();
-        let store = filled(&disk);
+        let store = filled(&disk, None);
         let from = disk.operations();
         let before = disk.trace().len();
         disk.inject(Fault::new(

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use duramen::testing::sim::{CrashChoice, Defect};
+use duramen::testing::faulty::Flaw;
+use duramen::testing::sim::CrashChoice;
 use duramen::{Arity, CompactionPolicy};
 
 use crate::examine::{self, Depth};
@@ -292,13 +293,13 @@ fn the_same_workload_leaves_the_same_trace() {
     }
 }
 
-/// A defective engine is found out twice in the same way, by nothing but the seed.
+/// A flaw is found out twice in the same way, by nothing but the seed.
 #[test]
 fn a_broken_promise_is_found_again_by_its_seed() {
     let depth = Depth { seeds: 3, nested: 60, onward: 12 };
     let find = |seed| {
         let mut workload = random_workload(seed);
-        workload.setup.defect = Some(Defect::RollNotSynced);
+        workload.setup.flaw = Some(Flaw::RollNotSynced);
         let finding = workload.run(depth, 4, &Tally::default()).err()?;
         // The first line may have the random name of the store in it.
         let place: Vec<_> = finding.text.lines().skip(1).map(str::to_owned).collect();
@@ -307,7 +308,7 @@ fn a_broken_promise_is_found_again_by_its_seed() {
     let run = Run::of_this_process();
     let seeds = (LONG..LONG + 8).map(|number| run.seed(number));
     let found: Vec<_> = seeds.filter_map(|seed| Some((seed, find(seed)?))).collect();
-    assert!(!found.is_empty(), "a defect that nothing shows");
+    assert!(!found.is_empty(), "a flaw that nothing shows");
     for (seed, finding) in found {
         assert!(finding.1.iter().any(|line| line.contains(&seed.to_string())), "{finding:?}");
         assert_eq!(find(seed), Some(finding));

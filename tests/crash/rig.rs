@@ -61,7 +61,6 @@ impl Rig {
     pub(crate) fn new(setup: Setup, seed: u64) -> Self {
         let model = Model::new(setup.oracle(), setup.arity.children(), seed);
         let disk = SimDisk::new();
-        disk.set_defect(setup.defect);
         disk.record();
         Self { setup, disk, model, store: None, tokens: Vec::new(), marks: Vec::new() }
     }

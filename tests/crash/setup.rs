@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use duramen::testing::sim::{Defect, SimDisk};
+use duramen::fs::Place;
+use duramen::testing::faulty::{Faulty, Flaw};
+use duramen::testing::sim::SimDisk;
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
     Hasher, Rfc6962Sha256,
@@ -25,8 +27,8 @@ pub(crate) struct Setup {
     pub(crate) on_close: bool,
     /// How many trees may get a part for a few leaves.
     pub(crate) small_parts: usize,
-    /// What is wrong with the engine, on purpose.
-    pub(crate) defect: Option<Defect>,
+    /// What is wrong with the engine or its disk, on purpose.
+    pub(crate) flaw: Option<Flaw>,
     pub(crate) compaction: CompactionPolicy,
 }
 
@@ -40,7 +42,7 @@ impl Setup {
         group: 1 << 20,
         on_close: false,
         small_parts: 8,
-        defect: None,
+        flaw: None,
         compaction: CompactionPolicy::Tiered(4),
     };
 
@@ -54,7 +56,7 @@ impl Setup {
             group: random.pick(&[96, 1 << 20]),
             on_close: random.one_in(2),
             small_parts: random.pick(&[0, 8, 8]),
-            defect: None,
+            flaw: None,
             compaction: random.pick(&[
                 CompactionPolicy::Off,
                 CompactionPolicy::Tiered(2),
@@ -69,7 +71,7 @@ impl Setup {
 
     pub(crate) fn config(&self, disk: &SimDisk) -> Config {
         Config::new("simulated")
-            .file_system(Arc::new(disk.clone()))
+            .file_system(place(disk, self.flaw))
             .flush_policy(FlushPolicy::Manual)
             .checkpoint_policy(
                 CheckpointPolicy::manual().on_close(self.on_close).small_parts(self.small_parts),
@@ -89,6 +91,14 @@ impl Setup {
         let hasher: Arc<dyn Hasher> =
             if self.sha { Arc::new(Rfc6962Sha256) } else { Arc::new(Blake3) };
         DynAccumulator::open(config, hasher, self.arity)
+    }
+}
+
+/// The disk as a store finds it that has this flaw.
+pub(crate) fn place(disk: &SimDisk, flaw: Option<Flaw>) -> Arc<dyn Place> {
+    match flaw {
+        None => Arc::new(disk.clone()),
+        Some(flaw) => Arc::new(Faulty::new(disk.clone(), flaw)),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Bytes of an earlier life.
 
 use duramen::fs::{FileKind, FileName};
-use duramen::testing::sim::{CrashChoice, Defect, SimDisk};
+#[cfg(duramen_mutants)]
+use duramen::testing::faulty::{Flaw, Mutant};
+use duramen::testing::sim::{CrashChoice, SimDisk};
 
 use crate::check::{Bounds, check, reopen};
 use crate::findings::{Finding, Outcome};
@@ -27,9 +29,10 @@ fn groups_that_were_cut_off_never_come_back_in_a_recycled_segment() {
 
 /// The numbers of groups alone keep them from coming back, where lives are not looked at: numbers that may stand
 /// behind a torn end are left out.
+#[cfg(duramen_mutants)]
 #[test]
 fn groups_that_were_cut_off_never_come_back_where_only_their_numbers_tell_them_apart() {
-    let blind = Setup { defect: Some(Defect::LivesIgnored), ..Setup::PLAIN };
+    let blind = Setup { flaw: Some(Flaw::Engine(Mutant::LivesIgnored)), ..Setup::PLAIN };
     for single in 0..9 {
         for blocks in [1, 4, 7] {
             recycle(blind, single, blocks).unwrap_or_else(|finding| {

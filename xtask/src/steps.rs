@@ -143,12 +143,17 @@ fn prints(command: &str, text: &str) -> bool {
 const LOOM: &[(&str, &str)] =
     &[("RUSTFLAGS", "--cfg duramen_loom"), ("CARGO_TARGET_DIR", "target/loom")];
 
+/// Compiles the mistakes into the engine that its tests must notice. Whoever lints and tests by these commands
+/// does both with it, and so builds everything once.
+pub(crate) const MUTANTS: (&str, &str) = ("RUSTFLAGS", "--cfg duramen_mutants");
+
 pub(crate) fn test() -> Steps {
     vec![
         Step::cargo(
             "unit, integration, crash and program tests, examples, documentation",
             "test --workspace --all-features",
-        ),
+        )
+        .with_env(&[MUTANTS]),
         Step::cargo(
             "equality with rotortree",
             "test --manifest-path tests/rotortree-equality/Cargo.toml --target-dir target/equality",
@@ -165,7 +170,8 @@ pub(crate) fn test() -> Steps {
 pub(crate) fn check() -> Steps {
     vec![
         Step::cargo("formatting", "fmt --all --check"),
-        Step::cargo("lints", "clippy --workspace --all-targets --all-features -- -D warnings"),
+        Step::cargo("lints", "clippy --workspace --all-targets --all-features -- -D warnings")
+            .with_env(&[MUTANTS]),
         Step::cargo(
             "lints without features",
             "clippy -p duramen --no-default-features -- -D warnings",

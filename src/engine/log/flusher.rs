@@ -22,9 +22,8 @@ use super::control::Work;
 use crate::engine::ingest::{Control, Cut, Stretch};
 use crate::engine::{Engine, FlushPoint};
 use crate::error::{Error, Result};
-use crate::fs::defect;
-use crate::fs::defect::Defect;
 use crate::merkle::{Hash, TreeSize};
+use crate::mutant::mutant;
 use crate::report::{Event, TreeFlush};
 use crate::wal::{GroupEnd, LogWriter, Record};
 
@@ -147,7 +146,7 @@ impl Flusher {
         let started = Instant::now();
         self.write_point(cut)?;
         let written = started.elapsed();
-        if defect::has(&*self.engine.fs, Defect::AcknowledgeBeforeSync) {
+        if mutant!(&*self.engine.fs, AcknowledgeBeforeSync) {
             self.engine.flushed(self.point, std::mem::take(&mut self.news));
         }
         self.log.sync()?;
@@ -183,7 +182,7 @@ impl Flusher {
     /// it provisional ones as long as there is more than one of them should hold.
     fn write(&mut self, mut cut: Cut, end: GroupEnd) -> Result<()> {
         if let [first, _, ..] = &cut.stretches[..]
-            && defect::has(&*self.engine.fs, Defect::BatchSplit)
+            && mutant!(&*self.engine.fs, BatchSplit)
         {
             let piece = cut.split(self.written, first.to - first.from);
             self.write_group(piece, GroupEnd::Point)?;

@@ -22,12 +22,11 @@ use crate::engine::opened::{Admitted, Opened};
 use crate::engine::tally::Tally;
 use crate::engine::trees::{Slot, Trees, Wanted};
 use crate::error::{Error, Result};
-use crate::fs::defect;
-use crate::fs::defect::Defect;
 use crate::fs::{Access, FileName, FileSystem};
 use crate::hashers::Hashers;
 use crate::ids::ByteOffset;
 use crate::ids::GroupNumber;
+use crate::mutant::mutant;
 use crate::random;
 use crate::report::recovery::RecoveryReport;
 use crate::wal::{BLOCK, LogKey, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments};
@@ -71,7 +70,7 @@ pub(crate) fn recover(
         .map_or(0, |(_, len)| len);
     let segments = Arc::new(Segments::new(Arc::clone(fs), limits, facts.next_segment, in_use));
     let leftovers = !orphans.is_empty() || !spare.is_empty() || facts.old_manifests;
-    if defect::has(&**fs, Defect::SparesUsedEarly) {
+    if mutant!(&**fs, SparesUsedEarly) {
         segments.add_spare(std::mem::take(&mut spare));
     }
     // Every group that may stand behind the end of the log keeps its number for itself: so its

@@ -13,7 +13,6 @@ use super::file::{SimFile, SimLock};
 use super::operation::{Operation, When};
 use super::path::{Bound, ROOT, SimPath};
 use super::state::{History, Shared, State};
-use crate::fs::defect::Defect;
 use crate::fs::owned::Owned;
 use crate::fs::{Access, Dir, Displaced, Entry, File, FileName, FileSystem, Place, StoreLock};
 
@@ -47,11 +46,11 @@ impl SimDisk {
     /// An empty disk: not even the store's directory is there.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Contents::default(), None)
+        Self::with(Contents::default())
     }
 
-    fn with(contents: Contents, defect: Option<Defect>) -> Self {
-        Self::of(Arc::new(Shared::new(contents, defect)))
+    fn with(contents: Contents) -> Self {
+        Self::of(Arc::new(Shared::new(contents)))
     }
 
     pub(super) fn of(shared: Arc<Shared>) -> Self {
@@ -142,7 +141,7 @@ impl SimDisk {
     #[must_use]
     pub fn crash(&self, choice: CrashChoice) -> Self {
         let state = self.shared.lock();
-        Self::with(state.contents.after_crash(choice), state.defect)
+        Self::with(state.contents.after_crash(choice))
     }
 
     /// The disk after a power cut when `operations` of them had been done and the next one had not
@@ -155,7 +154,7 @@ impl SimDisk {
         } else {
             state.history.as_ref()?.at(operations)?
         };
-        Some(Self::with(contents.after_crash(choice), state.defect))
+        Some(Self::with(contents.after_crash(choice)))
     }
 
     /// The disk after the process was killed at this moment and the power stayed on: what was written
@@ -165,7 +164,7 @@ impl SimDisk {
     #[must_use]
     pub fn kill(&self) -> Self {
         let state = self.shared.lock();
-        let disk = Self::with(state.contents.clone(), state.defect);
+        let disk = Self::with(state.contents.clone());
         {
             let mut new = disk.shared.lock();
             new.continue_clock_of(&state);
@@ -199,12 +198,6 @@ impl SimDisk {
     #[must_use]
     pub fn used_space(&self) -> u64 {
         self.shared.lock().contents.used()
-    }
-
-    /// Builds a defect into the engine that runs on this disk, and on those that crashes make of it.
-    /// For harnesses that want to know whether they would see it.
-    pub fn set_defect(&self, defect: Option<Defect>) {
-        self.shared.lock().defect = defect;
     }
 
     /// Makes one operation wait, before it has any effect, until the returned guard is dropped. Other
@@ -359,9 +352,5 @@ impl FileSystem for SimDisk {
         }
         state.locked = true;
         Ok(Box::new(SimLock::new(Arc::clone(&self.shared))))
-    }
-
-    fn defect(&self) -> Option<Defect> {
-        self.shared.lock().defect
     }
 }

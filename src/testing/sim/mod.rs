@@ -90,7 +90,8 @@
 //! Whoever moves a store's directory away under the store does so with a [`SimPath`], and with
 //! [`SimDisk::replace_dir`] and [`SimDisk::remove_lock_file`].
 //!
-//! [`SimDisk::set_defect`] builds a [`Defect`] into the engine, to measure a harness and not the engine.
+//! Whoever wants to measure a harness and not the engine puts a [`Faulty`](super::faulty::Faulty) file system
+//! between the two.
 //!
 //! # What it does not model
 //!
@@ -113,7 +114,6 @@ mod place;
 mod state;
 mod tamper;
 
-pub use crate::fs::defect::Defect;
 pub use choice::CrashChoice;
 pub use disk::{Hold, SimDisk};
 pub use fault::{Fault, FaultError};

@@ -18,7 +18,6 @@ use super::fault::{Failure, Faults};
 use super::identity::Identity;
 use super::operation::Operation;
 use crate::fs::FileName;
-use crate::fs::defect::Defect;
 
 #[derive(Default)]
 pub(super) struct Shared {
@@ -54,8 +53,6 @@ pub(super) struct State {
     pub(super) stop_after: Option<u64>,
     /// How many bytes the disk holds, if that is limited.
     pub(super) space: Option<u64>,
-    /// What is wrong with the engine that runs on this disk.
-    pub(super) defect: Option<Defect>,
     clock: Stamp,
 }
 
@@ -122,8 +119,8 @@ impl State {
 }
 
 impl Shared {
-    pub(super) fn new(contents: Contents, defect: Option<Defect>) -> Self {
-        let state = State { contents, defect, ..State::default() };
+    pub(super) fn new(contents: Contents) -> Self {
+        let state = State { contents, ..State::default() };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 

@@ -83,7 +83,6 @@ impl Rig {
     /// A disk without a store.
     pub(crate) fn new(setup: Setup) -> Self {
         let disk = SimDisk::new();
-        disk.set_defect(setup.defect);
         disk.record();
         Self {
             setup,

@@ -1,10 +1,10 @@
 //! The stores of several trees, and how they are opened.
 
-use std::sync::Arc;
-
-use duramen::testing::sim::{Defect, SimDisk};
+use duramen::testing::faulty::Flaw;
+use duramen::testing::sim::SimDisk;
 use duramen::{CheckpointPolicy, CompactionPolicy, Config, Error, FlushPolicy, Store};
 
+use crate::setup::place;
 use testkit::random::Random;
 
 /// One kind of store. Segments are small, so that the log rolls, recycles and runs out of spares.
@@ -20,8 +20,8 @@ pub(crate) struct Setup {
     pub(crate) unflushed: u64,
     /// Bytes of leaves from which on a group is written in pieces.
     pub(crate) group: u64,
-    /// What is wrong with the engine, on purpose.
-    pub(crate) defect: Option<Defect>,
+    /// What is wrong with the engine or its disk, on purpose.
+    pub(crate) flaw: Option<Flaw>,
 }
 
 impl Setup {
@@ -33,7 +33,7 @@ impl Setup {
         spare: 64 << 10,
         unflushed: 1 << 20,
         group: 1 << 20,
-        defect: None,
+        flaw: None,
     };
 
     pub(crate) fn random(random: &mut Random) -> Self {
@@ -45,13 +45,13 @@ impl Setup {
             spare: random.pick(&[0, 32 << 10]),
             unflushed: random.pick(&[900, 1 << 20]),
             group: random.pick(&[320, 1 << 20]),
-            defect: None,
+            flaw: None,
         }
     }
 
     pub(crate) fn config(&self, disk: &SimDisk) -> Config {
         Config::new("simulated")
-            .file_system(Arc::new(disk.clone()))
+            .file_system(place(disk, self.flaw))
             .flush_policy(FlushPolicy::Manual)
             .checkpoint_policy(
                 CheckpointPolicy::manual().on_close(self.on_close).small_parts(self.small_parts),

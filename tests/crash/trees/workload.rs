@@ -3,7 +3,10 @@
 use std::fmt;
 
 use duramen::CompactionPolicy;
-use duramen::testing::sim::{CrashChoice, Defect};
+use duramen::testing::faulty::Flaw;
+#[cfg(duramen_mutants)]
+use duramen::testing::faulty::Mutant;
+use duramen::testing::sim::CrashChoice;
 
 use super::examine;
 use super::rig::{Rig, Span, Step};
@@ -272,22 +275,26 @@ fn workloads_of_several_trees_merge_parts_and_seal_and_fill_three_trees() {
 }
 
 #[test]
-fn defects_of_trees_are_found() {
+fn flaws_are_found_in_stores_of_several_trees() {
+    #[cfg(duramen_mutants)]
+    let mutants = [
+        Mutant::BatchSplit,
+        Mutant::PartUnderAnotherTree,
+        Mutant::DropFreesEarly,
+        Mutant::LogReleasedEarly,
+    ]
+    .map(Flaw::Engine);
+    #[cfg(not(duramen_mutants))]
+    let mutants = [];
     let depth = Depth { seeds: 1, nested: 60, onward: 4 };
-    for defect in [
-        Defect::BatchSplit,
-        Defect::PartUnderAnotherTree,
-        Defect::DropFreesEarly,
-        Defect::PartNameNotSynced,
-        Defect::LogReleasedEarly,
-    ] {
+    for flaw in [Flaw::PartNameNotSynced].into_iter().chain(mutants) {
         let run = Run::of_this_process();
         let found = (LONG..LONG + 60).find_map(|number| {
             let workload = random_workload(run.seed(number));
-            let setup = Setup { defect: Some(defect), ..workload.setup };
+            let setup = Setup { flaw: Some(flaw), ..workload.setup };
             Workload { setup, ..workload }.run(depth, 12, &Tally::default()).err()
         });
-        let Finding { kind, text } = found.unwrap_or_else(|| panic!("{defect:?} is not found"));
-        println!("{defect:?}: {kind:?}: {}", text.lines().next().unwrap_or_default());
+        let Finding { kind, text } = found.unwrap_or_else(|| panic!("{flaw:?} is not found"));
+        println!("{flaw:?}: {kind:?}: {}", text.lines().next().unwrap_or_default());
     }
 }

@@ -1,0 +1,54 @@
+//! Mistakes that tests build into the engine, to see that they would notice them.
+//!
+//! `mutant!(fs, Name)` stands where the engine would have to be wrong. It is `false`, and nothing is asked,
+//! unless the crate is built with `--cfg duramen_mutants`; then the file system says which mistake the engine
+//! on it makes, so that stores with and without one run side by side. No feature of the crate sets that.
+
+/// A way in which the engine could break its promises.
+#[cfg(duramen_mutants)]
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "public in testing"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mutant {
+    /// Tokens resolve before the fsync that covers them.
+    AcknowledgeBeforeSync,
+    /// A part that is live is overwritten with one that reaches further.
+    PartOverwritten,
+    /// The log releases segments before the manifest that does without them is durable.
+    LogReleasedEarly,
+    /// Replay takes a group whose place and number fit for one that belongs there, whatever the life of the
+    /// segment that it was written in.
+    LivesIgnored,
+    /// After an unclean stop segments are recycled before the new manifest is durable.
+    SparesUsedEarly,
+    /// Parts that were merged are removed before the manifest that does without them is durable.
+    InputsRemovedEarly,
+    /// Damage in the log below what was durable is taken for the torn end.
+    ClaimsIgnored,
+    /// Provisional groups at the end of the log count after a restart.
+    ProvisionalCounted,
+    /// A batch over several trees is written as two groups that end at points.
+    BatchSplit,
+    /// A part says that it is of another tree.
+    PartUnderAnotherTree,
+    /// The parts of a tree that is dropped are removed before the drop is durable.
+    DropFreesEarly,
+}
+
+/// Whether the engine on this file system makes this mistake.
+#[cfg(duramen_mutants)]
+macro_rules! mutant {
+    ($fs:expr, $name:ident) => {
+        $crate::fs::FileSystem::mutant($fs) == Some($crate::mutant::Mutant::$name)
+    };
+}
+
+/// Whether the engine on this file system makes this mistake: never.
+#[cfg(not(duramen_mutants))]
+macro_rules! mutant {
+    ($fs:expr, $name:ident) => {
+        false
+    };
+}
+
+pub(crate) use mutant;
