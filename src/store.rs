@@ -308,6 +308,7 @@ impl fmt::Debug for Store {
 ///
 /// A snapshot copies nothing and may outlive its store. A tree cannot be read any more if it was not
 /// loaded before the store was closed or the tree was dropped.
+#[derive(Clone)]
 pub struct StoreSnapshot {
     engine: Arc<Engine>,
     /// Sorted by name.

@@ -13,6 +13,7 @@ use crate::merkle::LeafIndex;
 
 /// A leaf that was inserted.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Inserted {
     /// The index of the leaf in the tree.
     pub index: LeafIndex,
@@ -22,6 +23,7 @@ pub struct Inserted {
 
 /// A batch of leaves that was inserted.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct InsertedMany {
     /// The indexes of the leaves, in order.
     pub range: Range<u64>,

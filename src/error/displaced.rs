@@ -10,6 +10,7 @@ use super::printable::Printable;
 /// wrote there. The call that failed with this error changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} {how} while the store was open", Printable::new(path))]
+#[non_exhaustive]
 pub struct Displaced {
     /// The path.
     pub path: PathBuf,

@@ -438,6 +438,7 @@ fn os_error(error: &io::Error) -> Option<i32> {
 
 /// The damage of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Damage {
     /// The file.
     pub file: PathBuf,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
 
 mod accumulator;
+mod api;
 mod backup;
 #[cfg(feature = "testing")]
 mod backup_crash;
