@@ -156,7 +156,7 @@ pub(crate) fn test() -> Steps {
         .with_env(&[MUTANTS]),
         Step::cargo(
             "equality with rotortree",
-            "test --manifest-path tests/rotortree-equality/Cargo.toml --target-dir target/equality",
+            "test --manifest-path compat/rotortree/Cargo.toml --target-dir target/equality",
         ),
         Step::cargo(
             "a verifier without std",

@@ -1,6 +1,6 @@
 //! The same damage to a small store of duramen and one of rotortree, and what each makes of it.
 //!
-//! `cargo run --release --manifest-path tests/rotortree-equality/Cargo.toml --example damage [DIR]`
+//! `cargo run --release --manifest-path compat/rotortree/Cargo.toml --example damage [DIR]`
 //! prints a table. DIR is where the stores lie while they are damaged, best in memory: /dev/shm.
 //!
 //! Every bit of every byte that is not zero is flipped and one bit of every other, every file is cut to every 16th length and taken away, and each
