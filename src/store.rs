@@ -119,7 +119,7 @@ impl Store {
         let engine = &self.shared.engine;
         let slot = engine.slot(&TreeName::new(name.as_ref())?)?;
         let tree = engine.load(&slot)?;
-        let created = engine.token(engine.ingest.lock().accepted().seq);
+        let created = engine.token_now();
         Ok(DynAccumulator::of(&self.shared, (tree, created)))
     }
 

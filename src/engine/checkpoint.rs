@@ -87,7 +87,7 @@ impl Engine {
         let Some((reason, retry)) = self.take_checkpoint() else { return };
         let point = self.flush_point_now();
         let due = self.settings.checkpoint.due(&self.since_checkpoint(&point)).is_some();
-        let wanted = || self.flushed.lock().has_dropped() || self.ingest.lock().wants_checkpoint();
+        let wanted = || self.flushed.lock().has_dropped() || self.inflow.wants_checkpoint();
         if !due && !wanted() {
             return;
         }
@@ -156,7 +156,7 @@ impl Engine {
         clean: bool,
     ) -> Result<CheckpointInfo> {
         let (part, manifest) = (live.next_part, live.next_manifest);
-        self.ingest.lock().copied().reset();
+        self.inflow.reset_copied();
         let mut steps = Steps { wait, ..Steps::default() };
         let mut done = Err(Error::Panicked { during: "checkpoint" });
         // The hash function may panic. The store is as it was, but for files that `discard` removes.
@@ -179,7 +179,7 @@ impl Engine {
             }
             Ok(_) => {}
             Err(_) => {
-                self.ingest.lock().copied().reset();
+                self.inflow.reset_copied();
                 self.discard(part..live.next_part, manifest..live.next_manifest);
             }
         }
@@ -214,7 +214,7 @@ impl Engine {
         // Where nothing makes the parts fewer, they are no reason to wait.
         let merged = !self.upkeep.lock().compaction.is_suspended();
         let most = trees.iter().map(parts).max().unwrap_or(0);
-        self.limit_parts(if merged { most } else { 0 });
+        self.inflow.limit_parts(if merged { most } else { 0 });
     }
 
     fn write_checkpoint(
@@ -315,7 +315,7 @@ impl Engine {
         self.count_parts();
         let (tally, log_bytes, at) = (point.tally, point.log_bytes, Instant::now());
         *self.marks.lock() = Marks { tally, log_bytes, at };
-        self.made_room(point.tally, started.elapsed());
+        self.inflow.made_room(point.tally, started.elapsed());
         if let Err(error) = self.segments.release_before(point.position.segment) {
             // The checkpoint stands; files that could not be removed are looked for at open.
             self.poison_if_displaced(&error);
@@ -358,8 +358,8 @@ impl Engine {
         steps: &mut Steps,
     ) -> Result<Vec<(TreeId, Arc<Part>)>> {
         let strict = self.settings.install == Install::Strict;
-        let copied = self.ingest.lock().copied();
-        let hurry = || self.ingest.lock().is_behind();
+        let copied = self.inflow.copied();
+        let hurry = || self.inflow.is_behind();
         let mut publisher = Publisher::new(&self.fs, strict, steps);
         let mut written = Vec::new();
         let changed = changed.iter().zip(with_part).filter(|(_, with_part)| **with_part);

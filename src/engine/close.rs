@@ -15,14 +15,8 @@ impl Engine {
     /// a checkpoint if the policy wants one, the end of the log written down, and small parts merged.
     /// Every token is answered when this returns, whatever it returns.
     pub(crate) fn close(&self, flusher: JoinHandle<()>) -> Result<()> {
-        let (poisoned, seq) = {
-            let mut ingest = self.ingest.lock();
-            let before = ingest.check();
-            ingest.end(Error::Closed);
-            (before, ingest.name_point())
-        };
+        let (poisoned, seq) = self.inflow.close();
         self.closing.store(true, Ordering::Relaxed);
-        self.room.notify_all();
         // A listener on a worker may wait for a token that only the flush below would resolve.
         self.jobs.stop(|| self.control.request(seq));
         self.control.stop();
@@ -45,19 +39,16 @@ impl Engine {
         };
         if let Err(error) = sync::spawn("duramen-closer", close) {
             tracing::error!(%error, "cannot start the thread that closes the store; the end of its log is not noted");
-            let mut ingest = self.ingest.lock();
-            ingest.end(Error::Closed);
-            ingest.name_point();
-            drop(ingest);
+            // The caller has its error already.
+            let _ = self.inflow.close();
             self.closing.store(true, Ordering::Relaxed);
-            self.room.notify_all();
             self.control.stop();
         }
     }
 
     /// The last steps, when no other thread works any more.
     fn finish(&self) -> Result<()> {
-        let seq = self.ingest.lock().accepted().seq;
+        let seq = self.inflow.last();
         // Nothing waits here: the flusher has gone, and either this is durable or it failed.
         self.watermark.wait(seq)?;
         self.watermark.check()?;

@@ -214,7 +214,7 @@ impl Engine {
         if self.closing.load(Ordering::Relaxed) && !to_the_end {
             return Err(Error::Closed);
         }
-        match self.ingest.lock().check() {
+        match self.inflow.check() {
             Err(Error::Closed) if to_the_end => Ok(()),
             checked => checked,
         }
@@ -225,7 +225,7 @@ impl Engine {
     fn give_way(&self, step: &Mutex<Instant>, to_the_end: bool) -> Result<()> {
         let mut step = step.lock();
         let mut pause = step.elapsed() * 9;
-        while !pause.is_zero() && self.ingest.lock().is_behind() {
+        while !pause.is_zero() && self.inflow.is_behind() {
             self.go_on(to_the_end)?;
             if self.closing.load(Ordering::Relaxed) {
                 break;

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use super::checkpoint::{Checkpoints, Marks};
 use super::flushed::Flushed;
-use super::ingest::Ingest;
+use super::ingest::Inflow;
 use super::limits::Limits;
 use super::log::{Control, Flusher};
 use super::opened::{Admitted, Opened, loader};
@@ -33,7 +33,7 @@ use crate::fs::{FileName, FileSystem, StoreLock};
 use crate::hashers::Hashers;
 use crate::report::Event;
 use crate::sync;
-use crate::sync::{Condvar, JoinHandle, Mutex};
+use crate::sync::{JoinHandle, Mutex};
 use crate::workers::Jobs;
 
 /// Opens the store that `config` describes, or creates it: with the tree `first` in it, if there is to be
@@ -116,9 +116,9 @@ fn start(
         opened;
     let Opened { segments, log, point, checkpointed, report, .. } = opened;
     let process = loader.process;
-    let mut ingest = Ingest::new(point.tally, checkpointed, Limits::of(config), config.flush);
+    let inflow = Inflow::new(point.tally, checkpointed, Limits::of(config), config.flush);
     for Admitted { tree, leaves, sealed } in admitted {
-        ingest.admit(&tree, leaves, sealed);
+        inflow.admit(&tree, leaves, sealed);
     }
     let engine = Arc::new_cyclic(|engine: &std::sync::Weak<Engine>| {
         let engine = engine.clone();
@@ -140,8 +140,7 @@ fn start(
             counters: super::stats::Counters::default(),
             report,
             settings: Settings::from(config),
-            ingest: Mutex::new(ingest),
-            room: Condvar::new(),
+            inflow,
             segments,
             flushed: Mutex::new(Flushed::new(point, changed)),
             unhashed: Mutex::default(),

@@ -8,7 +8,7 @@
 //!    inserts, flushes or reads takes it.
 //! 2. The names of trees, in `trees`, and then the lock of one tree that is not loaded yet, which is held while
 //!    its parts are opened.
-//! 3. `ingest`: assigns indexes. Held for the copy of a leaf or a small batch.
+//! 3. The insertion lock, in `inflow`: assigns indexes. Held for the copy of a leaf or a small batch.
 //! 4. `upkeep`: what is requested automatically. Taken before those inside control and jobs.
 //! 5. `flushed`, `marks`, `holds`, and the locks inside columns, trees, control and watermark: for a few words.
 //!
@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use super::checkpoint::{Checkpoints, Marks};
 use super::flushed::{FlushPoint, Flushed};
 use super::hold::Holds;
-use super::ingest::{Cut, Ingest, Stretch};
+use super::ingest::{Cut, Inflow, Stretch};
 use super::load::Loader;
 use super::log::{Control, News};
 use super::stats::Counters;
@@ -47,8 +47,8 @@ use crate::ids::StoreId;
 use crate::report::recovery::RecoveryReport;
 use crate::report::{Event, Listeners};
 use crate::report::{JobStats, Steps, Work};
+use crate::sync::Mutex;
 use crate::sync::process::Process;
-use crate::sync::{Condvar, Mutex};
 use crate::wal::Segments;
 use crate::workers::Jobs;
 
@@ -81,9 +81,7 @@ pub(crate) struct Engine {
     pub(crate) counters: Counters,
     pub(crate) report: RecoveryReport,
     pub(crate) settings: Settings,
-    pub(crate) ingest: Mutex<Ingest>,
-    /// Notified when there may be room for an insert that waits, or there never will be again.
-    pub(crate) room: Condvar,
+    pub(super) inflow: Inflow,
     pub(crate) segments: Arc<Segments>,
     /// What is durable: the last point the flusher synced. Under [`FlushPolicy::Manual`] a caller has named
     /// it.
@@ -178,21 +176,18 @@ impl Engine {
 
     /// What the flusher is to write and sync next, and whether there is more after that.
     pub(crate) fn cut(&self) -> (Cut, bool) {
-        self.ingest.lock().cut()
+        self.inflow.cut()
     }
 
     /// The last point and everything inserted so far, for the flusher to write, if inserts need the room.
     pub(crate) fn spill_cut(&self) -> Option<(Cut, Cut)> {
-        self.ingest.lock().spill_cut(self.settings.spill_bytes())
+        self.inflow.spill_cut(self.settings.spill_bytes())
     }
 
     /// Called by the flusher: the log has everything up to `written`, durable or not. The last group had
     /// `stretches`, of which the trees have these `views`.
     pub(crate) fn written(&self, written: Tally, stretches: &[Stretch], views: &[View]) {
-        let waiting = self.ingest.lock().written(written);
-        if waiting {
-            self.room.notify_all();
-        }
+        self.inflow.written(written);
         let behind = |view: &View| view.leaves() - view.hashed() >= HASH_FROM;
         let mut behind = stretches.iter().zip(views).filter(|(_, view)| behind(view)).peekable();
         if behind.peek().is_none() {
@@ -279,9 +274,8 @@ impl Engine {
         }
         // The flusher before the workers: it is the one that gives them work. After the log has
         // failed it is gone.
-        let flusher_is_idle = || {
-            self.ingest.lock().check().is_err() || self.control.is_idle(self.watermark.durable())
-        };
+        let flusher_is_idle =
+            || self.inflow.check().is_err() || self.control.is_idle(self.watermark.durable());
         while !(flusher_is_idle() && self.jobs.is_idle() && flusher_is_idle()) {
             std::thread::sleep(Duration::from_micros(5));
         }
@@ -300,12 +294,7 @@ impl Engine {
         let error = Error::poisoned(&Arc::new(error));
         // Both under one lock: after an insert was refused every token has its answer, and after a token
         // was answered inserts are refused.
-        let ending = {
-            let mut ingest = self.ingest.lock();
-            ingest.end(error.clone());
-            self.watermark.begin_end(error.clone())
-        };
-        self.room.notify_all();
+        let ending = self.inflow.end(error.clone(), || self.watermark.begin_end(error.clone()));
         let Some(ending) = ending else { return };
         ending.wake();
         // A waker may have forked.
@@ -370,15 +359,15 @@ mod tests {
                 let mut held = 0;
                 while held < 1000 {
                     held += 1;
-                    if let Some(ingest) = engine.ingest.try_lock() {
-                        assert!(ingest.check().is_ok(), "refused while tokens have no answer");
+                    if let Some(checked) = engine.inflow.check_if_free() {
+                        assert!(checked.is_ok(), "refused while tokens have no answer");
                         held = 0;
                     }
                     std::thread::sleep(Duration::from_micros(10));
                 }
             });
         });
-        assert!(engine.ingest.lock().check().is_err());
+        assert!(engine.inflow.check().is_err());
         assert!(engine.watermark.wait(Seq(1)).is_err());
         drop(engine.close(flusher));
     }

@@ -73,10 +73,8 @@ impl Engine {
         let counters = &self.counters;
         // What is durable before what is visible: so never more is durable than visible.
         let durable = self.flush_point_now().tally.leaves;
-        let (leaves, unflushed_bytes, uncheckpointed_bytes) = {
-            let ingest = self.ingest.lock();
-            (ingest.accepted().leaves, ingest.unwritten_bytes(), ingest.uncheckpointed_bytes())
-        };
+        let accepted = self.inflow.accepted();
+        let leaves = accepted.leaves;
         let group_leaves = counters.group_leaves.distribution();
         let sync_nanos = counters.sync_nanos.distribution();
         let work = self.work();
@@ -98,8 +96,8 @@ impl Engine {
             refused: get(&counters.refused),
             slowdowns: get(&counters.slowdowns),
             slowdown_time: time(&counters.slowdown_nanos),
-            unflushed_bytes,
-            uncheckpointed_bytes,
+            unflushed_bytes: accepted.unwritten_bytes,
+            uncheckpointed_bytes: accepted.uncheckpointed_bytes,
             wal_segments: self.segments.in_use(),
             memory_bytes: self.trees.awake().iter().map(|tree| tree.columns.memory_bytes()).sum(),
             checkpoints: work.checkpoint.completed,

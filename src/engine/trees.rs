@@ -179,8 +179,7 @@ impl Engine {
         wanted.check(&self.path, &slot.spec)?;
         let tree = self.wake(&slot, || Ok(wanted.hasher))?;
         // It was created before this call, if not before the store was opened.
-        let seq = self.ingest.lock().accepted().seq;
-        Ok((tree, self.token(seq)))
+        Ok((tree, self.token_now()))
     }
 
     /// The tree of `slot`, loaded if it was not used since the store was opened.
@@ -217,7 +216,7 @@ impl Engine {
         let (tree, leaves) = self.loader.load(manifest, entry, hasher()?)?;
         // Under this lock: a drop comes before, and is seen above, or after, and takes it out again. And
         // before other threads find the tree, which insert as soon as they do.
-        self.ingest.lock().admit(&tree, leaves, slot.sealed);
+        self.inflow.admit(&tree, leaves, slot.sealed);
         Ok(Arc::clone(slot.tree.get_or_init(|| tree)))
     }
 
@@ -227,18 +226,13 @@ impl Engine {
         wanted: Wanted,
     ) -> Result<(Arc<Tree>, DurabilityToken)> {
         let Wanted { name, hasher, arity } = wanted;
-        let mut created = None;
-        let token = self.accept(|ingest| {
-            let id = u32::try_from(ingest.accepted().next_tree);
-            let id = id.map_err(|_| Error::TooManyTrees { path: self.path.clone() })?;
+        let (tree, token) = self.accept_tree(|id| {
+            let id =
+                u32::try_from(id).map_err(|_| Error::TooManyTrees { path: self.path.clone() })?;
             let spec = Arc::new(TreeSpec::new(TreeId(id), name, &*hasher, arity));
             let (tree, leaves) = Tree::empty(spec, hasher, self.loader.huge_pages);
-            let tree = Arc::new(tree.only_in(self.process));
-            let seq = ingest.create(&tree, leaves);
-            created = Some(tree);
-            Ok(Some(seq))
+            Ok((Arc::new(tree.only_in(self.process)), leaves))
         })?;
-        let tree = created.ok_or(Error::Closed)?;
         names.add(Slot::awake(&tree));
         Ok((tree, token))
     }
@@ -246,7 +240,7 @@ impl Engine {
     /// Has a tree take no more leaves. The token resolves once that is durable.
     pub(crate) fn seal(&self, name: &TreeName) -> Result<DurabilityToken> {
         let tree = self.load(&*self.slot(name)?)?;
-        self.accept(|ingest| ingest.seal(&tree))
+        self.accept_seal(&tree)
     }
 
     /// Drops a tree. The token resolves once that is durable.
@@ -255,7 +249,7 @@ impl Engine {
         let mut names = self.trees.names.lock();
         let slot = names.find(name).cloned().ok_or_else(|| self.no_tree(name))?;
         let mut dropped = slot.dropped.lock();
-        let token = self.accept(|ingest| Ok(Some(ingest.drop_tree(&slot.spec))))?;
+        let token = self.accept_drop(&slot.spec)?;
         *dropped = true;
         drop(dropped);
         if mutant!(&*self.fs, DropFreesEarly)
@@ -282,7 +276,7 @@ impl Engine {
     fn info(&self, slot: &Slot) -> TreeInfo {
         let (tree, entry) = (slot.tree(), slot.entry());
         let sealed = match tree {
-            Some(tree) => self.ingest.lock().is_sealed(tree.id()),
+            Some(tree) => self.inflow.is_sealed(tree.id()),
             None => slot.sealed,
         };
         let parts = match (tree, entry) {
@@ -303,10 +297,9 @@ impl Engine {
         self.process.check()?;
         let names = self.trees.names.lock();
         // Trees are created and dropped under the names' lock, and leaves come under the other.
-        let ingest = self.ingest.lock();
-        let sizes: PerTree<u64> = ingest.sizes().collect();
+        let sizes = self.inflow.sizes();
         let slots: Vec<_> = names.slots.values().cloned().collect();
-        drop((ingest, names));
+        drop(names);
         let all = slots.into_iter().map(|slot| {
             // One that takes no leaves yet has those of the manifest, also if it is loaded by now.
             let size = sizes.get(slot.spec.id).copied().unwrap_or_else(|| slot.stored());

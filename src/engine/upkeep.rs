@@ -190,7 +190,7 @@ impl Engine {
         self.control.tick_within(wait);
         drop(upkeep);
         if wait.is_none() {
-            self.look_for_room_again();
+            self.inflow.look_for_room_again();
         }
         wait
     }
@@ -202,7 +202,7 @@ impl Engine {
         self.control.tick_within(wait);
         drop(upkeep);
         if wait.is_none() {
-            self.limit_parts(0);
+            self.inflow.limit_parts(0);
         }
         wait
     }

@@ -57,10 +57,10 @@ impl<'a> Large<'a> {
     }
 
     fn end(&self, written: Vec<(Arc<Tree>, LeafWriter, u64)>) -> Result<MutexGuard<'a, Ingest>> {
-        let mut ingest = self.engine.ingest.lock();
+        let mut ingest = self.engine.inflow.lock();
         let ended = ingest.end_large(written);
         if ingest.waiting > 0 {
-            self.engine.room.notify_all();
+            self.engine.inflow.wake();
         }
         ended.map(|()| ingest)
     }
@@ -209,7 +209,7 @@ impl Engine {
         large: bool,
         bytes: impl FnOnce() -> u64,
     ) -> Result<MutexGuard<'_, Ingest>> {
-        let ingest = self.ingest.lock();
+        let ingest = self.inflow.lock();
         ingest.check()?;
         if ingest.presses() || large {
             return self.let_in(ingest, how, Coming { bytes: bytes(), large });
@@ -234,7 +234,7 @@ impl Engine {
     /// Lets the insertion lock go after something was accepted, and tells the flusher. Returns the sequence number
     /// of what was accepted.
     #[inline(always)]
-    fn leave(&self, mut ingest: MutexGuard<'_, Ingest>, how: Intake) -> Seq {
+    pub(super) fn leave(&self, mut ingest: MutexGuard<'_, Ingest>, how: Intake) -> Seq {
         let signal = match how {
             Intake::Insert | Intake::Try => self.signal(&mut ingest),
             Intake::Durable => {
@@ -253,23 +253,6 @@ impl Engine {
         seq
     }
 
-    /// Has the store accept what `accept` does to it under the insertion lock: a record that is no leaf. It
-    /// returns the record's number.
-    pub(crate) fn accept(
-        &self,
-        accept: impl FnOnce(&mut Ingest) -> Result<Option<Seq>>,
-    ) -> Result<DurabilityToken> {
-        self.process.check()?;
-        // Such records are few and short: they never wait for room.
-        let mut ingest = self.ingest.lock();
-        ingest.check()?;
-        match accept(&mut ingest)? {
-            Some(_) => Ok(self.token(self.leave(ingest, Intake::Insert))),
-            // Done before: durable with everything that came up to now.
-            None => Ok(self.token(ingest.accepted().seq)),
-        }
-    }
-
     /// Returns when everything inserted before the call is durable.
     pub(crate) fn flush(&self) -> Result<()> {
         self.process.check()?;
@@ -280,7 +263,7 @@ impl Engine {
     /// Asks for everything inserted before the call to be made durable now. The token says when it is.
     pub(crate) fn flush_soon(&self) -> Result<DurabilityToken> {
         self.process.check()?;
-        let mut ingest = self.ingest.lock();
+        let mut ingest = self.inflow.lock();
         ingest.check()?;
         let seq = ingest.name_point();
         drop(ingest);
@@ -290,7 +273,7 @@ impl Engine {
 
     /// Makes a point of everything inserted so far, for a caller of `call` that will wait until it is durable.
     fn name_point(&self, call: &'static str) -> Result<Seq> {
-        let mut ingest = self.ingest.lock();
+        let mut ingest = self.inflow.lock();
         ingest.check()?;
         if ingest.accepted().seq > self.watermark.durable() {
             self.watermark.refuse_here(call)?;
@@ -302,7 +285,7 @@ impl Engine {
     /// named, else everything inserted before the call.
     pub(crate) fn flush_point(&self) -> Result<()> {
         self.process.check()?;
-        let ingest = self.ingest.lock();
+        let ingest = self.inflow.lock();
         ingest.check()?;
         let seq = ingest.point();
         drop(ingest);
@@ -318,6 +301,11 @@ impl Engine {
         self.watermark.refuse_here(call)?;
         self.control.request(seq);
         self.watermark.wait(seq)
+    }
+
+    /// Resolves once everything accepted so far is durable.
+    pub(crate) fn token_now(&self) -> DurabilityToken {
+        self.token(self.inflow.last())
     }
 
     /// Resolves once everything up to `seq` is durable.
@@ -380,14 +368,14 @@ mod tests {
 
     fn begin(engine: &Engine) -> Large<'_> {
         let tree = tree(engine);
-        let mut writers = engine.ingest.lock().begin_large(&[&tree]);
+        let mut writers = engine.inflow.lock().begin_large(&[&tree]);
         let mut writer = writers.pop().flatten().unwrap();
         writer.write(&[[8; 32]; 3]);
         Large { engine, written: vec![(tree, writer, 3)] }
     }
 
     fn wait_until_one_waits(engine: &Engine) {
-        while engine.ingest.lock().waiting == 0 {
+        while engine.inflow.lock().waiting == 0 {
             thread::sleep(Duration::from_micros(10));
         }
     }
@@ -447,7 +435,7 @@ mod tests {
             wait_until_one_waits(&engine);
             engine.close(flusher).unwrap();
             let woken = returns_soon(&after);
-            engine.room.notify_all();
+            engine.inflow.wake();
             assert!(matches!(after.join().unwrap(), Err(Error::Closed)));
             assert!(woken, "an insert waits in a store that is closed");
         });

@@ -1,11 +1,13 @@
 //! What comes in: from the call of an insert to what the flusher cuts.
 
+mod inflow;
 mod inlets;
 mod insert;
 mod pending;
+mod records;
 mod room;
 mod state;
 
+pub(super) use inflow::Inflow;
 pub(crate) use insert::{Addition, Intake};
 pub(crate) use pending::{Control, Cut, Stretch};
-pub(crate) use state::Ingest;

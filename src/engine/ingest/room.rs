@@ -12,16 +12,12 @@ use super::state::Ingest;
 use crate::config::FlushPolicy;
 use crate::engine::limits::Pressure;
 use crate::engine::shared::{Engine, Job};
-use crate::engine::tally::Tally;
 use crate::error::Limit;
 use crate::error::{Error, Result};
 use crate::report::CheckpointReason;
 use crate::report::Event;
-use crate::sync;
 use crate::sync::{Instant, MutexGuard};
 
-/// Bytes of nodes from which on the time of a checkpoint shows how fast the disk is.
-const TELLING_BYTES: u64 = 16 << 20;
 /// Bytes after which an insert that is slowed down sleeps: sleeping is not exact.
 const PACE_BYTES: u64 = 64 << 10;
 
@@ -80,10 +76,7 @@ impl Engine {
         let mut paid = false;
         loop {
             while ingest.copying {
-                ingest.waiting += 1;
-                ingest = self.room.wait(ingest);
-                ingest.waiting -= 1;
-                ingest.check()?;
+                ingest = self.inflow.wait(ingest, None)?;
             }
             let pressure = ingest.limits.pressure(&ingest.held(coming.large));
             match (pressure, stall) {
@@ -142,7 +135,7 @@ impl Engine {
         self.listeners.tell(event);
         // A listener may have forked.
         self.process.check()?;
-        let ingest = self.ingest.lock();
+        let ingest = self.inflow.lock();
         ingest.check()?;
         Ok(ingest)
     }
@@ -179,7 +172,7 @@ impl Engine {
     /// Waits once for a change; fails when that has taken too long.
     fn wait_for_room<'a>(
         &'a self,
-        mut ingest: MutexGuard<'a, Ingest>,
+        ingest: MutexGuard<'a, Ingest>,
         limit: Limit,
         held: u64,
         allowed: u64,
@@ -191,21 +184,17 @@ impl Engine {
             // The caller that could name a point may be the one that would wait here.
             return Err(Error::Backpressure { limit, held, allowed, waited: since.elapsed() });
         }
-        ingest.waiting += 1;
-        ingest = match self.settings.backpressure_wait {
-            None => self.room.wait(ingest),
+        let left = match self.settings.backpressure_wait {
+            None => None,
             Some(longest) => {
                 let waited = since.elapsed();
                 if waited >= longest {
-                    ingest.waiting -= 1;
                     return Err(Error::Backpressure { limit, held, allowed, waited });
                 }
-                self.room.wait_for(ingest, longest - waited)
+                Some(longest - waited)
             }
         };
-        ingest.waiting -= 1;
-        ingest.check()?;
-        Ok(ingest)
+        self.inflow.wait(ingest, left)
     }
 
     /// Waits for `time`, or until there is no more pressure.
@@ -222,46 +211,7 @@ impl Engine {
                 self.counters.slowed_down(waited);
                 return Ok(ingest);
             }
-            ingest.waiting += 1;
-            ingest = self.room.wait_for(ingest, time - waited);
-            ingest.waiting -= 1;
-            ingest.check()?;
-        }
-    }
-
-    /// Called by a checkpoint that holds what was accepted up to `held`, and that took what came since the one
-    /// before out of memory in the time `took`.
-    pub(crate) fn made_room(&self, held: Tally, took: Duration) {
-        let mut ingest = self.ingest.lock();
-        let bytes = u128::from(held.node_bytes_since(ingest.last_checkpoint()));
-        let drain = bytes * 1_000_000_000 / took.as_nanos().max(1);
-        let drain = u64::try_from(drain).unwrap_or(u64::MAX);
-        // The time of a small one is that of its syncs.
-        let telling = bytes >= u128::from(TELLING_BYTES);
-        let waiting = ingest.checkpointed(held, telling.then_some(drain));
-        drop(ingest);
-        if waiting {
-            self.room.notify_all();
-        }
-    }
-
-    /// Notes how many parts the tree has that has the most, if merging could make them fewer.
-    pub(crate) fn limit_parts(&self, parts: u64) {
-        let waiting = self.ingest.lock().parts(parts);
-        if waiting {
-            self.room.notify_all();
-        }
-    }
-
-    /// Wakes the inserts that wait for room: what they wait for may never come.
-    pub(crate) fn look_for_room_again(&self) {
-        let waiting = if sync::defect("waiting inserts are told without their lock") {
-            true
-        } else {
-            self.ingest.lock().waiting > 0
-        };
-        if waiting {
-            self.room.notify_all();
+            ingest = self.inflow.wait(ingest, Some(time - waited))?;
         }
     }
 }

@@ -40,7 +40,7 @@ fn dropped(tree: &Tree) -> Error {
 
 /// What the insertion lock guards.
 #[derive(Debug)]
-pub(crate) struct Ingest {
+pub(super) struct Ingest {
     /// Of the trees that are in use.
     inlets: Inlets,
     accepted: Tally,
@@ -97,7 +97,7 @@ const FIRST_DRAIN: u64 = 256 << 20;
 impl Ingest {
     /// Of a store that has accepted `accepted`, all of which is in the log, and of which a checkpoint holds
     /// `checkpointed`.
-    pub(crate) fn new(
+    pub(super) fn new(
         accepted: Tally,
         checkpointed: Tally,
         limits: Limits,
@@ -160,23 +160,23 @@ impl Ingest {
     }
 
     #[inline]
-    pub(crate) fn accepted(&self) -> Tally {
+    pub(super) fn accepted(&self) -> Tally {
         self.accepted
     }
 
     /// Lets leaves in to `tree`. It was created here or is found in what the store already holds.
-    pub(crate) fn admit(&mut self, tree: &Arc<Tree>, writer: LeafWriter, sealed: bool) {
+    pub(super) fn admit(&mut self, tree: &Arc<Tree>, writer: LeafWriter, sealed: bool) {
         self.inlets.insert(Inlet::new(tree, writer, sealed));
     }
 
     /// Accepts a new tree.
-    pub(crate) fn create(&mut self, tree: &Arc<Tree>, writer: LeafWriter) -> Seq {
+    pub(super) fn create(&mut self, tree: &Arc<Tree>, writer: LeafWriter) -> Seq {
         self.admit(tree, writer, false);
         self.control(Control::Created(Arc::clone(tree)))
     }
 
     /// Accepts that `tree` takes no more leaves. `None` if it was sealed before. Fails if it was dropped.
-    pub(crate) fn seal(&mut self, tree: &Arc<Tree>) -> Result<Option<Seq>> {
+    pub(super) fn seal(&mut self, tree: &Arc<Tree>) -> Result<Option<Seq>> {
         let inlet = self.inlets.get_mut(tree).ok_or_else(|| dropped(tree))?;
         if std::mem::replace(&mut inlet.sealed, true) {
             return Ok(None);
@@ -185,7 +185,7 @@ impl Ingest {
     }
 
     /// Accepts that the tree of `spec` is gone.
-    pub(crate) fn drop_tree(&mut self, spec: &Arc<TreeSpec>) -> Seq {
+    pub(super) fn drop_tree(&mut self, spec: &Arc<TreeSpec>) -> Seq {
         let tree = self.inlets.remove(spec.id).map(|inlet| inlet.tree);
         self.control(Control::Dropped(Arc::clone(spec), tree))
     }
@@ -278,7 +278,7 @@ impl Ingest {
 
     /// What the flusher is to make durable, and whether there is more: everything up to the last point that was
     /// not cut before, but what was inserted before a large batch without that batch.
-    pub(crate) fn cut(&mut self) -> (Cut, bool) {
+    pub(super) fn cut(&mut self) -> (Cut, bool) {
         let early = self.early.pop_front();
         let more = early.is_some();
         let cut = match early.or_else(|| self.take_named()) {
@@ -298,7 +298,7 @@ impl Ingest {
 
     /// What there is up to the last point, and what came since, for the flusher to hand to the operating
     /// system. `None` if too little has come since the last time to make that necessary.
-    pub(crate) fn spill_cut(&mut self, least: u64) -> Option<(Cut, Cut)> {
+    pub(super) fn spill_cut(&mut self, least: u64) -> Option<(Cut, Cut)> {
         if self.unwritten_bytes() < least {
             return None;
         }
@@ -321,7 +321,7 @@ impl Ingest {
     }
 
     /// Makes a point of everything accepted so far, for a caller that requests it to be durable.
-    pub(crate) fn name_point(&mut self) -> Seq {
+    pub(super) fn name_point(&mut self) -> Seq {
         let seq = self.accepted.seq;
         if self.named.as_ref().is_some_and(|named| named.tally.seq < seq) {
             let open = self.take_open();
@@ -343,7 +343,7 @@ impl Ingest {
     }
 
     /// Notes what the log has; returns whether an insert waits for that.
-    pub(crate) fn written(&mut self, written: Tally) -> bool {
+    pub(super) fn written(&mut self, written: Tally) -> bool {
         self.written = written;
         self.set_gate();
         self.waiting > 0
@@ -387,31 +387,31 @@ impl Ingest {
     }
 
     /// Where a checkpoint counts the bytes of nodes that it has written.
-    pub(crate) fn copied(&self) -> Copied {
+    pub(super) fn copied(&self) -> Copied {
         self.copied.clone()
     }
 
     /// Bytes of nodes that no checkpoint holds.
-    pub(crate) fn uncheckpointed_bytes(&self) -> u64 {
+    pub(super) fn uncheckpointed_bytes(&self) -> u64 {
         self.accepted.node_bytes_since(self.checkpointed)
     }
 
     /// Whether the checkpoint under way does not keep up with inserts.
-    pub(crate) fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         self.limits.is_behind(&self.held(false))
     }
 
     /// Whether a checkpoint would relieve inserts.
-    pub(crate) fn wants_checkpoint(&self) -> bool {
+    pub(super) fn wants_checkpoint(&self) -> bool {
         self.limits.wants_checkpoint(&self.held(false))
     }
 
-    pub(crate) fn end(&mut self, error: Error) {
+    pub(super) fn end(&mut self, error: Error) {
         self.ended.get_or_insert(error);
     }
 
     #[inline]
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         match &self.ended {
             None => Ok(()),
             Some(error) => Err(error.clone()),
@@ -419,7 +419,7 @@ impl Ingest {
     }
 
     /// Bytes of records that the log does not have yet.
-    pub(crate) fn unwritten_bytes(&self) -> u64 {
+    pub(super) fn unwritten_bytes(&self) -> u64 {
         self.accepted.record_bytes_since(self.written)
     }
 
@@ -430,12 +430,12 @@ impl Ingest {
     }
 
     /// Whether the tree takes no more leaves.
-    pub(crate) fn is_sealed(&self, id: TreeId) -> bool {
+    pub(super) fn is_sealed(&self, id: TreeId) -> bool {
         self.inlets.by_id(id).is_some_and(|inlet| inlet.sealed)
     }
 
     /// The sizes of the trees in use, at one moment.
-    pub(crate) fn sizes(&self) -> impl Iterator<Item = (TreeId, u64)> {
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (TreeId, u64)> {
         self.inlets.iter().map(|inlet| (inlet.tree.id(), inlet.size))
     }
 }
