@@ -112,6 +112,7 @@ impl TreeEntry {
 pub(crate) enum ManifestFault {
     Magic,
     Version(u16),
+    Flags(u16),
     Checksum { stored: u64, computed: u64 },
     Fields,
 }
@@ -124,6 +125,9 @@ impl std::fmt::Display for ManifestFault {
                 f,
                 "it has format version {found}, and this program reads version {MANIFEST_VERSION}"
             ),
+            Self::Flags(found) => {
+                write!(f, "it has the flags {found:#x}, and this program knows {FLAG_CLEAN:#x}")
+            }
             Self::Checksum { stored, computed } => {
                 write!(f, "checksum stored {stored:#018x}, computed {computed:#018x}")
             }
@@ -220,14 +224,17 @@ impl Manifest {
         if version != MANIFEST_VERSION {
             return Err(ManifestFault::Version(version));
         }
-        match Self::fields(&mut fields) {
+        let flags = fields.u16().ok_or(ManifestFault::Fields)?;
+        if flags & !FLAG_CLEAN != 0 {
+            return Err(ManifestFault::Flags(flags));
+        }
+        match Self::fields(&mut fields, flags & FLAG_CLEAN != 0) {
             Some(manifest) if fields.remaining() == 0 => Ok(manifest),
             _ => Err(ManifestFault::Fields),
         }
     }
 
-    fn fields(fields: &mut Decoder<'_>) -> Option<Self> {
-        let clean = fields.u16()? & FLAG_CLEAN != 0;
+    fn fields(fields: &mut Decoder<'_>, clean: bool) -> Option<Self> {
         fields.u32()?;
         let store = StoreId(fields.array()?);
         let number = decode_number(fields)?;
@@ -467,6 +474,12 @@ fn reject(path: &std::path::Path, len: u64, fault: ManifestFault) -> Error {
     match fault {
         ManifestFault::Magic => Damage::field(path, 0, "magic", "a manifest", "other bytes").into(),
         ManifestFault::Fields => Damage::field(path, 0, "fields", "valid ones", "others").into(),
+        ManifestFault::Flags(found) => Error::UnknownFormat {
+            path: path.into(),
+            feature: FormatFeature::ManifestFlags,
+            found: u32::from(found),
+            supported: u32::from(FLAG_CLEAN),
+        },
         ManifestFault::Version(found) => Error::UnknownFormat {
             path: path.into(),
             feature: FormatFeature::Version,
@@ -563,6 +576,21 @@ mod tests {
                 change(&mut manifest, number);
                 assert_eq!(Manifest::decode(&manifest.encode()).is_ok(), good, "{manifest:?}");
             }
+        }
+    }
+
+    #[test]
+    fn flags_that_this_version_does_not_know_are_another_format() {
+        for flags in [2, 3, 0x8000] {
+            let mut bytes = manifest().encode();
+            bytes[10..12].copy_from_slice(&u16::to_le_bytes(flags));
+            let end = bytes.len() - 8;
+            let sum = checksum(&bytes[..end]);
+            bytes[end..].copy_from_slice(&sum.to_le_bytes());
+            assert_eq!(Manifest::decode(&bytes), Err(ManifestFault::Flags(flags)));
+            let error =
+                reject(std::path::Path::new("a"), bytes.len() as u64, ManifestFault::Flags(flags));
+            assert!(error.to_string().contains("manifest flags"), "{error}");
         }
     }
 

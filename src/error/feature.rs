@@ -13,6 +13,8 @@ pub enum FormatFeature {
     FrameKind,
     /// The flags of a group of the log.
     GroupFlags,
+    /// The flags of a manifest.
+    ManifestFlags,
 }
 
 impl FormatFeature {
@@ -20,7 +22,7 @@ impl FormatFeature {
     pub(super) fn reads(self) -> &'static str {
         match self {
             Self::Version => "version ",
-            Self::FrameKind | Self::GroupFlags => "those up to ",
+            Self::FrameKind | Self::GroupFlags | Self::ManifestFlags => "those up to ",
         }
     }
 }
@@ -31,6 +33,7 @@ impl fmt::Display for FormatFeature {
             Self::Version => "format version",
             Self::FrameKind => "frame kind",
             Self::GroupFlags => "group flags",
+            Self::ManifestFlags => "manifest flags",
         })
     }
 }
