@@ -4,4 +4,4 @@ mod token;
 mod watermark;
 
 pub use token::DurabilityToken;
-pub(crate) use watermark::{WakerId, Watermark};
+pub(crate) use watermark::{Ending, WakerId, Watermark};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flushed::Changed;
 use super::follow::{Followed, TRIES, check_place, newest_of};
+use super::log::Changed;
 use super::shared::Engine;
 use crate::backup::{Failure, Target, closed_at};
 use crate::config::Config;
@@ -26,9 +26,9 @@ impl Engine {
         self.flush()?;
         let (state, changed, hold) = {
             let live = self.checkpoints.lock();
-            let flushed = self.flushed.lock();
-            let state = closed_at(&live.manifest, flushed.point.position);
-            (state, flushed.changed(), self.hold(&live))
+            let (point, changed) = self.log.changed();
+            let state = closed_at(&live.manifest, point.position);
+            (state, changed, self.hold(&live))
         };
         target.fill(&*self.fs, &state)?;
         drop(hold);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counted::Counted;
-use super::flushed::{Changed, FlushPoint};
+use super::log::{Changed, FlushPoint};
 use super::shared::Engine;
 use super::tails::with_part;
 use super::tally::Tally;
@@ -62,15 +62,10 @@ impl Engine {
             records: point.tally.seq.0.saturating_sub(marks.tally.seq.0),
             leaves: point.tally.leaves.saturating_sub(marks.tally.leaves),
             wal_bytes: point.log_bytes.saturating_sub(marks.log_bytes),
-            wal_segments: self.segments.in_use(),
+            wal_segments: self.log.segments_in_use(),
             memory_bytes: point.tally.node_bytes_since(marks.tally),
             time: marks.at.elapsed(),
         }
-    }
-
-    /// The last point that is durable.
-    pub(crate) fn flush_point_now(&self) -> FlushPoint {
-        self.flushed.lock().point
     }
 
     /// Flushes, writes what is new since the last checkpoint, and truncates the log.
@@ -85,9 +80,9 @@ impl Engine {
     /// was made meanwhile may have had the same reason.
     pub(crate) fn checkpoint_job(&self, waited: Duration) {
         let Some((reason, retry)) = self.take_checkpoint() else { return };
-        let point = self.flush_point_now();
+        let point = self.log.point();
         let due = self.settings.checkpoint.due(&self.since_checkpoint(&point)).is_some();
-        let wanted = || self.flushed.lock().has_dropped() || self.inflow.wants_checkpoint();
+        let wanted = || self.log.has_dropped() || self.inflow.wants_checkpoint();
         if !due && !wanted() {
             return;
         }
@@ -160,10 +155,7 @@ impl Engine {
         let mut steps = Steps { wait, ..Steps::default() };
         let mut done = Err(Error::Panicked { during: "checkpoint" });
         // The hash function may panic. The store is as it was, but for files that `discard` removes.
-        let (point, changed) = {
-            let flushed = self.flushed.lock();
-            (flushed.point, flushed.changed())
-        };
+        let (point, changed) = self.log.changed();
         sync::returns(|| {
             done = self.write_checkpoint(live, &point, &changed, reason, clean, &mut steps);
         });
@@ -303,7 +295,7 @@ impl Engine {
         let built = started.elapsed();
         next.log = Log { closed: Vec::new(), open: point.position, seq: point.tally.seq, clean };
         if mutant!(&*self.fs, LogReleasedEarly) {
-            let _ = self.segments.release_before(point.position.segment);
+            let _ = self.log.release_before(point.position.segment);
         }
         self.publish(live, next)?;
         let published = started.elapsed();
@@ -311,12 +303,12 @@ impl Engine {
         for (tree, size, parts) in installs {
             tree.install(size, parts);
         }
-        self.flushed.lock().checkpointed(changed);
+        self.log.checkpointed(changed);
         self.count_parts();
         let (tally, log_bytes, at) = (point.tally, point.log_bytes, Instant::now());
         *self.marks.lock() = Marks { tally, log_bytes, at };
         self.inflow.made_room(point.tally, started.elapsed());
-        if let Err(error) = self.segments.release_before(point.position.segment) {
+        if let Err(error) = self.log.release_before(point.position.segment) {
             // The checkpoint stands; files that could not be removed are looked for at open.
             self.poison_if_displaced(&error);
             tracing::warn!(%error, "cannot remove a log segment");
@@ -413,7 +405,7 @@ impl Engine {
     pub(crate) fn publish(&self, live: &mut Checkpoints, mut manifest: Manifest) -> Result<()> {
         manifest.number = live.next_manifest;
         manifest.checkpoint = random::id(&*self.fs)?;
-        manifest.next_segment = self.segments.next_id();
+        manifest.next_segment = self.log.next_segment();
         manifest.next_part = live.next_part;
         live.next_manifest += 1;
         manifest::publish(&*self.fs, &manifest)?;

@@ -18,13 +18,13 @@ impl Engine {
         let (poisoned, seq) = self.inflow.close();
         self.closing.store(true, Ordering::Relaxed);
         // A listener on a worker may wait for a token that only the flush below would resolve.
-        self.jobs.stop(|| self.control.request(seq));
-        self.control.stop();
+        self.jobs.stop(|| self.log.request(seq));
+        self.log.stop();
         let joined = flusher.join().map_err(|_| Error::ThreadPanicked { thread: "flusher" });
         let done = poisoned.and(joined).and_then(|()| self.finish());
         // A listener may have forked: the store is the parent's.
         self.process.check()?;
-        self.watermark.end(Error::Closed);
+        self.log.end(Error::Closed);
         self.lock.lock().take();
         done
     }
@@ -42,7 +42,7 @@ impl Engine {
             // The caller has its error already.
             let _ = self.inflow.close();
             self.closing.store(true, Ordering::Relaxed);
-            self.control.stop();
+            self.log.stop();
         }
     }
 
@@ -50,9 +50,8 @@ impl Engine {
     fn finish(&self) -> Result<()> {
         let seq = self.inflow.last();
         // Nothing waits here: the flusher has gone, and either this is durable or it failed.
-        self.watermark.wait(seq)?;
-        self.watermark.check()?;
-        let point = self.flush_point_now();
+        self.log.wait_to_the_end(seq)?;
+        let point = self.log.point();
         let reason = CheckpointReason::Close;
         let since = self.since_checkpoint(&point);
         let stretches = self.checkpoints.lock().manifest.log.closed.len();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::flushed::FlushPoint;
+use super::log::FlushPoint;
 use super::opened::{Admitted, Opened, loader};
 use super::recover::segment_limits;
 use super::tally::Tally;

@@ -40,7 +40,7 @@ impl Engine {
     pub(crate) fn hold(&self, live: &Checkpoints) -> Hold<'_> {
         let beyond = live.next_part;
         self.holds.lock().beyond.push(beyond);
-        Hold { engine: self, beyond, _segments: self.segments.hold() }
+        Hold { engine: self, beyond, _segments: self.log.hold_segments() }
     }
 
     /// Removes parts that the manifest in force does not name any more, now or when the last hold on them

@@ -15,10 +15,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoints, Marks};
-use super::flushed::Flushed;
 use super::ingest::Inflow;
 use super::limits::Limits;
-use super::log::{Control, Flusher};
+use super::log::{Flushed, Flusher, LogSide, LogSource};
 use super::opened::{Admitted, Opened, loader};
 use super::recover;
 use super::shared::{Engine, Settings};
@@ -27,7 +26,6 @@ use crate::config::Config;
 use crate::directory;
 use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
-use crate::durability::Watermark;
 use crate::error::{Damage, Error, Result};
 use crate::fs::{FileName, FileSystem, StoreLock};
 use crate::hashers::Hashers;
@@ -135,14 +133,11 @@ fn start(
             trees,
             hashers,
             process,
-            watermark: Arc::new(Watermark::new(point.tally.seq, process)),
-            control: Control::default(),
             counters: super::stats::Counters::default(),
             report,
             settings: Settings::from(config),
             inflow,
-            segments,
-            flushed: Mutex::new(Flushed::new(point, changed)),
+            log: LogSide::new(process, segments, Flushed::new(point, changed)),
             unhashed: Mutex::default(),
             marks: Mutex::new(Marks { tally: checkpointed, log_bytes: 0, at: Instant::now() }),
             checkpoints: Mutex::new(Checkpoints { manifest, next_manifest, next_part }),
@@ -156,7 +151,7 @@ fn start(
             lock: Mutex::new(Some(lock)),
         }
     });
-    let flusher = Flusher::new(Arc::clone(&engine), log, point);
+    let flusher = Flusher::new(Arc::clone(&engine) as Arc<dyn LogSource>, log, point);
     let thread = sync::spawn("duramen-flusher", move || flusher.run())
         .map_err(|error| Error::io("start the flusher of", &config.path, error))?;
     engine.checkpoint_if_due();

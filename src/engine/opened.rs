@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::flushed::{Changed, FlushPoint};
 use super::load::Loader;
+use super::log::{Changed, FlushPoint};
 use super::tally::Tally;
 use super::tree::Tree;
 use super::trees::Trees;

@@ -28,7 +28,7 @@ impl Engine {
             }
             let (manifest, end) = {
                 let live = self.checkpoints.lock();
-                (live.manifest.clone(), self.flush_point_now().position)
+                (live.manifest.clone(), self.log.point().position)
             };
             let mut log = Log { clean: false, ..manifest.log.clone() };
             if log.open != end {

@@ -10,7 +10,7 @@
 //!    its parts are opened.
 //! 3. The insertion lock, in `inflow`: assigns indexes. Held for the copy of a leaf or a small batch.
 //! 4. `upkeep`: what is requested automatically. Taken before those inside control and jobs.
-//! 5. `flushed`, `marks`, `holds`, and the locks inside columns, trees, control and watermark: for a few words.
+//! 5. `marks`, `holds`, and the locks inside columns, trees and the log side: for a few words.
 //!
 //! # Waiting
 //!
@@ -24,22 +24,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpoints, Marks};
-use super::flushed::{FlushPoint, Flushed};
 use super::hold::Holds;
-use super::ingest::{Cut, Inflow, Stretch};
+use super::ingest::Inflow;
 use super::load::Loader;
-use super::log::{Control, News};
+use super::log::LogSide;
 use super::stats::Counters;
-use super::tally::Tally;
 use super::tree::Tree;
 use super::trees::Trees;
 use super::upkeep::Upkeep;
-use crate::column::View;
 use crate::config::Backoff;
 use crate::config::Config;
 use crate::config::FlushPolicy;
 use crate::config::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
-use crate::durability::Watermark;
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, StoreLock};
 use crate::hashers::Hashers;
@@ -49,7 +45,6 @@ use crate::report::{Event, Listeners};
 use crate::report::{JobStats, Steps, Work};
 use crate::sync::Mutex;
 use crate::sync::process::Process;
-use crate::wal::Segments;
 use crate::workers::Jobs;
 
 /// What a worker thread may be requested to do.
@@ -76,16 +71,11 @@ pub(crate) struct Engine {
     pub(crate) loader: Loader,
     pub(crate) trees: Trees,
     pub(crate) hashers: Hashers,
-    pub(crate) watermark: Arc<Watermark>,
-    pub(crate) control: Control,
     pub(crate) counters: Counters,
     pub(crate) report: RecoveryReport,
     pub(crate) settings: Settings,
     pub(super) inflow: Inflow,
-    pub(crate) segments: Arc<Segments>,
-    /// What is durable: the last point the flusher synced. Under [`FlushPolicy::Manual`] a caller has named
-    /// it.
-    pub(crate) flushed: Mutex<Flushed>,
+    pub(super) log: LogSide,
     /// Trees with leaves that are to be hashed in the background.
     pub(crate) unhashed: Mutex<Vec<Arc<Tree>>>,
     pub(crate) marks: Mutex<Marks>,
@@ -142,9 +132,6 @@ impl From<&Config> for Settings {
     }
 }
 
-/// Leaves that are hashed in the background once so many wait: enough to fill every core.
-const HASH_FROM: u64 = 1 << 16;
-
 /// After so long the start of a worker that failed is tried again: memory, or a slot in the system's table
 /// of threads, may have come free.
 const START_AGAIN: Duration = Duration::from_millis(100);
@@ -154,7 +141,7 @@ impl Engine {
     /// child.
     pub(crate) fn may_wait(&self, call: &'static str) -> Result<()> {
         self.process.check()?;
-        self.watermark.refuse_here(call)
+        self.log.refuse_here(call)
     }
 
     /// Refuses `call`, which waits for all threads of the store, on each of them.
@@ -166,69 +153,18 @@ impl Engine {
         Ok(())
     }
 
-    /// After how long new leaves are flushed without a request.
-    pub(crate) fn flush_interval(&self) -> Option<Duration> {
-        match self.settings.flush {
-            FlushPolicy::Interval(interval) => Some(interval),
-            FlushPolicy::Manual => None,
-        }
-    }
-
-    /// What the flusher is to write and sync next, and whether there is more after that.
-    pub(crate) fn cut(&self) -> (Cut, bool) {
-        self.inflow.cut()
-    }
-
-    /// The last point and everything inserted so far, for the flusher to write, if inserts need the room.
-    pub(crate) fn spill_cut(&self) -> Option<(Cut, Cut)> {
-        self.inflow.spill_cut(self.settings.spill_bytes())
-    }
-
-    /// Called by the flusher: the log has everything up to `written`, durable or not. The last group had
-    /// `stretches`, of which the trees have these `views`.
-    pub(crate) fn written(&self, written: Tally, stretches: &[Stretch], views: &[View]) {
-        self.inflow.written(written);
-        let behind = |view: &View| view.leaves() - view.hashed() >= HASH_FROM;
-        let mut behind = stretches.iter().zip(views).filter(|(_, view)| behind(view)).peekable();
-        if behind.peek().is_none() {
-            return;
-        }
-        let mut unhashed = self.unhashed.lock();
-        for (Stretch { tree, .. }, _) in behind {
-            if !unhashed.iter().any(|waiting| Arc::ptr_eq(waiting, tree)) {
-                unhashed.push(Arc::clone(tree));
-            }
-        }
-        drop(unhashed);
-        self.request_job(Job::Hash);
-    }
-
-    /// Called by the flusher: everything up to `point` is durable, `news` among it.
-    pub(crate) fn flushed(&self, point: FlushPoint, news: News) {
-        let dropped = self.flushed.lock().advance(point, news);
-        self.watermark.advance(point.tally.seq);
-        if dropped {
-            self.space_can_be_freed();
-        }
-    }
-
     /// Has a worker do `job` soon. Where no worker can be started, the flusher tries again.
     pub(super) fn request_job(&self, job: Job) {
         if !self.jobs.request(job) {
-            self.control.tick_within(Some(START_AGAIN));
+            self.log.tick_within(Some(START_AGAIN));
         }
     }
 
     /// Called by the flusher: sees to it that jobs that wait have a worker.
     pub(super) fn start_waiting_jobs(&self) {
         if !self.jobs.start_waiting() {
-            self.control.tick_within(Some(START_AGAIN));
+            self.log.tick_within(Some(START_AGAIN));
         }
-    }
-
-    /// Requests that a log segment is made ready.
-    pub(crate) fn request_segment(&self) {
-        self.request_job(Job::PrepareSegment);
     }
 
     /// Does a worker's job. Failures that matter to the log have poisoned the store when this
@@ -244,11 +180,11 @@ impl Engine {
             stats.complete(&steps, 0);
         };
         match job {
-            Job::PrepareSegment => match self.segments.prepare() {
+            Job::PrepareSegment => match self.log.prepare_segment() {
                 Ok(()) => done(&mut self.work.lock().segment),
                 Err(error) => {
                     self.work.lock().segment.failed += 1;
-                    match self.segments.failure() {
+                    match self.log.segments_failure() {
                         Some(failure) => self.poison(failure),
                         None => self.poison_if_displaced(&error),
                     }
@@ -274,8 +210,7 @@ impl Engine {
         }
         // The flusher before the workers: it is the one that gives them work. After the log has
         // failed it is gone.
-        let flusher_is_idle =
-            || self.inflow.check().is_err() || self.control.is_idle(self.watermark.durable());
+        let flusher_is_idle = || self.inflow.check().is_err() || self.log.is_idle();
         while !(flusher_is_idle() && self.jobs.is_idle() && flusher_is_idle()) {
             std::thread::sleep(Duration::from_micros(5));
         }
@@ -294,7 +229,7 @@ impl Engine {
         let error = Error::poisoned(&Arc::new(error));
         // Both under one lock: after an insert was refused every token has its answer, and after a token
         // was answered inserts are refused.
-        let ending = self.inflow.end(error.clone(), || self.watermark.begin_end(error.clone()));
+        let ending = self.inflow.end(error.clone(), || self.log.begin_end(error.clone()));
         let Some(ending) = ending else { return };
         ending.wake();
         // A waker may have forked.
@@ -308,7 +243,7 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
             .field("trees", &self.trees)
-            .field("durable", &self.watermark.durable())
+            .field("durable", &self.log.durable())
             .finish_non_exhaustive()
     }
 }
@@ -352,7 +287,7 @@ mod tests {
         let config = Config::new(dir.path()).flush_policy(FlushPolicy::Manual);
         let (engine, flusher) = open(&config).unwrap();
         std::thread::scope(|threads| {
-            engine.watermark.undisturbed(|| {
+            engine.log.undisturbed(|| {
                 threads.spawn(|| engine.poison(Error::Closed));
                 // Until it waits for the watermark, with the lock that every insert takes: others hold that for
                 // moments.
@@ -368,7 +303,7 @@ mod tests {
             });
         });
         assert!(engine.inflow.check().is_err());
-        assert!(engine.watermark.wait(Seq(1)).is_err());
+        assert!(engine.token(Seq(1)).wait().is_err());
         drop(engine.close(flusher));
     }
 }

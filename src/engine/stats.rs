@@ -72,7 +72,7 @@ impl Engine {
         let time = |counter: &AtomicU64| Duration::from_nanos(get(counter));
         let counters = &self.counters;
         // What is durable before what is visible: so never more is durable than visible.
-        let durable = self.flush_point_now().tally.leaves;
+        let durable = self.log.point().tally.leaves;
         let accepted = self.inflow.accepted();
         let leaves = accepted.leaves;
         let group_leaves = counters.group_leaves.distribution();
@@ -98,7 +98,7 @@ impl Engine {
             slowdown_time: time(&counters.slowdown_nanos),
             unflushed_bytes: accepted.unwritten_bytes,
             uncheckpointed_bytes: accepted.uncheckpointed_bytes,
-            wal_segments: self.segments.in_use(),
+            wal_segments: self.log.segments_in_use(),
             memory_bytes: self.trees.awake().iter().map(|tree| tree.columns.memory_bytes()).sum(),
             checkpoints: work.checkpoint.completed,
             failed_checkpoints: work.checkpoint.failed,

@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use super::log::FlushPoint;
 use super::shared::Engine;
 use super::tree::Tree;
 use crate::directory::manifest::TreeEntry;
@@ -259,7 +260,7 @@ impl Engine {
         }
         names.by_name.remove(name);
         names.slots.remove(slot.spec.id);
-        let durable = self.watermark.durable();
+        let durable = self.log.durable();
         names.leaving.retain(|(seq, _)| *seq > durable);
         names.leaving.push((token.seq(), slot));
         Ok(token)
@@ -312,18 +313,15 @@ impl Engine {
     pub(crate) fn durable_moment(&self) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
         self.process.check()?;
         let names = self.trees.names.lock();
-        let flushed = self.flushed.lock();
-        let point = flushed.point.tally;
-        let leaving = names.leaving.iter().filter(|(seq, _)| *seq > point.seq);
-        let there = names.slots.values().chain(leaving.map(|(_, slot)| slot)).cloned();
-        let there = there.filter(|slot| u64::from(slot.spec.id.0) < point.next_tree);
-        let all: Vec<_> = there
-            .map(|slot| {
-                let size = slot.tree().map_or(TreeSize(slot.stored()), |tree| tree.durable());
-                (slot, size)
-            })
-            .collect();
-        drop((flushed, names));
+        let all: Vec<_> = self.log.at_point(|FlushPoint { tally: point, .. }| {
+            let leaving = names.leaving.iter().filter(|(seq, _)| *seq > point.seq);
+            let there = names.slots.values().chain(leaving.map(|(_, slot)| slot)).cloned();
+            let there = there.filter(|slot| u64::from(slot.spec.id.0) < point.next_tree);
+            let size =
+                |slot: &Slot| slot.tree().map_or(TreeSize(slot.stored()), |tree| tree.durable());
+            there.map(|slot| (Arc::clone(&slot), size(&slot))).collect()
+        });
+        drop(names);
         Ok(by_name(all))
     }
 }

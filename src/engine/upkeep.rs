@@ -81,7 +81,7 @@ impl Engine {
     /// flusher's clock to when there may be more to request.
     pub(crate) fn checkpoint_if_due(&self) {
         let policy = &self.settings.checkpoint;
-        let point = self.flush_point_now();
+        let point = self.log.point();
         let since = self.since_checkpoint(&point);
         let due = policy.due(&since);
         let interval = policy.next_interval(since.time).filter(|_| since.records > 0);
@@ -110,7 +110,7 @@ impl Engine {
         if sync::defect("the flusher's clock is set without the lock") {
             upkeep = None;
         }
-        self.control.tick_in(wait);
+        self.log.tick_in(wait);
         drop(upkeep);
         // After the clock was set, which forgets what it was set to before.
         self.start_waiting_jobs();
@@ -160,7 +160,7 @@ impl Engine {
     pub(super) fn merge_later(&self, wait: Duration) {
         let mut upkeep = self.upkeep.lock();
         upkeep.large_merge = Instant::now().checked_add(wait);
-        self.control.tick_within(Some(wait));
+        self.log.tick_within(Some(wait));
     }
 
     /// Notes that a checkpoint was made. One that was called for lets automatic work start again.
@@ -187,7 +187,7 @@ impl Engine {
         if wait.is_some() {
             upkeep.reason.get_or_insert(reason);
         }
-        self.control.tick_within(wait);
+        self.log.tick_within(wait);
         drop(upkeep);
         if wait.is_none() {
             self.inflow.look_for_room_again();
@@ -199,7 +199,7 @@ impl Engine {
     pub(crate) fn compaction_put_off(&self, error: &Error) -> Option<Duration> {
         let mut upkeep = self.upkeep.lock();
         let wait = upkeep.compaction.failed(error, self.settings.backoff, Instant::now());
-        self.control.tick_within(wait);
+        self.log.tick_within(wait);
         drop(upkeep);
         if wait.is_none() {
             self.inflow.limit_parts(0);

@@ -246,9 +246,9 @@ impl Engine {
         drop(ingest);
         match signal {
             Signal::Nothing => {}
-            Signal::Dirty => self.control.dirty(),
-            Signal::Hurry(seq) => self.control.request(seq),
-            Signal::Spill => self.control.spill(),
+            Signal::Dirty => self.log.dirty(),
+            Signal::Hurry(seq) => self.log.request(seq),
+            Signal::Spill => self.log.spill(),
         }
         seq
     }
@@ -267,7 +267,7 @@ impl Engine {
         ingest.check()?;
         let seq = ingest.name_point();
         drop(ingest);
-        self.control.request(seq);
+        self.log.request(seq);
         Ok(self.token(seq))
     }
 
@@ -275,8 +275,8 @@ impl Engine {
     fn name_point(&self, call: &'static str) -> Result<Seq> {
         let mut ingest = self.inflow.lock();
         ingest.check()?;
-        if ingest.accepted().seq > self.watermark.durable() {
-            self.watermark.refuse_here(call)?;
+        if ingest.accepted().seq > self.log.durable() {
+            self.log.refuse_here(call)?;
         }
         Ok(ingest.name_point())
     }
@@ -295,12 +295,7 @@ impl Engine {
     /// Returns when everything up to `seq`, which is a point or lies before one, is durable, for a caller
     /// of `call`.
     pub(crate) fn flush_to(&self, seq: Seq, call: &'static str) -> Result<()> {
-        if self.watermark.durable() >= seq {
-            return Ok(());
-        }
-        self.watermark.refuse_here(call)?;
-        self.control.request(seq);
-        self.watermark.wait(seq)
+        self.log.flush_to(seq, call)
     }
 
     /// Resolves once everything accepted so far is durable.
@@ -311,7 +306,7 @@ impl Engine {
     /// Resolves once everything up to `seq` is durable.
     #[inline]
     pub(crate) fn token(&self, seq: Seq) -> DurabilityToken {
-        DurabilityToken::new(seq, Arc::clone(&self.watermark))
+        self.log.token(seq)
     }
 
     #[inline(always)]

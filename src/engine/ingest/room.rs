@@ -143,7 +143,7 @@ impl Engine {
     /// Fails on a thread that has to run for room to be made: on the flusher, and on a worker where a worker
     /// makes it.
     fn may_wait_for_room(&self, limit: Limit) -> Result<()> {
-        self.watermark.refuse_here("insert")?;
+        self.log.refuse_here("insert")?;
         if limit != Limit::UnflushedBytes && self.jobs.are_here() {
             return Err(Error::WouldWaitForItself { call: "insert", thread: "worker" });
         }
@@ -154,9 +154,9 @@ impl Engine {
     fn ask_for_room(&self, ingest: &Ingest, limit: Limit) -> Result<()> {
         match (limit, self.settings.flush) {
             (Limit::UnflushedBytes, FlushPolicy::Interval(_)) => {
-                self.control.request(ingest.accepted().seq);
+                self.log.request(ingest.accepted().seq);
             }
-            (Limit::UnflushedBytes, FlushPolicy::Manual) => self.control.spill(),
+            (Limit::UnflushedBytes, FlushPolicy::Manual) => self.log.spill(),
             (Limit::UncheckpointedBytes, _) => {
                 let held = ingest.uncheckpointed_bytes();
                 self.request_checkpoint(CheckpointReason::Backpressure)

@@ -19,8 +19,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::Work;
+use super::flushed::FlushPoint;
+use super::source::{Group, LogSource};
 use crate::engine::ingest::{Control, Cut, Stretch};
-use crate::engine::{Engine, FlushPoint};
+use crate::engine::tally::Tally;
+use crate::engine::tree::Tree;
 use crate::error::{Error, Result};
 use crate::merkle::{Hash, TreeSize};
 use crate::mutant::mutant;
@@ -29,14 +32,14 @@ use crate::wal::{GroupEnd, LogWriter, Record};
 
 /// The flusher's own state.
 pub(crate) struct Flusher {
-    engine: Arc<Engine>,
+    source: Arc<dyn LogSource>,
     log: LogWriter,
     /// What the last group that ended at a point reached.
     point: FlushPoint,
     /// What was written since then, or since the last sync.
     news: News,
     /// What the last group reached.
-    written: crate::engine::Tally,
+    written: Tally,
     /// Bytes of log that were found when the store was opened.
     found_bytes: u64,
     /// Bytes of log that were reported.
@@ -51,18 +54,18 @@ pub(crate) struct News {
 }
 
 impl Flusher {
-    pub(crate) fn new(engine: Arc<Engine>, log: LogWriter, point: FlushPoint) -> Self {
+    pub(crate) fn new(source: Arc<dyn LogSource>, log: LogWriter, point: FlushPoint) -> Self {
         let (written, found_bytes) = (point.tally, point.log_bytes);
-        Self { engine, log, point, news: News::default(), written, found_bytes, reported_bytes: 0 }
+        Self { source, log, point, news: News::default(), written, found_bytes, reported_bytes: 0 }
     }
 
     /// Runs until it is stopped or the log fails. Either way every waiter has its answer when this
     /// returns.
     pub(crate) fn run(mut self) {
-        let _guard = PoisonOnPanic(Arc::clone(&self.engine));
-        self.engine.watermark.raise_from_here();
+        let _guard = PoisonOnPanic(Arc::clone(&self.source));
+        self.source.begin();
         let done = self.work();
-        if !self.engine.process.is_current() {
+        if !self.source.process().is_current() {
             // A listener or a waker has forked and come back in the child: the store is not ours, nor
             // is it known what closing its files takes.
             std::mem::forget(self);
@@ -70,18 +73,17 @@ impl Flusher {
         }
         if let Err(error) = done {
             tracing::error!(%error, "the log failed; the store is poisoned");
-            self.engine.poison(error);
+            self.source.poison(error);
         }
     }
 
     fn work(&mut self) -> Result<()> {
         loop {
-            self.engine.process.check()?;
-            let durable = self.engine.watermark.durable();
-            match self.engine.control.next(durable, self.engine.flush_interval()) {
+            self.source.process().check()?;
+            match self.source.next() {
                 Work::Flush => self.flush()?,
                 Work::Spill => self.spill()?,
-                Work::Tick => self.engine.checkpoint_if_due(),
+                Work::Tick => self.source.checkpoint_if_due(),
                 Work::Stop => {
                     self.flush()?;
                     return self.log.seal();
@@ -96,47 +98,47 @@ impl Flusher {
         let mut more = true;
         while more {
             let cut;
-            (cut, more) = self.engine.cut();
+            (cut, more) = self.source.cut();
             self.flush_to(cut)?;
         }
         Ok(())
     }
 
     fn flush_to(&mut self, cut: Cut) -> Result<()> {
-        if cut.tally.seq == self.engine.watermark.durable() {
+        if cut.tally.seq == self.source.durable() {
             return Ok(());
         }
         let leaves = cut.tally.leaves - self.point.tally.leaves;
-        let listeners = &self.engine.listeners;
+        let listeners = self.source.listeners();
         listeners.tell(|| Event::FlushBegun { leaves });
-        self.engine.process.check()?;
+        self.source.process().check()?;
         let trees = match listeners.is_empty() {
             true => Vec::new(),
             false => sizes_after(&self.news.stretches, &cut.stretches),
         };
         match self.write_and_sync(cut) {
             Ok((write, sync)) => {
-                self.engine.process.check()?;
+                self.source.process().check()?;
                 let bytes = self.log.bytes_written() - self.reported_bytes;
                 self.reported_bytes = self.log.bytes_written();
                 let durable = self.point.tally.seq;
                 let completed =
                     || Event::FlushCompleted { leaves, trees, durable, bytes, write, sync };
-                self.engine.listeners.tell(completed);
+                self.source.listeners().tell(completed);
             }
             Err(error) => {
-                self.engine.poison(error.clone());
-                self.engine.process.check()?;
+                self.source.poison(error.clone());
+                self.source.process().check()?;
                 let failed = || Event::FlushFailed { leaves, error: error.clone() };
-                self.engine.listeners.tell(failed);
+                self.source.listeners().tell(failed);
                 return Err(error);
             }
         }
-        self.engine.process.check()?;
+        self.source.process().check()?;
         if self.log.wants_next_segment() {
-            self.engine.request_segment();
+            self.source.request_segment();
         }
-        self.engine.checkpoint_if_due();
+        self.source.checkpoint_if_due();
         Ok(())
     }
 
@@ -146,20 +148,20 @@ impl Flusher {
         let started = Instant::now();
         self.write_point(cut)?;
         let written = started.elapsed();
-        if mutant!(&*self.engine.fs, AcknowledgeBeforeSync) {
-            self.engine.flushed(self.point, std::mem::take(&mut self.news));
+        if mutant!(self.source.fs(), AcknowledgeBeforeSync) {
+            self.source.flushed(self.point, std::mem::take(&mut self.news));
         }
         self.log.sync()?;
         let synced = started.elapsed() - written;
-        self.engine.counters.synced(synced);
-        self.engine.flushed(self.point, std::mem::take(&mut self.news));
+        self.source.synced(synced);
+        self.source.flushed(self.point, std::mem::take(&mut self.news));
         Ok((written, synced))
     }
 
     /// Writes everything that is new, if inserts need that: up to the last point as one that ends there,
     /// the rest as a provisional group. No sync.
     fn spill(&mut self) -> Result<()> {
-        let Some((point, all)) = self.engine.spill_cut() else { return Ok(()) };
+        let Some((point, all)) = self.source.spill_cut() else { return Ok(()) };
         // What was written before is claimed by a flush, not here.
         if point.tally.seq > self.written.seq {
             self.write_point(point)?;
@@ -182,7 +184,7 @@ impl Flusher {
     /// it provisional ones as long as there is more than one of them should hold.
     fn write(&mut self, mut cut: Cut, end: GroupEnd) -> Result<()> {
         if let [first, _, ..] = &cut.stretches[..]
-            && mutant!(&*self.engine.fs, BatchSplit)
+            && mutant!(self.source.fs(), BatchSplit)
         {
             let piece = cut.split(self.written, first.to - first.from);
             self.write_group(piece, GroupEnd::Point)?;
@@ -199,7 +201,7 @@ impl Flusher {
     /// How many leaves one group should hold at most: they should fit the segment where the log stands, if
     /// that is not too full.
     fn piece_leaves(&self) -> u64 {
-        let most = self.engine.settings.group_bytes;
+        let most = self.source.group_bytes();
         let room = self.log.room();
         let bytes = if room >= most / 8 { room.min(most) } else { most };
         (bytes / size_of::<Hash>() as u64).max(1)
@@ -231,14 +233,19 @@ impl Flusher {
         self.log.append(&records, tally.seq, end)?;
         drop(records);
         let leaves = tally.leaves - self.written.leaves;
-        self.engine.counters.written(leaves, self.log.bytes_written());
+        let log_bytes = self.log.bytes_written();
         self.written = tally;
         if end == GroupEnd::Point {
             let position = self.log.position();
-            let log_bytes = self.found_bytes + self.log.bytes_written();
-            self.point = FlushPoint { tally, position, log_bytes };
+            self.point = FlushPoint { tally, position, log_bytes: self.found_bytes + log_bytes };
         }
-        self.engine.written(tally, &stretches, &views);
+        self.source.written(&Group {
+            tally,
+            leaves,
+            log_bytes,
+            stretches: &stretches,
+            views: &views,
+        });
         drop(views);
         if self.news.stretches.is_empty() && self.news.controls.is_empty() {
             self.news = News { stretches, controls };
@@ -256,7 +263,7 @@ fn sizes_after(earlier: &[Stretch], later: &[Stretch]) -> Vec<TreeFlush> {
     for Stretch { tree, to, .. } in earlier.iter().chain(later) {
         sizes.insert(tree.id(), (tree, *to));
     }
-    let flush = |(tree, size): (&Arc<crate::engine::Tree>, u64)| TreeFlush {
+    let flush = |(tree, size): (&Arc<Tree>, u64)| TreeFlush {
         tree: tree.name().clone(),
         size: TreeSize(size),
     };
@@ -265,11 +272,11 @@ fn sizes_after(earlier: &[Stretch], later: &[Stretch]) -> Vec<TreeFlush> {
 
 /// Poisons the store when the thread unwinds: a defect of this crate, on which no thread may wait
 /// forever.
-struct PoisonOnPanic(Arc<Engine>);
+struct PoisonOnPanic(Arc<dyn LogSource>);
 
 impl Drop for PoisonOnPanic {
     fn drop(&mut self) {
-        if std::thread::panicking() && self.0.process.is_current() {
+        if std::thread::panicking() && self.0.process().is_current() {
             self.0.poison(Error::ThreadPanicked { thread: "flusher" });
         }
     }

@@ -1,9 +1,16 @@
-//! Flushing: when the log is written and synced, and the one thread that does it.
+//! Flushing: when the log is written and synced, the one thread that does it, and what is durable by then.
 
 mod control;
+mod flushed;
 mod flusher;
+mod side;
+mod source;
 
-pub(crate) use control::Control;
 #[cfg(duramen_loom)]
+pub(crate) use control::Control;
 pub(crate) use control::Work;
-pub(crate) use flusher::{Flusher, News};
+pub(crate) use flushed::FlushPoint;
+pub(super) use flushed::{Changed, Flushed};
+pub(super) use flusher::{Flusher, News};
+pub(super) use side::LogSide;
+pub(super) use source::{Group, LogSource};

@@ -9,10 +9,10 @@
 
 use std::sync::Arc;
 
-use super::ingest::{Control, Stretch};
-use super::log::News;
-use super::tally::Tally;
-use super::tree::Tree;
+use super::flusher::News;
+use crate::engine::ingest::{Control, Stretch};
+use crate::engine::tally::Tally;
+use crate::engine::tree::Tree;
 use crate::per_tree::PerTree;
 use crate::tree_spec::TreeSpec;
 use crate::wal::Position;
@@ -31,7 +31,7 @@ pub(crate) struct FlushPoint {
 /// The last point that is durable.
 #[derive(Debug)]
 pub(crate) struct Flushed {
-    pub(crate) point: FlushPoint,
+    point: FlushPoint,
     changed: PerTree<Changed>,
 }
 
@@ -68,8 +68,12 @@ impl Flushed {
         Self { point, changed }
     }
 
+    pub(super) fn point(&self) -> FlushPoint {
+        self.point
+    }
+
     /// Notes that everything up to `point` is durable, `news` among it. Returns whether a tree is gone.
-    pub(crate) fn advance(&mut self, point: FlushPoint, news: News) -> bool {
+    pub(super) fn advance(&mut self, point: FlushPoint, news: News) -> bool {
         self.point = point;
         for Stretch { tree, to, .. } in news.stretches {
             tree.set_durable(to);
@@ -104,17 +108,17 @@ impl Flushed {
     }
 
     /// Whether there is a tree that is gone and that a manifest still has.
-    pub(crate) fn has_dropped(&self) -> bool {
+    pub(super) fn has_dropped(&self) -> bool {
         self.changed.values().any(|changed| changed.dropped)
     }
 
     /// What no checkpoint holds.
-    pub(crate) fn changed(&self) -> Vec<Changed> {
+    pub(super) fn changed(&self) -> Vec<Changed> {
         self.changed.values().cloned().collect()
     }
 
     /// Notes that the manifest in force has `held`.
-    pub(crate) fn checkpointed(&mut self, held: &[Changed]) {
+    pub(super) fn checkpointed(&mut self, held: &[Changed]) {
         for held in held {
             let id = held.spec.id;
             let now = self.changed.get(id).map(|now| (now.size, now.sealed, now.dropped));

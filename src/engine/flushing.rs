@@ -1,0 +1,100 @@
+//! The store as the flusher sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ingest::{Cut, Stretch};
+use super::log::{FlushPoint, Group, LogSource, News, Work};
+use super::shared::{Engine, Job};
+use crate::column::View;
+use crate::config::FlushPolicy;
+use crate::error::Error;
+use crate::fs::FileSystem;
+use crate::ids::Seq;
+use crate::report::Listeners;
+use crate::sync::process::Process;
+
+/// Leaves that are hashed in the background once so many wait: enough to fill every core.
+const HASH_FROM: u64 = 1 << 16;
+
+impl LogSource for Engine {
+    fn process(&self) -> Process {
+        self.process
+    }
+
+    fn fs(&self) -> &dyn FileSystem {
+        &*self.fs
+    }
+
+    fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    fn begin(&self) {
+        self.log.raise_from_here();
+    }
+
+    fn next(&self) -> Work {
+        self.log.next(match self.settings.flush {
+            FlushPolicy::Interval(interval) => Some(interval),
+            FlushPolicy::Manual => None,
+        })
+    }
+
+    fn durable(&self) -> Seq {
+        self.log.durable()
+    }
+
+    fn group_bytes(&self) -> u64 {
+        self.settings.group_bytes
+    }
+
+    fn cut(&self) -> (Cut, bool) {
+        self.inflow.cut()
+    }
+
+    fn spill_cut(&self) -> Option<(Cut, Cut)> {
+        self.inflow.spill_cut(self.settings.spill_bytes())
+    }
+
+    fn written(&self, group: &Group<'_>) {
+        self.counters.written(group.leaves, group.log_bytes);
+        self.inflow.written(group.tally);
+        let behind = |view: &View| view.leaves() - view.hashed() >= HASH_FROM;
+        let all = group.stretches.iter().zip(group.views);
+        let mut behind = all.filter(|(_, view)| behind(view)).peekable();
+        if behind.peek().is_none() {
+            return;
+        }
+        let mut unhashed = self.unhashed.lock();
+        for (Stretch { tree, .. }, _) in behind {
+            if !unhashed.iter().any(|waiting| Arc::ptr_eq(waiting, tree)) {
+                unhashed.push(Arc::clone(tree));
+            }
+        }
+        drop(unhashed);
+        self.request_job(Job::Hash);
+    }
+
+    fn synced(&self, took: Duration) {
+        self.counters.synced(took);
+    }
+
+    fn flushed(&self, point: FlushPoint, news: News) {
+        if self.log.advance(point, news) {
+            self.space_can_be_freed();
+        }
+    }
+
+    fn request_segment(&self) {
+        self.request_job(Job::PrepareSegment);
+    }
+
+    fn checkpoint_if_due(&self) {
+        Self::checkpoint_if_due(self);
+    }
+
+    fn poison(&self, error: Error) {
+        Self::poison(self, error);
+    }
+}

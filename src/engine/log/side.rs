@@ -1,0 +1,212 @@
+//! The store's side of the log: what is requested of the flusher, and what is durable.
+//!
+//! # Invariants
+//!
+//! - The flusher alone raises what is durable, in this order: the last point with the changes that are durable
+//!   by it, then the watermark. So a caller whose token has resolved finds its trees there.
+//! - Each lock in here is held for words, and none of them while another one is taken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control::{Control, Work};
+use super::flushed::{Changed, FlushPoint, Flushed};
+use super::flusher::News;
+use crate::durability::{DurabilityToken, Ending, Watermark};
+use crate::error::{Error, Result};
+use crate::ids::{SegmentId, Seq};
+use crate::sync::Mutex;
+use crate::sync::process::Process;
+use crate::wal::{SegmentHold, Segments};
+
+/// What callers, workers and the flusher share of the log.
+#[derive(Debug)]
+pub(in crate::engine) struct LogSide {
+    control: Control,
+    watermark: Arc<Watermark>,
+    segments: Arc<Segments>,
+    /// The last point that the flusher synced. Under [`FlushPolicy::Manual`](crate::FlushPolicy) a caller has
+    /// named it.
+    flushed: Mutex<Flushed>,
+}
+
+/// Requests, and answers.
+impl LogSide {
+    /// Of a store in `process` that stands at `flushed`.
+    pub(in crate::engine) fn new(
+        process: Process,
+        segments: Arc<Segments>,
+        flushed: Flushed,
+    ) -> Self {
+        let watermark = Arc::new(Watermark::new(flushed.point().tally.seq, process));
+        Self { control: Control::default(), watermark, segments, flushed: Mutex::new(flushed) }
+    }
+
+    /// Requests that everything up to `seq` is made durable now.
+    pub(in crate::engine) fn request(&self, seq: Seq) {
+        self.control.request(seq);
+    }
+
+    /// Notes the first leaf since the last group.
+    pub(in crate::engine) fn dirty(&self) {
+        self.control.dirty();
+    }
+
+    /// Requests that what is new is handed to the operating system.
+    pub(in crate::engine) fn spill(&self) {
+        self.control.spill();
+    }
+
+    /// Has the flusher look after `wait` what else is due, in place of any time set before.
+    pub(in crate::engine) fn tick_in(&self, wait: Option<Duration>) {
+        self.control.tick_in(wait);
+    }
+
+    /// Has the flusher look after `wait` at the latest what else is due.
+    pub(in crate::engine) fn tick_within(&self, wait: Option<Duration>) {
+        self.control.tick_within(wait);
+    }
+
+    /// Has the flusher flush for the last time and end.
+    pub(in crate::engine) fn stop(&self) {
+        self.control.stop();
+    }
+
+    /// Returns when everything up to `seq` is durable, for a caller of `call`.
+    pub(in crate::engine) fn flush_to(&self, seq: Seq, call: &'static str) -> Result<()> {
+        if self.durable() >= seq {
+            return Ok(());
+        }
+        self.refuse_here(call)?;
+        self.request(seq);
+        self.watermark.wait(seq)
+    }
+
+    /// Fails on the flusher's thread, where `call` would wait for itself.
+    pub(in crate::engine) fn refuse_here(&self, call: &'static str) -> Result<()> {
+        self.watermark.refuse_here(call)
+    }
+
+    /// Resolves once everything up to `seq` is durable.
+    #[inline(always)]
+    pub(in crate::engine) fn token(&self, seq: Seq) -> DurabilityToken {
+        DurabilityToken::new(seq, Arc::clone(&self.watermark))
+    }
+
+    /// The sequence number up to which everything is durable now.
+    #[inline]
+    pub(in crate::engine) fn durable(&self) -> Seq {
+        self.watermark.durable()
+    }
+
+    /// Returns when everything up to `seq` is durable. Fails if the store has ended, also if it is.
+    pub(in crate::engine) fn wait_to_the_end(&self, seq: Seq) -> Result<()> {
+        self.watermark.wait(seq)?;
+        self.watermark.check()
+    }
+
+    /// Answers every token that has no answer with `error`. What it returns wakes them.
+    pub(in crate::engine) fn begin_end(&self, error: Error) -> Option<Ending<'_>> {
+        self.watermark.begin_end(error)
+    }
+
+    /// Answers every token that has no answer with `error`.
+    pub(in crate::engine) fn end(&self, error: Error) {
+        self.watermark.end(error);
+    }
+
+    /// Whether the flusher sleeps and nothing wakes it now.
+    #[cfg(any(test, feature = "testing"))]
+    pub(in crate::engine) fn is_idle(&self) -> bool {
+        self.control.is_idle(self.durable())
+    }
+
+    /// Runs `look` while no other thread can see that the watermark has ended.
+    #[cfg(test)]
+    pub(in crate::engine) fn undisturbed<T>(&self, look: impl FnOnce() -> T) -> T {
+        self.watermark.undisturbed(look)
+    }
+}
+
+/// What the flusher does.
+impl LogSide {
+    /// Declares the current thread the flusher's.
+    pub(in crate::engine) fn raise_from_here(&self) {
+        self.watermark.raise_from_here();
+    }
+
+    /// Waits for work. Leaves are flushed `interval` after they came, if there is one.
+    pub(in crate::engine) fn next(&self, interval: Option<Duration>) -> Work {
+        self.control.next(self.durable(), interval)
+    }
+
+    /// Notes that everything up to `point` is durable, `news` among it. Returns whether a tree is gone.
+    pub(in crate::engine) fn advance(&self, point: FlushPoint, news: News) -> bool {
+        let dropped = self.flushed.lock().advance(point, news);
+        self.watermark.advance(point.tally.seq);
+        dropped
+    }
+}
+
+/// What is durable, and what of it no checkpoint holds.
+impl LogSide {
+    /// The last point that is durable.
+    pub(in crate::engine) fn point(&self) -> FlushPoint {
+        self.flushed.lock().point()
+    }
+
+    /// What `look` finds while all trees are as they are at the point that it is given.
+    pub(in crate::engine) fn at_point<T>(&self, look: impl FnOnce(&FlushPoint) -> T) -> T {
+        let flushed = self.flushed.lock();
+        look(&flushed.point())
+    }
+
+    /// The last point that is durable, and what no checkpoint holds at that.
+    pub(in crate::engine) fn changed(&self) -> (FlushPoint, Vec<Changed>) {
+        let flushed = self.flushed.lock();
+        (flushed.point(), flushed.changed())
+    }
+
+    /// Whether there is a tree that is gone and that a manifest still has.
+    pub(in crate::engine) fn has_dropped(&self) -> bool {
+        self.flushed.lock().has_dropped()
+    }
+
+    /// Notes that the manifest in force has `held`.
+    pub(in crate::engine) fn checkpointed(&self, held: &[Changed]) {
+        self.flushed.lock().checkpointed(held);
+    }
+}
+
+/// The files of the log.
+impl LogSide {
+    /// Makes a segment ready.
+    pub(in crate::engine) fn prepare_segment(&self) -> Result<()> {
+        self.segments.prepare()
+    }
+
+    /// Why no segment can be had any more, if that is so.
+    pub(in crate::engine) fn segments_failure(&self) -> Option<Error> {
+        self.segments.failure()
+    }
+
+    /// How many segments the log takes.
+    pub(in crate::engine) fn segments_in_use(&self) -> u64 {
+        self.segments.in_use()
+    }
+
+    /// The number that the next new segment gets.
+    pub(in crate::engine) fn next_segment(&self) -> u64 {
+        self.segments.next_id()
+    }
+
+    /// Releases the segments before `floor`.
+    pub(in crate::engine) fn release_before(&self, floor: SegmentId) -> Result<()> {
+        self.segments.release_before(floor)
+    }
+
+    /// Keeps the segments that the log has now.
+    pub(in crate::engine) fn hold_segments(&self) -> SegmentHold<'_> {
+        self.segments.hold()
+    }
+}
