@@ -86,7 +86,7 @@ impl Engine {
         if !due && !wanted() {
             return;
         }
-        self.work.lock().checkpoint.retries += u64::from(retry);
+        self.background.count(|work| work.checkpoint.retries += u64::from(retry));
         let make = || self.flush_and_checkpoint(reason, waited, || self.flush_point());
         let made = self.told(reason, true, make);
         // In a forked child, logging may wait for a lock.
@@ -116,7 +116,7 @@ impl Engine {
             }
             Err(error) => {
                 self.poison_if_displaced(error);
-                self.work.lock().checkpoint.failed += 1;
+                self.background.count(|work| work.checkpoint.failed += 1);
                 let put_off = automatic && !matches!(error, Error::Closed);
                 let retry_in = if put_off { self.checkpoint_put_off(reason, error) } else { None };
                 let error = error.clone();
@@ -161,10 +161,10 @@ impl Engine {
         });
         match &done {
             Ok(info) if !changed.is_empty() => {
-                let mut work = self.work.lock();
-                work.checkpoint.complete(&steps, info.bytes);
-                work.reasons.add(reason);
-                drop(work);
+                self.background.count(|work| {
+                    work.checkpoint.complete(&steps, info.bytes);
+                    work.reasons.add(reason);
+                });
                 self.counters.checkpointed(info.duration);
                 let (seq, trees, bytes) = (info.seq, info.trees.len(), info.bytes);
                 tracing::info!(%seq, trees, bytes, %reason, "checkpoint");

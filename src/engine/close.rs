@@ -1,7 +1,6 @@
 //! Closing a store.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::shared::Engine;
@@ -16,9 +15,9 @@ impl Engine {
     /// Every token is answered when this returns, whatever it returns.
     pub(crate) fn close(&self, flusher: JoinHandle<()>) -> Result<()> {
         let (poisoned, seq) = self.inflow.close();
-        self.closing.store(true, Ordering::Relaxed);
+        self.background.hurry_up();
         // A listener on a worker may wait for a token that only the flush below would resolve.
-        self.jobs.stop(|| self.log.request(seq));
+        self.background.stop(|| self.log.request(seq));
         self.log.stop();
         let joined = flusher.join().map_err(|_| Error::ThreadPanicked { thread: "flusher" });
         let done = poisoned.and(joined).and_then(|()| self.finish());
@@ -41,7 +40,7 @@ impl Engine {
             tracing::error!(%error, "cannot start the thread that closes the store; the end of its log is not noted");
             // The caller has its error already.
             let _ = self.inflow.close();
-            self.closing.store(true, Ordering::Relaxed);
+            self.background.hurry_up();
             self.log.stop();
         }
     }

@@ -19,11 +19,11 @@
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::background::Job;
 use super::checkpoint::Checkpoints;
-use super::shared::{Engine, Job};
+use super::shared::Engine;
 use super::tree::Tree;
 use crate::directory::manifest::TreeEntry;
 use crate::error::{Damage, Error, Result};
@@ -85,7 +85,7 @@ impl Engine {
     /// Merges parts until the policy wants no more merges, or one fails.
     pub(crate) fn compaction_job(&self, waited: Duration) {
         let Some(retry) = self.take_compaction() else { return };
-        self.work.lock().compaction.retries += u64::from(retry);
+        self.background.count(|work| work.compaction.retries += u64::from(retry));
         let mut wait = waited;
         while let Some(merge) = self.next_merge() {
             if self.merge_and_tell(merge, std::mem::take(&mut wait)).is_break() {
@@ -126,7 +126,7 @@ impl Engine {
         match self.merge(&merge, &mut steps) {
             Ok(Some(bytes)) => {
                 let duration = started.elapsed();
-                self.work.lock().compaction.complete(&steps, bytes);
+                self.background.count(|work| work.compaction.complete(&steps, bytes));
                 self.upkeep.lock().compaction.succeeded();
                 tracing::info!(tree = %merge.tree.name(), parts, leaves, bytes, ?duration, "parts merged");
                 self.listeners.tell(|| Event::CompactionCompleted {
@@ -142,7 +142,7 @@ impl Engine {
             }
             Err(error) => {
                 self.poison_if_displaced(&error);
-                self.work.lock().compaction.failed += 1;
+                self.background.count(|work| work.compaction.failed += 1);
                 let retry_in = self.compaction_put_off(&error);
                 tracing::error!(%error, tree = %merge.tree.name(), ?retry_in, "merging parts failed; they stay");
                 let failed = || Event::CompactionFailed { tree: tree(), parts, error, retry_in };
@@ -177,7 +177,7 @@ impl Engine {
             let takes = Duration::from_millis(bytes.saturating_mul(1000) / BYTES_PER_SECOND);
             let wait = match small {
                 true => Duration::ZERO,
-                false => takes.saturating_sub(self.opened.elapsed()),
+                false => takes.saturating_sub(self.background.age()),
             };
             if wait.is_zero() {
                 return begin(&mut live, tree, range, small);
@@ -211,7 +211,7 @@ impl Engine {
     /// A store that is poisoned neither starts nor ends a merge. One that is being closed starts none on a
     /// worker and ends those that go `to_the_end`.
     fn go_on(&self, to_the_end: bool) -> Result<()> {
-        if self.closing.load(Ordering::Relaxed) && !to_the_end {
+        if self.background.is_closing() && !to_the_end {
             return Err(Error::Closed);
         }
         match self.inflow.check() {
@@ -227,7 +227,7 @@ impl Engine {
         let mut pause = step.elapsed() * 9;
         while !pause.is_zero() && self.inflow.is_behind() {
             self.go_on(to_the_end)?;
-            if self.closing.load(Ordering::Relaxed) {
+            if self.background.is_closing() {
                 break;
             }
             let slice = pause.min(PAUSE);

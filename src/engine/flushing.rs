@@ -1,11 +1,11 @@
 //! The store as the flusher sees it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::ingest::{Cut, Stretch};
+use super::background::Job;
+use super::ingest::Cut;
 use super::log::{FlushPoint, Group, LogSource, News, Work};
-use super::shared::{Engine, Job};
+use super::shared::Engine;
 use crate::column::View;
 use crate::config::FlushPolicy;
 use crate::error::Error;
@@ -66,13 +66,7 @@ impl LogSource for Engine {
         if behind.peek().is_none() {
             return;
         }
-        let mut unhashed = self.unhashed.lock();
-        for (Stretch { tree, .. }, _) in behind {
-            if !unhashed.iter().any(|waiting| Arc::ptr_eq(waiting, tree)) {
-                unhashed.push(Arc::clone(tree));
-            }
-        }
-        drop(unhashed);
+        self.background.add_unhashed(behind.map(|(stretch, _)| &stretch.tree));
         self.request_job(Job::Hash);
     }
 

@@ -11,9 +11,9 @@
 //! - Threads are started last, when nothing can fail any more but that.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use super::background::Background;
 use super::checkpoint::{Checkpoints, Marks};
 use super::ingest::Inflow;
 use super::limits::Limits;
@@ -32,7 +32,6 @@ use crate::hashers::Hashers;
 use crate::report::Event;
 use crate::sync;
 use crate::sync::{JoinHandle, Mutex};
-use crate::workers::Jobs;
 
 /// Opens the store that `config` describes, or creates it: with the tree `first` in it, if there is to be
 /// one. A store in which `first` is another tree is left as it is.
@@ -120,7 +119,7 @@ fn start(
     }
     let engine = Arc::new_cyclic(|engine: &std::sync::Weak<Engine>| {
         let engine = engine.clone();
-        let jobs = Jobs::new(process, move |job, waited| {
+        let background = Background::new(process, move |job, waited| {
             if let Some(engine) = engine.upgrade() {
                 engine.run(job, waited);
             }
@@ -137,17 +136,13 @@ fn start(
             report,
             settings: Settings::from(config),
             inflow,
+            background,
             log: LogSide::new(process, segments, Flushed::new(point, changed)),
-            unhashed: Mutex::default(),
             marks: Mutex::new(Marks { tally: checkpointed, log_bytes: 0, at: Instant::now() }),
             checkpoints: Mutex::new(Checkpoints { manifest, next_manifest, next_part }),
             holds: Mutex::default(),
             upkeep: Mutex::default(),
-            work: Mutex::default(),
             listeners: config.listeners.clone(),
-            jobs,
-            opened: Instant::now(),
-            closing: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         }
     });

@@ -20,16 +20,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::background::Background;
 use super::checkpoint::{Checkpoints, Marks};
 use super::hold::Holds;
 use super::ingest::Inflow;
 use super::load::Loader;
 use super::log::LogSide;
 use super::stats::Counters;
-use super::tree::Tree;
 use super::trees::Trees;
 use super::upkeep::Upkeep;
 use crate::config::Backoff;
@@ -42,23 +41,8 @@ use crate::hashers::Hashers;
 use crate::ids::StoreId;
 use crate::report::recovery::RecoveryReport;
 use crate::report::{Event, Listeners};
-use crate::report::{JobStats, Steps, Work};
 use crate::sync::Mutex;
 use crate::sync::process::Process;
-use crate::workers::Jobs;
-
-/// What a worker thread may be requested to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Job {
-    /// Make a log segment ready.
-    PrepareSegment,
-    /// Hash complete groups of leaves.
-    Hash,
-    /// Make a checkpoint.
-    Checkpoint,
-    /// Merge parts.
-    Compact,
-}
 
 /// A store in operation.
 pub(crate) struct Engine {
@@ -76,18 +60,12 @@ pub(crate) struct Engine {
     pub(crate) settings: Settings,
     pub(super) inflow: Inflow,
     pub(super) log: LogSide,
-    /// Trees with leaves that are to be hashed in the background.
-    pub(crate) unhashed: Mutex<Vec<Arc<Tree>>>,
+    pub(super) background: Background,
     pub(crate) marks: Mutex<Marks>,
     pub(crate) checkpoints: Mutex<Checkpoints>,
     pub(crate) holds: Mutex<Holds>,
     pub(crate) upkeep: Mutex<Upkeep>,
-    pub(crate) work: Mutex<Work>,
     pub(crate) listeners: Listeners,
-    pub(crate) jobs: Jobs<Job>,
-    pub(crate) opened: Instant,
-    /// Set when the store is being closed; long jobs stop early then.
-    pub(crate) closing: AtomicBool,
     /// Held until the store is closed.
     pub(crate) lock: Mutex<Option<Box<dyn StoreLock>>>,
 }
@@ -132,10 +110,6 @@ impl From<&Config> for Settings {
     }
 }
 
-/// After so long the start of a worker that failed is tried again: memory, or a slot in the system's table
-/// of threads, may have come free.
-const START_AGAIN: Duration = Duration::from_millis(100);
-
 impl Engine {
     /// Refuses `call`, which may have to wait for the flusher, on the flusher's own thread and in a forked
     /// child.
@@ -147,73 +121,10 @@ impl Engine {
     /// Refuses `call`, which waits for all threads of the store, on each of them.
     pub(crate) fn may_wait_for_all(&self, call: &'static str) -> Result<()> {
         self.may_wait(call)?;
-        if self.jobs.are_here() {
+        if self.background.is_here() {
             return Err(Error::WouldWaitForItself { call, thread: "worker" });
         }
         Ok(())
-    }
-
-    /// Has a worker do `job` soon. Where no worker can be started, the flusher tries again.
-    pub(super) fn request_job(&self, job: Job) {
-        if !self.jobs.request(job) {
-            self.log.tick_within(Some(START_AGAIN));
-        }
-    }
-
-    /// Called by the flusher: sees to it that jobs that wait have a worker.
-    pub(super) fn start_waiting_jobs(&self) {
-        if !self.jobs.start_waiting() {
-            self.log.tick_within(Some(START_AGAIN));
-        }
-    }
-
-    /// Does a worker's job. Failures that matter to the log have poisoned the store when this
-    /// returns; others are reported and the job may be requested again.
-    pub(crate) fn run(&self, job: Job, waited: Duration) {
-        // A listener may have forked, and returned in a child that has the queue as it was.
-        if !self.process.is_current() {
-            return;
-        }
-        let started = Instant::now();
-        let done = |stats: &mut JobStats| {
-            let steps = Steps { wait: waited, build: started.elapsed(), ..Steps::default() };
-            stats.complete(&steps, 0);
-        };
-        match job {
-            Job::PrepareSegment => match self.log.prepare_segment() {
-                Ok(()) => done(&mut self.work.lock().segment),
-                Err(error) => {
-                    self.work.lock().segment.failed += 1;
-                    match self.log.segments_failure() {
-                        Some(failure) => self.poison(failure),
-                        None => self.poison_if_displaced(&error),
-                    }
-                    // The flusher makes one itself when it needs it, and fails if that fails.
-                    tracing::warn!(%error, "cannot make a log segment ready");
-                }
-            },
-            Job::Hash => {
-                let unhashed = std::mem::take(&mut *self.unhashed.lock());
-                unhashed.iter().for_each(|tree| tree.hash_if_free());
-                done(&mut self.work.lock().hash);
-            }
-            Job::Checkpoint => self.checkpoint_job(waited),
-            Job::Compact => self.compaction_job(waited),
-        }
-    }
-
-    /// Waits until the threads of the store have nothing to do.
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn wait_idle(&self) {
-        if !self.process.is_current() {
-            return;
-        }
-        // The flusher before the workers: it is the one that gives them work. After the log has
-        // failed it is gone.
-        let flusher_is_idle = || self.inflow.check().is_err() || self.log.is_idle();
-        while !(flusher_is_idle() && self.jobs.is_idle() && flusher_is_idle()) {
-            std::thread::sleep(Duration::from_micros(5));
-        }
     }
 
     /// Ends all writing if `error` says that the directory is not the one that was opened any more: what

@@ -78,7 +78,7 @@ impl Engine {
         let group_leaves = counters.group_leaves.distribution();
         let sync_nanos = counters.sync_nanos.distribution();
         let work = self.work();
-        let (queued_jobs, active_jobs) = self.jobs.counts();
+        let (queued_jobs, active_jobs) = self.background.counts();
         Stats {
             leaves,
             durable,
@@ -122,7 +122,7 @@ impl Engine {
 impl Engine {
     /// What background work has done so far.
     pub(crate) fn work(&self) -> Work {
-        let mut work = self.work.lock().clone();
+        let mut work = self.background.done();
         let upkeep = self.upkeep.lock();
         work.checkpoint.suspended = upkeep.checkpoint.is_suspended();
         work.compaction.suspended = upkeep.compaction.is_suspended();

@@ -12,7 +12,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shared::{Engine, Job};
+use super::background::Job;
+use super::shared::Engine;
 use crate::config::Backoff;
 use crate::error::Error;
 use crate::report::CheckpointReason;
@@ -113,7 +114,7 @@ impl Engine {
         self.log.tick_in(wait);
         drop(upkeep);
         // After the clock was set, which forgets what it was set to before.
-        self.start_waiting_jobs();
+        self.background.start_waiting(&self.log);
     }
 
     /// Requests a checkpoint, unless a retry is already set. Fails with the reason why none is made any

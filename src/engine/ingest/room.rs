@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::state::Ingest;
 use crate::config::FlushPolicy;
+use crate::engine::background::Job;
 use crate::engine::limits::Pressure;
-use crate::engine::shared::{Engine, Job};
+use crate::engine::shared::Engine;
 use crate::error::Limit;
 use crate::error::{Error, Result};
 use crate::report::CheckpointReason;
@@ -144,7 +145,7 @@ impl Engine {
     /// makes it.
     fn may_wait_for_room(&self, limit: Limit) -> Result<()> {
         self.log.refuse_here("insert")?;
-        if limit != Limit::UnflushedBytes && self.jobs.are_here() {
+        if limit != Limit::UnflushedBytes && self.background.is_here() {
             return Err(Error::WouldWaitForItself { call: "insert", thread: "worker" });
         }
         Ok(())

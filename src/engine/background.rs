@@ -1,0 +1,194 @@
+//! Work in the background: the workers, what they have done, and when they end early.
+//!
+//! # Invariants
+//!
+//! - A job that gets no worker is not forgotten: the flusher's clock is set, and the flusher tries again.
+//! - A tree with leaves to hash is listed once, and the list is taken as a whole by the job that hashes.
+//! - Each lock in here is held for words, and none of them while another one is taken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::log::LogSide;
+use super::shared::Engine;
+use super::tree::Tree;
+use crate::report::{JobStats, Steps, Work};
+use crate::sync::Mutex;
+use crate::sync::process::Process;
+use crate::workers::Jobs;
+
+/// After so long the start of a worker that failed is tried again: memory, or a slot in the system's table
+/// of threads, may have come free.
+const START_AGAIN: Duration = Duration::from_millis(100);
+
+/// What a worker thread may be requested to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Make a log segment ready.
+    PrepareSegment,
+    /// Hash complete groups of leaves.
+    Hash,
+    /// Make a checkpoint.
+    Checkpoint,
+    /// Merge parts.
+    Compact,
+}
+
+/// The workers of a store.
+pub(super) struct Background {
+    jobs: Jobs<Job>,
+    done: Mutex<Work>,
+    /// Trees with leaves that are to be hashed in the background.
+    unhashed: Mutex<Vec<Arc<Tree>>>,
+    /// Set when the store is being closed; long jobs end early then.
+    closing: AtomicBool,
+    opened: Instant,
+}
+
+impl Background {
+    /// Workers in `process` that do their jobs with `run`; its second argument is how long the job has waited.
+    pub(super) fn new(
+        process: Process,
+        run: impl Fn(Job, Duration) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            jobs: Jobs::new(process, run),
+            done: Mutex::default(),
+            unhashed: Mutex::default(),
+            closing: AtomicBool::new(false),
+            opened: Instant::now(),
+        }
+    }
+
+    /// Has a worker do `job` soon. Where no worker can be started, the flusher behind `log` tries again.
+    pub(super) fn request(&self, job: Job, log: &LogSide) {
+        if !self.jobs.request(job) {
+            log.tick_within(Some(START_AGAIN));
+        }
+    }
+
+    /// Called by the flusher: sees to it that jobs that wait have a worker.
+    pub(super) fn start_waiting(&self, log: &LogSide) {
+        if !self.jobs.start_waiting() {
+            log.tick_within(Some(START_AGAIN));
+        }
+    }
+
+    /// Whether this is the thread of a worker, in the middle of a job.
+    pub(super) fn is_here(&self) -> bool {
+        self.jobs.are_here()
+    }
+
+    /// How many jobs wait, and how many run.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        self.jobs.counts()
+    }
+
+    /// Whether no job waits and none runs.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn is_idle(&self) -> bool {
+        self.jobs.is_idle()
+    }
+
+    /// Counts what was done.
+    pub(super) fn count<T>(&self, count: impl FnOnce(&mut Work) -> T) -> T {
+        count(&mut self.done.lock())
+    }
+
+    /// What was done so far.
+    pub(super) fn done(&self) -> Work {
+        self.done.lock().clone()
+    }
+
+    /// Lists trees with leaves that are to be hashed.
+    pub(super) fn add_unhashed<'a>(&self, trees: impl Iterator<Item = &'a Arc<Tree>>) {
+        let mut unhashed = self.unhashed.lock();
+        for tree in trees {
+            if !unhashed.iter().any(|waiting| Arc::ptr_eq(waiting, tree)) {
+                unhashed.push(Arc::clone(tree));
+            }
+        }
+    }
+
+    /// Takes the list of trees with leaves that are to be hashed.
+    fn take_unhashed(&self) -> Vec<Arc<Tree>> {
+        std::mem::take(&mut *self.unhashed.lock())
+    }
+
+    /// How long the store has been open.
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// Has long jobs end early.
+    pub(super) fn hurry_up(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether long jobs end early.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Returns when no job runs any more, and none will. Where one does, `hasten` is called before it is waited
+    /// for.
+    pub(super) fn stop(&self, hasten: impl FnOnce()) {
+        self.jobs.stop(hasten);
+    }
+}
+
+impl Engine {
+    /// Has a worker do `job` soon.
+    pub(super) fn request_job(&self, job: Job) {
+        self.background.request(job, &self.log);
+    }
+
+    /// Does a worker's job. Failures that matter to the log have poisoned the store when this
+    /// returns; others are reported and the job may be requested again.
+    pub(super) fn run(&self, job: Job, waited: Duration) {
+        // A listener may have forked, and returned in a child that has the queue as it was.
+        if !self.process.is_current() {
+            return;
+        }
+        let started = Instant::now();
+        let done = |stats: &mut JobStats| {
+            let steps = Steps { wait: waited, build: started.elapsed(), ..Steps::default() };
+            stats.complete(&steps, 0);
+        };
+        match job {
+            Job::PrepareSegment => match self.log.prepare_segment() {
+                Ok(()) => self.background.count(|work| done(&mut work.segment)),
+                Err(error) => {
+                    self.background.count(|work| work.segment.failed += 1);
+                    match self.log.segments_failure() {
+                        Some(failure) => self.poison(failure),
+                        None => self.poison_if_displaced(&error),
+                    }
+                    // The flusher makes one itself when it needs it, and fails if that fails.
+                    tracing::warn!(%error, "cannot make a log segment ready");
+                }
+            },
+            Job::Hash => {
+                self.background.take_unhashed().iter().for_each(|tree| tree.hash_if_free());
+                self.background.count(|work| done(&mut work.hash));
+            }
+            Job::Checkpoint => self.checkpoint_job(waited),
+            Job::Compact => self.compaction_job(waited),
+        }
+    }
+
+    /// Waits until the threads of the store have nothing to do.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn wait_idle(&self) {
+        if !self.process.is_current() {
+            return;
+        }
+        // The flusher before the workers: it is the one that gives them work. After the log has
+        // failed it is gone.
+        let flusher_is_idle = || self.inflow.check().is_err() || self.log.is_idle();
+        while !(flusher_is_idle() && self.background.is_idle() && flusher_is_idle()) {
+            std::thread::sleep(Duration::from_micros(5));
+        }
+    }
+}
