@@ -200,7 +200,7 @@ impl Engine {
 
     /// Notes how many parts there are.
     pub(crate) fn count_parts(&self) {
-        let trees = self.trees.awake();
+        let trees = self.catalog.awake();
         let parts = |tree: &Arc<Tree>| tree.parts().parts().len() as u64;
         self.counters.parts(trees.iter().map(parts).sum());
         // Where nothing makes the parts fewer, they are no reason to wait.

@@ -77,7 +77,7 @@ fn begin(
 impl Engine {
     /// Asks for merges if the policy wants some.
     pub(crate) fn request_compaction(&self) {
-        if self.trees.awake().iter().any(|tree| self.merge_of(&tree.parts()).is_some()) {
+        if self.catalog.awake().iter().any(|tree| self.merge_of(&tree.parts()).is_some()) {
             self.request_job(Job::Compact);
         }
     }
@@ -169,7 +169,7 @@ impl Engine {
         self.go_on(false).ok()?;
         let mut live = self.checkpoints.lock();
         let mut later = None;
-        for tree in self.trees.awake() {
+        for tree in self.catalog.awake() {
             let parts = tree.parts();
             let Some(range) = self.merge_of(&parts) else { continue };
             let bytes = bytes_of(&parts.parts()[range.clone()]);
@@ -196,7 +196,7 @@ impl Engine {
     fn last_merge(&self, most: u64) -> Option<Merge> {
         self.process.check().ok()?;
         let mut live = self.checkpoints.lock();
-        for tree in self.trees.awake() {
+        for tree in self.catalog.awake() {
             let parts = &tree.parts();
             let fits = |range: &Range<usize>| bytes_of(&parts.parts()[range.clone()]) <= most;
             let wanted = self.merge_of(parts).filter(fits);

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::catalog::{Slot, Wanted};
 use super::log::FlushPoint;
 use super::opened::{Admitted, Opened, loader};
 use super::recover::segment_limits;
 use super::tally::Tally;
 use super::tree::Tree;
-use super::trees::{Slot, Trees, Wanted};
 use crate::config::Config;
 use crate::directory::files;
 use crate::directory::manifest;
@@ -68,7 +68,7 @@ pub(super) fn create(
     let tally = Tally::opened(Seq(0), 0, manifest.next_tree);
     let point = FlushPoint { tally, position, log_bytes: 0 };
     Ok(Opened {
-        trees: Trees::new(admitted.iter().map(|admitted| Slot::awake(&admitted.tree))),
+        slots: admitted.iter().map(|admitted| Slot::awake(&admitted.tree)).collect(),
         admitted,
         changed: Vec::new(),
         next_manifest: 2,

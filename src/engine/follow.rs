@@ -17,10 +17,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::catalog::Wanted;
 use super::load::Loader;
 use super::opened::loader;
 use super::tree::Tree;
-use super::trees::Wanted;
 use crate::column::LeafWriter;
 use crate::config::Config;
 use crate::directory::files;

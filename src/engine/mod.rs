@@ -5,6 +5,7 @@
 
 mod background;
 mod backup;
+mod catalog;
 mod checkpoint;
 mod close;
 mod compact;
@@ -31,10 +32,10 @@ mod trees;
 mod upkeep;
 
 pub(crate) use backup::copy_from_outside;
+pub(crate) use catalog::{Slot, Wanted};
 pub(crate) use follow::{Followed, follow};
 pub(crate) use ingest::{Addition, Intake};
 pub(crate) use open::open;
 pub(crate) use opened::this_process;
 pub(crate) use shared::Engine;
 pub(crate) use tree::Tree;
-pub(crate) use trees::{Slot, Wanted};

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::background::Background;
+use super::catalog::{Catalog, Wanted};
 use super::checkpoint::{Checkpoints, Marks};
 use super::ingest::Inflow;
 use super::limits::Limits;
@@ -21,7 +22,6 @@ use super::log::{Flushed, Flusher, LogSide, LogSource};
 use super::opened::{Admitted, Opened, loader};
 use super::recover;
 use super::shared::{Engine, Settings};
-use super::trees::Wanted;
 use crate::config::Config;
 use crate::directory;
 use crate::directory::manifest;
@@ -109,7 +109,7 @@ fn start(
     opened: Opened,
     lock: Box<dyn StoreLock>,
 ) -> Result<(Arc<Engine>, JoinHandle<()>)> {
-    let Opened { loader, trees, admitted, changed, manifest, next_manifest, next_part, .. } =
+    let Opened { loader, slots, admitted, changed, manifest, next_manifest, next_part, .. } =
         opened;
     let Opened { segments, log, point, checkpointed, report, .. } = opened;
     let process = loader.process;
@@ -128,9 +128,7 @@ fn start(
             fs: Arc::clone(&loader.fs),
             path: config.path.clone(),
             store: manifest.store,
-            loader,
-            trees,
-            hashers,
+            catalog: Catalog::new(slots, loader, hashers, config.path.clone()),
             process,
             counters: super::stats::Counters::default(),
             report,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::catalog::Slot;
 use super::load::Loader;
 use super::log::{Changed, FlushPoint};
 use super::tally::Tally;
 use super::tree::Tree;
-use super::trees::Trees;
 use crate::column::LeafWriter;
 use crate::config::Config;
 use crate::directory::manifest::Manifest;
@@ -27,7 +27,7 @@ pub(super) struct Admitted {
 /// A store that is ready to go on.
 pub(super) struct Opened {
     pub(super) loader: Loader,
-    pub(super) trees: Trees,
+    pub(super) slots: Vec<Slot>,
     pub(super) admitted: Vec<Admitted>,
     /// Trees that are not as the manifest has them.
     pub(super) changed: Vec<Changed>,

@@ -17,7 +17,7 @@ impl Engine {
         let source = Source {
             fs: &*self.fs,
             mode: self.settings.read_mode,
-            hasher: &|entry| self.hasher_of(entry),
+            hasher: &|entry| self.catalog.hasher_of(entry),
             newest: &|| Ok(self.checkpoints.lock().manifest.clone()),
         };
         let manifest = self.checkpoints.lock().manifest.clone();

@@ -6,7 +6,7 @@
 //!
 //! 1. `checkpoints`: one checkpoint at a time, and merges while they are installed. Nothing that
 //!    inserts, flushes or reads takes it.
-//! 2. The names of trees, in `trees`, and then the lock of one tree that is not loaded yet, which is held while
+//! 2. The names of trees, in `catalog`, and then the lock of one tree that is not loaded yet, which is held while
 //!    its parts are opened.
 //! 3. The insertion lock, in `inflow`: assigns indexes. Held for the copy of a leaf or a small batch.
 //! 4. `upkeep`: what is requested automatically. Taken before those inside control and jobs.
@@ -23,13 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::background::Background;
+use super::catalog::Catalog;
 use super::checkpoint::{Checkpoints, Marks};
 use super::hold::Holds;
 use super::ingest::Inflow;
-use super::load::Loader;
 use super::log::LogSide;
 use super::stats::Counters;
-use super::trees::Trees;
 use super::upkeep::Upkeep;
 use crate::config::Backoff;
 use crate::config::Config;
@@ -37,7 +36,6 @@ use crate::config::FlushPolicy;
 use crate::config::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, StoreLock};
-use crate::hashers::Hashers;
 use crate::ids::StoreId;
 use crate::report::recovery::RecoveryReport;
 use crate::report::{Event, Listeners};
@@ -52,12 +50,10 @@ pub(crate) struct Engine {
     /// For messages.
     pub(crate) path: PathBuf,
     pub(crate) store: StoreId,
-    pub(crate) loader: Loader,
-    pub(crate) trees: Trees,
-    pub(crate) hashers: Hashers,
     pub(crate) counters: Counters,
     pub(crate) report: RecoveryReport,
     pub(crate) settings: Settings,
+    pub(super) catalog: Catalog,
     pub(super) inflow: Inflow,
     pub(super) log: LogSide,
     pub(super) background: Background,
@@ -153,7 +149,7 @@ impl Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("trees", &self.trees)
+            .field("catalog", &self.catalog)
             .field("durable", &self.log.durable())
             .finish_non_exhaustive()
     }

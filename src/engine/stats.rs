@@ -99,7 +99,7 @@ impl Engine {
             unflushed_bytes: accepted.unwritten_bytes,
             uncheckpointed_bytes: accepted.uncheckpointed_bytes,
             wal_segments: self.log.segments_in_use(),
-            memory_bytes: self.trees.awake().iter().map(|tree| tree.columns.memory_bytes()).sum(),
+            memory_bytes: self.catalog.awake().iter().map(|tree| tree.columns.memory_bytes()).sum(),
             checkpoints: work.checkpoint.completed,
             failed_checkpoints: work.checkpoint.failed,
             part_bytes_written: work.checkpoint.bytes,

@@ -16,11 +16,11 @@ use crate::config::Config;
 use crate::directory::files;
 use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
+use crate::engine::catalog::{Slot, Wanted};
 use crate::engine::load::Loader;
 use crate::engine::log::{Changed, FlushPoint};
 use crate::engine::opened::{Admitted, Opened};
 use crate::engine::tally::Tally;
-use crate::engine::trees::{Slot, Trees, Wanted};
 use crate::error::{Error, Result};
 use crate::fs::{Access, FileName, FileSystem};
 use crate::hashers::Hashers;
@@ -161,7 +161,7 @@ pub(crate) fn recover(
     let admitted = admitted.collect();
     let point = FlushPoint { tally, position, log_bytes: replayed.bytes };
     Ok(Opened {
-        trees: Trees::new(slots),
+        slots,
         admitted,
         changed,
         manifest,

@@ -1,0 +1,277 @@
+//! The trees of a store: which there are, by name and by id, and how a tree is loaded.
+//!
+//! # Invariants
+//!
+//! - A name leads to one tree, and to another one only after a drop. An id leads to one tree for ever.
+//! - A name changes under the lock of the names, in the hands of [`Naming`], and the record of the change is
+//!   accepted under it: so the log has the changes of a name in the order in which callers saw them.
+//! - An unused tree holds what the manifest says of it and nothing else: no thread, no file, no
+//!   node. Its entry in the manifest does not change while it sleeps, since nothing but inserts and merges
+//!   changes it, and both need a tree that is awake.
+//! - A tree takes leaves before another thread finds it awake, and is neither dropped nor loaded twice
+//!   meanwhile.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use super::load::Loader;
+use super::tally::Tally;
+use super::tree::Tree;
+use crate::column::LeafWriter;
+use crate::directory::manifest::TreeEntry;
+use crate::error::{Error, Result};
+use crate::hashers::Hashers;
+use crate::ids::{Seq, TreeId};
+use crate::merkle::{Arity, Hasher, TreeName};
+use crate::per_tree::PerTree;
+use crate::sync::{Mutex, MutexGuard};
+use crate::tree_spec::TreeSpec;
+
+/// The trees that are there, and what it takes to load one.
+#[derive(Debug)]
+pub(super) struct Catalog {
+    names: Mutex<Names>,
+    loader: Loader,
+    hashers: Hashers,
+    /// For messages.
+    path: PathBuf,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    by_name: HashMap<TreeName, TreeId>,
+    slots: PerTree<Arc<Slot>>,
+    /// Trees whose drop may not be durable yet, with the number of its record.
+    leaving: Vec<(Seq, Arc<Slot>)>,
+}
+
+impl Names {
+    fn add(&mut self, slot: Slot) {
+        self.by_name.insert(slot.spec.name.clone(), slot.spec.id);
+        self.slots.insert(slot.spec.id, Arc::new(slot));
+    }
+
+    fn find(&self, name: &TreeName) -> Option<&Arc<Slot>> {
+        self.slots.get(*self.by_name.get(name)?)
+    }
+}
+
+/// The names, while no other thread reads or changes them.
+pub(super) struct Naming<'a> {
+    catalog: &'a Catalog,
+    names: MutexGuard<'a, Names>,
+}
+
+impl Naming<'_> {
+    /// The tree of this name, if there is one.
+    pub(super) fn find(&self, name: &TreeName) -> Option<Arc<Slot>> {
+        self.names.find(name).cloned()
+    }
+
+    /// The tree of this name.
+    pub(super) fn get(&self, name: &TreeName) -> Result<Arc<Slot>> {
+        self.find(name)
+            .ok_or_else(|| Error::NoTree { path: self.catalog.path.clone(), tree: name.clone() })
+    }
+
+    /// All of them, by rising id.
+    pub(super) fn all(&self) -> Vec<Arc<Slot>> {
+        self.names.slots.values().cloned().collect()
+    }
+
+    /// Those that would be there after a crash, with `point` the last one that is durable.
+    pub(super) fn durable_at(&self, point: &Tally) -> Vec<Arc<Slot>> {
+        let leaving = self.names.leaving.iter().filter(|(seq, _)| *seq > point.seq);
+        let there = self.names.slots.values().chain(leaving.map(|(_, slot)| slot));
+        there.filter(|slot| u64::from(slot.spec.id.0) < point.next_tree).cloned().collect()
+    }
+
+    /// Adds a tree that was created.
+    pub(super) fn add(&mut self, tree: &Arc<Tree>) {
+        self.names.add(Slot::awake(tree));
+    }
+
+    /// Takes out a tree that was dropped by the record `seq`, while everything up to `durable` is durable.
+    pub(super) fn remove(&mut self, slot: Arc<Slot>, seq: Seq, durable: Seq) {
+        self.names.by_name.remove(&slot.spec.name);
+        self.names.slots.remove(slot.spec.id);
+        self.names.leaving.retain(|(seq, _)| *seq > durable);
+        self.names.leaving.push((seq, slot));
+    }
+}
+
+impl Catalog {
+    /// The trees `slots` of the store at `path`.
+    pub(super) fn new(slots: Vec<Slot>, loader: Loader, hashers: Hashers, path: PathBuf) -> Self {
+        let mut names = Names::default();
+        slots.into_iter().for_each(|slot| names.add(slot));
+        Self { names: Mutex::new(names), loader, hashers, path }
+    }
+
+    /// Takes the lock of the names.
+    pub(super) fn lock(&self) -> Naming<'_> {
+        Naming { catalog: self, names: self.names.lock() }
+    }
+
+    /// The tree of this name.
+    pub(super) fn get(&self, name: &TreeName) -> Result<Arc<Slot>> {
+        self.lock().get(name)
+    }
+
+    /// All of them, by rising id.
+    pub(super) fn all(&self) -> Vec<Arc<Slot>> {
+        self.lock().all()
+    }
+
+    /// Those that are awake, by rising id.
+    pub(super) fn awake(&self) -> Vec<Arc<Tree>> {
+        let all = self.all();
+        all.iter().filter_map(|slot| slot.tree().cloned()).collect()
+    }
+
+    /// The hash function of the tree `spec`, found by name.
+    pub(super) fn hasher(&self, spec: &TreeSpec) -> Result<Arc<dyn Hasher>> {
+        self.hashers.of(&self.path, spec)
+    }
+
+    /// The hash function of a tree, of one that is awake also if it is known there alone.
+    pub(super) fn hasher_of(&self, entry: &TreeEntry) -> Result<Arc<dyn Hasher>> {
+        let awake = self.names.lock().slots.get(entry.spec.id).cloned();
+        match awake.as_ref().and_then(|slot| slot.tree()) {
+            Some(tree) => Ok(Arc::clone(&tree.hasher)),
+            None => self.hasher(&entry.spec),
+        }
+    }
+
+    /// A new tree without leaves, with the one writer of them. `id` is the number of trees that there were.
+    pub(super) fn make(&self, id: u64, wanted: Wanted) -> Result<(Arc<Tree>, LeafWriter)> {
+        let Wanted { name, hasher, arity } = wanted;
+        let id = u32::try_from(id).map_err(|_| Error::TooManyTrees { path: self.path.clone() })?;
+        let spec = Arc::new(TreeSpec::new(TreeId(id), name, &*hasher, arity));
+        let (tree, leaves) = Tree::empty(spec, hasher, self.loader.huge_pages);
+        Ok((Arc::new(tree.only_in(self.loader.process)), leaves))
+    }
+
+    /// The tree of `slot`. If it was not used since the store was opened it is loaded, and `admit` has it take
+    /// leaves, or none where it is sealed.
+    pub(super) fn wake(
+        &self,
+        slot: &Slot,
+        hasher: impl FnOnce() -> Result<Arc<dyn Hasher>>,
+        admit: impl FnOnce(&Arc<Tree>, LeafWriter, bool),
+    ) -> Result<Arc<Tree>> {
+        if let Some(tree) = slot.tree() {
+            return Ok(Arc::clone(tree));
+        }
+        let dropped = slot.dropped.lock();
+        let (manifest, entry) = match (*dropped, slot.tree(), &slot.entry) {
+            (true, ..) | (_, None, None) => {
+                return Err(Error::TreeDropped { tree: slot.spec.name.clone() });
+            }
+            (false, Some(tree), _) => return Ok(Arc::clone(tree)),
+            (false, None, Some((manifest, entry))) => (*manifest, entry),
+        };
+        let (tree, leaves) = self.loader.load(manifest, entry, hasher()?)?;
+        // Under this lock: a drop comes before, and is seen above, or after, and takes it out again. And
+        // before other threads find the tree, which insert as soon as they do.
+        admit(&tree, leaves, slot.sealed);
+        Ok(Arc::clone(slot.tree.get_or_init(|| tree)))
+    }
+}
+
+/// One tree, awake or not.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) spec: Arc<TreeSpec>,
+    /// What the manifest with this number said of it when the store was opened. In force while it sleeps.
+    entry: Option<(u64, Arc<TreeEntry>)>,
+    /// Whether it took no more leaves then.
+    sealed: bool,
+    /// Set before the first leaf comes.
+    tree: OnceLock<Arc<Tree>>,
+    /// Whether the tree was dropped. Held while it is loaded, and while it is dropped.
+    dropped: Mutex<bool>,
+}
+
+impl Slot {
+    /// A tree as the manifest with this number has it, but that the log may have sealed it since.
+    pub(crate) fn asleep(manifest: u64, entry: &Arc<TreeEntry>, sealed: bool) -> Self {
+        Self {
+            spec: Arc::clone(&entry.spec),
+            entry: Some((manifest, Arc::clone(entry))),
+            sealed,
+            tree: OnceLock::new(),
+            dropped: Mutex::new(false),
+        }
+    }
+
+    pub(crate) fn awake(tree: &Arc<Tree>) -> Self {
+        Self {
+            spec: Arc::clone(&tree.spec),
+            entry: None,
+            sealed: false,
+            tree: Arc::clone(tree).into(),
+            dropped: Mutex::new(false),
+        }
+    }
+
+    /// The tree, if it is awake.
+    pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
+        self.tree.get()
+    }
+
+    /// What the manifest says of it, if it sleeps.
+    pub(crate) fn entry(&self) -> Option<&Arc<TreeEntry>> {
+        self.entry.as_ref().map(|(_, entry)| entry)
+    }
+
+    /// Whether it takes no more leaves, while it sleeps.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// How many leaves it has while it sleeps.
+    pub(super) fn stored(&self) -> u64 {
+        self.entry().map_or(0, |entry| entry.size)
+    }
+
+    /// Has the tree dropped by `accept`, while it is not being loaded.
+    pub(super) fn drop_by<T>(&self, accept: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut dropped = self.dropped.lock();
+        let accepted = accept()?;
+        *dropped = true;
+        Ok(accepted)
+    }
+}
+
+/// A tree that a caller asks for.
+pub(crate) struct Wanted {
+    pub(crate) name: TreeName,
+    pub(crate) hasher: Arc<dyn Hasher>,
+    pub(crate) arity: Arity,
+}
+
+impl Wanted {
+    /// Refuses a tree of this name that is not the one asked for.
+    pub(crate) fn check(&self, path: &std::path::Path, spec: &TreeSpec) -> Result<()> {
+        let asked = self.hasher.id();
+        if spec.hasher != asked.as_str() {
+            return Err(Error::HasherMismatch {
+                path: path.to_owned(),
+                tree: self.name.clone(),
+                stored: spec.hasher.clone(),
+                asked: asked.to_string(),
+            });
+        }
+        if spec.arity != self.arity {
+            return Err(Error::ArityMismatch {
+                path: path.to_owned(),
+                tree: self.name.clone(),
+                stored: u32::from(spec.children()),
+                asked: u32::try_from(self.arity.children()).unwrap_or(0),
+            });
+        }
+        Ok(())
+    }
+}
