@@ -21,13 +21,13 @@ impl Shared {
     /// Closes the store.
     pub(crate) fn close(&self) -> Result<()> {
         // In a forked child another thread of the parent may hold the lock.
-        self.engine.process.check()?;
+        self.engine.process().check()?;
         let flusher = self.flusher.lock().take();
         self.end(flusher.ok_or(Error::Closed)?)
     }
 
     fn end(&self, flusher: JoinHandle<()>) -> Result<()> {
-        if let Err(forked) = self.engine.process.check() {
+        if let Err(forked) = self.engine.process().check() {
             // Its threads are not here to be joined, and what is dropped might wait for them.
             std::mem::forget((flusher, Arc::clone(&self.engine)));
             return Err(forked);
@@ -37,7 +37,7 @@ impl Shared {
             return Err(own);
         }
         let done = self.engine.close(flusher);
-        if !self.engine.process.is_current() {
+        if !self.engine.process().is_current() {
             // A listener has forked and come back in the child.
             std::mem::forget(Arc::clone(&self.engine));
         }

@@ -260,7 +260,7 @@ impl Store {
     /// What opening the store found.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
-        &self.shared.engine.report
+        self.shared.engine.report()
     }
 
     /// Waits until the store's own threads are idle, so that the disk sees the same operations in the

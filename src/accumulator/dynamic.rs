@@ -455,7 +455,7 @@ impl DynAccumulator {
     /// What opening the store found.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
-        &self.engine().report
+        self.engine().report()
     }
 
     /// Waits until the store's own threads are idle, so that the disk sees the same operations in the

@@ -25,9 +25,9 @@ impl Engine {
         let mut target = Target::begin(target)?;
         self.flush()?;
         let (state, changed, hold) = {
-            let live = self.checkpoints.lock();
+            let live = self.keeper.lock();
             let (point, changed) = self.log.changed();
-            let state = closed_at(&live.manifest, point.position);
+            let state = closed_at(live.manifest(), point.position);
             (state, changed, self.hold(&live))
         };
         target.fill(&*self.fs, &state)?;

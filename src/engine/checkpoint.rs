@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counted::Counted;
+use super::keeper::{Given, Live};
 use super::log::{Changed, FlushPoint};
 use super::shared::Engine;
 use super::tails::with_part;
-use super::tally::Tally;
 use super::tree::Tree;
 use crate::config::{Install, Since};
 use crate::directory::manifest;
@@ -30,42 +30,16 @@ use crate::ids::{PartId, TreeId};
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource as _, TreeSize};
 use crate::mutant::mutant;
 use crate::part::{Part, PartIdentity, PartRef, Publisher};
-use crate::random;
 use crate::report::Event;
 use crate::report::Steps;
 use crate::report::{CheckpointInfo, CheckpointReason, TreeCheckpoint};
 use crate::sync;
 use crate::wal::Log;
 
-/// What the checkpoint lock guards: the manifest in force.
-#[derive(Debug)]
-pub(crate) struct Checkpoints {
-    pub(crate) manifest: Manifest,
-    /// The number of the next manifest, also after one that failed.
-    pub(crate) next_manifest: u64,
-    pub(crate) next_part: u64,
-}
-
-/// The last checkpoint, as the policy sees it.
-#[derive(Debug)]
-pub(crate) struct Marks {
-    pub(crate) tally: Tally,
-    pub(crate) log_bytes: u64,
-    pub(crate) at: Instant,
-}
-
 impl Engine {
     /// How much was inserted and logged since the last checkpoint.
-    pub(crate) fn since_checkpoint(&self, point: &FlushPoint) -> Since {
-        let marks = self.marks.lock();
-        Since {
-            records: point.tally.seq.0.saturating_sub(marks.tally.seq.0),
-            leaves: point.tally.leaves.saturating_sub(marks.tally.leaves),
-            wal_bytes: point.log_bytes.saturating_sub(marks.log_bytes),
-            wal_segments: self.log.segments_in_use(),
-            memory_bytes: point.tally.node_bytes_since(marks.tally),
-            time: marks.at.elapsed(),
-        }
+    pub(super) fn since_checkpoint(&self, point: &FlushPoint) -> Since {
+        self.keeper.since(point, self.log.segments_in_use())
     }
 
     /// Flushes, writes what is new since the last checkpoint, and truncates the log.
@@ -78,8 +52,8 @@ impl Engine {
 
     /// Makes the checkpoint that was asked for automatically, if the policy still wants it: one that
     /// was made meanwhile may have had the same reason.
-    pub(crate) fn checkpoint_job(&self, waited: Duration) {
-        let Some((reason, retry)) = self.take_checkpoint() else { return };
+    pub(super) fn checkpoint_job(&self, waited: Duration) {
+        let Some((reason, retry)) = self.keeper.upkeep().take_checkpoint() else { return };
         let point = self.log.point();
         let due = self.settings.checkpoint.due(&self.since_checkpoint(&point)).is_some();
         let wanted = || self.log.has_dropped() || self.inflow.wants_checkpoint();
@@ -99,7 +73,7 @@ impl Engine {
 
     /// Runs `make` between the events of its begin and its end. An `automatic` checkpoint that failed may be
     /// deferred.
-    pub(crate) fn told(
+    pub(super) fn told(
         &self,
         reason: CheckpointReason,
         automatic: bool,
@@ -111,7 +85,7 @@ impl Engine {
         let done = make();
         match &done {
             Ok(info) => {
-                self.checkpoint_succeeded(automatic);
+                self.keeper.upkeep().checkpoint_succeeded(automatic);
                 self.listeners.tell(|| Event::CheckpointCompleted { info: info.clone() });
             }
             Err(error) => {
@@ -135,7 +109,7 @@ impl Engine {
         flush: impl FnOnce() -> Result<()>,
     ) -> Result<CheckpointInfo> {
         let started = Instant::now();
-        let mut live = self.checkpoints.lock();
+        let mut live = self.keeper.lock();
         flush()?;
         let wait = waited + started.elapsed();
         self.checkpoint_now(&mut live, reason, wait, false)
@@ -143,14 +117,14 @@ impl Engine {
 
     /// Makes the checkpoint of what is durable, which was waited for so long. `clean` says
     /// that the store is being closed there.
-    pub(crate) fn checkpoint_now(
+    pub(super) fn checkpoint_now(
         &self,
-        live: &mut Checkpoints,
+        live: &mut Live,
         reason: CheckpointReason,
         wait: Duration,
         clean: bool,
     ) -> Result<CheckpointInfo> {
-        let (part, manifest) = (live.next_part, live.next_manifest);
+        let before = live.numbers();
         self.inflow.reset_copied();
         let mut steps = Steps { wait, ..Steps::default() };
         let mut done = Err(Error::Panicked { during: "checkpoint" });
@@ -172,7 +146,7 @@ impl Engine {
             Ok(_) => {}
             Err(_) => {
                 self.inflow.reset_copied();
-                self.discard(part..live.next_part, manifest..live.next_manifest);
+                self.discard(live.given_since(before));
             }
         }
         done
@@ -181,7 +155,7 @@ impl Engine {
     /// Removes what a failed checkpoint or merge has made, as far as that is possible. A name that it did
     /// not come to make, because another process had it, stays: [`FileSystem`](crate::fs::FileSystem::remove)
     /// refuses that.
-    pub(crate) fn discard(&self, parts: Range<u64>, manifests: Range<u64>) {
+    pub(super) fn discard(&self, Given { parts, manifests }: Given) {
         let seen = manifest::list(&*self.fs).map(|(complete, _)| complete);
         if !seen.is_ok_and(|seen| seen.iter().all(|number| !manifests.contains(number))) {
             return;
@@ -199,19 +173,19 @@ impl Engine {
     }
 
     /// Notes how many parts there are.
-    pub(crate) fn count_parts(&self) {
+    pub(super) fn count_parts(&self) {
         let trees = self.catalog.awake();
         let parts = |tree: &Arc<Tree>| tree.parts().parts().len() as u64;
         self.counters.parts(trees.iter().map(parts).sum());
         // Where nothing makes the parts fewer, they are no reason to wait.
-        let merged = !self.upkeep.lock().compaction.is_suspended();
+        let merged = !self.keeper.upkeep().suspended().compaction;
         let most = trees.iter().map(parts).max().unwrap_or(0);
         self.inflow.limit_parts(if merged { most } else { 0 });
     }
 
     fn write_checkpoint(
         &self,
-        live: &mut Checkpoints,
+        live: &mut Live,
         point: &FlushPoint,
         changed: &[Changed],
         reason: CheckpointReason,
@@ -231,9 +205,9 @@ impl Engine {
         if changed.is_empty() && !clean {
             return Ok(info);
         }
-        let with_part = self.with_part(&live.manifest, changed);
+        let with_part = self.with_part(live.manifest(), changed);
         let parts = self.write_parts(live, changed, &with_part, steps)?;
-        let mut next = live.manifest.clone();
+        let mut next = live.manifest().clone();
         next.next_tree = point.tally.next_tree;
         let mut freed = Vec::new();
         let mut installs = Vec::new();
@@ -305,8 +279,7 @@ impl Engine {
         }
         self.log.checkpointed(changed);
         self.count_parts();
-        let (tally, log_bytes, at) = (point.tally, point.log_bytes, Instant::now());
-        *self.marks.lock() = Marks { tally, log_bytes, at };
+        self.keeper.checkpointed(point);
         self.inflow.made_room(point.tally, started.elapsed());
         if let Err(error) = self.log.release_before(point.position.segment) {
             // The checkpoint stands; files that could not be removed are looked for at open.
@@ -344,7 +317,7 @@ impl Engine {
     /// rising id.
     fn write_parts(
         &self,
-        live: &mut Checkpoints,
+        live: &mut Live,
         changed: &[Changed],
         with_part: &[bool],
         steps: &mut Steps,
@@ -357,17 +330,16 @@ impl Engine {
         let changed = changed.iter().zip(with_part).filter(|(_, with_part)| **with_part);
         for (Changed { spec, tree, size, .. }, _) in changed {
             let Some(tree) = tree else { continue };
-            let from = live.manifest.tree(spec.id).map_or(0, |entry| entry.parts_end());
+            let from = live.manifest().tree(spec.id).map_or(0, |entry| entry.parts_end());
             let mut identity = PartIdentity {
                 store: self.store,
                 tree: spec.id,
                 hasher: spec.hasher.clone(),
                 arity: spec.arity,
-                number: PartId(live.next_part),
+                number: live.number_part(),
                 from,
                 to: *size,
             };
-            live.next_part += 1;
             if mutant!(&*self.fs, PartUnderAnotherTree) {
                 identity.tree = TreeId(spec.id.0 ^ 1);
             }
@@ -394,32 +366,26 @@ impl Engine {
     }
 
     /// Called when it became durable that a tree is gone: the next checkpoint frees its space.
-    pub(crate) fn space_can_be_freed(&self) {
+    pub(super) fn space_can_be_freed(&self) {
         if self.settings.checkpoint.has_trigger() {
             // Where checkpoints fail permanently nothing is freed before one is called for.
             let _ = self.request_checkpoint(CheckpointReason::TreeDropped);
         }
     }
 
-    /// Makes `manifest` the one in force.
-    pub(crate) fn publish(&self, live: &mut Checkpoints, mut manifest: Manifest) -> Result<()> {
-        manifest.number = live.next_manifest;
-        manifest.checkpoint = random::id(&*self.fs)?;
-        manifest.next_segment = self.log.next_segment();
-        manifest.next_part = live.next_part;
-        live.next_manifest += 1;
-        manifest::publish(&*self.fs, &manifest)?;
-        if let Err(error) = manifest::remove_old(&*self.fs, manifest.number) {
+    /// Makes `next` the manifest in force.
+    pub(super) fn publish(&self, live: &mut Live, next: Manifest) -> Result<()> {
+        live.publish(&*self.fs, next, self.log.next_segment())?;
+        if let Err(error) = manifest::remove_old(&*self.fs, live.manifest().number) {
             self.poison_if_displaced(&error);
             tracing::warn!(%error, "cannot remove an old manifest");
         }
-        live.manifest = manifest;
         Ok(())
     }
 
     /// Publishes where the log ends, so that the next open knows that the store was closed there.
-    pub(crate) fn publish_clean_end(&self, live: &mut Checkpoints, end: &FlushPoint) -> Result<()> {
-        let mut next = live.manifest.clone();
+    pub(super) fn publish_clean_end(&self, live: &mut Live, end: &FlushPoint) -> Result<()> {
+        let mut next = live.manifest().clone();
         if next.log.open == end.position && next.log.clean {
             return Ok(());
         }

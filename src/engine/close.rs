@@ -53,13 +53,13 @@ impl Engine {
         let point = self.log.point();
         let reason = CheckpointReason::Close;
         let since = self.since_checkpoint(&point);
-        let stretches = self.checkpoints.lock().manifest.log.closed.len();
+        let stretches = self.keeper.lock().manifest().log.closed.len();
         if self.settings.checkpoint.is_due_at_close(&since, stretches) {
             self.told(reason, false, || {
-                self.checkpoint_now(&mut self.checkpoints.lock(), reason, Duration::ZERO, true)
+                self.checkpoint_now(&mut self.keeper.lock(), reason, Duration::ZERO, true)
             })?;
         } else {
-            self.publish_clean_end(&mut self.checkpoints.lock(), &point)?;
+            self.publish_clean_end(&mut self.keeper.lock(), &point)?;
         }
         self.merge_at_close();
         Ok(())

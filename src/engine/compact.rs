@@ -22,12 +22,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::background::Job;
-use super::checkpoint::Checkpoints;
+use super::keeper::{Given, Live};
 use super::shared::Engine;
 use super::tree::Tree;
 use crate::directory::manifest::TreeEntry;
 use crate::error::{Damage, Error, Result};
-use crate::ids::PartId;
 use crate::mutant::mutant;
 use crate::part::{Merged, Part, PartIdentity, PartSet, Publisher};
 use crate::report::Event;
@@ -50,6 +49,14 @@ struct Merge {
     to_the_end: bool,
 }
 
+impl Merge {
+    /// The number of its part, and those of the manifests that it was to be in.
+    fn given(&self, manifests: Range<u64>) -> Given {
+        let number = self.identity.number.0;
+        Given { manifests, parts: number..number + 1 }
+    }
+}
+
 /// Bytes of the files of `parts`.
 fn bytes_of(parts: &[Arc<Part>]) -> u64 {
     parts.iter().map(|part| part.reference().len).fold(0, u64::saturating_add)
@@ -62,29 +69,23 @@ fn leaves_of(parts: &PartSet) -> Vec<u64> {
 }
 
 /// The merge of the parts `range` of a tree, with a number of its own.
-fn begin(
-    live: &mut Checkpoints,
-    tree: Arc<Tree>,
-    range: Range<usize>,
-    to_the_end: bool,
-) -> Option<Merge> {
+fn begin(live: &mut Live, tree: Arc<Tree>, range: Range<usize>, to_the_end: bool) -> Option<Merge> {
     let inputs = tree.parts().parts()[range].to_vec();
-    let identity = Merged::identity(&inputs, PartId(live.next_part))?;
-    live.next_part += 1;
+    let identity = Merged::identity(&inputs, live.number_part())?;
     Some(Merge { tree, inputs, identity, to_the_end })
 }
 
 impl Engine {
     /// Asks for merges if the policy wants some.
-    pub(crate) fn request_compaction(&self) {
+    pub(super) fn request_compaction(&self) {
         if self.catalog.awake().iter().any(|tree| self.merge_of(&tree.parts()).is_some()) {
             self.request_job(Job::Compact);
         }
     }
 
     /// Merges parts until the policy wants no more merges, or one fails.
-    pub(crate) fn compaction_job(&self, waited: Duration) {
-        let Some(retry) = self.take_compaction() else { return };
+    pub(super) fn compaction_job(&self, waited: Duration) {
+        let Some(retry) = self.keeper.upkeep().take_compaction() else { return };
         self.background.count(|work| work.compaction.retries += u64::from(retry));
         let mut wait = waited;
         while let Some(merge) = self.next_merge() {
@@ -97,7 +98,7 @@ impl Engine {
     /// Merges what is small, when no other thread works any more, and the smallest parts if there are still
     /// too many. What fails is told and stays to the next run: everything is durable.
     pub(super) fn merge_at_close(&self) {
-        if self.take_compaction().is_none() {
+        if self.keeper.upkeep().take_compaction().is_none() {
             return;
         }
         let mut left = self.settings.merge_at_close;
@@ -127,7 +128,7 @@ impl Engine {
             Ok(Some(bytes)) => {
                 let duration = started.elapsed();
                 self.background.count(|work| work.compaction.complete(&steps, bytes));
-                self.upkeep.lock().compaction.succeeded();
+                self.keeper.upkeep().compaction_succeeded();
                 tracing::info!(tree = %merge.tree.name(), parts, leaves, bytes, ?duration, "parts merged");
                 self.listeners.tell(|| Event::CompactionCompleted {
                     tree: tree(),
@@ -167,7 +168,7 @@ impl Engine {
     fn next_merge(&self) -> Option<Merge> {
         self.process.check().ok()?;
         self.go_on(false).ok()?;
-        let mut live = self.checkpoints.lock();
+        let mut live = self.keeper.lock();
         let mut later = None;
         for tree in self.catalog.awake() {
             let parts = tree.parts();
@@ -186,7 +187,7 @@ impl Engine {
         }
         drop(live);
         if let Some(wait) = later {
-            self.merge_later(wait);
+            self.keeper.upkeep().merge_later(wait, &self.log);
         }
         None
     }
@@ -195,7 +196,7 @@ impl Engine {
     /// smallest parts of a tree that has too many.
     fn last_merge(&self, most: u64) -> Option<Merge> {
         self.process.check().ok()?;
-        let mut live = self.checkpoints.lock();
+        let mut live = self.keeper.lock();
         for tree in self.catalog.awake() {
             let parts = &tree.parts();
             let fits = |range: &Range<usize>| bytes_of(&parts.parts()[range.clone()]) <= most;
@@ -240,7 +241,6 @@ impl Engine {
 
     /// Merges parts. Returns the bytes of the new one, or `None` if its inputs were no longer live.
     fn merge(&self, merge: &Merge, steps: &mut Steps) -> Result<Option<u64>> {
-        let number = merge.identity.number.0;
         let step = Mutex::new(Instant::now());
         let source =
             Merged { inputs: &merge.inputs, go_on: &|| self.give_way(&step, merge.to_the_end) };
@@ -248,7 +248,7 @@ impl Engine {
         let made = publisher
             .build(merge.identity.clone(), &source, &|| false)
             .and_then(|_| publisher.finish(self.settings.read_mode))
-            .inspect_err(|_| self.discard(number..number + 1, 0..0))?;
+            .inspect_err(|_| self.discard(merge.given(0..0)))?;
         let Some(part) = made.into_iter().next() else { return Ok(None) };
         let bytes = part.reference().len;
         if mutant!(&*self.fs, InputsRemovedEarly) {
@@ -258,7 +258,7 @@ impl Engine {
         }
         let built = Instant::now();
         if !self.install(merge, part)? {
-            self.discard(number..number + 1, 0..0);
+            self.discard(merge.given(0..0));
             return Ok(None);
         }
         steps.install = built.elapsed();
@@ -282,16 +282,15 @@ impl Engine {
 
     /// Replaces the inputs by `part`. Returns whether they were still there.
     fn install(&self, merge: &Merge, part: Arc<Part>) -> Result<bool> {
-        let number = merge.identity.number.0;
-        let mut guard = self.checkpoints.lock();
+        let mut guard = self.keeper.lock();
         let live = &mut *guard;
         // A tree that was dropped is not in the manifest any more.
-        let Some(entry) = live.manifest.tree(merge.tree.id()).cloned() else { return Ok(false) };
+        let Some(entry) = live.manifest().tree(merge.tree.id()).cloned() else { return Ok(false) };
         let Some(parts) = merge.tree.parts().merged(&merge.inputs, part) else { return Ok(false) };
-        let first_manifest = live.next_manifest;
+        let before = live.numbers();
         let published = self.publish_merge(live, merge, &entry, &parts);
         if published.is_err() {
-            self.discard(number..number + 1, first_manifest..live.next_manifest);
+            self.discard(merge.given(live.given_since(before).manifests));
         }
         published?;
         if sync::defect("a merge is installed after the lock was released") {
@@ -304,7 +303,7 @@ impl Engine {
 
     fn publish_merge(
         &self,
-        live: &mut Checkpoints,
+        live: &mut Live,
         merge: &Merge,
         entry: &TreeEntry,
         parts: &PartSet,
@@ -317,7 +316,7 @@ impl Engine {
             let hex = |hash: [u8; 32]| hash.map(|byte| format!("{byte:02x}")).concat();
             return Err(Damage::field(&path, 0, "root", hex(entry.root), hex(root)).into());
         }
-        let mut next = live.manifest.clone();
+        let mut next = live.manifest().clone();
         next.put(Arc::new(TreeEntry { parts: parts.references(), ..entry.clone() }));
         self.publish(live, next)
     }

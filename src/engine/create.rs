@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::catalog::{Slot, Wanted};
+use super::keeper::{Live, Numbers};
 use super::log::FlushPoint;
 use super::opened::{Admitted, Opened, loader};
 use super::recover::segment_limits;
@@ -71,8 +72,6 @@ pub(super) fn create(
         slots: admitted.iter().map(|admitted| Slot::awake(&admitted.tree)).collect(),
         admitted,
         changed: Vec::new(),
-        next_manifest: 2,
-        next_part: 1,
         log: LogWriter::new(
             Arc::clone(fs),
             store,
@@ -82,7 +81,7 @@ pub(super) fn create(
             Seq(0),
             false,
         ),
-        manifest,
+        live: Live::new(manifest, Numbers { manifest: 2, part: 1 }),
         segments,
         point,
         checkpointed: tally,

@@ -7,29 +7,64 @@
 //! lock, under which alone a manifest comes into force that does without a file. Files that come later
 //! are not kept, so that a long backup beside a busy writer takes no more room for them.
 
-use super::checkpoint::Checkpoints;
+use super::keeper::Live;
 use super::shared::Engine;
 use crate::error::Error;
 use crate::fs::FileName;
+use crate::sync::Mutex;
 use crate::wal::SegmentHold;
 
-/// The holds on files, and the files to remove afterwards.
+/// The holds on files of parts, and the files to remove afterwards.
 #[derive(Debug, Default)]
-pub(crate) struct Holds {
+pub(super) struct Holds {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     /// The number of the first part that is too new for each hold.
     beyond: Vec<u64>,
     retired: Vec<FileName>,
 }
 
-impl Holds {
+impl State {
     fn need(&self, part: &FileName) -> bool {
         self.beyond.iter().any(|beyond| part.number < *beyond)
+    }
+
+    /// Keeps those of `parts` that a hold needs, and returns the others.
+    fn keep(&mut self, parts: impl IntoIterator<Item = FileName>) -> Vec<FileName> {
+        let (held, free) = parts.into_iter().partition::<Vec<_>, _>(|part| self.need(part));
+        self.retired.extend(held);
+        free
+    }
+}
+
+impl Holds {
+    /// Begins a hold on all parts with numbers below `beyond`.
+    fn begin(&self, beyond: u64) {
+        self.state.lock().beyond.push(beyond);
+    }
+
+    /// Ends such a hold. Returns the parts that can be removed now.
+    fn end(&self, beyond: u64) -> Vec<FileName> {
+        let mut state = self.state.lock();
+        if let Some(own) = state.beyond.iter().position(|other| *other == beyond) {
+            state.beyond.swap_remove(own);
+        }
+        let retired = std::mem::take(&mut state.retired);
+        state.keep(retired)
+    }
+
+    /// Notes that the manifest in force does not name `parts`. Returns those that can be removed now.
+    fn retire(&self, parts: impl Iterator<Item = FileName>) -> Vec<FileName> {
+        self.state.lock().keep(parts)
     }
 }
 
 /// Keeps files while it lives.
 #[must_use = "dropping it ends the hold"]
-pub(crate) struct Hold<'a> {
+pub(super) struct Hold<'a> {
     engine: &'a Engine,
     beyond: u64,
     _segments: SegmentHold<'a>,
@@ -37,23 +72,19 @@ pub(crate) struct Hold<'a> {
 
 impl Engine {
     /// Keeps what the manifest of `live` names, and the log.
-    pub(crate) fn hold(&self, live: &Checkpoints) -> Hold<'_> {
-        let beyond = live.next_part;
-        self.holds.lock().beyond.push(beyond);
+    pub(super) fn hold(&self, live: &Live) -> Hold<'_> {
+        let beyond = live.numbers().part;
+        self.keeper.holds().begin(beyond);
         Hold { engine: self, beyond, _segments: self.log.hold_segments() }
     }
 
     /// Removes parts that the manifest in force does not name any more, now or when the last hold on them
     /// ends.
-    pub(crate) fn retire(&self, parts: impl Iterator<Item = FileName>) {
-        let mut holds = self.holds.lock();
-        let (held, free) = parts.partition::<Vec<_>, _>(|part| holds.need(part));
-        holds.retired.extend(held);
-        drop(holds);
-        self.remove_parts(free.into_iter());
+    pub(super) fn retire(&self, parts: impl Iterator<Item = FileName>) {
+        self.remove_parts(self.keeper.holds().retire(parts));
     }
 
-    fn remove_parts(&self, parts: impl Iterator<Item = FileName>) {
+    fn remove_parts(&self, parts: Vec<FileName>) {
         for name in parts {
             let removed = self.fs.remove(name);
             if let Err(error) =
@@ -69,15 +100,8 @@ impl Engine {
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        let mut holds = self.engine.holds.lock();
-        if let Some(own) = holds.beyond.iter().position(|beyond| *beyond == self.beyond) {
-            holds.beyond.swap_remove(own);
-        }
-        let retired = std::mem::take(&mut holds.retired);
-        let (held, free) = retired.into_iter().partition::<Vec<_>, _>(|part| holds.need(part));
-        holds.retired = held;
-        drop(holds);
-        self.engine.remove_parts(free.into_iter());
+        let free = self.engine.keeper.holds().end(self.beyond);
+        self.engine.remove_parts(free);
     }
 }
 
@@ -88,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_hold_needs_every_part_that_has_a_number_when_it_begins() {
-        let holds = Holds { beyond: vec![5, 3], retired: Vec::new() };
+        let holds = State { beyond: vec![5, 3], retired: Vec::new() };
         let needed = (1..8).filter(|number| holds.need(&PartId(*number).file()));
         assert_eq!(needed.collect::<Vec<_>>(), [1, 2, 3, 4]);
     }

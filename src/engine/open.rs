@@ -15,13 +15,14 @@ use std::time::Instant;
 
 use super::background::Background;
 use super::catalog::{Catalog, Wanted};
-use super::checkpoint::{Checkpoints, Marks};
 use super::ingest::Inflow;
+use super::keeper::Keeper;
 use super::limits::Limits;
 use super::log::{Flushed, Flusher, LogSide, LogSource};
 use super::opened::{Admitted, Opened, loader};
 use super::recover;
-use super::shared::{Engine, Settings};
+use super::settings::Settings;
+use super::shared::Engine;
 use crate::config::Config;
 use crate::directory;
 use crate::directory::manifest;
@@ -109,8 +110,7 @@ fn start(
     opened: Opened,
     lock: Box<dyn StoreLock>,
 ) -> Result<(Arc<Engine>, JoinHandle<()>)> {
-    let Opened { loader, slots, admitted, changed, manifest, next_manifest, next_part, .. } =
-        opened;
+    let Opened { loader, slots, admitted, changed, live, .. } = opened;
     let Opened { segments, log, point, checkpointed, report, .. } = opened;
     let process = loader.process;
     let inflow = Inflow::new(point.tally, checkpointed, Limits::of(config), config.flush);
@@ -127,7 +127,7 @@ fn start(
         Engine {
             fs: Arc::clone(&loader.fs),
             path: config.path.clone(),
-            store: manifest.store,
+            store: loader.store,
             catalog: Catalog::new(slots, loader, hashers, config.path.clone()),
             process,
             counters: super::stats::Counters::default(),
@@ -136,10 +136,7 @@ fn start(
             inflow,
             background,
             log: LogSide::new(process, segments, Flushed::new(point, changed)),
-            marks: Mutex::new(Marks { tally: checkpointed, log_bytes: 0, at: Instant::now() }),
-            checkpoints: Mutex::new(Checkpoints { manifest, next_manifest, next_part }),
-            holds: Mutex::default(),
-            upkeep: Mutex::default(),
+            keeper: Keeper::new(live, checkpointed),
             listeners: config.listeners.clone(),
             lock: Mutex::new(Some(lock)),
         }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::catalog::Slot;
+use super::keeper::Live;
 use super::load::Loader;
 use super::log::{Changed, FlushPoint};
 use super::tally::Tally;
 use super::tree::Tree;
 use crate::column::LeafWriter;
 use crate::config::Config;
-use crate::directory::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::StoreId;
@@ -31,9 +31,7 @@ pub(super) struct Opened {
     pub(super) admitted: Vec<Admitted>,
     /// Trees that are not as the manifest has them.
     pub(super) changed: Vec<Changed>,
-    pub(super) manifest: Manifest,
-    pub(super) next_manifest: u64,
-    pub(super) next_part: u64,
+    pub(super) live: Live,
     pub(super) segments: Arc<Segments>,
     pub(super) log: LogWriter,
     pub(super) point: FlushPoint,

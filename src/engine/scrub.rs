@@ -18,17 +18,17 @@ impl Engine {
             fs: &*self.fs,
             mode: self.settings.read_mode,
             hasher: &|entry| self.catalog.hasher_of(entry),
-            newest: &|| Ok(self.checkpoints.lock().manifest.clone()),
+            newest: &|| Ok(self.keeper.manifest()),
         };
-        let manifest = self.checkpoints.lock().manifest.clone();
+        let manifest = self.keeper.manifest();
         let mut report = scrub::online(&source, &manifest, options, progress)?;
         for _ in 0..TRIES {
             if report.interrupted {
                 break;
             }
             let (manifest, end) = {
-                let live = self.checkpoints.lock();
-                (live.manifest.clone(), self.log.point().position)
+                let live = self.keeper.lock();
+                (live.manifest().clone(), self.log.point().position)
             };
             let mut log = Log { clean: false, ..manifest.log.clone() };
             if log.open != end {
@@ -36,7 +36,7 @@ impl Engine {
             }
             let intact = scrub::add_closed(&*self.fs, &manifest, &log, &mut report)?;
             // Segments are reused once a checkpoint releases them.
-            if intact || self.checkpoints.lock().manifest.number == manifest.number {
+            if intact || self.keeper.lock().manifest().number == manifest.number {
                 break;
             }
         }

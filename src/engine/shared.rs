@@ -1,16 +1,20 @@
 //! What all threads of a store share.
 //!
+//! # Invariants
+//!
+//! - Every lock of a store belongs to one of its five parts and is private to that: only calls of the part take
+//!   it. What is not in a part never changes, or guards nothing.
+//!
 //! # Locks
 //!
-//! Taken in this order, and none of them across I/O but `checkpoints`:
+//! Taken in this order of their owners, and none of them across I/O but the first:
 //!
-//! 1. `checkpoints`: one checkpoint at a time, and merges while they are installed. Nothing that
-//!    inserts, flushes or reads takes it.
-//! 2. The names of trees, in `catalog`, and then the lock of one tree that is not loaded yet, which is held while
+//! 1. [`Keeper`]: the checkpoint lock.
+//! 2. [`Catalog`]: the names of trees, and then the lock of one tree that is not loaded yet, which is held while
 //!    its parts are opened.
-//! 3. The insertion lock, in `inflow`: assigns indexes. Held for the copy of a leaf or a small batch.
-//! 4. `upkeep`: what is requested automatically. Taken before those inside control and jobs.
-//! 5. `marks`, `holds`, and the locks inside columns, trees and the log side: for a few words.
+//! 3. [`Inflow`]: the insertion lock. Held for the copy of a leaf or a small batch.
+//! 4. [`Keeper`] again: what is requested and retried, before what is requested of the next two.
+//! 5. [`LogSide`] and [`Background`], and the locks inside trees and columns: for a few words.
 //!
 //! # Waiting
 //!
@@ -20,20 +24,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::background::Background;
 use super::catalog::Catalog;
-use super::checkpoint::{Checkpoints, Marks};
-use super::hold::Holds;
 use super::ingest::Inflow;
+use super::keeper::Keeper;
 use super::log::LogSide;
+use super::settings::Settings;
 use super::stats::Counters;
-use super::upkeep::Upkeep;
-use crate::config::Backoff;
-use crate::config::Config;
-use crate::config::FlushPolicy;
-use crate::config::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, StoreLock};
 use crate::ids::StoreId;
@@ -42,71 +40,45 @@ use crate::report::{Event, Listeners};
 use crate::sync::Mutex;
 use crate::sync::process::Process;
 
-/// A store in operation.
+/// A store in operation: five parts, each of which keeps its locks to itself, and what is constant.
 pub(crate) struct Engine {
-    /// The process that has the threads. In a forked child no lock is taken and no file is touched.
-    pub(crate) process: Process,
-    pub(crate) fs: Arc<dyn FileSystem>,
-    /// For messages.
-    pub(crate) path: PathBuf,
-    pub(crate) store: StoreId,
-    pub(crate) counters: Counters,
-    pub(crate) report: RecoveryReport,
-    pub(crate) settings: Settings,
+    /// Its trees: which there are, and how they are loaded.
     pub(super) catalog: Catalog,
+    /// What comes in, up to the cut.
     pub(super) inflow: Inflow,
+    /// What is requested of the flusher, and what is durable.
     pub(super) log: LogSide,
+    /// The manifest in force, and what changes it.
+    pub(super) keeper: Keeper,
+    /// The workers.
     pub(super) background: Background,
-    pub(crate) marks: Mutex<Marks>,
-    pub(crate) checkpoints: Mutex<Checkpoints>,
-    pub(crate) holds: Mutex<Holds>,
-    pub(crate) upkeep: Mutex<Upkeep>,
-    pub(crate) listeners: Listeners,
+
+    /// The process that has the threads. In a forked child no lock is taken and no file is touched.
+    pub(super) process: Process,
+    pub(super) fs: Arc<dyn FileSystem>,
+    /// For messages.
+    pub(super) path: PathBuf,
+    pub(super) store: StoreId,
+    pub(super) settings: Settings,
+    pub(super) listeners: Listeners,
+    pub(super) counters: Counters,
+    /// What was found at opening.
+    pub(super) report: RecoveryReport,
     /// Held until the store is closed.
-    pub(crate) lock: Mutex<Option<Box<dyn StoreLock>>>,
-}
-
-/// The part of the configuration that is needed while the store runs.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) flush: FlushPolicy,
-    pub(crate) checkpoint: CheckpointPolicy,
-    pub(crate) install: Install,
-    pub(crate) read_mode: ReadMode,
-    pub(crate) compaction: CompactionPolicy,
-    pub(crate) merge_at_close: u64,
-    pub(crate) backoff: Backoff,
-    pub(crate) max_unflushed_bytes: u64,
-    pub(crate) group_bytes: u64,
-    pub(crate) backpressure_wait: Option<Duration>,
-}
-
-impl Settings {
-    /// From so many bytes on that the log does not have they are handed to the operating system under
-    /// [`FlushPolicy::Manual`].
-    pub(super) fn spill_bytes(&self) -> u64 {
-        self.max_unflushed_bytes / 2
-    }
-}
-
-impl From<&Config> for Settings {
-    fn from(config: &Config) -> Self {
-        Self {
-            flush: config.flush,
-            checkpoint: config.checkpoint.clone(),
-            install: config.install,
-            read_mode: config.read_mode,
-            compaction: config.compaction,
-            merge_at_close: config.merge_at_close,
-            backoff: config.backoff,
-            max_unflushed_bytes: config.max_unflushed_bytes,
-            group_bytes: config.group_bytes,
-            backpressure_wait: config.backpressure_wait,
-        }
-    }
+    pub(super) lock: Mutex<Option<Box<dyn StoreLock>>>,
 }
 
 impl Engine {
+    /// The process that has its threads.
+    pub(crate) fn process(&self) -> Process {
+        self.process
+    }
+
+    /// What was found at opening.
+    pub(crate) fn report(&self) -> &RecoveryReport {
+        &self.report
+    }
+
     /// Refuses `call`, which may have to wait for the flusher, on the flusher's own thread and in a forked
     /// child.
     pub(crate) fn may_wait(&self, call: &'static str) -> Result<()> {
@@ -157,7 +129,10 @@ impl std::fmt::Debug for Engine {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::{CheckpointPolicy, Config, FlushPolicy};
     use crate::engine::Wanted;
     use crate::ids::Seq;
     use crate::merkle::{Arity, Blake3, TreeName};

@@ -123,9 +123,9 @@ impl Engine {
     /// What background work has done so far.
     pub(crate) fn work(&self) -> Work {
         let mut work = self.background.done();
-        let upkeep = self.upkeep.lock();
-        work.checkpoint.suspended = upkeep.checkpoint.is_suspended();
-        work.compaction.suspended = upkeep.compaction.is_suspended();
+        let suspended = self.keeper.upkeep().suspended();
+        work.checkpoint.suspended = suspended.checkpoint;
+        work.compaction.suspended = suspended.compaction;
         work
     }
 }

@@ -70,7 +70,7 @@ impl Engine {
         let slot = names.get(name)?;
         let token = slot.drop_by(|| self.accept_drop(&slot.spec))?;
         if mutant!(&*self.fs, DropFreesEarly)
-            && let Some(entry) = self.checkpoints.lock().manifest.tree(slot.spec.id)
+            && let Some(entry) = self.keeper.lock().manifest().tree(slot.spec.id)
         {
             self.retire(entry.parts.iter().map(|part| part.number.file()));
         }

@@ -12,28 +12,41 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::background::Job;
+use super::background::{Background, Job};
+use super::log::LogSide;
 use super::shared::Engine;
 use crate::config::Backoff;
 use crate::error::Error;
 use crate::report::CheckpointReason;
 use crate::sync;
-use crate::sync::Instant;
+use crate::sync::{Instant, Mutex};
 
 /// What was requested and what has failed.
 #[derive(Debug, Default)]
-pub(crate) struct Upkeep {
+pub(super) struct Upkeep {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     /// Why the checkpoint that waits is to be made.
     reason: Option<CheckpointReason>,
-    pub(crate) checkpoint: Tries,
-    pub(crate) compaction: Tries,
+    checkpoint: Tries,
+    compaction: Tries,
     /// When the store will have been open for long enough to begin a large merge that is wanted.
     large_merge: Option<Instant>,
 }
 
+/// Which work is not done automatically any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Suspended {
+    pub(super) checkpoint: bool,
+    pub(super) compaction: bool,
+}
+
 /// The attempts at one kind of work since it last succeeded.
 #[derive(Debug, Default)]
-pub(crate) struct Tries {
+struct Tries {
     failures: u32,
     /// When the next one is due.
     again: Option<Instant>,
@@ -67,129 +80,199 @@ impl Tries {
         wait.filter(|_| self.suspended.is_none())
     }
 
-    pub(crate) fn succeeded(&mut self) {
+    fn succeeded(&mut self) {
         *self = Self::default();
     }
 
     /// Whether nothing starts automatically any more.
-    pub(crate) fn is_suspended(&self) -> bool {
+    fn is_suspended(&self) -> bool {
         self.suspended.is_some()
+    }
+}
+
+impl State {
+    /// The first reason counts.
+    fn request_checkpoint(
+        &mut self,
+        reason: CheckpointReason,
+        now: Instant,
+        background: &Background,
+        log: &LogSide,
+    ) {
+        if self.checkpoint.may_start(now) {
+            self.reason.get_or_insert(reason);
+            background.request(Job::Checkpoint, log);
+        }
+    }
+}
+
+impl Upkeep {
+    /// Requests a checkpoint if one is `due`, and the retries that are due, and sets the flusher's clock to when
+    /// there may be more to request: after `interval` at the latest, if there is one.
+    fn request_due(
+        &self,
+        due: Option<CheckpointReason>,
+        interval: Option<Duration>,
+        background: &Background,
+        log: &LogSide,
+    ) {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        if let Some(reason) = due {
+            state.request_checkpoint(reason, now, background, log);
+        } else if state.checkpoint.is_due(now) {
+            background.request(Job::Checkpoint, log);
+        }
+        let merge_is_due = state.large_merge.is_some_and(|at| at <= now);
+        if merge_is_due {
+            state.large_merge = None;
+        }
+        if merge_is_due || state.compaction.is_due(now) {
+            background.request(Job::Compact, log);
+        }
+        let tries = [&state.checkpoint, &state.compaction];
+        let large_merge = state.large_merge.map(|at| at.saturating_duration_since(now));
+        let waits = tries.iter().filter_map(|tries| tries.wait(now));
+        let wait = waits.chain(interval).chain(large_merge).min();
+        let mut state = Some(state);
+        if sync::defect("the flusher's clock is set without the lock") {
+            state = None;
+        }
+        log.tick_in(wait);
+        drop(state);
+        // After the clock was set, which forgets what it was set to before.
+        background.start_waiting(log);
+    }
+
+    /// Requests a checkpoint, unless a retry is already set. Fails with the reason why none is made any
+    /// more.
+    fn request_checkpoint(
+        &self,
+        reason: CheckpointReason,
+        background: &Background,
+        log: &LogSide,
+    ) -> Result<(), Arc<Error>> {
+        let mut state = self.state.lock();
+        if let Some(error) = &state.checkpoint.suspended {
+            return Err(Arc::clone(error));
+        }
+        state.request_checkpoint(reason, Instant::now(), background, log);
+        Ok(())
+    }
+
+    /// Why a checkpoint is to be made now, if one is, and whether one has failed before it.
+    pub(super) fn take_checkpoint(&self) -> Option<(CheckpointReason, bool)> {
+        let mut state = self.state.lock();
+        if !state.checkpoint.may_start(Instant::now()) {
+            return None;
+        }
+        state.checkpoint.again = None;
+        let retry = state.checkpoint.failures > 0;
+        state.reason.take().map(|reason| (reason, retry))
+    }
+
+    /// Whether parts may be merged now; if so, whether a merge has failed before.
+    pub(super) fn take_compaction(&self) -> Option<bool> {
+        let mut state = self.state.lock();
+        if !state.compaction.may_start(Instant::now()) {
+            return None;
+        }
+        state.compaction.again = None;
+        Some(state.compaction.failures > 0)
+    }
+
+    /// Has merges looked for again after `wait`.
+    pub(super) fn merge_later(&self, wait: Duration, log: &LogSide) {
+        let mut state = self.state.lock();
+        state.large_merge = Instant::now().checked_add(wait);
+        log.tick_within(Some(wait));
+    }
+
+    /// Notes that a checkpoint was made. One that was called for lets automatic work start again.
+    pub(super) fn checkpoint_succeeded(&self, automatic: bool) {
+        let mut state = self.state.lock();
+        if state.checkpoint.again.is_some() {
+            // The retry has been done; the next checkpoint has a reason of its own.
+            state.reason = None;
+        }
+        state.checkpoint.succeeded();
+        if !automatic && state.compaction.is_suspended() {
+            state.compaction.succeeded();
+        }
+    }
+
+    /// Notes that parts were merged.
+    pub(super) fn compaction_succeeded(&self) {
+        self.state.lock().compaction.succeeded();
+    }
+
+    /// Notes that an automatic checkpoint has failed. Returns after how long it is retried.
+    fn checkpoint_failed(
+        &self,
+        reason: CheckpointReason,
+        error: &Error,
+        backoff: Backoff,
+        log: &LogSide,
+    ) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let wait = state.checkpoint.failed(error, backoff, Instant::now());
+        if wait.is_some() {
+            state.reason.get_or_insert(reason);
+        }
+        log.tick_within(wait);
+        wait
+    }
+
+    /// Notes that a merge has failed. Returns after how long merging is retried.
+    fn compaction_failed(
+        &self,
+        error: &Error,
+        backoff: Backoff,
+        log: &LogSide,
+    ) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let wait = state.compaction.failed(error, backoff, Instant::now());
+        log.tick_within(wait);
+        wait
+    }
+
+    /// Which work is not done automatically any more.
+    pub(super) fn suspended(&self) -> Suspended {
+        let state = self.state.lock();
+        Suspended {
+            checkpoint: state.checkpoint.is_suspended(),
+            compaction: state.compaction.is_suspended(),
+        }
     }
 }
 
 impl Engine {
     /// Requests a checkpoint if the policy wants one now, and the retries that are due, and sets the
     /// flusher's clock to when there may be more to request.
-    pub(crate) fn checkpoint_if_due(&self) {
+    pub(super) fn checkpoint_if_due(&self) {
         let policy = &self.settings.checkpoint;
-        let point = self.log.point();
-        let since = self.since_checkpoint(&point);
+        let since = self.since_checkpoint(&self.log.point());
         let due = policy.due(&since);
         let interval = policy.next_interval(since.time).filter(|_| since.records > 0);
         // A checkpoint that is due is under way; looking again at once would not hasten it.
         let interval = interval.map(|wait| wait.max(Duration::from_millis(10)));
-
-        let mut upkeep = self.upkeep.lock();
-        let now = Instant::now();
-        if let Some(reason) = due {
-            self.ask_for_checkpoint(&mut upkeep, reason, now);
-        } else if upkeep.checkpoint.is_due(now) {
-            self.request_job(Job::Checkpoint);
-        }
-        let merge_is_due = upkeep.large_merge.is_some_and(|at| at <= now);
-        if merge_is_due {
-            upkeep.large_merge = None;
-        }
-        if merge_is_due || upkeep.compaction.is_due(now) {
-            self.request_job(Job::Compact);
-        }
-        let tries = [&upkeep.checkpoint, &upkeep.compaction];
-        let large_merge = upkeep.large_merge.map(|at| at.saturating_duration_since(now));
-        let waits = tries.iter().filter_map(|tries| tries.wait(now));
-        let wait = waits.chain(interval).chain(large_merge).min();
-        let mut upkeep = Some(upkeep);
-        if sync::defect("the flusher's clock is set without the lock") {
-            upkeep = None;
-        }
-        self.log.tick_in(wait);
-        drop(upkeep);
-        // After the clock was set, which forgets what it was set to before.
-        self.background.start_waiting(&self.log);
+        self.keeper.upkeep().request_due(due, interval, &self.background, &self.log);
     }
 
     /// Requests a checkpoint, unless a retry is already set. Fails with the reason why none is made any
     /// more.
-    pub(crate) fn request_checkpoint(&self, reason: CheckpointReason) -> Result<(), Arc<Error>> {
-        let mut upkeep = self.upkeep.lock();
-        if let Some(error) = &upkeep.checkpoint.suspended {
-            return Err(Arc::clone(error));
-        }
-        self.ask_for_checkpoint(&mut upkeep, reason, Instant::now());
-        Ok(())
-    }
-
-    /// The first reason counts.
-    fn ask_for_checkpoint(&self, upkeep: &mut Upkeep, reason: CheckpointReason, now: Instant) {
-        if upkeep.checkpoint.may_start(now) {
-            upkeep.reason.get_or_insert(reason);
-            self.request_job(Job::Checkpoint);
-        }
-    }
-
-    /// Why a checkpoint is to be made now, if one is, and whether one has failed before it.
-    pub(crate) fn take_checkpoint(&self) -> Option<(CheckpointReason, bool)> {
-        let mut upkeep = self.upkeep.lock();
-        if !upkeep.checkpoint.may_start(Instant::now()) {
-            return None;
-        }
-        upkeep.checkpoint.again = None;
-        let retry = upkeep.checkpoint.failures > 0;
-        upkeep.reason.take().map(|reason| (reason, retry))
-    }
-
-    /// Whether parts may be merged now; if so, whether a merge has failed before.
-    pub(crate) fn take_compaction(&self) -> Option<bool> {
-        let mut upkeep = self.upkeep.lock();
-        if !upkeep.compaction.may_start(Instant::now()) {
-            return None;
-        }
-        upkeep.compaction.again = None;
-        Some(upkeep.compaction.failures > 0)
-    }
-
-    /// Has merges looked for again after `wait`.
-    pub(super) fn merge_later(&self, wait: Duration) {
-        let mut upkeep = self.upkeep.lock();
-        upkeep.large_merge = Instant::now().checked_add(wait);
-        self.log.tick_within(Some(wait));
-    }
-
-    /// Notes that a checkpoint was made. One that was called for lets automatic work start again.
-    pub(crate) fn checkpoint_succeeded(&self, automatic: bool) {
-        let mut upkeep = self.upkeep.lock();
-        if upkeep.checkpoint.again.is_some() {
-            // The retry has been done; the next checkpoint has a reason of its own.
-            upkeep.reason = None;
-        }
-        upkeep.checkpoint.succeeded();
-        if !automatic && upkeep.compaction.is_suspended() {
-            upkeep.compaction.succeeded();
-        }
+    pub(super) fn request_checkpoint(&self, reason: CheckpointReason) -> Result<(), Arc<Error>> {
+        self.keeper.upkeep().request_checkpoint(reason, &self.background, &self.log)
     }
 
     /// Notes that an automatic checkpoint has failed. Returns after how long it is retried.
-    pub(crate) fn checkpoint_put_off(
+    pub(super) fn checkpoint_put_off(
         &self,
         reason: CheckpointReason,
         error: &Error,
     ) -> Option<Duration> {
-        let mut upkeep = self.upkeep.lock();
-        let wait = upkeep.checkpoint.failed(error, self.settings.backoff, Instant::now());
-        if wait.is_some() {
-            upkeep.reason.get_or_insert(reason);
-        }
-        self.log.tick_within(wait);
-        drop(upkeep);
+        let (upkeep, backoff) = (self.keeper.upkeep(), self.settings.backoff);
+        let wait = upkeep.checkpoint_failed(reason, error, backoff, &self.log);
         if wait.is_none() {
             self.inflow.look_for_room_again();
         }
@@ -197,11 +280,9 @@ impl Engine {
     }
 
     /// Notes that a merge has failed. Returns after how long merging is retried.
-    pub(crate) fn compaction_put_off(&self, error: &Error) -> Option<Duration> {
-        let mut upkeep = self.upkeep.lock();
-        let wait = upkeep.compaction.failed(error, self.settings.backoff, Instant::now());
-        self.log.tick_within(wait);
-        drop(upkeep);
+    pub(super) fn compaction_put_off(&self, error: &Error) -> Option<Duration> {
+        let (upkeep, backoff) = (self.keeper.upkeep(), self.settings.backoff);
+        let wait = upkeep.compaction_failed(error, backoff, &self.log);
         if wait.is_none() {
             self.inflow.limit_parts(0);
         }

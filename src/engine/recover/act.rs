@@ -17,6 +17,7 @@ use crate::directory::files;
 use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
 use crate::engine::catalog::{Slot, Wanted};
+use crate::engine::keeper::{Live, Numbers};
 use crate::engine::load::Loader;
 use crate::engine::log::{Changed, FlushPoint};
 use crate::engine::opened::{Admitted, Opened};
@@ -164,9 +165,7 @@ pub(crate) fn recover(
         slots,
         admitted,
         changed,
-        manifest,
-        next_manifest,
-        next_part,
+        live: Live::new(manifest, Numbers { manifest: next_manifest, part: next_part }),
         segments,
         log,
         point,

@@ -1,0 +1,160 @@
+//! What makes checkpoints and merges one after the other: the manifest in force, what was last
+//! checkpointed, the files that backups read, and what is requested and retried.
+//!
+//! # Invariants
+//!
+//! - The checkpoint lock guards [`Live`]. It is the first that any thread takes, and the only one that is held
+//!   across I/O. Nothing that inserts, flushes or reads takes it.
+//! - A manifest comes into force by [`Live::publish`] alone, when it is durable.
+//! - The number of a part or a manifest is given once, also to one that fails.
+//! - The other locks in here are taken for words. [`Upkeep`] alone takes others under its own: those of the
+//!   flusher's clock and of the workers.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use super::hold::Holds;
+use super::log::FlushPoint;
+use super::tally::Tally;
+use super::upkeep::Upkeep;
+use crate::config::Since;
+use crate::directory::manifest;
+use crate::directory::manifest::Manifest;
+use crate::error::Result;
+use crate::fs::FileSystem;
+use crate::ids::PartId;
+use crate::random;
+use crate::sync::{Mutex, MutexGuard};
+
+/// The keeper of a store's checkpoints.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    live: Mutex<Live>,
+    marks: Mutex<Marks>,
+    holds: Holds,
+    upkeep: Upkeep,
+}
+
+/// The last checkpoint, as the policy sees it.
+#[derive(Debug)]
+struct Marks {
+    tally: Tally,
+    log_bytes: u64,
+    at: Instant,
+}
+
+impl Keeper {
+    /// Of a store whose last checkpoint holds `checkpointed`.
+    pub(super) fn new(live: Live, checkpointed: Tally) -> Self {
+        let marks = Marks { tally: checkpointed, log_bytes: 0, at: Instant::now() };
+        let (live, marks) = (Mutex::new(live), Mutex::new(marks));
+        Self { live, marks, holds: Holds::default(), upkeep: Upkeep::default() }
+    }
+
+    /// Takes the checkpoint lock.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock()
+    }
+
+    /// The manifest in force.
+    pub(super) fn manifest(&self) -> Manifest {
+        self.lock().manifest.clone()
+    }
+
+    /// How much was inserted and logged up to `point` since the last checkpoint. The log has `segments`.
+    pub(super) fn since(&self, point: &FlushPoint, segments: u64) -> Since {
+        let marks = self.marks.lock();
+        Since {
+            records: point.tally.seq.0.saturating_sub(marks.tally.seq.0),
+            leaves: point.tally.leaves.saturating_sub(marks.tally.leaves),
+            wal_bytes: point.log_bytes.saturating_sub(marks.log_bytes),
+            wal_segments: segments,
+            memory_bytes: point.tally.node_bytes_since(marks.tally),
+            time: marks.at.elapsed(),
+        }
+    }
+
+    /// Notes a checkpoint of `point`.
+    pub(super) fn checkpointed(&self, point: &FlushPoint) {
+        let (tally, log_bytes, at) = (point.tally, point.log_bytes, Instant::now());
+        *self.marks.lock() = Marks { tally, log_bytes, at };
+    }
+
+    /// The holds on files of parts.
+    pub(super) fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
+    /// What is requested and retried.
+    pub(super) fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
+    }
+}
+
+/// The manifest in force, and the numbers of what comes next.
+#[derive(Debug)]
+pub(super) struct Live {
+    manifest: Manifest,
+    numbers: Numbers,
+}
+
+/// The numbers of the next manifest and of the next part.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbers {
+    pub(super) manifest: u64,
+    pub(super) part: u64,
+}
+
+/// The numbers of manifests and of parts that were given from one moment to another.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) manifests: Range<u64>,
+    pub(super) parts: Range<u64>,
+}
+
+impl Live {
+    pub(super) fn new(manifest: Manifest, next: Numbers) -> Self {
+        Self { manifest, numbers: next }
+    }
+
+    /// The manifest in force.
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The next numbers.
+    pub(super) fn numbers(&self) -> Numbers {
+        self.numbers
+    }
+
+    /// The numbers that were given since the next ones were `before`.
+    pub(super) fn given_since(&self, before: Numbers) -> Given {
+        let Numbers { manifest, part } = self.numbers;
+        Given { manifests: before.manifest..manifest, parts: before.part..part }
+    }
+
+    /// Gives a new part its number.
+    pub(super) fn number_part(&mut self) -> PartId {
+        let number = self.numbers.part;
+        self.numbers.part += 1;
+        PartId(number)
+    }
+
+    /// Makes `next` durable in `fs` and the manifest in force. `next_segment` is the number that the log gives
+    /// next.
+    pub(super) fn publish(
+        &mut self,
+        fs: &dyn FileSystem,
+        mut next: Manifest,
+        next_segment: u64,
+    ) -> Result<()> {
+        next.number = self.numbers.manifest;
+        next.checkpoint = random::id(fs)?;
+        next.next_segment = next_segment;
+        next.next_part = self.numbers.part;
+        self.numbers.manifest += 1;
+        manifest::publish(fs, &next)?;
+        self.manifest = next;
+        Ok(())
+    }
+}

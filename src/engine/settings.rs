@@ -1,0 +1,48 @@
+//! The part of the configuration that is needed while a store runs.
+
+use std::time::Duration;
+
+use crate::config::Backoff;
+use crate::config::Config;
+use crate::config::FlushPolicy;
+use crate::config::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
+
+/// The part of the configuration that is needed while the store runs.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) flush: FlushPolicy,
+    pub(super) checkpoint: CheckpointPolicy,
+    pub(super) install: Install,
+    pub(super) read_mode: ReadMode,
+    pub(super) compaction: CompactionPolicy,
+    pub(super) merge_at_close: u64,
+    pub(super) backoff: Backoff,
+    pub(super) max_unflushed_bytes: u64,
+    pub(super) group_bytes: u64,
+    pub(super) backpressure_wait: Option<Duration>,
+}
+
+impl Settings {
+    /// From so many bytes on that the log does not have they are handed to the operating system under
+    /// [`FlushPolicy::Manual`].
+    pub(super) fn spill_bytes(&self) -> u64 {
+        self.max_unflushed_bytes / 2
+    }
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            flush: config.flush,
+            checkpoint: config.checkpoint.clone(),
+            install: config.install,
+            read_mode: config.read_mode,
+            compaction: config.compaction,
+            merge_at_close: config.merge_at_close,
+            backoff: config.backoff,
+            max_unflushed_bytes: config.max_unflushed_bytes,
+            group_bytes: config.group_bytes,
+            backpressure_wait: config.backpressure_wait,
+        }
+    }
+}
