@@ -58,6 +58,9 @@ pub(crate) struct Segments {
     state: Mutex<State>,
 }
 
+/// The length of a segment that is not used again. A file that is shorter than a first segment is removed.
+const NOT_REUSED: u64 = 0;
+
 #[derive(Debug)]
 struct State {
     next: u64,
@@ -326,11 +329,14 @@ impl Segments {
         Ok(())
     }
 
-    /// [`shorten`](Self::shorten)s a segment that is written to no more. A failure is only logged.
+    /// [`shorten`](Self::shorten)s a segment that is written to no more. A failure is only logged. A file
+    /// with a failed call is never used again: it is removed once the log has released it.
     pub(crate) fn shorten_or_warn(&self, segment: &mut Segment, len: u64) {
-        if let Err(error) = self.shorten(segment, len) {
-            // The file only takes space.
-            tracing::warn!(%error, file = %segment.id.file(), "cannot shorten a log segment");
+        let Err(error) = self.shorten(segment, len) else { return };
+        tracing::warn!(%error, file = %segment.id.file(), "cannot shorten a log segment");
+        let mut state = self.state.lock();
+        for (_, len) in state.in_use.iter_mut().filter(|(id, _)| *id == segment.id) {
+            *len = NOT_REUSED;
         }
     }
 

@@ -17,7 +17,7 @@ const LONG_ONES: u64 = 300;
 /// The first number of a workload with failing calls.
 const FAULTS: u64 = 400_000;
 /// How many long workloads have failing calls.
-const FAULTY_ONES: u64 = 24;
+const FAULTY_ONES: u64 = 8;
 /// Into how many pieces of work the failing calls of a workload are divided.
 const SHARES: u64 = 32;
 /// How many long workloads of several trees are cut.
@@ -25,7 +25,7 @@ const LONG_ONES_OF_TREES: u64 = 200;
 /// The first number of a workload of several trees with failing calls.
 const FAULTS_OF_TREES: u64 = 800_000;
 /// How many long workloads of several trees have failing calls.
-const FAULTY_ONES_OF_TREES: u64 = 5;
+const FAULTY_ONES_OF_TREES: u64 = 3;
 
 const SHORT_DEPTH: Depth = Depth { seeds: 32, nested: 150, onward: 24 };
 const LONG_DEPTH: Depth = Depth { seeds: 32, nested: 300, onward: 60 };

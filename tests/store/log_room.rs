@@ -179,3 +179,45 @@ fn the_log_found_at_opening_counts_for_the_policy() {
     assert!(store.stats().checkpoints >= 1, "{:?}", store.stats());
     store.close().unwrap();
 }
+
+#[test]
+fn a_segment_that_could_not_be_shortened_is_removed_and_never_used_again() {
+    let first = SimDisk::new();
+    drop(grown(&first));
+    let mut removed = 0;
+    for number in 1..8 {
+        let disk = first.crash(CrashChoice::AllKept);
+        let start = disk.trace().len();
+        let allocate = When::nth(OperationKind::Allocate, number).on(FileKind::Segment);
+        disk.inject(Fault::new(allocate, FaultError::EIO));
+        let Ok(store) = open(config(&disk)) else { continue };
+        store.wait_idle();
+        for _ in 0..3 {
+            if store.insert_durable([2; 32]).is_err() || store.checkpoint().is_err() {
+                break;
+            }
+            for _ in 0..20 {
+                let _ = store.insert_many(&[[3; 32]; 1000]).map(drop);
+                let _ = store.flush();
+            }
+            store.wait_idle();
+        }
+        let trace = disk.trace();
+        let on_segments = trace[start..].iter().enumerate().filter(|(_, operation)| {
+            operation.kind() == OperationKind::Allocate
+                && operation.file().is_some_and(|file| file.kind == FileKind::Segment)
+        });
+        let nth = usize::try_from(number - 1).unwrap();
+        let Some((at, failed)) =
+            on_segments.map(|(at, operation)| (start + at, operation)).nth(nth)
+        else {
+            continue;
+        };
+        println!("{number}: {failed}");
+        for later in trace[at + 1..].iter().filter(|later| later.file() == failed.file()) {
+            assert_eq!(later.kind(), OperationKind::Remove, "{failed} failed, then {later}");
+            removed += 1;
+        }
+    }
+    assert!(removed > 0, "no call that shortens failed");
+}
