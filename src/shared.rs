@@ -37,7 +37,7 @@ impl Shared {
             return Err(own);
         }
         let done = self.engine.close(flusher);
-        if !self.engine.process().is_current() {
+        if matches!(done, Err(Error::Forked { .. })) {
             // A listener has forked and come back in the child.
             std::mem::forget(Arc::clone(&self.engine));
         }

@@ -93,9 +93,13 @@ pub(crate) struct Ending<'a> {
 
 impl Ending<'_> {
     /// Wakes the waiters. The caller must hold no lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) if a waker has forked and this is the child.
     #[cfg_attr(duramen_loom, track_caller)]
-    pub(crate) fn wake(self) {
-        self.watermark.wake(self.sleepers, self.wakers);
+    pub(crate) fn wake(self) -> Result<()> {
+        self.watermark.wake(self.sleepers, self.wakers)
     }
 }
 
@@ -140,23 +144,32 @@ impl Watermark {
 
     /// Declares everything up to `seq` durable. Call this only after the fsync. Does nothing after the
     /// end.
-    pub(crate) fn advance(&self, seq: Seq) {
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) if a waker has forked and this is the child.
+    pub(crate) fn advance(&self, seq: Seq) -> Result<()> {
         let mut state = self.state.lock();
         if state.ended.is_some() || seq <= state.durable {
-            return;
+            return Ok(());
         }
         state.durable = seq;
         self.durable.store(seq.0, Ordering::Release);
         let ready = state.take_ready(seq);
         let sleepers = state.sleepers;
         drop(state);
-        self.wake(sleepers, ready);
+        self.wake(sleepers, ready)
     }
 
     /// Ends the watermark. Every waiter, now or later, for a number that is not durable gets `error`.
     /// Returns whether this is the first end.
-    pub(crate) fn end(&self, error: Error) -> bool {
-        self.begin_end(error).map(Ending::wake).is_some()
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) if a waker has forked and this is the child.
+    pub(crate) fn end(&self, error: Error) -> Result<bool> {
+        let ending = self.begin_end(error).map(Ending::wake).transpose()?;
+        Ok(ending.is_some())
     }
 
     /// As [`end`](Self::end), for a caller that holds a lock. From now on every call gets `error`. The
@@ -173,22 +186,23 @@ impl Watermark {
     }
 
     #[cfg_attr(duramen_loom, track_caller)]
-    fn wake(&self, sleepers: usize, wakers: Wakers) {
+    fn wake(&self, sleepers: usize, wakers: Wakers) -> Result<()> {
         if sleepers > 0 {
             self.changed.notify_all();
         }
         let mut wakers = wakers.into_values();
         while let Some(waker) = wakers.next() {
             let returned = sync::returns(|| waker.wake());
-            if !self.process.is_current() {
+            if let Err(forked) = self.process.check() {
                 // In a child, the remaining wakers may wait for threads that do not exist there.
                 std::mem::forget(wakers);
-                return;
+                return Err(forked);
             }
             if !returned {
                 tracing::error!("the waker of a durability token panicked");
             }
         }
+        Ok(())
     }
 
     /// Waits until `seq` is durable or the watermark has ended. In a forked child the watermark never
@@ -328,11 +342,11 @@ mod tests {
         for token in &mut tokens {
             assert!(poll(token, &waker).is_pending());
         }
-        watermark.advance(Seq(3));
+        watermark.advance(Seq(3)).unwrap();
         assert_eq!((count.get(), kept(&watermark)), (3, 2));
-        watermark.advance(Seq(4));
+        watermark.advance(Seq(4)).unwrap();
         assert_eq!(count.get(), 3);
-        watermark.advance(Seq(u64::MAX));
+        watermark.advance(Seq(u64::MAX)).unwrap();
         assert_eq!((count.get(), kept(&watermark)), (5, 0));
     }
 
@@ -352,7 +366,7 @@ mod tests {
         let even = tokens.extract_if(.., |token| token.seq().0 % 2 == 0);
         drop(even.collect::<Vec<_>>());
         assert_eq!(kept(&watermark) as u64, many / 2);
-        watermark.advance(Seq(many / 2));
+        watermark.advance(Seq(many / 2)).unwrap();
         drop(tokens);
         assert_eq!(kept(&watermark), 0);
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
@@ -361,12 +375,12 @@ mod tests {
     #[test]
     fn the_watermark_only_rises_and_stays_where_it_ended() {
         let watermark = watermark();
-        watermark.advance(Seq(5));
-        watermark.advance(Seq(3));
+        watermark.advance(Seq(5)).unwrap();
+        watermark.advance(Seq(3)).unwrap();
         assert_eq!(watermark.durable(), Seq(5));
-        watermark.end(Error::Closed);
-        watermark.end(Error::ThreadPanicked { thread: "flusher" });
-        watermark.advance(Seq(9));
+        watermark.end(Error::Closed).unwrap();
+        watermark.end(Error::ThreadPanicked { thread: "flusher" }).unwrap();
+        watermark.advance(Seq(9)).unwrap();
         assert_eq!(watermark.durable(), Seq(5));
         token(&watermark, 5).wait().unwrap();
         assert!(matches!(token(&watermark, 6).wait(), Err(Error::Closed)));
@@ -378,9 +392,9 @@ mod tests {
         let (first, second) = (token(&watermark, 1), token(&watermark, 2));
         assert!(!first.wait_timeout(Duration::ZERO).unwrap());
         assert!(!first.wait_timeout(Duration::from_millis(2)).unwrap());
-        watermark.advance(Seq(1));
+        watermark.advance(Seq(1)).unwrap();
         assert!(first.wait_timeout(Duration::ZERO).unwrap());
-        watermark.end(Error::Closed);
+        watermark.end(Error::Closed).unwrap();
         assert!(first.wait_timeout(Duration::ZERO).unwrap());
         assert!(matches!(second.wait_timeout(Duration::ZERO), Err(Error::Closed)));
     }
@@ -391,7 +405,7 @@ mod tests {
         let token = token(&watermark, 1);
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| token.wait_timeout(Duration::MAX));
-            watermark.advance(Seq(1));
+            watermark.advance(Seq(1)).unwrap();
             assert!(waiter.join().unwrap().unwrap());
         });
     }
@@ -404,10 +418,10 @@ mod tests {
         assert!(poll(&mut token, &old.clone().into()).is_pending());
         assert!(poll(&mut token, &new.clone().into()).is_pending());
         assert_eq!((kept(&watermark), Arc::strong_count(&old)), (1, 1));
-        watermark.advance(Seq(1));
+        watermark.advance(Seq(1)).unwrap();
         assert_eq!((old.get(), new.get()), (0, 0), "woken for too little");
-        watermark.advance(Seq(2));
-        watermark.advance(Seq(3));
+        watermark.advance(Seq(2)).unwrap();
+        watermark.advance(Seq(3)).unwrap();
         assert_eq!((old.get(), new.get()), (0, 1));
         assert!(poll(&mut token, &old.clone().into()).is_ready());
         assert!(poll(&mut token, &old.clone().into()).is_ready(), "an answer stays");
@@ -424,7 +438,7 @@ mod tests {
         assert!(poll(&mut clone, &second.clone().into()).is_pending());
         drop(token);
         assert_eq!((kept(&watermark), Arc::strong_count(&first)), (1, 1));
-        watermark.end(Error::Closed);
+        watermark.end(Error::Closed).unwrap();
         assert_eq!((first.get(), second.get()), (0, 1));
         assert!(matches!(poll(&mut clone, Waker::noop()), Poll::Ready(Err(Error::Closed))));
     }
@@ -455,7 +469,7 @@ mod tests {
         drop(forgotten);
         let mut answered = token(&watermark, 8);
         assert!(poll(&mut answered, &task()).is_pending());
-        watermark.advance(Seq(8));
+        watermark.advance(Seq(8)).unwrap();
         assert!(poll(&mut answered, &task()).is_ready());
         drop(replaced);
         assert_eq!(kept(&watermark), 0);
@@ -482,9 +496,9 @@ mod tests {
                 token
             });
             if end {
-                watermark.end(Error::Closed);
+                watermark.end(Error::Closed).unwrap();
             } else {
-                watermark.advance(Seq(1));
+                watermark.advance(Seq(1)).unwrap();
             }
             assert_eq!(count.get(), 1);
             for token in &mut tokens {
@@ -512,9 +526,9 @@ mod tests {
             }
             for seq in [1, 2, 7, 30] {
                 synced.store(seq, Ordering::Relaxed);
-                watermark.advance(Seq(seq));
+                watermark.advance(Seq(seq)).unwrap();
             }
-            watermark.end(Error::Closed);
+            watermark.end(Error::Closed).unwrap();
         });
         assert_eq!(watermark.state.lock().sleepers, 0);
     }

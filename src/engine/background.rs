@@ -161,9 +161,12 @@ impl Engine {
                 Ok(()) => self.background.count(|work| done(&mut work.segment)),
                 Err(error) => {
                     self.background.count(|work| work.segment.failed += 1);
-                    match self.log.segments_failure() {
+                    let told = match self.log.segments_failure() {
                         Some(failure) => self.poison(failure),
                         None => self.poison_if_displaced(&error),
+                    };
+                    if told.is_err() {
+                        return;
                     }
                     // The flusher makes one itself when it needs it, and fails if that fails.
                     tracing::warn!(%error, "cannot make a log segment ready");

@@ -65,7 +65,7 @@ impl Engine {
         let made = self.told(reason, true, make);
         // In a forked child, logging may wait for a lock.
         if let Err(error) = made
-            && self.process.is_current()
+            && !matches!(error, Error::Forked { .. })
         {
             tracing::error!(%error, %reason, "a checkpoint failed; the last one stays");
         }
@@ -79,22 +79,21 @@ impl Engine {
         automatic: bool,
         make: impl FnOnce() -> Result<CheckpointInfo>,
     ) -> Result<CheckpointInfo> {
-        self.listeners.tell(|| Event::CheckpointBegun { reason });
-        // A listener may have forked.
-        self.process.check()?;
+        self.gate.tell(|| Event::CheckpointBegun { reason })?;
         let done = make();
         match &done {
             Ok(info) => {
                 self.keeper.upkeep().checkpoint_succeeded(automatic);
-                self.listeners.tell(|| Event::CheckpointCompleted { info: info.clone() });
+                self.gate.tell(|| Event::CheckpointCompleted { info: info.clone() })?;
             }
+            Err(Error::Forked { .. }) => {}
             Err(error) => {
-                self.poison_if_displaced(error);
+                self.poison_if_displaced(error)?;
                 self.background.count(|work| work.checkpoint.failed += 1);
                 let put_off = automatic && !matches!(error, Error::Closed);
                 let retry_in = if put_off { self.checkpoint_put_off(reason, error) } else { None };
                 let error = error.clone();
-                self.listeners.tell(|| Event::CheckpointFailed { reason, error, retry_in });
+                self.gate.tell(|| Event::CheckpointFailed { reason, error, retry_in })?;
             }
         }
         done
@@ -143,7 +142,8 @@ impl Engine {
                 let (seq, trees, bytes) = (info.seq, info.trees.len(), info.bytes);
                 tracing::info!(%seq, trees, bytes, %reason, "checkpoint");
             }
-            Ok(_) => {}
+            // In a forked child no lock is taken.
+            Ok(_) | Err(Error::Forked { .. }) => {}
             Err(_) => {
                 self.inflow.reset_copied();
                 self.discard(live.given_since(before));
@@ -156,6 +156,10 @@ impl Engine {
     /// not come to make, because another process had it, stays: [`FileSystem`](crate::fs::FileSystem::remove)
     /// refuses that.
     pub(super) fn discard(&self, Given { parts, manifests }: Given) {
+        // In a forked child the files are the parent's.
+        if !self.process.is_current() {
+            return;
+        }
         let seen = manifest::list(&*self.fs).map(|(complete, _)| complete);
         if !seen.is_ok_and(|seen| seen.iter().all(|number| !manifests.contains(number))) {
             return;
@@ -283,11 +287,11 @@ impl Engine {
         self.inflow.made_room(point.tally, started.elapsed());
         if let Err(error) = self.log.release_before(point.position.segment) {
             // The checkpoint stands; files that could not be removed are looked for at open.
-            self.poison_if_displaced(&error);
+            self.poison_if_displaced(&error)?;
             tracing::warn!(%error, "cannot remove a log segment");
         }
         for (entry, tree) in freed {
-            self.free(&entry, tree.as_deref());
+            self.free(&entry, tree.as_deref())?;
         }
         self.request_compaction();
         let done = started.elapsed();
@@ -357,12 +361,12 @@ impl Engine {
     }
 
     /// Removes the parts of a tree that the manifest in force does not have any more. Who reads it goes on.
-    fn free(&self, entry: &TreeEntry, tree: Option<&Tree>) {
+    fn free(&self, entry: &TreeEntry, tree: Option<&Tree>) -> Result<()> {
         let read = tree.map(Tree::parts).unwrap_or_default();
         let stays: Vec<_> = read.parts().iter().filter(|part| !self.keep(part)).collect();
         let unread =
             |part: &&PartRef| !stays.iter().any(|stays| stays.reference().number == part.number);
-        self.retire(entry.parts.iter().filter(unread).map(|part| part.number.file()));
+        self.retire(entry.parts.iter().filter(unread).map(|part| part.number.file()))
     }
 
     /// Called when it became durable that a tree is gone: the next checkpoint frees its space.
@@ -377,7 +381,7 @@ impl Engine {
     pub(super) fn publish(&self, live: &mut Live, next: Manifest) -> Result<()> {
         live.publish(&*self.fs, next, self.log.next_segment())?;
         if let Err(error) = manifest::remove_old(&*self.fs, live.manifest().number) {
-            self.poison_if_displaced(&error);
+            self.poison_if_displaced(&error)?;
             tracing::warn!(%error, "cannot remove an old manifest");
         }
         Ok(())

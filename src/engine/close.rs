@@ -21,9 +21,11 @@ impl Engine {
         self.log.stop();
         let joined = flusher.join().map_err(|_| Error::ThreadPanicked { thread: "flusher" });
         let done = poisoned.and(joined).and_then(|()| self.finish());
-        // A listener may have forked: the store is the parent's.
-        self.process.check()?;
-        self.log.end(Error::Closed);
+        if let Err(forked @ Error::Forked { .. }) = done {
+            // The store is the parent's.
+            return Err(forked);
+        }
+        self.log.end(Error::Closed)?;
         self.lock.lock().take();
         done
     }
@@ -61,7 +63,6 @@ impl Engine {
         } else {
             self.publish_clean_end(&mut self.keeper.lock(), &point)?;
         }
-        self.merge_at_close();
-        Ok(())
+        self.merge_at_close()
     }
 }

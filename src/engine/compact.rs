@@ -89,74 +89,82 @@ impl Engine {
         self.background.count(|work| work.compaction.retries += u64::from(retry));
         let mut wait = waited;
         while let Some(merge) = self.next_merge() {
-            if self.merge_and_tell(merge, std::mem::take(&mut wait)).is_break() {
+            let Ok(ControlFlow::Continue(())) =
+                self.merge_and_tell(merge, std::mem::take(&mut wait))
+            else {
                 return;
-            }
+            };
         }
     }
 
     /// Merges what is small, when no other thread works any more, and the smallest parts if there are still
     /// too many. What fails is told and stays to the next run: everything is durable.
-    pub(super) fn merge_at_close(&self) {
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) if this has become a forked child.
+    pub(super) fn merge_at_close(&self) -> Result<()> {
         if self.keeper.upkeep().take_compaction().is_none() {
-            return;
+            return Ok(());
         }
         let mut left = self.settings.merge_at_close;
         while let Some(merge) = self.last_merge(left) {
             left = left.saturating_sub(bytes_of(&merge.inputs));
-            if self.merge_and_tell(merge, Duration::ZERO).is_break() {
-                return;
+            if self.merge_and_tell(merge, Duration::ZERO)?.is_break() {
+                break;
             }
         }
+        Ok(())
     }
 
-    /// Does `merge` and tells how it ended. A break says that no other is to be made now.
-    fn merge_and_tell(&self, merge: Merge, wait: Duration) -> ControlFlow<()> {
+    /// Does `merge` and reports how it ended. A break says that no other is to be made now.
+    fn merge_and_tell(&self, merge: Merge, wait: Duration) -> Result<ControlFlow<()>> {
+        let done = self.told_merge(&merge, wait);
+        if done.is_err() {
+            // The parts it was made of may be closed by this, which is the parent's business.
+            std::mem::forget(merge);
+        }
+        done
+    }
+
+    /// As [`merge_and_tell`](Self::merge_and_tell). Fails only in a forked child.
+    fn told_merge(&self, merge: &Merge, wait: Duration) -> Result<ControlFlow<()>> {
         let mut steps = Steps { wait, ..Steps::default() };
         let parts = merge.inputs.len();
         let leaves = merge.identity.to - merge.identity.from;
         let tree = || merge.tree.name().clone();
-        self.listeners.tell(|| Event::CompactionBegun { tree: tree(), parts, leaves });
-        // A listener may have forked.
-        if !self.process.is_current() {
-            std::mem::forget(merge);
-            return ControlFlow::Break(());
-        }
+        self.gate.tell(|| Event::CompactionBegun { tree: tree(), parts, leaves })?;
         let started = Instant::now();
         let mut next = ControlFlow::Continue(());
-        match self.merge(&merge, &mut steps) {
+        match self.merge(merge, &mut steps) {
             Ok(Some(bytes)) => {
                 let duration = started.elapsed();
                 self.background.count(|work| work.compaction.complete(&steps, bytes));
                 self.keeper.upkeep().compaction_succeeded();
                 tracing::info!(tree = %merge.tree.name(), parts, leaves, bytes, ?duration, "parts merged");
-                self.listeners.tell(|| Event::CompactionCompleted {
+                self.gate.tell(|| Event::CompactionCompleted {
                     tree: tree(),
                     parts,
                     leaves,
                     bytes,
                     duration,
-                });
+                })?;
             }
             Ok(None) | Err(Error::Closed) => {
-                self.listeners.tell(|| Event::CompactionAbandoned { tree: tree(), parts });
+                self.gate.tell(|| Event::CompactionAbandoned { tree: tree(), parts })?;
             }
+            Err(forked @ Error::Forked { .. }) => return Err(forked),
             Err(error) => {
-                self.poison_if_displaced(&error);
+                self.poison_if_displaced(&error)?;
                 self.background.count(|work| work.compaction.failed += 1);
                 let retry_in = self.compaction_put_off(&error);
                 tracing::error!(%error, tree = %merge.tree.name(), ?retry_in, "merging parts failed; they stay");
                 let failed = || Event::CompactionFailed { tree: tree(), parts, error, retry_in };
-                self.listeners.tell(failed);
+                self.gate.tell(failed)?;
                 next = ControlFlow::Break(());
             }
         }
-        if !self.process.is_current() {
-            // The parts it was made of may be closed by this, which is the parent's business.
-            std::mem::forget(merge);
-            return ControlFlow::Break(());
-        }
-        next
+        Ok(next)
     }
 
     /// Which of a tree's parts are to be merged.
@@ -166,7 +174,6 @@ impl Engine {
 
     /// What a worker merges next.
     fn next_merge(&self) -> Option<Merge> {
-        self.process.check().ok()?;
         self.go_on(false).ok()?;
         let mut live = self.keeper.lock();
         let mut later = None;
@@ -195,7 +202,6 @@ impl Engine {
     /// What is merged next when the store is being closed: what is wanted, up to `most` bytes, or the
     /// smallest parts of a tree that has too many.
     fn last_merge(&self, most: u64) -> Option<Merge> {
-        self.process.check().ok()?;
         let mut live = self.keeper.lock();
         for tree in self.catalog.awake() {
             let parts = &tree.parts();
@@ -265,7 +271,7 @@ impl Engine {
         // Somebody may be reading what is no longer listed.
         let unread = |input: &&Arc<Part>| Arc::strong_count(input) == 1 || self.keep(input);
         let inputs = merge.inputs.iter().filter(unread);
-        self.retire(inputs.map(|input| input.reference().number.file()));
+        self.retire(inputs.map(|input| input.reference().number.file()))?;
         steps.release = built.elapsed() - steps.install;
         Ok(Some(bytes))
     }

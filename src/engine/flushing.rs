@@ -3,31 +3,26 @@
 use std::time::Duration;
 
 use super::background::Job;
+use super::gate::Gate;
 use super::ingest::Cut;
 use super::log::{FlushPoint, Group, LogSource, News, Work};
 use super::shared::Engine;
 use crate::column::View;
 use crate::config::FlushPolicy;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::Seq;
-use crate::report::Listeners;
-use crate::sync::process::Process;
 
 /// Leaves that are hashed in the background once so many wait: enough to fill every core.
 const HASH_FROM: u64 = 1 << 16;
 
 impl LogSource for Engine {
-    fn process(&self) -> Process {
-        self.process
-    }
-
     fn fs(&self) -> &dyn FileSystem {
         &*self.fs
     }
 
-    fn listeners(&self) -> &Listeners {
-        &self.listeners
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     fn begin(&self) {
@@ -74,10 +69,11 @@ impl LogSource for Engine {
         self.counters.synced(took);
     }
 
-    fn flushed(&self, point: FlushPoint, news: News) {
-        if self.log.advance(point, news) {
+    fn flushed(&self, point: FlushPoint, news: News) -> Result<()> {
+        if self.log.advance(point, news)? {
             self.space_can_be_freed();
         }
+        Ok(())
     }
 
     fn request_segment(&self) {
@@ -88,7 +84,7 @@ impl LogSource for Engine {
         Self::checkpoint_if_due(self);
     }
 
-    fn poison(&self, error: Error) {
-        Self::poison(self, error);
+    fn poison(&self, error: Error) -> Result<()> {
+        Self::poison(self, error)
     }
 }

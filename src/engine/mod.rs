@@ -14,6 +14,7 @@ mod create;
 mod edges;
 mod flushing;
 mod follow;
+mod gate;
 mod hold;
 mod ingest;
 mod keeper;

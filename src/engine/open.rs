@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use super::background::Background;
 use super::catalog::{Catalog, Wanted};
+use super::gate::Gate;
 use super::ingest::Inflow;
 use super::keeper::Keeper;
 use super::limits::Limits;
@@ -137,7 +138,7 @@ fn start(
             background,
             log: LogSide::new(process, segments, Flushed::new(point, changed)),
             keeper: Keeper::new(live, checkpointed),
-            listeners: config.listeners.clone(),
+            gate: Gate::new(config.listeners.clone(), process),
             lock: Mutex::new(Some(lock)),
         }
     });

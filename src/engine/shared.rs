@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use super::background::Background;
 use super::catalog::Catalog;
+use super::gate::Gate;
 use super::ingest::Inflow;
 use super::keeper::Keeper;
 use super::log::LogSide;
@@ -35,8 +36,8 @@ use super::stats::Counters;
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, StoreLock};
 use crate::ids::StoreId;
+use crate::report::Event;
 use crate::report::recovery::RecoveryReport;
-use crate::report::{Event, Listeners};
 use crate::sync::Mutex;
 use crate::sync::process::Process;
 
@@ -60,7 +61,8 @@ pub(crate) struct Engine {
     pub(super) path: PathBuf,
     pub(super) store: StoreId,
     pub(super) settings: Settings,
-    pub(super) listeners: Listeners,
+    /// Its listeners.
+    pub(super) gate: Gate,
     pub(super) counters: Counters,
     /// What was found at opening.
     pub(super) report: RecoveryReport,
@@ -97,24 +99,31 @@ impl Engine {
 
     /// Ends all writing if `error` says that the directory is not the one that was opened any more: what
     /// would be published there is not what the path leads to.
-    pub(super) fn poison_if_displaced(&self, error: &Error) {
+    ///
+    /// # Errors
+    ///
+    /// As [`poison`](Self::poison).
+    pub(super) fn poison_if_displaced(&self, error: &Error) -> Result<()> {
         if matches!(error, Error::Displaced(_)) {
-            self.poison(error.clone());
+            self.poison(error.clone())?;
         }
+        Ok(())
     }
 
     /// Ends all writing: nothing was, or will be, acknowledged beyond the watermark.
-    pub(crate) fn poison(&self, error: Error) {
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) if this is, or has become, a forked child.
+    pub(super) fn poison(&self, error: Error) -> Result<()> {
+        self.process.check()?;
         let error = Error::poisoned(&Arc::new(error));
         // Both under one lock: after an insert was refused every token has its answer, and after a token
         // was answered inserts are refused.
         let ending = self.inflow.end(error.clone(), || self.log.begin_end(error.clone()));
-        let Some(ending) = ending else { return };
-        ending.wake();
-        // A waker may have forked.
-        if self.process.is_current() {
-            self.listeners.tell(|| Event::Poisoned { error });
-        }
+        let Some(ending) = ending else { return Ok(()) };
+        ending.wake()?;
+        self.gate.tell(|| Event::Poisoned { error })
     }
 }
 
@@ -170,7 +179,7 @@ mod tests {
         let (engine, flusher) = open(&config).unwrap();
         std::thread::scope(|threads| {
             engine.log.undisturbed(|| {
-                threads.spawn(|| engine.poison(Error::Closed));
+                threads.spawn(|| engine.poison(Error::Closed).unwrap());
                 // Until it waits for the watermark, with the lock that every insert takes: others hold that for
                 // moments.
                 let mut held = 0;

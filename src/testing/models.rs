@@ -41,11 +41,11 @@ impl Watermark {
     }
 
     pub fn advance(&self, seq: u64) {
-        self.0.advance(Seq(seq));
+        let _ = self.0.advance(Seq(seq));
     }
 
     pub fn end(&self, error: Error) {
-        self.0.end(error);
+        let _ = self.0.end(error);
     }
 }
 

@@ -92,7 +92,7 @@ impl Engine {
                         let waited = since.elapsed();
                         self.counters.stalled(waited, matches!(error, Error::Backpressure { .. }));
                         let ended = || Event::BackpressureEnded { limit, waited, admitted: false };
-                        self.listeners.tell(ended);
+                        self.gate.tell(ended)?;
                     }
                     ingest = waited?;
                 }
@@ -129,13 +129,11 @@ impl Engine {
         ingest: MutexGuard<'a, Ingest>,
         event: impl FnOnce() -> Event,
     ) -> Result<MutexGuard<'a, Ingest>> {
-        if self.listeners.is_empty() {
+        if self.gate.is_empty() {
             return Ok(ingest);
         }
         drop(ingest);
-        self.listeners.tell(event);
-        // A listener may have forked.
-        self.process.check()?;
+        self.gate.tell(event)?;
         let ingest = self.inflow.lock();
         ingest.check()?;
         Ok(ingest)

@@ -12,8 +12,8 @@
 //!   before it is claimed.
 //! - The watermark rises after the fsync, and only here.
 //! - The first error ends the thread: the store is poisoned and the log is not touched again.
-//! - After each call of a listener or a waker it checks whether that returned in a forked child. There it
-//!   ends, without a lock, a file or another such call.
+//! - A call of a listener or a waker that returned in a forked child is an error. The thread ends there, without
+//!   a lock, a file or another such call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,22 +64,22 @@ impl Flusher {
     pub(crate) fn run(mut self) {
         let _guard = PoisonOnPanic(Arc::clone(&self.source));
         self.source.begin();
-        let done = self.work();
-        if !self.source.process().is_current() {
+        let done = self.work().or_else(|error| match error {
+            Error::Forked { .. } => Err(error),
+            error => {
+                tracing::error!(%error, "the log failed; the store is poisoned");
+                self.source.poison(error)
+            }
+        });
+        if done.is_err() {
             // A listener or a waker has forked and come back in the child: the store is not ours, nor
             // is it known what closing its files takes.
             std::mem::forget(self);
-            return;
-        }
-        if let Err(error) = done {
-            tracing::error!(%error, "the log failed; the store is poisoned");
-            self.source.poison(error);
         }
     }
 
     fn work(&mut self) -> Result<()> {
         loop {
-            self.source.process().check()?;
             match self.source.next() {
                 Work::Flush => self.flush()?,
                 Work::Spill => self.spill()?,
@@ -109,32 +109,28 @@ impl Flusher {
             return Ok(());
         }
         let leaves = cut.tally.leaves - self.point.tally.leaves;
-        let listeners = self.source.listeners();
-        listeners.tell(|| Event::FlushBegun { leaves });
-        self.source.process().check()?;
-        let trees = match listeners.is_empty() {
+        let gate = self.source.gate();
+        gate.tell(|| Event::FlushBegun { leaves })?;
+        let trees = match gate.is_empty() {
             true => Vec::new(),
             false => sizes_after(&self.news.stretches, &cut.stretches),
         };
         match self.write_and_sync(cut) {
             Ok((write, sync)) => {
-                self.source.process().check()?;
                 let bytes = self.log.bytes_written() - self.reported_bytes;
                 self.reported_bytes = self.log.bytes_written();
                 let durable = self.point.tally.seq;
                 let completed =
                     || Event::FlushCompleted { leaves, trees, durable, bytes, write, sync };
-                self.source.listeners().tell(completed);
+                self.source.gate().tell(completed)?;
             }
+            Err(forked @ Error::Forked { .. }) => return Err(forked),
             Err(error) => {
-                self.source.poison(error.clone());
-                self.source.process().check()?;
-                let failed = || Event::FlushFailed { leaves, error: error.clone() };
-                self.source.listeners().tell(failed);
+                self.source.poison(error.clone())?;
+                self.source.gate().tell(|| Event::FlushFailed { leaves, error: error.clone() })?;
                 return Err(error);
             }
         }
-        self.source.process().check()?;
         if self.log.wants_next_segment() {
             self.source.request_segment();
         }
@@ -149,12 +145,12 @@ impl Flusher {
         self.write_point(cut)?;
         let written = started.elapsed();
         if mutant!(self.source.fs(), AcknowledgeBeforeSync) {
-            self.source.flushed(self.point, std::mem::take(&mut self.news));
+            self.source.flushed(self.point, std::mem::take(&mut self.news))?;
         }
         self.log.sync()?;
         let synced = started.elapsed() - written;
         self.source.synced(synced);
-        self.source.flushed(self.point, std::mem::take(&mut self.news));
+        self.source.flushed(self.point, std::mem::take(&mut self.news))?;
         Ok((written, synced))
     }
 
@@ -276,8 +272,9 @@ struct PoisonOnPanic(Arc<dyn LogSource>);
 
 impl Drop for PoisonOnPanic {
     fn drop(&mut self) {
-        if std::thread::panicking() && self.0.process().is_current() {
-            self.0.poison(Error::ThreadPanicked { thread: "flusher" });
+        if std::thread::panicking() {
+            // In a child there is nothing to poison.
+            let _ = self.0.poison(Error::ThreadPanicked { thread: "flusher" });
         }
     }
 }

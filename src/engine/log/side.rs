@@ -111,8 +111,12 @@ impl LogSide {
     }
 
     /// Answers every token that has no answer with `error`.
-    pub(in crate::engine) fn end(&self, error: Error) {
-        self.watermark.end(error);
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) if a caller that it woke has forked and this is the child.
+    pub(in crate::engine) fn end(&self, error: Error) -> Result<()> {
+        self.watermark.end(error).map(drop)
     }
 
     /// Whether the flusher sleeps and nothing wakes it now.
@@ -141,10 +145,14 @@ impl LogSide {
     }
 
     /// Notes that everything up to `point` is durable, `news` among it. Returns whether a tree is gone.
-    pub(in crate::engine) fn advance(&self, point: FlushPoint, news: News) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) if a caller that it woke has forked and this is the child.
+    pub(in crate::engine) fn advance(&self, point: FlushPoint, news: News) -> Result<bool> {
         let dropped = self.flushed.lock().advance(point, news);
-        self.watermark.advance(point.tally.seq);
-        dropped
+        self.watermark.advance(point.tally.seq)?;
+        Ok(dropped)
     }
 }
 

@@ -6,25 +6,22 @@ use super::control::Work;
 use super::flushed::FlushPoint;
 use super::flusher::News;
 use crate::column::View;
+use crate::engine::gate::Gate;
 use crate::engine::ingest::{Cut, Stretch};
 use crate::engine::tally::Tally;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::Seq;
-use crate::report::Listeners;
-use crate::sync::process::Process;
 
 /// All that the flusher sees of the store.
 ///
 /// Only [`next`](Self::next) waits, and only for work: no call waits for another thread of the store.
 pub(in crate::engine) trait LogSource: Send + Sync {
-    /// The process that has the store's threads.
-    fn process(&self) -> Process;
-
     /// Which mistakes the flusher makes, where tests want some.
     fn fs(&self) -> &dyn FileSystem;
 
-    fn listeners(&self) -> &Listeners;
+    /// The listeners.
+    fn gate(&self) -> &Gate;
 
     /// Declares this thread the flusher's. A call that would wait for it fails here.
     fn begin(&self);
@@ -51,7 +48,11 @@ pub(in crate::engine) trait LogSource: Send + Sync {
     fn synced(&self, took: Duration);
 
     /// Notes that everything up to `point` is durable, `news` among it.
-    fn flushed(&self, point: FlushPoint, news: News);
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) if a caller that it woke has forked and this is the child.
+    fn flushed(&self, point: FlushPoint, news: News) -> Result<()>;
 
     /// Requests that a log segment is made ready.
     fn request_segment(&self);
@@ -60,7 +61,11 @@ pub(in crate::engine) trait LogSource: Send + Sync {
     fn checkpoint_if_due(&self);
 
     /// Ends all writing: nothing was, or will be, acknowledged beyond the watermark.
-    fn poison(&self, error: Error);
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) if this is, or has become, a forked child.
+    fn poison(&self, error: Error) -> Result<()>;
 }
 
 /// A group that was written.
