@@ -10,6 +10,7 @@ use super::shared::Engine;
 use crate::column::View;
 use crate::config::FlushPolicy;
 use crate::error::{Error, Result};
+#[cfg(duramen_mutants)]
 use crate::fs::FileSystem;
 use crate::ids::Seq;
 
@@ -17,6 +18,7 @@ use crate::ids::Seq;
 const HASH_FROM: u64 = 1 << 16;
 
 impl LogSource for Engine {
+    #[cfg(duramen_mutants)]
     fn fs(&self) -> &dyn FileSystem {
         &*self.fs
     }

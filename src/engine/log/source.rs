@@ -10,6 +10,7 @@ use crate::engine::gate::Gate;
 use crate::engine::ingest::{Cut, Stretch};
 use crate::engine::tally::Tally;
 use crate::error::{Error, Result};
+#[cfg(duramen_mutants)]
 use crate::fs::FileSystem;
 use crate::ids::Seq;
 
@@ -18,6 +19,7 @@ use crate::ids::Seq;
 /// Only [`next`](Self::next) waits, and only for work: no call waits for another thread of the store.
 pub(in crate::engine) trait LogSource: Send + Sync {
     /// Which mistakes the flusher makes, where tests want some.
+    #[cfg(duramen_mutants)]
     fn fs(&self) -> &dyn FileSystem;
 
     /// The listeners.
