@@ -5,6 +5,8 @@ mod flushed;
 mod flusher;
 mod side;
 mod source;
+#[cfg(test)]
+mod tests;
 
 #[cfg(duramen_loom)]
 pub(crate) use control::Control;

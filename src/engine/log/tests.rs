@@ -1,0 +1,142 @@
+//! The flusher by itself, before a source that notes its calls.
+
+use std::sync::Arc;
+
+use super::{FlushPoint, Flusher, Group, LogSource, News, Work};
+use crate::config::Config;
+use crate::engine::create::create;
+use crate::engine::gate::Gate;
+use crate::engine::ingest::{Control, Cut};
+use crate::engine::tally::Tally;
+use crate::error::{Error, Result};
+use crate::fs::FileSystem;
+use crate::ids::{Seq, TreeId};
+use crate::merkle::{Arity, Blake3, TreeName};
+use crate::report::Listeners;
+use crate::sync::Mutex;
+use crate::sync::process::Process;
+use crate::testing::sim::{Fault, FaultError, OperationKind, SimDisk, When};
+use crate::tree_spec::TreeSpec;
+
+/// A store in which one record waits to be flushed, and which is closed then.
+struct Source {
+    fs: Arc<dyn FileSystem>,
+    gate: Gate,
+    /// Whether a caller that a flush wakes forks.
+    forks: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: Vec<&'static str>,
+    durable: Seq,
+}
+
+impl Source {
+    fn note(&self, call: &'static str) {
+        self.state.lock().calls.push(call);
+    }
+}
+
+impl LogSource for Source {
+    fn fs(&self) -> &dyn FileSystem {
+        &*self.fs
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn begin(&self) {
+        self.note("begin");
+    }
+
+    fn next(&self) -> Work {
+        let again = self.state.lock().calls.contains(&"next");
+        self.note("next");
+        if again { Work::Stop } else { Work::Flush }
+    }
+
+    fn durable(&self) -> Seq {
+        self.state.lock().durable
+    }
+
+    fn group_bytes(&self) -> u64 {
+        1 << 20
+    }
+
+    fn cut(&self) -> (Cut, bool) {
+        self.note("cut");
+        let spec = TreeSpec::new(TreeId(0), TreeName::main(), &Blake3, Arity::Two);
+        let controls = vec![Control::Dropped(Arc::new(spec), None)];
+        (Cut { tally: Tally::opened(Seq(1), 0, 1), stretches: Vec::new(), controls }, false)
+    }
+
+    fn spill_cut(&self) -> Option<(Cut, Cut)> {
+        None
+    }
+
+    fn written(&self, _: &Group<'_>) {
+        self.note("written");
+    }
+
+    fn synced(&self, _: std::time::Duration) {
+        self.note("synced");
+    }
+
+    fn flushed(&self, point: FlushPoint, _: News) -> Result<()> {
+        self.note("flushed");
+        self.state.lock().durable = point.tally.seq;
+        if self.forks { Process::another().check() } else { Ok(()) }
+    }
+
+    fn request_segment(&self) {}
+
+    fn checkpoint_if_due(&self) {
+        self.note("checkpoint_if_due");
+    }
+
+    fn poison(&self, _: Error) -> Result<()> {
+        self.note("poison");
+        Ok(())
+    }
+}
+
+/// Runs a flusher until it ends, on a disk whose next sync fails if it is to. Returns what it called.
+fn calls(forks: bool, sync_fails: bool) -> Vec<&'static str> {
+    let disk = SimDisk::new();
+    let config = Config::new("store").file_system(Arc::new(disk.clone()));
+    let fs = config.make().unwrap();
+    let opened = create(&config, &fs, None).unwrap();
+    if sync_fails {
+        disk.inject(Fault::new(When::nth(OperationKind::Sync, 1), FaultError::EIO));
+    }
+    let gate = Gate::new(Listeners::default(), Process::current().unwrap());
+    let source = Arc::new(Source { fs, gate, forks, state: Mutex::default() });
+    let seen = Arc::clone(&source);
+    Flusher::new(source, opened.log, opened.point).run();
+    let state = seen.state.lock();
+    state.calls.clone()
+}
+
+const FLUSH: [&str; 6] = ["begin", "next", "cut", "written", "synced", "flushed"];
+
+#[test]
+fn a_flush_is_written_and_synced_before_it_is_claimed() {
+    let calls = calls(false, false);
+    assert_eq!(calls[..6], FLUSH);
+    assert_eq!(calls[6..], ["checkpoint_if_due", "next", "cut"], "the end has nothing to flush");
+}
+
+#[test]
+fn a_flusher_that_a_waker_has_forked_calls_nothing_in_the_child() {
+    assert_eq!(calls(true, false), FLUSH);
+}
+
+#[test]
+fn a_sync_that_fails_is_never_claimed_and_ends_the_flusher() {
+    let calls = calls(false, true);
+    assert_eq!(calls[..4], FLUSH[..4]);
+    assert!(calls[4..].iter().all(|call| *call == "poison") && calls.len() > 4, "{calls:?}");
+}
