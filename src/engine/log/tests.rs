@@ -20,6 +20,7 @@ use crate::tree_spec::TreeSpec;
 
 /// A store in which one record waits to be flushed, and which is closed then.
 struct Source {
+    #[cfg_attr(not(duramen_mutants), expect(dead_code, reason = "only mistakes ask for it"))]
     fs: Arc<dyn FileSystem>,
     gate: Gate,
     /// Whether a caller that a flush wakes forks.
@@ -40,6 +41,7 @@ impl Source {
 }
 
 impl LogSource for Source {
+    #[cfg(duramen_mutants)]
     fn fs(&self) -> &dyn FileSystem {
         &*self.fs
     }
