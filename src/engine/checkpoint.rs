@@ -81,6 +81,9 @@ impl Engine {
     ) -> Result<CheckpointInfo> {
         self.gate.tell(|| Event::CheckpointBegun { reason })?;
         let done = make();
+        if !matches!(done, Err(Error::Forked { .. })) {
+            self.poison_if_noted()?;
+        }
         match &done {
             Ok(info) => {
                 self.keeper.upkeep().checkpoint_succeeded(automatic);
@@ -287,11 +290,11 @@ impl Engine {
         self.inflow.made_room(point.tally, started.elapsed());
         if let Err(error) = self.log.release_before(point.position.segment) {
             // The checkpoint stands; files that could not be removed are looked for at open.
-            self.poison_if_displaced(&error)?;
+            self.keeper.note_if_displaced(&error);
             tracing::warn!(%error, "cannot remove a log segment");
         }
         for (entry, tree) in freed {
-            self.free(&entry, tree.as_deref())?;
+            self.free(&entry, tree.as_deref());
         }
         self.request_compaction();
         let done = started.elapsed();
@@ -361,12 +364,12 @@ impl Engine {
     }
 
     /// Removes the parts of a tree that the manifest in force does not have any more. Who reads it goes on.
-    fn free(&self, entry: &TreeEntry, tree: Option<&Tree>) -> Result<()> {
+    fn free(&self, entry: &TreeEntry, tree: Option<&Tree>) {
         let read = tree.map(Tree::parts).unwrap_or_default();
         let stays: Vec<_> = read.parts().iter().filter(|part| !self.keep(part)).collect();
         let unread =
             |part: &&PartRef| !stays.iter().any(|stays| stays.reference().number == part.number);
-        self.retire(entry.parts.iter().filter(unread).map(|part| part.number.file()))
+        self.retire(entry.parts.iter().filter(unread).map(|part| part.number.file()));
     }
 
     /// Called when it became durable that a tree is gone: the next checkpoint frees its space.
@@ -381,7 +384,7 @@ impl Engine {
     pub(super) fn publish(&self, live: &mut Live, next: Manifest) -> Result<()> {
         live.publish(&*self.fs, next, self.log.next_segment())?;
         if let Err(error) = manifest::remove_old(&*self.fs, live.manifest().number) {
-            self.poison_if_displaced(&error)?;
+            self.keeper.note_if_displaced(&error);
             tracing::warn!(%error, "cannot remove an old manifest");
         }
         Ok(())

@@ -61,7 +61,9 @@ impl Engine {
                 self.checkpoint_now(&mut self.keeper.lock(), reason, Duration::ZERO, true)
             })?;
         } else {
-            self.publish_clean_end(&mut self.keeper.lock(), &point)?;
+            let published = self.publish_clean_end(&mut self.keeper.lock(), &point);
+            self.poison_if_noted()?;
+            published?;
         }
         self.merge_at_close()
     }

@@ -136,7 +136,11 @@ impl Engine {
         self.gate.tell(|| Event::CompactionBegun { tree: tree(), parts, leaves })?;
         let started = Instant::now();
         let mut next = ControlFlow::Continue(());
-        match self.merge(merge, &mut steps) {
+        let merged = self.merge(merge, &mut steps);
+        if !matches!(merged, Err(Error::Forked { .. })) {
+            self.poison_if_noted()?;
+        }
+        match merged {
             Ok(Some(bytes)) => {
                 let duration = started.elapsed();
                 self.background.count(|work| work.compaction.complete(&steps, bytes));
@@ -271,7 +275,7 @@ impl Engine {
         // Somebody may be reading what is no longer listed.
         let unread = |input: &&Arc<Part>| Arc::strong_count(input) == 1 || self.keep(input);
         let inputs = merge.inputs.iter().filter(unread);
-        self.retire(inputs.map(|input| input.reference().number.file()))?;
+        self.retire(inputs.map(|input| input.reference().number.file()));
         steps.release = built.elapsed() - steps.install;
         Ok(Some(bytes))
     }

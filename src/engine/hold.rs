@@ -9,7 +9,7 @@
 
 use super::keeper::Live;
 use super::shared::Engine;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::fs::FileName;
 use crate::sync::Mutex;
 use crate::wal::SegmentHold;
@@ -79,27 +79,22 @@ impl Engine {
     }
 
     /// Removes parts that the manifest in force does not name any more, now or when the last hold on them
-    /// ends.
-    ///
-    /// # Errors
-    ///
-    /// [`Forked`](Error::Forked) if this has become a forked child.
-    pub(super) fn retire(&self, parts: impl Iterator<Item = FileName>) -> Result<()> {
-        self.remove_parts(self.keeper.holds().retire(parts))
+    /// ends. The caller may hold the checkpoint lock.
+    pub(super) fn retire(&self, parts: impl Iterator<Item = FileName>) {
+        self.remove_parts(self.keeper.holds().retire(parts));
     }
 
-    fn remove_parts(&self, parts: Vec<FileName>) -> Result<()> {
+    fn remove_parts(&self, parts: Vec<FileName>) {
         for name in parts {
             let removed = self.fs.remove(name);
             if let Err(error) =
                 removed.map_err(|error| Error::io("remove", self.fs.display(name), error))
             {
-                self.poison_if_displaced(&error)?;
+                self.keeper.note_if_displaced(&error);
                 // The next open removes it.
                 tracing::warn!(%error, file = %name, "cannot remove a part that was merged");
             }
         }
-        Ok(())
     }
 }
 
@@ -107,7 +102,8 @@ impl Drop for Hold<'_> {
     fn drop(&mut self) {
         let free = self.engine.keeper.holds().end(self.beyond);
         // What the child of a fork leaves the parent removes.
-        let _ = self.engine.remove_parts(free);
+        self.engine.remove_parts(free);
+        let _ = self.engine.poison_if_noted();
     }
 }
 

@@ -20,7 +20,7 @@ use super::upkeep::Upkeep;
 use crate::config::Since;
 use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::PartId;
 use crate::random;
@@ -33,6 +33,8 @@ pub(super) struct Keeper {
     marks: Mutex<Marks>,
     holds: Holds,
     upkeep: Upkeep,
+    /// The error of a call that found another directory in the store's place, until all writing is ended for it.
+    displaced: Mutex<Option<Error>>,
 }
 
 /// The last checkpoint, as the policy sees it.
@@ -48,7 +50,8 @@ impl Keeper {
     pub(super) fn new(live: Live, checkpointed: Tally) -> Self {
         let marks = Marks { tally: checkpointed, log_bytes: 0, at: Instant::now() };
         let (live, marks) = (Mutex::new(live), Mutex::new(marks));
-        Self { live, marks, holds: Holds::default(), upkeep: Upkeep::default() }
+        let (holds, upkeep, displaced) = (Holds::default(), Upkeep::default(), Mutex::default());
+        Self { live, marks, holds, upkeep, displaced }
     }
 
     /// Takes the checkpoint lock.
@@ -78,6 +81,19 @@ impl Keeper {
     pub(super) fn checkpointed(&self, point: &FlushPoint) {
         let (tally, log_bytes, at) = (point.tally, point.log_bytes, Instant::now());
         *self.marks.lock() = Marks { tally, log_bytes, at };
+    }
+
+    /// Notes an error that was found under the checkpoint lock, if it says that another directory is in the store's
+    /// place.
+    pub(super) fn note_if_displaced(&self, error: &Error) {
+        if matches!(error, Error::Displaced(_)) {
+            self.displaced.lock().get_or_insert_with(|| error.clone());
+        }
+    }
+
+    /// The error that was noted, once.
+    pub(super) fn take_displaced(&self) -> Option<Error> {
+        self.displaced.lock().take()
     }
 
     /// The holds on files of parts.

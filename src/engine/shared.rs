@@ -97,6 +97,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends all writing if a call under the checkpoint lock found another directory in the store's place. To be
+    /// called when that lock has been released: a listener that hears of it may ask for a checkpoint itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`poison`](Self::poison).
+    pub(super) fn poison_if_noted(&self) -> Result<()> {
+        match self.keeper.take_displaced() {
+            Some(error) => self.poison(error),
+            None => Ok(()),
+        }
+    }
+
     /// Ends all writing if `error` says that the directory is not the one that was opened any more: what
     /// would be published there is not what the path leads to.
     ///

@@ -72,7 +72,7 @@ impl Engine {
         if mutant!(&*self.fs, DropFreesEarly)
             && let Some(entry) = self.keeper.lock().manifest().tree(slot.spec.id)
         {
-            self.retire(entry.parts.iter().map(|part| part.number.file()))?;
+            self.retire(entry.parts.iter().map(|part| part.number.file()));
         }
         names.remove(slot, token.seq(), self.log.durable());
         Ok(token)

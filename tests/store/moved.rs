@@ -410,6 +410,37 @@ mod simulated {
         }
     }
 
+    /// The old manifest is removed while the checkpoint lock is held.
+    #[test]
+    fn a_listener_that_hears_of_an_exchanged_directory_may_ask_for_a_checkpoint() {
+        let disk = SimDisk::new();
+        let store: Arc<std::sync::OnceLock<Store>> = Arc::default();
+        let answers = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (there, heard) = (Arc::clone(&store), Arc::clone(&answers));
+        let config = config(disk.clone()).listener(move |event: &duramen::Event| {
+            if matches!(event, duramen::Event::Poisoned { .. }) {
+                heard.lock().unwrap().push(there.get().unwrap().checkpoint().is_err());
+            }
+        });
+        let first = store.get_or_init(|| Store::open(config).unwrap());
+        for leaf in 0..3 {
+            first.insert_durable([leaf; 32]).unwrap();
+            first.checkpoint().unwrap();
+        }
+        first.insert_durable([3; 32]).unwrap();
+        let hold = disk.hold(When::nth(OperationKind::Remove, 1).on(FileKind::Manifest));
+        std::thread::scope(|threads| {
+            let checkpoint = threads.spawn(|| first.checkpoint());
+            hold.wait_reached();
+            disk.replace_dir(Dir::Manifest);
+            drop(hold);
+            // It stands: what failed is the removal of an older one.
+            checkpoint.join().unwrap().unwrap();
+        });
+        assert_eq!(*answers.lock().unwrap(), [true]);
+        assert!(matches!(first.insert([4; 32]), Err(Error::Poisoned { .. })));
+    }
+
     #[test]
     fn a_file_that_somebody_else_put_there_is_neither_replaced_nor_removed() {
         let part = FileName::new(FileKind::Part, 2);
