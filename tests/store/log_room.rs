@@ -221,3 +221,25 @@ fn a_segment_that_could_not_be_shortened_is_removed_and_never_used_again() {
     }
     assert!(removed > 0, "no call that shortens failed");
 }
+
+#[test]
+fn an_opening_that_fails_behind_the_name_of_its_manifest_leaves_the_segment_that_it_names() {
+    let first = SimDisk::new();
+    drop(grown(&first));
+    let mut failed = 0;
+    for kind in [OperationKind::SyncDir, OperationKind::Rename, OperationKind::Sync] {
+        for number in 1..6 {
+            let disk = first.crash(CrashChoice::AllKept);
+            disk.inject(Fault::new(When::nth(kind, number), FaultError::EIO));
+            if let Ok(store) = open(config(&disk)) {
+                drop(store);
+                continue;
+            }
+            failed += 1;
+            let store =
+                open(config(&disk)).unwrap_or_else(|error| panic!("{kind:?} {number}: {error}"));
+            assert_eq!(store.size().get(), 100_000, "{kind:?} {number}");
+        }
+    }
+    assert!(failed >= 4, "{failed} openings failed");
+}

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - Nothing is recycled or removed before this process has made a manifest durable.
+//! - Nothing is recycled or removed before this process has made a manifest durable. A segment that a manifest
+//!   names stays as soon as the manifest has its name, durable or not.
 //! - However often a store is opened, its log takes no more than twice what it holds, what the limits allow
 //!   to be kept, and one short segment: a segment that an earlier run began is cut to what it holds, and
 //!   one that holds nothing is begun again.
@@ -233,7 +234,10 @@ impl Settling<'_> {
         *self.next_manifest += 1;
         next.checkpoint = random::id(self.fs)?;
         if let Err(error) = manifest::publish(self.fs, &next) {
-            if let Some(begun) = begun {
+            // If the manifest has its name, the next open reads it, and needs the segment.
+            let seen = manifest::list(self.fs).map(|(complete, _)| complete);
+            let unseen = seen.is_ok_and(|seen| !seen.contains(&next.number));
+            if let Some(begun) = begun.filter(|_| unseen) {
                 self.segments.give_back(&begun);
             }
             return Err(error);
