@@ -225,7 +225,9 @@ fn a_segment_that_could_not_be_shortened_is_removed_and_never_used_again() {
 #[test]
 fn an_opening_that_fails_behind_the_name_of_its_manifest_leaves_the_segment_that_it_names() {
     let first = SimDisk::new();
-    drop(grown(&first));
+    let store = grown(&first);
+    first.stop_after(0);
+    drop(store);
     let mut failed = 0;
     for kind in [OperationKind::SyncDir, OperationKind::Rename, OperationKind::Sync] {
         for number in 1..6 {
@@ -241,5 +243,5 @@ fn an_opening_that_fails_behind_the_name_of_its_manifest_leaves_the_segment_that
             assert_eq!(store.size().get(), 100_000, "{kind:?} {number}");
         }
     }
-    assert!(failed >= 4, "{failed} openings failed");
+    assert!(failed >= 3, "{failed} openings failed");
 }
