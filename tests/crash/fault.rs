@@ -10,7 +10,7 @@ use duramen::{CompactionPolicy, DurabilityToken, DynAccumulator, Error};
 use crate::check::{Bounds, check, fingerprint, reopen, same};
 use crate::findings::{Finding, Kind, Outcome, Tally};
 use crate::model::Model;
-use crate::rig::Step;
+use crate::rig::{Rig, Step};
 use crate::scale;
 use crate::setup::{Setup, abandon};
 use testkit::words::words;
@@ -50,6 +50,14 @@ impl<'a> Patient<'a> {
         }
     }
 
+    /// One whose store was killed before, when it stood as `model` says. `left` is what that left.
+    fn killed(left: &SimDisk, setup: Setup, model: &Model, fault: u64, tally: &'a Tally) -> Self {
+        // A disk that counts its calls from nought.
+        let mut patient = Self::new(setup, left.kill(), fault, tally);
+        patient.model = model.clone();
+        patient
+    }
+
     /// Runs the steps. Whatever fails, the store is looked at, and opened again once the disk is
     /// well, and the workload goes on.
     pub(crate) fn run(&mut self, steps: &[Step]) -> Outcome {
@@ -73,6 +81,7 @@ impl<'a> Patient<'a> {
             Step::Flush => self.flush(),
             Step::InsertDurable => self.insert_durable(),
             Step::Checkpoint => self.checkpoint(),
+            // A kill leaves another disk, on which the call that fails would have another number.
             Step::Reopen | Step::Kill | Step::Cut(_) => {
                 self.close()?;
                 self.open()
@@ -445,6 +454,60 @@ fn whatever_operation_fails_nothing_hangs_lies_or_is_lost() {
             "failing operations",
             "0 false acknowledgements, 0 leaves lost, 0 resurrected, 0 retries, 0 tokens without \
              answer, 0 hangs",
+        );
+    });
+}
+
+/// What a workload that was killed, with leaves that were not flushed, leaves on the disk, and what was inserted.
+fn killed(setup: Setup) -> (SimDisk, Model) {
+    let mut rig = Rig::new(setup, 7);
+    rig.create().unwrap();
+    let steps = [
+        Step::InsertDurable,
+        Step::Batch(5),
+        Step::Checkpoint,
+        Step::InsertDurable,
+        Step::Batch(150),
+        Step::Flush,
+        Step::Insert,
+    ];
+    for step in steps {
+        rig.step(step).unwrap();
+        rig.settle();
+    }
+    (rig.disk.kill(), rig.model.clone())
+}
+
+/// An opening that finds the end of its log torn begins a segment and publishes a manifest, as no other does.
+#[test]
+fn whatever_operation_fails_in_an_opening_after_a_kill_nothing_is_lost() {
+    const AFTER: [Step; 4] =
+        [Step::InsertDurable, Step::Checkpoint, Step::Batch(5), Step::InsertDurable];
+    watched(|beat| {
+        let tally = Tally::default();
+        for setup in setups() {
+            let (left, model) = killed(setup);
+            let mut healthy = Patient::killed(&left, setup, &model, u64::MAX, &tally);
+            healthy.run(&AFTER).unwrap();
+            for number in 1..=healthy.disk.operations() {
+                for fault in plans(number) {
+                    let what = format!("{fault:?} after a kill, on {setup:?}");
+                    beat(what.clone());
+                    tally.count("injected errors", 1);
+                    let mut patient = Patient::killed(&left, setup, &model, number, &tally);
+                    patient.disk.inject(fault);
+                    let found = patient.run(&AFTER);
+                    let found = found.map_err(|finding| finding.context(&what));
+                    if tally.note(found) && tally.is_enough() {
+                        break;
+                    }
+                }
+            }
+        }
+        tally.report(
+            "failing operations after a kill",
+            "0 false acknowledgements, 0 leaves lost, 0 resurrected, 0 retries, 0 tokens without \
+             answer, 0 hangs, 0 stores that do not open",
         );
     });
 }

@@ -11,6 +11,7 @@ use testkit::reference::Oracle;
 type Levels = Rc<Vec<Vec<Hash>>>;
 
 /// The leaves of one store over its life.
+#[derive(Clone)]
 pub(crate) struct Model {
     pub(crate) arity: usize,
     pub(crate) oracle: Oracle,

@@ -76,6 +76,7 @@ impl<'a> Patient<'a> {
             Step::Flush => self.flush(),
             Step::Checkpoint => self.checkpoint(),
             Step::Follow => Ok(()),
+            // A kill leaves another disk, on which the call that fails would have another number.
             Step::Reopen | Step::Kill | Step::Cut(_) => {
                 self.close()?;
                 self.open()
