@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - Each step is durable before the next: the log up to the point that is checkpointed, the parts of all
-//!   trees that have something new, their names, one manifest with the last leaves of those that get no part. Only then are the parts installed for readers,
-//!   the log truncated, and the parts of trees removed that were dropped.
+//!   trees that have something new, their names, one manifest with the last leaves of those that get no part.
+//!   Only then are the parts installed for readers, the log truncated, and the parts of dropped trees removed.
 //! - A tree is dropped by the manifest of a point that lies behind its drop. So its parts are removed when
 //!   the drop is durable twice: in the log, and in the manifest without the tree.
 //! - A checkpoint that fails anywhere leaves the one before in force, and the numbers it used

@@ -85,31 +85,31 @@ mod tests {
         }
 
         fn read_at(&self, _: ByteOffset, _: &mut [u8]) -> io::Result<()> {
-            unreachable!()
+            Err(io::ErrorKind::Unsupported.into())
         }
 
         fn write_at(&self, _: ByteOffset, _: &mut [IoSlice<'_>]) -> io::Result<()> {
-            unreachable!()
+            Err(io::ErrorKind::Unsupported.into())
         }
 
         fn sync(&self) -> io::Result<()> {
-            unreachable!()
+            Err(io::ErrorKind::Unsupported.into())
         }
 
         fn allocate(&self, _: u64) -> io::Result<()> {
-            unreachable!()
+            Err(io::ErrorKind::Unsupported.into())
         }
 
         fn start_writeback(&self, _: ByteOffset, _: u64) {}
 
         fn write_back(&self, _: ByteOffset, _: u64) -> io::Result<()> {
-            unreachable!()
+            Err(io::ErrorKind::Unsupported.into())
         }
 
         fn drop_cache(&self) {}
 
         fn map(&self, _: u64) -> io::Result<Region> {
-            unreachable!()
+            Err(io::ErrorKind::Unsupported.into())
         }
     }
 

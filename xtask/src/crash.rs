@@ -15,7 +15,7 @@ use crate::steps::MUTANTS;
 const USAGE: &str = "usage: cargo xtask crash [--full] [--seed S | --seed S-K] [--part I/N | --rest N]
 
   without --full   the crash tests as `cargo xtask test` runs them, with another seed if one is given
-  --full           everything, at least 1,000,000 crash images: about 35 minutes on 2 cores
+  --full           everything, at least 1,000,000 crash images: well over half an hour on 2 cores
   --seed S         the seed from which all random choices follow; default 0
   --seed S-K       nothing but workload K of that run: what a failure prints
   --part I/N       every Nth workload of the full run from the Ith on
