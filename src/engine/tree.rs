@@ -1,7 +1,7 @@
 //! One tree: its hash function and its columns.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::edges::EdgeCache;
 use crate::column::{Columns, Layout, LeafWriter, NodeWriter, View};
@@ -31,8 +31,6 @@ pub(crate) struct Tree {
     edges: EdgeCache,
     /// How many leaves are known to be durable. Only rises.
     durable: AtomicU64,
-    /// Where the insertion lock has its inlet. Set before another thread finds the tree.
-    place: OnceLock<usize>,
     /// The only process that may read it, if it has threads that work on it.
     process: Option<Process>,
 }
@@ -48,8 +46,8 @@ impl Tree {
         let arity = columns.layout().arity();
         let (nodes, parts) = (Mutex::new(nodes), Mutex::new(parts));
         let edges = EdgeCache::default();
-        let (durable, place) = (AtomicU64::new(0), OnceLock::new());
-        Self { spec, hasher, arity, columns, nodes, parts, edges, durable, place, process: None }
+        let durable = AtomicU64::new(0);
+        Self { spec, hasher, arity, columns, nodes, parts, edges, durable, process: None }
     }
 
     /// A tree without leaves, and the one writer of its leaves.
@@ -74,18 +72,6 @@ impl Tree {
 
     pub(crate) fn name(&self) -> &TreeName {
         &self.spec.name
-    }
-
-    /// Where its inlet is, if it takes leaves.
-    #[inline]
-    pub(super) fn place(&self) -> Option<usize> {
-        self.place.get().copied()
-    }
-
-    /// Notes where its inlet is. A tree gets one once.
-    pub(super) fn keep_place(&self, place: usize) {
-        let first = self.place.set(place).is_ok();
-        debug_assert!(first, "a tree has one inlet");
     }
 
     /// The parts that its columns read.

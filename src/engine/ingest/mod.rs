@@ -1,7 +1,7 @@
 //! What comes in: from the call of an insert to what the flusher cuts.
 
 mod inflow;
-mod inlets;
+mod inlet;
 mod insert;
 mod pending;
 mod records;

@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::inlets::{Inlet, Inlets};
+use super::inlet::Inlet;
 use super::pending::{Control, Cut, Pending};
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
@@ -30,6 +30,7 @@ use crate::engine::tally::Tally;
 use crate::error::{Error, Result};
 use crate::ids::{Seq, TreeId};
 use crate::merkle::Hash;
+use crate::per_tree::PerTree;
 use crate::sync::Instant;
 use crate::tree_spec::TreeSpec;
 
@@ -42,7 +43,7 @@ fn dropped(tree: &Tree) -> Error {
 #[derive(Debug)]
 pub(super) struct Ingest {
     /// Of the trees that are in use.
-    inlets: Inlets,
+    inlets: PerTree<Inlet>,
     accepted: Tally,
     /// What came since the last point or, where every insert ends at one, since the last cut.
     open: Pending,
@@ -108,7 +109,7 @@ impl Ingest {
             FlushPolicy::Interval(_) => None,
         };
         let mut ingest = Self {
-            inlets: Inlets::default(),
+            inlets: PerTree::default(),
             accepted,
             open: Pending::new(2),
             named,
@@ -166,7 +167,7 @@ impl Ingest {
 
     /// Lets leaves in to `tree`. It was created here or is found in what the store already holds.
     pub(super) fn admit(&mut self, tree: &Arc<Tree>, writer: LeafWriter, sealed: bool) {
-        self.inlets.insert(Inlet::new(tree, writer, sealed));
+        self.inlets.insert(tree.id(), Inlet::new(tree, writer, sealed));
     }
 
     /// Accepts a new tree.
@@ -177,7 +178,7 @@ impl Ingest {
 
     /// Accepts that `tree` takes no more leaves. `None` if it was sealed before. Fails if it was dropped.
     pub(super) fn seal(&mut self, tree: &Arc<Tree>) -> Result<Option<Seq>> {
-        let inlet = self.inlets.get_mut(tree).ok_or_else(|| dropped(tree))?;
+        let inlet = self.inlets.get_mut(tree.id()).ok_or_else(|| dropped(tree))?;
         if std::mem::replace(&mut inlet.sealed, true) {
             return Ok(None);
         }
@@ -198,7 +199,7 @@ impl Ingest {
 
     /// The size of `tree`. Fails if it takes no leaves.
     pub(super) fn check_tree(&self, tree: &Tree) -> Result<u64> {
-        let inlet = self.inlets.get(tree).ok_or_else(|| dropped(tree))?;
+        let inlet = self.inlets.get(tree.id()).ok_or_else(|| dropped(tree))?;
         inlet.check()?;
         Ok(inlet.size)
     }
@@ -206,7 +207,7 @@ impl Ingest {
     /// Appends `leaves` to `tree`. Returns the index of the first.
     #[inline]
     pub(super) fn append(&mut self, tree: &Tree, leaves: &[Hash]) -> Result<u64> {
-        let inlet = self.inlets.get_mut(tree).ok_or_else(|| dropped(tree))?;
+        let inlet = self.inlets.get_mut(tree.id()).ok_or_else(|| dropped(tree))?;
         inlet.check()?;
         let first = inlet.size;
         if let Some(writer) = &mut inlet.writer
@@ -231,7 +232,7 @@ impl Ingest {
         if cut.tally.seq > known {
             self.early.push_back(cut);
         }
-        let writer = |tree: &&Arc<Tree>| self.inlets.get_mut(tree)?.writer.take();
+        let writer = |tree: &&Arc<Tree>| self.inlets.get_mut(tree.id())?.writer.take();
         trees.iter().map(writer).collect()
     }
 
@@ -247,7 +248,7 @@ impl Ingest {
                 writer.publish(writer.len() + count);
             }
             // A tree that was dropped meanwhile needs none.
-            if let Some(inlet) = self.inlets.get_mut(&tree) {
+            if let Some(inlet) = self.inlets.get_mut(tree.id()) {
                 inlet.writer = Some(writer);
                 if open.is_ok() {
                     inlet.count(count, &mut self.open, &mut self.accepted);
@@ -328,7 +329,7 @@ impl Ingest {
             let Some(named) = &mut self.named else { return seq };
             named.tally = open.tally;
             for stretch in open.stretches {
-                match self.inlets.get_mut(&stretch.tree) {
+                match self.inlets.get_mut(stretch.tree.id()) {
                     Some(inlet) => {
                         let (from, to) = (stretch.from, stretch.to);
                         named.pending.leaves(&stretch.tree, from, to, &mut inlet.named);
@@ -431,11 +432,11 @@ impl Ingest {
 
     /// Whether the tree takes no more leaves.
     pub(super) fn is_sealed(&self, id: TreeId) -> bool {
-        self.inlets.by_id(id).is_some_and(|inlet| inlet.sealed)
+        self.inlets.get(id).is_some_and(|inlet| inlet.sealed)
     }
 
     /// The sizes of the trees in use, at one moment.
     pub(super) fn sizes(&self) -> impl Iterator<Item = (TreeId, u64)> {
-        self.inlets.iter().map(|inlet| (inlet.tree.id(), inlet.size))
+        self.inlets.iter().map(|(id, inlet)| (id, inlet.size))
     }
 }
