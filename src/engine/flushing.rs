@@ -1,4 +1,4 @@
-//! The store as the flusher sees it.
+//! What the flusher needs of the engine.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::Seq;
 
-/// Leaves that are hashed in the background once so many wait: enough to fill every core.
+/// The background hashes a tree once so many of its leaves are unhashed: enough to fill every core.
 const HASH_FROM: u64 = 1 << 16;
 
 impl LogSource for Engine {

@@ -2,10 +2,10 @@
 //!
 //! # Invariants
 //!
-//! - Only this folder takes the lock, and it is held for words or for the copy of a small batch. No other lock
-//!   is taken under it but those inside the columns and the watermark.
-//! - An insert that waits is counted under the lock. Every change that may make room for one, and the end, is
-//!   made under the lock and then wakes all that wait.
+//! - Only this folder takes the lock. A thread holds it to update a few words or to copy a small batch. Under it
+//!   a thread takes no other lock but those inside the columns and the watermark.
+//! - An insert that waits is counted under the lock. Every change that may make room for one is made under the
+//!   lock, as is the end of the store. The thread that made the change then wakes all waiting inserts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,18 +24,18 @@ use crate::per_tree::PerTree;
 use crate::sync;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
-/// Bytes of nodes from which on the time of a checkpoint shows how fast the disk is.
+/// A checkpoint of at least so many bytes of nodes measures how fast the disk is.
 const TELLING_BYTES: u64 = 16 << 20;
 
-/// Where leaves and records come in.
+/// The insertion lock with what it guards, and the waiting inserts.
 #[derive(Debug)]
 pub(in crate::engine) struct Inflow {
     state: Mutex<Ingest>,
-    /// Notified when there may be room for an insert that waits, or there never will be again.
+    /// Notified when there may be room for a waiting insert, and when the store has ended.
     room: Condvar,
 }
 
-/// How much has come in, and how much of it waits.
+/// How much was accepted, and how much of it waits for the log or for a checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Accepted {
     pub(in crate::engine) leaves: u64,
@@ -46,8 +46,8 @@ pub(in crate::engine) struct Accepted {
 }
 
 impl Inflow {
-    /// Of a store that has accepted `accepted`, all of which is in the log, and of which a checkpoint holds
-    /// `checkpointed`.
+    /// For a store that has accepted `accepted`. All of it is in the log, and the last checkpoint has
+    /// `checkpointed` of it.
     pub(in crate::engine) fn new(
         accepted: Tally,
         checkpointed: Tally,
@@ -64,7 +64,7 @@ impl Inflow {
         self.state.lock()
     }
 
-    /// Wakes every insert that waits, to look again. The caller does not hold the lock.
+    /// Wakes every waiting insert, which checks again for room. The caller does not hold the lock.
     #[cfg_attr(duramen_loom, track_caller)]
     pub(super) fn wake(&self) {
         self.room.notify_all();
@@ -87,12 +87,12 @@ impl Inflow {
         Ok(ingest)
     }
 
-    /// Lets leaves in to `tree`, which is found in what the store already holds.
+    /// Opens `tree`, which is already in the store, to inserts.
     pub(in crate::engine) fn admit(&self, tree: &Arc<Tree>, writer: LeafWriter, sealed: bool) {
         self.state.lock().admit(tree, writer, sealed);
     }
 
-    /// Fails if nothing is accepted any more.
+    /// Fails if the store has ended.
     pub(in crate::engine) fn check(&self) -> Result<()> {
         self.state.lock().check()
     }
@@ -103,7 +103,7 @@ impl Inflow {
         self.state.try_lock().map(|ingest| ingest.check())
     }
 
-    /// The sequence number of what was accepted last.
+    /// The sequence number of the last accepted record.
     pub(in crate::engine) fn last(&self) -> Seq {
         self.state.lock().accepted().seq
     }
@@ -122,17 +122,18 @@ impl Inflow {
         self.state.lock().sizes().collect()
     }
 
-    /// Whether a tree in use takes no more leaves.
+    /// Whether a tree in use is sealed.
     pub(in crate::engine) fn is_sealed(&self, id: TreeId) -> bool {
         self.state.lock().is_sealed(id)
     }
 
-    /// What the flusher is to write and sync next, and whether there is more after that.
+    /// Returns what the flusher has to write and sync next, and whether there is more after that.
     pub(in crate::engine) fn cut(&self) -> (Cut, bool) {
         self.state.lock().cut()
     }
 
-    /// The last point and everything inserted so far, for the flusher to write, if the log lacks `least` bytes.
+    /// Returns everything up to the last point and everything after it, for the flusher to write without a sync.
+    /// `None` if fewer than `least` bytes wait for the log.
     pub(in crate::engine) fn spill_cut(&self, least: u64) -> Option<(Cut, Cut)> {
         self.state.lock().spill_cut(least)
     }
@@ -145,7 +146,7 @@ impl Inflow {
         }
     }
 
-    /// Whether the checkpoint under way does not keep up with inserts.
+    /// Whether the checkpoint under way falls behind the inserts.
     pub(in crate::engine) fn is_behind(&self) -> bool {
         self.state.lock().is_behind()
     }
@@ -155,24 +156,24 @@ impl Inflow {
         self.state.lock().wants_checkpoint()
     }
 
-    /// Where a checkpoint counts the bytes of nodes that it has written.
+    /// The counter of the bytes of nodes that the checkpoint under way has written.
     pub(in crate::engine) fn copied(&self) -> Copied {
         self.state.lock().copied()
     }
 
-    /// Notes that the checkpoint under way has written nothing, or that there is none.
+    /// Sets the counter to zero: a checkpoint begins, or the one under way has ended.
     pub(in crate::engine) fn reset_copied(&self) {
         self.copied().reset();
     }
 
-    /// Notes a checkpoint that holds what was accepted up to `held`, and that took what came since the one
-    /// before out of memory in the time `took`.
+    /// Notes a checkpoint of everything accepted up to `held`. In the time `took` it freed the memory of what had
+    /// come since the checkpoint before it.
     pub(in crate::engine) fn made_room(&self, held: Tally, took: Duration) {
         let mut ingest = self.state.lock();
         let bytes = u128::from(held.node_bytes_since(ingest.last_checkpoint()));
         let drain = bytes * 1_000_000_000 / took.as_nanos().max(1);
         let drain = u64::try_from(drain).unwrap_or(u64::MAX);
-        // The time of a small one is that of its syncs.
+        // A small checkpoint spends its time on syncs.
         let telling = bytes >= u128::from(TELLING_BYTES);
         let waiting = ingest.checkpointed(held, telling.then_some(drain));
         drop(ingest);
@@ -181,7 +182,7 @@ impl Inflow {
         }
     }
 
-    /// Notes how many parts the tree has that has the most, if merging could make them fewer.
+    /// Notes the largest number of parts of any tree, or 0 while merging is suspended.
     pub(in crate::engine) fn limit_parts(&self, parts: u64) {
         let waiting = self.state.lock().parts(parts);
         if waiting {
@@ -189,7 +190,7 @@ impl Inflow {
         }
     }
 
-    /// Wakes the inserts that wait for room: what they wait for may never come.
+    /// Wakes the inserts that wait for room, so that they check whether it can still come.
     pub(in crate::engine) fn look_for_room_again(&self) {
         let waiting = if sync::defect("waiting inserts are told without their lock") {
             true
@@ -201,7 +202,7 @@ impl Inflow {
         }
     }
 
-    /// Ends the store with `error`, and does `meanwhile` before an insert can see that.
+    /// Ends the store with `error`. Runs `meanwhile` before an insert can see the end.
     pub(in crate::engine) fn end<T>(&self, error: Error, meanwhile: impl FnOnce() -> T) -> T {
         let mut ingest = self.state.lock();
         ingest.end(error);
@@ -211,8 +212,8 @@ impl Inflow {
         done
     }
 
-    /// Accepts nothing any more, and makes a point of what was accepted. Returns its number, and an error if the
-    /// store had ended before.
+    /// Ends the store as closed, and names a last point after everything accepted. Returns the point's number,
+    /// and an error if the store had ended before.
     pub(in crate::engine) fn close(&self) -> (Result<()>, Seq) {
         let mut ingest = self.state.lock();
         let before = ingest.check();

@@ -1,8 +1,8 @@
-//! Where each tree in use takes its leaves in. Pure.
+//! The insertion side of one tree. Pure.
 //!
 //! # Invariants
 //!
-//! - A tree has at most one inlet, and an inlet has the one writer of the tree's leaves, or a large batch has it.
+//! - A tree has at most one inlet. Its leaves have one writer, which is in the inlet or with a large batch.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::engine::Tree;
 use crate::engine::tally::Tally;
 use crate::error::{Error, Result};
 
-/// The one writer of a tree's leaves.
+/// A tree that is open to inserts, with the writer of its leaves.
 #[derive(Debug)]
 pub(super) struct Inlet {
     pub(super) tree: Arc<Tree>,
-    /// With the thread that copies a large batch while one is copied.
+    /// `None` while a thread copies a large batch: that thread has the writer.
     pub(super) writer: Option<LeafWriter>,
-    /// How many leaves were accepted.
+    /// How many leaves the store has accepted for the tree.
     pub(super) size: u64,
     pub(super) sealed: bool,
-    /// In the list of what came since the last point.
+    /// The tree's place in the list of what came since the last point.
     open: Slip,
-    /// In the list of what came up to it.
+    /// The tree's place in the list of what came up to the last point.
     pub(super) named: Slip,
 }
 
@@ -42,7 +42,7 @@ impl Inlet {
         Ok(())
     }
 
-    /// Counts leaves that were published.
+    /// Counts leaves that the writer has published.
     #[inline]
     pub(super) fn count(&mut self, count: u64, pending: &mut Pending, accepted: &mut Tally) {
         let first = self.size;

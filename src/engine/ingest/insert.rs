@@ -1,9 +1,9 @@
-//! Appending leaves, and asking for what was appended to be made durable.
+//! Appends leaves, and requests flushes.
 //!
 //! # Invariants
 //!
-//! - The hash function is foreign code, and its threads may be busy elsewhere. Nodes are hashed without the
-//!   lock, when the batch has been inserted: no insert waits for them, and a panic there takes nothing back.
+//! - The hash function is foreign code, and its threads may be busy elsewhere. A thread hashes nodes without the
+//!   lock, after it has inserted the batch. No insert waits for the hashing, and a panic there undoes nothing.
 //! - A batch is refused before any of it is published, or published whole, in all its trees.
 
 use std::ops::Range;
@@ -24,25 +24,25 @@ use crate::merkle::Hash;
 use crate::sync;
 use crate::sync::MutexGuard;
 
-/// Bytes of records that are flushed before their interval is over, so that the disk is not left idle and
-/// then given everything at once: 8 MiB.
+/// So many bytes of records are flushed before the interval ends: 8 MiB. Otherwise the disk would idle and then
+/// get everything at once.
 const HURRY_BYTES: u64 = 8 << 20;
 
-/// How leaves come in.
+/// Whether an insert may wait for room, and whether it ends at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Intake {
-    /// Waits for room. When it is durable is left to the flush policy and to other callers.
+    /// Waits for room. The flush policy and other callers decide when it becomes durable.
     Insert,
     /// As `Insert`, but is refused where it would have to wait.
     Try,
-    /// As `Insert`, and makes a point of its end. The caller requests the flush.
+    /// As `Insert`, and names a point at its end. The caller requests the flush.
     Durable,
 }
 
-/// Batches of so many leaves are copied without the lock: 1 MiB.
+/// Batches of at least so many leaves are copied without the lock: 1 MiB.
 const LARGE_FROM: usize = if cfg!(duramen_loom) { 5 } else { (1 << 20) / size_of::<Hash>() };
 
-/// A large batch that is being copied. It gives the writers of its trees back however it ends.
+/// A large batch that its thread is copying. Returns the writers of its trees however it ends.
 struct Large<'a> {
     engine: &'a Engine,
     /// The trees with their writers, and how many leaves of each are published.
@@ -50,7 +50,7 @@ struct Large<'a> {
 }
 
 impl<'a> Large<'a> {
-    /// Publishes the leaves that were copied, unless the store has ended meanwhile or a tree takes no more.
+    /// Publishes the copied leaves. Fails if the store has ended meanwhile, or a tree was sealed or dropped.
     fn publish(mut self) -> Result<MutexGuard<'a, Ingest>> {
         let written = std::mem::take(&mut self.written);
         self.end(written)
@@ -78,10 +78,10 @@ impl Drop for Large<'_> {
     }
 }
 
-/// Hashes a tree after a batch of so many leaves, if they are worth it.
+/// Hashes a tree after a batch of `leaves` leaves, if the batch is large enough to be worth it.
 fn hash_large(tree: &Tree, leaves: usize) {
     if leaves >= BATCH_FROM && !sync::returns(|| tree.hash_if_free()) {
-        // Whoever needs the nodes next has them hashed again, and gets the panic.
+        // The next caller that needs the nodes hashes them again, and gets the panic.
         tracing::error!("the hash function panicked");
     }
 }
@@ -110,16 +110,16 @@ impl Addition<'_> {
         }
     }
 
-    /// Bytes that the leaves take with their nodes.
+    /// Bytes of the leaves and their nodes.
     fn node_bytes(&self) -> u64 {
         node_bytes(self.tree.arity, self.leaves.len() as u64)
     }
 }
 
 impl Engine {
-    /// Appends `leaves` to a tree: visible when this returns, durable once the log is up to the sequence number
-    /// that is returned. They are one batch: after a crash all of them are there or none. Returns the index of
-    /// the first.
+    /// Appends `leaves` to a tree as one batch: after a crash all of them are there or none. Returns the index of
+    /// the first and the batch's sequence number. The leaves are visible when this returns, and durable once the
+    /// log is durable up to that number.
     pub(crate) fn insert(
         &self,
         tree: &Arc<Tree>,
@@ -146,9 +146,9 @@ impl Engine {
         Ok((first, seq))
     }
 
-    /// Appends leaves to several trees, each of which is named once, at one moment: a reader of all trees
-    /// together sees all of them or none, and so does the next open after a crash. Returns their
-    /// indexes, each in the place of its addition.
+    /// Appends leaves to several trees at one moment. Each tree has one addition. A reader of all trees together
+    /// sees all of the leaves or none, and so does the next open after a crash. Returns the range of indexes of
+    /// each addition, in order.
     pub(crate) fn insert_all(
         &self,
         additions: &[Addition<'_>],
@@ -180,7 +180,7 @@ impl Engine {
         Ok((ranges, token))
     }
 
-    /// Copies and publishes a large batch. The lock is released while it is copied.
+    /// Copies and publishes a large batch. Releases the lock while it copies.
     fn append_large<'a>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
@@ -201,7 +201,7 @@ impl Engine {
         large.publish()
     }
 
-    /// Takes the insertion lock for something that takes so many `bytes`, when there is room for it.
+    /// Takes the insertion lock for an insert of `bytes` bytes, once there is room for it.
     #[inline(always)]
     fn enter(
         &self,
@@ -217,7 +217,7 @@ impl Engine {
         Ok(ingest)
     }
 
-    /// Lets in what is `coming` when there is room for it.
+    /// Admits what is `coming` once there is room for it.
     #[cold]
     fn let_in<'a>(
         &'a self,
@@ -231,8 +231,8 @@ impl Engine {
         }
     }
 
-    /// Lets the insertion lock go after something was accepted, and tells the flusher. Returns the sequence number
-    /// of what was accepted.
+    /// Releases the insertion lock after an insert or a record was accepted, and notifies the flusher. Returns the
+    /// sequence number of what was accepted.
     #[inline(always)]
     pub(super) fn leave(&self, mut ingest: MutexGuard<'_, Ingest>, how: Intake) -> Seq {
         let signal = match how {
@@ -260,7 +260,7 @@ impl Engine {
         self.flush_to(seq, "flush")
     }
 
-    /// Asks for everything inserted before the call to be made durable now. The token says when it is.
+    /// Requests a flush of everything inserted before the call. The token resolves once that is durable.
     pub(crate) fn flush_soon(&self) -> Result<DurabilityToken> {
         self.process.check()?;
         let mut ingest = self.inflow.lock();
@@ -271,7 +271,7 @@ impl Engine {
         Ok(self.token(seq))
     }
 
-    /// Makes a point of everything inserted so far, for a caller of `call` that will wait until it is durable.
+    /// Names a point after everything inserted so far, for a caller of `call` that will wait until it is durable.
     fn name_point(&self, call: &'static str) -> Result<Seq> {
         let mut ingest = self.inflow.lock();
         ingest.check()?;
@@ -281,8 +281,8 @@ impl Engine {
         Ok(ingest.name_point())
     }
 
-    /// Returns when the last point is durable: under [`FlushPolicy::Manual`] the last one that a caller
-    /// named, else everything inserted before the call.
+    /// Returns when the last point is durable: under [`FlushPolicy::Manual`] the last point that a caller named,
+    /// otherwise the end of everything inserted before the call.
     pub(crate) fn flush_point(&self) -> Result<()> {
         self.process.check()?;
         let ingest = self.inflow.lock();
@@ -292,8 +292,8 @@ impl Engine {
         self.flush_to(seq, "flush")
     }
 
-    /// Returns when everything up to `seq`, which is a point or lies before one, is durable, for a caller
-    /// of `call`.
+    /// Returns when everything up to `seq` is durable, for a caller of `call`. `seq` is a point or lies before
+    /// one.
     pub(crate) fn flush_to(&self, seq: Seq, call: &'static str) -> Result<()> {
         self.log.flush_to(seq, call)
     }
@@ -375,7 +375,7 @@ mod tests {
         }
     }
 
-    /// Whether a thread comes to its end by itself.
+    /// Whether a thread ends by itself.
     fn returns_soon<T>(thread: &thread::ScopedJoinHandle<'_, T>) -> bool {
         let started = std::time::Instant::now();
         while !thread.is_finished() && started.elapsed() < Duration::from_secs(30) {
@@ -422,7 +422,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (engine, flusher) = open(&dir);
         engine.insert(&tree(&engine), LEAF, Intake::Insert).unwrap();
-        // Closing writes nothing, so that it is closing itself which wakes the insert.
+        // Closing then writes nothing, so only closing itself can wake the insert.
         engine.flush().unwrap();
         let batch = begin(&engine);
         thread::scope(|threads| {

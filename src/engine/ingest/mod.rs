@@ -1,4 +1,4 @@
-//! What comes in: from the call of an insert to what the flusher cuts.
+//! The insertion path: from the call of an insert to what the flusher cuts.
 
 mod inflow;
 mod inlet;

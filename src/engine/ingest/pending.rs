@@ -1,10 +1,10 @@
-//! What came in and was not cut yet. Pure.
+//! The accepted records that the flusher has not cut yet. Pure.
 //!
 //! # Invariants
 //!
-//! - A tree is in it once while it takes leaves, with all of them from the first to the last: so a cut
-//!   costs what changed since the one before, however many trees there are.
-//! - A [`Slip`] says where a tree stands only in the list that made it, and only until that is taken.
+//! - A tree that takes leaves is in a list once, with all its leaves from the first to the last. So a cut costs
+//!   what changed since the cut before, however many trees there are.
+//! - A [`Slip`] is valid only in the list that made it, and only until that list is taken.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(crate) struct Stretch {
     pub(crate) to: u64,
 }
 
-/// A record that is no leaf.
+/// A record that carries no leaves.
 #[derive(Clone, Debug)]
 pub(crate) enum Control {
     Created(Arc<Tree>),
@@ -29,10 +29,10 @@ pub(crate) enum Control {
     Dropped(Arc<TreeSpec>, Option<Arc<Tree>>),
 }
 
-/// Everything up to a moment since the cut before.
+/// Everything that was accepted from the cut before up to some moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
-    /// What the store had accepted.
+    /// What the store had accepted at that moment.
     pub(crate) tally: Tally,
     pub(crate) stretches: Vec<Stretch>,
     /// In the order of calls.
@@ -40,15 +40,15 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// Adds what came after it.
+    /// Adds what came after this cut.
     pub(super) fn extend(&mut self, later: Self) {
         self.tally = later.tally;
         self.stretches.extend(later.stretches);
         self.controls.extend(later.controls);
     }
 
-    /// Takes the first `count` leaves out, tree by tree, with the trees that are created, as what comes after
-    /// `written`.
+    /// Removes the first `count` leaves, tree by tree, and the records of created trees. Returns them as a cut
+    /// that follows `written`.
     pub(crate) fn split(&mut self, written: Tally, count: u64) -> Self {
         let mut piece = Self { tally: written, stretches: Vec::new(), controls: Vec::new() };
         let created = |control: &mut Control| matches!(control, Control::Created(_));
@@ -76,7 +76,7 @@ impl Cut {
 }
 
 impl Control {
-    /// Counts it.
+    /// Adds the record to `tally`.
     pub(super) fn count_in(&self, tally: &mut Tally) {
         match self {
             Self::Created(tree) => tally.add_created(&tree.spec),
@@ -86,17 +86,17 @@ impl Control {
     }
 }
 
-/// Where a tree stands in a list.
+/// A tree's place in a list.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Slip {
     list: u64,
     at: usize,
 }
 
-/// A list of what came in.
+/// A list of accepted records.
 #[derive(Debug)]
 pub(super) struct Pending {
-    /// Which list it is: no two have one number while they have anything. 0 is none.
+    /// Identifies the list. No two lists with content have the same number, and none has 0.
     number: u64,
     stretches: Vec<Stretch>,
     controls: Vec<Control>,
@@ -108,7 +108,7 @@ impl Pending {
         Self { number, stretches: Vec::new(), controls: Vec::new() }
     }
 
-    /// Notes leaves `[from, to)` of `tree`, whose last note here is `slip`.
+    /// Notes leaves `[from, to)` of `tree`. `slip` is the tree's place, and is set if the tree is new to the list.
     #[inline]
     pub(super) fn leaves(&mut self, tree: &Arc<Tree>, from: u64, to: u64, slip: &mut Slip) {
         if slip.list == self.number
@@ -125,12 +125,12 @@ impl Pending {
         self.controls.push(control);
     }
 
-    /// Notes the leaves of a tree that is there no more.
+    /// Notes leaves of a tree that was dropped since.
     pub(super) fn rest(&mut self, stretch: Stretch) {
         self.stretches.push(stretch);
     }
 
-    /// Takes everything out. `next` is the number that the list has from now on.
+    /// Takes everything out of the list and renumbers it as `next`.
     pub(super) fn take(&mut self, next: u64, tally: Tally) -> Cut {
         self.number = next;
         let stretches = std::mem::take(&mut self.stretches);

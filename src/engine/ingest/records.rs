@@ -1,6 +1,6 @@
-//! Records that are no leaves: trees that are created, sealed and dropped.
+//! Records without leaves: trees that are created, sealed and dropped.
 //!
-//! They are few and short, and never wait for room.
+//! Such records are few and short, and never wait for room.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::ids::Seq;
 use crate::tree_spec::TreeSpec;
 
 impl Engine {
-    /// Accepts a new tree, which `make` makes for the next id.
+    /// Accepts a new tree. `make` makes the tree for the next id.
     pub(in crate::engine) fn accept_tree(
         &self,
         make: impl FnOnce(u64) -> Result<(Arc<Tree>, LeafWriter)>,
@@ -27,18 +27,18 @@ impl Engine {
         })
     }
 
-    /// Accepts that `tree` takes no more leaves. Fails if it was dropped.
+    /// Accepts a record that seals `tree`. Fails if the tree was dropped.
     pub(in crate::engine) fn accept_seal(&self, tree: &Arc<Tree>) -> Result<DurabilityToken> {
         self.accept(|ingest| Ok(((), ingest.seal(tree)?))).map(|((), token)| token)
     }
 
-    /// Accepts that the tree of `spec` is gone.
+    /// Accepts a record that drops the tree of `spec`.
     pub(in crate::engine) fn accept_drop(&self, spec: &Arc<TreeSpec>) -> Result<DurabilityToken> {
         self.accept(|ingest| Ok(((), Some(ingest.drop_tree(spec))))).map(|((), token)| token)
     }
 
-    /// Has the store accept what `accept` does to it under the insertion lock. It returns the record's number,
-    /// if it needs one.
+    /// Runs `accept` under the insertion lock. `accept` returns the number of its record, or `None` if no record
+    /// was needed.
     fn accept<T>(
         &self,
         accept: impl FnOnce(&mut Ingest) -> Result<(T, Option<Seq>)>,
@@ -49,7 +49,7 @@ impl Engine {
         let (accepted, seq) = accept(&mut ingest)?;
         let seq = match seq {
             Some(_) => self.leave(ingest, Intake::Insert),
-            // Done before: durable with everything that came up to now.
+            // An earlier record did the same: it is durable with everything accepted so far.
             None => ingest.accepted().seq,
         };
         Ok((accepted, self.token(seq)))

@@ -1,10 +1,10 @@
-//! Inserts that come too fast: slowed down, made to wait, or refused.
+//! Backpressure: slows down inserts that come too fast, makes them wait, or refuses them.
 //!
 //! # Invariants
 //!
-//! - Whoever waits has asked for the work that makes room, and asks again after each change.
-//! - A thread of the store never waits for itself: it is refused, or let in.
-//! - Listeners are called without the lock; what was found before such a call is found again after it.
+//! - A waiting insert has requested the work that makes room, and requests it again after each change.
+//! - A thread of the store never waits for itself: its insert is refused or admitted.
+//! - Listeners are called without the lock. The caller checks everything again after such a call.
 
 use std::time::Duration;
 
@@ -19,20 +19,20 @@ use crate::report::CheckpointReason;
 use crate::report::Event;
 use crate::sync::{Instant, MutexGuard};
 
-/// Bytes after which an insert that is slowed down sleeps: sleeping is not exact.
+/// Inserts that are slowed down sleep once for so many bytes, because short sleeps are inexact.
 const PACE_BYTES: u64 = 64 << 10;
 
-/// What an insert brings.
+/// The room that an insert needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Coming {
-    /// Bytes that it takes with its nodes.
+    /// Bytes of its leaves and their nodes.
     pub(super) bytes: u64,
-    /// Whether it is a large batch.
+    /// Whether the insert is a large batch.
     pub(super) large: bool,
 }
 
 impl Engine {
-    /// Admits an insert that must not wait, or refuses it. Asks for room either way.
+    /// Admits an insert that must not wait, or refuses it. Requests room if it runs short.
     pub(super) fn try_make_way<'a>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
@@ -59,7 +59,7 @@ impl Engine {
                 ingest.debt += coming.bytes;
                 if ingest.debt >= PACE_BYTES {
                     self.ask_for_room(&ingest, limit)?;
-                    // This one is let in; the wait is that of the next one.
+                    // This insert is admitted; the next one has to wait.
                     ingest.pay(share);
                 }
                 Ok(ingest)
@@ -67,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// Slows down or waits until what is `coming` may come. Calls listeners without the lock.
+    /// Slows down or waits until there is room for what is `coming`. Calls listeners without the lock.
     pub(super) fn make_way<'a>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
@@ -109,13 +109,13 @@ impl Engine {
                         return Ok(ingest);
                     }
                     self.ask_for_room(&ingest, limit)?;
-                    // The store's own threads do not wait for the pace that they set: other threads do.
+                    // The pace follows from the work of the store's own threads, so they do not wait for it.
                     if self.may_wait_for_all("insert").is_err() {
                         return Ok(ingest);
                     }
                     let wait = ingest.pay(share);
                     ingest = self.slow_down(ingest, wait)?;
-                    // Others may have filled up what there was room for.
+                    // Other inserts may have taken the room meanwhile.
                     paid = true;
                 }
                 (Pressure::Nothing | Pressure::Slow(..), None) => return Ok(ingest),
@@ -123,7 +123,7 @@ impl Engine {
         }
     }
 
-    /// Calls the listeners, if there are any, with the lock released meanwhile.
+    /// Calls the listeners, if there are any. Releases the lock meanwhile.
     fn tell_unlocked<'a>(
         &'a self,
         ingest: MutexGuard<'a, Ingest>,
@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// Fails on a thread that has to run for room to be made: on the flusher, and on a worker where a worker
-    /// makes it.
+    /// makes the room.
     fn may_wait_for_room(&self, limit: Limit) -> Result<()> {
         self.log.refuse_here("insert")?;
         if limit != Limit::UnflushedBytes && self.background.is_here() {
@@ -162,13 +162,13 @@ impl Engine {
                     .map_err(|source| Error::CheckpointsFail { held, source })?;
             }
             (Limit::Parts, _) => self.request_job(Job::Compact),
-            // Only a flush that is called for makes room, and for a batch its thread alone.
+            // Nothing to request: a caller's flush ends the first limit, the batch's own thread the second.
             (Limit::UnnamedBytes | Limit::LargeBatch, _) => {}
         }
         Ok(())
     }
 
-    /// Waits once for a change; fails when that has taken too long.
+    /// Waits once for a change. Fails if the insert has waited too long.
     fn wait_for_room<'a>(
         &'a self,
         ingest: MutexGuard<'a, Ingest>,

@@ -1,19 +1,18 @@
-//! What the insertion lock guards: indexes, sequence numbers, and what was not cut yet.
+//! What the insertion lock guards: indexes, sequence numbers, and the records that are not cut yet.
 //!
 //! # Invariants
 //!
-//! - Indexes are given in the order of calls: index, copy and publication happen under one lock, for all
+//! - Indexes are assigned in the order of calls: index, copy and publication happen under one lock, for all
 //!   trees of a batch together. A large batch is copied without the lock. Until it is published every other
-//!   insert waits, and nothing else does: its thread has the one writer of each of its trees, and waits for no
+//!   insert waits, and nothing else does. Its thread has the one writer of each of its trees, and waits for no
 //!   other thread meanwhile.
-//! - What was inserted before a large batch is flushed apart from it, if it was not cut yet.
-//! - Leaves that wait for the log behind a large batch count against the limit without it. So that batch holds
-//!   up nothing but the next large one.
+//! - Records that were inserted before a large batch and not cut yet are flushed apart from it.
+//! - A large batch does not count against the limit of leaves that wait for the log, except for the next large
+//!   batch. So it delays only that one.
 //! - Under [`FlushPolicy::Manual`] the flusher and automatic checkpoints reach the last point that a caller
-//!   named, and no further. A point is named under the lock under which inserts happen, so it lies between
-//!   two of them.
-//! - What is cut is handed over once, whole: every record that was accepted is in exactly one cut.
-//! - Once ended, nothing is accepted any more, and every insert that waits for room fails.
+//!   named, and no further. A point is named under the insertion lock, so it lies between two inserts.
+//! - Every accepted record is in exactly one cut.
+//! - After the end the store accepts nothing, and every insert that waits for room fails.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,12 +41,12 @@ fn dropped(tree: &Tree) -> Error {
 /// What the insertion lock guards.
 #[derive(Debug)]
 pub(super) struct Ingest {
-    /// Of the trees that are in use.
+    /// The trees in use.
     inlets: PerTree<Inlet>,
     accepted: Tally,
-    /// What came since the last point or, where every insert ends at one, since the last cut.
+    /// What came since the last point or, where every insert ends at a point, since the last cut.
     open: Pending,
-    /// What came up to the last point that a caller named; `None` where every insert ends at a point.
+    /// What came up to the last point that a caller named. `None` where every insert ends at a point.
     named: Option<Named>,
     /// The number that the next list gets.
     next_list: u64,
@@ -55,9 +54,9 @@ pub(super) struct Ingest {
     cut: Tally,
     /// The last point that the flusher has begun to make durable.
     taken: Seq,
-    /// What came before large batches and was not cut, oldest first.
+    /// What came before large batches and is not cut yet, oldest first.
     early: VecDeque<Cut>,
-    /// Whether a large batch is being copied.
+    /// Whether a thread is copying a large batch.
     pub(super) copying: bool,
     /// What the log has, durable or not.
     written: Tally,
@@ -66,38 +65,38 @@ pub(super) struct Ingest {
     /// What the last checkpoint holds.
     checkpointed: Tally,
     pub(super) copied: Copied,
-    /// The parts of the tree that has the most that merging could make fewer.
+    /// The largest number of parts of any tree, or 0 while merging is suspended.
     parts: u64,
     pub(super) limits: Limits,
-    /// From where on an insert has to look closer. Follows from the limits and from what is held.
+    /// An insert beyond this has to check the limits. Follows from the limits and from what is held.
     gate: Gate,
-    /// Bytes of nodes that came while slowed down and that no insert has waited for yet.
+    /// Bytes of nodes that came while inserts were slowed down, and for which no insert has waited yet.
     pub(super) debt: u64,
-    /// When what came while slowed down should have been here at the earliest.
+    /// While inserts are slowed down: the earliest time for what was inserted last, by the pace.
     pub(super) due: Option<Instant>,
-    /// Bytes per second that the last checkpoint took out of memory.
+    /// Bytes per second of memory that the last checkpoint freed.
     drain: u64,
-    /// Whether the flusher was notified that there is something new since the last cut.
+    /// Whether an insert has notified the flusher since the last cut.
     pub(super) notified: bool,
-    /// Whether it was notified to hurry since the last cut.
+    /// Whether an insert has requested an early flush or spill since the last cut.
     pub(super) hurried: bool,
     pub(super) waiting: usize,
     ended: Option<Error>,
 }
 
-/// What came up to the last point and was not cut.
+/// What came up to the last point and is not cut yet.
 #[derive(Debug)]
 struct Named {
     tally: Tally,
     pending: Pending,
 }
 
-/// Bytes per second that a checkpoint is taken to write before there was one.
+/// Bytes per second that a checkpoint is assumed to write before the first one was measured.
 const FIRST_DRAIN: u64 = 256 << 20;
 
 impl Ingest {
-    /// Of a store that has accepted `accepted`, all of which is in the log, and of which a checkpoint holds
-    /// `checkpointed`.
+    /// For a store that has accepted `accepted`. All of it is in the log, and the last checkpoint has
+    /// `checkpointed` of it.
     pub(super) fn new(
         accepted: Tally,
         checkpointed: Tally,
@@ -137,7 +136,7 @@ impl Ingest {
         ingest
     }
 
-    /// What is held, as an insert of a `large` batch sees it, or any other.
+    /// What counts against the limits of an insert, which is a `large` batch or any other.
     pub(super) fn held(&self, large: bool) -> Held {
         let Self { accepted, mut written, checkpointed, parts, .. } = *self;
         if !large && written.seq < self.large_end.seq {
@@ -154,7 +153,7 @@ impl Ingest {
             if self.copying { Gate::default() } else { self.limits.gate(&self.held(false)) };
     }
 
-    /// Whether an insert has to look closer before it goes on.
+    /// Whether an insert has to check the limits first.
     #[inline]
     pub(super) fn presses(&self) -> bool {
         self.gate.is_reached(&self.accepted)
@@ -165,7 +164,7 @@ impl Ingest {
         self.accepted
     }
 
-    /// Lets leaves in to `tree`. It was created here or is found in what the store already holds.
+    /// Opens `tree` to inserts. The tree is new, or was in the store when it was opened.
     pub(super) fn admit(&mut self, tree: &Arc<Tree>, writer: LeafWriter, sealed: bool) {
         self.inlets.insert(tree.id(), Inlet::new(tree, writer, sealed));
     }
@@ -176,7 +175,7 @@ impl Ingest {
         self.control(Control::Created(Arc::clone(tree)))
     }
 
-    /// Accepts that `tree` takes no more leaves. `None` if it was sealed before. Fails if it was dropped.
+    /// Accepts a record that seals `tree`. `None` if the tree was sealed before. Fails if it was dropped.
     pub(super) fn seal(&mut self, tree: &Arc<Tree>) -> Result<Option<Seq>> {
         let inlet = self.inlets.get_mut(tree.id()).ok_or_else(|| dropped(tree))?;
         if std::mem::replace(&mut inlet.sealed, true) {
@@ -185,7 +184,7 @@ impl Ingest {
         Ok(Some(self.control(Control::Sealed(Arc::clone(tree)))))
     }
 
-    /// Accepts that the tree of `spec` is gone.
+    /// Accepts a record that drops the tree of `spec`.
     pub(super) fn drop_tree(&mut self, spec: &Arc<TreeSpec>) -> Seq {
         let tree = self.inlets.remove(spec.id).map(|inlet| inlet.tree);
         self.control(Control::Dropped(Arc::clone(spec), tree))
@@ -197,7 +196,7 @@ impl Ingest {
         self.accepted.seq
     }
 
-    /// The size of `tree`. Fails if it takes no leaves.
+    /// The size of `tree`. Fails if it was sealed or dropped.
     pub(super) fn check_tree(&self, tree: &Tree) -> Result<u64> {
         let inlet = self.inlets.get(tree.id()).ok_or_else(|| dropped(tree))?;
         inlet.check()?;
@@ -219,7 +218,7 @@ impl Ingest {
         Ok(first)
     }
 
-    /// Takes the writers of some trees out for a large batch. Every insert waits from now on. What was inserted
+    /// Takes the writers of `trees` out for a large batch. Every insert waits from now on. What was inserted
     /// before is flushed apart from the batch.
     pub(super) fn begin_large(&mut self, trees: &[&Arc<Tree>]) -> Vec<Option<LeafWriter>> {
         self.copying = true;
@@ -236,7 +235,7 @@ impl Ingest {
         trees.iter().map(writer).collect()
     }
 
-    /// Publishes the leaves that a large batch has written, if all its trees still take leaves, and lets others
+    /// Publishes the leaves that a large batch has written, if all its trees still take leaves. Other threads may
     /// insert again.
     pub(super) fn end_large(&mut self, written: Vec<(Arc<Tree>, LeafWriter, u64)>) -> Result<()> {
         self.copying = false;
@@ -247,7 +246,7 @@ impl Ingest {
             if open.is_ok() {
                 writer.publish(writer.len() + count);
             }
-            // A tree that was dropped meanwhile needs none.
+            // A tree that was dropped meanwhile needs no writer.
             if let Some(inlet) = self.inlets.get_mut(tree.id()) {
                 inlet.writer = Some(writer);
                 if open.is_ok() {
@@ -277,8 +276,8 @@ impl Ingest {
         self.named.as_mut().map(|named| named.pending.take(next, named.tally))
     }
 
-    /// What the flusher is to make durable, and whether there is more: everything up to the last point that was
-    /// not cut before, but what was inserted before a large batch without that batch.
+    /// Returns what the flusher has to make durable next, and whether there is more. That is everything up to the
+    /// last point that was not cut before, except that what came before a large batch is cut without that batch.
     pub(super) fn cut(&mut self) -> (Cut, bool) {
         let early = self.early.pop_front();
         let more = early.is_some();
@@ -297,13 +296,13 @@ impl Ingest {
         (cut, more)
     }
 
-    /// What there is up to the last point, and what came since, for the flusher to hand to the operating
-    /// system. `None` if too little has come since the last time to make that necessary.
+    /// Returns what came up to the last point and what came after it, for the flusher to write without a sync.
+    /// `None` if fewer than `least` bytes wait for the log.
     pub(super) fn spill_cut(&mut self, least: u64) -> Option<(Cut, Cut)> {
         if self.unwritten_bytes() < least {
             return None;
         }
-        // Only where points are named.
+        // `None` where every insert ends at a point.
         let point = self.take_named()?;
         self.taken = point.tally.seq;
         self.cut = self.accepted;
@@ -321,7 +320,7 @@ impl Ingest {
         self.named.as_ref().map_or(self.accepted.seq, |named| named.tally.seq)
     }
 
-    /// Makes a point of everything accepted so far, for a caller that requests it to be durable.
+    /// Names a point after everything accepted so far, for a caller that requests its flush.
     pub(super) fn name_point(&mut self) -> Seq {
         let seq = self.accepted.seq;
         if self.named.as_ref().is_some_and(|named| named.tally.seq < seq) {
@@ -343,15 +342,15 @@ impl Ingest {
         seq
     }
 
-    /// Notes what the log has; returns whether an insert waits for that.
+    /// Notes what the log has. Returns whether any insert waits.
     pub(super) fn written(&mut self, written: Tally) -> bool {
         self.written = written;
         self.set_gate();
         self.waiting > 0
     }
 
-    /// Notes what a checkpoint holds and how many bytes per second it took out of memory, if that was
-    /// measured; returns whether an insert waits for that.
+    /// Notes what a checkpoint holds and, if it was measured, how many bytes of memory per second it freed.
+    /// Returns whether any insert waits.
     pub(super) fn checkpointed(&mut self, held: Tally, drain: Option<u64>) -> bool {
         self.checkpointed = held;
         self.copied.reset();
@@ -365,29 +364,29 @@ impl Ingest {
         self.checkpointed
     }
 
-    /// Notes how many parts the tree has that has the most, if merging could make them fewer; returns
-    /// whether an insert waits for that.
+    /// Notes the largest number of parts of any tree, or 0 while merging is suspended. Returns whether the number
+    /// fell and any insert waits.
     pub(super) fn parts(&mut self, parts: u64) -> bool {
         let fewer = parts < std::mem::replace(&mut self.parts, parts);
         self.set_gate();
         fewer && self.waiting > 0
     }
 
-    /// How long the inserts that have come since the last call of this are to wait.
+    /// Returns how long the caller has to wait for the inserts since the last call, and clears the debt.
     pub(super) fn pay(&mut self, share: f64) -> Duration {
         let time = pace(std::mem::take(&mut self.debt), self.drain, share);
         let now = Instant::now();
         let (ahead, late) = self.due.map_or((Duration::ZERO, Duration::ZERO), |due| {
             (due.saturating_duration_since(now), now.saturating_duration_since(due))
         });
-        // Inserting takes time too, which counts; time without inserts does not. Many threads share
-        // one pace, and still none of them waits longer at a time.
+        // The time that inserting takes counts, time without inserts does not. Many threads share one pace, but no
+        // thread waits longer than the longest pace at a time.
         let wait = (ahead + time).saturating_sub(late.min(time)).min(LONGEST_PACE);
         self.due = now.checked_add(wait);
         wait
     }
 
-    /// Where a checkpoint counts the bytes of nodes that it has written.
+    /// The counter of the bytes of nodes that the checkpoint under way has written.
     pub(super) fn copied(&self) -> Copied {
         self.copied.clone()
     }
@@ -397,7 +396,7 @@ impl Ingest {
         self.accepted.node_bytes_since(self.checkpointed)
     }
 
-    /// Whether the checkpoint under way does not keep up with inserts.
+    /// Whether the checkpoint under way falls behind the inserts.
     pub(super) fn is_behind(&self) -> bool {
         self.limits.is_behind(&self.held(false))
     }
@@ -424,13 +423,13 @@ impl Ingest {
         self.accepted.record_bytes_since(self.written)
     }
 
-    /// Bytes of records that were not cut yet.
+    /// Bytes of records that are not cut yet.
     #[inline]
     pub(super) fn uncut_bytes(&self) -> u64 {
         self.accepted.record_bytes_since(self.cut)
     }
 
-    /// Whether the tree takes no more leaves.
+    /// Whether the tree is in use and sealed.
     pub(super) fn is_sealed(&self, id: TreeId) -> bool {
         self.inlets.get(id).is_some_and(|inlet| inlet.sealed)
     }

@@ -2,18 +2,18 @@
 //!
 //! # Invariants
 //!
-//! - A group ends at a point, over all trees, or is provisional. Points are named, and groups are cut, under the
-//!   lock under which inserts happen, and a large group is written as provisional ones that the last one has
-//!   end at its point. So a batch counts whole or not at all, whatever trees it is of, and no group goes beyond a
-//!   point that is known when it is cut.
-//! - Trees are created first, then come leaves, then trees are sealed and then dropped: so a tree has no
-//!   record before it is created and none after it is gone.
-//! - What provisional groups hold is claimed only by a group that ends at a point, and that one is synced
-//!   before it is claimed.
+//! - A group ends at a point, over all trees, or is provisional. Points are named and groups are cut under the
+//!   insertion lock. A large group is written as several provisional groups and a last one that ends at the point.
+//!   So a batch counts whole or not at all, whatever its trees, and no group goes beyond a point that is known
+//!   when the group is cut.
+//! - A group first creates trees, then has leaves, then seals trees, then drops trees. So a tree has no record
+//!   before it is created and none after it is dropped.
+//! - The records of provisional groups count only once a group that ends at a point follows. They are claimed as
+//!   durable only after that group is synced.
 //! - The watermark rises after the fsync, and only here.
-//! - The first error ends the thread: the store is poisoned and the log is not touched again.
-//! - A call of a listener or a waker that returned in a forked child is an error. The thread ends there, without
-//!   a lock, a file or another such call.
+//! - The first error ends the thread: it poisons the store and does not touch the log again.
+//! - If a listener or a waker returns in a forked child, the flusher gets an error there and ends. It takes no
+//!   lock, touches no file and makes no other such call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,15 +34,15 @@ use crate::wal::{GroupEnd, LogWriter, Record};
 pub(crate) struct Flusher {
     source: Arc<dyn LogSource>,
     log: LogWriter,
-    /// What the last group that ended at a point reached.
+    /// Where the last group that ended at a point ended.
     point: FlushPoint,
     /// What was written since then, or since the last sync.
     news: News,
-    /// What the last group reached.
+    /// Where the last group ended.
     written: Tally,
-    /// Bytes of log that were found when the store was opened.
+    /// Bytes of log that recovery found.
     found_bytes: u64,
-    /// Bytes of log that were reported.
+    /// Bytes of log that events have reported.
     reported_bytes: u64,
 }
 
@@ -59,8 +59,7 @@ impl Flusher {
         Self { source, log, point, news: News::default(), written, found_bytes, reported_bytes: 0 }
     }
 
-    /// Runs until it is stopped or the log fails. Either way every waiter has its answer when this
-    /// returns.
+    /// Runs until the engine stops it or the log fails. Every waiter has its answer when this returns.
     pub(crate) fn run(mut self) {
         let _guard = PoisonOnPanic(Arc::clone(&self.source));
         self.source.begin();
@@ -72,8 +71,8 @@ impl Flusher {
             }
         });
         if done.is_err() {
-            // A listener or a waker has forked and come back in the child: the store is not ours, nor
-            // is it known what closing its files takes.
+            // A listener or a waker has forked and returned in the child. The store belongs to the parent, and
+            // closing its files could have any effect.
             std::mem::forget(self);
         }
     }
@@ -92,8 +91,7 @@ impl Flusher {
         }
     }
 
-    /// Writes everything that is new up to the last point and makes it durable: what came before a large
-    /// batch first.
+    /// Writes everything new up to the last point and makes it durable. What came before a large batch goes first.
     fn flush(&mut self) -> Result<()> {
         let mut more = true;
         while more {
@@ -138,8 +136,7 @@ impl Flusher {
         Ok(())
     }
 
-    /// Writes what was cut, if the log does not have it yet, and syncs the log. Returns how long each
-    /// took.
+    /// Writes `cut`, if the log does not have it yet, and syncs the log. Returns how long each took.
     fn write_and_sync(&mut self, cut: Cut) -> Result<(Duration, Duration)> {
         let started = Instant::now();
         self.write_point(cut)?;
@@ -154,11 +151,11 @@ impl Flusher {
         Ok((written, synced))
     }
 
-    /// Writes everything that is new, if inserts need that: up to the last point as one that ends there,
-    /// the rest as a provisional group. No sync.
+    /// Writes everything new, if inserts need that. The group up to the last point ends at that point, the rest is
+    /// provisional. Does not sync.
     fn spill(&mut self) -> Result<()> {
         let Some((point, all)) = self.source.spill_cut() else { return Ok(()) };
-        // What was written before is claimed by a flush, not here.
+        // A point that was written before is left to the next flush.
         if point.tally.seq > self.written.seq {
             self.write_point(point)?;
         }
@@ -168,7 +165,7 @@ impl Flusher {
         Ok(())
     }
 
-    /// Has the log reach the point `cut`, unless it does already.
+    /// Writes `cut` as a group that ends at a point, unless the log has that point already.
     fn write_point(&mut self, cut: Cut) -> Result<()> {
         if cut.tally.seq <= self.point.tally.seq {
             return Ok(());
@@ -176,8 +173,8 @@ impl Flusher {
         self.write(cut, GroupEnd::Point)
     }
 
-    /// Writes everything in `cut`, which follows what the last group reached: one group that is `end`, and before
-    /// it provisional ones as long as there is more than one of them should hold.
+    /// Writes everything in `cut`, which follows the last group. Splits off provisional groups while `cut` is too
+    /// large for one group, and ends the last group as `end` says.
     fn write(&mut self, mut cut: Cut, end: GroupEnd) -> Result<()> {
         if let [first, _, ..] = &cut.stretches[..]
             && mutant!(self.source.fs(), BatchSplit)
@@ -194,8 +191,7 @@ impl Flusher {
         self.write_group(cut, end)
     }
 
-    /// How many leaves one group should hold at most: they should fit the segment where the log stands, if
-    /// that is not too full.
+    /// How many leaves one group should have at most: as many as fit the segment, unless it is nearly full.
     fn piece_leaves(&self) -> u64 {
         let most = self.source.group_bytes();
         let room = self.log.room();
@@ -203,8 +199,7 @@ impl Flusher {
         (bytes / size_of::<Hash>() as u64).max(1)
     }
 
-    /// Writes one group with everything in `cut`, which follows what the last group reached; with nothing in
-    /// it if that is where the last one ended.
+    /// Writes one group with everything in `cut`, which follows the last group. `cut` may be empty.
     fn write_group(&mut self, cut: Cut, end: GroupEnd) -> Result<()> {
         let Cut { tally, stretches, controls } = cut;
         // The views keep the chunks alive while the log is written straight out of them.
@@ -253,7 +248,7 @@ impl Flusher {
     }
 }
 
-/// The sizes of the trees that have `earlier` and then `later` leaves.
+/// The sizes of the trees in `earlier` or `later`, after both.
 fn sizes_after(earlier: &[Stretch], later: &[Stretch]) -> Vec<TreeFlush> {
     let mut sizes = std::collections::BTreeMap::new();
     for Stretch { tree, to, .. } in earlier.iter().chain(later) {
@@ -266,14 +261,14 @@ fn sizes_after(earlier: &[Stretch], later: &[Stretch]) -> Vec<TreeFlush> {
     sizes.into_values().map(flush).collect()
 }
 
-/// Poisons the store when the thread unwinds: a defect of this crate, on which no thread may wait
+/// Poisons the store when the flusher panics. A panic is a defect of this crate, and no thread may then wait
 /// forever.
 struct PoisonOnPanic(Arc<dyn LogSource>);
 
 impl Drop for PoisonOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // In a child there is nothing to poison.
+            // This fails only in a forked child, where there is nothing to poison.
             let _ = self.0.poison(Error::ThreadPanicked { thread: "flusher" });
         }
     }
