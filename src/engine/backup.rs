@@ -1,4 +1,4 @@
-//! Copying a store: one that is open here, or any from outside.
+//! Copies a store: one that is open here, or any from outside.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::merkle::{NamedHead, StoreHead, TreeSize};
 use crate::report::BackupInfo;
 
 impl Engine {
-    /// Copies what is in the store now to the file system of `target`.
+    /// Copies the store's current contents to the file system of `target`.
     pub(crate) fn snapshot_to(&self, target: &Config) -> Result<BackupInfo> {
         let started = Instant::now();
         self.may_wait("snapshot_to")?;
@@ -37,7 +37,7 @@ impl Engine {
     }
 }
 
-/// The heads of all trees as `manifest` has them, but for those that have `changed` since.
+/// The heads of all trees: those of `manifest`, updated by the trees that have `changed` since.
 pub(crate) fn head_of(manifest: &Manifest, changed: &[Changed]) -> Result<StoreHead> {
     let mut heads: BTreeMap<TreeId, NamedHead> =
         manifest.trees.iter().map(|entry| (entry.spec.id, entry.head())).collect();
@@ -48,12 +48,12 @@ pub(crate) fn head_of(manifest: &Manifest, changed: &[Changed]) -> Result<StoreH
             heads.insert(spec.id, spec.at(tree.head_at(TreeSize(*size))?));
         }
     }
-    // No two have one name, and all names are of the form that they must have.
+    // This does not fail: no two trees have the same name, and all names are valid.
     Ok(StoreHead::new(heads.into_values().collect()).unwrap_or_default())
 }
 
-/// Copies store `opened` in `fs`, which `config` names and another process may be writing to, to the
-/// file system of `target`. Locks and changes nothing in it.
+/// Copies the store `opened` in `fs`, which `config` names, to the file system of `target`. Another process may
+/// be writing to the store. Locks and changes nothing in it.
 pub(crate) fn copy_from_outside(
     config: &Config,
     fs: &Arc<dyn FileSystem>,
@@ -63,7 +63,7 @@ pub(crate) fn copy_from_outside(
 ) -> Result<BackupInfo> {
     let started = Instant::now();
     let newest = || newest_of(config, &**fs, opened);
-    // Before anything is made.
+    // These fail before anything is written to the target.
     check_place(config, &**fs, opened)?;
     newest()?;
     let mut target = Target::begin(target)?;
@@ -83,7 +83,7 @@ pub(crate) fn copy_from_outside(
             Ok((state, head)) => return target.finish(&state, head, started),
             Err(Failure::Target(error)) => return Err(error),
             Err(Failure::Source(error)) => {
-                // The writer may have been at work there; then it is found otherwise the next time.
+                // The writer may have interfered. Then the next try has another result.
                 let seen = (number, error.to_string());
                 tries += 1;
                 if tries == TRIES || last.as_ref() == Some(&seen) {

@@ -1,12 +1,12 @@
-//! Nodes that are counted as a checkpoint writes them.
+//! Counts the nodes that a checkpoint writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
-/// Bytes of nodes that the checkpoint under way has written. The number guards no memory: it says how
-/// much inserts are slowed down, so all of it is relaxed, and the models do not look at it.
+/// Bytes of nodes that the checkpoint under way has written. The number guards no memory. It only sets how much
+/// inserts are slowed down, so every access is relaxed, and the models leave it out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Copied(Arc<AtomicU64>);
 
@@ -15,18 +15,18 @@ impl Copied {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Only the one checkpoint that is under way counts.
+    /// Called only by the one checkpoint under way, so a load and a store are enough.
     fn count(&self, bytes: u64) {
         self.0.store(self.bytes().saturating_add(bytes), Ordering::Relaxed);
     }
 
-    /// Another checkpoint begins, or there is none.
+    /// Sets the count to zero: a checkpoint begins, or the one under way has ended.
     pub(crate) fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
 
-/// A source that counts what is read of it.
+/// A source that counts the bytes that are read from it.
 pub(crate) struct Counted<'a, S> {
     pub(crate) source: &'a S,
     pub(crate) copied: Copied,

@@ -1,4 +1,4 @@
-//! Making a new store: its first segment, then the manifest that makes it one.
+//! Creates a store: its first segment, then its first manifest. The store exists once the manifest is durable.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::report::recovery::RecoveryReport;
 use crate::tree_spec::TreeSpec;
 use crate::wal::{Log, LogKey, LogWriter, Position, Segments};
 
-/// Makes a store in `fs` with the tree `first`, if there is to be one: it is durable with the store.
+/// Creates a store in `fs`, with the tree `first` if there is one. The tree becomes durable with the store.
 pub(super) fn create(
     config: &Config,
     fs: &Arc<dyn FileSystem>,

@@ -3,9 +3,9 @@
 //! # Invariants
 //!
 //! - The complete nodes of a tree never change, so the edge of a size is the same forever and an
-//!   entry is never stale. This holds as long as its [`Tree`](super::Tree) only grows: what shortens
-//!   a tree begins a new one, with an empty cache.
-//! - Sizes that are asked for once cost neither a whole edge nor an entry.
+//!   entry is never stale. This holds because a [`Tree`](super::Tree) only grows. Code that shortens a
+//!   tree must begin a new one, with an empty cache.
+//! - A size that is requested once costs neither a whole edge nor an entry.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -21,24 +21,23 @@ const SLOT_BITS: u32 = SLOTS.ilog2();
 /// The edges of a few sizes of one tree, shared by all its snapshots. Lock-free.
 #[derive(Default)]
 pub(crate) struct EdgeCache {
-    /// Made when an edge is first asked for.
+    /// Allocated at the first request.
     slots: OnceLock<Box<[Slot]>>,
 }
 
-/// What is known about the sizes that share a slot. The two numbers guard nothing: they are hints,
-/// and the edge says itself of which size it is.
+/// One entry, for the sizes that share a slot. The two numbers guard nothing: they are hints, and the edge has
+/// its own size.
 struct Slot {
-    /// The size that was asked for last.
+    /// The last requested size.
     last: AtomicU64,
-    /// The size of the edge, so that other sizes need not look at it.
+    /// The size of the edge, so that requests for other sizes need not load it.
     kept: AtomicU64,
     edge: ArcSwap<Option<Arc<RightEdge>>>,
 }
 
 impl EdgeCache {
-    /// The edge of `size`: a kept one, or one that `fold` makes if this size was also the last that was
-    /// requested in its slot. `None` at the first request: a caller that needs a single node folds no more
-    /// than that.
+    /// The edge of `size`: a kept edge, or one that `fold` makes if the last request in this slot was for this
+    /// size too. `None` at the first request: a caller that needs a single node folds only that node.
     pub(crate) fn get<E>(
         &self,
         size: TreeSize,
@@ -76,7 +75,7 @@ impl Slot {
     }
 }
 
-/// The slot of a size: neighbours and multiples of powers of two are spread (Fibonacci hashing).
+/// The slot of a size. Fibonacci hashing spreads neighbours and multiples of powers of two.
 fn place(size: TreeSize) -> usize {
     let spread = size.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SLOT_BITS);
     usize::try_from(spread).unwrap_or(0)
@@ -107,7 +106,7 @@ mod tests {
         }
     }
 
-    /// Requests a size; returns whether its edge came, and how many were folded.
+    /// Requests a size. Returns whether there was an edge, and how many were folded.
     fn ask(cache: &EdgeCache, size: u64) -> (bool, usize) {
         let size = TreeSize(size);
         let mut folded = 0;
@@ -144,7 +143,7 @@ mod tests {
         for size in &few {
             assert_eq!(ask(&cache, *size), (true, 0), "{size}");
         }
-        // `ask` compares the size of every edge that comes.
+        // `ask` checks the size of every returned edge.
         for size in 0..5000 {
             ask(&cache, size % 193);
             ask(&cache, size);

@@ -1,18 +1,17 @@
-//! Reading a store from outside, beside its writer.
+//! Reads a store from outside, beside its writer.
 //!
 //! # Invariants
 //!
-//! - No file is written, removed, synced or locked.
-//! - What is shown is a prefix of what was inserted: each part and each group was found intact, and
-//!   no group is left out.
-//! - The writer may remove or reuse what a manifest names as soon as a newer one is durable. So what
-//!   was read counts only if its manifest was still the newest afterwards, and damage only if that holds
-//!   and it is found twice in the same way.
-//! - The pages that the system caches of the log stay there: the writer and other readers need them.
-//! - A refresh costs what is new. Under a newer manifest what was read stays, if that manifest's roots are those
-//!   of the leaves that were read: its parts take the place of memory. Where nothing readable stands at the
-//!   place of the next group, the rest of the segment is searched for later groups after two, four, eight, ...
-//!   such refreshes.
+//! - The reader writes, removes, syncs and locks no file.
+//! - The reader shows a prefix of what was inserted: each part and each group was intact, and no group is missing.
+//! - The writer may remove or reuse the files of a manifest as soon as a newer one is durable. So a read counts
+//!   only if its manifest was still the newest afterwards. Damage counts only if, in addition, two reads have
+//!   found the same.
+//! - The reader leaves the log's pages in the page cache: the writer and other readers need them.
+//! - A refresh costs what is new. If a newer manifest has the roots of the leaves that were read, those leaves
+//!   stay, and the manifest's parts replace their memory. If the bytes at the place of the next group are
+//!   unreadable, the reader searches the rest of the segment for later groups after two, four, eight, ... such
+//!   refreshes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,13 +38,13 @@ use crate::wal::{
     Change, LoggedTree, LoggedTrees, Position, Purpose, Stop, replay_onward, replay_read_only,
 };
 
-/// How often reading starts again because the store changed meanwhile.
+/// How often a read is repeated because the store changed meanwhile.
 pub(crate) const TRIES: usize = 100;
 
-/// A store as it was found, and where to read on.
+/// A store as the last read found it, and where the next read continues.
 #[derive(Debug)]
 pub(crate) struct Followed {
-    /// The directory it was found in.
+    /// The store's directory.
     pub(crate) fs: Arc<dyn FileSystem>,
     pub(crate) store: StoreId,
     loader: Loader,
@@ -53,15 +52,15 @@ pub(crate) struct Followed {
     manifest: Arc<Manifest>,
     /// All trees, at the end of the log.
     logged: LoggedTrees,
-    /// Those of which nodes are in memory: the log has leaves of them, or a caller asked for them.
+    /// The trees with nodes in memory: the log has leaves of them, or a caller asked for them.
     grown: PerTree<Grown>,
     stop: Stop,
     known: Known,
-    /// In how many refreshes, one after the other, bytes that are no group stood where the log goes on.
+    /// How many refreshes in a row found unreadable bytes where the next group belongs.
     unreadable: u64,
 }
 
-/// Leaves that are hashed when they were read, once there are so many.
+/// A refresh hashes a tree if it has at least so many unhashed leaves.
 const HASH_FROM: u64 = 1 << 16;
 
 /// A tree that grows as the log is read.
@@ -78,11 +77,11 @@ type Later = (u64, Seq, Vec<(TreeId, u64)>);
 /// How much of what was read is known to be durable.
 #[derive(Debug)]
 struct Known {
-    /// Groups below this are.
+    /// Groups below this are known to be durable.
     below: u64,
-    /// The sequence number of the last point that is.
+    /// The sequence number of the last point that is known to be durable.
     seq: Seq,
-    /// Points that are not known to be.
+    /// Points that are not known to be durable.
     later: VecDeque<Later>,
     /// The trees that grew since the last point that was read.
     open: Vec<(TreeId, u64)>,
@@ -100,13 +99,13 @@ impl Known {
     /// Notes a group that was read whole.
     fn group(&mut self, header: &GroupHeader) {
         self.below = self.below.max(header.durable.0);
-        // What a provisional group reaches is no point, durable or not.
+        // A provisional group does not end at a point, durable or not.
         if header.end == GroupEnd::Point {
             self.later.push_back((header.number.0, header.last, std::mem::take(&mut self.open)));
         }
     }
 
-    /// The trees that are durable beyond what was known, with their sizes.
+    /// Returns the trees of which more is known to be durable now, with their sizes.
     fn settle(&mut self) -> Vec<(TreeId, u64)> {
         let mut settled = Vec::new();
         while let Some((_, seq, sizes)) =
@@ -119,7 +118,7 @@ impl Known {
     }
 }
 
-/// Reads the store in `fs`, which `config` names. If the tree `wanted` is there, it is the one asked for.
+/// Reads the store in `fs`, which `config` names. Fails if the tree with the name of `wanted` is a different one.
 pub(crate) fn follow(
     config: &Config,
     fs: &Arc<dyn FileSystem>,
@@ -146,23 +145,22 @@ pub(crate) fn follow(
             }
         }
     }
-    // Checkpoints come faster than they can be read. What is read is right nevertheless.
+    // Checkpoints come faster than this can read. The result is correct nevertheless.
     Followed::load(config, fs, hashers, wanted, newest()?)
 }
 
-/// Fails unless the path of `config` still leads to `fs`: it answers for the store that was opened
-/// there, or not at all.
+/// Fails unless the path of `config` still leads to `fs`, in which the store `opened` was found.
 pub(super) fn check_place(config: &Config, fs: &dyn FileSystem, opened: StoreId) -> Result<()> {
     let placed = fs.check_place().map_err(|error| Error::io("look at", &config.path, error));
     if let Err(Error::Displaced(_)) = placed {
-        // Of use for the message alone.
+        // Only for a better message.
         let there = config.bind().and_then(|fs| newest_manifest(&*fs, &config.path));
         there.map_or(Ok(()), |there| same_store(config, opened, there.store))?;
     }
     placed
 }
 
-/// The newest manifest in `fs`, which must be of the store that was opened there.
+/// The newest manifest in `fs`. Fails if it is not of the store `opened`.
 pub(super) fn newest_of(config: &Config, fs: &dyn FileSystem, opened: StoreId) -> Result<Manifest> {
     let manifest = newest_manifest(fs, &config.path)?;
     same_store(config, opened, manifest.store)?;
@@ -178,8 +176,8 @@ fn same_store(config: &Config, opened: StoreId, found: StoreId) -> Result<()> {
 }
 
 impl Followed {
-    /// Reads what was written since: the rest of the log, or everything again if a newer manifest says
-    /// something else of what was read.
+    /// Reads what was written since the last read: the rest of the log, or everything again if a newer manifest
+    /// contradicts what was read.
     pub(crate) fn refresh(&mut self, config: &Config, wanted: Option<&Wanted>) -> Result<()> {
         let fs = Arc::clone(&self.fs);
         let store = self.store;
@@ -187,8 +185,8 @@ impl Followed {
         let mut manifest = newest_of(config, &*fs, store)?;
         for _ in 0..TRIES {
             let known = manifest.number == self.manifest.number;
-            // Whatever fails here fails again below, if it is still there.
-            if !(known || self.go_over(manifest).unwrap_or(false)) {
+            // Any failure here occurs again below, if its cause persists.
+            if !(known || self.adopt(manifest).unwrap_or(false)) {
                 break;
             }
             if self.read_on().is_err() {
@@ -206,12 +204,12 @@ impl Followed {
         Ok(())
     }
 
-    /// Takes the parts of a newer `manifest` for what was read of them in the log, and reads nothing again.
-    /// Returns false if what was read is not what it speaks of, or not all of it.
-    fn go_over(&mut self, manifest: Manifest) -> Result<bool> {
+    /// Replaces leaves that were read from the log by the parts of a newer `manifest`, without reading the log
+    /// again. Returns false, and changes nothing, if these leaves are not all the leaves of `manifest`.
+    fn adopt(&mut self, manifest: Manifest) -> Result<bool> {
         let is_newer = manifest.number > self.manifest.number;
         let is_read = manifest.trees.iter().all(|entry| {
-            // A tree that is in the manifest may have been dropped behind it.
+            // A tree of the manifest may have been dropped in the log behind it.
             let found = self.logged.get(entry.spec.id);
             found.is_none_or(|tree| tree.spec == entry.spec && entry.size <= tree.size)
         });
@@ -225,7 +223,7 @@ impl Followed {
                 return Ok(false);
             }
             let parts = self.loader.open_parts(entry)?;
-            // Hashes what it commits to, so that no node is missing when the leaves are no longer in memory.
+            // Also hashes all nodes below this head, so that none is missing once the leaves leave memory.
             if tree.head_at(TreeSize(entry.size))?.root != entry.root {
                 return Ok(false);
             }
@@ -253,12 +251,12 @@ impl Followed {
         }
     }
 
-    /// Where the log ended.
+    /// Where the last read found the end of the log.
     pub(crate) fn end(&self) -> Position {
         self.stop.end()
     }
 
-    /// What `manifest` says, and the log behind it as it is now.
+    /// Reads the store from `manifest` and the log behind it.
     pub(crate) fn load(
         config: &Config,
         fs: &Arc<dyn FileSystem>,
@@ -285,7 +283,7 @@ impl Followed {
             unreadable: 0,
             manifest: Arc::clone(&manifest),
         };
-        // The tree that is asked for first: if it is another one, or damaged, that is the answer.
+        // The wanted tree comes first, so that a mismatch or damage of this tree is the error.
         if let Some(wanted) = wanted
             && let Some(tree) = followed.logged.find(&wanted.name)
         {
@@ -306,7 +304,7 @@ impl Followed {
         self.known.seq
     }
 
-    /// The tree of this name, loaded if it was not.
+    /// The tree of this name. Loads the tree if necessary.
     pub(crate) fn tree(&mut self, config: &Config, name: &TreeName) -> Result<Arc<Tree>> {
         let Some(found) = self.logged.find(name) else {
             return Err(Error::NoTree { path: config.path.clone(), tree: name.clone() });
@@ -321,13 +319,13 @@ impl Followed {
         self.grown.get(spec.id).map(|grown| Arc::clone(&grown.tree)).ok_or_else(unknown)
     }
 
-    /// The heads of all trees at the end of the log; without those that have leaves there and a hash function
-    /// that is not known.
+    /// The heads of all trees at the end of the log. Leaves out trees that have leaves in the log and an unknown
+    /// hash function.
     pub(crate) fn head(&self) -> Result<StoreHead> {
         self.heads(|tree| tree.columns.leaves())
     }
 
-    /// The heads of all trees as far as they are known to be durable.
+    /// The heads of all trees at the sizes that are known to be durable.
     pub(crate) fn durable_head(&self) -> Result<StoreHead> {
         self.heads(|tree| tree.durable().get())
     }
@@ -346,7 +344,7 @@ impl Followed {
         Ok(StoreHead::new(heads).unwrap_or_default())
     }
 
-    /// What is known of each tree, by name.
+    /// Describes all trees, by name.
     pub(crate) fn infos(&self) -> Vec<TreeInfo> {
         let mut infos: Vec<_> = self.logged.iter().map(|tree| self.info(tree)).collect();
         infos.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -380,13 +378,14 @@ impl Followed {
 
     fn read_on(&mut self) -> Result<()> {
         self.read(Some(match self.unreadable {
-            // It may be damaged, and the groups behind it say so.
+            // The group may be damaged, and groups behind it may claim that it was durable.
             often if often > 1 && often.is_power_of_two() => Purpose::First,
             _ => Purpose::Onward,
         }))
     }
 
-    /// Reads the log from where it stopped for this purpose, or from where the manifest says.
+    /// Reads the log for the purpose `onward` from where the last read stopped. With `None`, reads it from where
+    /// the manifest says.
     fn read(&mut self, onward: Option<Purpose>) -> Result<()> {
         let fs = Arc::clone(&self.fs);
         let files = files::files(&*fs, Dir::Wal)?;
@@ -424,7 +423,7 @@ impl Followed {
         Ok(())
     }
 
-    /// Notes what is known to be durable by now.
+    /// Raises the durable sizes of the trees to what is known by now.
     fn settle(&mut self) {
         for (id, size) in self.known.settle() {
             if let Some(Grown { tree, .. }) = self.grown.get(id) {
@@ -433,12 +432,12 @@ impl Followed {
         }
     }
 
-    /// Does to the trees in memory what a frame did.
+    /// Applies the effect of a frame to the trees in memory.
     fn take(&mut self, change: Change<'_>) -> Result<()> {
         match change {
             Change::Nothing | Change::Sealed(_) => {}
             Change::Created(spec) => {
-                // A tree whose hash function is not known can be counted, and not be asked for.
+                // A tree with an unknown hash function is only counted.
                 if let Some(hasher) = self.hashers.find(&spec.hasher) {
                     let id = spec.id;
                     let (tree, leaves) = Tree::empty(spec, hasher, self.loader.huge_pages);

@@ -1,11 +1,11 @@
-//! Keeping files for backups that copy them.
+//! Holds: a backup keeps the files that it copies.
 //!
 //! # Invariant
 //!
-//! Every file that the manifest in force named when a hold began, and every segment that the log had
-//! then, stays under its name and as it is until the hold ends. A hold begins under the checkpoint
-//! lock, under which alone a manifest comes into force that does without a file. Files that come later
-//! are not kept, so that a long backup beside a busy writer takes no more room for them.
+//! When a hold begins, the manifest in force names some files and the log has some segments. All of them keep
+//! their names and contents until the hold ends. A hold begins under the checkpoint lock, and only under that
+//! lock a manifest can come into force that no longer names a file. Later files are not kept, so a long backup
+//! beside a busy writer takes no room for them.
 
 use super::keeper::Live;
 use super::shared::Engine;
@@ -14,7 +14,7 @@ use crate::fs::FileName;
 use crate::sync::Mutex;
 use crate::wal::SegmentHold;
 
-/// The holds on files of parts, and the files to remove afterwards.
+/// The holds on files of parts, and the files to remove when they end.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     state: Mutex<State>,
@@ -22,7 +22,7 @@ pub(super) struct Holds {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The number of the first part that is too new for each hold.
+    /// For each hold, the number of the first part that is too new for it.
     beyond: Vec<u64>,
     retired: Vec<FileName>,
 }
@@ -46,7 +46,7 @@ impl Holds {
         self.state.lock().beyond.push(beyond);
     }
 
-    /// Ends such a hold. Returns the parts that can be removed now.
+    /// Ends a hold with this `beyond`. Returns the parts that can be removed now.
     fn end(&self, beyond: u64) -> Vec<FileName> {
         let mut state = self.state.lock();
         if let Some(own) = state.beyond.iter().position(|other| *other == beyond) {
@@ -56,13 +56,13 @@ impl Holds {
         state.keep(retired)
     }
 
-    /// Notes that the manifest in force does not name `parts`. Returns those that can be removed now.
+    /// Notes that the manifest in force no longer names `parts`. Returns those that can be removed now.
     fn retire(&self, parts: impl Iterator<Item = FileName>) -> Vec<FileName> {
         self.state.lock().keep(parts)
     }
 }
 
-/// Keeps files while it lives.
+/// A hold. Dropping it ends the hold.
 #[must_use = "dropping it ends the hold"]
 pub(super) struct Hold<'a> {
     engine: &'a Engine,
@@ -71,15 +71,15 @@ pub(super) struct Hold<'a> {
 }
 
 impl Engine {
-    /// Keeps what the manifest of `live` names, and the log.
+    /// Begins a hold on the files that the manifest of `live` names, and on the log.
     pub(super) fn hold(&self, live: &Live) -> Hold<'_> {
         let beyond = live.numbers().part;
         self.keeper.holds().begin(beyond);
         Hold { engine: self, beyond, _segments: self.log.hold_segments() }
     }
 
-    /// Removes parts that the manifest in force does not name any more, now or when the last hold on them
-    /// ends. The caller may hold the checkpoint lock.
+    /// Removes parts that the manifest in force no longer names, now or when the last hold on them ends. The
+    /// caller may hold the checkpoint lock.
     pub(super) fn retire(&self, parts: impl Iterator<Item = FileName>) {
         self.remove_parts(self.keeper.holds().retire(parts));
     }
@@ -101,7 +101,7 @@ impl Engine {
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         let free = self.engine.keeper.holds().end(self.beyond);
-        // What the child of a fork leaves the parent removes.
+        // In a forked child the removal fails, and the parent removes the files.
         self.engine.remove_parts(free);
         let _ = self.engine.poison_if_noted();
     }

@@ -1,14 +1,13 @@
-//! Opening a store: create it, or find out what is durable and go on from there.
+//! Opens a store: creates it, or recovers what is durable.
 //!
 //! # Invariants
 //!
-//! - Nothing is changed before the manifest was read and what it names was found intact.
-//! - Nothing is recycled or removed before this process has made a manifest durable. The one that was
-//!   read may be visible and not durable: its publication failed, and after a power cut the one
-//!   before counts, with all that it needs.
-//! - What is shown was made durable first: after a power cut at any later moment the next open finds
-//!   at least that.
-//! - Threads are started last, when nothing can fail any more but that.
+//! - The open changes nothing before it has read the manifest and found everything that it names intact.
+//! - The open recycles and removes nothing before this process has made a manifest durable. The manifest that
+//!   it read may be visible and not durable, because its publication failed. After a power cut the manifest
+//!   before it is then in force again, and needs its files.
+//! - What the store shows is durable: after a power cut at any later moment the next open finds at least that.
+//! - Threads are started last, when no other step can fail any more.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,8 +34,8 @@ use crate::report::Event;
 use crate::sync;
 use crate::sync::{JoinHandle, Mutex};
 
-/// Opens the store that `config` describes, or creates it: with the tree `first` in it, if there is to be
-/// one. A store in which `first` is another tree is left as it is.
+/// Opens the store that `config` describes, or creates it, with the tree `first` if there is one. Fails and
+/// changes nothing if the store has a different tree with the name of `first`.
 pub(crate) fn open(
     config: &Config,
     first: Option<&Wanted>,
@@ -57,11 +56,11 @@ fn open_store(config: &Config, first: Option<&Wanted>) -> Result<(Arc<Engine>, J
     let lock = directory::lock(&*fs, &config.path)?;
     let given = first.map(|wanted| Arc::clone(&wanted.hasher));
     let hashers = Hashers::new(given.into_iter().chain(config.hashers.iter().cloned()));
-    // What was seen before the lock was held may have changed since.
+    // Reads the directory again: it may have changed before the lock was held.
     let mut opened = match directory::newest_number(&*fs, &config.path)? {
         Some(number) => {
             let manifest = manifest::read(&*fs, number)?;
-            can_count_on(&*fs, &manifest)?;
+            check_numbers(&*fs, &manifest)?;
             let loader = loader(config, &fs, manifest.store)?;
             recover::recover(config, loader, &hashers, first, manifest)?
         }
@@ -72,7 +71,7 @@ fn open_store(config: &Config, first: Option<&Wanted>) -> Result<(Arc<Engine>, J
     start(config, hashers, opened, lock)
 }
 
-/// The store's directory, which is made where there is no store and one is to be created.
+/// The store's directory. Makes the directory if there is no store and `config` allows to create one.
 fn find(config: &Config) -> Result<Arc<dyn FileSystem>> {
     let no_store = || Error::NoStore { path: config.path.clone() };
     let found = match config.bind() {
@@ -87,8 +86,8 @@ fn find(config: &Config) -> Result<Arc<dyn FileSystem>> {
     if config.create { config.make() } else { Err(no_store()) }
 }
 
-/// Refuses to go on from numbers so high that counting might come to one that no reader believes.
-fn can_count_on(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
+/// Refuses numbers so high that later ones could pass the highest number that readers accept.
+fn check_numbers(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
     const LAST: u64 = FileName::LAST_BELIEVED / 2;
     let Manifest { number, next_segment, next_part, log, trees, .. } = manifest;
     let (segment, group) = (log.open.segment.0, log.open.group.0);

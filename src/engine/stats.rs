@@ -2,10 +2,10 @@
 //!
 //! # Invariants
 //!
-//! - Counters that belong together are raised together or read in such an order that they agree once
-//!   nothing happens: leaves are durable or pending, the groups' leaves are those written, the
-//!   reasons of checkpoints add up to the checkpoints.
-//! - Nothing here is touched by an insert that does not have to wait.
+//! - Counters that belong together are raised together, or read in an order in which they agree once the store is
+//!   idle: leaves are durable or pending, the groups' leaves are those written, the reasons of checkpoints add up
+//!   to the checkpoints.
+//! - An insert that does not have to wait touches nothing here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Counters {
         self.checkpoint_nanos.fetch_add(nanos(took), Ordering::Relaxed);
     }
 
-    /// So many parts are live now.
+    /// Sets the number of live parts.
     pub(crate) fn parts(&self, parts: u64) {
         self.parts.store(parts, Ordering::Relaxed);
     }
@@ -71,7 +71,7 @@ impl Engine {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let time = |counter: &AtomicU64| Duration::from_nanos(get(counter));
         let counters = &self.counters;
-        // What is durable before what is visible: so never more is durable than visible.
+        // Reads what is durable before what is visible, so that never more is durable than visible.
         let durable = self.log.point().tally.leaves;
         let accepted = self.inflow.accepted();
         let leaves = accepted.leaves;

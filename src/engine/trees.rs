@@ -1,10 +1,9 @@
-//! Calls about trees: finding, creating, sealing and dropping them, and all of them at one moment.
+//! Finds, creates, seals and drops trees, and reads all trees at one moment.
 //!
 //! # Invariants
 //!
-//! - The name of a tree is added or removed in the same hold of the names' lock in which the record of that is
-//!   accepted.
-//! - Parts are removed by the checkpoint that follows when the drop is durable, never here.
+//! - A thread adds or removes a name and accepts the record of it under one hold of the names' lock.
+//! - The parts of a dropped tree are removed by the next checkpoint after the drop is durable, never here.
 
 use std::sync::Arc;
 
@@ -24,8 +23,8 @@ impl Engine {
         self.catalog.get(name)
     }
 
-    /// The tree that is asked for, which is created if there is none of its name. The token resolves once it
-    /// is durable that the tree is there.
+    /// Returns the tree `wanted`. Creates it if no tree has its name. The token resolves once the tree's creation
+    /// is durable.
     pub(crate) fn open_tree(&self, wanted: Wanted) -> Result<(Arc<Tree>, DurabilityToken)> {
         self.process.check()?;
         let mut names = self.catalog.lock();
@@ -37,11 +36,11 @@ impl Engine {
         drop(names);
         wanted.check(&self.path, &slot.spec)?;
         let tree = self.wake(&slot, || Ok(wanted.hasher))?;
-        // It was created before this call, if not before the store was opened.
+        // The tree existed before this call, so its creation is among what was accepted so far.
         Ok((tree, self.token_now()))
     }
 
-    /// The tree of `slot`, loaded if it was not used since the store was opened.
+    /// The tree of `slot`. Loads the tree on its first use since the store was opened.
     pub(crate) fn load(&self, slot: &Slot) -> Result<Arc<Tree>> {
         self.process.check()?;
         self.wake(slot, || self.catalog.hasher(&slot.spec))
@@ -57,7 +56,7 @@ impl Engine {
         })
     }
 
-    /// Has a tree take no more leaves. The token resolves once that is durable.
+    /// Seals a tree. The token resolves once that is durable.
     pub(crate) fn seal(&self, name: &TreeName) -> Result<DurabilityToken> {
         let tree = self.load(&*self.slot(name)?)?;
         self.accept_seal(&tree)
@@ -78,7 +77,7 @@ impl Engine {
         Ok(token)
     }
 
-    /// What trees there are, by name.
+    /// Describes all trees, by name.
     pub(crate) fn tree_infos(&self) -> Result<Vec<TreeInfo>> {
         self.process.check()?;
         let mut infos: Vec<_> = self.catalog.all().iter().map(|slot| self.info(slot)).collect();
@@ -109,19 +108,19 @@ impl Engine {
     pub(crate) fn moment(&self) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
         self.process.check()?;
         let names = self.catalog.lock();
-        // Trees are created and dropped under the names' lock, and leaves come under the other.
+        // Trees are created and dropped under the names' lock, and leaves are inserted under the insertion lock.
         let sizes = self.inflow.sizes();
         let slots = names.all();
         drop(names);
         let all = slots.into_iter().map(|slot| {
-            // One that takes no leaves yet has those of the manifest, also if it is loaded by now.
+            // A tree without an inlet has the leaves of the manifest, even if it is loaded by now.
             let size = sizes.get(slot.spec.id).copied().unwrap_or_else(|| slot.stored());
             (slot, TreeSize(size))
         });
         Ok(by_name(all))
     }
 
-    /// All trees with how much of them is durable, at one point, by name: as they would be after a crash now.
+    /// All trees with their durable sizes, at one point, by name: as a crash now would leave them.
     pub(crate) fn durable_moment(&self) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
         self.process.check()?;
         let names = self.catalog.lock();

@@ -2,33 +2,31 @@
 //!
 //! # Invariants
 //!
-//! - A request for a sequence number is not forgotten before the flusher has taken it, and the
-//!   flusher takes requests before it looks which leaves there are. So every leaf inserted before a
-//!   request is in the group that answers it.
-//! - Without requests and without new leaves the flusher sleeps, with no timer but for a checkpoint.
-//! - Every change of when the flusher has to work wakes it, from any thread.
+//! - A request for a sequence number is kept until the flusher has taken it. The flusher takes requests before it
+//!   cuts a group. So every leaf inserted before a request is in the group that answers it.
+//! - Without requests and new leaves the flusher sleeps. Its only timer then is for a checkpoint.
+//! - Every change of the time at which the flusher has to work wakes it, from any thread.
 
 use std::time::Duration;
 
 use crate::ids::Seq;
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 
-/// What the flusher is to do next.
+/// What the flusher has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Write what is new and sync it.
     Flush,
-    /// Write what is new; no sync.
+    /// Write what is new without a sync.
     Spill,
-    /// Look whether a checkpoint is due.
+    /// Check whether a checkpoint is due.
     Tick,
     /// Flush for the last time and end.
     Stop,
 }
 
-/// How often the flusher yields its core, after a group that a thread waited for, before it sleeps. A
-/// thread that inserts durably in a loop asks again within microseconds, and waking the flusher takes
-/// longer than that.
+/// How often the flusher yields its core before it sleeps, after a group that a thread waited for. A thread that
+/// inserts durably in a loop makes its next request within microseconds, and waking the flusher takes longer.
 const PATIENCE: u32 = if cfg!(duramen_loom) { 0 } else { 16 };
 
 #[derive(Debug, Default)]
@@ -44,17 +42,17 @@ struct State {
     /// Since when leaves wait without a request to flush them.
     dirty_since: Option<Instant>,
     spill: bool,
-    /// When to look at the checkpoint policy.
+    /// When to check the checkpoint policy.
     tick: Option<Instant>,
     stop: bool,
-    /// The last group was requested. The thread that waited for it is likely to ask again at once.
+    /// Whether the last group was requested. The thread that waited for it is likely to request another at once.
     answered: bool,
-    /// The flusher sleeps and was not woken yet.
+    /// Whether the flusher sleeps and no thread has woken it yet.
     asleep: bool,
 }
 
 impl Control {
-    /// Asks for everything up to `seq` to be made durable now.
+    /// Requests a flush up to `seq` now.
     pub(crate) fn request(&self, seq: Seq) {
         let mut state = self.state.lock();
         if state.wanted < seq {
@@ -72,21 +70,21 @@ impl Control {
         }
     }
 
-    /// Asks for what is new to be handed to the operating system: also what a flush before does not reach.
+    /// Requests that the flusher writes everything new without a sync, even what an earlier flush does not reach.
     pub(crate) fn spill(&self) {
         let mut state = self.state.lock();
         state.spill = true;
         self.wake(state);
     }
 
-    /// Asks for [`Work::Tick`] after `wait`, in place of any asked for before.
+    /// Requests [`Work::Tick`] after `wait`. Replaces any earlier request for it.
     pub(crate) fn tick_in(&self, wait: Option<Duration>) {
         let mut state = self.state.lock();
         state.tick = wait.and_then(|wait| Instant::now().checked_add(wait));
         self.wake(state);
     }
 
-    /// Asks for [`Work::Tick`] after `wait` at the latest.
+    /// Requests [`Work::Tick`] after `wait` at the latest.
     pub(crate) fn tick_within(&self, wait: Option<Duration>) {
         let mut state = self.state.lock();
         let tick = wait.and_then(|wait| Instant::now().checked_add(wait));
@@ -94,14 +92,14 @@ impl Control {
         self.wake(state);
     }
 
-    /// Asks the flusher to end.
+    /// Requests the flusher's end.
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();
         state.stop = true;
         self.wake(state);
     }
 
-    /// Wakes the flusher if it sleeps. While it works it needs no call to the system.
+    /// Wakes the flusher if it sleeps. Makes no system call while the flusher works.
     #[cfg_attr(duramen_loom, track_caller)]
     fn wake(&self, mut state: MutexGuard<'_, State>) {
         let asleep = std::mem::take(&mut state.asleep);
@@ -111,15 +109,15 @@ impl Control {
         }
     }
 
-    /// Whether the flusher sleeps and nothing asks it to wake up now.
+    /// Whether the flusher sleeps and no request is pending.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn is_idle(&self, durable: Seq) -> bool {
         let state = self.state.lock();
         state.asleep && !state.stop && !state.spill && state.wanted <= durable
     }
 
-    /// Waits for work. `durable` is what is durable now; leaves are flushed `interval` after they
-    /// made the store dirty, if there is one.
+    /// Waits for work. `durable` is what is durable now. With an `interval`, leaves are flushed that long after
+    /// the first of them was inserted.
     pub(crate) fn next(&self, durable: Seq, interval: Option<Duration>) -> Work {
         let mut state = self.state.lock();
         let mut patience = if std::mem::take(&mut state.answered) { PATIENCE } else { 0 };

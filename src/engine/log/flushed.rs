@@ -1,11 +1,11 @@
-//! What is durable, and what of it no checkpoint holds yet.
+//! What is durable, and what of it no checkpoint has yet.
 //!
 //! # Invariants
 //!
-//! - It changes when a sync has made it true, for all trees of a group together: so a thread that holds its lock
-//!   sees every tree as it was at one point.
-//! - A tree is in `changed` exactly if a restart would show it otherwise than the manifest in force says:
-//!   a checkpoint costs what changed, however many trees there are.
+//! - The flusher changes it after a sync, for all trees of a group together. So a thread that holds the lock sees
+//!   every tree as it was at one point.
+//! - A tree is in `changed` exactly if the tree after a restart would differ from the manifest in force. So a
+//!   checkpoint costs what changed, however many trees there are.
 
 use std::sync::Arc;
 
@@ -17,14 +17,13 @@ use crate::per_tree::PerTree;
 use crate::tree_spec::TreeSpec;
 use crate::wal::Position;
 
-/// A moment up to which everything that was accepted is in the log, and at which the store may stand after
-/// a restart.
+/// A state that the store may have after a restart: the log has everything that was accepted up to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FlushPoint {
     pub(crate) tally: Tally,
-    /// Where the log goes on.
+    /// Where the log continues.
     pub(crate) position: Position,
-    /// Bytes written to the log since the store was opened, and the log found then.
+    /// Bytes of log that recovery found, and those written since.
     pub(crate) log_bytes: u64,
 }
 
@@ -35,17 +34,17 @@ pub(crate) struct Flushed {
     changed: PerTree<Changed>,
 }
 
-/// A tree that is not as the manifest has it.
+/// A tree that differs from the manifest in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Changed {
     pub(crate) spec: Arc<TreeSpec>,
-    /// The tree, where it is awake.
+    /// The tree, if it is awake.
     pub(crate) tree: Option<Arc<Tree>>,
-    /// How many leaves are durable, where `tree` is there.
+    /// How many leaves are durable, if the tree is awake.
     pub(crate) size: u64,
-    /// Whether it came to take no more leaves.
+    /// Whether the tree was sealed since the manifest.
     pub(crate) sealed: bool,
-    /// Whether it is gone.
+    /// Whether the tree was dropped.
     pub(crate) dropped: bool,
 }
 
@@ -72,7 +71,7 @@ impl Flushed {
         self.point
     }
 
-    /// Notes that everything up to `point` is durable, `news` among it. Returns whether a tree is gone.
+    /// Notes that everything up to `point` is durable, `news` among it. Returns whether a tree was dropped.
     pub(super) fn advance(&mut self, point: FlushPoint, news: News) -> bool {
         self.point = point;
         for Stretch { tree, to, .. } in news.stretches {
@@ -107,12 +106,12 @@ impl Flushed {
         changed.unwrap()
     }
 
-    /// Whether there is a tree that is gone and that a manifest still has.
+    /// Whether the manifest in force still has a dropped tree.
     pub(super) fn has_dropped(&self) -> bool {
         self.changed.values().any(|changed| changed.dropped)
     }
 
-    /// What no checkpoint holds.
+    /// The trees that differ from the manifest in force.
     pub(super) fn changed(&self) -> Vec<Changed> {
         self.changed.values().cloned().collect()
     }
@@ -125,7 +124,7 @@ impl Flushed {
             if now == Some((held.size, held.sealed, held.dropped)) {
                 self.changed.remove(id);
             } else if let Some(now) = self.changed.get_mut(id).filter(|now| !now.dropped) {
-                // The manifest has that much of it.
+                // The manifest has the seal by now.
                 now.sealed &= !held.sealed;
             }
         }

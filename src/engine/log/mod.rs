@@ -1,4 +1,4 @@
-//! Flushing: when the log is written and synced, the one thread that does it, and what is durable by then.
+//! Flushing: requests, the one thread that writes and syncs the log, and what is durable.
 
 mod control;
 mod flushed;

@@ -2,9 +2,9 @@
 //!
 //! # Invariants
 //!
-//! - The flusher alone raises what is durable, in this order: the last point with the changes that are durable
-//!   by it, then the watermark. So a caller whose token has resolved finds its trees there.
-//! - Each lock in here is held for words, and none of them while another one is taken.
+//! - Only the flusher raises what is durable: first the last point with its changes, then the watermark. So a
+//!   caller whose token has resolved finds its trees there.
+//! - A thread holds each lock in here for a few words, and takes no other lock meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,20 +19,20 @@ use crate::sync::Mutex;
 use crate::sync::process::Process;
 use crate::wal::{SegmentHold, Segments};
 
-/// What callers, workers and the flusher share of the log.
+/// The state of the log that callers, workers and the flusher share.
 #[derive(Debug)]
 pub(in crate::engine) struct LogSide {
     control: Control,
     watermark: Arc<Watermark>,
     segments: Arc<Segments>,
-    /// The last point that the flusher synced. Under [`FlushPolicy::Manual`](crate::FlushPolicy) a caller has
-    /// named it.
+    /// The last point that the flusher synced. Under [`FlushPolicy::Manual`](crate::FlushPolicy) a caller named
+    /// this point.
     flushed: Mutex<Flushed>,
 }
 
 /// Requests, and answers.
 impl LogSide {
-    /// Of a store in `process` that stands at `flushed`.
+    /// For a store in `process` with the durable state `flushed`.
     pub(in crate::engine) fn new(
         process: Process,
         segments: Arc<Segments>,
@@ -42,7 +42,7 @@ impl LogSide {
         Self { control: Control::default(), watermark, segments, flushed: Mutex::new(flushed) }
     }
 
-    /// Requests that everything up to `seq` is made durable now.
+    /// Requests a flush up to `seq` now.
     pub(in crate::engine) fn request(&self, seq: Seq) {
         self.control.request(seq);
     }
@@ -52,17 +52,17 @@ impl LogSide {
         self.control.dirty();
     }
 
-    /// Requests that what is new is handed to the operating system.
+    /// Requests that the flusher writes everything new without a sync.
     pub(in crate::engine) fn spill(&self) {
         self.control.spill();
     }
 
-    /// Has the flusher look after `wait` what else is due, in place of any time set before.
+    /// Has the flusher check after `wait` what else is due. Replaces any time set before.
     pub(in crate::engine) fn tick_in(&self, wait: Option<Duration>) {
         self.control.tick_in(wait);
     }
 
-    /// Has the flusher look after `wait` at the latest what else is due.
+    /// Has the flusher check after `wait` at the latest what else is due.
     pub(in crate::engine) fn tick_within(&self, wait: Option<Duration>) {
         self.control.tick_within(wait);
     }
@@ -99,27 +99,27 @@ impl LogSide {
         self.watermark.durable()
     }
 
-    /// Returns when everything up to `seq` is durable. Fails if the store has ended, also if it is.
+    /// Returns when everything up to `seq` is durable. Fails if the store has ended, even if `seq` is durable.
     pub(in crate::engine) fn wait_to_the_end(&self, seq: Seq) -> Result<()> {
         self.watermark.wait(seq)?;
         self.watermark.check()
     }
 
-    /// Answers every token that has no answer with `error`. What it returns wakes them.
+    /// Answers every token that has no answer yet with `error`. The returned value wakes the waiters.
     pub(in crate::engine) fn begin_end(&self, error: Error) -> Option<Ending<'_>> {
         self.watermark.begin_end(error)
     }
 
-    /// Answers every token that has no answer with `error`.
+    /// Answers every token that has no answer yet with `error`, and wakes the waiters.
     ///
     /// # Errors
     ///
-    /// [`Forked`](Error::Forked) if a caller that it woke has forked and this is the child.
+    /// [`Forked`](Error::Forked) if a waker has forked and this is the child.
     pub(in crate::engine) fn end(&self, error: Error) -> Result<()> {
         self.watermark.end(error).map(drop)
     }
 
-    /// Whether the flusher sleeps and nothing wakes it now.
+    /// Whether the flusher sleeps and no request is pending.
     #[cfg(any(test, feature = "testing"))]
     pub(in crate::engine) fn is_idle(&self) -> bool {
         self.control.is_idle(self.durable())
@@ -139,16 +139,16 @@ impl LogSide {
         self.watermark.raise_from_here();
     }
 
-    /// Waits for work. Leaves are flushed `interval` after they came, if there is one.
+    /// Waits for work. With an `interval`, leaves are flushed that long after the first of them was inserted.
     pub(in crate::engine) fn next(&self, interval: Option<Duration>) -> Work {
         self.control.next(self.durable(), interval)
     }
 
-    /// Notes that everything up to `point` is durable, `news` among it. Returns whether a tree is gone.
+    /// Notes that everything up to `point` is durable, `news` among it. Returns whether a tree was dropped.
     ///
     /// # Errors
     ///
-    /// [`Forked`](Error::Forked) if a caller that it woke has forked and this is the child.
+    /// [`Forked`](Error::Forked) if a waker has forked and this is the child.
     pub(in crate::engine) fn advance(&self, point: FlushPoint, news: News) -> Result<bool> {
         let dropped = self.flushed.lock().advance(point, news);
         self.watermark.advance(point.tally.seq)?;
@@ -156,26 +156,26 @@ impl LogSide {
     }
 }
 
-/// What is durable, and what of it no checkpoint holds.
+/// What is durable, and what of it no checkpoint has yet.
 impl LogSide {
-    /// The last point that is durable.
+    /// The last durable point.
     pub(in crate::engine) fn point(&self) -> FlushPoint {
         self.flushed.lock().point()
     }
 
-    /// What `look` finds while all trees are as they are at the point that it is given.
+    /// Runs `look` with the last durable point. Meanwhile no tree's durable size changes.
     pub(in crate::engine) fn at_point<T>(&self, look: impl FnOnce(&FlushPoint) -> T) -> T {
         let flushed = self.flushed.lock();
         look(&flushed.point())
     }
 
-    /// The last point that is durable, and what no checkpoint holds at that.
+    /// The last durable point, and the trees that differ from the manifest in force there.
     pub(in crate::engine) fn changed(&self) -> (FlushPoint, Vec<Changed>) {
         let flushed = self.flushed.lock();
         (flushed.point(), flushed.changed())
     }
 
-    /// Whether there is a tree that is gone and that a manifest still has.
+    /// Whether the manifest in force still has a dropped tree.
     pub(in crate::engine) fn has_dropped(&self) -> bool {
         self.flushed.lock().has_dropped()
     }
@@ -188,17 +188,17 @@ impl LogSide {
 
 /// The files of the log.
 impl LogSide {
-    /// Makes a segment ready.
+    /// Prepares a segment ahead of need.
     pub(in crate::engine) fn prepare_segment(&self) -> Result<()> {
         self.segments.prepare()
     }
 
-    /// Why no segment can be had any more, if that is so.
+    /// The error after which the log cannot use another segment, if there was one.
     pub(in crate::engine) fn segments_failure(&self) -> Option<Error> {
         self.segments.failure()
     }
 
-    /// How many segments the log takes.
+    /// How many segments are in the log.
     pub(in crate::engine) fn segments_in_use(&self) -> u64 {
         self.segments.in_use()
     }
@@ -213,7 +213,7 @@ impl LogSide {
         self.segments.release_before(floor)
     }
 
-    /// Keeps the segments that the log has now.
+    /// Keeps the segments that are in the log now.
     pub(in crate::engine) fn hold_segments(&self) -> SegmentHold<'_> {
         self.segments.hold()
     }

@@ -1,4 +1,4 @@
-//! What the flusher sees of the store.
+//! What the flusher needs of the store.
 
 use std::time::Duration;
 
@@ -14,33 +14,33 @@ use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::Seq;
 
-/// All that the flusher sees of the store.
+/// All that the flusher needs of the store.
 ///
 /// Only [`next`](Self::next) waits, and only for work: no call waits for another thread of the store.
 pub(in crate::engine) trait LogSource: Send + Sync {
-    /// Which mistakes the flusher makes, where tests want some.
+    /// Says which mistakes a test wants the flusher to make.
     #[cfg(duramen_mutants)]
     fn fs(&self) -> &dyn FileSystem;
 
     /// The listeners.
     fn gate(&self) -> &Gate;
 
-    /// Declares this thread the flusher's. A call that would wait for it fails here.
+    /// Declares this thread the flusher's. A call on it that would wait for the flusher fails.
     fn begin(&self);
 
     /// Waits for work.
     fn next(&self) -> Work;
 
-    /// What is durable.
+    /// The sequence number up to which everything is durable.
     fn durable(&self) -> Seq;
 
-    /// How many bytes one group holds at most.
+    /// How many bytes one group has at most.
     fn group_bytes(&self) -> u64;
 
-    /// What is to be written and synced next, and whether there is more after that.
+    /// Returns what to write and sync next, and whether there is more after that.
     fn cut(&self) -> (Cut, bool);
 
-    /// The last point and everything inserted so far, if inserts need it to be written.
+    /// Returns everything up to the last point and everything after it, if inserts need it to be written.
     fn spill_cut(&self) -> Option<(Cut, Cut)>;
 
     /// Notes a group that was written, durable or not.
@@ -53,16 +53,16 @@ pub(in crate::engine) trait LogSource: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Forked`](Error::Forked) if a caller that it woke has forked and this is the child.
+    /// [`Forked`](Error::Forked) if a waker has forked and this is the child.
     fn flushed(&self, point: FlushPoint, news: News) -> Result<()>;
 
-    /// Requests that a log segment is made ready.
+    /// Requests that a worker prepares a log segment.
     fn request_segment(&self);
 
     /// Requests the checkpoint that is due, if one is.
     fn checkpoint_if_due(&self);
 
-    /// Ends all writing: nothing was, or will be, acknowledged beyond the watermark.
+    /// Ends all writing. The store has acknowledged nothing beyond the watermark, and never will.
     ///
     /// # Errors
     ///
@@ -72,13 +72,13 @@ pub(in crate::engine) trait LogSource: Send + Sync {
 
 /// A group that was written.
 pub(in crate::engine) struct Group<'a> {
-    /// What the log has by now.
+    /// What the log has after the group.
     pub(in crate::engine) tally: Tally,
-    /// How many leaves are in it.
+    /// How many leaves the group has.
     pub(in crate::engine) leaves: u64,
     /// Bytes written to the log since the store was opened.
     pub(in crate::engine) log_bytes: u64,
-    /// The leaves, and how the trees stood.
+    /// The leaves of the group, and a view of the tree of each stretch.
     pub(in crate::engine) stretches: &'a [Stretch],
     pub(in crate::engine) views: &'a [View],
 }
