@@ -1,10 +1,10 @@
-//! Work in the background: the workers, what they have done, and when they end early.
+//! Background work: the workers, what they have done, and when they end early.
 //!
 //! # Invariants
 //!
-//! - A job that gets no worker is not forgotten: the flusher's clock is set, and the flusher tries again.
-//! - A tree with leaves to hash is listed once, and the list is taken as a whole by the job that hashes.
-//! - Each lock in here is held for words, and none of them while another one is taken.
+//! - A job that gets no worker is not lost: the flusher's clock is set, and the flusher retries the start.
+//! - A tree with leaves to hash is listed once, and the job that hashes takes the whole list.
+//! - A thread holds each lock in here for a few words, and takes no other lock meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,14 +18,14 @@ use crate::sync::Mutex;
 use crate::sync::process::Process;
 use crate::workers::Jobs;
 
-/// After so long the start of a worker that failed is tried again: memory, or a slot in the system's table
-/// of threads, may have come free.
-const START_AGAIN: Duration = Duration::from_millis(100);
+/// The flusher retries a failed start of a worker after so long: memory, or a slot in the system's table of
+/// threads, may be free by then.
+const RETRY_START: Duration = Duration::from_millis(100);
 
-/// What a worker thread may be requested to do.
+/// The work that a thread may request of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Job {
-    /// Make a log segment ready.
+    /// Prepare a log segment ahead of need.
     PrepareSegment,
     /// Hash complete groups of leaves.
     Hash,
@@ -39,15 +39,15 @@ pub(super) enum Job {
 pub(super) struct Background {
     jobs: Jobs<Job>,
     done: Mutex<Work>,
-    /// Trees with leaves that are to be hashed in the background.
+    /// Trees with leaves for the background to hash.
     unhashed: Mutex<Vec<Arc<Tree>>>,
-    /// Set when the store is being closed; long jobs end early then.
+    /// Set when the store begins to close. Long jobs then end early.
     closing: AtomicBool,
     opened: Instant,
 }
 
 impl Background {
-    /// Workers in `process` that do their jobs with `run`; its second argument is how long the job has waited.
+    /// Workers in `process` that do their jobs with `run`. Its second argument is how long the job has waited.
     pub(super) fn new(
         process: Process,
         run: impl Fn(Job, Duration) + Send + Sync + 'static,
@@ -61,21 +61,21 @@ impl Background {
         }
     }
 
-    /// Has a worker do `job` soon. Where no worker can be started, the flusher behind `log` tries again.
+    /// Has a worker do `job` soon. If no worker can be started, the flusher behind `log` retries the start.
     pub(super) fn request(&self, job: Job, log: &LogSide) {
         if !self.jobs.request(job) {
-            log.tick_within(Some(START_AGAIN));
+            log.tick_within(Some(RETRY_START));
         }
     }
 
-    /// Called by the flusher: sees to it that jobs that wait have a worker.
+    /// Starts workers for waiting jobs. The flusher calls this.
     pub(super) fn start_waiting(&self, log: &LogSide) {
         if !self.jobs.start_waiting() {
-            log.tick_within(Some(START_AGAIN));
+            log.tick_within(Some(RETRY_START));
         }
     }
 
-    /// Whether this is the thread of a worker, in the middle of a job.
+    /// Whether the current thread is a worker that runs a job.
     pub(super) fn is_here(&self) -> bool {
         self.jobs.are_here()
     }
@@ -91,17 +91,17 @@ impl Background {
         self.jobs.is_idle()
     }
 
-    /// Counts what was done.
+    /// Updates the counts of work with `count`.
     pub(super) fn count<T>(&self, count: impl FnOnce(&mut Work) -> T) -> T {
         count(&mut self.done.lock())
     }
 
-    /// What was done so far.
+    /// The counts of work done so far.
     pub(super) fn done(&self) -> Work {
         self.done.lock().clone()
     }
 
-    /// Lists trees with leaves that are to be hashed.
+    /// Adds trees with unhashed leaves to the list.
     pub(super) fn add_unhashed<'a>(&self, trees: impl Iterator<Item = &'a Arc<Tree>>) {
         let mut unhashed = self.unhashed.lock();
         for tree in trees {
@@ -111,7 +111,7 @@ impl Background {
         }
     }
 
-    /// Takes the list of trees with leaves that are to be hashed.
+    /// Takes the list of trees with unhashed leaves.
     fn take_unhashed(&self) -> Vec<Arc<Tree>> {
         std::mem::take(&mut *self.unhashed.lock())
     }
@@ -121,7 +121,7 @@ impl Background {
         self.opened.elapsed()
     }
 
-    /// Has long jobs end early.
+    /// Makes long jobs end early from now on.
     pub(super) fn hurry_up(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
@@ -131,8 +131,8 @@ impl Background {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// Returns when no job runs any more, and none will. Where one does, `hasten` is called before it is waited
-    /// for.
+    /// Returns when no job runs any more, and none will. If a job still runs, calls `hasten` before it waits for
+    /// the job.
     pub(super) fn stop(&self, hasten: impl FnOnce()) {
         self.jobs.stop(hasten);
     }
@@ -144,10 +144,10 @@ impl Engine {
         self.background.request(job, &self.log);
     }
 
-    /// Does a worker's job. Failures that matter to the log have poisoned the store when this
-    /// returns; others are reported and the job may be requested again.
+    /// Does a worker's job. A failure that the log cannot survive has poisoned the store when this returns. Other
+    /// failures are reported, and the job may be requested again.
     pub(super) fn run(&self, job: Job, waited: Duration) {
-        // A listener may have forked, and returned in a child that has the queue as it was.
+        // A listener may have forked and returned in the child, which has a copy of the queue.
         if !self.process.is_current() {
             return;
         }
@@ -161,14 +161,14 @@ impl Engine {
                 Ok(()) => self.background.count(|work| done(&mut work.segment)),
                 Err(error) => {
                     self.background.count(|work| work.segment.failed += 1);
-                    let told = match self.log.segments_failure() {
+                    let noted = match self.log.segments_failure() {
                         Some(failure) => self.poison(failure),
                         None => self.poison_if_displaced(&error),
                     };
-                    if told.is_err() {
+                    if noted.is_err() {
                         return;
                     }
-                    // The flusher makes one itself when it needs it, and fails if that fails.
+                    // The flusher makes a segment itself when it needs one, and fails if that fails.
                     tracing::warn!(%error, "cannot make a log segment ready");
                 }
             },
@@ -181,14 +181,14 @@ impl Engine {
         }
     }
 
-    /// Waits until the threads of the store have nothing to do.
+    /// Waits until the threads of the store are idle.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn wait_idle(&self) {
         if !self.process.is_current() {
             return;
         }
-        // The flusher before the workers: it is the one that gives them work. After the log has
-        // failed it is gone.
+        // Checks the flusher before the workers, because it gives them work. After the log has failed the flusher
+        // is gone.
         let flusher_is_idle = || self.inflow.check().is_err() || self.log.is_idle();
         while !(flusher_is_idle() && self.background.is_idle() && flusher_is_idle()) {
             std::thread::sleep(Duration::from_micros(5));

@@ -1,15 +1,16 @@
-//! The trees of a store: which there are, by name and by id, and how a tree is loaded.
+//! The trees of a store, by name and by id, and how they are loaded.
+//!
+//! A tree is *awake* once it is loaded, and *asleep* before.
 //!
 //! # Invariants
 //!
 //! - A name leads to one tree, and to another one only after a drop. An id leads to one tree for ever.
-//! - A name changes under the lock of the names, in the hands of [`Naming`], and the record of the change is
-//!   accepted under it: so the log has the changes of a name in the order in which callers saw them.
-//! - An unused tree holds what the manifest says of it and nothing else: no thread, no file, no
-//!   node. Its entry in the manifest does not change while it sleeps, since nothing but inserts and merges
-//!   changes it, and both need a tree that is awake.
-//! - A tree takes leaves before another thread finds it awake, and is neither dropped nor loaded twice
-//!   meanwhile.
+//! - A name changes only through [`Naming`], under the lock of the names, and the record of the change is accepted
+//!   under the same lock. So the log has the changes of a name in the order in which callers saw them.
+//! - A tree that is asleep has its entry of the manifest and nothing else: no thread, no file, no node. The entry
+//!   does not change meanwhile: only inserts and merges change it, and both need a tree that is awake.
+//! - A tree is open to inserts before another thread finds it awake. Until then it is neither dropped nor loaded a
+//!   second time.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ use crate::per_tree::PerTree;
 use crate::sync::{Mutex, MutexGuard};
 use crate::tree_spec::TreeSpec;
 
-/// The trees that are there, and what it takes to load one.
+/// The trees, and the means to load them.
 #[derive(Debug)]
 pub(super) struct Catalog {
     names: Mutex<Names>,
@@ -57,7 +58,7 @@ impl Names {
     }
 }
 
-/// The names, while no other thread reads or changes them.
+/// Exclusive access to the names.
 pub(super) struct Naming<'a> {
     catalog: &'a Catalog,
     names: MutexGuard<'a, Names>,
@@ -75,24 +76,24 @@ impl Naming<'_> {
             .ok_or_else(|| Error::NoTree { path: self.catalog.path.clone(), tree: name.clone() })
     }
 
-    /// All of them, by rising id.
+    /// All trees, by rising id.
     pub(super) fn all(&self) -> Vec<Arc<Slot>> {
         self.names.slots.values().cloned().collect()
     }
 
-    /// Those that would be there after a crash, with `point` the last one that is durable.
+    /// The trees that a crash would leave if `point` is the last durable point.
     pub(super) fn durable_at(&self, point: &Tally) -> Vec<Arc<Slot>> {
         let leaving = self.names.leaving.iter().filter(|(seq, _)| *seq > point.seq);
         let there = self.names.slots.values().chain(leaving.map(|(_, slot)| slot));
         there.filter(|slot| u64::from(slot.spec.id.0) < point.next_tree).cloned().collect()
     }
 
-    /// Adds a tree that was created.
+    /// Adds a created tree.
     pub(super) fn add(&mut self, tree: &Arc<Tree>) {
         self.names.add(Slot::awake(tree));
     }
 
-    /// Takes out a tree that was dropped by the record `seq`, while everything up to `durable` is durable.
+    /// Removes a tree that the record `seq` drops. Everything up to `durable` is durable.
     pub(super) fn remove(&mut self, slot: Arc<Slot>, seq: Seq, durable: Seq) {
         self.names.by_name.remove(&slot.spec.name);
         self.names.slots.remove(slot.spec.id);
@@ -119,23 +120,23 @@ impl Catalog {
         self.lock().get(name)
     }
 
-    /// All of them, by rising id.
+    /// All trees, by rising id.
     pub(super) fn all(&self) -> Vec<Arc<Slot>> {
         self.lock().all()
     }
 
-    /// Those that are awake, by rising id.
+    /// The trees that are awake, by rising id.
     pub(super) fn awake(&self) -> Vec<Arc<Tree>> {
         let all = self.all();
         all.iter().filter_map(|slot| slot.tree().cloned()).collect()
     }
 
-    /// The hash function of the tree `spec`, found by name.
+    /// The hash function of the tree `spec`, looked up by name.
     pub(super) fn hasher(&self, spec: &TreeSpec) -> Result<Arc<dyn Hasher>> {
         self.hashers.of(&self.path, spec)
     }
 
-    /// The hash function of a tree, of one that is awake also if it is known there alone.
+    /// The hash function of a tree. A tree that is awake has its own, which need not be among the known ones.
     pub(super) fn hasher_of(&self, entry: &TreeEntry) -> Result<Arc<dyn Hasher>> {
         let awake = self.names.lock().slots.get(entry.spec.id).cloned();
         match awake.as_ref().and_then(|slot| slot.tree()) {
@@ -144,7 +145,7 @@ impl Catalog {
         }
     }
 
-    /// A new tree without leaves, with the one writer of them. `id` is the number of trees that there were.
+    /// A new tree without leaves, and the one writer of its leaves. `id` is the number of trees created so far.
     pub(super) fn make(&self, id: u64, wanted: Wanted) -> Result<(Arc<Tree>, LeafWriter)> {
         let Wanted { name, hasher, arity } = wanted;
         let id = u32::try_from(id).map_err(|_| Error::TooManyTrees { path: self.path.clone() })?;
@@ -153,8 +154,8 @@ impl Catalog {
         Ok((Arc::new(tree.only_in(self.loader.process)), leaves))
     }
 
-    /// The tree of `slot`. If it was not used since the store was opened it is loaded, and `admit` has it take
-    /// leaves, or none where it is sealed.
+    /// The tree of `slot`. Loads a tree that is asleep, and calls `admit` to open it to inserts, or to none if it
+    /// is sealed.
     pub(super) fn wake(
         &self,
         slot: &Slot,
@@ -173,8 +174,8 @@ impl Catalog {
             (false, None, Some((manifest, entry))) => (*manifest, entry),
         };
         let (tree, leaves) = self.loader.load(manifest, entry, hasher()?)?;
-        // Under this lock: a drop comes before, and is seen above, or after, and takes it out again. And
-        // before other threads find the tree, which insert as soon as they do.
+        // Runs under this lock: an earlier drop was seen above, and a later one removes the tree again. Runs
+        // before other threads can find the tree, because they may insert at once.
         admit(&tree, leaves, slot.sealed);
         Ok(Arc::clone(slot.tree.get_or_init(|| tree)))
     }
@@ -184,18 +185,18 @@ impl Catalog {
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) spec: Arc<TreeSpec>,
-    /// What the manifest with this number said of it when the store was opened. In force while it sleeps.
+    /// The tree's entry and the number of its manifest, when the store was opened. Valid while the tree sleeps.
     entry: Option<(u64, Arc<TreeEntry>)>,
-    /// Whether it took no more leaves then.
+    /// Whether the tree was sealed when the store was opened.
     sealed: bool,
-    /// Set before the first leaf comes.
+    /// Set when the tree is awake.
     tree: OnceLock<Arc<Tree>>,
-    /// Whether the tree was dropped. Held while it is loaded, and while it is dropped.
+    /// Whether the tree was dropped. A thread holds the lock while it loads or drops the tree.
     dropped: Mutex<bool>,
 }
 
 impl Slot {
-    /// A tree as the manifest with this number has it, but that the log may have sealed it since.
+    /// A tree with this entry of the manifest with this number. `sealed` also counts a seal in the log.
     pub(crate) fn asleep(manifest: u64, entry: &Arc<TreeEntry>, sealed: bool) -> Self {
         Self {
             spec: Arc::clone(&entry.spec),
@@ -221,22 +222,22 @@ impl Slot {
         self.tree.get()
     }
 
-    /// What the manifest says of it, if it sleeps.
+    /// The entry of the manifest, valid if the tree is asleep.
     pub(crate) fn entry(&self) -> Option<&Arc<TreeEntry>> {
         self.entry.as_ref().map(|(_, entry)| entry)
     }
 
-    /// Whether it takes no more leaves, while it sleeps.
+    /// Whether the tree is sealed, valid if it is asleep.
     pub(super) fn is_sealed(&self) -> bool {
         self.sealed
     }
 
-    /// How many leaves it has while it sleeps.
+    /// How many leaves the tree has, valid if it is asleep.
     pub(super) fn stored(&self) -> u64 {
         self.entry().map_or(0, |entry| entry.size)
     }
 
-    /// Has the tree dropped by `accept`, while it is not being loaded.
+    /// Drops the tree with `accept`, while no thread loads it.
     pub(super) fn drop_by<T>(&self, accept: impl FnOnce() -> Result<T>) -> Result<T> {
         let mut dropped = self.dropped.lock();
         let accepted = accept()?;
@@ -253,7 +254,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Refuses a tree of this name that is not the one asked for.
+    /// Fails if the tree `spec` of this name has another hash function or arity.
     pub(crate) fn check(&self, path: &std::path::Path, spec: &TreeSpec) -> Result<()> {
         let asked = self.hasher.id();
         if spec.hasher != asked.as_str() {

@@ -1,15 +1,14 @@
-//! Making a checkpoint.
+//! Makes checkpoints.
 //!
 //! # Invariants
 //!
-//! - Each step is durable before the next: the log up to the point that is checkpointed, the parts of all
-//!   trees that have something new, their names, one manifest with the last leaves of those that get no part.
-//!   Only then are the parts installed for readers, the log truncated, and the parts of dropped trees removed.
-//! - A tree is dropped by the manifest of a point that lies behind its drop. So its parts are removed when
-//!   the drop is durable twice: in the log, and in the manifest without the tree.
-//! - A checkpoint that fails anywhere leaves the one before in force, and the numbers it used
-//!   are not reused. Its files are removed, unless its manifest is visible: a power cut may bring that into
-//!   force.
+//! - Each step is durable before the next: the log up to the point of the checkpoint; a part for each changed tree
+//!   that gets one; the names of the parts; one manifest, with the last leaves of the trees that get no part. Only
+//!   then are the parts installed for readers, the log truncated, and the parts of dropped trees removed.
+//! - The first manifest of a point behind a tree's drop no longer has the tree. So the tree's parts are removed
+//!   once its drop is durable twice: in the log, and in that manifest.
+//! - A checkpoint that fails anywhere leaves the one before in force, and its numbers are not reused. Its files
+//!   are removed, unless its manifest is visible: a power cut may bring that into force.
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -45,13 +44,13 @@ impl Engine {
     /// Flushes, writes what is new since the last checkpoint, and truncates the log.
     pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
         self.may_wait("checkpoint")?;
-        self.told(reason, false, || {
+        self.with_events(reason, false, || {
             self.flush_and_checkpoint(reason, Duration::ZERO, || self.flush())
         })
     }
 
-    /// Makes the checkpoint that was asked for automatically, if the policy still wants it: one that
-    /// was made meanwhile may have had the same reason.
+    /// Makes the checkpoint that was requested automatically, if the policy still wants it. Another checkpoint may
+    /// have been made meanwhile for the same reason.
     pub(super) fn checkpoint_job(&self, waited: Duration) {
         let Some((reason, retry)) = self.keeper.upkeep().take_checkpoint() else { return };
         let point = self.log.point();
@@ -62,7 +61,7 @@ impl Engine {
         }
         self.background.count(|work| work.checkpoint.retries += u64::from(retry));
         let make = || self.flush_and_checkpoint(reason, waited, || self.flush_point());
-        let made = self.told(reason, true, make);
+        let made = self.with_events(reason, true, make);
         // In a forked child, logging may wait for a lock.
         if let Err(error) = made
             && !matches!(error, Error::Forked { .. })
@@ -71,9 +70,9 @@ impl Engine {
         }
     }
 
-    /// Runs `make` between the events of its begin and its end. An `automatic` checkpoint that failed may be
-    /// deferred.
-    pub(super) fn told(
+    /// Runs `make` between the events of its begin and its end. An `automatic` checkpoint that fails may be
+    /// retried later.
+    pub(super) fn with_events(
         &self,
         reason: CheckpointReason,
         automatic: bool,
@@ -93,8 +92,8 @@ impl Engine {
             Err(error) => {
                 self.poison_if_displaced(error)?;
                 self.background.count(|work| work.checkpoint.failed += 1);
-                let put_off = automatic && !matches!(error, Error::Closed);
-                let retry_in = if put_off { self.checkpoint_put_off(reason, error) } else { None };
+                let retried = automatic && !matches!(error, Error::Closed);
+                let retry_in = if retried { self.checkpoint_failed(reason, error) } else { None };
                 let error = error.clone();
                 self.gate.tell(|| Event::CheckpointFailed { reason, error, retry_in })?;
             }
@@ -102,8 +101,7 @@ impl Engine {
         done
     }
 
-    /// Makes a checkpoint of what is durable after `flush`. `waited` is how long it took until this was
-    /// called.
+    /// Makes a checkpoint of what is durable after `flush`. `waited` is how long the job has waited before.
     fn flush_and_checkpoint(
         &self,
         reason: CheckpointReason,
@@ -117,8 +115,8 @@ impl Engine {
         self.checkpoint_now(&mut live, reason, wait, false)
     }
 
-    /// Makes the checkpoint of what is durable, which was waited for so long. `clean` says
-    /// that the store is being closed there.
+    /// Makes a checkpoint of what is durable. `wait` is how long it has waited before. With `clean` its manifest
+    /// notes that the store was closed cleanly at this point.
     pub(super) fn checkpoint_now(
         &self,
         live: &mut Live,
@@ -130,7 +128,7 @@ impl Engine {
         self.inflow.reset_copied();
         let mut steps = Steps { wait, ..Steps::default() };
         let mut done = Err(Error::Panicked { during: "checkpoint" });
-        // The hash function may panic. The store is as it was, but for files that `discard` removes.
+        // The hash function may panic. The store is then unchanged, except for files that `discard` removes.
         let (point, changed) = self.log.changed();
         sync::returns(|| {
             done = self.write_checkpoint(live, &point, &changed, reason, clean, &mut steps);
@@ -155,9 +153,8 @@ impl Engine {
         done
     }
 
-    /// Removes what a failed checkpoint or merge has made, as far as that is possible. A name that it did
-    /// not come to make, because another process had it, stays: [`FileSystem`](crate::fs::FileSystem::remove)
-    /// refuses that.
+    /// Removes the files of a failed checkpoint or merge, as far as possible. If another process made a file with
+    /// one of these names, [`FileSystem::remove`](crate::fs::FileSystem::remove) refuses, and the file stays.
     pub(super) fn discard(&self, Given { parts, manifests }: Given) {
         // In a forked child the files are the parent's.
         if !self.process.is_current() {
@@ -179,12 +176,12 @@ impl Engine {
         }
     }
 
-    /// Notes how many parts there are.
+    /// Updates the counts of parts.
     pub(super) fn count_parts(&self) {
         let trees = self.catalog.awake();
         let parts = |tree: &Arc<Tree>| tree.parts().parts().len() as u64;
         self.counters.parts(trees.iter().map(parts).sum());
-        // Where nothing makes the parts fewer, they are no reason to wait.
+        // While merging is suspended nothing lowers the number of parts, so inserts do not wait for that.
         let merged = !self.keeper.upkeep().suspended().compaction;
         let most = trees.iter().map(parts).max().unwrap_or(0);
         self.inflow.limit_parts(if merged { most } else { 0 });
@@ -227,7 +224,7 @@ impl Engine {
             let stored = next.tree(change.spec.id);
             let sealed = change.sealed || stored.is_some_and(|entry| entry.sealed);
             let Some(tree) = &change.tree else {
-                // It sleeps: no leaf of it is new.
+                // The tree is asleep, so it has no new leaf.
                 if let Some(entry) = stored {
                     next.put(Arc::new(TreeEntry { sealed, ..TreeEntry::clone(entry) }));
                 }
@@ -289,7 +286,7 @@ impl Engine {
         self.keeper.checkpointed(point);
         self.inflow.made_room(point.tally, started.elapsed());
         if let Err(error) = self.log.release_before(point.position.segment) {
-            // The checkpoint stands; files that could not be removed are looked for at open.
+            // The checkpoint counts. The next open removes the files that are left.
             self.keeper.note_if_displaced(&error);
             tracing::warn!(%error, "cannot remove a log segment");
         }
@@ -304,7 +301,7 @@ impl Engine {
         Ok(info)
     }
 
-    /// Of which of the trees that `changed` a part is written.
+    /// Which of the trees in `changed` get a part.
     fn with_part(&self, manifest: &Manifest, changed: &[Changed]) -> Vec<bool> {
         let mut kept: u64 = manifest.trees.iter().map(|entry| entry.tail.len() as u64).sum();
         let rest = |change: &Changed| {
@@ -320,8 +317,8 @@ impl Engine {
         with_part(&rests, kept, self.settings.checkpoint.most_small_parts())
     }
 
-    /// Writes the parts of the trees that get one, and makes them durable. Returns them with their trees, by
-    /// rising id.
+    /// Writes the parts of the trees that get one, and makes the parts durable. Returns the parts with the ids of
+    /// their trees, by rising id.
     fn write_parts(
         &self,
         live: &mut Live,
@@ -363,7 +360,7 @@ impl Engine {
         Ok(written.into_iter().zip(parts).collect())
     }
 
-    /// Removes the parts of a tree that the manifest in force does not have any more. Who reads it goes on.
+    /// Removes the parts of a tree that is no longer in the manifest in force. Its readers can continue.
     fn free(&self, entry: &TreeEntry, tree: Option<&Tree>) {
         let read = tree.map(Tree::parts).unwrap_or_default();
         let stays: Vec<_> = read.parts().iter().filter(|part| !self.keep(part)).collect();
@@ -372,10 +369,10 @@ impl Engine {
         self.retire(entry.parts.iter().filter(unread).map(|part| part.number.file()));
     }
 
-    /// Called when it became durable that a tree is gone: the next checkpoint frees its space.
+    /// Called when the drop of a tree became durable. Requests a checkpoint, which frees the tree's space.
     pub(super) fn space_can_be_freed(&self) {
         if self.settings.checkpoint.has_trigger() {
-            // Where checkpoints fail permanently nothing is freed before one is called for.
+            // If checkpoints fail permanently, nothing is freed until a caller makes one.
             let _ = self.request_checkpoint(CheckpointReason::TreeDropped);
         }
     }
@@ -390,7 +387,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Publishes where the log ends, so that the next open knows that the store was closed there.
+    /// Publishes a manifest which notes that the store was closed cleanly at `end`, unless there is one already.
     pub(super) fn publish_clean_end(&self, live: &mut Live, end: &FlushPoint) -> Result<()> {
         let mut next = live.manifest().clone();
         if next.log.open == end.position && next.log.clean {
@@ -402,7 +399,7 @@ impl Engine {
     }
 }
 
-/// Leaves `range` of a tree, which has them in memory or in parts.
+/// Reads leaves `range` of a tree, from memory or its parts.
 fn leaves_of(tree: &Tree, range: Range<u64>) -> Result<Box<[Hash]>> {
     let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     let mut leaves = vec![[0; 32]; count].into_boxed_slice();

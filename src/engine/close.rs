@@ -1,4 +1,4 @@
-//! Closing a store.
+//! Closes a store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::sync;
 use crate::sync::JoinHandle;
 
 impl Engine {
-    /// Ends everything in order: no more inserts, background work done, what is there made durable,
-    /// a checkpoint if the policy wants one, the end of the log written down, and small parts merged.
-    /// Every token is answered when this returns, whatever it returns.
+    /// Closes the store in this order: refuses inserts, ends background work, flushes, makes a checkpoint if the
+    /// policy wants one and otherwise publishes the end of the log, and merges small parts. Every token has its
+    /// answer when this returns, even with an error.
     pub(crate) fn close(&self, flusher: JoinHandle<()>) -> Result<()> {
         let (poisoned, seq) = self.inflow.close();
         self.background.hurry_up();
-        // A listener on a worker may wait for a token that only the flush below would resolve.
+        // A listener on a worker may wait for a token, so the flush is requested before the worker is waited for.
         self.background.stop(|| self.log.request(seq));
         self.log.stop();
         let joined = flusher.join().map_err(|_| Error::ThreadPanicked { thread: "flusher" });
@@ -30,7 +30,7 @@ impl Engine {
         done
     }
 
-    /// Closes the store from another thread, for a caller that the store's own threads wait for.
+    /// Closes the store on a new thread, for a caller that is one of the store's own threads.
     pub(crate) fn close_elsewhere(self: Arc<Self>, flusher: JoinHandle<()>) {
         let engine = Arc::clone(&self);
         let close = move || {
@@ -47,17 +47,17 @@ impl Engine {
         }
     }
 
-    /// The last steps, when no other thread works any more.
+    /// The last steps, when the store has no other thread any more.
     fn finish(&self) -> Result<()> {
         let seq = self.inflow.last();
-        // Nothing waits here: the flusher has gone, and either this is durable or it failed.
+        // This returns at once: the flusher has ended, and `seq` is durable or the log has failed.
         self.log.wait_to_the_end(seq)?;
         let point = self.log.point();
         let reason = CheckpointReason::Close;
         let since = self.since_checkpoint(&point);
         let stretches = self.keeper.lock().manifest().log.closed.len();
         if self.settings.checkpoint.is_due_at_close(&since, stretches) {
-            self.told(reason, false, || {
+            self.with_events(reason, false, || {
                 self.checkpoint_now(&mut self.keeper.lock(), reason, Duration::ZERO, true)
             })?;
         } else {

@@ -1,19 +1,19 @@
-//! Merging parts.
+//! Merges parts.
 //!
 //! # Invariants
 //!
-//! - A merge is written without any lock: checkpoints, inserts and reads go on. Only installing it takes
+//! - A worker writes a merge without any lock, so checkpoints, inserts and reads continue. Only the install takes
 //!   the checkpoint lock, for one manifest.
-//! - The merged part is durable before the manifest that names it, whatever [`Install`] says: what it
-//!   replaces was durable for long.
-//! - It is installed only if its inputs are still live and the root that it gives is the one in the
-//!   manifest. Inputs are removed once that manifest is durable and no backup needs them; readers go on
-//!   with the mappings that they have. A merge that fails, or that a crash interrupts, loses nothing but
-//!   its own work.
-//! - The parts are bounded however short the runs of the store are. A small merge is begun at once and ended
-//!   also when the store is being closed, and closing makes those that are left, and one more where there are
-//!   too many parts altogether. A large one is begun only by a run that has lasted for as long as it may
-//!   take: closing gives it up, and a run that has lasted so long is likely to last as long again.
+//! - The merged part is durable before the manifest that names it, whatever [`Install`] says, because its inputs
+//!   may have been durable for long.
+//! - A merge is installed only if its inputs are still live and its root is the one in the manifest. The inputs
+//!   are removed once the new manifest is durable and no backup needs them. Readers keep the mappings that they
+//!   have. A merge that fails, or that a crash interrupts, loses only its own work.
+//! - The number of parts is bounded however short the runs of the store are. A small merge starts at once, and is
+//!   completed even if the store closes. Closing makes the remaining small merges, and merges the smallest parts
+//!   of a tree that still has too many. A large merge starts only once the store has been open for as long as the
+//!   merge may take: closing abandons it, and a store that has been open so long is likely to stay open as long
+//!   again.
 //!
 //! [`Install`]: crate::config::Install
 
@@ -34,41 +34,41 @@ use crate::report::Steps;
 use crate::sync;
 use crate::sync::Mutex;
 
-/// How long a merge pauses between two looks at whether it still has to.
+/// The longest pause of a merge between two checks whether it has to pause longer.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Bytes of parts that a run must have lasted a second for before it begins to merge them.
+/// A large merge starts once the store has been open for one second per so many bytes of its inputs.
 const BYTES_PER_SECOND: u64 = 256 << 20;
 
-/// Parts of one tree that become one.
+/// Parts of one tree to be merged into one.
 struct Merge {
     tree: Arc<Tree>,
     inputs: Vec<Arc<Part>>,
     identity: PartIdentity,
-    /// Whether it ends also when the store is being closed.
+    /// Whether the merge is completed even if the store closes.
     to_the_end: bool,
 }
 
 impl Merge {
-    /// The number of its part, and those of the manifests that it was to be in.
+    /// The number of the merged part, and `manifests`.
     fn given(&self, manifests: Range<u64>) -> Given {
         let number = self.identity.number.0;
         Given { manifests, parts: number..number + 1 }
     }
 }
 
-/// Bytes of the files of `parts`.
+/// The total length of the files of `parts`.
 fn bytes_of(parts: &[Arc<Part>]) -> u64 {
     parts.iter().map(|part| part.reference().len).fold(0, u64::saturating_add)
 }
 
-/// The leaves of each of them.
+/// The number of leaves of each part.
 fn leaves_of(parts: &PartSet) -> Vec<u64> {
     let leaves = |part: &Arc<Part>| part.reference().to - part.reference().from;
     parts.parts().iter().map(leaves).collect()
 }
 
-/// The merge of the parts `range` of a tree, with a number of its own.
+/// A merge of the parts `range` of a tree, with a new part number.
 fn begin(live: &mut Live, tree: Arc<Tree>, range: Range<usize>, to_the_end: bool) -> Option<Merge> {
     let inputs = tree.parts().parts()[range].to_vec();
     let identity = Merged::identity(&inputs, live.number_part())?;
@@ -76,7 +76,7 @@ fn begin(live: &mut Live, tree: Arc<Tree>, range: Range<usize>, to_the_end: bool
 }
 
 impl Engine {
-    /// Asks for merges if the policy wants some.
+    /// Requests merges if the policy wants some.
     pub(super) fn request_compaction(&self) {
         if self.catalog.awake().iter().any(|tree| self.merge_of(&tree.parts()).is_some()) {
             self.request_job(Job::Compact);
@@ -89,16 +89,15 @@ impl Engine {
         self.background.count(|work| work.compaction.retries += u64::from(retry));
         let mut wait = waited;
         while let Some(merge) = self.next_merge() {
-            let Ok(ControlFlow::Continue(())) =
-                self.merge_and_tell(merge, std::mem::take(&mut wait))
+            let Ok(ControlFlow::Continue(())) = self.run_merge(merge, std::mem::take(&mut wait))
             else {
                 return;
             };
         }
     }
 
-    /// Merges what is small, when no other thread works any more, and the smallest parts if there are still
-    /// too many. What fails is told and stays to the next run: everything is durable.
+    /// Makes the remaining small merges when the store has no other thread any more, and merges the smallest parts
+    /// of a tree that still has too many. A failure is reported and its merge left to the next run.
     ///
     /// # Errors
     ///
@@ -110,25 +109,25 @@ impl Engine {
         let mut left = self.settings.merge_at_close;
         while let Some(merge) = self.last_merge(left) {
             left = left.saturating_sub(bytes_of(&merge.inputs));
-            if self.merge_and_tell(merge, Duration::ZERO)?.is_break() {
+            if self.run_merge(merge, Duration::ZERO)?.is_break() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Does `merge` and reports how it ended. A break says that no other is to be made now.
-    fn merge_and_tell(&self, merge: Merge, wait: Duration) -> Result<ControlFlow<()>> {
-        let done = self.told_merge(&merge, wait);
+    /// Does `merge` and reports how it ended. A break means that no other merge should follow now.
+    fn run_merge(&self, merge: Merge, wait: Duration) -> Result<ControlFlow<()>> {
+        let done = self.merge_with_events(&merge, wait);
         if done.is_err() {
-            // The parts it was made of may be closed by this, which is the parent's business.
+            // In a forked child. Dropping the merge may close its inputs, which belong to the parent.
             std::mem::forget(merge);
         }
         done
     }
 
-    /// As [`merge_and_tell`](Self::merge_and_tell). Fails only in a forked child.
-    fn told_merge(&self, merge: &Merge, wait: Duration) -> Result<ControlFlow<()>> {
+    /// As [`run_merge`](Self::run_merge). Fails only in a forked child.
+    fn merge_with_events(&self, merge: &Merge, wait: Duration) -> Result<ControlFlow<()>> {
         let mut steps = Steps { wait, ..Steps::default() };
         let parts = merge.inputs.len();
         let leaves = merge.identity.to - merge.identity.from;
@@ -161,7 +160,7 @@ impl Engine {
             Err(error) => {
                 self.poison_if_displaced(&error)?;
                 self.background.count(|work| work.compaction.failed += 1);
-                let retry_in = self.compaction_put_off(&error);
+                let retry_in = self.compaction_failed(&error);
                 tracing::error!(%error, tree = %merge.tree.name(), ?retry_in, "merging parts failed; they stay");
                 let failed = || Event::CompactionFailed { tree: tree(), parts, error, retry_in };
                 self.gate.tell(failed)?;
@@ -171,14 +170,14 @@ impl Engine {
         Ok(next)
     }
 
-    /// Which of a tree's parts are to be merged.
+    /// Which parts of a tree the policy wants merged.
     fn merge_of(&self, parts: &PartSet) -> Option<Range<usize>> {
         self.settings.compaction.next(&leaves_of(parts))
     }
 
-    /// What a worker merges next.
+    /// The next merge for a worker.
     fn next_merge(&self) -> Option<Merge> {
-        self.go_on(false).ok()?;
+        self.check_continues(false).ok()?;
         let mut live = self.keeper.lock();
         let mut later = None;
         for tree in self.catalog.awake() {
@@ -203,8 +202,8 @@ impl Engine {
         None
     }
 
-    /// What is merged next when the store is being closed: what is wanted, up to `most` bytes, or the
-    /// smallest parts of a tree that has too many.
+    /// The next merge while the store closes: one that the policy wants, of at most `most` bytes, or the smallest
+    /// parts of a tree that has too many.
     fn last_merge(&self, most: u64) -> Option<Merge> {
         let mut live = self.keeper.lock();
         for tree in self.catalog.awake() {
@@ -219,9 +218,9 @@ impl Engine {
         None
     }
 
-    /// A store that is poisoned neither starts nor ends a merge. One that is being closed starts none on a
-    /// worker and ends those that go `to_the_end`.
-    fn go_on(&self, to_the_end: bool) -> Result<()> {
+    /// Fails if a merge must not start or continue: in a poisoned store, and in a closing store unless the merge
+    /// goes `to_the_end`.
+    fn check_continues(&self, to_the_end: bool) -> Result<()> {
         if self.background.is_closing() && !to_the_end {
             return Err(Error::Closed);
         }
@@ -231,13 +230,13 @@ impl Engine {
         }
     }
 
-    /// Called before each step of a merge, with when the last one began. While a checkpoint does not
-    /// keep up with inserts the disk is its own: a merge takes a tenth of the time then.
+    /// Called before each step of a merge. `step` is when the last step began. While a checkpoint falls behind the
+    /// inserts it needs the disk: the merge then works a tenth of the time.
     fn give_way(&self, step: &Mutex<Instant>, to_the_end: bool) -> Result<()> {
         let mut step = step.lock();
         let mut pause = step.elapsed() * 9;
         while !pause.is_zero() && self.inflow.is_behind() {
-            self.go_on(to_the_end)?;
+            self.check_continues(to_the_end)?;
             if self.background.is_closing() {
                 break;
             }
@@ -246,10 +245,10 @@ impl Engine {
             pause -= slice;
         }
         *step = Instant::now();
-        self.go_on(to_the_end)
+        self.check_continues(to_the_end)
     }
 
-    /// Merges parts. Returns the bytes of the new one, or `None` if its inputs were no longer live.
+    /// Merges parts. Returns the bytes of the new part, or `None` if its inputs were no longer live.
     fn merge(&self, merge: &Merge, steps: &mut Steps) -> Result<Option<u64>> {
         let step = Mutex::new(Instant::now());
         let source =
@@ -272,7 +271,7 @@ impl Engine {
             return Ok(None);
         }
         steps.install = built.elapsed();
-        // Somebody may be reading what is no longer listed.
+        // Readers may still use inputs that are no longer in the manifest.
         let unread = |input: &&Arc<Part>| Arc::strong_count(input) == 1 || self.keep(input);
         let inputs = merge.inputs.iter().filter(unread);
         self.retire(inputs.map(|input| input.reference().number.file()));
@@ -280,7 +279,7 @@ impl Engine {
         Ok(Some(bytes))
     }
 
-    /// Keeps a part open whose name is to be removed. Tells whether that may be done.
+    /// Keeps `part` open for its readers, before its name is removed. Returns whether the name may be removed.
     pub(super) fn keep(&self, part: &Part) -> bool {
         let kept = part.keep();
         if let Err(error) = &kept {
@@ -290,11 +289,11 @@ impl Engine {
         kept.is_ok()
     }
 
-    /// Replaces the inputs by `part`. Returns whether they were still there.
+    /// Replaces the inputs by `part`. Returns false if they are no longer live.
     fn install(&self, merge: &Merge, part: Arc<Part>) -> Result<bool> {
         let mut guard = self.keeper.lock();
         let live = &mut *guard;
-        // A tree that was dropped is not in the manifest any more.
+        // A dropped tree is not in the manifest any more.
         let Some(entry) = live.manifest().tree(merge.tree.id()).cloned() else { return Ok(false) };
         let Some(parts) = merge.tree.parts().merged(&merge.inputs, part) else { return Ok(false) };
         let before = live.numbers();
@@ -318,7 +317,7 @@ impl Engine {
         entry: &TreeEntry,
         parts: &PartSet,
     ) -> Result<()> {
-        self.go_on(merge.to_the_end)?;
+        self.check_continues(merge.to_the_end)?;
         let tree = &merge.tree;
         let root = entry.root_over(parts, &*tree.hasher)?.unwrap_or_default();
         if root != entry.root {

@@ -2,12 +2,12 @@
 //!
 //! # Invariants
 //!
-//! - A listener may fork, and return in the child on a thread of the store's own. Every call through the gate
-//!   returns [`Error::Forked`](crate::Error::Forked) there, as do the calls that wake callers. The thread then
-//!   takes no lock, waits for nothing, and passes the error on until it ends.
+//! - A listener may fork, and return in the child on one of the store's own threads. There every call through the
+//!   gate returns [`Error::Forked`](crate::Error::Forked), as do the calls that wake callers. The thread then
+//!   takes no lock, waits for nothing, and returns the error until it ends.
 //! - No listener is called in a child.
 //!
-//! Opening a store calls listeners without it: there are no threads yet, and a child may go on to open the store as
+//! Opening a store calls listeners without the gate: there are no threads yet, and a child may open the store as
 //! well as its parent.
 
 use crate::error::Result;
@@ -22,7 +22,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// `listeners` of a store whose threads are in `process`.
+    /// A gate to the `listeners` of a store whose threads are in `process`.
     pub(super) fn new(listeners: Listeners, process: Process) -> Self {
         Self { listeners, process }
     }

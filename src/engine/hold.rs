@@ -101,7 +101,7 @@ impl Engine {
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         let free = self.engine.keeper.holds().end(self.beyond);
-        // In a forked child the removal fails, and the parent removes the files.
+        // If a forked child removes none of them, the parent does.
         self.engine.remove_parts(free);
         let _ = self.engine.poison_if_noted();
     }

@@ -1,13 +1,14 @@
-//! What makes checkpoints and merges one after the other: the manifest in force, what was last
-//! checkpointed, the files that backups read, and what is requested and retried.
+//! The state behind checkpoints and merges: the manifest in force, what the last checkpoint has, the files that
+//! backups read, and what is requested and retried.
 //!
 //! # Invariants
 //!
-//! - The checkpoint lock guards [`Live`]. It is the first that any thread takes, and the only one that is held
-//!   across I/O. Nothing that inserts, flushes or reads takes it.
-//! - A manifest comes into force by [`Live::publish`] alone, when it is durable.
-//! - The number of a part or a manifest is given once, also to one that fails.
-//! - The other locks in here are taken for words. [`Upkeep`] alone takes others under its own: those of the
+//! - The checkpoint lock guards [`Live`], and serialises checkpoints and the installs of merges. A thread takes it
+//!   before any other lock. Of the locks here it holds only this one across I/O. Inserts, flushes and reads never
+//!   take it.
+//! - A manifest comes into force only in [`Live::publish`], when it is durable.
+//! - The number of a part or a manifest is assigned once, even if the part or manifest fails.
+//! - The other locks in here are held for a few words. Only [`Upkeep`] takes others under its own: those of the
 //!   flusher's clock and of the workers.
 
 use std::ops::Range;
@@ -33,7 +34,7 @@ pub(super) struct Keeper {
     marks: Mutex<Marks>,
     holds: Holds,
     upkeep: Upkeep,
-    /// The error of a call that found another directory in the store's place, until all writing is ended for it.
+    /// The error of a call that found another directory in the store's place, until the store is poisoned with it.
     displaced: Mutex<Option<Error>>,
 }
 
@@ -46,7 +47,7 @@ struct Marks {
 }
 
 impl Keeper {
-    /// Of a store whose last checkpoint holds `checkpointed`.
+    /// For a store whose last checkpoint has `checkpointed`.
     pub(super) fn new(live: Live, checkpointed: Tally) -> Self {
         let marks = Marks { tally: checkpointed, log_bytes: 0, at: Instant::now() };
         let (live, marks) = (Mutex::new(live), Mutex::new(marks));
@@ -64,7 +65,7 @@ impl Keeper {
         self.lock().manifest.clone()
     }
 
-    /// How much was inserted and logged up to `point` since the last checkpoint. The log has `segments`.
+    /// How much was inserted and logged up to `point` since the last checkpoint. The log has `segments` segments.
     pub(super) fn since(&self, point: &FlushPoint, segments: u64) -> Since {
         let marks = self.marks.lock();
         Since {
@@ -83,7 +84,7 @@ impl Keeper {
         *self.marks.lock() = Marks { tally, log_bytes, at };
     }
 
-    /// Notes an error that was found under the checkpoint lock, if it says that another directory is in the store's
+    /// Notes an error of a call under the checkpoint lock, if it says that another directory is in the store's
     /// place.
     pub(super) fn note_if_displaced(&self, error: &Error) {
         if matches!(error, Error::Displaced(_)) {
@@ -91,7 +92,7 @@ impl Keeper {
         }
     }
 
-    /// The error that was noted, once.
+    /// Takes the noted error.
     pub(super) fn take_displaced(&self) -> Option<Error> {
         self.displaced.lock().take()
     }
@@ -107,7 +108,7 @@ impl Keeper {
     }
 }
 
-/// The manifest in force, and the numbers of what comes next.
+/// The manifest in force, and the next numbers.
 #[derive(Debug)]
 pub(super) struct Live {
     manifest: Manifest,
@@ -121,7 +122,7 @@ pub(super) struct Numbers {
     pub(super) part: u64,
 }
 
-/// The numbers of manifests and of parts that were given from one moment to another.
+/// The numbers of manifests and of parts that were assigned between two moments.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
     pub(super) manifests: Range<u64>,
@@ -143,21 +144,21 @@ impl Live {
         self.numbers
     }
 
-    /// The numbers that were given since the next ones were `before`.
+    /// The numbers that were assigned since the next ones were `before`.
     pub(super) fn given_since(&self, before: Numbers) -> Given {
         let Numbers { manifest, part } = self.numbers;
         Given { manifests: before.manifest..manifest, parts: before.part..part }
     }
 
-    /// Gives a new part its number.
+    /// Assigns the number of a new part.
     pub(super) fn number_part(&mut self) -> PartId {
         let number = self.numbers.part;
         self.numbers.part += 1;
         PartId(number)
     }
 
-    /// Makes `next` durable in `fs` and the manifest in force. `next_segment` is the number that the log gives
-    /// next.
+    /// Makes `next` durable in `fs`, and then the manifest in force. `next_segment` is the number of the log's
+    /// next new segment.
     pub(super) fn publish(
         &mut self,
         fs: &dyn FileSystem,

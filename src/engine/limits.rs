@@ -1,13 +1,13 @@
-//! How much may wait before inserts have to. Pure.
+//! The limits at which inserts are slowed down or stopped. Pure.
 //!
 //! # Invariants
 //!
-//! - Below [`Limits::gate`] there is no pressure: an insert compares one number.
-//! - Long before a limit inserts are slowed down to what goes away meanwhile, at the limit they stop.
-//!   What makes room is asked for where the slowing begins.
-//! - How much they are slowed down follows from what is not *written* yet. A checkpoint takes what it
-//!   holds out of memory all at once, at its end; inserts that looked at memory alone would come in
-//!   bursts, and stop in between.
+//! - Below [`Limits::gate`] there is no pressure: an insert makes two comparisons.
+//! - Long before a limit inserts are slowed down to the rate at which room is made. At the limit they stop. The
+//!   work that makes room is requested where the slowing begins.
+//! - How much inserts are slowed down follows from the bytes that are not *written* yet. A checkpoint frees memory
+//!   all at once, at its end. If the pace followed from memory alone, inserts would come in bursts and stop in
+//!   between.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ use crate::error::Limit;
 /// The limits of a store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// In bytes of records.
+    /// Bytes of records that may wait for the log.
     pub(crate) unflushed: u64,
-    /// In bytes of nodes.
+    /// Bytes of nodes that may wait for a checkpoint.
     pub(crate) uncheckpointed: Option<u64>,
-    /// Of one tree.
+    /// Parts that one tree may have.
     pub(crate) parts: Option<u64>,
 }
 
-/// Bytes that may wait for a checkpoint where some are made automatically.
+/// The default limit of bytes that may wait for a checkpoint, if the policy makes checkpoints automatically.
 const UNCHECKPOINTED: u64 = 1 << 30;
 
 impl Limits {
-    /// What `config` allows a store.
+    /// The limits in `config`.
     pub(crate) fn of(config: &Config) -> Self {
         let uncheckpointed = config
             .max_uncheckpointed_bytes
@@ -43,21 +43,21 @@ impl Limits {
     }
 }
 
-/// What waits.
+/// What counts against the limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
-    /// What was accepted.
+    /// What the store has accepted.
     pub(crate) accepted: Tally,
     /// What the log has.
     pub(crate) written: Tally,
-    /// What a checkpoint holds.
+    /// What the last checkpoint has.
     pub(crate) checkpointed: Tally,
     /// Bytes of nodes that the checkpoint under way has written.
     pub(crate) copied: u64,
-    /// The parts of the tree that has the most.
+    /// The largest number of parts of any tree.
     pub(crate) parts: u64,
-    /// Whether a checkpoint would hold more than the last one: not under
-    /// [`FlushPolicy::Manual`](crate::FlushPolicy) while no caller has named a point since.
+    /// Whether a new checkpoint would have more than the last one. False under
+    /// [`FlushPolicy::Manual`](crate::FlushPolicy) until a caller names a point after the last checkpoint.
     pub(crate) relief: bool,
 }
 
@@ -67,13 +67,13 @@ impl Held {
         self.accepted.record_bytes_since(self.written)
     }
 
-    /// Bytes of nodes that no checkpoint holds.
+    /// Bytes of nodes that no checkpoint has.
     fn memory(&self) -> u64 {
         self.accepted.node_bytes_since(self.checkpointed)
     }
 }
 
-/// The tallies from which on an insert has to look closer.
+/// The amounts from which on an insert has to check the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gate {
     records: u64,
@@ -81,18 +81,18 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Whether `accepted` has come up to it.
+    /// Whether `accepted` has reached the gate.
     #[inline]
     pub(crate) fn is_reached(self, accepted: &Tally) -> bool {
         accepted.records >= self.records || accepted.nodes >= self.nodes
     }
 }
 
-/// What an insert has to do about it.
+/// What an insert has to do because of the limits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pressure {
     Nothing,
-    /// Slow down: how far it is from where the slowing begins, 0, to the limit, 1.
+    /// Slow down. The share is 0 where the slowing begins and 1 where it is greatest.
     Slow(Limit, f64),
     /// Wait.
     Full {
@@ -116,14 +116,13 @@ const fn unwritten_soft(limit: u64) -> u64 {
     max1(limit / 4)
 }
 
-/// Where they come at their slowest. While a checkpoint writes what is held, as much may come again
-/// before it ends.
+/// Where inserts are slowest. While a checkpoint writes these bytes, as many again may be inserted before it ends.
 const fn unwritten_most(limit: u64) -> u64 {
     max1(limit / 2)
 }
 
 impl Limits {
-    /// From where on an insert has to look closer.
+    /// The gate from which on an insert has to check the limits.
     pub(crate) fn gate(&self, held: &Held) -> Gate {
         if self.parts.is_some_and(|limit| held.parts >= soft(limit)) {
             return Gate { records: 0, nodes: 0 };
@@ -142,8 +141,8 @@ impl Limits {
             && self.uncheckpointed.is_some_and(|limit| held.memory() >= unwritten_soft(limit))
     }
 
-    /// Whether a checkpoint that is being written has not kept up, and the disk should be its own: not
-    /// while there are so many parts that merging them is as urgent.
+    /// Whether a checkpoint under way falls behind and should have the disk for itself. False while there are so
+    /// many parts that merging them is as urgent.
     pub(crate) fn is_behind(&self, held: &Held) -> bool {
         let unwritten = held.memory().saturating_sub(held.copied);
         held.copied > 0
@@ -188,16 +187,16 @@ fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
-/// How long `bytes` should take when `drain` bytes per second go away: from a tenth faster than that,
-/// where the slowing begins, to half as fast where it ends. Little more than what goes away from the
-/// beginning, so that a long load comes at one rate and not ever slower.
+/// How long inserting `bytes` should take while checkpoints write `drain` bytes per second. The pace is a tenth
+/// faster than the drain where the slowing begins, and half as fast where it is greatest. It starts so near the
+/// drain that a long load runs at one rate instead of ever slower.
 #[expect(clippy::cast_precision_loss, reason = "a pace")]
 pub(crate) fn pace(bytes: u64, drain: u64, share: f64) -> Duration {
     let rate = drain.max(1) as f64 * (1.1 - 0.6 * share);
     Duration::try_from_secs_f64(bytes as f64 / rate).unwrap_or(LONGEST_PACE).min(LONGEST_PACE)
 }
 
-/// No insert is slowed down for longer at a time.
+/// The longest time for which an insert is slowed down at once.
 pub(crate) const LONGEST_PACE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -214,7 +213,7 @@ mod tests {
         tally
     }
 
-    /// Of a tree of arity 2.
+    /// What a tree of arity 2 holds after so many leaves.
     fn held(accepted: u64, written: u64, checkpointed: u64) -> Held {
         let of = |leaves| tally(Arity::Two, leaves);
         let (accepted, written, checkpointed) = (of(accepted), of(written), of(checkpointed));

@@ -1,4 +1,4 @@
-//! A tree as a manifest has it, from its parts and its tail.
+//! Loads a tree of a manifest from its parts and its tail.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::merkle::{Hasher, Level, NodeIndex, NodeSource as _};
 use crate::part::{Part, PartRef, PartSet};
 use crate::sync::process::Process;
 
-/// How and from where trees are loaded.
+/// Loads trees.
 #[derive(Clone, Debug)]
 pub(crate) struct Loader {
     pub(crate) fs: Arc<dyn FileSystem>,
@@ -25,13 +25,13 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    /// The tree of `entry` and the one writer of its leaves. `manifest` is the number of a manifest that has
-    /// the entry, for messages. Reads O(log size) blocks, and of each part its ends.
+    /// Returns the tree of `entry` and the one writer of its leaves. `manifest` is the number of a manifest that
+    /// has the entry, for messages. Reads O(log size) blocks, and both ends of each part.
     ///
     /// # Errors
     ///
-    /// [`Damaged`](Error::Damaged) if a part is missing or wrong, or if the parts have another root than the
-    /// manifest.
+    /// [`Damaged`](Error::Damaged) if a part is missing or wrong, or if the root of the parts and the tail differs
+    /// from the root in the manifest.
     pub(crate) fn load(
         &self,
         manifest: u64,
@@ -59,7 +59,7 @@ impl Loader {
         Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
     }
 
-    /// The root that the parts and the tail give is the root that the manifest names.
+    /// Fails unless the root of the parts and the tail is the root in the manifest.
     fn check_root(&self, manifest: u64, entry: &TreeEntry, tree: &Tree) -> Result<()> {
         let root = entry.root_over(&tree.columns.view(), &*tree.hasher)?.unwrap_or_default();
         if root == entry.root {
@@ -73,7 +73,7 @@ impl Loader {
     }
 }
 
-/// Columns over `parts`, with the children of incomplete nodes in memory. Reads O(log size) blocks.
+/// Makes columns over `parts`, with the children of incomplete nodes in memory. Reads O(log size) blocks.
 fn resume(
     layout: Layout,
     size: u64,

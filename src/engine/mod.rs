@@ -1,4 +1,4 @@
-//! The store: one directory with one log, one manifest and its trees, and what keeps them going.
+//! The store: one directory with one log, one manifest and its trees, and the threads that work on them.
 //!
 //! The engine is not generic. It drives each [`Tree`] through an object-safe hasher whose calls take
 //! whole runs of nodes; [`Accumulator`](crate::Accumulator) is a typed view of one tree of a store.

@@ -1,4 +1,4 @@
-//! A store that is ready to go on, before it has threads.
+//! A store that was created or recovered and has no threads yet.
 
 use std::sync::Arc;
 
@@ -17,35 +17,35 @@ use crate::report::recovery::RecoveryReport;
 use crate::sync::process::Process;
 use crate::wal::{LogWriter, Segments};
 
-/// A tree that takes leaves.
+/// A tree that is awake, with the writer of its leaves.
 pub(super) struct Admitted {
     pub(super) tree: Arc<Tree>,
     pub(super) leaves: LeafWriter,
     pub(super) sealed: bool,
 }
 
-/// A store that is ready to go on.
+/// A store that is ready to start.
 pub(super) struct Opened {
     pub(super) loader: Loader,
     pub(super) slots: Vec<Slot>,
     pub(super) admitted: Vec<Admitted>,
-    /// Trees that are not as the manifest has them.
+    /// Trees that differ from the manifest.
     pub(super) changed: Vec<Changed>,
     pub(super) live: Live,
     pub(super) segments: Arc<Segments>,
     pub(super) log: LogWriter,
     pub(super) point: FlushPoint,
-    /// What the manifest holds of what `point` has.
+    /// How much of `point` the manifest has.
     pub(super) checkpointed: Tally,
     pub(super) report: RecoveryReport,
 }
 
-/// The process that may use what is opened here.
+/// The current process, the only one that may use what it opens.
 pub(crate) fn this_process(config: &Config) -> Result<Process> {
     Process::current().map_err(|error| Error::io("watch for forks of", &config.path, error))
 }
 
-/// How the trees of `store` are loaded.
+/// The loader of the trees of `store`.
 pub(crate) fn loader(config: &Config, fs: &Arc<dyn FileSystem>, store: StoreId) -> Result<Loader> {
     Ok(Loader {
         fs: Arc::clone(fs),

@@ -1,4 +1,4 @@
-//! Scrubbing a store in operation.
+//! Scrubs a store in operation.
 
 use super::shared::Engine;
 use crate::error::Result;
@@ -6,13 +6,13 @@ use crate::scrub;
 use crate::scrub::{OnProgress, Options, Report, Source};
 use crate::wal::{Extent, Log};
 
-/// How often reading the log starts again because a checkpoint released what was being read.
+/// How often reading the log is repeated because a checkpoint released segments meanwhile.
 const TRIES: usize = 100;
 
 impl Engine {
-    /// Verifies the parts of the last checkpoint, and the log from there to what is durable now.
+    /// Verifies the parts of the last checkpoint, and the log from there to the last durable point.
     pub(crate) fn scrub(&self, options: &Options, progress: OnProgress<'_>) -> Result<Report> {
-        // A checkpoint that waits for the flusher may have the lock.
+        // A checkpoint that waits for the flusher may hold the checkpoint lock.
         self.may_wait("scrub")?;
         let source = Source {
             fs: &*self.fs,

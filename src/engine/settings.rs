@@ -1,4 +1,4 @@
-//! The part of the configuration that is needed while a store runs.
+//! The settings that a running store needs.
 
 use std::time::Duration;
 
@@ -23,8 +23,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// From so many bytes on that the log does not have they are handed to the operating system under
-    /// [`FlushPolicy::Manual`].
+    /// Under [`FlushPolicy::Manual`] records are written without a sync once so many bytes wait for the log.
     pub(super) fn spill_bytes(&self) -> u64 {
         self.max_unflushed_bytes / 2
     }

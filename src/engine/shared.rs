@@ -2,25 +2,27 @@
 //!
 //! # Invariants
 //!
-//! - Every lock of a store belongs to one of its five parts and is private to that: only calls of the part take
-//!   it. What is not in a part never changes, or guards nothing.
+//! - Every lock of a store is private to one of its five components: only methods of the component take it. State
+//!   outside the components never changes, or guards nothing.
 //!
 //! # Locks
 //!
-//! Taken in this order of their owners, and none of them across I/O but the first:
+//! A thread takes locks in this order of their owners. It holds only the first, and the lock of a tree that it
+//! loads, across I/O:
 //!
 //! 1. [`Keeper`]: the checkpoint lock.
 //! 2. [`Catalog`]: the names of trees, and then the lock of one tree that is not loaded yet, which is held while
 //!    its parts are opened.
-//! 3. [`Inflow`]: the insertion lock. Held for the copy of a leaf or a small batch.
-//! 4. [`Keeper`] again: what is requested and retried, before what is requested of the next two.
-//! 5. [`LogSide`] and [`Background`], and the locks inside trees and columns: for a few words.
+//! 3. [`Inflow`]: the insertion lock, held while a leaf or a small batch is copied.
+//! 4. [`Keeper`] again: the lock of what is requested and retried.
+//! 5. [`LogSide`] and [`Background`], and the locks inside trees and columns, held for a few words.
 //!
 //! # Waiting
 //!
 //! Wait order: the flusher waits for no other thread of the store; workers wait only for the flusher;
-//! callers of the store may wait for both. All of them call listeners and wakers, without a lock held. A
-//! call from those that would have to wait against this order fails ([`Error::WouldWaitForItself`]).
+//! callers of the store may wait for both. All of them call listeners and wakers, and hold no lock meanwhile. If a
+//! listener or a waker makes a call that would have to wait against this order, the call fails
+//! ([`Error::WouldWaitForItself`]).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,42 +43,42 @@ use crate::report::recovery::RecoveryReport;
 use crate::sync::Mutex;
 use crate::sync::process::Process;
 
-/// A store in operation: five parts, each of which keeps its locks to itself, and what is constant.
+/// A store in operation: five components with private locks, and constants.
 pub(crate) struct Engine {
-    /// Its trees: which there are, and how they are loaded.
+    /// The trees, and how they are loaded.
     pub(super) catalog: Catalog,
-    /// What comes in, up to the cut.
+    /// The insertion lock, and what was inserted and not cut yet.
     pub(super) inflow: Inflow,
-    /// What is requested of the flusher, and what is durable.
+    /// The requests to the flusher, and what is durable.
     pub(super) log: LogSide,
-    /// The manifest in force, and what changes it.
+    /// The manifest in force, and the state of checkpoints and merges.
     pub(super) keeper: Keeper,
     /// The workers.
     pub(super) background: Background,
 
-    /// The process that has the threads. In a forked child no lock is taken and no file is touched.
+    /// The process that has the threads. A forked child takes no lock and touches no file.
     pub(super) process: Process,
     pub(super) fs: Arc<dyn FileSystem>,
     /// For messages.
     pub(super) path: PathBuf,
     pub(super) store: StoreId,
     pub(super) settings: Settings,
-    /// Its listeners.
+    /// The listeners.
     pub(super) gate: Gate,
     pub(super) counters: Counters,
-    /// What was found at opening.
+    /// What recovery found.
     pub(super) report: RecoveryReport,
     /// Held until the store is closed.
     pub(super) lock: Mutex<Option<Box<dyn StoreLock>>>,
 }
 
 impl Engine {
-    /// The process that has its threads.
+    /// The process that has the store's threads.
     pub(crate) fn process(&self) -> Process {
         self.process
     }
 
-    /// What was found at opening.
+    /// What recovery found.
     pub(crate) fn report(&self) -> &RecoveryReport {
         &self.report
     }
@@ -97,8 +99,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends all writing if a call under the checkpoint lock found another directory in the store's place. To be
-    /// called when that lock has been released: a listener that hears of it may ask for a checkpoint itself.
+    /// Ends all writing if a call under the checkpoint lock found another directory in the store's place. The
+    /// caller must have released that lock, because a listener of the event may make a checkpoint itself.
     ///
     /// # Errors
     ///
@@ -110,8 +112,8 @@ impl Engine {
         }
     }
 
-    /// Ends all writing if `error` says that the directory is not the one that was opened any more: what
-    /// would be published there is not what the path leads to.
+    /// Ends all writing if `error` says that the path leads to another directory than the one that was opened:
+    /// nothing published in the old one would be found there.
     ///
     /// # Errors
     ///
@@ -123,7 +125,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends all writing: nothing was, or will be, acknowledged beyond the watermark.
+    /// Ends all writing. The store has acknowledged nothing beyond the watermark, and never will.
     ///
     /// # Errors
     ///
@@ -131,8 +133,8 @@ impl Engine {
     pub(super) fn poison(&self, error: Error) -> Result<()> {
         self.process.check()?;
         let error = Error::poisoned(&Arc::new(error));
-        // Both under one lock: after an insert was refused every token has its answer, and after a token
-        // was answered inserts are refused.
+        // Both ends happen under one lock: once an insert is refused every token has its answer, and once a token
+        // has an error inserts are refused.
         let ending = self.inflow.end(error.clone(), || self.log.begin_end(error.clone()));
         let Some(ending) = ending else { return Ok(()) };
         ending.wake()?;
@@ -176,7 +178,7 @@ mod tests {
             .backpressure_wait(Duration::from_secs(60));
         let (engine, flusher) = open(&config).unwrap();
         let tree = Arc::clone(engine.slot(&TreeName::main()).unwrap().tree().unwrap());
-        // Those that this thread would start; the flusher tries later.
+        // Starts of workers fail on this thread only; the flusher retries them.
         crate::sync::FAILING_SPAWNS.set(usize::MAX);
         for _ in 0..200 {
             engine.insert(&tree, &[[1; 32]], super::super::Intake::Insert).unwrap();
@@ -193,8 +195,8 @@ mod tests {
         std::thread::scope(|threads| {
             engine.log.undisturbed(|| {
                 threads.spawn(|| engine.poison(Error::Closed).unwrap());
-                // Until it waits for the watermark, with the lock that every insert takes: others hold that for
-                // moments.
+                // Loops until the other thread waits for the watermark under the insertion lock. All other threads
+                // hold that lock only for moments.
                 let mut held = 0;
                 while held < 1000 {
                     held += 1;

@@ -1,21 +1,21 @@
-//! Which trees a checkpoint writes a part of, and which keep their last leaves in the manifest. Pure.
+//! Decides which trees get a part in a checkpoint, and which keep their last leaves in the manifest. Pure.
 //!
 //! A part takes a file, two syncs and 16 KiB, however few leaves it has. A leaf in the manifest takes 32 bytes,
 //! in this manifest and in every later one until it goes into a part.
 //!
 //! # Invariants
 //!
-//! - What a tree has behind its parts is in one place as a whole: in a new part or in the manifest.
-//! - The leaves in a manifest stay below a bound for each tree and one for all of them together.
+//! - All leaves of a tree behind its parts are in one place: in a new part or in the manifest.
+//! - The leaves in a manifest have a bound for each tree, and another for all trees together.
 
-/// So many leaves behind the parts of a tree are worth a part.
+/// A tree with at least so many leaves behind its parts gets a part.
 pub(super) const PART_FROM: u64 = 64;
-/// A manifest has no more leaves than these: 8 MiB.
+/// The most leaves that a manifest has: 8 MiB.
 const MOST: u64 = (8 << 20) / 32;
 
-/// Of which of these trees a part is written. Tree `i` has `rests[i]` leaves behind its parts; all other trees
-/// together have `kept` leaves in the manifest. If no more than `small_parts` of them have only a few leaves,
-/// each gets a part. O(n log n).
+/// Which of these trees get a part. Tree `i` has `rests[i]` leaves behind its parts. All other trees together have
+/// `kept` leaves in the manifest. If at most `small_parts` of these trees have only a few leaves, each of those
+/// gets a part too. O(n log n).
 pub(super) fn with_part(rests: &[u64], kept: u64, small_parts: usize) -> Vec<bool> {
     let mut with_part: Vec<_> = rests.iter().map(|rest| *rest >= PART_FROM).collect();
     let small = |at: &usize| (1..PART_FROM).contains(&rests[*at]);
@@ -24,7 +24,7 @@ pub(super) fn with_part(rests: &[u64], kept: u64, small_parts: usize) -> Vec<boo
         small.into_iter().for_each(|at| with_part[at] = true);
         return with_part;
     }
-    // The largest first: it takes the fewest parts to come below the bound.
+    // Largest first, which reaches the bound with the fewest parts.
     small.sort_by_key(|at| std::cmp::Reverse(rests[*at]));
     let mut all = small.iter().map(|at| rests[*at]).fold(kept, u64::saturating_add);
     for at in small {
@@ -61,7 +61,7 @@ mod tests {
             assert!(sum <= MOST.saturating_sub(kept), "{sum} beside {kept}");
             let parts = rests.iter().zip(&with_part).filter(|(_, part)| **part);
             assert!(parts.clone().all(|(rest, _)| *rest >= longest && *rest > 0));
-            // No part more than it takes.
+            // There is no part more than necessary.
             let least = parts.map(|(rest, _)| *rest).min().unwrap();
             assert!(kept > MOST || sum + least > MOST - kept);
         }

@@ -1,10 +1,10 @@
-//! How much a store has accepted, in every unit that a limit or a policy counts. Pure.
+//! Counts what a store has accepted, in every unit that a limit or a policy uses. Pure.
 //!
 //! # Invariants
 //!
-//! - A tally only grows, in all units together: what came between two moments is their difference.
-//! - Every trigger and every limit counts the same bytes: those of a leaf and of its share of the complete
-//!   nodes above it, `32 N / (N - 1)` at arity `N`, without rounding.
+//! - A tally only grows, in all units together. So the difference of two tallies is what came in between.
+//! - Every trigger and every limit counts the same bytes for a leaf: the leaf and its share of the complete nodes
+//!   above it, `32 N / (N - 1)` at arity `N`, without rounding.
 
 use crate::ids::Seq;
 use crate::merkle::{Arity, Hash};
@@ -13,7 +13,7 @@ use crate::tree_spec::TreeSpec;
 /// Bytes of a leaf.
 const LEAF: u64 = size_of::<Hash>() as u64;
 
-/// The unit of nodes is the 105th part of a byte, in which a leaf of every arity is a whole number.
+/// Nodes are counted in units of 1/105 byte. A leaf of any arity takes a whole number of them.
 const UNITS: u64 = 105;
 const _: () = {
     let mut at = 0;
@@ -23,26 +23,26 @@ const _: () = {
     }
 };
 
-/// Bytes that a record takes in the log besides what it names.
+/// Bytes that a record without leaves takes in the log besides the tree's name.
 const CONTROL: u64 = 64;
 
 /// What a store had accepted at some moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Records, counted since the store was created.
+    /// Records since the store was created. Each leaf counts as one.
     pub(crate) seq: Seq,
     /// Leaves: those that the trees had when the store was opened, and all since.
     pub(crate) leaves: u64,
-    /// The id of the tree that is created next: how many were created since the store was.
+    /// The id of the next tree: how many trees were created since the store was.
     pub(crate) next_tree: u64,
-    /// Bytes of records since it was opened.
+    /// Bytes of records since the store was opened.
     pub(super) records: u64,
-    /// Units of nodes since its last checkpoint before it was opened.
+    /// Units of nodes since the last checkpoint before the store was opened.
     pub(super) nodes: u64,
 }
 
 impl Tally {
-    /// A store with `leaves` leaves that goes on at `seq` and whose next new tree has the id `next_tree`.
+    /// A store with `leaves` leaves that continues at `seq`. Its next new tree has the id `next_tree`.
     pub(crate) fn opened(seq: Seq, leaves: u64, next_tree: u64) -> Self {
         Self { seq, leaves, next_tree, ..Self::default() }
     }
@@ -83,18 +83,18 @@ impl Tally {
         self.nodes.saturating_sub(earlier.nodes) / UNITS
     }
 
-    /// The units of nodes at which so many bytes have come since this.
+    /// The units of nodes of a tally that is `bytes` bytes of nodes ahead of this one.
     pub(super) fn nodes_after(self, bytes: u64) -> u64 {
         self.nodes.saturating_add(bytes.saturating_mul(UNITS))
     }
 }
 
-/// Bytes that `leaves` leaves and the complete nodes above them take.
+/// Bytes of `leaves` leaves and the complete nodes above them.
 pub(crate) fn node_bytes(arity: Arity, leaves: u64) -> u64 {
     leaves.saturating_mul(units(arity)) / UNITS
 }
 
-/// Units that a leaf takes with its share of the nodes above it. An insert divides by nothing.
+/// Units of a leaf and its share of the nodes above it. Computed at compile time, so an insert needs no division.
 #[inline]
 const fn units(arity: Arity) -> u64 {
     const fn of(arity: Arity) -> u64 {

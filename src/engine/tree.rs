@@ -15,23 +15,23 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::process::Process;
 use crate::tree_spec::TreeSpec;
 
-/// Batches of so many leaves are worth hashing at once.
+/// Batches of at least so many leaves are worth hashing at once.
 pub(super) const BATCH_FROM: usize = 1 << 14;
 
-/// What readers and the store share of one tree. Everything in it only grows, but for its parts, which
-/// merging makes fewer.
+/// The state of one tree that readers and the store share. Everything in it only grows, except the number of
+/// parts, which merges lower.
 pub(crate) struct Tree {
     pub(crate) spec: Arc<TreeSpec>,
     pub(crate) hasher: Arc<dyn Hasher>,
     pub(crate) arity: Arity,
     pub(crate) columns: Arc<Columns>,
     nodes: Mutex<NodeWriter>,
-    /// The parts that the columns read. Changed under the checkpoint lock alone.
+    /// The parts that the columns read. Changed only under the checkpoint lock.
     parts: Mutex<PartSet>,
     edges: EdgeCache,
     /// How many leaves are known to be durable. Only rises.
     durable: AtomicU64,
-    /// The only process that may read it, if it has threads that work on it.
+    /// The only process that may use the tree, if threads of a store work on it.
     process: Option<Process>,
 }
 
@@ -61,7 +61,7 @@ impl Tree {
         (Self::new(spec, hasher, columns, nodes, PartSet::default()), leaves)
     }
 
-    /// The same tree, for `process` alone: one whose threads take its locks.
+    /// This tree, restricted to `process`, whose threads take its locks.
     pub(crate) fn only_in(self, process: Process) -> Self {
         Self { process: Some(process), ..self }
     }
@@ -74,25 +74,25 @@ impl Tree {
         &self.spec.name
     }
 
-    /// The parts that its columns read.
+    /// The parts that the columns read.
     pub(crate) fn parts(&self) -> PartSet {
         self.parts.lock().clone()
     }
 
-    /// Has the columns read `parts`, which hold the first `size` leaves, in place of those before.
+    /// Makes the columns read `parts`, which have the first `size` leaves, instead of the parts before.
     pub(crate) fn install(&self, size: u64, parts: PartSet) {
         let archive = Arc::new(parts.clone());
         *self.parts.lock() = parts;
         self.columns.archive(size, archive);
     }
 
-    /// Refuses a forked child, where a lock may be held by a thread that is not there.
+    /// Fails in a forked child, where a thread that does not exist may hold a lock.
     pub(crate) fn check_process(&self) -> Result<()> {
         self.process.map_or(Ok(()), Process::check)
     }
 
-    /// A view that can answer for every size up to `size`, which must be published. Hashes what was
-    /// not hashed yet, together with everything that came since.
+    /// A view that can answer for every size up to `size`, which must be published. Hashes every unhashed leaf if
+    /// the view could not answer otherwise.
     pub(crate) fn view_at(&self, size: u64) -> View {
         let view = self.columns.view();
         if view.hashed() >= size {
@@ -102,7 +102,7 @@ impl Tree {
         self.columns.view()
     }
 
-    /// The head of the tree when it had `size` leaves, which must be published.
+    /// The head of the tree at `size`, which must be published.
     pub(crate) fn head_at(&self, size: TreeSize) -> Result<TreeHead> {
         self.check_process()?;
         let root = root_at(&self.view_at(size.0), &*self.hasher, self.arity, size)?;
@@ -114,19 +114,19 @@ impl Tree {
         TreeSize(self.durable.load(Ordering::Acquire))
     }
 
-    /// Notes that the first `size` leaves are durable. Only to be called after the sync that made them so, by
-    /// the one thread that syncs, with sizes that do not fall.
+    /// Notes that the first `size` leaves are durable. Only the thread that syncs may call this, after the sync,
+    /// with sizes that do not fall.
     pub(crate) fn set_durable(&self, size: u64) {
         self.durable.store(size, Ordering::Release);
     }
 
-    /// What its entry in the manifest says, as `info`, put right for a tree of this size that is in use.
+    /// Updates `info`, which describes the tree's entry in the manifest, for the loaded tree with this size.
     pub(super) fn describe(&self, size: TreeSize, info: TreeInfo) -> TreeInfo {
         let memory_bytes = self.columns.memory_bytes();
         TreeInfo { size, durable_size: self.durable(), loaded: true, memory_bytes, ..info }
     }
 
-    /// The right edge of `size`, if it is asked for often enough to be kept. `view` answers for it.
+    /// The right edge of `size`, if it is requested repeatedly. `view` must be able to answer for `size`.
     pub(crate) fn edge(&self, view: &View, size: TreeSize) -> Result<Option<Arc<RightEdge>>> {
         let fold = || RightEdge::fold(view, &*self.hasher, self.arity, size);
         Ok(self.edges.get(size, fold)?)
@@ -137,8 +137,8 @@ impl Tree {
         self.nodes.lock().hash_to(&*self.hasher, size);
     }
 
-    /// Appends leaves through the tree's one `writer`, which no other thread waits for. A large batch is
-    /// hashed on the way, while it is in the cache, unless another thread hashes at the moment.
+    /// Appends leaves through the tree's one `writer`. No other thread may wait for this writer. Hashes a large
+    /// batch on the way, while it is in the cache, unless another thread is hashing.
     pub(crate) fn append(&self, writer: &mut LeafWriter, leaves: &[Hash]) {
         if leaves.len() >= BATCH_FROM
             && let Some(mut nodes) = self.nodes.try_lock()
@@ -149,7 +149,7 @@ impl Tree {
         }
     }
 
-    /// Hashes what there is, unless another thread does already.
+    /// Hashes all leaves, unless another thread is hashing.
     pub(crate) fn hash_if_free(&self) {
         if let Some(mut nodes) = self.nodes.try_lock() {
             nodes.hash_to(&*self.hasher, self.columns.leaves());

@@ -2,12 +2,12 @@
 //!
 //! # Invariants
 //!
-//! - A transient failure is retried with exponential backoff. Until then nothing requests the same work
+//! - A transient failure is retried with exponential backoff. Until the retry nothing requests the same work
 //!   automatically.
-//! - After a permanent failure nothing starts automatically until a call of `checkpoint` succeeds: what
-//!   the disk did once it would do again, every few milliseconds.
-//! - A retry is noted, and the flusher's clock is set, under one lock. So the flusher's clock is never set
-//!   to a moment after the next retry.
+//! - After a permanent failure nothing starts automatically until a call of `checkpoint` succeeds. Otherwise the
+//!   same failure would recur every few milliseconds.
+//! - A thread notes a retry and sets the flusher's clock under one lock. So the clock is never set to a moment
+//!   after the next retry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,15 +29,15 @@ pub(super) struct Upkeep {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Why the checkpoint that waits is to be made.
+    /// The reason of the requested checkpoint.
     reason: Option<CheckpointReason>,
     checkpoint: Tries,
     compaction: Tries,
-    /// When the store will have been open for long enough to begin a large merge that is wanted.
+    /// When the store will have been open long enough to start a large merge that the policy wants.
     large_merge: Option<Instant>,
 }
 
-/// Which work is not done automatically any more.
+/// Which work no longer starts automatically.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspended {
     pub(super) checkpoint: bool,
@@ -48,14 +48,14 @@ pub(super) struct Suspended {
 #[derive(Debug, Default)]
 struct Tries {
     failures: u32,
-    /// When the next one is due.
+    /// When the next attempt is due.
     again: Option<Instant>,
-    /// Why nothing starts automatically any more.
+    /// The failure after which nothing starts automatically any more.
     suspended: Option<Arc<Error>>,
 }
 
 impl Tries {
-    /// Whether the work may be done automatically now.
+    /// Whether the work may start automatically now.
     fn may_start(&self, now: Instant) -> bool {
         self.suspended.is_none() && self.again.is_none_or(|again| again <= now)
     }
@@ -65,13 +65,13 @@ impl Tries {
         self.again.is_some_and(|again| again <= now)
     }
 
-    /// How long it is until the next retry.
+    /// The time until the next retry.
     fn wait(&self, now: Instant) -> Option<Duration> {
         let again = self.again.filter(|again| *again > now)?;
         Some(again.saturating_duration_since(now))
     }
 
-    /// Notes a failure. Returns after how long the retry is due, if there will be one.
+    /// Notes a failure. Returns the time until the retry, if there will be one.
     fn failed(&mut self, error: &Error, backoff: Backoff, now: Instant) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
         let wait = error.is_transient().then(|| backoff.wait(self.failures));
@@ -91,7 +91,7 @@ impl Tries {
 }
 
 impl State {
-    /// The first reason counts.
+    /// Requests a checkpoint, unless a retry is scheduled or none may start. The first reason counts.
     fn request_checkpoint(
         &mut self,
         reason: CheckpointReason,
@@ -107,8 +107,8 @@ impl State {
 }
 
 impl Upkeep {
-    /// Requests a checkpoint if one is `due`, and the retries that are due, and sets the flusher's clock to when
-    /// there may be more to request: after `interval` at the latest, if there is one.
+    /// Requests a checkpoint if one is `due`, and every retry that is due. Sets the flusher's clock to the time at
+    /// which more may be due: after `interval` at the latest, if there is one.
     fn request_due(
         &self,
         due: Option<CheckpointReason>,
@@ -140,12 +140,12 @@ impl Upkeep {
         }
         log.tick_in(wait);
         drop(state);
-        // After the clock was set, which forgets what it was set to before.
+        // After `tick_in`, which replaces any time that this call would set.
         background.start_waiting(log);
     }
 
-    /// Requests a checkpoint, unless a retry is already set. Fails with the reason why none is made any
-    /// more.
+    /// Requests a checkpoint, unless a retry is already scheduled. Fails with the permanent failure, if there was
+    /// one.
     fn request_checkpoint(
         &self,
         reason: CheckpointReason,
@@ -160,7 +160,7 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Why a checkpoint is to be made now, if one is, and whether one has failed before it.
+    /// Takes the request for a checkpoint, if it may be made now. Returns its reason, and whether it is a retry.
     pub(super) fn take_checkpoint(&self) -> Option<(CheckpointReason, bool)> {
         let mut state = self.state.lock();
         if !state.checkpoint.may_start(Instant::now()) {
@@ -171,7 +171,7 @@ impl Upkeep {
         state.reason.take().map(|reason| (reason, retry))
     }
 
-    /// Whether parts may be merged now; if so, whether a merge has failed before.
+    /// Returns whether merging now would be a retry, or `None` if no merge may start now.
     pub(super) fn take_compaction(&self) -> Option<bool> {
         let mut state = self.state.lock();
         if !state.compaction.may_start(Instant::now()) {
@@ -181,18 +181,18 @@ impl Upkeep {
         Some(state.compaction.failures > 0)
     }
 
-    /// Has merges looked for again after `wait`.
+    /// Has the flusher request merges again after `wait`.
     pub(super) fn merge_later(&self, wait: Duration, log: &LogSide) {
         let mut state = self.state.lock();
         state.large_merge = Instant::now().checked_add(wait);
         log.tick_within(Some(wait));
     }
 
-    /// Notes that a checkpoint was made. One that was called for lets automatic work start again.
+    /// Notes that a checkpoint succeeded. A checkpoint that a caller made lets automatic work start again.
     pub(super) fn checkpoint_succeeded(&self, automatic: bool) {
         let mut state = self.state.lock();
         if state.checkpoint.again.is_some() {
-            // The retry has been done; the next checkpoint has a reason of its own.
+            // This was the retry. The next checkpoint has its own reason.
             state.reason = None;
         }
         state.checkpoint.succeeded();
@@ -201,12 +201,12 @@ impl Upkeep {
         }
     }
 
-    /// Notes that parts were merged.
+    /// Notes that a merge succeeded.
     pub(super) fn compaction_succeeded(&self) {
         self.state.lock().compaction.succeeded();
     }
 
-    /// Notes that an automatic checkpoint has failed. Returns after how long it is retried.
+    /// Notes that an automatic checkpoint has failed. Returns the time until its retry, if there will be one.
     fn checkpoint_failed(
         &self,
         reason: CheckpointReason,
@@ -223,7 +223,7 @@ impl Upkeep {
         wait
     }
 
-    /// Notes that a merge has failed. Returns after how long merging is retried.
+    /// Notes that a merge has failed. Returns the time until merging is retried, if it will be.
     fn compaction_failed(
         &self,
         error: &Error,
@@ -236,7 +236,7 @@ impl Upkeep {
         wait
     }
 
-    /// Which work is not done automatically any more.
+    /// Which work no longer starts automatically.
     pub(super) fn suspended(&self) -> Suspended {
         let state = self.state.lock();
         Suspended {
@@ -247,26 +247,26 @@ impl Upkeep {
 }
 
 impl Engine {
-    /// Requests a checkpoint if the policy wants one now, and the retries that are due, and sets the
-    /// flusher's clock to when there may be more to request.
+    /// Requests a checkpoint if the policy wants one now, and every retry that is due. Sets the flusher's clock to
+    /// the time at which more may be due.
     pub(super) fn checkpoint_if_due(&self) {
         let policy = &self.settings.checkpoint;
         let since = self.since_checkpoint(&self.log.point());
         let due = policy.due(&since);
         let interval = policy.next_interval(since.time).filter(|_| since.records > 0);
-        // A checkpoint that is due is under way; looking again at once would not hasten it.
+        // A checkpoint that is due is already requested, so checking again at once would be of no use.
         let interval = interval.map(|wait| wait.max(Duration::from_millis(10)));
         self.keeper.upkeep().request_due(due, interval, &self.background, &self.log);
     }
 
-    /// Requests a checkpoint, unless a retry is already set. Fails with the reason why none is made any
-    /// more.
+    /// Requests a checkpoint, unless a retry is already scheduled. Fails with the permanent failure, if there was
+    /// one.
     pub(super) fn request_checkpoint(&self, reason: CheckpointReason) -> Result<(), Arc<Error>> {
         self.keeper.upkeep().request_checkpoint(reason, &self.background, &self.log)
     }
 
-    /// Notes that an automatic checkpoint has failed. Returns after how long it is retried.
-    pub(super) fn checkpoint_put_off(
+    /// As [`Upkeep::checkpoint_failed`]. If there is no retry, waiting inserts check whether room can still come.
+    pub(super) fn checkpoint_failed(
         &self,
         reason: CheckpointReason,
         error: &Error,
@@ -274,13 +274,13 @@ impl Engine {
         let (upkeep, backoff) = (self.keeper.upkeep(), self.settings.backoff);
         let wait = upkeep.checkpoint_failed(reason, error, backoff, &self.log);
         if wait.is_none() {
-            self.inflow.look_for_room_again();
+            self.inflow.recheck_room();
         }
         wait
     }
 
-    /// Notes that a merge has failed. Returns after how long merging is retried.
-    pub(super) fn compaction_put_off(&self, error: &Error) -> Option<Duration> {
+    /// As [`Upkeep::compaction_failed`]. If there is no retry, inserts no longer wait for fewer parts.
+    pub(super) fn compaction_failed(&self, error: &Error) -> Option<Duration> {
         let (upkeep, backoff) = (self.keeper.upkeep(), self.settings.backoff);
         let wait = upkeep.compaction_failed(error, backoff, &self.log);
         if wait.is_none() {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_try_that_was_put_off_is_due_after_its_wait_and_not_before() {
+    fn a_failed_try_is_retried_after_its_wait_and_not_before() {
         let now = Instant::now();
         let mut tries = Tries::default();
         assert!(tries.may_start(now) && !tries.is_due(now));

@@ -191,7 +191,7 @@ impl Inflow {
     }
 
     /// Wakes the inserts that wait for room, so that they check whether it can still come.
-    pub(in crate::engine) fn look_for_room_again(&self) {
+    pub(in crate::engine) fn recheck_room(&self) {
         let waiting = if sync::defect("waiting inserts are told without their lock") {
             true
         } else {

@@ -1,12 +1,12 @@
-//! Going on from what was found.
+//! Prepares a recovered store to continue.
 //!
 //! # Invariants
 //!
-//! - Nothing is recycled or removed before this process has made a manifest durable. A segment that a manifest
-//!   names stays as soon as the manifest has its name, durable or not.
-//! - However often a store is opened, its log takes no more than twice what it holds, what the limits allow
-//!   to be kept, and one short segment: a segment that an earlier run began is cut to what it holds, and
-//!   one that holds nothing is begun again.
+//! - Recovery recycles and removes nothing before this process has made a manifest durable. A segment that a
+//!   manifest names stays from the moment the manifest has its name, durable or not.
+//! - However often a store is opened, its log takes at most twice its contents, the spare files that the limits
+//!   allow, and one short segment. Recovery truncates a segment of an earlier run to its contents, and reuses one
+//!   without contents.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,7 +44,7 @@ pub(crate) fn segment_limits(config: &Config) -> SegmentLimits {
     }
 }
 
-/// Goes on from what `manifest` says. If the tree `first` is there, it is the one that is asked for.
+/// Recovers the store of `manifest`. Fails if the tree with the name of `first` is a different one.
 pub(crate) fn recover(
     config: &Config,
     loader: Loader,
@@ -75,8 +75,8 @@ pub(crate) fn recover(
     if mutant!(&**fs, SparesUsedEarly) {
         segments.add_spare(std::mem::take(&mut spare));
     }
-    // Every group that may stand behind the end of the log keeps its number for itself: so its
-    // number is lower than that of any group that will be looked for where it stands.
+    // The next group's number is above that of every group that may be behind the end of the log. So an old group
+    // there has a lower number than any group that a reader will look for at its place.
     let tail = replayed.tail;
     let behind = tail_len.saturating_sub(tail.offset.0) / BLOCK;
     let group = GroupNumber(tail.group.0.saturating_add(behind));
@@ -176,13 +176,13 @@ pub(crate) fn recover(
     })
 }
 
-/// Whether there was no room for something.
+/// Whether the disk or a quota is full.
 fn is_full(error: &Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
 }
 
-/// What is done when the log has been read and before it goes on.
+/// Makes durable where the log ended and where it continues.
 struct Settling<'a> {
     fs: &'a dyn FileSystem,
     segments: &'a Segments,
@@ -193,8 +193,8 @@ struct Settling<'a> {
 }
 
 impl Settling<'_> {
-    /// Makes it durable where the log ended and, after an unclean stop, where it goes on and under which
-    /// key. `segment` is the one where the log ends, then the one where it goes on.
+    /// Makes durable where the log ended and, after an unclean stop, where it continues and under which key.
+    /// Before the call `segment` is the segment in which the log ends, after it the one in which it continues.
     fn settle(
         &mut self,
         manifest: &mut Manifest,
@@ -211,10 +211,10 @@ impl Settling<'_> {
         let mut next = manifest.clone();
         let mut begun = None;
         let begins_in = match plan {
-            Plan::GoOn => return Ok(end),
+            Plan::Continue => return Ok(end),
             Plan::Publish => None,
-            Plan::BeginAgain => Some(segment.id),
-            Plan::BeginFresh => Some(begun.insert(self.segments.take(0, false)?).id),
+            Plan::ReuseSegment => Some(segment.id),
+            Plan::NewSegment => Some(begun.insert(self.segments.take(0, false)?).id),
         };
         let position = match begins_in {
             None => end,
@@ -244,15 +244,15 @@ impl Settling<'_> {
         }
         *manifest = next;
         if let Some(begun) = begun {
-            // Nothing is written to the old one any more.
+            // Nothing is written to the old segment any more.
             self.segments.shorten_or_warn(segment, end.offset.0 + BLOCK);
             *segment = begun;
         }
         Ok(position)
     }
 
-    /// Frees what no manifest can need, whichever is in force after a power cut: files half-written, the
-    /// segments behind the one where the log ends, which hold no group that counts, and the rest of that one.
+    /// Frees what no manifest needs, whichever is in force after a power cut: half-written files, the segments
+    /// behind the one in which the log ends, which have no group that counts, and the rest of that one.
     fn make_room(
         &self,
         segment: &mut Segment,

@@ -1,4 +1,4 @@
-//! What a store's files say. Reads, changes nothing but what it syncs, and decides nothing.
+//! Gathers the facts of a store's files. Reads and syncs them, and decides nothing.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,23 +21,23 @@ use crate::report::recovery::RecoveryReport;
 use crate::tree_spec::TreeSpec;
 use crate::wal::{Change, LoggedTrees, Replayed, Segments, replay};
 
-/// A tree of which the log has leaves, or which the log creates.
+/// A tree that the log creates, or whose leaves it has.
 pub(super) struct Grown {
     pub(super) tree: Arc<Tree>,
     pub(super) leaves: LeafWriter,
 }
 
-/// What was found.
+/// The facts of a store's files.
 pub(super) struct Facts {
-    /// The trees behind the log.
+    /// The trees at the end of the log.
     pub(super) logged: LoggedTrees,
     pub(super) grown: PerTree<Grown>,
     pub(super) replayed: Replayed,
     /// Segments of the log, with their lengths.
     pub(super) in_use: Vec<(SegmentId, u64)>,
-    /// Segments that can be used again.
+    /// Segments that can be reused.
     pub(super) spare: Vec<(FileName, u64)>,
-    /// Files that nothing needs.
+    /// Unneeded files.
     pub(super) orphans: Vec<FileName>,
     pub(super) old_manifests: bool,
     pub(super) next_segment: u64,
@@ -45,13 +45,13 @@ pub(super) struct Facts {
     pub(super) next_manifest: u64,
 }
 
-/// Reads the store that `manifest` describes. What the log holds is durable when this returns.
+/// Reads the store that `manifest` describes. The log is durable when this returns.
 ///
 /// # Errors
 ///
-/// [`Damaged`](Error::Damaged) if something is missing or wrong that the store needs,
-/// [`UnknownHasher`](Error::UnknownHasher) if the log has a tree whose hash function `hashers` does not
-/// have, and the refusal of `first` if that is another tree.
+/// [`Damaged`](Error::Damaged) if something that the store needs is missing or wrong,
+/// [`UnknownHasher`](Error::UnknownHasher) if the log has a tree whose hash function `hashers` does not have, and
+/// a mismatch if the tree with the name of `first` is a different one.
 pub(super) fn read(
     path: &std::path::Path,
     loader: &Loader,
@@ -86,7 +86,7 @@ pub(super) fn read(
         }
         Ok::<_, Error>(())
     };
-    // The tree that is asked for is found intact or nothing is changed.
+    // Loads the wanted tree, so that an open that fails because of its damage changes nothing.
     if let Some(wanted) = first
         && let Some(tree) = logged.find(&wanted.name)
     {
@@ -126,8 +126,7 @@ pub(super) fn read(
     look_around(fs, manifest, &wal, &parts, logged, grown, replayed)
 }
 
-/// Every part that the manifest names is there and as long as it says. The parts of trees that are not
-/// loaded are not opened.
+/// Fails unless every part of the manifest is there with the right length. Opens no part.
 fn check_parts(fs: &dyn FileSystem, manifest: &Manifest, files: &Files) -> Result<()> {
     for part in manifest.trees.iter().flat_map(|tree| &tree.parts) {
         let name = part.number.file();
@@ -145,7 +144,7 @@ fn check_parts(fs: &dyn FileSystem, manifest: &Manifest, files: &Files) -> Resul
     Ok(())
 }
 
-/// Finds what the files are that the log and the manifest do not name.
+/// Classifies the files that the log and the manifest do not name.
 fn look_around(
     fs: &dyn FileSystem,
     manifest: &Manifest,
@@ -186,7 +185,7 @@ fn look_around(
     })
 }
 
-/// What a crash left behind: files half-written, and parts that no manifest names.
+/// The leftovers of a crash: half-written files, and parts that no manifest names.
 fn orphans(manifest: &Manifest, wal: &Files, parts: &Files) -> Vec<FileName> {
     let all = manifest.trees.iter().flat_map(|tree| &tree.parts);
     let named: std::collections::HashSet<_> = all.map(|part| part.number.file()).collect();

@@ -1,4 +1,4 @@
-//! From the files of a store to one that goes on: facts, then a plan, then action.
+//! Recovery: gathers facts from the files of a store, decides, then acts.
 
 mod act;
 mod facts;

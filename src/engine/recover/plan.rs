@@ -1,44 +1,44 @@
-//! Where the log goes on after it was read. Pure.
+//! Decides where the log continues after recovery has read it. Pure.
 //!
 //! # Invariant
 //!
-//! After an unclean stop the log goes on at the start of a segment under a new key, and a manifest that
-//! names the key and says where the old stretch ended is durable before anything is written there. So
-//! bytes behind a torn end are never read again.
+//! After an unclean stop the log continues at the start of a segment under a new key. A manifest that has the key
+//! and the end of the old stretch is durable before any group is written there. So bytes behind a torn end are
+//! never read again.
 
-/// What was found that decides.
+/// The facts that decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Situation {
-    /// Whether the store was closed in order and nothing was written since.
+    /// Whether the store was closed cleanly and nothing was written since.
     pub(super) clean: bool,
-    /// Whether there are files to recycle or to remove: only behind a manifest of this process.
+    /// Whether there are files to recycle or remove, which needs a durable manifest of this process.
     pub(super) leftovers: bool,
-    /// Whether the log ends in a segment that holds nothing of it.
+    /// Whether the segment in which the log ends has no group of the log.
     pub(super) blank: bool,
-    /// Whether that segment is long enough to be used.
+    /// Whether that segment is long enough to be reused.
     pub(super) long: bool,
 }
 
-/// What is done.
+/// What recovery does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// Nothing: the log goes on where it ended.
-    GoOn,
-    /// The log goes on where it ended; a manifest of this process is made durable.
+    /// Nothing: the log continues where it ended.
+    Continue,
+    /// Makes a manifest of this process durable. The log continues where it ended.
     Publish,
-    /// The log begins again in the segment in which it ended, under a new key.
-    BeginAgain,
-    /// The log begins in another segment, under a new key.
-    BeginFresh,
+    /// Begins a new stretch in the segment in which the log ended, under a new key.
+    ReuseSegment,
+    /// Begins a new stretch in another segment, under a new key.
+    NewSegment,
 }
 
 pub(super) fn plan(found: Situation) -> Plan {
     match found {
-        Situation { clean: true, leftovers: false, .. } => Plan::GoOn,
+        Situation { clean: true, leftovers: false, .. } => Plan::Continue,
         Situation { clean: true, leftovers: true, .. } => Plan::Publish,
-        // What stands in a segment that holds nothing is of no life that the new key gives it.
-        Situation { clean: false, blank: true, long: true, .. } => Plan::BeginAgain,
-        Situation { clean: false, .. } => Plan::BeginFresh,
+        // Under the new key the segment gets a new life, which no old bytes in it have.
+        Situation { clean: false, blank: true, long: true, .. } => Plan::ReuseSegment,
+        Situation { clean: false, .. } => Plan::NewSegment,
     }
 }
 
@@ -49,12 +49,12 @@ mod tests {
     /// Rows: clean, leftovers, blank, long.
     #[test]
     fn the_plan_of_every_situation_stands_in_this_table() {
-        use Plan::{BeginAgain, BeginFresh, GoOn, Publish};
+        use Plan::{Continue, NewSegment, Publish, ReuseSegment};
         #[rustfmt::skip]
         let table = [
-            (0b0000, BeginFresh), (0b0001, BeginFresh), (0b0010, BeginFresh), (0b0011, BeginAgain),
-            (0b0100, BeginFresh), (0b0101, BeginFresh), (0b0110, BeginFresh), (0b0111, BeginAgain),
-            (0b1000, GoOn),       (0b1001, GoOn),       (0b1010, GoOn),       (0b1011, GoOn),
+            (0b0000, NewSegment), (0b0001, NewSegment), (0b0010, NewSegment), (0b0011, ReuseSegment),
+            (0b0100, NewSegment), (0b0101, NewSegment), (0b0110, NewSegment), (0b0111, ReuseSegment),
+            (0b1000, Continue),   (0b1001, Continue),   (0b1010, Continue),   (0b1011, Continue),
             (0b1100, Publish),    (0b1101, Publish),    (0b1110, Publish),    (0b1111, Publish),
         ];
         for (row, (bits, expected)) in table.into_iter().enumerate() {
