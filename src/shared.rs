@@ -32,7 +32,7 @@ impl Shared {
             std::mem::forget((flusher, Arc::clone(&self.engine)));
             return Err(forked);
         }
-        if let Err(own) = self.engine.may_wait_for_all("close") {
+        if let Err(own) = self.engine.check_may_wait_for_all("close") {
             Arc::clone(&self.engine).close_elsewhere(flusher);
             return Err(own);
         }

@@ -144,7 +144,7 @@ impl DynAccumulator {
     /// flusher's thread. After [`Poisoned`](Error::Poisoned) the leaf may or may not be there when the
     /// store is opened again.
     pub fn insert_durable(&self, leaf: Hash) -> Result<LeafIndex> {
-        self.engine().may_wait("insert_durable")?;
+        self.engine().check_may_wait("insert_durable")?;
         let leaf = std::slice::from_ref(&leaf);
         let (first, seq) = self.engine().insert(&self.tree, leaf, Intake::Durable)?;
         self.engine().flush_to(seq, "insert_durable")?;

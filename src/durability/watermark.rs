@@ -130,7 +130,7 @@ impl Watermark {
     }
 
     /// Fails on the thread that raises the watermark, where `call` would wait for itself.
-    pub(crate) fn refuse_here(&self, call: &'static str) -> Result<()> {
+    pub(crate) fn refuse_on_raiser(&self, call: &'static str) -> Result<()> {
         if self.raiser.get().is_some_and(|raiser| *raiser == sync::this_thread()) {
             return Err(Error::WouldWaitForItself { call, thread: "flusher" });
         }
@@ -217,7 +217,7 @@ impl Watermark {
             if let Some(answer) = state.answer(seq) {
                 return answer;
             }
-            self.refuse_here("DurabilityToken::wait")?;
+            self.refuse_on_raiser("DurabilityToken::wait")?;
             state.sleepers += 1;
             state = self.changed.wait(state);
             state.sleepers -= 1;
@@ -249,7 +249,7 @@ impl Watermark {
             if left.is_zero() {
                 return Ok(false);
             }
-            self.refuse_here("DurabilityToken::wait_timeout")?;
+            self.refuse_on_raiser("DurabilityToken::wait_timeout")?;
             state.sleepers += 1;
             state = self.changed.wait_for(state, left);
             state.sleepers -= 1;

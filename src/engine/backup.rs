@@ -21,7 +21,7 @@ impl Engine {
     /// Copies the store's current contents to the file system of `target`.
     pub(crate) fn snapshot_to(&self, target: &Config) -> Result<BackupInfo> {
         let started = Instant::now();
-        self.may_wait("snapshot_to")?;
+        self.check_may_wait("snapshot_to")?;
         let mut target = Target::begin(target)?;
         self.flush()?;
         let (state, changed, hold) = {

@@ -43,7 +43,7 @@ impl Engine {
 
     /// Flushes, writes what is new since the last checkpoint, and truncates the log.
     pub(crate) fn checkpoint(&self, reason: CheckpointReason) -> Result<CheckpointInfo> {
-        self.may_wait("checkpoint")?;
+        self.check_may_wait("checkpoint")?;
         self.with_events(reason, false, || {
             self.flush_and_checkpoint(reason, Duration::ZERO, || self.flush())
         })

@@ -13,7 +13,7 @@ impl Engine {
     /// Verifies the parts of the last checkpoint, and the log from there to the last durable point.
     pub(crate) fn scrub(&self, options: &Options, progress: OnProgress<'_>) -> Result<Report> {
         // A checkpoint that waits for the flusher may hold the checkpoint lock.
-        self.may_wait("scrub")?;
+        self.check_may_wait("scrub")?;
         let source = Source {
             fs: &*self.fs,
             mode: self.settings.read_mode,

@@ -83,16 +83,15 @@ impl Engine {
         &self.report
     }
 
-    /// Refuses `call`, which may have to wait for the flusher, on the flusher's own thread and in a forked
-    /// child.
-    pub(crate) fn may_wait(&self, call: &'static str) -> Result<()> {
+    /// Fails on the flusher's own thread, where `call` would wait for itself, and in a forked child.
+    pub(crate) fn check_may_wait(&self, call: &'static str) -> Result<()> {
         self.process.check()?;
-        self.log.refuse_here(call)
+        self.log.refuse_on_flusher(call)
     }
 
-    /// Refuses `call`, which waits for all threads of the store, on each of them.
-    pub(crate) fn may_wait_for_all(&self, call: &'static str) -> Result<()> {
-        self.may_wait(call)?;
+    /// Fails on every thread of the store, where `call` would wait for itself, and in a forked child.
+    pub(crate) fn check_may_wait_for_all(&self, call: &'static str) -> Result<()> {
+        self.check_may_wait(call)?;
         if self.background.is_here() {
             return Err(Error::WouldWaitForItself { call, thread: "worker" });
         }

@@ -2,9 +2,9 @@
 //!
 //! # Invariants
 //!
-//! - The nodes are the complete ones whose parent is incomplete or missing, from left to right: so
-//!   from the highest level to the lowest, on each level as many as the size has there as a digit to
-//!   base N. Their number follows from arity and size.
+//! - The nodes are the complete nodes whose parent is incomplete or missing, from left to right. So
+//!   they go from the highest level to the lowest. Each level has as many as its digit of the size in
+//!   base N. So arity and size determine the number of nodes.
 //! - An operation that fails leaves the frontier as it was.
 
 use alloc::vec::Vec;
@@ -23,10 +23,10 @@ use crate::words::{count, leaves};
 /// The most leaves that [`Frontier::append_many`] hashes at once.
 const BLOCK: usize = 256;
 
-/// The right edge's complete nodes of a tree of one size: it appends leaves and computes roots in
-/// O(N log size) memory, at most 240 nodes.
+/// The complete nodes at the right edge of a tree. Appends leaves and computes roots in O(N log size)
+/// memory, at most 240 nodes.
 ///
-/// It does not know its hasher; give it the same one in every call.
+/// A frontier does not store its hasher. Pass the same hasher to every call.
 ///
 /// ```
 /// use duramen::merkle::{Arity, Blake3, Frontier, TreeSize};
@@ -47,7 +47,7 @@ pub struct Frontier {
     nodes: Vec<Hash>,
 }
 
-/// Why a frontier does not take leaves or nodes.
+/// Why a frontier refuses leaves or nodes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrontierError {
@@ -67,15 +67,19 @@ pub enum FrontierError {
         found: usize,
     },
     /// The tree cannot have so many leaves.
-    #[error("{} more than {size} too many: a tree has less than 2^64", count(*more, "leaf is", "leaves are"))]
+    #[error(
+        "cannot append {} to a tree of {}: a tree has fewer than 2^64 leaves",
+        leaves(*more),
+        leaves(size.0)
+    )]
     Full {
         /// The size of the frontier.
         size: TreeSize,
-        /// How many leaves were to be appended.
+        /// How many leaves the caller wanted to append.
         more: usize,
     },
-    /// The hash function does not take a leaf.
-    #[error("the hash function of the tree does not take leaf {index}, {}", Hex(.leaf))]
+    /// The hash function refuses a leaf.
+    #[error("the hash function of the tree refuses leaf {index}, {}", Hex(.leaf))]
     RefusedLeaf {
         /// The index the leaf would have had.
         index: LeafIndex,
@@ -127,8 +131,8 @@ impl Frontier {
     /// The frontier of `size` leaves with these nodes, from left to right, as
     /// [`nodes`](Self::nodes) gave them.
     ///
-    /// Whether they are the nodes of a certain tree shows when its [`head`](Self::head) is compared
-    /// with a trusted one.
+    /// This does not check that the nodes belong to a certain tree. To check that, compare the
+    /// [`head`](Self::head) with a trusted one.
     ///
     /// # Errors
     ///
@@ -146,7 +150,7 @@ impl Frontier {
         Ok(Self::from_parts(shape, nodes))
     }
 
-    /// The frontier of this shape, with as many nodes as it needs.
+    /// The frontier of this shape. `nodes` must have as many nodes as the shape needs.
     pub(super) const fn from_parts(shape: Shape, nodes: Vec<Hash>) -> Self {
         Self { shape, nodes }
     }
@@ -189,7 +193,7 @@ impl Frontier {
     ///
     /// # Errors
     ///
-    /// [`FrontierError::RefusedLeaf`] with the first leaf that the hash function does not take, or
+    /// [`FrontierError::RefusedLeaf`] with the first leaf that the hash function refuses, or
     /// [`FrontierError::Full`].
     pub fn append_many<H: Hasher + ?Sized>(
         &mut self,
@@ -230,7 +234,7 @@ impl Frontier {
     /// The node of level `block` above its leaves.
     fn hash_block<H: Hasher + ?Sized>(&self, hasher: &H, block: Level, leaves: &[Hash]) -> Hash {
         let arity = self.arity();
-        // Each level's nodes are written behind those of the level below.
+        // The nodes of each level follow those of the level below.
         let mut nodes = [[0; 32]; BLOCK];
         let mut count = leaves.len() / arity.children();
         hasher.nodes(arity, leaves, &mut nodes[..count]);
@@ -245,14 +249,15 @@ impl Frontier {
         nodes[first]
     }
 
-    /// Appends a complete node of `level`; the size is a multiple of its leaves and has room for
-    /// them.
+    /// Appends a complete node of `level`. The size must be a multiple of the node's leaves, with room
+    /// for them.
     fn push<H: Hasher + ?Sized>(&mut self, hasher: &H, level: Level, node: Hash) {
         let arity = self.arity();
         let size = self.size().get() + (1 << (arity.bits() * u32::from(level.0)));
         self.shape = Shape::new(arity, TreeSize(size));
         self.nodes.push(node);
-        // Each level on which the size became a multiple of a group has completed one.
+        // The new size is a multiple of the leaves below a parent on each of these levels, so the node
+        // completes a parent there.
         for _ in u32::from(level.0)..size.trailing_zeros() / arity.bits() {
             let first = self.nodes.len().saturating_sub(arity.children());
             let parent = hasher.node(&self.nodes[first..]);
@@ -266,7 +271,7 @@ impl Frontier {
     pub fn head<H: Hasher + ?Sized>(&self, hasher: &H) -> TreeHead {
         let mut left = self.nodes.as_slice();
         let read = |_, _, out: &mut [Hash]| -> Result<(), Infallible> {
-            // The levels are asked for from the leaves up, so their nodes come from the end.
+            // The fold reads the levels from the leaves up, so their nodes come from the end.
             let (above, here) = left.split_at(left.len().saturating_sub(out.len()));
             for (to, from) in out.iter_mut().zip(here) {
                 *to = *from;

@@ -1,4 +1,4 @@
-//! Why a text is not what it should be, and why it is not trusted.
+//! Why a text is malformed, or is not trusted.
 
 use alloc::string::String;
 
@@ -9,7 +9,7 @@ use crate::words::count;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlogError {
-    /// The text is longer than any that is read.
+    /// The text is too long to be read.
     #[error("a note has at most {most} bytes, this one has {found}")]
     TooLong {
         /// The limit in bytes.
@@ -18,33 +18,35 @@ pub enum TlogError {
         found: usize,
     },
     /// A control character that is not a newline.
-    #[error("a note has no control characters but newlines; byte {at} is {found:#04x}")]
+    #[error(
+        "byte {at} of the note is the control character {found:#04x}; only newlines are allowed"
+    )]
     ControlCharacter {
-        /// Where it stands.
+        /// Its byte offset.
         at: usize,
         /// The character.
         found: u8,
     },
-    /// There is no empty line with signature lines behind it.
-    #[error("a note ends in an empty line and signature lines; there are none")]
+    /// The note has no empty line followed by signature lines.
+    #[error("the note does not end in an empty line and signature lines")]
     NoSignatures,
-    /// More signatures than are read.
-    #[error("a note with more than {most} signatures is not read; this one has {found}")]
+    /// The note has too many signatures to be read.
+    #[error("a note has at most {most} signatures, this one has {found}")]
     TooManySignatures {
         /// The limit.
         most: usize,
         /// How many there are.
         found: usize,
     },
-    /// A line behind the last empty line is no signature.
+    /// A line after the last empty line is not a signature.
     #[error("signature line {line} of the note is not of the form `— NAME BASE64`")]
     SignatureLine {
-        /// The line, counted from 1 behind the last empty line.
+        /// The line, counted from 1 after the last empty line.
         line: usize,
     },
     /// A key's name has spaces, a plus, control or hidden characters, or is empty.
     #[error(
-        "{name:?} is not a key name: it must not be empty nor have spaces, plus, control or hidden characters"
+        "{name:?} is not a key name: a key name is not empty and has no spaces, plus, control or hidden characters"
     )]
     KeyName {
         /// The name.
@@ -53,51 +55,51 @@ pub enum TlogError {
     /// The text of a key cannot be read.
     #[error("the key's text is not of the form `{form}`")]
     KeyText {
-        /// What it must look like.
+        /// The required form.
         form: &'static str,
     },
-    /// The id in a key's text is not that of the key.
-    #[error("the key's text says id {stated:08x}, but the key has id {computed:08x}")]
+    /// The id in a key's text differs from the id of the key.
+    #[error("the key's text has id {stated:08x}, but the key has id {computed:08x}")]
     OtherKeyId {
         /// The id in the text.
         stated: u32,
-        /// The id of name and key.
+        /// The id computed from the name and the key.
         computed: u32,
     },
-    /// No signature is by a key that the verifier knows.
+    /// The verifier knows none of the keys that signed.
     #[error("none of {} is by a known key", count(*signatures, "signature", "signatures"))]
     NotSignedByKnownKey {
         /// How many signatures there are.
         signatures: usize,
     },
     /// A signature by a known key is wrong.
-    #[error("the signature by {name} does not belong to the text")]
+    #[error("the signature by {name} is not valid for the text")]
     WrongSignature {
         /// The key's name.
         name: String,
     },
     /// The text of a note does not end with a newline, or is empty.
-    #[error("the text of a note ends with a newline")]
+    #[error("the text of the note is empty or does not end with a newline")]
     NoFinalNewline,
     /// A checkpoint has fewer than three lines.
-    #[error("a checkpoint has three lines at least: origin, size and root; this one has {found}")]
+    #[error("a checkpoint has at least three lines (origin, size and root), this one has {found}")]
     CheckpointLines {
         /// How many lines there are.
         found: usize,
     },
-    /// A line of a checkpoint is empty or has a newline or other control characters in it.
+    /// A line of a checkpoint is empty or contains a newline or another control character.
     #[error("line {line} of the checkpoint is empty or has control characters")]
     CheckpointLine {
         /// The line, counted from 1.
         line: usize,
     },
-    /// The size is not a decimal number.
-    #[error("the {what} is a decimal number below 2^64 without leading zeros")]
+    /// A number is not a decimal number in the allowed range.
+    #[error("the {what} must be a decimal number below 2^64 without leading zeros")]
     Number {
         /// Which number.
         what: &'static str,
     },
-    /// Something is not canonical Base 64, or not of 32 bytes where a hash stands.
+    /// Something is not canonical Base 64, or a hash does not have 32 bytes.
     #[error("the {what} is not canonical Base 64 of the right length")]
     Base64 {
         /// What it is.
@@ -111,22 +113,22 @@ pub enum TlogError {
         /// The origin in the checkpoint.
         found: String,
     },
-    /// The text does not begin as a proof does.
-    #[error("this is no proof: the first line is not `c2sp.org/tlog-proof@v1`")]
+    /// The text does not begin like a proof.
+    #[error("not a proof: the first line is not `c2sp.org/tlog-proof@v1`")]
     NotAProof,
-    /// The proof lacks its index line, or has something else in its place.
+    /// The proof has no index line, or another line in its place.
     #[error("the proof has no line `index NUMBER` where one belongs")]
     NoIndex,
-    /// The proof lacks the empty line and the checkpoint behind it.
+    /// The proof has no empty line followed by a checkpoint.
     #[error("the proof ends before its checkpoint")]
     NoCheckpoint,
-    /// More hashes than any proof has.
-    #[error("a proof has at most {most} hashes")]
+    /// The proof has more hashes than any proof needs.
+    #[error("the proof has more than {most} hashes")]
     TooManyHashes {
         /// The limit.
         most: usize,
     },
-    /// The inclusion proof does not hold under the checkpoint.
-    #[error("the proof does not hold under its checkpoint")]
+    /// The inclusion proof does not match the checkpoint.
+    #[error("the proof does not match its checkpoint")]
     Refused(#[from] VerifyError),
 }

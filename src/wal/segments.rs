@@ -298,8 +298,8 @@ impl Segments {
         Ok(())
     }
 
-    /// Takes back a segment that [`take`](Self::take) returned and that was never written to.
-    pub(crate) fn give_back(&self, segment: &Segment) {
+    /// Removes a segment that [`take`](Self::take) returned and that was never written to.
+    pub(crate) fn discard(&self, segment: &Segment) {
         self.state.lock().in_use.retain(|(id, _)| *id != segment.id);
         if let Err(error) = self.remove(segment.id.file(), segment.len) {
             // The next open finds the file.

@@ -276,7 +276,7 @@ impl Engine {
         let mut ingest = self.inflow.lock();
         ingest.check()?;
         if ingest.accepted().seq > self.log.durable() {
-            self.log.refuse_here(call)?;
+            self.log.refuse_on_flusher(call)?;
         }
         Ok(ingest.name_point())
     }

@@ -110,7 +110,7 @@ impl Engine {
                     }
                     self.ask_for_room(&ingest, limit)?;
                     // The pace follows from the work of the store's own threads, so they do not wait for it.
-                    if self.may_wait_for_all("insert").is_err() {
+                    if self.check_may_wait_for_all("insert").is_err() {
                         return Ok(ingest);
                     }
                     let wait = ingest.pay(share);
@@ -141,8 +141,8 @@ impl Engine {
 
     /// Fails on a thread that has to run for room to be made: on the flusher, and on a worker where a worker
     /// makes the room.
-    fn may_wait_for_room(&self, limit: Limit) -> Result<()> {
-        self.log.refuse_here("insert")?;
+    fn check_may_wait_for_room(&self, limit: Limit) -> Result<()> {
+        self.log.refuse_on_flusher("insert")?;
         if limit != Limit::UnflushedBytes && self.background.is_here() {
             return Err(Error::WouldWaitForItself { call: "insert", thread: "worker" });
         }
@@ -177,7 +177,7 @@ impl Engine {
         allowed: u64,
         since: Instant,
     ) -> Result<MutexGuard<'a, Ingest>> {
-        self.may_wait_for_room(limit)?;
+        self.check_may_wait_for_room(limit)?;
         self.ask_for_room(&ingest, limit)?;
         if limit == Limit::UnnamedBytes {
             // The caller that could name a point may be the one that would wait here.

@@ -61,7 +61,7 @@ impl Changed {
 }
 
 impl Flushed {
-    /// A store that stands at `point`, where `changed` are not as its manifest has them.
+    /// A store at `point`. `changed` are the trees that differ from its manifest.
     pub(crate) fn new(point: FlushPoint, changed: impl IntoIterator<Item = Changed>) -> Self {
         let changed = changed.into_iter().map(|change| (change.spec.id, change)).collect();
         Self { point, changed }

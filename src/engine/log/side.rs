@@ -1,4 +1,4 @@
-//! The store's side of the log: what is requested of the flusher, and what is durable.
+//! The store's side of the log: the requests to the flusher, and what is durable.
 //!
 //! # Invariants
 //!
@@ -77,14 +77,14 @@ impl LogSide {
         if self.durable() >= seq {
             return Ok(());
         }
-        self.refuse_here(call)?;
+        self.refuse_on_flusher(call)?;
         self.request(seq);
         self.watermark.wait(seq)
     }
 
     /// Fails on the flusher's thread, where `call` would wait for itself.
-    pub(in crate::engine) fn refuse_here(&self, call: &'static str) -> Result<()> {
-        self.watermark.refuse_here(call)
+    pub(in crate::engine) fn refuse_on_flusher(&self, call: &'static str) -> Result<()> {
+        self.watermark.refuse_on_raiser(call)
     }
 
     /// Resolves once everything up to `seq` is durable.

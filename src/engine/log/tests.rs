@@ -1,4 +1,4 @@
-//! The flusher by itself, before a source that notes its calls.
+//! Tests the flusher alone, with a source that notes its calls.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use crate::sync::process::Process;
 use crate::testing::sim::{Fault, FaultError, OperationKind, SimDisk, When};
 use crate::tree_spec::TreeSpec;
 
-/// A store in which one record waits to be flushed, and which is closed then.
+/// A store with one record to flush, which closes after the flush.
 struct Source {
     #[cfg_attr(not(duramen_mutants), expect(dead_code, reason = "only mistakes ask for it"))]
     fs: Arc<dyn FileSystem>,
     gate: Gate,
-    /// Whether a caller that a flush wakes forks.
+    /// Whether a waker forks when a flush wakes it.
     forks: bool,
     state: Mutex<State>,
 }
@@ -105,7 +105,7 @@ impl LogSource for Source {
     }
 }
 
-/// Runs a flusher until it ends, on a disk whose next sync fails if it is to. Returns what it called.
+/// Runs a flusher until it ends, on a disk whose next sync fails if `sync_fails`. Returns its calls.
 fn calls(forks: bool, sync_fails: bool) -> Vec<&'static str> {
     let disk = SimDisk::new();
     let config = Config::new("store").file_system(Arc::new(disk.clone()));

@@ -238,7 +238,7 @@ impl Settling<'_> {
             let seen = manifest::list(self.fs).map(|(complete, _)| complete);
             let unseen = seen.is_ok_and(|seen| !seen.contains(&next.number));
             if let Some(begun) = begun.filter(|_| unseen) {
-                self.segments.give_back(&begun);
+                self.segments.discard(&begun);
             }
             return Err(error);
         }
