@@ -52,7 +52,7 @@ pub(crate) struct Followed {
     manifest: Arc<Manifest>,
     /// All trees, at the end of the log.
     logged: LoggedTrees,
-    /// The trees with nodes in memory: the log has leaves of them, or a caller asked for them.
+    /// The trees with nodes in memory: the log has leaves of them, or a caller requested them.
     grown: PerTree<Grown>,
     stop: Stop,
     known: Known,

@@ -47,7 +47,7 @@ impl Tally {
         Self { seq, leaves, next_tree, ..Self::default() }
     }
 
-    /// Counts leaves of a tree of this arity that the log holds and the last checkpoint does not.
+    /// Counts leaves of a tree of this arity that the log has and the last checkpoint does not.
     pub(crate) fn add_replayed(&mut self, arity: Arity, leaves: u64) {
         self.nodes += leaves.saturating_mul(units(arity));
     }

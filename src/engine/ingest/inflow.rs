@@ -41,7 +41,7 @@ pub(in crate::engine) struct Accepted {
     pub(in crate::engine) leaves: u64,
     /// Bytes of records that the log does not have yet.
     pub(in crate::engine) unwritten_bytes: u64,
-    /// Bytes of nodes that no checkpoint holds.
+    /// Bytes of nodes that no checkpoint has.
     pub(in crate::engine) uncheckpointed_bytes: u64,
 }
 
@@ -129,7 +129,7 @@ impl Inflow {
 
     /// Returns what the flusher has to write and sync next, and whether there is more after that.
     pub(in crate::engine) fn cut(&self) -> (Cut, bool) {
-        self.state.lock().cut()
+        self.state.lock().take_cut()
     }
 
     /// Returns everything up to the last point and everything after it, for the flusher to write without a sync.
@@ -140,7 +140,7 @@ impl Inflow {
 
     /// Notes that the log has everything up to `written`, durable or not.
     pub(in crate::engine) fn written(&self, written: Tally) {
-        let waiting = self.state.lock().written(written);
+        let waiting = self.state.lock().note_written(written);
         if waiting {
             self.wake();
         }
@@ -175,7 +175,7 @@ impl Inflow {
         let drain = u64::try_from(drain).unwrap_or(u64::MAX);
         // A small checkpoint spends its time on syncs.
         let telling = bytes >= u128::from(TELLING_BYTES);
-        let waiting = ingest.checkpointed(held, telling.then_some(drain));
+        let waiting = ingest.note_checkpoint(held, telling.then_some(drain));
         drop(ingest);
         if waiting {
             self.wake();
@@ -184,7 +184,7 @@ impl Inflow {
 
     /// Notes the largest number of parts of any tree, or 0 while merging is suspended.
     pub(in crate::engine) fn limit_parts(&self, parts: u64) {
-        let waiting = self.state.lock().parts(parts);
+        let waiting = self.state.lock().note_parts(parts);
         if waiting {
             self.wake();
         }

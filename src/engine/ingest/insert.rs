@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::room::Coming;
+use super::room::Demand;
 use super::state::Ingest;
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
@@ -212,22 +212,22 @@ impl Engine {
         let ingest = self.inflow.lock();
         ingest.check()?;
         if ingest.presses() || large {
-            return self.let_in(ingest, how, Coming { bytes: bytes(), large });
+            return self.enter_under_pressure(ingest, how, Demand { bytes: bytes(), large });
         }
         Ok(ingest)
     }
 
-    /// Admits what is `coming` once there is room for it.
+    /// Takes the lock for an insert that has to check the limits, or that is a large batch.
     #[cold]
-    fn let_in<'a>(
+    fn enter_under_pressure<'a>(
         &'a self,
         ingest: MutexGuard<'a, Ingest>,
         how: Intake,
-        coming: Coming,
+        demand: Demand,
     ) -> Result<MutexGuard<'a, Ingest>> {
         match how {
-            Intake::Insert | Intake::Durable => self.make_way(ingest, coming),
-            Intake::Try => self.try_make_way(ingest, coming),
+            Intake::Insert | Intake::Durable => self.wait_for_admission(ingest, demand),
+            Intake::Try => self.try_admit(ingest, demand),
         }
     }
 

@@ -24,7 +24,7 @@ const PACE_BYTES: u64 = 64 << 10;
 
 /// The room that an insert needs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Coming {
+pub(super) struct Demand {
     /// Bytes of its leaves and their nodes.
     pub(super) bytes: u64,
     /// Whether the insert is a large batch.
@@ -33,15 +33,15 @@ pub(super) struct Coming {
 
 impl Engine {
     /// Admits an insert that must not wait, or refuses it. Requests room if it runs short.
-    pub(super) fn try_make_way<'a>(
+    pub(super) fn try_admit<'a>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
-        coming: Coming,
+        demand: Demand,
     ) -> Result<MutexGuard<'a, Ingest>> {
         if ingest.copying {
             return Err(Error::WouldBlock { limit: Limit::LargeBatch, retry_in: None });
         }
-        match ingest.limits.pressure(&ingest.held(coming.large)) {
+        match ingest.limits.pressure(&ingest.held(demand.large)) {
             Pressure::Nothing => Ok(ingest),
             Pressure::Full { limit: limit @ Limit::UnnamedBytes, held, allowed } => {
                 Err(Error::Backpressure { limit, held, allowed, waited: Duration::ZERO })
@@ -56,7 +56,7 @@ impl Engine {
                 if let Some(early) = early.filter(|early| !early.is_zero()) {
                     return Err(Error::WouldBlock { limit, retry_in: Some(early) });
                 }
-                ingest.debt += coming.bytes;
+                ingest.debt += demand.bytes;
                 if ingest.debt >= PACE_BYTES {
                     self.ask_for_room(&ingest, limit)?;
                     // This insert is admitted; the next one has to wait.
@@ -67,11 +67,11 @@ impl Engine {
         }
     }
 
-    /// Slows down or waits until there is room for what is `coming`. Calls listeners without the lock.
-    pub(super) fn make_way<'a>(
+    /// Slows down or waits until there is room for `demand`. Calls listeners without the lock.
+    pub(super) fn wait_for_admission<'a>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
-        coming: Coming,
+        demand: Demand,
     ) -> Result<MutexGuard<'a, Ingest>> {
         let mut stall = None;
         let mut paid = false;
@@ -79,7 +79,7 @@ impl Engine {
             while ingest.copying {
                 ingest = self.inflow.wait(ingest, None)?;
             }
-            let pressure = ingest.limits.pressure(&ingest.held(coming.large));
+            let pressure = ingest.limits.pressure(&ingest.held(demand.large));
             match (pressure, stall) {
                 (Pressure::Full { limit, held, allowed }, None) => {
                     stall = Some((limit, Instant::now()));
@@ -104,7 +104,7 @@ impl Engine {
                     ingest = self.tell_unlocked(ingest, ended)?;
                 }
                 (Pressure::Slow(limit, share), None) if !paid => {
-                    ingest.debt += coming.bytes;
+                    ingest.debt += demand.bytes;
                     if ingest.debt < PACE_BYTES {
                         return Ok(ingest);
                     }

@@ -62,7 +62,7 @@ pub(super) struct Ingest {
     written: Tally,
     /// Where the last large batch ends.
     large_end: Tally,
-    /// What the last checkpoint holds.
+    /// What the last checkpoint has.
     checkpointed: Tally,
     pub(super) copied: Copied,
     /// The largest number of parts of any tree, or 0 while merging is suspended.
@@ -278,7 +278,7 @@ impl Ingest {
 
     /// Returns what the flusher has to make durable next, and whether there is more. That is everything up to the
     /// last point that was not cut before, except that what came before a large batch is cut without that batch.
-    pub(super) fn cut(&mut self) -> (Cut, bool) {
+    pub(super) fn take_cut(&mut self) -> (Cut, bool) {
         let early = self.early.pop_front();
         let more = early.is_some();
         let cut = match early.or_else(|| self.take_named()) {
@@ -343,15 +343,15 @@ impl Ingest {
     }
 
     /// Notes what the log has. Returns whether any insert waits.
-    pub(super) fn written(&mut self, written: Tally) -> bool {
+    pub(super) fn note_written(&mut self, written: Tally) -> bool {
         self.written = written;
         self.set_gate();
         self.waiting > 0
     }
 
-    /// Notes what a checkpoint holds and, if it was measured, how many bytes of memory per second it freed.
+    /// Notes what a checkpoint has and, if it was measured, how many bytes of memory per second it freed.
     /// Returns whether any insert waits.
-    pub(super) fn checkpointed(&mut self, held: Tally, drain: Option<u64>) -> bool {
+    pub(super) fn note_checkpoint(&mut self, held: Tally, drain: Option<u64>) -> bool {
         self.checkpointed = held;
         self.copied.reset();
         self.drain = drain.unwrap_or(self.drain);
@@ -359,14 +359,14 @@ impl Ingest {
         self.waiting > 0
     }
 
-    /// What the last checkpoint holds.
+    /// What the last checkpoint has.
     pub(super) fn last_checkpoint(&self) -> Tally {
         self.checkpointed
     }
 
     /// Notes the largest number of parts of any tree, or 0 while merging is suspended. Returns whether the number
     /// fell and any insert waits.
-    pub(super) fn parts(&mut self, parts: u64) -> bool {
+    pub(super) fn note_parts(&mut self, parts: u64) -> bool {
         let fewer = parts < std::mem::replace(&mut self.parts, parts);
         self.set_gate();
         fewer && self.waiting > 0
@@ -391,7 +391,7 @@ impl Ingest {
         self.copied.clone()
     }
 
-    /// Bytes of nodes that no checkpoint holds.
+    /// Bytes of nodes that no checkpoint has.
     pub(super) fn uncheckpointed_bytes(&self) -> u64 {
         self.accepted.node_bytes_since(self.checkpointed)
     }
