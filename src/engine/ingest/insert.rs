@@ -217,7 +217,7 @@ impl Engine {
         Ok(ingest)
     }
 
-    /// Takes the lock for an insert that has to check the limits, or that is a large batch.
+    /// Admits an insert that has to check the limits, or that is a large batch.
     #[cold]
     fn enter_under_pressure<'a>(
         &'a self,
