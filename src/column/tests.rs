@@ -575,7 +575,7 @@ fn memory_is_not_read_below_the_node_where_it_begins() {
         for below in 0..size {
             assert_eq!(view.run(Level::LEAVES, below, size + 2), None, "{below} of {size}");
             assert_eq!(view.borrow_nodes(Level::LEAVES, NodeIndex(below), 1), None);
-            assert!(view.leaf_runs(below, size + 1).is_err());
+            assert!(view.leaf_runs(below, size + 1, &mut Vec::new()).is_err());
         }
         let both = [leaf(size), leaf(size + 1)];
         assert_eq!(view.run(Level::LEAVES, size, size + 2), Some(&both[..]));

@@ -61,9 +61,13 @@ impl View {
         Some(unsafe { slots.read(place.slot, len) })
     }
 
-    /// The leaves `[from, to)`, borrowed from memory as runs.
-    pub(crate) fn leaf_runs(&self, from: u64, to: u64) -> Result<Vec<&[Hash]>, ReadError> {
-        let mut runs = Vec::new();
+    /// Appends the leaves `[from, to)` to `runs`, borrowed from memory.
+    pub(crate) fn leaf_runs<'a>(
+        &'a self,
+        from: u64,
+        to: u64,
+        runs: &mut Vec<&'a [Hash]>,
+    ) -> Result<(), ReadError> {
         let mut at = from;
         while at < to {
             let level = Level::LEAVES;
@@ -71,7 +75,7 @@ impl View {
             at += run.len() as u64;
             runs.push(run);
         }
-        Ok(runs)
+        Ok(())
     }
 }
 

@@ -212,11 +212,13 @@ impl Frame<'_> {
 /// The bytes of a frame header: the frame's kind, its tree, two numbers whose meaning depends on the
 /// kind, and the length of the payload in bytes.
 pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
-    let header = |kind, tree: u32, number, count, len: u64| {
-        let mut out = Encoder::default();
-        out.u16(kind).u16(0).u32(tree).u64(number).u64(count).u64(len);
+    let header = |kind: u16, tree: u32, number: u64, count: u64, len: u64| {
+        let kind_and_tree = u64::from(kind) | u64::from(tree) << 32;
         let mut bytes = [0; FRAME_HEADER_LEN];
-        bytes.copy_from_slice(&out.0);
+        let (fields, _) = bytes.as_chunks_mut();
+        for (field, value) in fields.iter_mut().zip([kind_and_tree, number, count, len]) {
+            *field = value.to_le_bytes();
+        }
         bytes
     };
     match frame {

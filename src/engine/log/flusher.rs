@@ -204,14 +204,21 @@ impl Flusher {
         let Cut { tally, stretches, controls } = cut;
         // The views keep the chunks alive while the log is written straight out of them.
         let views: Vec<_> = stretches.iter().map(|stretch| stretch.tree.columns.view()).collect();
+        let mut runs = Vec::with_capacity(stretches.len());
+        let mut ends = Vec::with_capacity(stretches.len());
+        for (Stretch { from, to, .. }, view) in stretches.iter().zip(&views) {
+            view.leaf_runs(*from, *to, &mut runs)?;
+            ends.push(runs.len());
+        }
         let mut records = Vec::with_capacity(stretches.len() + controls.len());
         records.extend(controls.iter().filter_map(|control| match control {
             Control::Created(tree) => Some(Record::Create(&tree.spec)),
             Control::Sealed(_) | Control::Dropped(..) => None,
         }));
-        for (Stretch { tree, from, to }, view) in stretches.iter().zip(&views) {
-            let runs = view.leaf_runs(*from, *to)?;
-            records.push(Record::Leaves { tree: tree.id(), first: *from, runs });
+        let mut start = 0;
+        for (Stretch { tree, from, .. }, end) in stretches.iter().zip(ends) {
+            records.push(Record::Leaves { tree: tree.id(), first: *from, runs: &runs[start..end] });
+            start = end;
         }
         records.extend(controls.iter().filter_map(|control| match control {
             Control::Sealed(tree) => Some(Record::Seal { tree: tree.id() }),
@@ -222,7 +229,6 @@ impl Flusher {
             Control::Created(_) | Control::Sealed(_) => None,
         }));
         self.log.append(&records, tally.seq, end)?;
-        drop(records);
         let leaves = tally.leaves - self.written.leaves;
         let log_bytes = self.log.bytes_written();
         self.written = tally;
