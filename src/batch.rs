@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use crate::shared::Shared;
 
 /// Leaves for any number of trees of one store. [`commit`](Self::commit) inserts them atomically.
 ///
-/// Before that nothing is inserted, and dropping the batch discards it. A batch takes 32 bytes per leaf.
+/// Before that nothing is inserted, and dropping the batch discards it. A batch takes 32 bytes per leaf, and 64
+/// while it is committed if it came back to a tree after leaves for another one.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -37,8 +39,40 @@ use crate::shared::Shared;
 pub struct Batch {
     shared: Arc<Shared>,
     /// In the order in which the batch first used them.
-    trees: Vec<(Arc<Tree>, Vec<Hash>)>,
-    places: HashMap<TreeId, usize>,
+    trees: Vec<Arc<Tree>>,
+    /// Where each tree stands in `trees`.
+    places: HashMap<TreeId, usize, BuildHasherDefault<IdHasher>>,
+    /// The leaves of all trees, in the order of calls: a list for each tree would be a piece of memory for each.
+    leaves: Vec<Hash>,
+    /// Which of them are for which tree.
+    runs: Vec<Run>,
+}
+
+/// Leaves that follow one another and are for one tree.
+struct Run {
+    /// Where the tree stands.
+    place: usize,
+    len: usize,
+}
+
+/// Hashes the id of a tree. A store gives its ids out in order, so they need spreading and nothing more.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write_u32(&mut self, id: u32) {
+        // The odd number next to 2^64 divided by the golden ratio. The high bits of a product depend on all bits.
+        let product = (self.0 ^ u64::from(id)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = product.rotate_left(u32::BITS);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// A batch that was inserted.
@@ -64,7 +98,8 @@ pub struct TreeRange {
 
 impl Batch {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, trees: Vec::new(), places: HashMap::new() }
+        let (trees, places) = (Vec::new(), HashMap::default());
+        Self { shared, trees, places, leaves: Vec::new(), runs: Vec::new() }
     }
 
     /// Adds a leaf for `tree`, an [`Accumulator`](crate::Accumulator) or a [`DynAccumulator`].
@@ -92,10 +127,14 @@ impl Batch {
         if !Arc::ptr_eq(handle.shared(), &self.shared) {
             return Err(Error::ForeignTree { tree: tree.name().clone() });
         }
-        let at = *self.places.entry(tree.id()).or_insert(self.trees.len());
-        match self.trees.get_mut(at) {
-            Some((_, known)) => known.extend_from_slice(leaves),
-            None => self.trees.push((Arc::clone(tree), leaves.to_vec())),
+        let place = *self.places.entry(tree.id()).or_insert(self.trees.len());
+        if place == self.trees.len() {
+            self.trees.push(Arc::clone(tree));
+        }
+        self.leaves.extend_from_slice(leaves);
+        match self.runs.last_mut() {
+            Some(last) if last.place == place => last.len += leaves.len(),
+            _ => self.runs.push(Run { place, len: leaves.len() }),
         }
         Ok(self)
     }
@@ -117,7 +156,7 @@ impl Batch {
     /// The number of leaves in the batch.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.trees.iter().map(|(_, leaves)| leaves.len()).sum()
+        self.leaves.len()
     }
 
     /// Whether the batch has no leaves.
@@ -137,15 +176,44 @@ impl Batch {
     /// As [`DynAccumulator::insert`]. Also [`TreeSealed`](Error::TreeSealed) and
     /// [`TreeDropped`](Error::TreeDropped) if one of the trees is sealed or dropped. After an error
     /// nothing was inserted in any tree.
-    pub fn commit(self) -> Result<Committed> {
-        let addition = |(tree, leaves)| Addition { tree, leaves };
-        let trees = self.trees.iter().map(|(tree, leaves)| (tree, &leaves[..]));
-        let additions: Vec<_> = trees.map(addition).collect();
+    pub fn commit(mut self) -> Result<Committed> {
+        if self.runs.len() > self.trees.len() {
+            self.gather();
+        }
+        let mut rest = &self.leaves[..];
+        let additions = self.trees.iter().zip(&self.runs).map(|(tree, run)| {
+            let (leaves, later) = rest.split_at(run.len);
+            rest = later;
+            Addition { tree, leaves }
+        });
+        let additions: Vec<_> = additions.collect();
         let (ranges, token) = self.shared.engine.insert_all(&additions, Intake::Insert)?;
-        let name = |(tree, _): &(Arc<Tree>, Vec<Hash>)| tree.name().clone();
-        let ranges = self.trees.iter().map(name).zip(ranges);
-        let ranges = ranges.map(|(tree, range)| TreeRange { tree, range }).collect();
-        Ok(Committed { ranges, token })
+        let ranges = self.trees.iter().zip(ranges);
+        let ranges = ranges.map(|(tree, range)| TreeRange { tree: tree.name().clone(), range });
+        Ok(Committed { ranges: ranges.collect(), token })
+    }
+
+    /// Moves the leaves of each tree together, so that each tree has one run, in the order of the trees.
+    fn gather(&mut self) {
+        let mut gathered: Vec<_> =
+            (0..self.trees.len()).map(|place| Run { place, len: 0 }).collect();
+        for Run { place, len } in &self.runs {
+            gathered[*place].len += len;
+        }
+        // Where the next leaf of each tree goes.
+        let mut next: Vec<_> = gathered
+            .iter()
+            .scan(0, |end, run| Some(std::mem::replace(end, *end + run.len)))
+            .collect();
+        let mut leaves = vec![[0; 32]; self.leaves.len()];
+        let mut rest = &self.leaves[..];
+        for Run { place, len } in &self.runs {
+            let (now, later) = rest.split_at(*len);
+            leaves[next[*place]..][..*len].copy_from_slice(now);
+            next[*place] += len;
+            rest = later;
+        }
+        (self.leaves, self.runs) = (leaves, gathered);
     }
 }
 

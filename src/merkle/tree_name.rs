@@ -2,6 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::fmt;
 use core::str::FromStr;
@@ -10,6 +11,7 @@ use crate::characters::is_for_names;
 
 /// The name of a tree: 1 to 255 bytes of UTF-8 without `/`, and neither `.` nor `..`. All its characters
 /// are seen: none is a control character, invisible, or turns the direction of text. It never becomes a path.
+/// Clones share the characters.
 ///
 /// ```
 /// use duramen::merkle::TreeName;
@@ -20,7 +22,7 @@ use crate::characters::is_for_names;
 /// # Ok::<(), duramen::merkle::TreeNameError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TreeName(String);
+pub struct TreeName(Arc<str>);
 
 impl TreeName {
     /// The longest name, in bytes.
@@ -46,13 +48,13 @@ impl TreeName {
         if matches!(name.as_str(), "." | "..") {
             return Err(TreeNameError::Dots);
         }
-        Ok(Self(name))
+        Ok(Self(name.into()))
     }
 
     /// `main`: the name of the one tree of a store that has no others.
     #[must_use]
     pub fn main() -> Self {
-        Self("main".to_owned())
+        Self("main".into())
     }
 
     /// The name.

@@ -190,6 +190,38 @@ fn a_batch_gets_its_indexes_in_each_tree_and_one_token() {
 }
 
 #[test]
+fn leaves_that_a_batch_gets_for_its_trees_in_any_turn_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(manual(dir.path())).unwrap();
+    let trees = ["a", "b", "c", "empty"].map(|name| store.tree::<Blake3, 4>(name).unwrap());
+    for round in 0..20 {
+        let mut batch = store.batch();
+        let mut expected: [Vec<Hash>; 4] = Default::default();
+        let mut first_use = Vec::new();
+        for (step, leaf) in leaves(30, round).into_iter().enumerate() {
+            // Which tree comes next, and with how many leaves, none among them, follows from the leaf.
+            let (tree, count) = (usize::from(leaf[0] % 3), usize::from(leaf[1] % 4));
+            let (tree, count) = if step == 7 { (3, 0) } else { (tree, count) };
+            batch.insert_many(&trees[tree], &vec![leaf; count]).unwrap();
+            expected[tree].extend(vec![leaf; count]);
+            if !first_use.contains(&tree) {
+                first_use.push(tree);
+            }
+        }
+        assert_eq!(batch.len(), expected.iter().map(Vec::len).sum::<usize>());
+        let committed = batch.commit().unwrap();
+        assert_eq!(committed.ranges.len(), first_use.len());
+        for (at, tree) in committed.ranges.iter().zip(first_use) {
+            assert_eq!(&at.tree, trees[tree].name());
+            let stored: Vec<_> =
+                at.range.clone().map(|index| trees[tree].leaf(index).unwrap()).collect();
+            assert_eq!(stored, expected[tree], "{} in round {round}", at.tree);
+            assert_eq!(at.range.end, trees[tree].size().get());
+        }
+    }
+}
+
+#[test]
 fn a_batch_that_one_tree_refuses_inserts_nothing_in_any() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
