@@ -32,13 +32,12 @@ pub(crate) struct Slots {
     first: usize,
     len: usize,
     start: NonNull<Hash>,
-    #[cfg_attr(not(duramen_loom), expect(dead_code, reason = "held for its Drop"))]
     memory: Option<Arc<Memory>>,
 }
 
 /// The owner of the bytes. Dropping it frees them.
 struct Memory {
-    _bytes: Bytes,
+    bytes: Bytes,
     /// Under loom every slot has a twin whose accesses loom checks for races.
     #[cfg(duramen_loom)]
     twins: Vec<loom::cell::UnsafeCell<()>>,
@@ -46,7 +45,7 @@ struct Memory {
 
 enum Bytes {
     /// From the operating system: zeroed lazily, and freed as soon as it is dropped.
-    Mapped(#[expect(dead_code, reason = "held for its Drop")] memmap2::MmapMut),
+    Mapped(memmap2::MmapMut),
     /// From the allocator. Not a `Box`: moving a `Box` asserts exclusive access to its memory.
     Heap(#[expect(dead_code, reason = "held for its Drop")] Vec<Hash>),
 }
@@ -60,7 +59,7 @@ unsafe impl Sync for Slots {}
 /// Smaller memory comes from the allocator. Linux allows a process 65,530 maps, and a process may have
 /// as many trees.
 const MAP_FROM: usize = 1 << 20;
-const HUGE_PAGE: usize = 2 << 20;
+pub(super) const HUGE_PAGE: usize = 2 << 20;
 
 impl Chunk {
     /// A chunk with all slots of all levels, zeroed.
@@ -107,8 +106,12 @@ impl Slots {
     /// wherever they fit.
     pub(crate) fn new(first: usize, end: usize, huge: bool) -> Self {
         let len = end - first;
-        let (start, memory) = Memory::new(len, huge);
-        Self { first, len, start, memory: Some(Arc::new(memory)) }
+        let (start, memory) = Memory::new(len);
+        let slots = Self { first, len, start, memory: Some(Arc::new(memory)) };
+        if huge {
+            slots.prefer_huge_pages(first);
+        }
+        slots
     }
 
     /// The first slot of the run. `None` if the run is empty.
@@ -127,6 +130,16 @@ impl Slots {
     pub(crate) fn room(&self, slot: usize) -> usize {
         let at = slot.wrapping_sub(self.first);
         self.len.saturating_sub(at)
+    }
+
+    /// Asks the operating system for huge pages wherever they fit from `slot` on. Only a hint. Without it the
+    /// pages are ordinary pages.
+    pub(crate) fn prefer_huge_pages(&self, slot: usize) {
+        if let Some(memory) = &self.memory {
+            let bytes = |slots: usize| slots * size_of::<Hash>();
+            let from = bytes(slot.saturating_sub(self.first)).next_multiple_of(HUGE_PAGE);
+            memory.prefer_huge_pages(from, bytes(self.len) / HUGE_PAGE * HUGE_PAGE);
+        }
     }
 
     /// The slots `[slot, slot + len)` for writing.
@@ -211,7 +224,7 @@ impl fmt::Debug for Slots {
 
 impl Memory {
     /// Allocates `len` zeroed slots. Returns their address and their owner.
-    fn new(len: usize, huge: bool) -> (NonNull<Hash>, Self) {
+    fn new(len: usize) -> (NonNull<Hash>, Self) {
         let bytes = len * size_of::<Hash>();
         let mapped = if bytes >= MAP_FROM && !cfg!(any(miri, duramen_loom)) {
             // The system aligns a map to huge pages if its length is a multiple of a huge page. Pages
@@ -221,27 +234,30 @@ impl Memory {
             None
         };
         let (start, bytes) = match mapped {
-            Some(mut map) => {
-                #[cfg(target_os = "linux")]
-                if huge {
-                    let len = bytes / HUGE_PAGE * HUGE_PAGE;
-                    // Only a hint. Without it the pages are ordinary pages.
-                    let _ = map.advise_range(memmap2::Advice::HugePage, 0, len);
-                }
-                (map.as_mut_ptr().cast::<Hash>(), Bytes::Mapped(map))
-            }
+            Some(mut map) => (map.as_mut_ptr().cast::<Hash>(), Bytes::Mapped(map)),
             None => {
                 let mut slots = vec![[0; 32]; len];
                 (slots.as_mut_ptr(), Bytes::Heap(slots))
             }
         };
-        let _ = huge;
         let memory = Self {
-            _bytes: bytes,
+            bytes,
             #[cfg(duramen_loom)]
             twins: (0..len).map(|_| loom::cell::UnsafeCell::new(())).collect(),
         };
         (NonNull::new(start).unwrap_or(NonNull::dangling()), memory)
+    }
+
+    /// Asks for huge pages for the bytes from `from` up to `to`.
+    fn prefer_huge_pages(&self, from: usize, to: usize) {
+        #[cfg(target_os = "linux")]
+        if let Bytes::Mapped(map) = &self.bytes
+            && from < to
+        {
+            let _ = map.advise_range(memmap2::Advice::HugePage, from, to - from);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (&self.bytes, from, to);
     }
 }
 

@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
-use super::chunk::Slots;
+use super::chunk::{HUGE_PAGE, Slots};
 use super::layout::usize_of;
 use super::shared::{Columns, Filling};
 use crate::merkle::{Hash, Level};
+
+/// Memory of the first chunk of a tree takes huge pages behind so many slots. They make filling it faster, and
+/// what they take that leaves never fill is less than what leaves have filled by then.
+const HUGE_PAGES_BEHIND: usize = HUGE_PAGE / size_of::<Hash>();
 
 /// Appends leaves. There is one per tree.
 #[derive(Debug)]
@@ -90,7 +94,15 @@ impl LeafWriter {
         let fast = place.chunk > 0 || now == place.room;
         let filling = if fast { Filling::Fast } else { Filling::Slow };
         let slots = self.columns.slots_for(&place, now, filling);
-        let room = place.room.min(slots.room(place.slot));
+        let mut room = place.room.min(slots.room(place.slot));
+        if !fast && self.columns.layout().has_huge_pages() {
+            let filled = place.slot - slots.first().unwrap_or(place.slot);
+            match HUGE_PAGES_BEHIND.checked_sub(filled) {
+                // The write behind them looks the run up again.
+                Some(left) if left > 0 => room = room.min(left),
+                _ => slots.prefer_huge_pages(place.slot),
+            }
+        }
         let run = Run { first: at, end: at + room as u64, slots, slot: place.slot };
         (self.last.insert(run), (place.slot, room))
     }
