@@ -17,7 +17,8 @@ use crate::shared::Shared;
 /// Leaves for any number of trees of one store. [`commit`](Self::commit) inserts them atomically.
 ///
 /// Before that nothing is inserted, and dropping the batch discards it. A batch takes 32 bytes per leaf, and 64
-/// while it is committed if it came back to a tree after leaves for another one.
+/// while it is committed if it came back to a tree after leaves for another one. An entry takes its length and 40
+/// bytes besides.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -46,6 +47,17 @@ pub struct Batch {
     leaves: Vec<Hash>,
     /// Which of them are for which tree.
     runs: Vec<Run>,
+    /// The entries of all trees that keep entries, in the order of calls: their bytes, and where each is.
+    bytes: Vec<u8>,
+    entries: Vec<Span>,
+}
+
+/// An entry, in the bytes of all.
+struct Span {
+    /// Where the tree stands.
+    place: usize,
+    start: usize,
+    len: usize,
 }
 
 /// Leaves that follow one another and are for one tree.
@@ -99,15 +111,16 @@ pub struct TreeRange {
 impl Batch {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let (trees, places) = (Vec::new(), HashMap::default());
-        Self { shared, trees, places, leaves: Vec::new(), runs: Vec::new() }
+        let (leaves, runs, bytes, entries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { shared, trees, places, leaves, runs, bytes, entries }
     }
 
     /// Adds a leaf for `tree`, an [`Accumulator`](crate::Accumulator) or a [`DynAccumulator`].
     ///
     /// # Errors
     ///
-    /// [`ForeignTree`](Error::ForeignTree) if the tree does not belong to the store of the batch. The
-    /// batch is then unchanged.
+    /// [`ForeignTree`](Error::ForeignTree) if the tree does not belong to the store of the batch;
+    /// [`EntryMissing`](Error::EntryMissing) if it keeps entries. The batch is then unchanged.
     pub fn insert(&mut self, tree: &impl AsRef<DynAccumulator>, leaf: Hash) -> Result<&mut Self> {
         self.insert_many(tree, std::slice::from_ref(&leaf))
     }
@@ -122,11 +135,52 @@ impl Batch {
         tree: &impl AsRef<DynAccumulator>,
         leaves: &[Hash],
     ) -> Result<&mut Self> {
-        let handle = tree.as_ref();
-        let tree = handle.tree();
-        if !Arc::ptr_eq(handle.shared(), &self.shared) {
-            return Err(Error::ForeignTree { tree: tree.name().clone() });
+        let tree = self.own(tree.as_ref())?;
+        if tree.framing.is_some() && !leaves.is_empty() {
+            return Err(Error::EntryMissing { tree: tree.name().clone() });
         }
+        self.add(tree, leaves);
+        Ok(self)
+    }
+
+    /// Adds an entry for `tree`, which keeps entries, and its leaf. Copies the entry.
+    ///
+    /// # Errors
+    ///
+    /// [`ForeignTree`](Error::ForeignTree), [`NoEntries`](Error::NoEntries),
+    /// [`EntryTooLong`](Error::EntryTooLong). The batch is then unchanged.
+    pub fn insert_entry(
+        &mut self,
+        tree: &impl AsRef<DynAccumulator>,
+        entry: impl AsRef<[u8]>,
+    ) -> Result<&mut Self> {
+        let tree = self.own(tree.as_ref())?;
+        let entry = entry.as_ref();
+        let Some(kept) = tree.spec.entries else {
+            return Err(Error::NoEntries { tree: tree.name().clone() });
+        };
+        let (len, longest) = (entry.len() as u64, kept.longest_bytes());
+        if len > u64::from(longest) {
+            let (tree, position) = (tree.name().clone(), self.entries.len());
+            return Err(Error::EntryTooLong { tree, position, len, longest });
+        }
+        let place = self.add(tree, &[tree.hasher.leaf(entry)]);
+        self.entries.push(Span { place, start: self.bytes.len(), len: entry.len() });
+        self.bytes.extend_from_slice(entry);
+        Ok(self)
+    }
+
+    /// The tree of a handle, if it belongs to the store of the batch.
+    fn own<'a>(&self, handle: &'a DynAccumulator) -> Result<&'a Arc<Tree>> {
+        let tree = handle.tree();
+        match Arc::ptr_eq(handle.shared(), &self.shared) {
+            true => Ok(tree),
+            false => Err(Error::ForeignTree { tree: tree.name().clone() }),
+        }
+    }
+
+    /// Adds leaves. Returns where their tree stands.
+    fn add(&mut self, tree: &Arc<Tree>, leaves: &[Hash]) -> usize {
         let place = *self.places.entry(tree.id()).or_insert(self.trees.len());
         if place == self.trees.len() {
             self.trees.push(Arc::clone(tree));
@@ -136,10 +190,11 @@ impl Batch {
             Some(last) if last.place == place => last.len += leaves.len(),
             _ => self.runs.push(Run { place, len: leaves.len() }),
         }
-        Ok(self)
+        place
     }
 
-    /// Adds the leaf for raw `data`, hashed with the leaf function of the tree's hash function.
+    /// Adds the leaf for raw `data`, hashed with the leaf function of the tree's hash function. A tree that
+    /// keeps entries keeps the data.
     ///
     /// # Errors
     ///
@@ -149,6 +204,9 @@ impl Batch {
         tree: &impl AsRef<DynAccumulator>,
         data: &[u8],
     ) -> Result<&mut Self> {
+        if tree.as_ref().tree().framing.is_some() {
+            return self.insert_entry(tree, data);
+        }
         let leaf = tree.as_ref().hasher().leaf(data);
         self.insert(tree, leaf)
     }
@@ -180,11 +238,16 @@ impl Batch {
         if self.runs.len() > self.trees.len() {
             self.gather();
         }
+        let mut entries = vec![Vec::new(); self.trees.len()];
+        for Span { place, start, len } in &self.entries {
+            entries[*place].push(&self.bytes[*start..start + len]);
+        }
         let mut rest = &self.leaves[..];
-        let additions = self.trees.iter().zip(&self.runs).map(|(tree, run)| {
+        let each = self.trees.iter().zip(&self.runs).zip(&entries);
+        let additions = each.map(|((tree, run), entries)| {
             let (leaves, later) = rest.split_at(run.len);
             rest = later;
-            Addition { tree, leaves }
+            Addition { tree, leaves, entries }
         });
         let additions: Vec<_> = additions.collect();
         let (ranges, token) = self.shared.engine.insert_all(&additions, Intake::Insert)?;

@@ -72,6 +72,8 @@ mod durability;
 #[cfg(feature = "std")]
 mod engine;
 #[cfg(feature = "std")]
+mod entry;
+#[cfg(feature = "std")]
 mod error;
 #[cfg(feature = "std")]
 pub mod fs;
@@ -140,7 +142,8 @@ pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};
 pub use batch::{Batch, Committed, TreeRange};
 #[cfg(feature = "std")]
 pub use config::{
-    CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, Install, ReadMode, TreeConfig,
+    CheckpointPolicy, CompactionPolicy, Compression, Config, EntryConfig, FlushPolicy, Install,
+    ReadMode, TreeConfig,
 };
 #[cfg(feature = "std")]
 pub use durability::DurabilityToken;
@@ -158,7 +161,7 @@ pub use report::{
     JobStats, RecoveryReport, Stats, Times, TreeCheckpoint, TreeFlush, TreeInfo,
 };
 #[cfg(feature = "std")]
-pub use snapshot::{Leaves, Snapshot};
+pub use snapshot::{Entries, Entry, Leaves, Snapshot};
 #[cfg(feature = "std")]
 pub use store::{Store, StoreSnapshot};
 #[cfg(feature = "std")]

@@ -80,10 +80,10 @@ impl Reader {
     /// [`TreeName`](crate::Error::TreeName) if the name is invalid; otherwise as [`open`](Self::open).
     pub fn open_tree(config: Config, name: impl AsRef<str>, tree: TreeConfig) -> Result<Self> {
         config.check()?;
-        let TreeConfig { hasher, arity } = tree;
+        let TreeConfig { hasher, arity, entries } = tree;
         let given = std::iter::once(Arc::clone(&hasher)).chain(config.hashers.iter().cloned());
         let hashers = Hashers::new(given);
-        let wanted = Wanted { name: TreeName::new(name.as_ref())?, hasher, arity };
+        let wanted = Wanted { name: TreeName::new(name.as_ref())?, hasher, arity, entries };
         let mut followed = follow(&config, &config.bind()?, &hashers, Some(&wanted))?;
         let tree = ArcSwap::new(followed.tree(&config, &wanted.name)?);
         Ok(Self { config, wanted, followed: Mutex::new(followed), tree })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::accumulator::{Accumulator, DynAccumulator};
 use crate::batch::Batch;
-use crate::config::{Config, TreeConfig};
+use crate::config::{Config, EntryConfig, TreeConfig};
 use crate::durability::DurabilityToken;
 use crate::engine::{self, Engine, Slot, Wanted};
 use crate::error::{Error, Result};
@@ -96,6 +96,31 @@ impl Store {
         self.tree_dyn(name, TreeConfig::of::<H, N>()).map(Accumulator::of)
     }
 
+    /// As [`tree`](Self::tree), for a tree that keeps entries. See [`TreeConfig::entries`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Blake3, Config, EntryConfig, Store};
+    ///
+    /// let store = Store::open(Config::new(dir.path().join("audit")))?;
+    /// let log = store.tree_with_entries::<Blake3, 4>("requests", EntryConfig::new())?;
+    /// let inserted = log.insert_entry("GET /index.html 200")?;
+    /// assert_eq!(&*log.entry(inserted.index)?, b"GET /index.html 200");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`tree`](Self::tree). [`EntriesMismatch`](Error::EntriesMismatch) if the tree was created with
+    /// other settings, or without entries; [`Config`](Error::Config) if a new tree cannot have them.
+    pub fn tree_with_entries<H: Hasher + Default, const N: usize>(
+        &self,
+        name: impl AsRef<str>,
+        entries: EntryConfig,
+    ) -> Result<Accumulator<H, N>> {
+        self.tree_dyn(name, TreeConfig::of::<H, N>().entries(entries)).map(Accumulator::of)
+    }
+
     /// As [`tree`](Self::tree), with a hash function and an arity chosen at run time.
     ///
     /// # Errors
@@ -103,8 +128,8 @@ impl Store {
     /// As [`tree`](Self::tree).
     pub fn tree_dyn(&self, name: impl AsRef<str>, config: TreeConfig) -> Result<DynAccumulator> {
         let name = TreeName::new(name.as_ref())?;
-        let TreeConfig { hasher, arity } = config;
-        let opened = self.shared.engine.open_tree(Wanted { name, hasher, arity })?;
+        let TreeConfig { hasher, arity, entries } = config;
+        let opened = self.shared.engine.open_tree(Wanted { name, hasher, arity, entries })?;
         Ok(DynAccumulator::of(&self.shared, opened))
     }
 

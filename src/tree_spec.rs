@@ -1,13 +1,15 @@
-//! What a tree is, for as long as it is there.
+//! The permanent properties of a tree.
 
 use std::fmt;
 use std::sync::Arc;
 
+use crate::codec::{Decoder, Encoder};
+use crate::config::{Compression, EntryConfig};
 use crate::error::Printable;
 use crate::ids::TreeId;
 use crate::merkle::{Arity, Hasher, HasherId, NamedHead, TreeHead, TreeName};
 
-/// What was fixed when a tree was created. Two trees never have the same id, also if one is gone.
+/// What was fixed when a tree was created. Two trees never have the same id, even if one is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TreeSpec {
     pub(crate) id: TreeId,
@@ -15,19 +17,40 @@ pub(crate) struct TreeSpec {
     /// The stable name of its hash function, of the form that [`HasherId`] has.
     pub(crate) hasher: String,
     pub(crate) arity: Arity,
+    /// How the tree keeps entries, if it does.
+    pub(crate) entries: Option<EntryConfig>,
 }
 
+/// Bytes of the [entry settings](TreeSpec::entry_settings) in a file.
+pub(crate) const ENTRY_SETTINGS_LEN: usize = 8;
+
+/// The tree keeps entries.
+const KEPT: u8 = 1;
+
 impl TreeSpec {
+    /// A tree without entries.
     pub(crate) fn new(id: TreeId, name: TreeName, hasher: &dyn Hasher, arity: Arity) -> Self {
-        Self { id, name, hasher: hasher.id().to_string(), arity }
+        Self { id, name, hasher: hasher.id().to_string(), arity, entries: None }
     }
 
-    /// A tree as a file names it; `None` if no tree can have such a name or hash function.
-    pub(crate) fn read(id: TreeId, name: &[u8], hasher: &[u8], arity: u16) -> Option<Arc<Self>> {
+    /// The same tree, with or without entries.
+    pub(crate) fn with_entries(self, entries: Option<EntryConfig>) -> Self {
+        Self { entries, ..self }
+    }
+
+    /// A tree as a file describes it. `None` if no tree can have such properties.
+    pub(crate) fn read(
+        id: TreeId,
+        name: &[u8],
+        hasher: &[u8],
+        arity: u16,
+        entries: [u8; ENTRY_SETTINGS_LEN],
+    ) -> Option<Arc<Self>> {
         let name = TreeName::new(str::from_utf8(name).ok()?).ok()?;
         let hasher = str::from_utf8(hasher).ok().filter(|hasher| HasherId::is_name(hasher))?;
         let arity = Arity::new(usize::from(arity))?;
-        Some(Arc::new(Self { id, name, hasher: hasher.to_owned(), arity }))
+        let entries = read_entries(entries)?;
+        Some(Arc::new(Self { id, name, hasher: hasher.to_owned(), arity, entries }))
     }
 
     /// The tree with this head.
@@ -39,11 +62,78 @@ impl TreeSpec {
     pub(crate) fn children(&self) -> u16 {
         u16::try_from(self.arity.children()).unwrap_or(0)
     }
+
+    /// How the tree keeps entries, as files have it: 1 if it does, the zstd level or 0, two zero bytes,
+    /// the length of the longest entry. All zero for a tree without entries.
+    pub(crate) fn entry_settings(&self) -> [u8; ENTRY_SETTINGS_LEN] {
+        let mut bytes = [0; ENTRY_SETTINGS_LEN];
+        if let Some(entries) = self.entries {
+            let level = match entries.stored() {
+                Compression::None => 0,
+                Compression::Zstd(level) => level,
+            };
+            let mut out = Encoder::default();
+            out.bytes(&[KEPT, level]).u16(0).u32(entries.longest_bytes());
+            bytes.copy_from_slice(&out.0);
+        }
+        bytes
+    }
+}
+
+/// `None` if the bytes are no settings of this version.
+#[expect(clippy::option_option, reason = "no settings, and settings that say none")]
+fn read_entries(bytes: [u8; ENTRY_SETTINGS_LEN]) -> Option<Option<EntryConfig>> {
+    if bytes == [0; ENTRY_SETTINGS_LEN] {
+        return Some(None);
+    }
+    let mut fields = Decoder(&bytes);
+    let [KEPT, level] = fields.array()? else { return None };
+    let 0 = fields.u16()? else { return None };
+    let compression = match level {
+        0 => Compression::None,
+        level => Compression::Zstd(level),
+    };
+    let entries = EntryConfig::new().longest(fields.u32()?).compression(compression);
+    entries.fault().is_none().then_some(Some(entries))
 }
 
 impl fmt::Display for TreeSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, hasher, arity, .. } = self;
-        write!(f, "tree {name:?}: {}, arity {arity}", Printable::new(hasher))
+        let Self { name, hasher, arity, entries, .. } = self;
+        write!(f, "tree {name:?}: {}, arity {arity}", Printable::new(hasher))?;
+        match entries {
+            Some(entries) => write!(f, ", {entries}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merkle::Blake3;
+
+    #[test]
+    fn entry_settings_are_read_back_as_written() {
+        let spec = TreeSpec::new(TreeId(1), TreeName::main(), &Blake3, Arity::Two);
+        let compressed = EntryConfig::new().longest(64 << 20).compression(Compression::Zstd(22));
+        for entries in [None, Some(EntryConfig::new().longest(0)), Some(compressed)] {
+            let bytes = spec.clone().with_entries(entries).entry_settings();
+            assert_eq!(read_entries(bytes), Some(entries));
+        }
+    }
+
+    #[test]
+    fn settings_that_no_tree_has_are_refused() {
+        let refused = [
+            [2, 0, 0, 0, 9, 0, 0, 0],
+            [1, 23, 0, 0, 9, 0, 0, 0],
+            [1, 0, 1, 0, 9, 0, 0, 0],
+            [1, 0, 0, 0, 1, 0, 0, 4],
+            [0, 0, 0, 0, 9, 0, 0, 0],
+        ];
+        for bytes in refused {
+            assert_eq!(read_entries(bytes), None, "{bytes:?}");
+        }
     }
 }

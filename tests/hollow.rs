@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use duramen::fs::{OsPlace, Place};
 use duramen::testing::hostile;
 use duramen::{
-    Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, ReadMode, inspect, scrub,
+    Accumulator, Blake3, CheckpointPolicy, Config, EntryConfig, Error, FlushPolicy, ReadMode,
+    inspect, scrub,
 };
 use testkit::stores::leaves;
 
@@ -168,4 +169,29 @@ fn a_huge_part_that_is_missing_is_one_finding() {
     });
     let found: Vec<_> = report.findings.iter().map(|finding| finding.leaves.clone()).collect();
     assert_eq!(found, [Some(1000..1 << 38)]);
+}
+
+#[test]
+fn a_dump_of_a_part_that_claims_endless_entries_ends_with_the_file() {
+    const ENTRY_BYTES_AT: usize = 40;
+    let _alone = ALONE.lock().unwrap();
+    for claimed in [1 << 20, 1 << 40, 1 << 60] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = duramen::Store::open(config(dir.path()).create(true)).unwrap();
+        let log = store.tree_with_entries::<Blake3, 4>("log", EntryConfig::new()).unwrap();
+        log.insert_entries(&[b"entry"; 1000]).unwrap();
+        store.checkpoint().unwrap();
+        store.close().unwrap();
+        let file = newest(dir.path(), "parts");
+        let mut bytes = std::fs::read(&file).unwrap();
+        let footer = bytes.last_chunk_mut::<4096>().unwrap();
+        footer[ENTRY_BYTES_AT..ENTRY_BYTES_AT + 8].copy_from_slice(&u64::to_le_bytes(claimed));
+        hostile::fix_block(footer);
+        std::fs::write(&file, bytes).unwrap();
+        let mut text = Vec::new();
+        let damaged = cheaply("dump", || inspect::dump(&file, &mut text)).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(&format!("4 bundles, {claimed} bytes")), "{text}");
+        assert!(damaged > 0 && text.lines().count() < 100, "{text}");
+    }
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Inserted, InsertedMany};
-use crate::config::Config;
+use crate::config::{Config, EntryConfig};
 use crate::durability::DurabilityToken;
 use crate::engine;
-use crate::engine::{Engine, Intake, Tree, Wanted};
+use crate::engine::{Addition, Engine, Intake, Tree, Wanted};
 use crate::error::{Error, Result};
 use crate::merkle::{
     Arity, ConsistencyProof, Frontier, Hash, Hasher, InclusionProof, LeafIndex, MultiProof,
@@ -20,7 +20,7 @@ use crate::report::{CheckpointInfo, CheckpointReason};
 use crate::report::{RecoveryReport, Stats};
 use crate::scrub;
 use crate::shared::Shared;
-use crate::snapshot::{Leaves, Snapshot};
+use crate::snapshot::{Entries, Entry, Leaves, Snapshot};
 
 /// An [`Accumulator`](crate::Accumulator) whose hash function and arity are chosen at run time. Clones
 /// are handles of the same tree.
@@ -40,7 +40,7 @@ impl DynAccumulator {
     /// As [`Accumulator::open`](crate::Accumulator::open).
     #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for one store")]
     pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
-        let wanted = Wanted { name: TreeName::main(), hasher, arity };
+        let wanted = Wanted { name: TreeName::main(), hasher, arity, entries: None };
         let shared = Shared::new(engine::open(&config, Some(&wanted))?);
         let opened = shared.engine.open_tree(wanted)?;
         Ok(Self::of(&shared, opened))
@@ -68,7 +68,7 @@ impl DynAccumulator {
     /// If the hash function panics. Nothing was then inserted.
     pub fn insert(&self, leaf: Hash) -> Result<Inserted> {
         let leaf = std::slice::from_ref(&leaf);
-        let (first, seq) = self.engine().insert(&self.tree, leaf, Intake::Insert)?;
+        let (first, seq) = self.engine().insert(self.bare(leaf), Intake::Insert)?;
         Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
     }
 
@@ -112,7 +112,7 @@ impl DynAccumulator {
     /// ```
     pub fn try_insert(&self, leaf: Hash) -> Result<Inserted> {
         let leaf = std::slice::from_ref(&leaf);
-        let (first, seq) = self.engine().insert(&self.tree, leaf, Intake::Try)?;
+        let (first, seq) = self.engine().insert(self.bare(leaf), Intake::Try)?;
         Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
     }
 
@@ -126,13 +126,89 @@ impl DynAccumulator {
         self.insert_batch(leaves, Intake::Try)
     }
 
-    /// Appends the leaf for raw `data`, hashed with the leaf function of the hash function.
+    /// Appends the leaf for raw `data`, hashed with the leaf function of the hash function. A tree that
+    /// keeps entries keeps the data, as [`insert_entry`](Self::insert_entry) does. Another tree forgets it.
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert).
+    /// As [`insert`](Self::insert), and [`EntryTooLong`](Error::EntryTooLong) in a tree that keeps entries.
     pub fn insert_data(&self, data: &[u8]) -> Result<Inserted> {
-        self.insert(self.tree.hasher.leaf(data))
+        let leaf = self.tree.hasher.leaf(data);
+        let (first, seq) = self.engine().insert(self.one(&leaf, &data, true), Intake::Insert)?;
+        Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
+    }
+
+    /// Appends an entry to a tree that keeps entries, see [`TreeConfig::entries`]. The leaf is the hash of
+    /// the entry. Entry and leaf are visible when this call returns. They are in the same group of the log,
+    /// so one fsync makes both durable, and after a crash both are there or neither.
+    ///
+    /// The cost is that of [`insert`](Self::insert), a hash, and a copy of the entry. Until a checkpoint
+    /// writes the entry to a part, it takes its length and 6 to 12 bytes of memory besides its leaf.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Config, EntryConfig, Rfc6962Sha256, Store, TreeConfig};
+    ///
+    /// let store = Store::open(Config::new(dir.path().join("audit")))?;
+    /// let kept = TreeConfig::of::<Rfc6962Sha256, 2>().entries(EntryConfig::new());
+    /// let log = store.tree_dyn("requests", kept)?;
+    /// let inserted = log.insert_entry(br#"{"user": 17, "action": "login"}"#)?;
+    /// inserted.token.wait()?;
+    /// let entry = log.entry(inserted.index)?;
+    /// assert_eq!(log.leaf(inserted.index)?, log.hasher().leaf(&entry));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert). [`EntryTooLong`](Error::EntryTooLong) with both lengths;
+    /// [`NoEntries`](Error::NoEntries) if the tree keeps no entries. After an error nothing was inserted.
+    ///
+    /// [`TreeConfig::entries`]: crate::TreeConfig::entries
+    pub fn insert_entry(&self, entry: impl AsRef<[u8]>) -> Result<Inserted> {
+        let entry = entry.as_ref();
+        let leaf = self.tree.hasher.leaf(entry);
+        let (first, seq) = self.engine().insert(self.one(&leaf, &entry, false), Intake::Insert)?;
+        Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
+    }
+
+    /// Appends a batch of entries, as [`insert_entry`](Self::insert_entry) and
+    /// [`insert_many`](Self::insert_many) do. Large batches are hashed on every core.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert_entry`](Self::insert_entry). After an error nothing of the batch was inserted.
+    pub fn insert_entries(&self, entries: &[impl AsRef<[u8]>]) -> Result<InsertedMany> {
+        self.insert_entry_batch(entries, Intake::Insert)
+    }
+
+    /// Appends an entry as [`insert_entry`](Self::insert_entry) does, but fails at once if it would have to
+    /// wait for room. See [`try_insert`](Self::try_insert).
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](Error::WouldBlock); otherwise as [`insert_entry`](Self::insert_entry).
+    pub fn try_insert_entry(&self, entry: impl AsRef<[u8]>) -> Result<Inserted> {
+        let entry = entry.as_ref();
+        let leaf = self.tree.hasher.leaf(entry);
+        let (first, seq) = self.engine().insert(self.one(&leaf, &entry, false), Intake::Try)?;
+        Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
+    }
+
+    /// Appends an entry and returns when it is durable. Threads that call this at the same time share
+    /// fsyncs.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert_entry`](Self::insert_entry) and [`insert_durable`](Self::insert_durable).
+    pub fn insert_entry_durable(&self, entry: impl AsRef<[u8]>) -> Result<LeafIndex> {
+        const CALL: &str = "insert_entry_durable";
+        self.engine().check_may_wait(CALL)?;
+        let entry = entry.as_ref();
+        let leaf = self.tree.hasher.leaf(entry);
+        let (first, seq) = self.engine().insert(self.one(&leaf, &entry, false), Intake::Durable)?;
+        self.engine().flush_to(seq, CALL)?;
+        Ok(LeafIndex(first))
     }
 
     /// Appends a leaf and returns when it is durable. Threads that call this at the same time share
@@ -146,7 +222,7 @@ impl DynAccumulator {
     pub fn insert_durable(&self, leaf: Hash) -> Result<LeafIndex> {
         self.engine().check_may_wait("insert_durable")?;
         let leaf = std::slice::from_ref(&leaf);
-        let (first, seq) = self.engine().insert(&self.tree, leaf, Intake::Durable)?;
+        let (first, seq) = self.engine().insert(self.bare(leaf), Intake::Durable)?;
         self.engine().flush_to(seq, "insert_durable")?;
         Ok(LeafIndex(first))
     }
@@ -399,6 +475,30 @@ impl DynAccumulator {
         self.snapshot().leaf(index)
     }
 
+    /// The entry at `index`, from memory or from a part.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::entry`].
+    pub fn entry(&self, index: impl Into<LeafIndex>) -> Result<Entry> {
+        self.snapshot().entry(index)
+    }
+
+    /// The entries of `range`, in order. Entries that come later are not included.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::entries`].
+    pub fn entries(&self, range: Range<u64>) -> Result<Entries> {
+        self.snapshot().entries(range)
+    }
+
+    /// How the tree keeps entries, if it does.
+    #[must_use]
+    pub fn entry_config(&self) -> Option<EntryConfig> {
+        self.tree.spec.entries
+    }
+
     /// The leaves of `range`, all in memory.
     ///
     /// # Errors
@@ -498,9 +598,33 @@ impl DynAccumulator {
     }
 
     fn insert_batch(&self, leaves: &[Hash], how: Intake) -> Result<InsertedMany> {
-        let (first, seq) = self.engine().insert(&self.tree, leaves, how)?;
+        let (first, seq) = self.engine().insert(self.bare(leaves), how)?;
         let range = first..first + leaves.len() as u64;
         Ok(InsertedMany { range, token: self.engine().token(seq) })
+    }
+
+    fn insert_entry_batch(
+        &self,
+        entries: &[impl AsRef<[u8]>],
+        how: Intake,
+    ) -> Result<InsertedMany> {
+        let entries: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
+        let leaves = self.tree.leaves_of(&entries);
+        let addition = Addition { tree: &self.tree, leaves: &leaves, entries: &entries };
+        let (first, seq) = self.engine().insert(addition, how)?;
+        let range = first..first + entries.len() as u64;
+        Ok(InsertedMany { range, token: self.engine().token(seq) })
+    }
+
+    /// One entry with its `leaf`. The leaf alone, if the tree keeps no entries and `or_forget` is set.
+    fn one<'a>(&'a self, leaf: &'a Hash, entry: &'a &'a [u8], or_forget: bool) -> Addition<'a> {
+        let forget = or_forget && self.tree.framing.is_none();
+        let entries = if forget { &[] } else { std::slice::from_ref(entry) };
+        Addition { tree: &self.tree, leaves: std::slice::from_ref(leaf), entries }
+    }
+
+    fn bare<'a>(&'a self, leaves: &'a [Hash]) -> Addition<'a> {
+        Addition { tree: &self.tree, leaves, entries: &[] }
     }
 
     fn engine(&self) -> &Engine {

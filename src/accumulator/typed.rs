@@ -19,7 +19,7 @@ use crate::report::BackupInfo;
 use crate::report::CheckpointInfo;
 use crate::report::{RecoveryReport, Stats};
 use crate::scrub;
-use crate::snapshot::{Leaves, Snapshot};
+use crate::snapshot::{Entries, Entry, Leaves, Snapshot};
 
 /// A durable Merkle accumulator with hash function `H` and `N` children per node.
 ///
@@ -32,13 +32,13 @@ use crate::snapshot::{Leaves, Snapshot};
 ///
 /// | call | waits for |
 /// | --- | --- |
-/// | [`insert`](DynAccumulator::insert), `insert_many`, `insert_data` | room, if a limit is reached; up to 100 ms at a time, if inserts are slowed down near a limit; other threads that copy their leaves |
-/// | [`try_insert`](DynAccumulator::try_insert), `try_insert_many` | other threads that copy less than 1 MiB of leaves; hashing of its own batch |
-/// | [`insert_durable`](DynAccumulator::insert_durable), [`flush`](DynAccumulator::flush) | a write and an fsync of the log; `insert_durable` also as `insert` |
+/// | [`insert`](DynAccumulator::insert), `insert_many`, `insert_data`, `insert_entry`, `insert_entries` | room, if a limit is reached; up to 100 ms at a time, if inserts are slowed down near a limit; other threads that copy their leaves |
+/// | [`try_insert`](DynAccumulator::try_insert), `try_insert_many`, `try_insert_entry` | other threads that copy less than 1 MiB of leaves; hashing of its own batch |
+/// | [`insert_durable`](DynAccumulator::insert_durable), `insert_entry_durable`, [`flush`](DynAccumulator::flush) | a write and an fsync of the log; `insert_durable` also as `insert` |
 /// | [`flush_async`](DynAccumulator::flush_async), `is_durable` of a token, polling one | nothing; `flush_async` takes the lock of inserts |
 /// | `wait` of a token | the next flush; `wait_timeout` at most for its timeout |
 /// | [`checkpoint`](DynAccumulator::checkpoint) | a flush, a running checkpoint, and writing the part |
-/// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `leaves_iter`, `frontier` | hashing of leaves that are not hashed yet; reads of parts from the disk |
+/// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `leaves_iter`, `entry`, `entries`, `frontier` | hashing of leaves that are not hashed yet; reads of parts from the disk |
 /// | [`snapshot`](DynAccumulator::snapshot), `size`, `durable_size` | nothing |
 /// | [`stats`](DynAccumulator::stats) | other threads that copy less than 1 MiB of leaves |
 /// | [`snapshot_to`](DynAccumulator::snapshot_to), [`scrub`](DynAccumulator::scrub) | a running flush or checkpoint, and their own reading and writing |
@@ -228,6 +228,46 @@ impl<H, const N: usize> Accumulator<H, N> {
     /// As [`DynAccumulator::insert_data`].
     pub fn insert_data(&self, data: &[u8]) -> Result<Inserted> {
         self.inner.insert_data(data)
+    }
+
+    /// Appends an entry to a tree that keeps entries. See
+    /// [`DynAccumulator::insert_entry`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DynAccumulator::insert_entry`].
+    pub fn insert_entry(&self, entry: impl AsRef<[u8]>) -> Result<Inserted> {
+        self.inner.insert_entry(entry)
+    }
+
+    /// Appends a batch of entries. See
+    /// [`DynAccumulator::insert_entries`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DynAccumulator::insert_entries`].
+    pub fn insert_entries(&self, entries: &[impl AsRef<[u8]>]) -> Result<InsertedMany> {
+        self.inner.insert_entries(entries)
+    }
+
+    /// Appends an entry, but fails at once if it would have to wait for room. See
+    /// [`DynAccumulator::try_insert_entry`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DynAccumulator::try_insert_entry`].
+    pub fn try_insert_entry(&self, entry: impl AsRef<[u8]>) -> Result<Inserted> {
+        self.inner.try_insert_entry(entry)
+    }
+
+    /// Appends an entry and returns when it is durable. See
+    /// [`DynAccumulator::insert_entry_durable`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DynAccumulator::insert_entry_durable`].
+    pub fn insert_entry_durable(&self, entry: impl AsRef<[u8]>) -> Result<LeafIndex> {
+        self.inner.insert_entry_durable(entry)
     }
 
     /// Appends a leaf and returns when it is durable. See
@@ -440,6 +480,26 @@ impl<H, const N: usize> Accumulator<H, N> {
     /// As [`DynAccumulator::leaf`].
     pub fn leaf(&self, index: impl Into<LeafIndex>) -> Result<Hash> {
         self.inner.leaf(index)
+    }
+
+    /// The entry at `index`. See
+    /// [`DynAccumulator::entry`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DynAccumulator::entry`].
+    pub fn entry(&self, index: impl Into<LeafIndex>) -> Result<Entry> {
+        self.inner.entry(index)
+    }
+
+    /// The entries of `range`, in order. See
+    /// [`DynAccumulator::entries`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DynAccumulator::entries`].
+    pub fn entries(&self, range: Range<u64>) -> Result<Entries> {
+        self.inner.entries(range)
     }
 
     /// The leaves of `range`. See

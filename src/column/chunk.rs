@@ -4,7 +4,7 @@
 //!
 //! Memory is never moved, grown or freed while a [`Slots`] of it lives. Every slot is initialised to
 //! zeros. The contracts of the three unsafe functions define which caller may access which slot at what
-//! time. Their only callers are `Columns`, `LeafWriter`, `NodeWriter` and `View`.
+//! time. Their only callers are `Columns`, `LeafWriter`, `NodeWriter`, `EntryWriter`, `EntryBytes` and `View`.
 #![expect(unsafe_code, reason = "readers hold slices of memory that one writer still appends to")]
 
 use std::fmt;
@@ -19,42 +19,63 @@ use crate::merkle::Hash;
 #[derive(Clone, Debug)]
 pub(crate) enum Chunk {
     /// All slots of all levels, in one piece of memory.
-    Whole(Slots),
+    Whole(Slots<Hash>),
     /// One piece of memory per level, from the lowest level up. A level has as many slots as it needed
     /// so far, or none.
-    Small(Arc<[Slots]>),
+    Small(Arc<[Slots<Hash>]>),
 }
 
 /// A run of the slots of a chunk, in its own memory. Clones share the memory.
-#[derive(Clone)]
-pub(crate) struct Slots {
+pub(crate) struct Slots<T> {
     /// The first slot of the run.
     first: usize,
     len: usize,
-    start: NonNull<Hash>,
-    memory: Option<Arc<Memory>>,
+    start: NonNull<T>,
+    memory: Option<Arc<Memory<T>>>,
+}
+
+/// The contents of a slot.
+///
+/// # Safety
+///
+/// Bytes that are all zero are a value of the type, and this value is `ZERO`.
+pub(crate) unsafe trait Slot: Copy + Send + Sync + 'static {
+    const ZERO: Self;
+}
+
+// SAFETY: an array of bytes takes any bytes.
+unsafe impl Slot for Hash {
+    const ZERO: Self = [0; 32];
+}
+// SAFETY: a byte takes any byte.
+unsafe impl Slot for u8 {
+    const ZERO: Self = 0;
+}
+// SAFETY: a number takes any bytes.
+unsafe impl Slot for u32 {
+    const ZERO: Self = 0;
 }
 
 /// The owner of the bytes. Dropping it frees them.
-struct Memory {
-    bytes: Bytes,
+struct Memory<T> {
+    bytes: Bytes<T>,
     /// Under loom every slot has a twin whose accesses loom checks for races.
     #[cfg(duramen_loom)]
     twins: Vec<loom::cell::UnsafeCell<()>>,
 }
 
-enum Bytes {
+enum Bytes<T> {
     /// From the operating system: zeroed lazily, and freed as soon as it is dropped.
     Mapped(memmap2::MmapMut),
     /// From the allocator. Not a `Box`: moving a `Box` asserts exclusive access to its memory.
-    Heap(#[expect(dead_code, reason = "held for its Drop")] Vec<Hash>),
+    Heap(#[expect(dead_code, reason = "held for its Drop")] Vec<T>),
 }
 
 // SAFETY: slots are plain memory. Sharing is sound because of the contract of the unsafe functions
 // below: no slot is written once another thread can read it.
-unsafe impl Send for Slots {}
+unsafe impl<T: Slot> Send for Slots<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Slots {}
+unsafe impl<T: Slot> Sync for Slots<T> {}
 
 /// Smaller memory comes from the allocator. Linux allows a process 65,530 maps, and a process may have
 /// as many trees.
@@ -68,7 +89,7 @@ impl Chunk {
     }
 
     /// This chunk with `slots` as the memory of level `level`. A whole chunk is returned unchanged.
-    pub(crate) fn with_level(&self, level: usize, slots: &Slots) -> Self {
+    pub(crate) fn with_level(&self, level: usize, slots: &Slots<Hash>) -> Self {
         let Self::Small(levels) = self else { return self.clone() };
         let old = |level| levels.get(level).cloned().unwrap_or_default();
         let count = levels.len().max(level + 1);
@@ -78,7 +99,7 @@ impl Chunk {
 
     /// The memory of a level, if there is any. It may have fewer slots than the level.
     #[inline(always)]
-    pub(crate) fn level(&self, level: usize) -> Option<&Slots> {
+    pub(crate) fn level(&self, level: usize) -> Option<&Slots<Hash>> {
         match self {
             Self::Whole(slots) => Some(slots),
             Self::Small(levels) => levels.get(level),
@@ -101,7 +122,7 @@ impl Default for Chunk {
     }
 }
 
-impl Slots {
+impl<T: Slot> Slots<T> {
     /// The slots `[first, end)`, zeroed. With `huge` the operating system is asked for huge pages
     /// wherever they fit.
     pub(crate) fn new(first: usize, end: usize, huge: bool) -> Self {
@@ -117,6 +138,11 @@ impl Slots {
     /// The first slot of the run. `None` if the run is empty.
     pub(crate) fn first(&self) -> Option<usize> {
         (self.len > 0).then_some(self.first)
+    }
+
+    /// The number of slots.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Whether the run has the slots `[slot, slot + len)`.
@@ -136,7 +162,7 @@ impl Slots {
     /// pages are ordinary pages.
     pub(crate) fn prefer_huge_pages(&self, slot: usize) {
         if let Some(memory) = &self.memory {
-            let bytes = |slots: usize| slots * size_of::<Hash>();
+            let bytes = |slots: usize| slots * size_of::<T>();
             let from = bytes(slot.saturating_sub(self.first)).next_multiple_of(HUGE_PAGE);
             memory.prefer_huge_pages(from, bytes(self.len) / HUGE_PAGE * HUGE_PAGE);
         }
@@ -154,7 +180,7 @@ impl Slots {
     /// If the run does not have the slots.
     #[inline(always)]
     #[expect(clippy::mut_from_ref, reason = "the contract above makes the slice exclusive")]
-    pub(crate) unsafe fn write(&self, slot: usize, len: usize) -> &mut [Hash] {
+    pub(crate) unsafe fn write(&self, slot: usize, len: usize) -> &mut [T] {
         assert!(self.has(slot, len), "slots that are not there");
         #[cfg(duramen_loom)]
         self.twins(slot, len).iter().for_each(|twin| twin.with_mut(|_| ()));
@@ -174,7 +200,7 @@ impl Slots {
     ///
     /// If the run does not have the slots.
     #[inline(always)]
-    pub(crate) unsafe fn read(&self, slot: usize, len: usize) -> &[Hash] {
+    pub(crate) unsafe fn read(&self, slot: usize, len: usize) -> &[T] {
         assert!(self.has(slot, len), "slots that are not there");
         #[cfg(duramen_loom)]
         self.twins(slot, len).iter().for_each(|twin| twin.with(|_| ()));
@@ -209,23 +235,30 @@ impl Slots {
     }
 }
 
+impl<T> Clone for Slots<T> {
+    fn clone(&self) -> Self {
+        let Self { first, len, start, memory } = self;
+        Self { first: *first, len: *len, start: *start, memory: memory.clone() }
+    }
+}
+
 /// No slots.
-impl Default for Slots {
+impl<T> Default for Slots<T> {
     fn default() -> Self {
         Self { first: 0, len: 0, start: NonNull::dangling(), memory: None }
     }
 }
 
-impl fmt::Debug for Slots {
+impl<T> fmt::Debug for Slots<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} slots from {}", self.len, self.first)
     }
 }
 
-impl Memory {
+impl<T: Slot> Memory<T> {
     /// Allocates `len` zeroed slots. Returns their address and their owner.
-    fn new(len: usize) -> (NonNull<Hash>, Self) {
-        let bytes = len * size_of::<Hash>();
+    fn new(len: usize) -> (NonNull<T>, Self) {
+        let bytes = len * size_of::<T>();
         let mapped = if bytes >= MAP_FROM && !cfg!(any(miri, duramen_loom)) {
             // The system aligns a map to huge pages if its length is a multiple of a huge page. Pages
             // that are never touched take no memory.
@@ -234,9 +267,9 @@ impl Memory {
             None
         };
         let (start, bytes) = match mapped {
-            Some(mut map) => (map.as_mut_ptr().cast::<Hash>(), Bytes::Mapped(map)),
+            Some(mut map) => (map.as_mut_ptr().cast::<T>(), Bytes::Mapped(map)),
             None => {
-                let mut slots = vec![[0; 32]; len];
+                let mut slots = vec![T::ZERO; len];
                 (slots.as_mut_ptr(), Bytes::Heap(slots))
             }
         };

@@ -1,11 +1,13 @@
-//! The only writer of a tree's leaves.
+//! The only writer of a tree's leaves, and of the entries that they are the hashes of.
 #![expect(unsafe_code, reason = "fills unpublished slots")]
 
 use std::sync::Arc;
 
 use super::chunk::{HUGE_PAGE, Slots};
+use super::entries::EntryWriter;
 use super::layout::usize_of;
 use super::shared::{Columns, Filling};
+use crate::entry::Framing;
 use crate::merkle::{Hash, Level};
 
 /// Memory of the first chunk of a tree takes huge pages behind so many slots. They make filling it faster, and
@@ -19,6 +21,8 @@ pub(crate) struct LeafWriter {
     len: u64,
     /// The memory to which the last leaf was written.
     last: Option<Run>,
+    /// Of a tree that keeps entries.
+    entries: Option<Box<EntryWriter>>,
 }
 
 /// Leaves `[first, end)` whose slots are in memory and adjacent, from `slot` on.
@@ -26,7 +30,7 @@ pub(crate) struct LeafWriter {
 struct Run {
     first: u64,
     end: u64,
-    slots: Slots,
+    slots: Slots<Hash>,
     slot: usize,
 }
 
@@ -43,7 +47,12 @@ impl Run {
 
 impl LeafWriter {
     pub(super) fn new(columns: Arc<Columns>, len: u64) -> Self {
-        Self { columns, len, last: None }
+        Self { columns, len, last: None, entries: None }
+    }
+
+    /// The same writer, of a tree that keeps entries.
+    pub(crate) fn with_entries(self, framing: Option<Framing>) -> Self {
+        Self { entries: framing.map(|framing| Box::new(EntryWriter::new(framing))), ..self }
     }
 
     /// The number of appended leaves.
@@ -56,6 +65,21 @@ impl LeafWriter {
     pub(crate) fn append(&mut self, leaves: &[Hash]) {
         self.write(leaves);
         self.publish(self.len + leaves.len() as u64);
+    }
+
+    /// Appends `leaves` with the `entries` that they are the hashes of. Publishes them together.
+    pub(crate) fn append_entries(&mut self, leaves: &[Hash], entries: &[&[u8]]) {
+        self.write_entries(leaves, entries);
+        self.publish(self.len + leaves.len() as u64);
+    }
+
+    /// As [`write`](Self::write), with the entries of the leaves.
+    pub(crate) fn write_entries(&mut self, leaves: &[Hash], entries: &[&[u8]]) {
+        debug_assert_eq!(leaves.len(), entries.len(), "a leaf for each entry");
+        if let Some(writer) = &mut self.entries {
+            writer.write(&self.columns, self.len, entries);
+        }
+        self.write(leaves);
     }
 
     /// Writes `leaves` into the next slots without publishing them. The next write overwrites them,
@@ -115,6 +139,12 @@ impl LeafWriter {
     /// Publishes all leaves below `len`. They must have been written.
     #[inline]
     pub(crate) fn publish(&mut self, len: u64) {
+        if let Some(entries) = &mut self.entries {
+            match len > self.len {
+                true => entries.keep(),
+                false => entries.undo(&self.columns, self.len),
+            }
+        }
         self.len = len;
         self.columns.publish_leaves(len);
     }

@@ -20,6 +20,7 @@
 //! A whole chunk has one piece of memory for all slots.
 
 mod chunk;
+mod entries;
 mod layout;
 mod leaves;
 mod nodes;
@@ -30,6 +31,7 @@ mod tests;
 mod version;
 mod view;
 
+pub(crate) use entries::{ArchivedBytes, EntryBytes};
 pub(crate) use layout::Layout;
 pub(crate) use leaves::LeafWriter;
 pub(crate) use nodes::NodeWriter;

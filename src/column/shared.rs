@@ -22,6 +22,7 @@
 use std::sync::Arc;
 
 use super::chunk::{Chunk, Slots};
+use super::entries::EntryChunk;
 use super::layout::{Layout, Place};
 use super::version::{Archive, Version};
 use super::view::View;
@@ -94,7 +95,18 @@ impl Columns {
 
     /// Bytes of all slots in memory, including slots that are not filled yet.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        (self.version.load_full().slot_count() * size_of::<Hash>()) as u64
+        self.version.load_full().memory_bytes() as u64
+    }
+
+    /// Adds memory for entries. Only for the leaf writer.
+    pub(super) fn add_entries(&self, chunk: &EntryChunk) {
+        self.install(|newest| newest.with_entries(chunk));
+    }
+
+    /// Removes the memory of entries from `index` on, none of which is published. Only for the leaf
+    /// writer.
+    pub(super) fn drop_entries(&self, index: u64) {
+        self.install(|newest| newest.without_entries(index));
     }
 
     #[inline]
@@ -129,7 +141,7 @@ impl Columns {
     /// Returns memory of the level of `place` with the slots `[place.slot, place.slot + count)`. This is
     /// the memory in the newest version, if it has the slots. Otherwise makes larger memory and installs
     /// a version with it. Only for the single writer of the level.
-    pub(super) fn slots_for(&self, place: &Place, count: usize, filling: Filling) -> Slots {
+    pub(super) fn slots_for(&self, place: &Place, count: usize, filling: Filling) -> Slots<Hash> {
         let version = self.version.load_full();
         let old = version.slots(place).cloned().unwrap_or_default();
         if old.has(place.slot, count) {

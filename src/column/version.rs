@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::chunk::{Chunk, Slots};
+use super::entries::{EntryBytes, EntryChunk};
 use super::layout::{Layout, Place};
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex};
@@ -20,12 +21,25 @@ pub(crate) trait Archive: Send + Sync + fmt::Debug {
         let _ = (level, first, count);
         None
     }
+
+    /// The entry `index`, if there are entries.
+    fn entry(&self, index: u64) -> Result<EntryBytes, ReadError> {
+        Err(ReadError::Absent { level: Level::LEAVES, at: index })
+    }
+
+    /// Adjacent entries from `from` on, framed, and none behind `to`. At least one.
+    fn entry_run(&self, from: u64, to: u64) -> Result<EntryBytes, ReadError> {
+        let _ = to;
+        Err(ReadError::Absent { level: Level::LEAVES, at: from })
+    }
 }
 
 /// An immutable list of the places of all nodes. Cheap to clone: a handful of `Arc`s.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     tiers: Vec<Tier>,
+    /// Entries in memory, without gaps. The archive has all entries before them.
+    entries: Arc<Vec<EntryChunk>>,
     /// The archive has every node that is complete at this size. Memory has all other complete nodes.
     pub(super) memory_from: u64,
     pub(super) archive: Option<Arc<dyn Archive>>,
@@ -48,7 +62,7 @@ impl Tier {
 
 impl Version {
     pub(super) fn new(memory_from: u64, archive: Option<Arc<dyn Archive>>) -> Self {
-        Self { tiers: Vec::new(), memory_from, archive }
+        Self { tiers: Vec::new(), entries: Arc::default(), memory_from, archive }
     }
 
     /// The chunk of `place`, if it is in memory.
@@ -60,8 +74,28 @@ impl Version {
 
     /// The memory of the level of `place`, if there is any. It may have fewer slots than the level.
     #[inline(always)]
-    pub(super) fn slots(&self, place: &Place) -> Option<&Slots> {
+    pub(super) fn slots(&self, place: &Place) -> Option<&Slots<Hash>> {
         self.chunk(place)?.level(place.level)
+    }
+
+    /// The chunk of entry `index` with the index behind its last entry. `None` if no chunk has the entry,
+    /// or if the entry was never written.
+    pub(super) fn entry_chunk(&self, index: u64) -> Option<(&EntryChunk, u64)> {
+        let behind = self.entries.partition_point(|chunk| chunk.first <= index);
+        let chunk = self.entries.get(behind.checked_sub(1)?)?;
+        Some((chunk, self.entries.get(behind).map_or(u64::MAX, |next| next.first)))
+    }
+
+    /// This version with one more chunk of entries.
+    pub(super) fn with_entries(&self, chunk: &EntryChunk) -> Self {
+        let entries = self.entries.iter().chain([chunk]).cloned().collect();
+        Self { entries: Arc::new(entries), ..self.clone() }
+    }
+
+    /// This version without the chunks that begin at entry `index` or behind it.
+    pub(super) fn without_entries(&self, index: u64) -> Self {
+        let before = self.entries.iter().take_while(|chunk| chunk.first < index);
+        Self { entries: Arc::new(before.cloned().collect()), ..self.clone() }
     }
 
     /// Whether the last chunk of a tier has memory for all slots of its lowest level, because enough was
@@ -97,6 +131,11 @@ impl Version {
     pub(super) fn archived(&self, layout: Layout, size: u64, archive: Arc<dyn Archive>) -> Self {
         let mut next = self.clone();
         next.archive = Some(archive);
+        // The writer may still add to the last chunk.
+        let kept = next.entries.partition_point(|chunk| chunk.first < size).saturating_sub(1);
+        if kept > 0 {
+            next.entries = Arc::new(next.entries[kept..].to_vec());
+        }
         let whole_chunks = size / layout.leaves_per_chunk();
         next.memory_from = next.memory_from.max(whole_chunks * layout.leaves_per_chunk());
         let mut keep_from = whole_chunks;
@@ -111,8 +150,10 @@ impl Version {
         next
     }
 
-    /// The number of slots in memory.
-    pub(super) fn slot_count(&self) -> usize {
-        self.tiers.iter().flat_map(|tier| &*tier.chunks).map(Chunk::len).sum()
+    /// Bytes of all slots in memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let nodes = self.tiers.iter().flat_map(|tier| &*tier.chunks).map(Chunk::len).sum::<usize>();
+        let entries = self.entries.iter().map(EntryChunk::memory_bytes).sum::<usize>();
+        nodes * size_of::<Hash>() + entries
     }
 }

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use super::entries::{EntryBytes, EntryChunk};
 use super::layout::{Layout, Place};
-use super::version::Version;
+use super::version::{Archive, Version};
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
@@ -76,6 +77,71 @@ impl View {
             runs.push(run);
         }
         Ok(())
+    }
+}
+
+impl View {
+    /// The entries `[from, to)`, borrowed from memory as runs of framed bytes.
+    pub(crate) fn entry_slices(&self, from: u64, to: u64) -> Result<Vec<&[u8]>, ReadError> {
+        let mut slices = Vec::new();
+        let mut at = from;
+        while at < to {
+            let (chunk, end) = self.entry_chunk(at)?;
+            let end = end.min(to);
+            // SAFETY: the entries are below the published count, so they are written for good. See
+            // `slots`.
+            slices.push(unsafe { chunk.bytes(chunk.framed(at, end)) });
+            at = end;
+        }
+        Ok(slices)
+    }
+
+    /// Bytes of the entries `[from, to)`, framed. They must be in memory.
+    pub(crate) fn entry_bytes(&self, from: u64, to: u64) -> Result<u64, ReadError> {
+        if from >= to {
+            return Ok(0);
+        }
+        let ((first, _), (last, _)) = (self.entry_chunk(from)?, self.entry_chunk(to - 1)?);
+        // SAFETY: as in `entry_slices`.
+        Ok(unsafe { last.position(to) - first.position(from) })
+    }
+
+    /// The entry `index`, from memory or from the archive. `prefix` is the length of an entry's length.
+    #[inline]
+    pub(crate) fn entry(&self, index: u64, prefix: usize) -> Result<EntryBytes, ReadError> {
+        let Ok((chunk, _)) = self.entry_chunk(index) else {
+            return self.entry_archive(index)?.entry(index);
+        };
+        // SAFETY: as in `entry_slices`.
+        let framed = unsafe { EntryBytes::in_memory(chunk, chunk.framed(index, index + 1)) };
+        Ok(framed.slice(prefix, usize::MAX))
+    }
+
+    /// Adjacent entries from `from` on, framed, and none behind `to`. At least one.
+    pub(crate) fn entry_run(&self, from: u64, to: u64) -> Result<EntryBytes, ReadError> {
+        let Ok((chunk, end)) = self.entry_chunk(from) else {
+            return self.entry_archive(from)?.entry_run(from, to);
+        };
+        let end = end.min(to);
+        // SAFETY: as in `entry_slices`.
+        Ok(unsafe { EntryBytes::in_memory(chunk, chunk.framed(from, end)) })
+    }
+
+    /// The chunk with the published entry `index`, and where it ends.
+    #[inline]
+    fn entry_chunk(&self, index: u64) -> Result<(&EntryChunk, u64), ReadError> {
+        let absent = ReadError::Absent { level: Level::LEAVES, at: index };
+        if index >= self.leaves {
+            return Err(absent);
+        }
+        let (chunk, end) = self.version.entry_chunk(index).ok_or(absent)?;
+        Ok((chunk, end.min(self.leaves)))
+    }
+
+    fn entry_archive(&self, index: u64) -> Result<&Arc<dyn Archive>, ReadError> {
+        let absent = ReadError::Absent { level: Level::LEAVES, at: index };
+        let archive = if index < self.leaves { self.version.archive.as_ref() } else { None };
+        archive.ok_or(absent)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::EntryConfig;
 use crate::merkle::{Arity, Hasher};
 
 /// The settings with which a tree is created. They never change.
@@ -18,13 +19,14 @@ use crate::merkle::{Arity, Hasher};
 pub struct TreeConfig {
     pub(crate) hasher: Arc<dyn Hasher>,
     pub(crate) arity: Arity,
+    pub(crate) entries: Option<EntryConfig>,
 }
 
 impl TreeConfig {
     /// A tree with this hash function and this arity.
     #[must_use]
     pub fn new(hasher: Arc<dyn Hasher>, arity: Arity) -> Self {
-        Self { hasher, arity }
+        Self { hasher, arity, entries: None }
     }
 
     /// A tree with hash function `H` and `N` children per node. `N` must be 2, 4, 8 or 16, which is
@@ -32,6 +34,30 @@ impl TreeConfig {
     #[must_use]
     pub fn of<H: Hasher + Default, const N: usize>() -> Self {
         Self::new(Arc::new(H::default()), Arity::of::<N>())
+    }
+
+    /// The same tree, but one that keeps the data of its leaves: its *entries*. Such a tree takes entries
+    /// and no bare leaves.
+    ///
+    /// Opening a tree that exists keeps its settings. It fails with
+    /// [`Error::EntriesMismatch`](crate::Error::EntriesMismatch) if `entries` differs from them; without
+    /// this call it never does.
+    ///
+    /// ```
+    /// use duramen::{EntryConfig, Rfc6962Sha256, TreeConfig};
+    ///
+    /// let log = TreeConfig::of::<Rfc6962Sha256, 2>().entries(EntryConfig::new());
+    /// assert_eq!(log.entry_config(), Some(EntryConfig::new()));
+    /// ```
+    #[must_use]
+    pub fn entries(self, entries: EntryConfig) -> Self {
+        Self { entries: Some(entries), ..self }
+    }
+
+    /// How entries are kept, if they are.
+    #[must_use]
+    pub fn entry_config(&self) -> Option<EntryConfig> {
+        self.entries
     }
 
     /// The hash function.
@@ -49,7 +75,10 @@ impl TreeConfig {
 
 impl fmt::Debug for TreeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (hasher, arity) = (self.hasher.id(), self.arity);
-        f.debug_struct("TreeConfig").field("hasher", &hasher).field("arity", &arity).finish()
+        f.debug_struct("TreeConfig")
+            .field("hasher", &self.hasher.id())
+            .field("arity", &self.arity)
+            .field("entries", &self.entries)
+            .finish()
     }
 }

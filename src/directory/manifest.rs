@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
+use crate::entry::Framing;
 use crate::error::{Damage, Error, FormatFeature, Problem, Result};
 use crate::fs::backing;
 use crate::fs::{Access, Dir, Displaced, Displacement, Entry, FileKind, FileName, FileSystem};
@@ -27,7 +28,7 @@ use crate::tree_spec::TreeSpec;
 use crate::wal::{Extent, Log, LogKey, LoggedTree, LoggedTrees, Position};
 
 const MAGIC: [u8; 8] = *b"duraMAN\n";
-pub(crate) const MANIFEST_VERSION: u16 = 4;
+pub(crate) const MANIFEST_VERSION: u16 = 5;
 const FLAG_CLEAN: u16 = 1;
 /// The flag of a tree that takes no more leaves.
 const FLAG_SEALED: u16 = 1;
@@ -103,6 +104,7 @@ impl TreeEntry {
             number: part.number,
             from: part.from,
             to: part.to,
+            entries: self.spec.entries.map(Framing::of),
         }
     }
 }
@@ -165,6 +167,7 @@ impl Manifest {
             spec: Arc::clone(&tree.spec),
             size: tree.size,
             sealed: tree.sealed,
+            entry_bytes: 0,
         });
         LoggedTrees::new(trees, self.next_tree)
     }
@@ -194,12 +197,14 @@ impl Manifest {
             encode_text(&mut out, tree.spec.name.as_str());
             encode_text(&mut out, &tree.spec.hasher);
             out.u16(tree.spec.children())
+                .bytes(&tree.spec.entry_settings())
                 .u16(if tree.sealed { FLAG_SEALED } else { 0 })
                 .u64(tree.size)
                 .bytes(&tree.root)
                 .u32(count(&tree.parts));
             for part in &tree.parts {
                 out.u64(part.number.0).u64(part.from).u64(part.to).u64(part.len).u64(part.checksum);
+                out.u64(part.entry_bytes);
             }
             out.u32(count(&tree.tail)).bytes(tree.tail.as_flattened());
         }
@@ -271,7 +276,7 @@ impl TreeEntry {
         let id = TreeId(fields.u32()?);
         let name = decode_text(fields)?;
         let hasher = decode_text(fields)?;
-        let spec = TreeSpec::read(id, name, hasher, fields.u16()?)?;
+        let spec = TreeSpec::read(id, name, hasher, fields.u16()?, fields.array()?)?;
         let sealed = match fields.u16()? {
             0 => false,
             FLAG_SEALED => true,
@@ -286,6 +291,7 @@ impl TreeEntry {
                 to: fields.u64()?,
                 len: fields.u64()?,
                 checksum: fields.u64()?,
+                entry_bytes: fields.u64()?,
             })
         })?;
         let tail = decode_list(fields, Decoder::array)?.into_boxed_slice();
@@ -297,6 +303,10 @@ impl TreeEntry {
                 return None;
             }
             end = part.to;
+        }
+        // The manifest has no entries, so a tree that keeps some has all its leaves in parts.
+        if spec.entries.is_some() && !tail.is_empty() {
+            return None;
         }
         let end = end.checked_add(tail.len() as u64)?;
         (end == size).then_some(Self { spec, size, root, sealed, parts, tail })
@@ -522,10 +532,7 @@ mod tests {
                     size: 90,
                     root: [5; 32],
                     sealed: false,
-                    parts: vec![
-                        PartRef { number: PartId(1), from: 0, to: 50, len: 16384, checksum: 1 },
-                        PartRef { number: PartId(2), from: 50, to: 90, len: 16384, checksum: 2 },
-                    ],
+                    parts: vec![part(1, 0, 50), part(2, 50, 90)],
                     tail: Box::default(),
                 }),
                 Arc::new(TreeEntry {
@@ -540,8 +547,13 @@ mod tests {
         }
     }
 
+    fn part(number: u64, from: u64, to: u64) -> PartRef {
+        let (number, checksum) = (PartId(number), number);
+        PartRef { number, from, to, len: 16384, checksum, entry_bytes: 0 }
+    }
+
     fn spec(id: u32, name: &[u8]) -> Arc<TreeSpec> {
-        TreeSpec::read(TreeId(id), name, b"blake3", 4).unwrap()
+        TreeSpec::read(TreeId(id), name, b"blake3", 4, [0; 8]).unwrap()
     }
 
     fn main_tree(manifest: &mut Manifest) -> &mut TreeEntry {

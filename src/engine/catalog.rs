@@ -20,6 +20,7 @@ use super::load::Loader;
 use super::tally::Tally;
 use super::tree::Tree;
 use crate::column::LeafWriter;
+use crate::config::EntryConfig;
 use crate::directory::manifest::TreeEntry;
 use crate::error::{Error, Result};
 use crate::hashers::Hashers;
@@ -147,9 +148,13 @@ impl Catalog {
 
     /// A new tree without leaves, and the one writer of its leaves. `id` is the number of trees created so far.
     pub(super) fn make(&self, id: u64, wanted: Wanted) -> Result<(Arc<Tree>, LeafWriter)> {
-        let Wanted { name, hasher, arity } = wanted;
+        let Wanted { name, hasher, arity, entries } = wanted;
         let id = u32::try_from(id).map_err(|_| Error::TooManyTrees { path: self.path.clone() })?;
-        let spec = Arc::new(TreeSpec::new(TreeId(id), name, &*hasher, arity));
+        if let Some(reason) = entries.and_then(EntryConfig::fault) {
+            return Err(Error::Config { setting: "entries", reason });
+        }
+        let spec = TreeSpec::new(TreeId(id), name, &*hasher, arity).with_entries(entries);
+        let spec = Arc::new(spec);
         let (tree, leaves) = Tree::empty(spec, hasher, self.loader.huge_pages);
         Ok((Arc::new(tree.only_in(self.loader.process)), leaves))
     }
@@ -251,6 +256,8 @@ pub(crate) struct Wanted {
     pub(crate) name: TreeName,
     pub(crate) hasher: Arc<dyn Hasher>,
     pub(crate) arity: Arity,
+    /// How a new tree keeps entries, and how one that is there must keep them. `None` leaves it open.
+    pub(crate) entries: Option<EntryConfig>,
 }
 
 impl Wanted {
@@ -271,6 +278,17 @@ impl Wanted {
                 tree: self.name.clone(),
                 stored: u32::from(spec.children()),
                 asked: u32::try_from(self.arity.children()).unwrap_or(0),
+            });
+        }
+        if let Some(asked) = self.entries
+            && spec.entries != self.entries
+        {
+            let stored = spec.entries.map_or("without entries".to_owned(), |kept| kept.to_string());
+            return Err(Error::EntriesMismatch {
+                path: path.to_owned(),
+                tree: self.name.clone(),
+                stored,
+                asked: asked.to_string(),
             });
         }
         Ok(())

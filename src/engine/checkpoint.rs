@@ -19,7 +19,7 @@ use super::counted::Counted;
 use super::keeper::{Given, Live};
 use super::log::{Changed, FlushPoint};
 use super::shared::Engine;
-use super::tails::with_part;
+use super::tails::{PART_FROM, with_part};
 use super::tree::Tree;
 use crate::config::{Install, Since};
 use crate::directory::manifest;
@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::ids::{PartId, TreeId};
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource as _, TreeSize};
 use crate::mutant::mutant;
-use crate::part::{Part, PartIdentity, PartRef, Publisher};
+use crate::part::{Part, PartEntries, PartIdentity, PartRef, Publisher};
 use crate::report::Event;
 use crate::report::Steps;
 use crate::report::{CheckpointInfo, CheckpointReason, TreeCheckpoint};
@@ -311,7 +311,10 @@ impl Engine {
                 kept -= entry.map_or(0, |entry| entry.tail.len() as u64);
             }
             let end = entry.map_or(0, |entry| entry.parts_end());
-            if awake { change.size.saturating_sub(end) } else { 0 }
+            let rest = if awake { change.size.saturating_sub(end) } else { 0 };
+            // The manifest has no entries.
+            let in_part = rest > 0 && change.spec.entries.is_some();
+            if in_part { rest.max(PART_FROM) } else { rest }
         };
         let rests: Vec<_> = changed.iter().map(rest).collect();
         with_part(&rests, kept, self.settings.checkpoint.most_small_parts())
@@ -343,6 +346,7 @@ impl Engine {
                 number: live.number_part(),
                 from,
                 to: *size,
+                entries: tree.framing,
             };
             if mutant!(&*self.fs, PartUnderAnotherTree) {
                 identity.tree = TreeId(spec.id.0 ^ 1);
@@ -353,7 +357,8 @@ impl Engine {
                 (identity.number, identity.from) = (last.number, last.from);
             }
             let source = Counted { source: &tree.view_at(*size), copied: copied.clone() };
-            publisher.build(identity, &source, &hurry)?;
+            let entries = spec.entries.map(|kept| PartEntries::Stored(&source, kept.stored()));
+            publisher.build(identity, &source, entries, &hurry)?;
             written.push(spec.id);
         }
         let parts = publisher.finish(self.settings.read_mode)?;

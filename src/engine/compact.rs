@@ -28,7 +28,7 @@ use super::tree::Tree;
 use crate::directory::manifest::TreeEntry;
 use crate::error::{Damage, Error, Result};
 use crate::mutant::mutant;
-use crate::part::{Merged, Part, PartIdentity, PartSet, Publisher};
+use crate::part::{Merged, Part, PartEntries, PartIdentity, PartSet, Publisher};
 use crate::report::Event;
 use crate::report::Steps;
 use crate::sync;
@@ -253,9 +253,11 @@ impl Engine {
         let step = Mutex::new(Instant::now());
         let source =
             Merged { inputs: &merge.inputs, go_on: &|| self.give_way(&step, merge.to_the_end) };
+        let kept = merge.tree.spec.entries;
+        let entries = kept.map(|kept| PartEntries::Stored(&source, kept.stored()));
         let mut publisher = Publisher::new(&self.fs, true, steps);
         let made = publisher
-            .build(merge.identity.clone(), &source, &|| false)
+            .build(merge.identity.clone(), &source, entries, &|| false)
             .and_then(|_| publisher.finish(self.settings.read_mode))
             .inspect_err(|_| self.discard(merge.given(0..0)))?;
         let Some(part) = made.into_iter().next() else { return Ok(None) };

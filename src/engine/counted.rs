@@ -1,8 +1,12 @@
 //! Counts the nodes that a checkpoint writes.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::column::View;
+use crate::entry::EntrySource;
+use crate::error::Result;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
 /// Bytes of nodes that the checkpoint under way has written. The number guards no memory. It only sets how much
@@ -30,6 +34,24 @@ impl Copied {
 pub(crate) struct Counted<'a, S> {
     pub(crate) source: &'a S,
     pub(crate) copied: Copied,
+}
+
+/// Entries in memory.
+impl EntrySource for Counted<'_, View> {
+    fn entry_bytes(&self, range: Range<u64>) -> Result<u64> {
+        Ok(self.source.entry_bytes(range.start, range.end)?)
+    }
+
+    fn read_entries(
+        &self,
+        range: Range<u64>,
+        out: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.source.entry_slices(range.start, range.end)?.into_iter().try_for_each(|slice| {
+            self.copied.count(slice.len() as u64);
+            out(slice)
+        })
+    }
 }
 
 impl<S: NodeSource> NodeSource for Counted<'_, S> {

@@ -35,8 +35,9 @@ pub(super) fn create(
     let loader = loader(config, fs, store)?;
     let mut admitted = Vec::new();
     let mut entries = Vec::new();
-    if let Some(Wanted { name, hasher, arity }) = first {
-        let spec = Arc::new(TreeSpec::new(TreeId(0), name.clone(), &**hasher, *arity));
+    if let Some(Wanted { name, hasher, arity, entries: kept }) = first {
+        let spec = TreeSpec::new(TreeId(0), name.clone(), &**hasher, *arity).with_entries(*kept);
+        let spec = Arc::new(spec);
         let root = hasher.empty_root();
         let (tree, leaves) = Tree::empty(Arc::clone(&spec), Arc::clone(hasher), loader.huge_pages);
         let tree = Arc::new(tree.only_in(loader.process));

@@ -35,7 +35,8 @@ use crate::per_tree::PerTree;
 use crate::report::TreeInfo;
 use crate::wal::frame::{Frame, GroupEnd, GroupHeader};
 use crate::wal::{
-    Change, LoggedTree, LoggedTrees, Position, Purpose, Stop, replay_onward, replay_read_only,
+    Change, LoggedTree, LoggedTrees, Position, Purpose, Stop, not_the_entry, replay_onward,
+    replay_read_only,
 };
 
 /// How often a read is repeated because the store changed meanwhile.
@@ -400,7 +401,7 @@ impl Followed {
                 self.known.group(&before);
             }
             let change = self.logged.apply(&*fs, header, frame)?;
-            self.take(change)
+            self.take(&*fs, header, change)
         };
         let replayed = match onward {
             None => {
@@ -433,7 +434,12 @@ impl Followed {
     }
 
     /// Applies the effect of a frame to the trees in memory.
-    fn take(&mut self, change: Change<'_>) -> Result<()> {
+    fn take(
+        &mut self,
+        fs: &dyn FileSystem,
+        header: &GroupHeader,
+        change: Change<'_>,
+    ) -> Result<()> {
         match change {
             Change::Nothing | Change::Sealed(_) => {}
             Change::Created(spec) => {
@@ -445,11 +451,12 @@ impl Followed {
                     self.grown.insert(id, Grown { tree, leaves });
                 }
             }
-            Change::Leaves(id, leaves) => {
+            Change::Leaves(id, logged) => {
                 self.grow(id)?;
-                if let Some(grown) = self.grown.get_mut(id) {
-                    grown.leaves.append(leaves);
-                    self.known.grew(id, grown.leaves.len());
+                if let Some(Grown { tree, leaves }) = self.grown.get_mut(id) {
+                    tree.append_logged(leaves, &logged)
+                        .map_err(|index| not_the_entry(fs, header, index))?;
+                    self.known.grew(id, leaves.len());
                 }
             }
             Change::Dropped(tree) => drop(self.grown.remove(tree.spec.id)),

@@ -209,7 +209,7 @@ mod tests {
     /// What a tree of this arity has accepted.
     fn tally(arity: Arity, leaves: u64) -> Tally {
         let mut tally = Tally::default();
-        tally.add_leaves(arity, leaves);
+        tally.add_leaves(arity, leaves, 0);
         tally
     }
 
@@ -246,7 +246,7 @@ mod tests {
                 prop_assert_eq!(presses, reached, "{:?} {:?}", limits, held);
                 let relieved = Held { copied: have * 1000, ..held };
                 prop_assert!(presses || limits.pressure(&relieved) == Pressure::Nothing);
-                accepted.add_leaves(Arity::ALL[arity], 1);
+                accepted.add_leaves(Arity::ALL[arity], 1, 0);
             }
         }
 

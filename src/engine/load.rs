@@ -40,9 +40,10 @@ impl Loader {
     ) -> Result<(Arc<Tree>, LeafWriter)> {
         let parts = self.open_parts(entry)?;
         let layout = Layout::new(entry.spec.arity).huge_pages(self.huge_pages);
-        let (columns, mut leaves, nodes) = resume(layout, entry.parts_end(), &parts)?;
+        let (columns, leaves, nodes) = resume(layout, entry.parts_end(), &parts)?;
         let tree = Tree::new(Arc::clone(&entry.spec), hasher, columns, nodes, parts);
         let tree = tree.only_in(self.process);
+        let mut leaves = leaves.with_entries(tree.framing);
         if tree.hasher.first_refused(&entry.tail).is_none() {
             leaves.append(&entry.tail);
         }

@@ -163,7 +163,7 @@ mod tests {
 
     fn open(config: &Config) -> Result<(Arc<Engine>, JoinHandle<()>)> {
         let name = TreeName::main();
-        let wanted = Wanted { name, hasher: Arc::new(Blake3), arity: Arity::Four };
+        let wanted = Wanted { name, hasher: Arc::new(Blake3), arity: Arity::Four, entries: None };
         super::super::open(config, Some(&wanted))
     }
 
@@ -180,7 +180,9 @@ mod tests {
         // Starts of workers fail on this thread only; the flusher retries them.
         crate::sync::FAILING_SPAWNS.set(usize::MAX);
         for _ in 0..200 {
-            engine.insert(&tree, &[[1; 32]], super::super::Intake::Insert).unwrap();
+            let addition =
+                crate::engine::Addition { tree: &tree, leaves: &[[1; 32]], entries: &[] };
+            engine.insert(addition, super::super::Intake::Insert).unwrap();
         }
         crate::sync::FAILING_SPAWNS.set(0);
         engine.close(flusher).unwrap();

@@ -35,6 +35,8 @@ pub(crate) struct Tally {
     pub(crate) leaves: u64,
     /// The id of the next tree: how many trees were created since the store was.
     pub(crate) next_tree: u64,
+    /// Bytes of entries since the store was opened, with their lengths.
+    entries: u64,
     /// Bytes of records since the store was opened.
     pub(super) records: u64,
     /// Units of nodes since the last checkpoint before the store was opened.
@@ -47,17 +49,20 @@ impl Tally {
         Self { seq, leaves, next_tree, ..Self::default() }
     }
 
-    /// Counts leaves of a tree of this arity that the log has and the last checkpoint does not.
-    pub(crate) fn add_replayed(&mut self, arity: Arity, leaves: u64) {
-        self.nodes += leaves.saturating_mul(units(arity));
+    /// Counts leaves of a tree of this arity that the log has and the last checkpoint does not, with
+    /// `entries` bytes of entries.
+    pub(crate) fn add_replayed(&mut self, arity: Arity, leaves: u64, entries: u64) {
+        self.nodes += leaves.saturating_mul(units(arity)) + entries.saturating_mul(UNITS);
     }
 
+    /// Counts leaves of a tree of this arity, with `entries` bytes of entries.
     #[inline]
-    pub(crate) fn add_leaves(&mut self, arity: Arity, leaves: u64) {
+    pub(crate) fn add_leaves(&mut self, arity: Arity, leaves: u64, entries: u64) {
         self.seq.0 += leaves;
         self.leaves += leaves;
-        self.records += leaves * LEAF;
-        self.nodes += leaves * units(arity);
+        self.entries += entries;
+        self.records += leaves * LEAF + entries;
+        self.nodes += leaves * units(arity) + entries * UNITS;
     }
 
     /// Counts a record that creates a tree.
@@ -76,6 +81,12 @@ impl Tally {
     #[inline]
     pub(crate) fn record_bytes_since(self, earlier: Self) -> u64 {
         self.records.saturating_sub(earlier.records)
+    }
+
+    /// Bytes of leaves and entries that came since `earlier`, as the log has them.
+    pub(crate) fn leaf_bytes_since(self, earlier: Self) -> u64 {
+        let leaves = self.leaves.saturating_sub(earlier.leaves) * LEAF;
+        leaves + self.entries.saturating_sub(earlier.entries)
     }
 
     /// Bytes of nodes that came since `earlier`.
@@ -135,7 +146,7 @@ mod tests {
         let before = tally;
         for arity in Arity::ALL {
             for _ in 0..arity.children() - 1 {
-                tally.add_leaves(arity, 1);
+                tally.add_leaves(arity, 1, 0);
             }
         }
         let children: u64 = Arity::ALL.iter().map(|arity| arity.children() as u64).sum();

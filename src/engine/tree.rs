@@ -3,17 +3,25 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::edges::EdgeCache;
 use crate::column::{Columns, Layout, LeafWriter, NodeWriter, View};
-use crate::error::Result;
+use crate::entry::Framing;
+use crate::error::{ReadError, Result};
 use crate::ids::TreeId;
 use crate::merkle::{Arity, Hash, Hasher, RightEdge, TreeHead, TreeName, TreeSize, root_at};
 use crate::part::PartSet;
 use crate::report::TreeInfo;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::pool::pool;
 use crate::sync::process::Process;
 use crate::tree_spec::TreeSpec;
+use crate::wal::LoggedLeaves;
+
+/// Entries of so many bytes are hashed by several threads.
+const PARALLEL_FROM: usize = 1 << 18;
 
 /// Batches of at least so many leaves are worth hashing at once.
 pub(super) const BATCH_FROM: usize = 1 << 14;
@@ -24,6 +32,8 @@ pub(crate) struct Tree {
     pub(crate) spec: Arc<TreeSpec>,
     pub(crate) hasher: Arc<dyn Hasher>,
     pub(crate) arity: Arity,
+    /// How entries are framed, if the tree keeps entries.
+    pub(crate) framing: Option<Framing>,
     pub(crate) columns: Arc<Columns>,
     nodes: Mutex<NodeWriter>,
     /// The parts that the columns read. Changed only under the checkpoint lock.
@@ -47,7 +57,9 @@ impl Tree {
         let (nodes, parts) = (Mutex::new(nodes), Mutex::new(parts));
         let edges = EdgeCache::default();
         let durable = AtomicU64::new(0);
-        Self { spec, hasher, arity, columns, nodes, parts, edges, durable, process: None }
+        let framing = spec.entries.map(Framing::of);
+        let process = None;
+        Self { spec, hasher, arity, framing, columns, nodes, parts, edges, durable, process }
     }
 
     /// A tree without leaves, and the one writer of its leaves.
@@ -58,7 +70,9 @@ impl Tree {
     ) -> (Self, LeafWriter) {
         let layout = Layout::new(spec.arity).huge_pages(huge_pages);
         let (columns, leaves, nodes) = Columns::empty(layout);
-        (Self::new(spec, hasher, columns, nodes, PartSet::default()), leaves)
+        let tree = Self::new(spec, hasher, columns, nodes, PartSet::default());
+        let leaves = leaves.with_entries(tree.framing);
+        (tree, leaves)
     }
 
     /// This tree, restricted to `process`, whose threads take its locks.
@@ -147,6 +161,80 @@ impl Tree {
         } else {
             writer.append(leaves);
         }
+    }
+
+    /// Appends leaves that were read from the log, through the tree's one `writer`.
+    ///
+    /// # Errors
+    ///
+    /// The index of the first leaf that is not the hash of its entry. Nothing was then appended.
+    pub(crate) fn append_logged(
+        &self,
+        writer: &mut LeafWriter,
+        logged: &LoggedLeaves<'_>,
+    ) -> Result<(), u64> {
+        let LoggedLeaves { first, leaves, entries } = logged;
+        if self.framing.is_none() {
+            writer.append(leaves);
+            return Ok(());
+        }
+        if let Some(wrong) = self.first_wrong(leaves, entries) {
+            return Err(first + wrong);
+        }
+        writer.append_entries(leaves, entries);
+        Ok(())
+    }
+
+    /// The position of the first of `leaves` that is not the hash of its entry.
+    pub(crate) fn first_wrong(&self, leaves: &[Hash], entries: &[&[u8]]) -> Option<u64> {
+        let wrong = |(leaf, entry): (&Hash, &&[u8])| self.hasher.leaf(entry) != *leaf;
+        let bytes: usize = entries.iter().map(|entry| entry.len()).sum();
+        let position = match pool().filter(|_| bytes >= PARALLEL_FROM) {
+            Some(pool) => pool.install(|| {
+                let pairs = leaves.par_iter().zip(entries.par_iter());
+                pairs.position_first(wrong)
+            }),
+            None => leaves.iter().zip(entries).position(wrong),
+        };
+        position.map(|position| position as u64)
+    }
+
+    /// The leaves of `entries`. A large batch is hashed on every core.
+    pub(crate) fn leaves_of(&self, entries: &[&[u8]]) -> Vec<Hash> {
+        let bytes: usize = entries.iter().map(|entry| entry.len()).sum();
+        let leaf = |entry: &&[u8]| self.hasher.leaf(entry);
+        match pool().filter(|_| bytes >= PARALLEL_FROM) {
+            Some(pool) => pool.install(|| entries.par_iter().map(leaf).collect()),
+            None => entries.iter().map(leaf).collect(),
+        }
+    }
+
+    /// Bytes of the entries of leaves `[from, to)` in the log. The leaves are in memory.
+    pub(crate) fn entry_bytes(&self, from: u64, to: u64) -> Result<u64, ReadError> {
+        match self.framing {
+            None => Ok(0),
+            Some(_) => self.columns.view().entry_bytes(from, to),
+        }
+    }
+
+    /// How many of the leaves `[from, to)`, which are in memory, take at most `bytes` in the log with their
+    /// entries.
+    pub(crate) fn leaves_within(&self, from: u64, to: u64, bytes: u64) -> Result<u64, ReadError> {
+        const LEAF: u64 = size_of::<Hash>() as u64;
+        let most = (to - from).min(bytes / LEAF);
+        if self.framing.is_none() {
+            return Ok(most);
+        }
+        let view = self.columns.view();
+        let (mut fits, mut too_many) = (0, most + 1);
+        while too_many - fits > 1 {
+            let middle = fits + (too_many - fits) / 2;
+            match middle * LEAF + view.entry_bytes(from, from + middle)? <= bytes {
+                true => fits = middle,
+                false => too_many = middle,
+            }
+        }
+        Ok(fits)
     }
 
     /// Hashes all leaves, unless another thread is hashing.

@@ -271,6 +271,52 @@ pub enum Error {
     #[error("a proof needs at least one index")]
     NoIndexes,
 
+    /// The tree was made with other settings for entries.
+    #[error(
+        "the tree {tree:?} of the store {} was made {stored} and cannot be opened {asked}",
+        Printable::new(path)
+    )]
+    EntriesMismatch {
+        /// The store's directory.
+        path: PathBuf,
+        /// The tree.
+        tree: TreeName,
+        /// How the tree keeps entries, in words.
+        stored: String,
+        /// What the caller asked for, in words.
+        asked: String,
+    },
+
+    /// The tree keeps entries, and the call has leaves without them. Nothing was inserted.
+    #[error("the tree {tree:?} keeps entries and takes no leaves without them")]
+    EntryMissing {
+        /// The tree.
+        tree: TreeName,
+    },
+
+    /// The tree keeps no entries: only their leaves can be inserted and read. Nothing was inserted.
+    #[error("the tree {tree:?} keeps no entries")]
+    NoEntries {
+        /// The tree.
+        tree: TreeName,
+    },
+
+    /// An entry is longer than the tree allows. Nothing of the batch was inserted.
+    #[error(
+        "entry {position} of the batch has {}, and the tree {tree:?} takes at most {longest}",
+        words::bytes(*len)
+    )]
+    EntryTooLong {
+        /// The tree.
+        tree: TreeName,
+        /// The entry's position in its batch, from 0.
+        position: usize,
+        /// Bytes of the entry.
+        len: u64,
+        /// The most that the tree accepts.
+        longest: u32,
+    },
+
     /// The hash function does not accept one of the leaves. Nothing of the batch was inserted.
     #[error("leaf {position} of the batch is not a valid input of hasher {hasher}")]
     LeafRefused {
@@ -497,6 +543,11 @@ pub enum Problem {
         /// The index of the node in its level.
         index: u64,
     },
+    /// An entry does not hash to its leaf. Both match their checksums.
+    NotTheEntry {
+        /// The index of the leaf.
+        index: u64,
+    },
 }
 
 impl Damage {
@@ -552,6 +603,9 @@ impl fmt::Display for Damage {
                 f,
                 "node {index} of level {level} in {file} at byte {offset} is not the hash of its children"
             ),
+            Problem::NotTheEntry { index } => {
+                write!(f, "entry {index} in {file} at byte {offset} does not hash to its leaf")
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Prints the contents of one file.
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use crate::fs::{File, backing};
 use crate::ids::ByteOffset;
 use crate::merkle::Hash;
 use crate::part::{
-    HeaderFault as PartFault, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, RawPart, Verdict,
-    read_header,
+    HeaderFault as PartFault, PART_BLOCK, PART_BLOCK_LEN, PartFrame, PartIdentity, RawPart,
+    Verdict, read_header,
 };
 use crate::wal::frame;
 use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupEnd, GroupHeader, HeaderFault};
@@ -326,6 +327,17 @@ impl Dump<'_> {
                                 "leaves"
                             )
                         )?,
+                        Frame::Entries { tree, first, leaves, entries } => writeln!(
+                            self.out,
+                            "  tree {}: {} with entries of {}",
+                            tree.0,
+                            span(
+                                first..first.saturating_add(leaves.len() as u64),
+                                "leaf",
+                                "leaves"
+                            ),
+                            bytes(entries.len() as u64)
+                        )?,
                         Frame::Create(spec) => {
                             writeln!(self.out, "  tree {} is created: {spec}", spec.id.0)?;
                         }
@@ -376,13 +388,14 @@ impl Dump<'_> {
         };
         writeln!(
             self.out,
-            "store {}\npart {} of tree {}\nhasher {}, arity {}\n{}",
+            "store {}\npart {} of tree {}\nhasher {}, arity {}\n{}{}",
             identity.store,
             identity.number,
             identity.tree.0,
             Printable::new(&identity.hasher),
             identity.arity,
-            span(identity.from..identity.to, "leaf", "leaves")
+            span(identity.from..identity.to, "leaf", "leaves"),
+            if identity.entries.is_some() { " with entries" } else { "" }
         )?;
         self.part_blocks(path, file, len, identity)
     }
@@ -414,7 +427,7 @@ impl Dump<'_> {
         }
         let mut block = [0; PART_BLOCK_LEN];
         let mut level = None;
-        for number in part.column_blocks() {
+        for number in part.column_blocks().start..part.entry_blocks().start {
             let Some((found, nodes)) = part.nodes_of(number) else { continue };
             if level != Some(found) {
                 level = Some(found);
@@ -440,6 +453,9 @@ impl Dump<'_> {
                 ))?;
             }
         }
+        if part.identity.entries.is_some() {
+            self.part_entries(&part, &frame, len)?;
+        }
         writeln!(
             self.out,
             "checksums in {}, footer in block {}",
@@ -447,6 +463,78 @@ impl Dump<'_> {
             part.footer_block()
         )
     }
+
+    fn part_entries(&mut self, part: &RawPart, frame: &PartFrame, len: u64) -> io::Result<()> {
+        let (blocks, bundles) = (part.entry_blocks(), part.bundles());
+        writeln!(
+            self.out,
+            "entries: {}, {}, from byte {}",
+            count(bundles.end - bundles.start, "bundle", "bundles"),
+            bytes(part.reference.entry_bytes),
+            blocks.start * PART_BLOCK
+        )?;
+        let directory = part.record_blocks(bundles.start).start;
+        let mut directory_is_intact = true;
+        let mut bundle = bundles.start;
+        let mut block = [0; PART_BLOCK_LEN];
+        for number in blocks {
+            let problem = match part.read(number, &mut block) {
+                Err(damage) => damage.to_string(),
+                Ok(()) => match frame.judge(number, &block) {
+                    Verdict::Intact => continue,
+                    Verdict::Damaged { stored, computed }
+                    | Verdict::Doubtful { stored, computed } => {
+                        format!("checksum stored {stored:#010x}, computed {computed:#010x}")
+                    }
+                },
+            };
+            let beyond = number * PART_BLOCK >= len;
+            let what = if number >= directory {
+                "directory of the bundles".to_owned()
+            } else {
+                match leaves_with_entries_in(part, number, &mut bundle).filter(|_| !beyond) {
+                    Some(leaves) => format!("entries of {}", span(leaves, "leaf", "leaves")),
+                    None => "entries".to_owned(),
+                }
+            };
+            self.damage(format_args!("block {number}, {what}: {problem}"))?;
+            directory_is_intact &= number < directory && !beyond;
+            if beyond {
+                break;
+            }
+        }
+        if !directory_is_intact {
+            return Ok(());
+        }
+        for number in bundles {
+            if let Err(damage) = part.bundle(number) {
+                let leaves = span(part.leaves_of_bundle(number), "leaf", "leaves");
+                self.damage(format_args!("bundle {number}, {leaves}: {damage}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The leaves of the bundles that have bytes in `block`. `None` if the directory does not tell.
+///
+/// `bundle` is the bundle to begin with, and becomes the one to begin with for the next block.
+fn leaves_with_entries_in(part: &RawPart, block: u64, bundle: &mut u64) -> Option<Range<u64>> {
+    let end = part.bundles().end;
+    while *bundle < end && part.bundle(*bundle).ok()?.blocks().end <= block {
+        *bundle += 1;
+    }
+    let mut leaves: Option<Range<u64>> = None;
+    // Every bundle has at least one byte, so a block has no more bundles than bytes.
+    for number in *bundle..end.min(bundle.saturating_add(PART_BLOCK)) {
+        let found = part.bundle(number).ok()?;
+        if found.blocks().start > block {
+            break;
+        }
+        let first = leaves.as_ref().map_or(found.leaves.start, |leaves| leaves.start);
+        leaves = Some(first..found.leaves.end);
+    }
+    leaves
 }
 
 fn hex(hash: &Hash) -> String {

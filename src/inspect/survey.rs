@@ -256,7 +256,7 @@ impl Look<'_> {
             let change = trees.apply(fs, header, frame)?;
             held.1 += u64::from(change != Change::Nothing);
             match change {
-                Change::Leaves(_, leaves) => size += leaves.len() as u64,
+                Change::Leaves(_, logged) => size += logged.leaves.len() as u64,
                 Change::Dropped(tree) => size -= tree.size,
                 Change::Nothing | Change::Created(_) | Change::Sealed(_) => {}
             }

@@ -1,18 +1,21 @@
 //! The bytes of a part. Pure.
 //!
 //! ```text
-//! header block │ column of level 0 │ column of level 1 │ … │ checksum tables │ footer block
+//! header block │ column of level 0 │ column of level 1 │ … │ entries │ directory │ checksum tables │ footer block
 //! ```
 //!
 //! A part has the nodes that became complete between two sizes of the tree. Of level `k` these are the
 //! nodes with an index in `[floor(from / N^k), floor(to / N^k))`. Columns start at multiples of
-//! [`PART_BLOCK`]. The first table has a CRC-32C for every block of the columns. If a table takes more
+//! [`PART_BLOCK`]. In a tree that keeps entries, the entries of the leaves follow, bundle by bundle, and then
+//! a directory with a record for each bundle. The first table has a CRC-32C for every block before it but
+//! the header. If a table takes more
 //! than one block, another table has a CRC-32C for each of its blocks, and so on. The last table is one
 //! block, and the footer has its checksum. So every block can be checked on its own, and opening a part
 //! reads two blocks.
 
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
+use crate::entry::{BUNDLE, Framing};
 use crate::error::Printable;
 use crate::ids::{StoreId, TreeId};
 use crate::merkle::{Arity, Hash, Level};
@@ -27,7 +30,7 @@ pub(crate) const NODES_PER_BLOCK: u64 = PART_BLOCK / size_of::<Hash>() as u64;
 /// Checksums in a block of a table.
 pub(crate) const SUMS_PER_BLOCK: u64 = PART_BLOCK / size_of::<u32>() as u64;
 
-pub(crate) const PART_VERSION: u16 = 1;
+pub(crate) const PART_VERSION: u16 = 2;
 const HEADER_MAGIC: [u8; 8] = *b"duraPRT\n";
 const FOOTER_MAGIC: [u8; 8] = *b"duraEND\n";
 const HASHER_LEN: usize = 32;
@@ -46,6 +49,8 @@ pub(crate) struct PartIdentity {
     pub(crate) from: u64,
     /// The size of the tree at the end of this part.
     pub(crate) to: u64,
+    /// How the part's entries are framed, if the tree keeps entries.
+    pub(crate) entries: Option<Framing>,
 }
 
 /// The entry of a part in the manifest.
@@ -58,6 +63,8 @@ pub(crate) struct PartRef {
     pub(crate) len: u64,
     /// The checksum of the footer. The footer has the checksums of the header and of the last table.
     pub(crate) checksum: u64,
+    /// Bytes of the entries as they are stored. 0 in a tree without entries.
+    pub(crate) entry_bytes: u64,
 }
 
 /// One level's nodes in a part.
@@ -70,11 +77,29 @@ pub(crate) struct Column {
     pub(crate) block: u64,
 }
 
-/// The layout of a part, in blocks. It follows from the arity and the two sizes.
+/// Where the entries of a part are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EntryArea {
+    /// The first block of the entries.
+    pub(crate) block: u64,
+    /// Bytes of the entries as they are stored.
+    pub(crate) bytes: u64,
+    /// The first block of the directory, whose records follow each other without padding.
+    pub(crate) directory: u64,
+    /// How many bundles have an entry in this part. The first and the last may be incomplete.
+    pub(crate) bundles: u64,
+}
+
+/// Bytes of a record in the directory of bundles.
+pub(crate) const RECORD_LEN: usize = 152;
+
+/// The layout of a part, in blocks. It follows from the arity, the two sizes and the bytes of the entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartLayout {
     /// By level. A level without nodes has an empty column.
     pub(crate) columns: Vec<Column>,
+    /// Of a part with entries.
+    pub(crate) entries: Option<EntryArea>,
     /// The first block and the number of blocks of each table. The table of the columns comes first.
     pub(crate) tables: Vec<(u64, u64)>,
     /// The footer's block.
@@ -82,8 +107,9 @@ pub(crate) struct PartLayout {
 }
 
 impl PartLayout {
-    /// `None` if the part would be longer than a file can be.
-    pub(crate) fn new(arity: Arity, from: u64, to: u64) -> Option<Self> {
+    /// The layout of a part with these leaves, and with entries that take `entry_bytes`, if the tree
+    /// keeps entries. `None` if the part would be longer than a file can be.
+    pub(crate) fn new(arity: Arity, from: u64, to: u64, entry_bytes: Option<u64>) -> Option<Self> {
         let mut block = 1u64;
         let mut columns = Vec::new();
         for level in 0..=u8::MAX {
@@ -96,6 +122,17 @@ impl PartLayout {
             columns.push(Column { level: Level(level), first, end, block });
             block += end.checked_sub(first)?.div_ceil(NODES_PER_BLOCK);
         }
+        let entries = match entry_bytes {
+            Some(bytes) => {
+                let bundles = to.div_ceil(BUNDLE).checked_sub(from / BUNDLE)?;
+                let directory = block.checked_add(bytes.div_ceil(PART_BLOCK))?;
+                let len = bundles.checked_mul(RECORD_LEN as u64)?.div_ceil(PART_BLOCK);
+                let area = EntryArea { block, bytes, directory, bundles };
+                block = directory.checked_add(len)?;
+                Some(area)
+            }
+            None => None,
+        };
         let mut tables = Vec::new();
         let mut covered = block - 1;
         loop {
@@ -107,8 +144,15 @@ impl PartLayout {
                 break;
             }
         }
-        block.checked_add(1)?.checked_mul(PART_BLOCK)?;
-        Some(Self { columns, tables, footer: block })
+        let len = block.checked_add(1)?.checked_mul(PART_BLOCK)?;
+        i64::try_from(len).ok()?;
+        Some(Self { columns, entries, tables, footer: block })
+    }
+
+    /// The layout of the part of `identity`, whose entries take `entry_bytes`.
+    pub(crate) fn of(identity: &PartIdentity, entry_bytes: u64) -> Option<Self> {
+        let PartIdentity { arity, from, to, entries, .. } = identity;
+        Self::new(*arity, *from, *to, entries.map(|_| entry_bytes))
     }
 
     /// Bytes of the file.
@@ -119,11 +163,15 @@ impl PartLayout {
 
 impl std::fmt::Display for PartIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { store, tree, hasher, arity, number, from, to } = self;
+        let Self { store, tree, hasher, arity, number, from, to, entries } = self;
         let (tree, hasher) = (tree.0, Printable::new(hasher));
+        let entries = match entries {
+            Some(_) => ", with entries",
+            None => "",
+        };
         write!(
             f,
-            "part {number} of store {store}, tree {tree}, {hasher}, arity {arity}, leaves from {from} up to {to}"
+            "part {number} of store {store}, tree {tree}, {hasher}, arity {arity}, leaves from {from} up to {to}{entries}"
         )
     }
 }
@@ -140,7 +188,10 @@ impl PartIdentity {
             .u64(self.from)
             .u64(self.to);
         let hasher_at = out.0.len();
-        out.bytes(self.hasher.as_bytes()).pad_to(hasher_at + HASHER_LEN);
+        let prefix = self.entries.map_or(0, Framing::prefix_len);
+        out.bytes(self.hasher.as_bytes())
+            .pad_to(hasher_at + HASHER_LEN)
+            .u16(u16::try_from(prefix).unwrap_or(0));
         sealed(out)
     }
 
@@ -159,7 +210,13 @@ impl PartIdentity {
         let name: [u8; HASHER_LEN] = fields.array()?;
         let len = name.iter().position(|byte| *byte == 0).unwrap_or(HASHER_LEN);
         let hasher = String::from_utf8(name[..len].to_vec()).ok()?;
-        Some(Self { store, tree, hasher, arity, number, from, to })
+        let entries = match fields.u16()? {
+            0 => None,
+            2 => Some(Framing::Short),
+            4 => Some(Framing::Long),
+            _ => return None,
+        };
+        Some(Self { store, tree, hasher, arity, number, from, to, entries })
     }
 }
 
@@ -172,14 +229,16 @@ pub(crate) struct Footer {
     pub(crate) header: u64,
     /// The last table's checksum.
     pub(crate) tables: u32,
+    /// Bytes of the entries as they are stored.
+    pub(crate) entry_bytes: u64,
 }
 
 impl std::fmt::Display for Footer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { number, len, header, tables } = self;
+        let Self { number, len, header, tables, entry_bytes } = self;
         write!(
             f,
-            "part {number}, {len} bytes, checksums {header:#018x} of the header and {tables:#010x} of the tables"
+            "part {number}, {len} bytes, {entry_bytes} of them entries, checksums {header:#018x} of the header and {tables:#010x} of the tables"
         )
     }
 }
@@ -193,7 +252,8 @@ impl Footer {
             .u32(self.tables)
             .u64(self.number.0)
             .u64(self.len)
-            .u64(self.header);
+            .u64(self.header)
+            .u64(self.entry_bytes);
         sealed(out)
     }
 
@@ -208,7 +268,8 @@ impl Footer {
         let number = PartId(fields.u64()?);
         let len = fields.u64()?;
         let header = fields.u64()?;
-        Some(Self { number, len, header, tables })
+        let entry_bytes = fields.u64()?;
+        Some(Self { number, len, header, tables, entry_bytes })
     }
 }
 
@@ -276,12 +337,25 @@ mod tests {
     #[test]
     fn the_pieces_of_a_part_lie_one_behind_the_other() {
         for arity in Arity::ALL {
-            for (from, to) in [(0, 1), (0, 5), (3, 4), (0, 1_000_000), (999, 5_000_000)] {
-                let layout = PartLayout::new(arity, from, to).unwrap();
+            let ranges = [(0, 1), (0, 5), (3, 4), (0, 1_000_000), (999, 5_000_000)];
+            let entries = [None, Some(0), Some(1), Some(4096), Some(1 << 33)];
+            for ((from, to), entry_bytes) in
+                ranges.into_iter().flat_map(|range| entries.map(|bytes| (range, bytes)))
+            {
+                let layout = PartLayout::new(arity, from, to, entry_bytes).unwrap();
                 let mut block = 1;
                 for column in &layout.columns {
                     assert_eq!(column.block, block);
                     block += (column.end - column.first).div_ceil(NODES_PER_BLOCK);
+                }
+                assert_eq!(layout.entries.is_some(), entry_bytes.is_some());
+                if let (Some(area), Some(bytes)) = (layout.entries, entry_bytes) {
+                    assert_eq!((area.block, area.bytes), (block, bytes));
+                    block += bytes.div_ceil(PART_BLOCK);
+                    assert_eq!(area.directory, block);
+                    // Every bundle that has a leaf of the part.
+                    assert_eq!(area.bundles, (to - 1) / BUNDLE - from / BUNDLE + 1);
+                    block += (area.bundles * RECORD_LEN as u64).div_ceil(PART_BLOCK);
                 }
                 let mut covered = block - 1;
                 for &(at, len) in &layout.tables {
@@ -298,8 +372,10 @@ mod tests {
 
     #[test]
     fn a_part_of_impossible_size_has_no_layout() {
-        assert_eq!(PartLayout::new(Arity::Two, 0, u64::MAX), None);
-        assert_eq!(PartLayout::new(Arity::Two, 10, 5), None);
+        assert_eq!(PartLayout::new(Arity::Two, 0, u64::MAX, None), None);
+        assert_eq!(PartLayout::new(Arity::Two, 10, 5, None), None);
+        assert_eq!(PartLayout::new(Arity::Two, 0, 5, Some(u64::MAX)), None);
+        assert_eq!(PartLayout::new(Arity::Two, 0, 5, Some(u64::MAX / 2)), None);
     }
 
     #[test]
@@ -312,8 +388,10 @@ mod tests {
             number: PartId(12),
             from: 5,
             to: 500,
+            entries: Some(Framing::Short),
         };
-        let footer = Footer { number: PartId(12), len: 8192, header: 77, tables: 99 };
+        let footer =
+            Footer { number: PartId(12), len: 8192, header: 77, tables: 99, entry_bytes: 12_345 };
         assert_eq!(PartIdentity::parse(&identity.header()).as_ref(), Ok(&identity));
         assert_eq!(Footer::parse(&footer.block()), Ok(footer));
         for bit in (0..BLOCK_LEN * 8).step_by(7) {

@@ -1,9 +1,11 @@
 //! Several parts as the source of one merged part.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::format::PartIdentity;
 use super::reader::Part;
+use crate::entry::{EntrySource, StoredBundle};
 use crate::error::{Error, ReadError, Result};
 use crate::ids::PartId;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
@@ -22,6 +24,59 @@ impl Merged<'_> {
     pub(crate) fn identity(inputs: &[Arc<Part>], number: PartId) -> Option<PartIdentity> {
         let (first, last) = (inputs.first()?.identity(), inputs.last()?.identity());
         Some(PartIdentity { number, to: last.to, ..first.clone() })
+    }
+}
+
+impl Merged<'_> {
+    /// Calls `read` for each input that has some of the leaves `range`, with these leaves.
+    fn each_input(
+        &self,
+        range: Range<u64>,
+        mut read: impl FnMut(&Part, Range<u64>) -> Result<()>,
+    ) -> Result<()> {
+        (self.go_on)()?;
+        let mut at = range.start;
+        for part in self.inputs {
+            let end = part.end(Level::LEAVES).min(range.end);
+            if at < end {
+                read(part, at..end)?;
+                at = end;
+            }
+        }
+        let absent = ReadError::Absent { level: Level::LEAVES, at };
+        if at == range.end { Ok(()) } else { Err(absent.into()) }
+    }
+}
+
+/// A bundle that one input has as a whole is copied as it is stored.
+impl EntrySource for Merged<'_> {
+    fn entry_bytes(&self, range: Range<u64>) -> Result<u64> {
+        let mut len = 0;
+        self.each_input(range, |part, range| {
+            len += part.entry_bytes(range)?;
+            Ok(())
+        })?;
+        Ok(len)
+    }
+
+    fn read_entries(
+        &self,
+        range: Range<u64>,
+        out: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.each_input(range, |part, range| part.read_entries(range, out))
+    }
+
+    fn stored(&self, range: Range<u64>) -> Result<Option<StoredBundle>> {
+        let mut stored = None;
+        let whole = range.clone();
+        self.each_input(range, |part, range| {
+            if range == whole {
+                stored = part.stored(range)?;
+            }
+            Ok(())
+        })?;
+        Ok(stored)
     }
 }
 

@@ -1,12 +1,17 @@
-//! Part files: one column per level, written once. [`ReadMode`] decides whether they are mapped or read.
+//! Part files: one column per level, and the entries of the leaves, written once. [`ReadMode`] decides whether they are mapped or read.
 
+mod bundles;
 mod bytes;
 mod checked;
+mod compress;
+mod entries;
+mod entry_writer;
 mod format;
 mod handle;
 mod merge;
 mod publish;
 mod raw;
+mod raw_bundles;
 mod reader;
 mod set;
 mod writer;
@@ -18,8 +23,9 @@ pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentit
 pub(crate) use merge::Merged;
 pub(crate) use publish::Publisher;
 pub(crate) use raw::{PartFrame, RawPart, Verdict, read_header};
+pub(crate) use raw_bundles::RawBundle;
 pub(crate) use reader::Part;
 pub(crate) use set::PartSet;
 #[cfg(test)]
 pub(crate) use writer::write_part;
-pub(crate) use writer::write_part_with;
+pub(crate) use writer::{PartEntries, write_part_with};

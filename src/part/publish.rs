@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use super::format::{PartIdentity, PartRef};
 use super::reader::Part;
-use super::writer::{build_part, sync_part};
+use super::writer::{PartEntries, build_part, sync_part};
 use crate::config::ReadMode;
 use crate::error::{Error, Result};
 use crate::fs::{Dir, File, FileSystem};
@@ -80,11 +80,12 @@ impl<'a> Publisher<'a> {
         Self { fs, strict, built: Vec::new(), named: Vec::new(), steps }
     }
 
-    /// Writes one part. `hurry` returns whether a caller is waiting for the part.
+    /// Writes one part, with `entries` if its tree keeps some. `hurry` returns whether a caller is waiting for the part.
     pub(crate) fn build<S>(
         &mut self,
         identity: PartIdentity,
         source: &S,
+        entries: Option<PartEntries<'_>>,
         hurry: &dyn Fn() -> bool,
     ) -> Result<PartRef>
     where
@@ -95,7 +96,7 @@ impl<'a> Publisher<'a> {
             self.name_all()?;
         }
         let started = Instant::now();
-        let (reference, file) = build_part(&**self.fs, &identity, source, hurry)?;
+        let (reference, file) = build_part(&**self.fs, &identity, source, entries, hurry)?;
         self.steps.build += started.elapsed();
         self.built.push((identity, reference, file));
         Ok(reference)

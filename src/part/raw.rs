@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::format::{
     BlockFault, Column, Footer, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity,
-    PartLayout, PartRef, SUMS_PER_BLOCK, seal_of,
+    PartLayout, PartRef, RECORD_LEN, SUMS_PER_BLOCK, seal_of,
 };
 use crate::checksum::{block_checksum, checksum};
 use crate::config::ReadMode;
@@ -123,7 +123,7 @@ impl RawPart {
     ) -> Result<Self> {
         let name = reference.number.file();
         let path = fs.display(name);
-        let Some(layout) = PartLayout::new(identity.arity, reference.from, reference.to) else {
+        let Some(layout) = PartLayout::of(&identity, reference.entry_bytes) else {
             let expected = "one that fits a file";
             return Err(Damage::field(&path, 0, "range", expected, reference.to).into());
         };
@@ -154,17 +154,18 @@ impl RawPart {
         len: u64,
         identity: PartIdentity,
     ) -> Option<Self> {
-        let layout = PartLayout::new(identity.arity, identity.from, identity.to)?;
-        let mut footer = [0; PART_BLOCK_LEN];
-        let at = ByteOffset(layout.footer * PART_BLOCK);
         // The frame reports an unreadable footer as damage.
-        let _ = file.read_at(at, &mut footer);
+        let mut footer = [0; PART_BLOCK_LEN];
+        let _ = file.read_at(ByteOffset(len.saturating_sub(PART_BLOCK)), &mut footer);
+        let entry_bytes = Footer::parse(&footer).map_or(0, |footer| footer.entry_bytes);
+        let layout = PartLayout::of(&identity, entry_bytes)?;
         let reference = PartRef {
             number: identity.number,
             from: identity.from,
             to: identity.to,
             len: layout.len(),
             checksum: seal_of(&footer),
+            entry_bytes,
         };
         let path = path.to_path_buf();
         let held = backing::too_few(&*file, 0..len).unwrap_or(None);
@@ -174,6 +175,33 @@ impl RawPart {
     /// The number of blocks of the tables.
     pub(crate) fn table_blocks(&self) -> u64 {
         self.layout.tables.iter().map(|(_, len)| len).sum()
+    }
+
+    pub(super) fn layout(&self) -> &PartLayout {
+        &self.layout
+    }
+
+    pub(super) fn file(&self) -> Option<&dyn File> {
+        self.file.as_deref()
+    }
+
+    /// Block `number` of the entries or the directory with the padding behind its bytes set to zero.
+    /// `None` if the block has no padding.
+    pub(crate) fn without_padding(
+        &self,
+        number: u64,
+        block: &[u8; PART_BLOCK_LEN],
+    ) -> Option<[u8; PART_BLOCK_LEN]> {
+        let area = self.layout.entries?;
+        let records = area.bundles * RECORD_LEN as u64;
+        let end = match number < area.directory {
+            true => area.block * PART_BLOCK + area.bytes,
+            false => area.directory * PART_BLOCK + records,
+        };
+        let used = usize::try_from(end.checked_sub(number * PART_BLOCK)?).ok()?;
+        let mut cut = *block;
+        cut.get_mut(used..).filter(|padding| !padding.is_empty())?.fill(0);
+        Some(cut)
     }
 
     pub(crate) fn is_missing(&self) -> bool {
@@ -254,6 +282,12 @@ impl RawPart {
         1..self.layout.tables.first().map_or(self.layout.footer, |(block, _)| *block)
     }
 
+    /// The blocks of the entries and of their directory. Empty in a tree without entries.
+    pub(crate) fn entry_blocks(&self) -> Range<u64> {
+        let end = self.column_blocks().end;
+        self.layout.entries.map_or(end, |area| area.block)..end
+    }
+
     pub(crate) fn footer_block(&self) -> u64 {
         self.layout.footer
     }
@@ -298,7 +332,8 @@ impl RawPart {
         let last = tables.last().and_then(|table| table.first());
         let footer_of = |tables: u32| {
             let (number, len) = (self.reference.number, self.layout.len());
-            Footer { number, len, header: seal_of(&header), tables }.block()
+            let entry_bytes = self.reference.entry_bytes;
+            Footer { number, len, header: seal_of(&header), tables, entry_bytes }.block()
         };
         let at = self.layout.footer * PART_BLOCK;
         let found = self.read(self.layout.footer, &mut block);

@@ -11,11 +11,12 @@
 //!   or another program changes a page that is loaded again. With [`ReadMode::Pread`] each later read
 //!   goes to the file, and its bytes are trusted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bytes::{Block, Bytes};
 use super::checked::Checked;
+use super::entries::LastBundle;
 use super::format::{
     BlockFault, Footer, PART_BLOCK, PART_BLOCK_LEN, PART_VERSION, PartIdentity, PartLayout,
     PartRef, SUMS_PER_BLOCK, seal_of,
@@ -40,6 +41,7 @@ pub(crate) struct Part {
     bytes: Bytes,
     checked: Checked,
     tables_sum: u32,
+    pub(super) last_bundle: LastBundle,
     path: PathBuf,
 }
 
@@ -59,7 +61,7 @@ impl Part {
         };
         let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
         let found = file.len().map_err(|error| fail("measure", error))?;
-        let Some(layout) = PartLayout::new(expected.arity, reference.from, reference.to) else {
+        let Some(layout) = PartLayout::of(expected, reference.entry_bytes) else {
             return Err(
                 Damage::field(&path, 0, "range", "one that fits a file", reference.to).into()
             );
@@ -88,6 +90,7 @@ impl Part {
             len: found,
             header: seal_of(&header),
             tables: parsed.tables,
+            entry_bytes: reference.entry_bytes,
         };
         if parsed != wanted {
             let (expected, found) = (wanted.to_string(), parsed.to_string());
@@ -100,7 +103,16 @@ impl Part {
         }
         let checked = Checked::new(layout.footer);
         drop((header, footer));
-        Ok(Self { identity, reference, layout, bytes, checked, tables_sum: parsed.tables, path })
+        Ok(Self {
+            identity,
+            reference,
+            layout,
+            bytes,
+            checked,
+            tables_sum: parsed.tables,
+            last_bundle: LastBundle::default(),
+            path,
+        })
     }
 
     /// The store that part `name` belongs to, if its header is readable.
@@ -126,6 +138,14 @@ impl Part {
 
     pub(crate) fn identity(&self) -> &PartIdentity {
         &self.identity
+    }
+
+    pub(super) fn layout(&self) -> &PartLayout {
+        &self.layout
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The first index of `level` behind this part.
@@ -183,7 +203,12 @@ impl Part {
     /// Copies the bytes from `start` on. Checks every block that is not marked as intact. With
     /// `reverify` set, checks every block.
     #[cold]
-    fn copy_intact(&self, start: u64, out: &mut [u8], reverify: bool) -> Result<(), ReadError> {
+    pub(super) fn copy_intact(
+        &self,
+        start: u64,
+        out: &mut [u8],
+        reverify: bool,
+    ) -> Result<(), ReadError> {
         let mut skip = usize::try_from(start % PART_BLOCK).unwrap_or(0);
         let mut rest = out;
         for number in start / PART_BLOCK.. {
@@ -216,6 +241,28 @@ impl Part {
             return None;
         }
         Some(self.bytes.borrow(start..behind)?.as_chunks().0)
+    }
+
+    /// Bytes `[at, at + len)` in mapped memory, each block of them intact. `None` if the part is not
+    /// mapped.
+    pub(super) fn borrow_intact(
+        &self,
+        at: u64,
+        len: u64,
+        reverify: bool,
+    ) -> Result<Option<&[u8]>, ReadError> {
+        let Some(bytes) = self.borrow_bytes(at, len) else { return Ok(None) };
+        for number in at / PART_BLOCK..(at + len).div_ceil(PART_BLOCK) {
+            if reverify || !self.is_checked(number) {
+                self.block(number, reverify)?;
+            }
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Bytes `[at, at + len)` in mapped memory, intact or not.
+    pub(super) fn borrow_bytes(&self, at: u64, len: u64) -> Option<&[u8]> {
+        self.bytes.borrow(at..at.checked_add(len)?)
     }
 
     /// Whether the block is marked as intact.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::format::PartRef;
 use super::reader::Part;
-use crate::column::Archive;
+use crate::column::{Archive, EntryBytes};
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
@@ -75,7 +75,24 @@ impl NodeSource for PartSet {
     }
 }
 
+impl PartSet {
+    /// The part with the leaf `index`.
+    fn of_leaf(&self, index: u64) -> Result<&Arc<Part>, ReadError> {
+        let level = Level::LEAVES;
+        let part = self.parts.get(self.holder(level, index));
+        part.ok_or(ReadError::Absent { level, at: index })
+    }
+}
+
 impl Archive for PartSet {
+    fn entry(&self, index: u64) -> Result<EntryBytes, ReadError> {
+        self.of_leaf(index)?.entry(index)
+    }
+
+    fn entry_run(&self, from: u64, to: u64) -> Result<EntryBytes, ReadError> {
+        self.of_leaf(from)?.entry_run(from, to)
+    }
+
     fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {
         self.parts.get(self.holder(level, first.0))?.borrow(level, first.0, count)
     }

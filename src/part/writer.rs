@@ -1,13 +1,17 @@
-//! Writes a part from any source of nodes.
+//! Writes a part from any source of nodes and entries.
 
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use super::entry_writer::{Writing, copy_blocks, expected_bytes};
 use super::format::{
     Footer, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartLayout, PartRef,
     SUMS_PER_BLOCK, seal_of,
 };
+use super::raw::RawPart;
 use crate::checksum::block_checksum;
+use crate::config::Compression;
+use crate::entry::EntrySource;
 use crate::error::{Error, Result};
 use crate::fs::{File, FileSystem};
 use crate::ids::ByteOffset;
@@ -23,6 +27,15 @@ const _: () = assert!(STEP_NODES.is_multiple_of(NODES_PER_BLOCK));
 /// queue, and about 160 times with no limit.
 const WRITEBACK_STEP: usize = 256 << 10;
 
+/// The entries of a part.
+#[derive(Clone, Copy)]
+pub(crate) enum PartEntries<'a> {
+    /// From a source, to be stored like this.
+    Stored(&'a dyn EntrySource, Compression),
+    /// The blocks of an old part with the same leaves, intact or not.
+    Copied(&'a RawPart),
+}
+
 /// Writes the part of `identity` under its temporary name. Syncs the file if `durable`. The caller
 /// renames the file.
 #[cfg(test)]
@@ -30,13 +43,14 @@ pub(crate) fn write_part<S>(
     fs: &dyn FileSystem,
     identity: &PartIdentity,
     source: &S,
+    entries: Option<PartEntries<'_>>,
     durable: bool,
 ) -> Result<PartRef>
 where
     S: NodeSource,
     Error: From<S::Error>,
 {
-    write_part_with(fs, identity, source, durable, |_, sum| sum)
+    write_part_with(fs, identity, source, entries, durable, |_, sum| sum)
 }
 
 /// As [`write_part`], but `sum` can replace the checksum of each block of the columns. `sum` gets the
@@ -45,6 +59,7 @@ pub(crate) fn write_part_with<S>(
     fs: &dyn FileSystem,
     identity: &PartIdentity,
     source: &S,
+    entries: Option<PartEntries<'_>>,
     durable: bool,
     sum: impl Fn(u64, u32) -> u32,
 ) -> Result<PartRef>
@@ -52,7 +67,7 @@ where
     S: NodeSource,
     Error: From<S::Error>,
 {
-    let (reference, file) = build_part_with(fs, identity, source, &|| false, sum)?;
+    let (reference, file) = build_part_with(fs, identity, source, entries, &|| false, &sum)?;
     if durable {
         sync_part(fs, identity, &*file)?;
     }
@@ -76,21 +91,23 @@ pub(crate) fn build_part<S>(
     fs: &dyn FileSystem,
     identity: &PartIdentity,
     source: &S,
+    entries: Option<PartEntries<'_>>,
     hurry: &dyn Fn() -> bool,
 ) -> Result<(PartRef, Arc<dyn File>)>
 where
     S: NodeSource,
     Error: From<S::Error>,
 {
-    build_part_with(fs, identity, source, hurry, |_, sum| sum)
+    build_part_with(fs, identity, source, entries, hurry, &|_, sum| sum)
 }
 
 fn build_part_with<S>(
     fs: &dyn FileSystem,
     identity: &PartIdentity,
     source: &S,
+    entries: Option<PartEntries<'_>>,
     hurry: &dyn Fn() -> bool,
-    sum: impl Fn(u64, u32) -> u32,
+    sum: &dyn Fn(u64, u32) -> u32,
 ) -> Result<(PartRef, Arc<dyn File>)>
 where
     S: NodeSource,
@@ -98,19 +115,30 @@ where
 {
     let name = identity.number.file().tmp();
     let path = fs.display(name);
-    let Some(layout) = PartLayout::new(identity.arity, identity.from, identity.to) else {
-        let error = std::io::Error::from(std::io::ErrorKind::FileTooLarge);
-        return Err(Error::io("lay out", path, error));
+    let layout = |entry_bytes| {
+        PartLayout::of(identity, entry_bytes).ok_or_else(|| {
+            let error = std::io::Error::from(std::io::ErrorKind::FileTooLarge);
+            Error::io("lay out", &path, error)
+        })
     };
+    let expected = match &entries {
+        Some(PartEntries::Stored(source, compression)) => {
+            expected_bytes(identity, *source, *compression)?
+        }
+        Some(PartEntries::Copied(part)) => part.reference.entry_bytes,
+        None => 0,
+    };
+    let reserved = layout(expected)?;
     let file = fs.create(name).map_err(|error| Error::io("create", &path, error))?;
     let mut out = Output { file: &*file, path: &path, at: 0, under_way: None, hurry };
-    out.file.allocate(layout.len()).map_err(|error| Error::io("reserve space in", &path, error))?;
+    let reserve = out.file.allocate(reserved.len());
+    reserve.map_err(|error| Error::io("reserve space in", &path, error))?;
 
     let header = identity.header();
     out.write(&header)?;
-    let mut sums = Vec::new();
+    let mut blocks = Blocks { out, sums: Vec::new(), sum };
     let mut nodes: Vec<Hash> = Vec::new();
-    for column in &layout.columns {
+    for column in &reserved.columns {
         let mut at = column.first;
         while at < column.end {
             let len = (column.end - at).min(STEP_NODES);
@@ -119,15 +147,24 @@ where
             nodes.resize(usize::try_from(padded).unwrap_or(0), [0; 32]);
             let wanted = &mut nodes[..usize::try_from(len).unwrap_or(0)];
             source.read_nodes(column.level, NodeIndex(at), wanted)?;
-            let bytes = nodes.as_flattened();
-            for block in bytes.chunks(PART_BLOCK_LEN) {
-                let number = 1 + sums.len() as u64;
-                sums.push(sum(number, block_checksum(block)));
-            }
-            out.write(bytes)?;
+            blocks.write(nodes.as_flattened())?;
             at += len;
         }
     }
+    let entry_bytes = match (&entries, identity.entries) {
+        (Some(PartEntries::Stored(source, compression)), Some(framing)) => {
+            let writing =
+                Writing { framing, source: *source, compression: *compression, path: &path };
+            writing.write_all(identity.from..identity.to, &mut blocks)?
+        }
+        (Some(PartEntries::Copied(part)), Some(_)) => {
+            copy_blocks(part, &mut blocks)?;
+            part.reference.entry_bytes
+        }
+        _ => 0,
+    };
+    let layout = layout(entry_bytes)?;
+    let Blocks { mut out, mut sums, .. } = blocks;
     let mut last_sum = 0;
     for _ in &layout.tables {
         let mut table: Vec<u8> = sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
@@ -142,6 +179,7 @@ where
         len: layout.len(),
         header: seal_of(&header),
         tables: last_sum,
+        entry_bytes,
     }
     .block();
     out.write(&footer)?;
@@ -151,8 +189,27 @@ where
         to: identity.to,
         len: layout.len(),
         checksum: seal_of(&footer),
+        entry_bytes,
     };
     Ok((reference, file))
+}
+
+/// Appends whole blocks and notes their checksums.
+pub(super) struct Blocks<'a> {
+    out: Output<'a>,
+    sums: Vec<u32>,
+    sum: &'a dyn Fn(u64, u32) -> u32,
+}
+
+impl Blocks<'_> {
+    /// Appends `bytes`, which are whole blocks.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        for block in bytes.chunks(PART_BLOCK_LEN) {
+            let number = 1 + self.sums.len() as u64;
+            self.sums.push((self.sum)(number, block_checksum(block)));
+        }
+        self.out.write(bytes)
+    }
 }
 
 /// Appends to the file in steps.
@@ -217,10 +274,11 @@ mod tests {
             number: crate::ids::PartId(5),
             from: 2,
             to: 7,
+            entries: None,
         };
         let disk = SimDisk::new();
         disk.make_dirs().unwrap();
-        let reference = write_part(&disk, &identity, &columns.view(), true).unwrap();
+        let reference = write_part(&disk, &identity, &columns.view(), None, true).unwrap();
         let file = disk.open(identity.number.file().tmp(), Access::Read).unwrap();
         assert_eq!(file.len().unwrap(), reference.len);
         for (number, name) in

@@ -20,6 +20,8 @@ pub struct Report {
     pub parts: u64,
     /// Intact leaves in these parts and in the manifest.
     pub leaves: u64,
+    /// Entries in these parts that hash to their leaf.
+    pub entries: u64,
     /// Bytes of the parts that were read.
     pub part_bytes: u64,
     /// How long verifying the parts took.
@@ -93,7 +95,9 @@ pub enum Element {
         /// The level, at least 1.
         level: u8,
     },
-    /// The zeros behind the nodes of a column.
+    /// Entries: the data of leaves.
+    Entries,
+    /// The zeros behind the nodes of a column, or behind entries.
     Padding,
     /// The root. The root computed from the nodes differs from the root in the manifest.
     Root,
@@ -122,6 +126,7 @@ impl fmt::Display for Element {
             Self::Checksums => f.write_str("checksums"),
             Self::Leaves => f.write_str("leaves"),
             Self::Nodes { level } => write!(f, "nodes of level {level}"),
+            Self::Entries => f.write_str("entries"),
             Self::Padding => f.write_str("padding"),
             Self::Root => f.write_str("root"),
             Self::Log => f.write_str("log"),

@@ -1,5 +1,6 @@
 //! The report about one tree of a store.
 
+use crate::config::EntryConfig;
 use crate::merkle::{Arity, TreeName, TreeSize};
 use crate::tree_spec::TreeSpec;
 
@@ -15,6 +16,8 @@ pub struct TreeInfo {
     pub hasher: String,
     /// How many children a complete node has.
     pub arity: Arity,
+    /// How the tree keeps entries. `None` if it keeps none.
+    pub entries: Option<EntryConfig>,
     /// The number of leaves.
     pub size: TreeSize,
     /// The number of leaves that are known to be durable.
@@ -45,6 +48,7 @@ impl TreeInfo {
             name: spec.name.clone(),
             hasher: spec.hasher.clone(),
             arity: spec.arity,
+            entries: spec.entries,
             size: TreeSize(size),
             durable_size: TreeSize(size),
             sealed,

@@ -46,8 +46,8 @@ fn walk(
     let mut trees = manifest.logged();
     let mut facts = LogFacts::default();
     let replayed = replay(&mut |header, frame| {
-        if let Change::Leaves(_, leaves) = trees.apply(fs, header, frame)? {
-            facts.leaves += leaves.len() as u64;
+        if let Change::Leaves(_, logged) = trees.apply(fs, header, frame)? {
+            facts.leaves += logged.leaves.len() as u64;
         }
         Ok(())
     });

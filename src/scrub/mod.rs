@@ -30,6 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod entries;
 mod kernel;
 mod log;
 mod pace;
@@ -44,6 +45,7 @@ use std::time::Instant;
 pub use crate::report::scrub::{Element, Finding, Remedy, Report};
 pub use kernel::kernel_rate;
 
+use self::entries::EntryFaults;
 use self::pace::Pace;
 use self::pass::TreeParts;
 use self::plan::Plan;
@@ -80,8 +82,8 @@ impl Options {
         self
     }
 
-    /// Whether damaged inner nodes, checksums, headers and footers are rebuilt into new parts. Leaves
-    /// are never rebuilt. Only [`run`] can repair.
+    /// Whether damaged inner nodes, checksums, headers and footers are rebuilt into new parts. Leaves are
+    /// rebuilt from their entries, in a tree that keeps entries, and else never. Only [`run`] can repair.
     #[must_use]
     pub fn repair(mut self, yes: bool) -> Self {
         self.repair = yes;
@@ -310,6 +312,7 @@ fn parts(
         head: StoreHead::default(),
         parts: 0,
         leaves: 0,
+        entries: 0,
         part_bytes: 0,
         part_time: started.elapsed(),
         log_groups: 0,
@@ -346,15 +349,26 @@ fn parts(
         for part in present() {
             report.part_bytes = report.part_bytes.saturating_add(part.full_len());
         }
-        before = before.saturating_add(tree.full_len());
         report.part_time = started.elapsed();
         if faults.interrupted {
             report.interrupted = true;
             break;
         }
+        // Of a tree in ruins no bundle is looked for.
+        let mut entries = EntryFaults::default();
+        if entry.spec.entries.is_some() && !in_ruins {
+            entries = tree.verify_entries(tree.node_len(), pace.as_mut(), progress);
+        }
+        before = before.saturating_add(tree.full_len());
+        report.entries = report.entries.saturating_add(entries.intact);
+        report.part_time = started.elapsed();
+        if entries.interrupted {
+            report.interrupted = true;
+            break;
+        }
         let mut plan = match in_ruins {
             true => Plan::none(&tree, &faults),
-            false => Plan::new(&tree, &faults, &entry, &source.root_damage(manifest)),
+            false => Plan::new(&tree, &faults, &entries, &entry, &source.root_damage(manifest)),
         };
         for finding in &mut plan.findings {
             finding.tree = Some(entry.spec.name.clone());

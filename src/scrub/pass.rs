@@ -110,6 +110,16 @@ impl TreeParts {
         self.parts.iter().map(RawPart::full_len).fold(0, u64::saturating_add)
     }
 
+    /// The bytes of all parts without those of entries.
+    pub(super) fn node_len(&self) -> u64 {
+        let entries = |part: &RawPart| {
+            let blocks = part.entry_blocks();
+            (blocks.end - blocks.start).saturating_mul(PART_BLOCK)
+        };
+        let entries = self.parts.iter().map(entries).fold(0, u64::saturating_add);
+        self.full_len().saturating_sub(entries)
+    }
+
     /// Whether too much of the tree is absent to handle its blocks one by one. A missing, truncated or
     /// hollow part may claim any length.
     pub(super) fn is_in_ruins(&self) -> bool {
@@ -167,7 +177,7 @@ impl TreeParts {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Faults {
         let mut faults = Faults::default();
-        let total = self.full_len();
+        let (total, nodes) = (self.full_len(), self.node_len());
         let height = self.height();
         let bits = self.arity.bits() * u32::from(height.0);
         let pieces = self.size.div_ceil(1 << bits);
@@ -197,7 +207,7 @@ impl TreeParts {
                 None => (at..end).map(work).collect(),
             };
             found.into_iter().for_each(|found| faults.add(found));
-            let done = read.load(Ordering::Relaxed).min(total);
+            let done = read.load(Ordering::Relaxed).min(nodes);
             if let Some(pace) = &mut pace {
                 pace.wait(done);
             }
@@ -211,7 +221,7 @@ impl TreeParts {
         tops.sort_unstable_by_key(|(number, _)| *number);
         let tops = tops.into_iter().map(|(_, top)| top).collect();
         faults.add(self.upper_levels(height, tops, &mut lock(&scratch)));
-        if progress(Progress { done: total, total }).is_break() {
+        if progress(Progress { done: nodes, total }).is_break() {
             faults.interrupted = true;
         }
         faults

@@ -2,13 +2,15 @@
 //!
 //! # Invariants
 //!
-//! - A leaf is never rebuilt. A block of leaves is taken as it is, or it stays damaged.
+//! - A leaf is rebuilt only from its entry. In a tree without entries a block of leaves is taken as it is, or
+//!   it stays damaged. Rebuilt leaves count only if they hash to an intact parent, or to the root.
 //! - A node is rebuilt only if all its children are proven: by a checksum, by having been rebuilt
 //!   themselves, or by the resulting root.
 //! - If the resulting root is not the manifest's root, nothing is rebuilt.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::entries::{EntryFaults, WrongEntries};
 use super::pass::{BlockFault, BlockId, Faults, TreeParts};
 use crate::checksum::block_checksum;
 use crate::directory::manifest::TreeEntry;
@@ -39,6 +41,7 @@ struct Case {
 struct Planner<'a> {
     tree: &'a TreeParts,
     faults: &'a Faults,
+    entries: &'a EntryFaults,
     /// Nodes that are not the hash of their children as stored, by level.
     mismatches: BTreeMap<u8, BTreeSet<u64>>,
     patches: HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
@@ -54,6 +57,7 @@ impl Plan {
     pub(super) fn new(
         tree: &TreeParts,
         faults: &Faults,
+        entries: &EntryFaults,
         entry: &TreeEntry,
         manifest: &Damage,
     ) -> Self {
@@ -64,6 +68,7 @@ impl Plan {
         let mut planner = Planner {
             tree,
             faults,
+            entries,
             mismatches,
             patches: HashMap::new(),
             lost: BTreeSet::new(),
@@ -144,6 +149,17 @@ impl Planner<'_> {
     fn leaves(&mut self) {
         for (id, fault) in self.faults_of(Level::LEAVES) {
             let contradicted = self.contradicted(id);
+            if !only_padding(&self.tree.parts[id.0], id.1, &fault)
+                && (contradicted || !is_doubtful(&fault))
+                && let Some(block) = self.leaves_from_entries(id)
+            {
+                self.patches.insert(id, block);
+                self.unproven |= !self.has_intact_parents(id);
+                let damage = fault.damage().clone();
+                let (element, remedy) = (Element::Leaves, Remedy::Rebuild);
+                self.cases.push(Case { id, element, damage, remedy });
+                continue;
+            }
             let mut damaged = |remedy, element| {
                 let damage = fault.damage().clone();
                 self.cases.push(Case { id, element, damage, remedy });
@@ -166,6 +182,30 @@ impl Planner<'_> {
                 self.unproven = true;
             }
         }
+    }
+
+    /// A block of leaves, computed from their entries.
+    fn leaves_from_entries(&self, id: BlockId) -> Option<Box<[u8; PART_BLOCK_LEN]>> {
+        let (_, nodes) = self.tree.parts[id.0].nodes_of(id.1)?;
+        let leaves = self.tree.leaves_from_entries(id.0, nodes, &self.entries.blocks)?;
+        let mut block = Box::new([0; PART_BLOCK_LEN]);
+        block.as_chunks_mut().0.iter_mut().zip(leaves).for_each(|(slot, leaf)| *slot = leaf);
+        Some(block)
+    }
+
+    /// Whether each leaf of a rebuilt block has a parent in an intact block, which is the hash of the leaf
+    /// and its siblings.
+    fn has_intact_parents(&self, id: BlockId) -> bool {
+        let Some((_, nodes)) = self.tree.parts[id.0].nodes_of(id.1) else { return false };
+        let bits = self.tree.arity.bits();
+        let mut parents = nodes.start >> bits..=(nodes.end - 1) >> bits;
+        parents.all(|parent| {
+            let Some(at) = block_of(self.tree, Level(1), parent) else { return false };
+            let mut stored = [[0; 32]];
+            !self.faults.blocks.contains_key(&at)
+                && self.mended().read_nodes(Level(1), NodeIndex(parent), &mut stored).is_ok()
+                && self.mended().parent(Level(1), parent) == Some(stored[0])
+        })
     }
 
     /// Whether an intact parent shows that one of the leaves of the block has changed.
@@ -339,6 +379,31 @@ impl Planner<'_> {
             }
             push(&mut findings, tree.arity, &tree.parts[case.id.0], Case { remedy, ..case });
         }
+        for ((number, block), fault) in &self.entries.padding {
+            if allowed {
+                rewrite.insert(*number);
+            }
+            findings.push(Finding {
+                damage: fault.damage().clone(),
+                tree: None,
+                element: Element::Padding,
+                blocks: Some(*block..block + 1),
+                leaves: None,
+                remedy,
+            });
+        }
+        for WrongEntries { part, leaves, blocks, damage } in self.entries.wrong.iter().cloned() {
+            self.lost.extend(blocks.clone().map(|block| (part, block)));
+            findings.push(Finding {
+                damage,
+                tree: None,
+                element: Element::Entries,
+                blocks: Some(blocks),
+                leaves: Some(leaves),
+                remedy: Remedy::None,
+            });
+        }
+        self.lost.extend(self.entries.blocks.keys());
         Plan { findings, patches: self.patches, lost: self.lost, rewrite }
     }
 }

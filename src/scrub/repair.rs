@@ -12,6 +12,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::entries::EntryFaults;
 use super::pass::TreeParts;
 use super::plan::Plan;
 use super::{Options, Source};
@@ -21,7 +22,7 @@ use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Error, Result};
 use crate::fs::{Dir, FileName, FileSystem};
 use crate::ids::PartId;
-use crate::part::{Part, PartIdentity, PartRef, write_part_with};
+use crate::part::{Part, PartEntries, PartIdentity, PartRef, write_part_with};
 
 /// The result of a repair.
 pub(super) struct Rebuilt {
@@ -91,7 +92,8 @@ fn write_one(
     identity: &PartIdentity,
 ) -> Result<PartRef> {
     let frame = &tree.frames[number];
-    write_part_with(&**fs, identity, &plan.source(tree), true, |block, computed| {
+    let entries = identity.entries.map(|_| PartEntries::Copied(&tree.parts[number]));
+    write_part_with(&**fs, identity, &plan.source(tree), entries, true, |block, computed| {
         if plan.lost.contains(&(number, block)) {
             frame.keep_damaged(block, computed)
         } else {
@@ -107,7 +109,11 @@ fn check(source: &Source<'_>, next: &Manifest, plans: &[Plan]) -> Result<()> {
     for (entry, plan) in next.trees.iter().zip(plans).filter(rewritten) {
         let tree = source.open(next, entry)?;
         let faults = tree.verify(None, &mut |_| ControlFlow::Continue(()));
-        let found = Plan::new(&tree, &faults, entry, &source.root_damage(next));
+        let mut entries = EntryFaults::default();
+        if entry.spec.entries.is_some() {
+            entries = tree.verify_entries(0, None, &mut |_| ControlFlow::Continue(()));
+        }
+        let found = Plan::new(&tree, &faults, &entries, entry, &source.root_damage(next));
         let known = |number: usize| !plan.rewrite.contains(&number);
         let new = found.lost.iter().find(|id| !plan.lost.contains(id) && !known(id.0));
         let wanted = found.rewrite.iter().find(|number| !known(**number));

@@ -59,8 +59,9 @@ fn store(node: (Level, u64)) -> Config {
     for (number, from, to) in [(1, 0, 700), (2, 700, 1000)] {
         let number = PartId(number);
         let hasher = "blake3".to_owned();
-        let identity = PartIdentity { store, tree: TreeId(0), hasher, arity, number, from, to };
-        parts.push(write_part(&disk, &identity, &lying, true).unwrap());
+        let identity =
+            PartIdentity { store, tree: TreeId(0), hasher, arity, number, from, to, entries: None };
+        parts.push(write_part(&disk, &identity, &lying, None, true).unwrap());
         disk.rename(number.file().tmp(), number.file()).unwrap();
     }
     let open = Position {
@@ -79,7 +80,7 @@ fn store(node: (Level, u64)) -> Config {
         log: Log { closed: Vec::new(), open, seq: crate::ids::Seq(1000), clean: true },
         next_tree: 1,
         trees: vec![Arc::new(TreeEntry {
-            spec: TreeSpec::read(TreeId(0), b"main", b"blake3", 4).unwrap(),
+            spec: TreeSpec::read(TreeId(0), b"main", b"blake3", 4, [0; 8]).unwrap(),
             size: 1000,
             root,
             sealed: false,

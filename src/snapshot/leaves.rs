@@ -149,7 +149,7 @@ mod tests {
         let huge = Arc::new(Huge::default());
         let archive = Some(Arc::clone(&huge) as Arc<dyn Archive>);
         let (columns, _, nodes) = Columns::resume(Layout::new(Arity::Four), SIZE, archive, &[]);
-        let spec = TreeSpec::read(TreeId(0), b"huge", b"blake3", 4).unwrap();
+        let spec = TreeSpec::read(TreeId(0), b"huge", b"blake3", 4, [0; 8]).unwrap();
         let tree = Tree::new(spec, Arc::new(Blake3), columns, nodes, PartSet::default());
         (huge, Snapshot::new(Arc::new(tree)))
     }

@@ -1,5 +1,6 @@
 //! A tree as it was at one size.
 
+mod entries;
 mod leaves;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::column::View;
 use crate::engine::Tree;
+use crate::entry::Framing;
 use crate::error::{Error, ReadError, Result};
 use crate::merkle::{
     Arity, ConsistencyProof, EdgeNodes, Frontier, Hash, Hasher, InclusionProof, LeafIndex, Level,
@@ -28,6 +30,7 @@ pub struct Snapshot {
     warm: OnceLock<Arc<RightEdge>>,
 }
 
+pub use entries::{Entries, Entry};
 pub use leaves::Leaves;
 
 /// Leaves per read: 2 MiB.
@@ -265,6 +268,42 @@ impl Snapshot {
         let mut leaf = [[0; 32]];
         self.tree.columns.view().read_nodes(Level::LEAVES, NodeIndex(index.0), &mut leaf)?;
         Ok(leaf[0])
+    }
+
+    /// The entry at `index`. Entries that no part has yet, and those of a mapped part that is not
+    /// compressed, are not copied. Whether the entry hashes to its leaf is verified when the log is read
+    /// and by [`scrub`](crate::scrub), not by this call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoEntries`] if the tree keeps no entries; [`Error::IndexOutOfRange`] at or beyond the
+    /// size; [`Error::Damaged`] if a part cannot be read.
+    pub fn entry(&self, index: impl Into<LeafIndex>) -> Result<Entry> {
+        self.tree.check_process()?;
+        let index = index.into();
+        let framing = self.framing()?;
+        if index.0 >= self.size.0 {
+            return Err(Error::IndexOutOfRange { index, size: self.size });
+        }
+        Ok(Entry::new(self.tree.columns.view().entry(index.0, framing.prefix_len())?))
+    }
+
+    /// An iterator over the entries of `range`, in order. The range may be empty and of any length. The
+    /// iterator holds one bundle of 256 entries, or one piece of memory of up to 4 MiB.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoEntries`]; [`Error::SizeOutOfRange`] if the range ends beyond the size. An item is an
+    /// error if its entry cannot be read. The iterator then continues with the next entry.
+    pub fn entries(&self, range: Range<u64>) -> Result<Entries> {
+        let framing = self.framing()?;
+        self.check_size(TreeSize(range.end))?;
+        Ok(Entries::new(Arc::clone(&self.tree), framing, range))
+    }
+
+    fn framing(&self) -> Result<Framing> {
+        let none = || Error::NoEntries { tree: self.tree.name().clone() };
+        self.tree.framing.ok_or_else(none)
     }
 
     /// The leaves of `range`, all in memory. The range may be empty. For a large range use

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::frame::{Frame, GroupHeader};
-use crate::error::{Damage, Result};
+use crate::entry::{Entries, Framing};
+use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::FileSystem;
 use crate::ids::TreeId;
 use crate::merkle::{Hash, TreeName};
@@ -27,6 +28,8 @@ pub(crate) struct LoggedTree {
     pub(crate) spec: Arc<TreeSpec>,
     pub(crate) size: u64,
     pub(crate) sealed: bool,
+    /// Bytes of entries that the log has, framed.
+    pub(crate) entry_bytes: u64,
 }
 
 /// All trees of a store at one position in its log.
@@ -42,9 +45,19 @@ pub(crate) struct LoggedTrees {
 pub(crate) enum Change<'a> {
     Nothing,
     Created(Arc<TreeSpec>),
-    Leaves(TreeId, &'a [Hash]),
+    Leaves(TreeId, LoggedLeaves<'a>),
     Sealed(TreeId),
     Dropped(LoggedTree),
+}
+
+/// Leaves in the log, of one tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LoggedLeaves<'a> {
+    /// The index of the first.
+    pub(crate) first: u64,
+    pub(crate) leaves: &'a [Hash],
+    /// The entries that hash to the leaves, in a tree that keeps entries. Not verified. Else nothing.
+    pub(crate) entries: Vec<&'a [u8]>,
 }
 
 impl LoggedTrees {
@@ -94,13 +107,36 @@ impl LoggedTrees {
                     return fail("number of a new tree", &self.next, &spec.id.0);
                 }
                 self.next += 1;
-                let tree = LoggedTree { spec: Arc::clone(spec), size: 0, sealed: false };
+                let tree =
+                    LoggedTree { spec: Arc::clone(spec), size: 0, sealed: false, entry_bytes: 0 };
                 self.trees.insert(spec.id, tree);
                 Ok(Change::Created(Arc::clone(spec)))
             }
-            Frame::Leaves { tree: id, first, leaves } => {
+            Frame::Leaves { tree: id, first, leaves }
+            | Frame::Entries { tree: id, first, leaves, .. } => {
                 let Some(tree) = self.trees.get_mut(*id) else {
                     return fail("tree number", &"the number of an existing tree", &id.0);
+                };
+                let framed = match frame {
+                    Frame::Entries { entries, .. } => Some(*entries),
+                    _ => None,
+                };
+                let kept = tree.spec.entries.map(Framing::of);
+                let entries = match (kept, framed) {
+                    (None, None) => Vec::new(),
+                    (Some(framing), Some(framed)) => {
+                        let entries = Entries::new(framing, framed);
+                        match entries.exactly(leaves.len() as u64) {
+                            Some(entries) => entries,
+                            None => return fail("entries of leaves", &leaves.len(), &"others"),
+                        }
+                    }
+                    (Some(_), None) => {
+                        return fail("leaves of a tree with entries", &"entries", &"none");
+                    }
+                    (None, Some(_)) => {
+                        return fail("leaves of a tree without entries", &"none", &"entries");
+                    }
                 };
                 if tree.size != *first {
                     return fail("leaf index", &tree.size, first);
@@ -109,7 +145,8 @@ impl LoggedTrees {
                     return fail("leaves of a sealed tree", &0, &leaves.len());
                 }
                 tree.size = tree.size.saturating_add(leaves.len() as u64);
-                Ok(Change::Leaves(*id, leaves))
+                tree.entry_bytes += framed.map_or(0, |framed| framed.len() as u64);
+                Ok(Change::Leaves(*id, LoggedLeaves { first: *first, leaves, entries }))
             }
             Frame::Seal { tree: id } => {
                 let Some(tree) = self.trees.get_mut(*id).filter(|tree| !tree.sealed) else {
@@ -141,6 +178,12 @@ impl LoggedTrees {
     }
 }
 
+/// The damage of a log that has a leaf which is not the hash of its entry, in the group with `header`.
+pub(crate) fn not_the_entry(fs: &dyn FileSystem, header: &GroupHeader, index: u64) -> Error {
+    let path = fs.display(header.segment.file());
+    Damage::new(path, header.offset.0, Problem::NotTheEntry { index }).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,7 +192,7 @@ mod tests {
     use crate::wal::{GroupEnd, Life};
 
     fn spec(id: u32, name: &str) -> Arc<TreeSpec> {
-        TreeSpec::read(TreeId(id), name.as_bytes(), b"blake3", 4).unwrap()
+        TreeSpec::read(TreeId(id), name.as_bytes(), b"blake3", 4, [0; 8]).unwrap()
     }
 
     fn apply(trees: &mut LoggedTrees, frame: &Frame<'_>) -> Result<(), String> {

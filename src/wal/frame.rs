@@ -20,10 +20,10 @@ use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::merkle::Hash;
-use crate::tree_spec::TreeSpec;
+use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
 
 pub(crate) const GROUP_MAGIC: [u8; 8] = *b"duraWAL\n";
-pub(crate) const GROUP_VERSION: u16 = 3;
+pub(crate) const GROUP_VERSION: u16 = 4;
 pub(crate) const GROUP_HEADER_LEN: usize = 128;
 pub(crate) const FRAME_HEADER_LEN: usize = 32;
 
@@ -41,8 +41,9 @@ const KIND_POINT: u16 = 3;
 const KIND_CREATE: u16 = 4;
 const KIND_SEAL: u16 = 5;
 const KIND_DROP: u16 = 6;
+const KIND_ENTRIES: u16 = 7;
 /// The highest known frame kind.
-pub(crate) const LAST_KIND: u16 = KIND_DROP;
+pub(crate) const LAST_KIND: u16 = KIND_ENTRIES;
 
 const FRAME_KIND: &str = "frame kind";
 
@@ -186,6 +187,8 @@ pub(crate) fn carried_life(bytes: &[u8; GROUP_HEADER_LEN]) -> Life {
 pub(crate) enum Frame<'a> {
     /// Leaves appended to a tree, the first of them at index `first`.
     Leaves { tree: TreeId, first: u64, leaves: &'a [Hash] },
+    /// As `Leaves`, of a tree that keeps entries, with the framed entries that hash to the leaves.
+    Entries { tree: TreeId, first: u64, leaves: &'a [Hash], entries: &'a [u8] },
     /// The log continues at the start of segment `next`.
     Roll { next: SegmentId },
     /// Nothing new. Marks the end of the groups before this one as a point.
@@ -202,7 +205,7 @@ impl Frame<'_> {
     /// How much the frame raises the sequence number of the store.
     pub(crate) fn weight(&self) -> u64 {
         match self {
-            Self::Leaves { leaves, .. } => leaves.len() as u64,
+            Self::Leaves { leaves, .. } | Self::Entries { leaves, .. } => leaves.len() as u64,
             Self::Create(_) | Self::Seal { .. } | Self::Drop { .. } => 1,
             Self::Roll { .. } | Self::Point => 0,
         }
@@ -225,11 +228,15 @@ pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
         FrameHeader::Leaves { tree, first, count } => {
             header(KIND_LEAVES, tree.0, first, count, count * size_of::<Hash>() as u64)
         }
+        FrameHeader::Entries { tree, first, count, bytes } => {
+            let leaves = count * size_of::<Hash>() as u64;
+            header(KIND_ENTRIES, tree.0, first, count, leaves + bytes)
+        }
         FrameHeader::Roll { next } => header(KIND_ROLL, 0, next.0, 0, 0),
         FrameHeader::Point => header(KIND_POINT, 0, 0, 0, 0),
         FrameHeader::Create(spec) => {
             let name = spec.name.as_str().len() as u64;
-            let len = name + spec.hasher.len() as u64;
+            let len = (ENTRY_SETTINGS_LEN + spec.hasher.len()) as u64 + name;
             header(KIND_CREATE, spec.id.0, u64::from(spec.children()), name, len)
         }
         FrameHeader::Seal { tree } => header(KIND_SEAL, tree.0, 0, 0, 0),
@@ -237,16 +244,33 @@ pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
     }
 }
 
-/// A [`Frame`] without its payload. The payload of `Create` is the name of the tree, then the name of
-/// its hash function.
+/// A [`Frame`] without its payload. The payload of `Create` is how the tree keeps entries, the name of
+/// the tree, then the name of its hash function.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FrameHeader<'a> {
-    Leaves { tree: TreeId, first: u64, count: u64 },
-    Roll { next: SegmentId },
+    Leaves {
+        tree: TreeId,
+        first: u64,
+        count: u64,
+    },
+    /// With `bytes` of framed entries behind the leaves.
+    Entries {
+        tree: TreeId,
+        first: u64,
+        count: u64,
+        bytes: u64,
+    },
+    Roll {
+        next: SegmentId,
+    },
     Point,
     Create(&'a TreeSpec),
-    Seal { tree: TreeId },
-    Drop { tree: TreeId },
+    Seal {
+        tree: TreeId,
+    },
+    Drop {
+        tree: TreeId,
+    },
 }
 
 /// A frame with impossible contents. The checksum of the body is right, so a program wrote the frame
@@ -312,6 +336,16 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
                 Ok(Frame::Leaves { tree, first: number, leaves })
             }
         }
+        KIND_ENTRIES => {
+            let leaves = usize::try_from(count).ok().and_then(|n| n.checked_mul(size_of::<Hash>()));
+            match leaves.and_then(|leaves| payload.split_at_checked(leaves)) {
+                Some((leaves, entries)) => {
+                    let (leaves, _) = leaves.as_chunks();
+                    Ok(Frame::Entries { tree, first: number, leaves, entries })
+                }
+                None => Err(("leaf count", count)),
+            }
+        }
         KIND_ROLL if len == 0 => Ok(Frame::Roll { next: SegmentId(number) }),
         KIND_POINT if len == 0 => Ok(Frame::Point),
         KIND_SEAL if len == 0 => Ok(Frame::Seal { tree }),
@@ -327,8 +361,9 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
 }
 
 fn created(tree: TreeId, children: u64, name: u64, payload: &[u8]) -> Option<Arc<TreeSpec>> {
+    let (entries, payload) = payload.split_first_chunk()?;
     let (name, hasher) = payload.split_at_checked(usize::try_from(name).ok()?)?;
-    TreeSpec::read(tree, name, hasher, u16::try_from(children).ok()?)
+    TreeSpec::read(tree, name, hasher, u16::try_from(children).ok()?, *entries)
 }
 
 #[cfg(test)]
@@ -336,7 +371,7 @@ mod tests {
     use super::*;
 
     fn spec() -> Arc<TreeSpec> {
-        TreeSpec::read(TreeId(9), "nullifiers".as_bytes(), b"blake3", 4).unwrap()
+        TreeSpec::read(TreeId(9), "nullifiers".as_bytes(), b"blake3", 4, [0; 8]).unwrap()
     }
 
     fn header() -> GroupHeader {
@@ -389,7 +424,12 @@ mod tests {
         bytes.extend(leaves.as_flattened());
         let spec = spec();
         bytes.extend(frame_header(FrameHeader::Create(&spec)));
+        bytes.extend(spec.entry_settings());
         bytes.extend(b"nullifiersblake3");
+        let (tree, first, count) = (TreeId(9), 0, 2);
+        bytes.extend(frame_header(FrameHeader::Entries { tree, first, count, bytes: 7 }));
+        bytes.extend(leaves.as_flattened());
+        bytes.extend(b"\0\0\0\x03abc");
         bytes.extend(frame_header(FrameHeader::Seal { tree: TreeId(4) }));
         bytes.extend(frame_header(FrameHeader::Drop { tree: TreeId(5) }));
         bytes.extend(frame_header(FrameHeader::Point));
@@ -413,7 +453,12 @@ mod tests {
         let spec = spec();
         let mut body = Vec::new();
         body.extend(frame_header(FrameHeader::Create(&spec)));
+        body.extend(spec.entry_settings());
         body.extend(b"nullifiersblake3");
+        let (tree, first, count) = (TreeId(9), 3, 1);
+        body.extend(frame_header(FrameHeader::Entries { tree, first, count, bytes: 5 }));
+        body.extend(leaves[0]);
+        body.extend(b"\0\x03abc");
         body.extend(frame_header(FrameHeader::Leaves { tree: TreeId(4), first: 9, count: 2 }));
         body.extend(leaves.as_flattened());
         body.extend(frame_header(FrameHeader::Seal { tree: TreeId(4) }));
@@ -421,18 +466,19 @@ mod tests {
         body.extend(frame_header(FrameHeader::Roll { next: SegmentId(6) }));
         let expected = [
             Frame::Create(spec),
+            Frame::Entries { tree, first, leaves: &leaves[..1], entries: b"\0\x03abc" },
             Frame::Leaves { tree: TreeId(4), first: 9, leaves: &leaves },
             Frame::Seal { tree: TreeId(4) },
             Frame::Drop { tree: TreeId(9) },
             Frame::Roll { next: SegmentId(6) },
         ];
-        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 5);
-        assert_eq!(frames(&body, 5).as_deref(), Ok(&expected[..]));
+        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 6);
+        assert_eq!(frames(&body, 6).as_deref(), Ok(&expected[..]));
         for len in 0..body.len() {
-            assert!(frames(&body[..len], 5).is_err(), "{len}");
+            assert!(frames(&body[..len], 6).is_err(), "{len}");
         }
-        assert!(frames(&body, 4).is_err());
-        assert!(frames(&body, 6).is_err());
+        assert!(frames(&body, 5).is_err());
+        assert!(frames(&body, 7).is_err());
     }
 
     #[test]
@@ -448,7 +494,9 @@ mod tests {
             let mut body = frame_header(FrameHeader::Create(&good)).to_vec();
             body[8..16].copy_from_slice(&u64::to_le_bytes(children));
             body[16..24].copy_from_slice(&(name.len() as u64).to_le_bytes());
-            body[24..32].copy_from_slice(&((name.len() + hasher.len()) as u64).to_le_bytes());
+            let len = good.entry_settings().len() + name.len() + hasher.len();
+            body[24..32].copy_from_slice(&(len as u64).to_le_bytes());
+            body.extend(good.entry_settings());
             body.extend(name.bytes().chain(hasher.bytes()));
             let fault = frames(&body, 1).unwrap_err();
             assert_eq!((fault.at, fault.field, fault.found), (0, "description of a tree", 9));

@@ -14,7 +14,7 @@ mod recovery;
 mod segments;
 mod writer;
 
-pub(crate) use apply::{Change, LoggedTree, LoggedTrees};
+pub(crate) use apply::{Change, LoggedLeaves, LoggedTree, LoggedTrees, not_the_entry};
 pub(crate) use frame::GroupEnd;
 pub(crate) use key::{Life, LogKey};
 pub(crate) use reader::owner;

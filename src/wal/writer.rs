@@ -23,15 +23,17 @@ use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, StoreId, TreeId};
 use crate::merkle::Hash;
-use crate::tree_spec::TreeSpec;
+use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
 
 /// One record of a group.
 #[derive(Debug)]
 pub(crate) enum Record<'a> {
     /// Leaves of `tree` from index `first` on, in the runs in which memory holds them.
     Leaves { tree: TreeId, first: u64, runs: &'a [&'a [Hash]] },
+    /// As `Leaves`, of a tree that keeps entries, with the framed entries of the leaves.
+    Entries { tree: TreeId, first: u64, runs: &'a [&'a [Hash]], entries: &'a [&'a [u8]] },
     /// Creates a tree.
-    Create(&'a TreeSpec),
+    Create { spec: &'a TreeSpec, settings: [u8; ENTRY_SETTINGS_LEN] },
     /// Seals a tree: the tree takes no more inserts.
     Seal { tree: TreeId },
     /// Drops a tree.
@@ -276,11 +278,22 @@ impl LogWriter {
     }
 }
 
-impl Record<'_> {
+impl<'a> Record<'a> {
+    /// Creates the tree `spec`.
+    pub(crate) fn create(spec: &'a TreeSpec) -> Self {
+        Self::Create { spec, settings: spec.entry_settings() }
+    }
+
     fn payload_len(&self) -> usize {
         match self {
             Self::Leaves { runs, .. } => runs.iter().map(|run| size_of_val(*run)).sum(),
-            Self::Create(spec) => spec.name.as_str().len() + spec.hasher.len(),
+            Self::Entries { runs, entries, .. } => {
+                let leaves: usize = runs.iter().map(|run| size_of_val(*run)).sum();
+                leaves + entries.iter().map(|run| run.len()).sum::<usize>()
+            }
+            Self::Create { spec, .. } => {
+                ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len()
+            }
             Self::Seal { .. } | Self::Drop { .. } => 0,
         }
     }
@@ -291,18 +304,27 @@ impl Record<'_> {
                 let count = runs.iter().map(|run| run.len() as u64).sum();
                 FrameHeader::Leaves { tree: *tree, first: *first, count }
             }
-            Self::Create(spec) => FrameHeader::Create(spec),
+            Self::Entries { tree, first, runs, entries } => {
+                let count = runs.iter().map(|run| run.len() as u64).sum();
+                let bytes = entries.iter().map(|run| run.len() as u64).sum();
+                FrameHeader::Entries { tree: *tree, first: *first, count, bytes }
+            }
+            Self::Create { spec, .. } => FrameHeader::Create(spec),
             Self::Seal { tree } => FrameHeader::Seal { tree: *tree },
             Self::Drop { tree } => FrameHeader::Drop { tree: *tree },
         })
     }
 
     /// Appends the payload to the pieces of a body.
-    fn add_payload<'a>(&'a self, body: &mut Vec<&'a [u8]>) {
+    fn add_payload<'b>(&'b self, body: &mut Vec<&'b [u8]>) {
         match self {
             Self::Leaves { runs, .. } => body.extend(runs.iter().map(|run| run.as_flattened())),
-            Self::Create(spec) => {
-                body.extend([spec.name.as_str().as_bytes(), spec.hasher.as_bytes()]);
+            Self::Entries { runs, entries, .. } => {
+                body.extend(runs.iter().map(|run| run.as_flattened()));
+                body.extend(entries.iter().copied());
+            }
+            Self::Create { spec, settings } => {
+                body.extend([&settings[..], spec.name.as_str().as_bytes(), spec.hasher.as_bytes()]);
             }
             Self::Seal { .. } | Self::Drop { .. } => {}
         }

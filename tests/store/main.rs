@@ -12,6 +12,7 @@ mod compaction;
 #[cfg(feature = "testing")]
 mod configuration;
 #[cfg(feature = "testing")]
+mod entries;
 mod events;
 mod history;
 #[cfg(feature = "testing")]

@@ -162,7 +162,7 @@ fn a_format_of_the_future_is_refused_by_its_version() {
     let store = filled(dir.path());
     store.checkpoint().unwrap();
     store.close().unwrap();
-    for (folder, at, ours) in [("manifest", 8, 4), ("parts", 8, 1)] {
+    for (folder, at, ours) in [("manifest", 8, 5), ("parts", 8, 2)] {
         let copy = copy_of(dir.path());
         let mut newest = files(copy.path());
         newest.retain(|file| file.starts_with(folder));
@@ -223,7 +223,7 @@ mod on_a_bad_disk {
         else {
             panic!("{error}");
         };
-        assert_eq!((found, supported), (200, 6));
+        assert_eq!((found, supported), (200, 7));
         assert!(words(&error).contains("has frame kind 200"), "{error}");
     }
 

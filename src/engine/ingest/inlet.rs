@@ -42,12 +42,18 @@ impl Inlet {
         Ok(())
     }
 
-    /// Counts leaves that the writer has published.
+    /// Counts leaves that the writer has published, with `entries` bytes of entries.
     #[inline]
-    pub(super) fn count(&mut self, count: u64, pending: &mut Pending, accepted: &mut Tally) {
+    pub(super) fn count(
+        &mut self,
+        count: u64,
+        entries: u64,
+        pending: &mut Pending,
+        accepted: &mut Tally,
+    ) {
         let first = self.size;
         self.size += count;
         pending.leaves(&self.tree, first, self.size, &mut self.open);
-        accepted.add_leaves(self.tree.arity, count);
+        accepted.add_leaves(self.tree.arity, count, entries);
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::room::Demand;
-use super::state::Ingest;
+use super::state::{Ingest, Written};
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
 use crate::durability::DurabilityToken;
@@ -39,14 +39,13 @@ pub(crate) enum Intake {
     Durable,
 }
 
-/// Batches of at least so many leaves are copied without the lock: 1 MiB.
-const LARGE_FROM: usize = if cfg!(duramen_loom) { 5 } else { (1 << 20) / size_of::<Hash>() };
+/// Batches of at least so many bytes of leaves and entries are copied without the lock: 1 MiB.
+const LARGE_FROM: u64 = if cfg!(duramen_loom) { 5 * size_of::<Hash>() as u64 } else { 1 << 20 };
 
 /// A large batch that its thread is copying. Returns the writers of its trees however it ends.
 struct Large<'a> {
     engine: &'a Engine,
-    /// The trees with their writers, and how many leaves of each are published.
-    written: Vec<(Arc<Tree>, LeafWriter, u64)>,
+    written: Vec<Written>,
 }
 
 impl<'a> Large<'a> {
@@ -56,7 +55,7 @@ impl<'a> Large<'a> {
         self.end(written)
     }
 
-    fn end(&self, written: Vec<(Arc<Tree>, LeafWriter, u64)>) -> Result<MutexGuard<'a, Ingest>> {
+    fn end(&self, written: Vec<Written>) -> Result<MutexGuard<'a, Ingest>> {
         let mut ingest = self.engine.inflow.lock();
         let ended = ingest.end_large(written);
         if ingest.waiting > 0 {
@@ -73,7 +72,7 @@ impl Drop for Large<'_> {
             return;
         }
         // Copying has panicked: nothing is published.
-        written.iter_mut().for_each(|(_, _, count)| *count = 0);
+        written.iter_mut().for_each(|written| (written.count, written.entry_bytes) = (0, 0));
         drop(self.end(written));
     }
 }
@@ -95,14 +94,20 @@ enum Signal {
 }
 
 /// Leaves for one tree.
+#[derive(Clone, Copy)]
 pub(crate) struct Addition<'a> {
     pub(crate) tree: &'a Arc<Tree>,
     pub(crate) leaves: &'a [Hash],
+    /// What the leaves are the hashes of, in a tree that keeps entries. Else empty.
+    pub(crate) entries: &'a [&'a [u8]],
 }
 
 impl Addition<'_> {
     #[inline]
-    fn check_leaves(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
+        if self.tree.framing.is_some() || !self.entries.is_empty() {
+            self.check_entries()?;
+        }
         let hasher = &self.tree.hasher;
         match hasher.first_refused(self.leaves) {
             None => Ok(()),
@@ -110,33 +115,61 @@ impl Addition<'_> {
         }
     }
 
-    /// Bytes of the leaves and their nodes.
+    #[cold]
+    fn check_entries(&self) -> Result<()> {
+        let tree = || self.tree.name().clone();
+        let Some(kept) = self.tree.spec.entries else {
+            return Err(Error::NoEntries { tree: tree() });
+        };
+        if self.entries.len() != self.leaves.len() {
+            return Err(Error::EntryMissing { tree: tree() });
+        }
+        let longest = kept.longest_bytes();
+        let too_long = |entry: &&[u8]| entry.len() as u64 > u64::from(longest);
+        match self.entries.iter().position(too_long) {
+            None => Ok(()),
+            Some(position) => {
+                let len = self.entries[position].len() as u64;
+                Err(Error::EntryTooLong { tree: tree(), position, len, longest })
+            }
+        }
+    }
+
+    /// Bytes of the entries, with their lengths.
+    #[inline]
+    pub(super) fn entry_bytes(&self) -> u64 {
+        let Some(framing) = self.tree.framing else { return 0 };
+        self.entries.iter().map(|entry| framing.framed_len(entry.len()) as u64).sum()
+    }
+
+    /// Bytes of the leaves and the entries.
+    #[inline]
+    fn bytes(&self) -> u64 {
+        size_of_val(self.leaves) as u64 + self.entry_bytes()
+    }
+
+    /// Bytes of the leaves, their nodes and their entries.
     fn node_bytes(&self) -> u64 {
-        node_bytes(self.tree.arity, self.leaves.len() as u64)
+        node_bytes(self.tree.arity, self.leaves.len() as u64).saturating_add(self.entry_bytes())
     }
 }
 
 impl Engine {
-    /// Appends `leaves` to a tree as one batch: after a crash all of them are there or none. Returns the index of
+    /// Appends leaves to a tree as one batch: after a crash all of them are there or none. Returns the index of
     /// the first and the batch's sequence number. The leaves are visible when this returns, and durable once the
     /// log is durable up to that number.
-    pub(crate) fn insert(
-        &self,
-        tree: &Arc<Tree>,
-        leaves: &[Hash],
-        how: Intake,
-    ) -> Result<(u64, Seq)> {
+    pub(crate) fn insert(&self, addition: Addition<'_>, how: Intake) -> Result<(u64, Seq)> {
         self.process.check()?;
-        let addition = Addition { tree, leaves };
-        addition.check_leaves()?;
-        let large = leaves.len() >= LARGE_FROM;
+        let Addition { tree, leaves, .. } = addition;
+        addition.check()?;
+        let large = addition.bytes() >= LARGE_FROM;
         let mut ingest = self.enter(how, large, || addition.node_bytes())?;
         let first;
         if large {
             first = ingest.check_tree(tree)?;
             ingest = self.append_large(ingest, &[addition])?;
         } else {
-            first = ingest.append(tree, leaves)?;
+            first = ingest.append(&addition)?;
         }
         if leaves.is_empty() {
             return Ok((first, Seq(0)));
@@ -155,28 +188,27 @@ impl Engine {
         how: Intake,
     ) -> Result<(Vec<Range<u64>>, DurabilityToken)> {
         self.process.check()?;
-        additions.iter().try_for_each(Addition::check_leaves)?;
-        let count: usize = additions.iter().map(|addition| addition.leaves.len()).sum();
-        let large = count >= LARGE_FROM;
+        additions.iter().try_for_each(Addition::check)?;
+        let large = additions.iter().map(Addition::bytes).sum::<u64>() >= LARGE_FROM;
         let bytes = || additions.iter().map(Addition::node_bytes).fold(0, u64::saturating_add);
         let mut ingest = self.enter(how, large, bytes)?;
         let mut ranges = Vec::with_capacity(additions.len());
-        for Addition { tree, leaves } in additions {
+        for Addition { tree, leaves, .. } in additions {
             let first = ingest.check_tree(tree)?;
             ranges.push(first..first + leaves.len() as u64);
         }
-        if count == 0 {
+        if additions.iter().all(|addition| addition.leaves.is_empty()) {
             return Ok((ranges, self.token(Seq(0))));
         }
         if large {
             ingest = self.append_large(ingest, additions)?;
         } else {
-            for Addition { tree, leaves } in additions {
-                ingest.append(tree, leaves)?;
+            for addition in additions {
+                ingest.append(addition)?;
             }
         }
         let token = self.token(self.leave(ingest, how));
-        additions.iter().for_each(|Addition { tree, leaves }| hash_large(tree, leaves.len()));
+        additions.iter().for_each(|Addition { tree, leaves, .. }| hash_large(tree, leaves.len()));
         Ok((ranges, token))
     }
 
@@ -190,13 +222,17 @@ impl Engine {
         let writers = ingest.begin_large(&trees);
         drop(ingest);
         let with = |(addition, writer): (&Addition<'_>, Option<LeafWriter>)| {
-            Some((Arc::clone(addition.tree), writer?, addition.leaves.len() as u64))
+            let (count, entry_bytes) = (addition.leaves.len() as u64, addition.entry_bytes());
+            Some(Written { tree: Arc::clone(addition.tree), writer: writer?, count, entry_bytes })
         };
         let written = additions.iter().zip(writers).filter_map(with).collect();
         let mut large = Large { engine: self, written };
         // All trees are different, and no other thread has their writers.
-        for ((_, writer, _), addition) in large.written.iter_mut().zip(additions) {
-            writer.write(addition.leaves);
+        for (Written { writer, .. }, addition) in large.written.iter_mut().zip(additions) {
+            match addition.entries {
+                [] => writer.write(addition.leaves),
+                entries => writer.write_entries(addition.leaves, entries),
+            }
         }
         large.publish()
     }
@@ -353,7 +389,7 @@ mod tests {
             .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
             .checkpoint_policy(CheckpointPolicy::manual());
         let name = TreeName::main();
-        let wanted = Wanted { name, hasher: Arc::new(Blake3), arity: Arity::Four };
+        let wanted = Wanted { name, hasher: Arc::new(Blake3), arity: Arity::Four, entries: None };
         crate::engine::open(&config, Some(&wanted)).unwrap()
     }
 
@@ -366,7 +402,7 @@ mod tests {
         let mut writers = engine.inflow.lock().begin_large(&[&tree]);
         let mut writer = writers.pop().flatten().unwrap();
         writer.write(&[[8; 32]; 3]);
-        Large { engine, written: vec![(tree, writer, 3)] }
+        Large { engine, written: vec![Written { tree, writer, count: 3, entry_bytes: 0 }] }
     }
 
     fn wait_until_one_waits(engine: &Engine) {
@@ -384,22 +420,24 @@ mod tests {
         thread.is_finished()
     }
 
-    const LEAF: &[Hash] = &[[7; 32]];
+    fn insert(engine: &Engine, how: Intake) -> Result<(u64, Seq)> {
+        let addition = Addition { tree: &tree(engine), leaves: &[[7; 32]], entries: &[] };
+        engine.insert(addition, how)
+    }
 
     #[test]
     fn while_a_large_batch_is_copied_inserts_wait_and_a_flush_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let (engine, flusher) = open(&dir);
         for given_up in [true, false] {
-            let (before, _) = engine.insert(&tree(&engine), LEAF, Intake::Insert).unwrap();
+            let (before, _) = insert(&engine, Intake::Insert).unwrap();
             let batch = begin(&engine);
-            let refused = engine.insert(&tree(&engine), LEAF, Intake::Try).unwrap_err();
+            let refused = insert(&engine, Intake::Try).unwrap_err();
             let large = Limit::LargeBatch;
             assert!(matches!(refused, Error::WouldBlock { limit, .. } if limit == large));
             engine.flush().unwrap();
             thread::scope(|threads| {
-                let after = threads
-                    .spawn(|| engine.insert(&tree(&engine), LEAF, Intake::Insert).unwrap().0);
+                let after = threads.spawn(|| insert(&engine, Intake::Insert).unwrap().0);
                 wait_until_one_waits(&engine);
                 let count = if given_up {
                     // As by a panic.
@@ -421,12 +459,12 @@ mod tests {
     fn a_store_that_is_closed_while_a_large_batch_is_copied_has_nothing_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let (engine, flusher) = open(&dir);
-        engine.insert(&tree(&engine), LEAF, Intake::Insert).unwrap();
+        insert(&engine, Intake::Insert).unwrap();
         // Closing then writes nothing, so only closing itself can wake the insert.
         engine.flush().unwrap();
         let batch = begin(&engine);
         thread::scope(|threads| {
-            let after = threads.spawn(|| engine.insert(&tree(&engine), LEAF, Intake::Insert));
+            let after = threads.spawn(|| insert(&engine, Intake::Insert));
             wait_until_one_waits(&engine);
             engine.close(flusher).unwrap();
             let woken = returns_soon(&after);

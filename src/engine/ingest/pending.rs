@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use crate::engine::Tree;
 use crate::engine::tally::Tally;
+use crate::error::ReadError;
+use crate::merkle::Hash;
 use crate::tree_spec::TreeSpec;
 
 /// Leaves `[from, to)` of a tree.
@@ -47,31 +49,37 @@ impl Cut {
         self.controls.extend(later.controls);
     }
 
-    /// Removes the first `count` leaves, tree by tree, and the records of created trees. Returns them as a cut
-    /// that follows `written`.
-    pub(crate) fn split(&mut self, written: Tally, count: u64) -> Self {
+    /// Removes leaves, tree by tree, as many as take at most `bytes` in the log with their entries, and at least
+    /// one. Also removes the records of created trees. Returns both as a cut that follows `written`.
+    pub(crate) fn split(&mut self, written: Tally, bytes: u64) -> Result<Self, ReadError> {
         let mut piece = Self { tally: written, stretches: Vec::new(), controls: Vec::new() };
         let created = |control: &mut Control| matches!(control, Control::Created(_));
         piece.controls.extend(self.controls.extract_if(.., created));
         for control in &piece.controls {
             control.count_in(&mut piece.tally);
         }
-        let mut left = count;
+        let mut left = bytes;
         let mut done = 0;
         for Stretch { tree, from, to } in &mut self.stretches {
-            if left == 0 {
+            let fitting = tree.leaves_within(*from, *to, left)?;
+            let now = if piece.stretches.is_empty() { fitting.max(1) } else { fitting };
+            if now == 0 {
                 break;
             }
-            let now = (*to - *from).min(left);
             let until = *from + now;
-            piece.tally.add_leaves(tree.arity, now);
+            let entries = tree.entry_bytes(*from, until)?;
+            piece.tally.add_leaves(tree.arity, now, entries);
             piece.stretches.push(Stretch { tree: Arc::clone(tree), from: *from, to: until });
             *from = until;
-            left -= now;
-            done += usize::from(*from == *to);
+            left = left.saturating_sub(now * size_of::<Hash>() as u64 + entries);
+            if *from < *to {
+                // What comes behind stays behind.
+                break;
+            }
+            done += 1;
         }
         self.stretches.drain(..done);
-        piece
+        Ok(piece)
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::inlet::Inlet;
+use super::insert::Addition;
 use super::pending::{Control, Cut, Pending};
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
@@ -28,7 +29,6 @@ use crate::engine::limits::{Gate, Held, LONGEST_PACE, Limits, pace};
 use crate::engine::tally::Tally;
 use crate::error::{Error, Result};
 use crate::ids::{Seq, TreeId};
-use crate::merkle::Hash;
 use crate::per_tree::PerTree;
 use crate::sync::Instant;
 use crate::tree_spec::TreeSpec;
@@ -36,6 +36,17 @@ use crate::tree_spec::TreeSpec;
 #[cold]
 fn dropped(tree: &Tree) -> Error {
     Error::TreeDropped { tree: tree.name().clone() }
+}
+
+/// The leaves of a large batch in one tree.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) tree: Arc<Tree>,
+    /// It has the leaves and has not published them.
+    pub(super) writer: LeafWriter,
+    /// How many leaves are to be published, and the bytes of their entries.
+    pub(super) count: u64,
+    pub(super) entry_bytes: u64,
 }
 
 /// What the insertion lock guards.
@@ -203,17 +214,23 @@ impl Ingest {
         Ok(inlet.size)
     }
 
-    /// Appends `leaves` to `tree`. Returns the index of the first.
+    /// Appends the leaves of `addition`. Returns the index of the first.
     #[inline]
-    pub(super) fn append(&mut self, tree: &Tree, leaves: &[Hash]) -> Result<u64> {
+    pub(super) fn append(&mut self, addition: &Addition<'_>) -> Result<u64> {
+        let Addition { tree, leaves, entries } = addition;
         let inlet = self.inlets.get_mut(tree.id()).ok_or_else(|| dropped(tree))?;
         inlet.check()?;
         let first = inlet.size;
         if let Some(writer) = &mut inlet.writer
             && !leaves.is_empty()
         {
-            writer.append(leaves);
-            inlet.count(leaves.len() as u64, &mut self.open, &mut self.accepted);
+            if entries.is_empty() {
+                writer.append(leaves);
+            } else {
+                writer.append_entries(leaves, entries);
+            }
+            let bytes = addition.entry_bytes();
+            inlet.count(leaves.len() as u64, bytes, &mut self.open, &mut self.accepted);
         }
         Ok(first)
     }
@@ -237,12 +254,12 @@ impl Ingest {
 
     /// Publishes the leaves that a large batch has written, if all its trees still take leaves. Other threads may
     /// insert again.
-    pub(super) fn end_large(&mut self, written: Vec<(Arc<Tree>, LeafWriter, u64)>) -> Result<()> {
+    pub(super) fn end_large(&mut self, written: Vec<Written>) -> Result<()> {
         self.copying = false;
         let open = self.check().and_then(|()| {
-            written.iter().try_for_each(|(tree, ..)| self.check_tree(tree).map(drop))
+            written.iter().try_for_each(|written| self.check_tree(&written.tree).map(drop))
         });
-        for (tree, mut writer, count) in written {
+        for Written { tree, mut writer, count, entry_bytes } in written {
             if open.is_ok() {
                 writer.publish(writer.len() + count);
             }
@@ -250,7 +267,7 @@ impl Ingest {
             if let Some(inlet) = self.inlets.get_mut(tree.id()) {
                 inlet.writer = Some(writer);
                 if open.is_ok() {
-                    inlet.count(count, &mut self.open, &mut self.accepted);
+                    inlet.count(count, entry_bytes, &mut self.open, &mut self.accepted);
                 }
             }
         }

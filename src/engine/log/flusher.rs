@@ -179,24 +179,30 @@ impl Flusher {
         if let [first, _, ..] = &cut.stretches[..]
             && mutant!(self.source.fs(), BatchSplit)
         {
-            let piece = cut.split(self.written, first.to - first.from);
+            let (from, to) = (first.from, first.to);
+            let bytes =
+                (to - from) * size_of::<Hash>() as u64 + first.tree.entry_bytes(from, to)?;
+            let piece = cut.split(self.written, bytes)?;
             self.write_group(piece, GroupEnd::Point)?;
         }
-        let mut most = self.piece_leaves();
-        while cut.tally.leaves - self.written.leaves > most {
-            let piece = cut.split(self.written, most);
+        let mut most = self.piece_bytes();
+        // A piece has at least one leaf, however long its entry is.
+        while cut.tally.leaves - self.written.leaves > 1
+            && cut.tally.leaf_bytes_since(self.written) > most
+        {
+            let piece = cut.split(self.written, most)?;
             self.write_group(piece, GroupEnd::Provisional)?;
-            most = self.piece_leaves();
+            most = self.piece_bytes();
         }
         self.write_group(cut, end)
     }
 
-    /// How many leaves one group should have at most: as many as fit the segment, unless it is nearly full.
-    fn piece_leaves(&self) -> u64 {
+    /// How many bytes of leaves and entries one group should have at most: as many as fit the segment, unless it is
+    /// nearly full.
+    fn piece_bytes(&self) -> u64 {
         let most = self.source.group_bytes();
         let room = self.log.room();
-        let bytes = if room >= most / 8 { room.min(most) } else { most };
-        (bytes / size_of::<Hash>() as u64).max(1)
+        if room >= most / 8 { room.min(most) } else { most }
     }
 
     /// Writes one group with everything in `cut`, which follows the last group. `cut` may be empty.
@@ -206,18 +212,28 @@ impl Flusher {
         let views: Vec<_> = stretches.iter().map(|stretch| stretch.tree.columns.view()).collect();
         let mut runs = Vec::with_capacity(stretches.len());
         let mut ends = Vec::with_capacity(stretches.len());
-        for (Stretch { from, to, .. }, view) in stretches.iter().zip(&views) {
+        let mut entries = Vec::with_capacity(stretches.len());
+        for (Stretch { tree, from, to }, view) in stretches.iter().zip(&views) {
             view.leaf_runs(*from, *to, &mut runs)?;
             ends.push(runs.len());
+            entries.push(match tree.framing {
+                None => None,
+                Some(_) => Some(view.entry_slices(*from, *to)?),
+            });
         }
         let mut records = Vec::with_capacity(stretches.len() + controls.len());
         records.extend(controls.iter().filter_map(|control| match control {
-            Control::Created(tree) => Some(Record::Create(&tree.spec)),
+            Control::Created(tree) => Some(Record::create(&tree.spec)),
             Control::Sealed(_) | Control::Dropped(..) => None,
         }));
         let mut start = 0;
-        for (Stretch { tree, from, .. }, end) in stretches.iter().zip(ends) {
-            records.push(Record::Leaves { tree: tree.id(), first: *from, runs: &runs[start..end] });
+        for ((Stretch { tree, from, .. }, end), entries) in stretches.iter().zip(ends).zip(&entries)
+        {
+            let (tree, first, runs) = (tree.id(), *from, &runs[start..end]);
+            records.push(match entries {
+                None => Record::Leaves { tree, first, runs },
+                Some(entries) => Record::Entries { tree, first, runs, entries },
+            });
             start = end;
         }
         records.extend(controls.iter().filter_map(|control| match control {

@@ -126,7 +126,7 @@ pub(crate) fn recover(
         let entry = manifest.tree(id);
         let tree = grown.get(id).map(|grown| &grown.tree);
         let stored = entry.map_or(0, |entry| entry.size);
-        tally.add_replayed(found.spec.arity, found.size - stored);
+        tally.add_replayed(found.spec.arity, found.size - stored, found.entry_bytes);
         if let Some(tree) = tree {
             tree.set_durable(found.size);
         }

@@ -19,7 +19,7 @@ use crate::ids::{SegmentId, TreeId};
 use crate::per_tree::PerTree;
 use crate::report::recovery::RecoveryReport;
 use crate::tree_spec::TreeSpec;
-use crate::wal::{Change, LoggedTrees, Replayed, Segments, replay};
+use crate::wal::{Change, LoggedTrees, Replayed, Segments, not_the_entry, replay};
 
 /// A tree that the log creates, or whose leaves it has.
 pub(super) struct Grown {
@@ -104,11 +104,12 @@ pub(super) fn read(
                 let tree = Arc::new(tree.only_in(loader.process));
                 grown.insert(id, Grown { tree, leaves });
             }
-            Change::Leaves(id, leaves) => {
+            Change::Leaves(id, logged) => {
                 load(&mut grown, id)?;
-                if let Some(grown) = grown.get_mut(id) {
-                    grown.leaves.append(leaves);
-                    report.replayed_leaves += leaves.len() as u64;
+                if let Some(Grown { tree, leaves }) = grown.get_mut(id) {
+                    tree.append_logged(leaves, &logged)
+                        .map_err(|index| not_the_entry(fs, header, index))?;
+                    report.replayed_leaves += logged.leaves.len() as u64;
                 }
             }
             Change::Dropped(tree) => drop(grown.remove(tree.spec.id)),

@@ -15,7 +15,7 @@ use crate::fs::{FileName, FileSystem, Place};
 use crate::merkle::Blake3;
 use crate::part::{Part, PartIdentity, PartRef, PartSet};
 use crate::testing::sim::SimDisk;
-use crate::tree_spec::TreeSpec;
+use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
 use crate::wal::BLOCK_LEN;
 use crate::wal::frame;
 use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupEnd, GroupHeader};
@@ -29,7 +29,8 @@ pub fn group(bytes: &[u8]) -> bool {
     let Ok(frames) = frame::frames(body, header.frames) else { return false };
     let payload = |frame: &Frame<'_>| match frame {
         Frame::Leaves { leaves, .. } => size_of_val(*leaves),
-        Frame::Create(spec) => spec.name.as_str().len() + spec.hasher.len(),
+        Frame::Entries { leaves, entries, .. } => size_of_val(*leaves) + entries.len(),
+        Frame::Create(spec) => ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len(),
         Frame::Roll { .. } | Frame::Point | Frame::Seal { .. } | Frame::Drop { .. } => 0,
     };
     let len: usize = frames.iter().map(payload).sum();
@@ -94,6 +95,7 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
         to,
         len: bytes.len() as u64,
         checksum: part::seal(bytes.last_chunk()?),
+        entry_bytes: part::entry_bytes(&bytes),
     };
     let own = tree.parts.iter().position(|part| part.number.0 == name.number)?;
     tree.parts[own] = part;
@@ -102,7 +104,8 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
     }
     let children = u16::try_from(arity.children()).ok()?;
     let (name, hasher) = (tree.spec.name.clone(), identity.hasher.as_bytes());
-    tree.spec = TreeSpec::read(identity.tree, name.as_str().as_bytes(), hasher, children)?;
+    let kept = part::settings(&identity);
+    tree.spec = TreeSpec::read(identity.tree, name.as_str().as_bytes(), hasher, children, kept)?;
     manifest.next_tree = manifest.next_tree.max(u64::from(identity.tree.0) + 1);
     let open = |part: &PartRef| {
         let identity = tree.identity(store, part);
@@ -121,7 +124,7 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
 #[must_use]
 pub fn part_len(bytes: &[u8]) -> Option<u64> {
     let identity = PartIdentity::parse(bytes.first_chunk()?).ok()?;
-    part::frame(&identity).map(|(_, len, _)| len)
+    part::frame(&identity, 0).map(|(_, len, _)| len)
 }
 
 /// Gives a header or footer block of a part the checksum that fits it.
@@ -180,7 +183,7 @@ pub fn inflate_part(fs: &dyn FileSystem, to: u64) -> Result<(), Box<dyn Error>> 
     let mut part = tree.parts.pop().ok_or("no part")?;
     part.to = to;
     let identity = tree.identity(store, &part);
-    let (header, len, footer) = part::frame(&identity).ok_or("too long")?;
+    let (header, len, footer) = part::frame(&identity, part.entry_bytes).ok_or("too long")?;
     let file = std::fs::File::options().write(true).open(fs.display(part.number.file()))?;
     file.write_all_at(&header, 0)?;
     file.write_all_at(&footer, len - footer.len() as u64)?;

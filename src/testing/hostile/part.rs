@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use crate::checksum::{block_checksum, checksum};
+use crate::column::{Archive, EntryBytes};
 use crate::config::ReadMode;
+use crate::entry::Framing;
 use crate::fs::{FileName, FileSystem};
-use crate::part::{Footer, PART_BLOCK_LEN, Part, PartIdentity, PartLayout, PartRef, seal_of};
+use crate::part::{
+    Footer, PART_BLOCK_LEN, Part, PartIdentity, PartLayout, PartRef, PartSet, seal_of,
+};
 use crate::testing::sim::SimDisk;
+use crate::tree_spec::ENTRY_SETTINGS_LEN;
 
 const SEAL_AT: usize = PART_BLOCK_LEN - 8;
 
@@ -22,16 +27,17 @@ pub(crate) fn read(bytes: &[u8]) -> bool {
         return false;
     }
     let len = bytes.len() as u64;
-    let PartIdentity { number, from, to, arity, .. } = identity;
-    let reference = PartRef { number, from, to, len, checksum: seal_of(footer) };
+    let PartIdentity { number, from, to, .. } = identity;
+    let entry_bytes = entry_bytes(bytes);
+    let reference = PartRef { number, from, to, len, checksum: seal_of(footer), entry_bytes };
     let disk = SimDisk::new();
     disk.put(number.file(), bytes);
     let disk: Arc<dyn FileSystem> = Arc::new(disk);
     let [mapped, read] = [ReadMode::Mapped, ReadMode::Pread]
-        .map(|mode| Part::open(&disk, &identity, reference, mode).ok());
+        .map(|mode| Part::open(&disk, &identity, reference, mode).ok().map(Arc::new));
     assert_eq!(mapped.is_some(), read.is_some());
     let (Some(mapped), Some(read)) = (mapped, read) else { return false };
-    let Some(layout) = PartLayout::new(arity, from, to) else { return true };
+    let Some(layout) = PartLayout::of(&identity, entry_bytes) else { return true };
     let mut node = [[0; 32]];
     for column in &layout.columns {
         for index in column.first..column.end {
@@ -40,7 +46,36 @@ pub(crate) fn read(bytes: &[u8]) -> bool {
             assert_eq!(one, other);
         }
     }
+    if identity.entries.is_some() {
+        let [mapped, read] = [mapped, read].map(|part| PartSet::new(vec![part]));
+        let bytes = |entry: EntryBytes| entry.get().to_vec();
+        for index in from..to {
+            let one = mapped.entry(index).ok().map(bytes);
+            assert_eq!(one, read.entry(index).ok().map(bytes));
+        }
+        for begin in [from, from + (to - from) / 2] {
+            let run = |set: &PartSet| set.entry_run(begin, to).ok().map(bytes);
+            assert_eq!(run(&mapped), run(&read));
+        }
+    }
     true
+}
+
+/// The bytes of the entries that the footer of a part claims.
+pub(super) fn entry_bytes(part: &[u8]) -> u64 {
+    let footer = part.last_chunk().and_then(|block| Footer::parse(block).ok());
+    footer.map_or(0, |footer| footer.entry_bytes)
+}
+
+/// Settings of a tree with the entries that a part with this header has.
+pub(super) fn settings(identity: &PartIdentity) -> [u8; ENTRY_SETTINGS_LEN] {
+    let longest: u32 = match identity.entries {
+        None => return [0; ENTRY_SETTINGS_LEN],
+        Some(Framing::Short) => u32::from(u16::MAX),
+        Some(Framing::Long) => 1 << 20,
+    };
+    let [a, b, c, d] = longest.to_le_bytes();
+    [1, 0, 0, 0, a, b, c, d]
 }
 
 /// Gives a part of a length that fits its header the checksums that fit its bytes.
@@ -50,7 +85,8 @@ pub(crate) fn fix(bytes: &mut [u8]) {
     header[SEAL_AT..].copy_from_slice(&sum.to_le_bytes());
     let header = *header;
     let Ok(identity) = PartIdentity::parse(&header) else { return };
-    let Some(layout) = PartLayout::new(identity.arity, identity.from, identity.to) else { return };
+    let entry_bytes = entry_bytes(bytes);
+    let Some(layout) = PartLayout::of(&identity, entry_bytes) else { return };
     if layout.len() != bytes.len() as u64 {
         return;
     }
@@ -66,8 +102,8 @@ pub(crate) fn fix(bytes: &mut [u8]) {
         tables = block_checksum(&table[..PART_BLOCK_LEN]);
         covered = block(first);
     }
-    let footer =
-        Footer { number: identity.number, len: layout.len(), header: seal_of(&header), tables };
+    let (number, len, header) = (identity.number, layout.len(), seal_of(&header));
+    let footer = Footer { number, len, header, tables, entry_bytes };
     let at = bytes.len() - PART_BLOCK_LEN;
     bytes[at..].copy_from_slice(&footer.block());
 }
@@ -75,11 +111,13 @@ pub(crate) fn fix(bytes: &mut [u8]) {
 /// The header of the part that `identity` describes, the length of its file, and a footer for that.
 pub(crate) fn frame(
     identity: &PartIdentity,
+    entry_bytes: u64,
 ) -> Option<([u8; PART_BLOCK_LEN], u64, [u8; PART_BLOCK_LEN])> {
-    let len = PartLayout::new(identity.arity, identity.from, identity.to)?.len();
-    let header = identity.header();
-    let footer = Footer { number: identity.number, len, header: seal_of(&header), tables: 0 };
-    Some((header, len, footer.block()))
+    let len = PartLayout::of(identity, entry_bytes)?.len();
+    let block = identity.header();
+    let (number, header) = (identity.number, seal_of(&block));
+    let footer = Footer { number, len, header, tables: 0, entry_bytes };
+    Some((block, len, footer.block()))
 }
 
 /// The checksum of a footer.

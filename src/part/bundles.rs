@@ -1,0 +1,99 @@
+//! The directory of a part's entries: a record for each bundle. Pure.
+
+use super::format::{EntryArea, RECORD_LEN};
+use crate::codec::{Decoder, Encoder};
+use crate::entry::MARKS;
+
+/// The bundle is compressed with zstd.
+const COMPRESSED: u32 = 1;
+
+/// Where and how the entries of one bundle are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// Bytes of entries before it in the part, as stored.
+    pub(super) start: u64,
+    /// Bytes of the bundle as stored.
+    pub(super) stored: u64,
+    /// Bytes of the bundle's entries with their lengths.
+    pub(super) len: u64,
+    pub(super) compressed: bool,
+    /// See [`Marks`](crate::entry::Marks).
+    pub(super) marks: [u64; MARKS],
+}
+
+const _: () = assert!(RECORD_LEN == 8 + 8 + 8 + 4 + 4 + 8 * MARKS);
+
+impl Record {
+    pub(super) fn encode(&self, out: &mut Encoder) {
+        out.u64(self.start).u64(self.stored).u64(self.len);
+        out.u32(if self.compressed { COMPRESSED } else { 0 }).u32(0);
+        for mark in self.marks {
+            out.u64(mark);
+        }
+    }
+
+    /// `None` if the fields contradict each other or the `area` that the record is in.
+    pub(super) fn decode(bytes: &[u8; RECORD_LEN], area: &EntryArea) -> Option<Self> {
+        let mut fields = Decoder(bytes);
+        let (start, stored, len) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        let compressed = match fields.u32()? {
+            0 => false,
+            COMPRESSED => true,
+            _ => return None,
+        };
+        let 0 = fields.u32()? else { return None };
+        let mut marks = [0; MARKS];
+        for mark in &mut marks {
+            *mark = fields.u64()?;
+        }
+        let within = start.checked_add(stored)? <= area.bytes;
+        let rising = marks.is_sorted() && marks.last().is_none_or(|last| *last <= len);
+        let record = Self { start, stored, len, compressed, marks };
+        (within && rising && (compressed || stored == len)).then_some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AREA: EntryArea = EntryArea { block: 1, bytes: 5000, directory: 3, bundles: 1 };
+
+    fn bytes(record: &Record) -> [u8; RECORD_LEN] {
+        let mut out = Encoder::default();
+        record.encode(&mut out);
+        out.0.try_into().unwrap()
+    }
+
+    #[test]
+    fn a_record_is_read_back_as_written() {
+        for compressed in [false, true] {
+            let marks = std::array::from_fn(|at| at as u64 * 10);
+            let record = Record { start: 1000, stored: 4000, len: 4000, compressed, marks };
+            assert_eq!(Record::decode(&bytes(&record), &AREA), Some(record));
+        }
+    }
+
+    #[test]
+    fn a_record_that_contradicts_itself_is_refused() {
+        let right =
+            Record { start: 1000, stored: 4000, len: 4000, compressed: false, marks: [7; MARKS] };
+        let mut falling = right.marks;
+        falling[3] = 6;
+        let wrong = [
+            Record { start: 1001, ..right },
+            Record { start: u64::MAX, ..right },
+            Record { len: 4001, ..right },
+            Record { marks: falling, ..right },
+            Record { marks: [4001; MARKS], ..right },
+        ];
+        for record in wrong {
+            assert_eq!(Record::decode(&bytes(&record), &AREA), None, "{record:?}");
+        }
+        for at in 24..32 {
+            let mut unknown = bytes(&right);
+            unknown[at] = 2;
+            assert_eq!(Record::decode(&unknown, &AREA), None, "byte {at}");
+        }
+    }
+}

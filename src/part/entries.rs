@@ -1,0 +1,312 @@
+//! Reads the entries of a part.
+//!
+//! # Invariants
+//!
+//! - Entries are handed out from blocks that were compared with their checksums, as nodes are. Whether an
+//!   entry hashes to its leaf is for the scrub to verify, and for callers who want to.
+//! - A length or an offset in the file is compared with what there is before it is used. So a forged part
+//!   with right checksums is damage and no panic.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::bundles::Record;
+use super::compress;
+use super::format::{EntryArea, PART_BLOCK, RECORD_LEN};
+use super::reader::Part;
+use crate::column::{ArchivedBytes, EntryBytes};
+use crate::entry::{BUNDLE, Entries, EntrySource, Framing, STRIDE, StoredBundle, bundle_end};
+use crate::error::{Damage, Error, ReadError, Result};
+use crate::fs::backing;
+use crate::merkle::Level;
+
+/// Bytes that are read at a time where nothing is mapped.
+const STEP: u64 = 256 << 10;
+/// Longer bundles are decompressed again for each read.
+const LARGEST_CACHED: u64 = 256 << 10;
+
+/// The bundle of a part that was decompressed last, by the index of its first entry.
+pub(super) type LastBundle = Mutex<Option<(u64, Arc<[u8]>)>>;
+
+/// The entries of a part that are in one bundle.
+struct Bundle {
+    /// Of the first entry.
+    first: u64,
+    /// Behind the last one.
+    end: u64,
+    record: Record,
+    /// Where in the file the bundle begins.
+    start: u64,
+}
+
+impl Bundle {
+    /// Where the stride of entry `index` begins and ends in the bundle, and how many entries in the
+    /// stride precede the entry.
+    fn stride(&self, index: u64) -> (u64, u64, usize) {
+        let at = usize::try_from(index - self.first).unwrap_or(0);
+        let stride = at / STRIDE;
+        let marks = &self.record.marks;
+        let mark = |number: usize| marks.get(number).copied().unwrap_or(self.record.len);
+        let start = stride.checked_sub(1).map_or(0, mark);
+        (start, mark(stride), at % STRIDE)
+    }
+}
+
+/// The data of the entry behind `skip` others in framed bytes: where it is, and its length.
+fn find(framing: Framing, bytes: &[u8], skip: usize) -> Option<(usize, usize)> {
+    let mut rest = bytes;
+    for _ in 0..skip {
+        (_, rest) = framing.split(rest)?;
+    }
+    let (entry, _) = framing.split(rest)?;
+    Some((bytes.len() - rest.len() + framing.prefix_len(), entry.len()))
+}
+
+impl Part {
+    /// Entry `index`.
+    pub(super) fn entry(self: &Arc<Self>, index: u64) -> Result<EntryBytes, ReadError> {
+        let (area, framing) = self.entry_area(index)?;
+        let bundle = self.bundle(&area, index, false)?;
+        let (start, end, skip) = bundle.stride(index);
+        let wrong = || self.wrong_bundle(bundle.start);
+        if bundle.record.compressed {
+            let bytes = self.decompressed(&bundle, false)?;
+            let stride = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+            let stride = stride.and_then(|(start, end)| Some((start, bytes.get(start..end)?)));
+            let (start, stride) = stride.ok_or_else(wrong)?;
+            let (at, len) = find(framing, stride, skip).ok_or_else(wrong)?;
+            return Ok(EntryBytes::owned(bytes).slice(start + at, len));
+        }
+        let begin = bundle.start + start;
+        if let Some(stride) = self.borrow_intact(begin, end - start, false)? {
+            let (at, len) = find(framing, stride, skip).ok_or_else(wrong)?;
+            let begin = usize::try_from(begin).map_err(|_| wrong())?;
+            return Ok(EntryBytes::archived(Arc::clone(self) as _, begin + at, len));
+        }
+        if end - start <= STEP {
+            let stride = self.read_intact(begin, end - start, false)?;
+            let (at, len) = find(framing, &stride, skip).ok_or_else(wrong)?;
+            return Ok(EntryBytes::owned(stride).slice(at, len));
+        }
+        // The entries of the stride are long: read their lengths one by one.
+        let mut at = start;
+        let mut left = skip;
+        loop {
+            let prefix = framing.prefix_len() as u64;
+            let len = match end.checked_sub(at) {
+                Some(rest) if rest >= prefix => {
+                    self.read_intact(bundle.start + at, prefix, false)?
+                }
+                _ => return Err(wrong()),
+            };
+            let len = framing.len_of(&len) as u64;
+            let data = at + prefix;
+            if len > end - data {
+                return Err(wrong());
+            }
+            if left == 0 {
+                let entry = self.read_intact(bundle.start + data, len, false)?;
+                return Ok(EntryBytes::owned(entry));
+            }
+            (at, left) = (data + len, left - 1);
+        }
+    }
+
+    /// Adjacent entries from `from` on, framed, of one bundle and below `to`.
+    pub(super) fn entry_run(self: &Arc<Self>, from: u64, to: u64) -> Result<EntryBytes, ReadError> {
+        let (area, framing) = self.entry_area(from)?;
+        let bundle = self.bundle(&area, from, false)?;
+        let end = bundle.end.min(to);
+        if from == bundle.first && end == bundle.end {
+            let bytes = self.bundle_bytes(&bundle)?;
+            self.check_count(framing, &bundle, bytes.get())?;
+            return Ok(bytes);
+        }
+        // Part of a bundle: from the stride of the first entry to that of the last.
+        let (start, _, skip) = bundle.stride(from);
+        let (_, behind, _) = bundle.stride(end - 1);
+        let wrong = || self.wrong_bundle(bundle.start);
+        let bytes = match bundle.record.compressed {
+            true => {
+                let bytes = EntryBytes::owned(self.decompressed(&bundle, false)?);
+                let at = usize::try_from(start).ok().zip(usize::try_from(behind - start).ok());
+                let (at, len) = at.ok_or_else(wrong)?;
+                bytes.slice(at, len)
+            }
+            false => self.file_bytes(bundle.start + start, behind - start)?,
+        };
+        let count = usize::try_from(end - from).unwrap_or(0);
+        let framed = bytes.get();
+        let mut entries = Entries::new(framing, framed);
+        let mut len = |many: usize| {
+            let entries = entries.by_ref().take(many).collect::<Option<Vec<_>>>()?;
+            let whole = entries.len() == many;
+            let len = |entry: &&[u8]| framing.framed_len(entry.len());
+            whole.then(|| entries.iter().map(len).sum::<usize>())
+        };
+        let (before, wanted) = len(skip).zip(len(count)).ok_or_else(wrong)?;
+        Ok(bytes.slice(before, wanted))
+    }
+
+    fn check_count(
+        &self,
+        framing: Framing,
+        bundle: &Bundle,
+        bytes: &[u8],
+    ) -> Result<(), ReadError> {
+        let wanted = bundle.end - bundle.first;
+        let mut count = 0;
+        for entry in Entries::new(framing, bytes) {
+            if entry.is_none() || count == wanted {
+                return Err(self.wrong_bundle(bundle.start));
+            }
+            count += 1;
+        }
+        if count == wanted { Ok(()) } else { Err(self.wrong_bundle(bundle.start)) }
+    }
+
+    /// All bytes of a bundle, decompressed.
+    fn bundle_bytes(self: &Arc<Self>, bundle: &Bundle) -> Result<EntryBytes, ReadError> {
+        match bundle.record.compressed {
+            true => Ok(EntryBytes::owned(self.decompressed(bundle, false)?)),
+            false => self.file_bytes(bundle.start, bundle.record.len),
+        }
+    }
+
+    /// Bytes of the file, without a copy if it is mapped.
+    fn file_bytes(self: &Arc<Self>, at: u64, len: u64) -> Result<EntryBytes, ReadError> {
+        if self.borrow_intact(at, len, false)?.is_some()
+            && let (Ok(at), Ok(len)) = (usize::try_from(at), usize::try_from(len))
+        {
+            return Ok(EntryBytes::archived(Arc::clone(self) as _, at, len));
+        }
+        Ok(EntryBytes::owned(self.read_intact(at, len, false)?))
+    }
+
+    fn decompressed(&self, bundle: &Bundle, reverify: bool) -> Result<Arc<[u8]>, ReadError> {
+        let lock = || self.last_bundle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !reverify
+            && let Some((first, bytes)) = &*lock()
+            && *first == bundle.first
+        {
+            return Ok(Arc::clone(bytes));
+        }
+        let Record { stored, len, .. } = bundle.record;
+        let stored = self.read_intact(bundle.start, stored, reverify)?;
+        let bytes = compress::decompress(&stored, len)
+            .map_err(|error| self.no_memory(bundle.start, error))?;
+        let bytes: Arc<[u8]> = bytes.ok_or_else(|| self.wrong_bundle(bundle.start))?.into();
+        if len <= LARGEST_CACHED {
+            *lock() = Some((bundle.first, Arc::clone(&bytes)));
+        }
+        Ok(bytes)
+    }
+
+    /// The entries of this part that are in the bundle of entry `index`.
+    fn bundle(&self, area: &EntryArea, index: u64, reverify: bool) -> Result<Bundle, ReadError> {
+        let (from, to) = (self.identity().from, self.identity().to);
+        let number = index / BUNDLE - from / BUNDLE;
+        let at = area.directory * PART_BLOCK + number * RECORD_LEN as u64;
+        let mut bytes = [0; RECORD_LEN];
+        self.copy_intact(at, &mut bytes, reverify)?;
+        let record = Record::decode(&bytes, area).ok_or_else(|| {
+            let expected = "one that fits the part's entries";
+            Damage::field(self.path(), at, "record of a bundle", expected, "another")
+        })?;
+        let (first, end) = ((index / BUNDLE * BUNDLE).max(from), bundle_end(index).min(to));
+        let start = area.block * PART_BLOCK + record.start;
+        Ok(Bundle { first, end, record, start })
+    }
+
+    /// Where the part has its entries, if it has entry `index`.
+    fn entry_area(&self, index: u64) -> Result<(EntryArea, Framing), ReadError> {
+        let identity = self.identity();
+        let within = (identity.from..identity.to).contains(&index);
+        let area = self.layout().entries.zip(identity.entries).filter(|_| within);
+        area.ok_or(ReadError::Absent { level: Level::LEAVES, at: index })
+    }
+
+    /// Bytes `[at, at + len)` of the file, each block of them intact.
+    fn read_intact(&self, at: u64, len: u64, reverify: bool) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = backing::zeros(len).map_err(|error| self.no_memory(at, error))?;
+        self.copy_intact(at, &mut bytes, reverify)?;
+        Ok(bytes)
+    }
+
+    #[cold]
+    fn no_memory(&self, at: u64, error: std::io::Error) -> ReadError {
+        ReadError::Failed(Box::new(Error::io_at("read", self.path(), at, error)))
+    }
+
+    #[cold]
+    fn wrong_bundle(&self, at: u64) -> ReadError {
+        let expected = "as many entries as leaves";
+        Damage::field(self.path(), at, "bundle of entries", expected, "other bytes").into()
+    }
+}
+
+impl ArchivedBytes for Part {
+    fn get(&self, start: usize, len: usize) -> &[u8] {
+        let (start, len) = (start as u64, len as u64);
+        self.borrow_bytes(start, len).unwrap_or_default()
+    }
+}
+
+/// The entries of one part, for a merge: every block is verified again.
+impl EntrySource for Part {
+    fn entry_bytes(&self, range: std::ops::Range<u64>) -> Result<u64> {
+        let (area, _) = self.entry_area(range.start)?;
+        let bundle = self.bundle(&area, range.start, false)?;
+        if (bundle.first, bundle.end) == (range.start, range.end) {
+            return Ok(bundle.record.len);
+        }
+        let mut len = 0;
+        self.read_entries(range, &mut |bytes| {
+            len += bytes.len() as u64;
+            Ok(())
+        })?;
+        Ok(len)
+    }
+
+    fn read_entries(
+        &self,
+        range: std::ops::Range<u64>,
+        out: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let (area, framing) = self.entry_area(range.start)?;
+        let bundle = self.bundle(&area, range.start, true)?;
+        let whole = (bundle.first, bundle.end) == (range.start, range.end);
+        if !whole || bundle.record.compressed {
+            let bytes = match bundle.record.compressed {
+                true => self.decompressed(&bundle, true)?,
+                false => self.read_intact(bundle.start, bundle.record.len, true)?.into(),
+            };
+            let skip = usize::try_from(range.start - bundle.first).unwrap_or(0);
+            let count = usize::try_from(range.end - range.start).unwrap_or(0);
+            let mut entries = Entries::new(framing, &bytes).skip(skip).take(count);
+            return entries.try_for_each(|entry| {
+                let entry = entry.ok_or_else(|| self.wrong_bundle(bundle.start))?;
+                out(framing.prefix(entry.len()).bytes())?;
+                out(entry)
+            });
+        }
+        let mut at = 0;
+        while at < bundle.record.len {
+            let len = (bundle.record.len - at).min(STEP);
+            out(&self.read_intact(bundle.start + at, len, true)?)?;
+            at += len;
+        }
+        Ok(())
+    }
+
+    fn stored(&self, range: std::ops::Range<u64>) -> Result<Option<StoredBundle>> {
+        let (area, _) = self.entry_area(range.start)?;
+        let bundle = self.bundle(&area, range.start, true)?;
+        let Record { stored, len, compressed, marks, .. } = bundle.record;
+        let whole = (bundle.first, bundle.end) == (range.start, range.end);
+        if !whole || stored > compress::LONGEST {
+            return Ok(None);
+        }
+        let bytes = self.read_intact(bundle.start, stored, true)?;
+        Ok(Some(StoredBundle { bytes, compressed, len, marks }))
+    }
+}

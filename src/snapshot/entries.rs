@@ -1,0 +1,178 @@
+//! Reads entries: one, or many in order.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::ops::{ControlFlow, Deref, Range};
+use std::sync::Arc;
+
+use crate::column::EntryBytes;
+use crate::engine::Tree;
+use crate::entry::Framing;
+use crate::error::{Error, ReadError, Result};
+use crate::merkle::Level;
+
+/// The data of one leaf. Dereferences to bytes.
+///
+/// An entry shares memory with the tree or with a mapped part, and keeps that memory from being freed.
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Entry {
+    bytes: EntryBytes,
+}
+
+impl Entry {
+    pub(super) fn new(bytes: EntryBytes) -> Self {
+        Self { bytes }
+    }
+}
+
+impl Deref for Entry {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes.get()
+    }
+}
+
+impl AsRef<[u8]> for Entry {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialEq<[u8]> for Entry {
+    fn eq(&self, other: &[u8]) -> bool {
+        **self == *other
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// The entries of a range, in order. There is one item per entry, which is an error if the entry cannot
+/// be read. After an error the iterator continues with the next entry.
+///
+/// [`try_visit`](Self::try_visit) reads the same entries faster, as slices. Made by
+/// [`Snapshot::entries`](crate::Snapshot::entries).
+#[must_use = "an iterator reads nothing until it is asked for items"]
+pub struct Entries {
+    tree: Arc<Tree>,
+    framing: Framing,
+    /// The entries that are still to come.
+    range: Range<u64>,
+    /// The run with the next entries, if one was read, and where in it they begin.
+    run: Option<(EntryBytes, usize)>,
+}
+
+impl Entries {
+    pub(super) fn new(tree: Arc<Tree>, framing: Framing, range: Range<u64>) -> Self {
+        let range = range.start..range.end.max(range.start);
+        Self { tree, framing, range, run: None }
+    }
+
+    /// Calls `visit` with the index and the data of each entry that is still to come, until it breaks.
+    ///
+    /// # Errors
+    ///
+    /// The first error of reading. A later call continues behind the entry that could not be read.
+    pub fn try_visit<B>(
+        &mut self,
+        mut visit: impl FnMut(u64, &[u8]) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>> {
+        while self.range.start < self.range.end {
+            let (run, mut at) = self.take_run()?;
+            let bytes = run.get();
+            while at < bytes.len() && self.range.start < self.range.end {
+                let Some((entry, rest)) = self.framing.split(&bytes[at..]) else {
+                    self.range.start += 1;
+                    return Err(self.absent(self.range.start - 1));
+                };
+                let index = self.range.start;
+                self.range.start += 1;
+                at = bytes.len() - rest.len();
+                if let ControlFlow::Break(value) = visit(index, entry) {
+                    self.run = (at < bytes.len()).then_some((run, at));
+                    return Ok(ControlFlow::Break(value));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The run with the next entry, and where in it the entry begins. On an error the entry counts as
+    /// read.
+    fn take_run(&mut self) -> Result<(EntryBytes, usize)> {
+        if let Some(run) = self.run.take() {
+            return Ok(run);
+        }
+        let run = self.tree.check_process().and_then(|()| {
+            let view = self.tree.columns.view();
+            Ok(view.entry_run(self.range.start, self.range.end)?)
+        });
+        if run.is_err() {
+            self.range.start += 1;
+        }
+        Ok((run?, 0))
+    }
+
+    fn absent(&self, at: u64) -> Error {
+        ReadError::Absent { level: Level::LEAVES, at }.into()
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.range.start >= self.range.end {
+            return None;
+        }
+        let (run, at) = match self.take_run() {
+            Ok(run) => run,
+            Err(error) => return Some(Err(error)),
+        };
+        let bytes = run.get();
+        self.range.start += 1;
+        let Some((entry, rest)) = self.framing.split(&bytes[at..]) else {
+            return Some(Err(self.absent(self.range.start - 1)));
+        };
+        let (next, len) = (bytes.len() - rest.len(), entry.len());
+        let entry = Entry::new(run.slice(next - len, len));
+        self.run = (next < bytes.len()).then_some((run, next));
+        Some(Ok(entry))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::try_from(self.range.end - self.range.start);
+        (left.unwrap_or(usize::MAX), left.ok())
+    }
+
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        // Skipping does not read. Within the run it would have to step over entries.
+        if n > 0 {
+            self.run = None;
+            self.range.start = self.range.start.saturating_add(n as u64).min(self.range.end);
+        }
+        self.next()
+    }
+}
+
+impl FusedIterator for Entries {}
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entries").field("range", &self.range).finish_non_exhaustive()
+    }
+}
