@@ -1,5 +1,6 @@
 //! The command line.
 
+mod entries;
 #[cfg(test)]
 mod manual;
 mod proofs;
@@ -14,6 +15,7 @@ use duramen::{
     TreeSize,
 };
 
+pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs};
 pub(crate) use proofs::{
     ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat, ProveArgs,
     ProveConsistencyArgs, VerifyArgs,
@@ -21,6 +23,7 @@ pub(crate) use proofs::{
 
 pub(crate) use trees::{DropTreeArgs, SealArgs, TreesArgs};
 
+use crate::ended::MAX_LINE;
 use crate::error::start_of;
 use crate::number::number;
 use crate::{hex, policy};
@@ -48,6 +51,9 @@ pub(crate) enum Command {
     /// closed, and after the head the program prints how many records of this input are in it. A second
     /// signal ends the program at once.
     ///
+    /// With --entries a new tree keeps the data of its leaves, which entry and entries print. Later appends
+    /// to such a tree keep it without being told.
+    ///
     /// A record that is no leaf ends the input with an error that names its place. All leaves before
     /// it stay appended, and the error names their number.
     Append(AppendArgs),
@@ -61,6 +67,12 @@ pub(crate) enum Command {
     Prove(ProveArgs),
     /// Print a proof that the tree of OLD leaves is a prefix of the tree of NEW leaves.
     ProveConsistency(ProveConsistencyArgs),
+    /// Print the data of one leaf, of a tree that keeps entries.
+    ///
+    /// Writes exactly the bytes that were appended, without a newline behind them.
+    Entry(EntryArgs),
+    /// Print the data of many leaves in order, of a tree that keeps entries.
+    Entries(EntriesArgs),
     /// Make a key that signs checkpoints: writes the private key to a file, prints the public one.
     ///
     /// Both are one line of text, as the Go module golang.org/x/mod/sumdb/note and C2SP signed-note
@@ -130,7 +142,7 @@ pub(crate) struct ScrubArgs {
     pub(crate) dir: PathBuf,
 
     /// Rebuild damaged inner nodes, checksums and headers from what is intact, into new parts.
-    /// Leaves are never touched.
+    /// Leaves are rebuilt from their entries, in a tree that keeps entries, and else never touched.
     #[arg(long)]
     pub(crate) repair: bool,
 
@@ -168,6 +180,19 @@ pub(crate) struct AppendArgs {
     /// How many children a node has, 2, 4, 8 or 16 [default: the tree's, 4 for a new one].
     #[arg(long, value_parser = arity)]
     pub(crate) arity: Option<Arity>,
+
+    /// Keep the data of each leaf, its entry. For a new tree; one that exists stays as it was made.
+    #[arg(long)]
+    pub(crate) entries: bool,
+
+    /// The longest entry that a new tree takes, at most 64MiB [default: the tree's, 65535 for a new one].
+    #[arg(long, value_name = "BYTES", value_parser = longest, requires = "entries")]
+    pub(crate) longest: Option<u32>,
+
+    /// Compress the entries of a new tree with zstd at this level, 1 to 22 [default: as the tree does, not at
+    /// all for a new one].
+    #[arg(long, value_name = "LEVEL", value_parser = level, requires = "entries")]
+    pub(crate) compress: Option<u8>,
 
     /// When leaves become durable on their own: interval:DURATION, or manual for only at the end.
     #[arg(long, default_value = "interval:10ms", value_parser = policy::flush)]
@@ -239,6 +264,18 @@ fn arity(text: &str) -> Result<Arity, String> {
     children.and_then(Arity::new).ok_or_else(|| "a node has 2, 4, 8 or 16 children".to_owned())
 }
 
+fn longest(text: &str) -> Result<u32, String> {
+    // The longest entry that a tree can have is the longest line as well.
+    let bytes = usize::try_from(policy::bytes(text)?).ok().filter(|bytes| *bytes <= MAX_LINE);
+    let bytes = bytes.and_then(|bytes| u32::try_from(bytes).ok());
+    bytes.ok_or_else(|| format!("an entry has at most {MAX_LINE} bytes"))
+}
+
+fn level(text: &str) -> Result<u8, String> {
+    let level = u8::try_from(number(text)?).ok();
+    level.filter(|level| (1..=22).contains(level)).ok_or_else(|| "a level is 1 to 22".to_owned())
+}
+
 fn hash(text: &str) -> Result<Hash, String> {
     hex::decode(text.as_bytes())
         .ok_or_else(|| format!("a hash is 64 hexadecimal digits, this is {text:?}"))
@@ -275,6 +312,19 @@ mod tests {
             assert_eq!(shown.get_name(), name.hasher().id().as_str());
         }
         assert_eq!(HasherName::from_str("sha256", false), Ok(HasherName::Sha256));
+    }
+
+    #[test]
+    fn the_longest_entry_and_a_level_are_what_a_tree_can_have() {
+        assert_eq!(longest("1"), Ok(1));
+        assert_eq!(longest("64MiB"), Ok(64 << 20));
+        for bad in ["", "0", "-1", "64MiB1", "65MiB", "67108865", "4GiB", "16EiB"] {
+            assert!(longest(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!((level("1"), level("22")), (Ok(1), Ok(22)));
+        for bad in ["", "0", "23", "-1", "03", "256", "best"] {
+            assert!(level(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,19 @@ pub(crate) enum InputError {
     LongLine { line: u64 },
 
     #[error(
+        "line {line} has {}{}, an entry of the tree has at most {most}",
+        count(*length, "byte", "bytes"),
+        if *ended { "" } else { " or more" }
+    )]
+    LongEntry {
+        line: u64,
+        /// The bytes of the line, or of its beginning if its end was not read.
+        length: usize,
+        ended: bool,
+        most: u32,
+    },
+
+    #[error(
         "the input ends at byte {end}, {} into the leaf that starts at byte {start}: \
          raw leaves have 32 bytes",
         count(*extra, "byte", "bytes")

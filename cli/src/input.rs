@@ -1,5 +1,5 @@
-//! From bytes to leaves, a buffer at a time: the parser keeps at most one unfinished record, so an
-//! input of any size takes constant memory.
+//! From files to bytes, and from bytes to leaves, a buffer at a time: the parser keeps at most one unfinished
+//! record, so an input of any size takes constant memory.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use duramen::{Hash, Hasher};
 
 use crate::args::InputKind;
-use crate::ended::{InputError, MAX_LINE};
+use crate::ended::InputError;
 use crate::error::{Error, name_of};
 use crate::hex;
+use crate::lines::Lines;
 use crate::signals::{self, Signal, Woken};
 
 /// Whether standard input has a reader. It can be read once: a second reader would take its end for an
@@ -143,48 +144,49 @@ pub(crate) fn leaf(path: &Path, hasher: &dyn Hasher) -> Result<Hash, Error> {
 pub(crate) struct Parser<'a> {
     kind: InputKind,
     hasher: &'a dyn Hasher,
-    /// The record that the bytes so far have begun but not ended.
+    lines: Lines,
+    /// The raw leaf that the bytes so far have begun but not ended.
     unfinished: Vec<u8>,
-    /// Records that have ended, good or bad.
-    records: u64,
+    /// Raw leaves that have ended.
+    raw: u64,
 }
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(kind: InputKind, hasher: &'a dyn Hasher) -> Self {
-        Self { kind, hasher, unfinished: Vec::new(), records: 0 }
+        Self { kind, hasher, lines: Lines::new(), unfinished: Vec::new(), raw: 0 }
     }
 
     /// Adds the leaves that `bytes` complete to `leaves`. After an error, `leaves` has those before
     /// the bad record, and the parser is used up.
     pub(crate) fn feed(&mut self, bytes: &[u8], leaves: &mut Vec<Hash>) -> Result<(), InputError> {
-        match self.kind {
-            InputKind::Raw => {
-                self.feed_raw(bytes, leaves);
-                Ok(())
-            }
-            InputKind::Lines | InputKind::Hex => self.feed_lines(bytes, leaves),
+        let (kind, hasher) = (self.kind, self.hasher);
+        if kind == InputKind::Raw {
+            self.feed_raw(bytes, leaves);
+            return Ok(());
         }
+        self.lines.feed(bytes, |number, line| {
+            leaves.push(leaf_of(kind, hasher, number, line)?);
+            Ok(())
+        })
     }
 
     /// Ends the input: a last line needs no newline, a last raw leaf must be whole.
     pub(crate) fn finish(&mut self, leaves: &mut Vec<Hash>) -> Result<(), InputError> {
-        if self.unfinished.is_empty() {
-            return Ok(());
+        let (kind, hasher) = (self.kind, self.hasher);
+        if !self.unfinished.is_empty() {
+            let start = self.raw * 32;
+            let extra = self.unfinished.len();
+            return Err(InputError::CutLeaf { start, end: start + extra as u64, extra });
         }
-        let rest = std::mem::take(&mut self.unfinished);
-        match self.kind {
-            InputKind::Raw => {
-                let start = self.records * 32;
-                let extra = rest.len();
-                Err(InputError::CutLeaf { start, end: start + extra as u64, extra })
-            }
-            InputKind::Lines | InputKind::Hex => self.end_line(&rest, leaves),
-        }
+        self.lines.finish(|number, line| {
+            leaves.push(leaf_of(kind, hasher, number, line)?);
+            Ok(())
+        })
     }
 
     /// How many bytes there are of a record that has begun and not ended.
     pub(crate) fn begun(&self) -> usize {
-        self.unfinished.len()
+        self.lines.begun() + self.unfinished.len()
     }
 
     fn feed_raw(&mut self, mut bytes: &[u8], leaves: &mut Vec<Hash>) {
@@ -201,41 +203,20 @@ impl<'a> Parser<'a> {
         let (whole, rest) = bytes.as_chunks::<32>();
         leaves.extend_from_slice(whole);
         self.unfinished.extend_from_slice(rest);
-        self.records += (leaves.len() - before) as u64;
+        self.raw += (leaves.len() - before) as u64;
     }
+}
 
-    fn feed_lines(&mut self, bytes: &[u8], leaves: &mut Vec<Hash>) -> Result<(), InputError> {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            match piece.strip_suffix(b"\n") {
-                Some(line) if self.unfinished.is_empty() => self.end_line(line, leaves)?,
-                Some(end) => {
-                    self.hold(end)?;
-                    let line = std::mem::take(&mut self.unfinished);
-                    self.end_line(&line, leaves)?;
-                    self.unfinished = line;
-                    self.unfinished.clear();
-                }
-                None => self.hold(piece)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn hold(&mut self, piece: &[u8]) -> Result<(), InputError> {
-        if self.unfinished.len() + piece.len() > MAX_LINE {
-            return Err(InputError::LongLine { line: self.records + 1 });
-        }
-        self.unfinished.extend_from_slice(piece);
-        Ok(())
-    }
-
-    fn end_line(&mut self, line: &[u8], leaves: &mut Vec<Hash>) -> Result<(), InputError> {
-        self.records += 1;
-        leaves.push(match self.kind {
-            InputKind::Hex => hex_leaf(line, self.records)?,
-            _ => self.hasher.leaf(line),
-        });
-        Ok(())
+/// The leaf of a line.
+fn leaf_of(
+    kind: InputKind,
+    hasher: &dyn Hasher,
+    number: u64,
+    line: &[u8],
+) -> Result<Hash, InputError> {
+    match kind {
+        InputKind::Hex => hex_leaf(line, number),
+        InputKind::Lines | InputKind::Raw => Ok(hasher.leaf(line)),
     }
 }
 

@@ -9,6 +9,7 @@ mod args;
 mod backup;
 mod dump;
 mod ended;
+mod entries;
 mod error;
 mod fsck;
 mod head;
@@ -16,6 +17,7 @@ mod hex;
 mod input;
 mod key;
 mod keygen;
+mod lines;
 mod number;
 mod output;
 mod policy;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
         Command::Head(args) => head::run(args),
         Command::Prove(args) => prove::run(args),
         Command::ProveConsistency(args) => prove_consistency::run(args),
+        Command::Entry(args) => entries::one(args),
+        Command::Entries(args) => entries::many(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Scrub(args) => scrub::run(args),

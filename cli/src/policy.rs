@@ -87,7 +87,7 @@ fn count(text: &str) -> Result<u64, String> {
 }
 
 fn at_least_one(number: u64) -> Result<u64, String> {
-    if number == 0 { Err("a trigger is above zero".to_owned()) } else { Ok(number) }
+    if number == 0 { Err("a number here is above zero".to_owned()) } else { Ok(number) }
 }
 
 #[cfg(test)]

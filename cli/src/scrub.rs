@@ -23,6 +23,7 @@ struct ScrubJson {
     trees: Vec<output::NamedHeadJson>,
     parts: u64,
     leaves: u64,
+    entries: u64,
     part_bytes: u64,
     seconds: f64,
     leaves_per_second: f64,
@@ -74,7 +75,8 @@ pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
     if args.json {
         output::print(&format!("{}\n", output::to_json(&json(&report, kernel), false)?))?;
     } else {
-        output::print(&text(&report, kernel))?;
+        let keeps_entries = info.trees.iter().any(|tree| tree.entries.is_some());
+        output::print(&text(&report, kernel, keeps_entries))?;
     }
     if report.is_clean() {
         return Ok(());
@@ -102,7 +104,7 @@ fn bar() -> ProgressBar {
     }
 }
 
-fn text(report: &Report, kernel: f64) -> String {
+fn text(report: &Report, kernel: f64, keeps_entries: bool) -> String {
     let mut lines = vec![
         output::heads_text(report.head.trees()).trim_end().to_owned(),
         format!(
@@ -117,6 +119,10 @@ fn text(report: &Report, kernel: f64) -> String {
             report.part_time.as_secs_f64()
         ),
     ];
+    if keeps_entries {
+        let entries = count(report.entries, "entry", "entries");
+        lines.push(format!("verified {entries} against the leaves"));
+    }
     if report.leaves > 0 {
         let rate = report.leaves_per_second();
         lines.push(format!(
@@ -155,6 +161,7 @@ fn json(report: &Report, kernel: f64) -> ScrubJson {
         trees: report.head.trees().iter().map(output::NamedHeadJson::of).collect(),
         parts: report.parts,
         leaves: report.leaves,
+        entries: report.entries,
         part_bytes: report.part_bytes,
         seconds: report.part_time.as_secs_f64(),
         leaves_per_second: report.leaves_per_second(),

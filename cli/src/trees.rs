@@ -1,7 +1,7 @@
 //! `duramen trees`, `duramen seal` and `duramen drop-tree`.
 
 use duramen::inspect::{Printable, count};
-use duramen::{Config, Store, StoreReader, TreeInfo};
+use duramen::{Compression, Config, EntryConfig, Store, StoreReader, TreeInfo};
 use serde::Serialize;
 
 use crate::args::{DropTreeArgs, SealArgs, TreesArgs};
@@ -20,11 +20,19 @@ struct TreeJson {
     id: u32,
     hasher: String,
     arity: usize,
+    entries: Option<EntriesJson>,
     size: u64,
     durable_size: u64,
     sealed: bool,
     parts: u64,
     part_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct EntriesJson {
+    longest: u32,
+    /// The level of zstd.
+    compress: Option<u8>,
 }
 
 /// Prints what trees a store has.
@@ -45,6 +53,7 @@ fn json(tree: &TreeInfo) -> TreeJson {
         id: tree.id,
         hasher: tree.hasher.clone(),
         arity: tree.arity.children(),
+        entries: tree.entries.map(entries_json),
         size: tree.size.get(),
         durable_size: tree.durable_size.get(),
         sealed: tree.sealed,
@@ -53,11 +62,21 @@ fn json(tree: &TreeInfo) -> TreeJson {
     }
 }
 
+fn entries_json(entries: EntryConfig) -> EntriesJson {
+    let compress = match entries.stored() {
+        Compression::Zstd(level) => Some(level),
+        _ => None,
+    };
+    EntriesJson { longest: entries.longest_bytes(), compress }
+}
+
 fn text(tree: &TreeInfo) -> String {
-    let TreeInfo { name, hasher, arity, size, sealed, .. } = tree;
+    let TreeInfo { name, hasher, arity, entries, size, sealed, .. } = tree;
     let leaves = count(size.get(), "leaf", "leaves");
     let sealed = if *sealed { ", sealed" } else { "" };
-    format!("{}: {leaves}, {hasher}, arity {arity}{sealed}\n", Printable::new(name.as_str()))
+    let entries = entries.map_or_else(String::new, |entries| format!(", {entries}"));
+    let name = Printable::new(name.as_str());
+    format!("{name}: {leaves}, {hasher}, arity {arity}{entries}{sealed}\n")
 }
 
 /// Seals a tree, and returns when that is durable.

@@ -11,6 +11,7 @@ mod append;
 mod backup;
 mod common;
 mod consistency;
+mod entries;
 mod errors;
 mod files;
 mod kill;

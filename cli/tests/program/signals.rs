@@ -97,6 +97,7 @@ fn what_was_read_is_kept_and_counted() {
             "--flush-policy manual --checkpoint-policy manual",
             "--flush-policy manual --checkpoint-policy close",
             "--flush-policy interval:10ms",
+            "--entries",
         ] {
             let place = Place::new();
             let mut child = spawn(&place, &format!("append store {policies}"));

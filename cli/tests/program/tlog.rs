@@ -119,7 +119,10 @@ fn a_tlog_proof_is_verified_by_published_crates_and_by_this_program() {
         );
         let forged = text.replace(&format!("\n{size}\n"), &format!("\n{}\n", size + 1));
         let error = refused(store.verify(&forged, &format!("--vkey {vkey} {flags}")), 1);
-        assert!(error.contains("the signature by example.com/log does not belong"), "{error}");
+        assert!(
+            error.contains("the signature by example.com/log is not valid for the text"),
+            "{error}"
+        );
     }
     let (_, stranger) = keygen(&Place::new(), ORIGIN);
     let mut command = duramen(&store.place, "prove DIR 5 --format tlog-proof --key");

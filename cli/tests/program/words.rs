@@ -12,7 +12,9 @@ fn said(mut command: assert_cmd::Command) -> String {
 
 /// The places where a text has the number one before a plural.
 fn wrong(text: &str) -> Vec<String> {
-    const PLURALS: [&str; 12] = [
+    const PLURALS: [&str; 14] = [
+        "bundles",
+        "entries",
         "leaves",
         "parts",
         "groups",
@@ -87,6 +89,28 @@ fn one_thing_is_not_called_several() {
         assert!(line == "scrub DIR" || text.contains("1 damaged place in "), "{text}");
         assert_eq!(wrong(&text), [""; 0], "{line}: {text}");
     }
+}
+
+/// Of a tree with one entry of one byte.
+#[test]
+fn one_entry_is_not_called_several() {
+    let place = Place::new();
+    let text =
+        said(given(&place, "append DIR --entries --longest 1 --checkpoint-policy close", "a"));
+    assert!(text.starts_with("size 1\n"), "{text}");
+    for (line, told) in [
+        ("trees DIR", "with entries of up to 1 byte, not compressed"),
+        ("scrub DIR", "verified 1 entry against the leaves"),
+        ("dump @store/parts/00000001.part", "entries: 1 bundle, 3 bytes"),
+        ("append DIR --entries --longest 2", "with entries of up to 1 byte,"),
+    ] {
+        let text = said(given(&place, line, ""));
+        assert!(text.contains(told), "{line}: {text}");
+        assert_eq!(wrong(&text), [""; 0], "{line}: {text}");
+    }
+    let text = said(given(&place, "append DIR", "b\ncd\n"));
+    assert!(text.ends_with("line 2 has 2 bytes, an entry of the tree has at most 1\n"), "{text}");
+    assert_eq!(wrong(&text), [""; 0], "{text}");
 }
 
 /// Appends a leaf that stays in the log.

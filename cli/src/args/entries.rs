@@ -1,0 +1,61 @@
+//! The arguments of the commands about entries.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use duramen::TreeName;
+
+use crate::number::number;
+
+/// `duramen entry`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EntryArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The leaf whose entry to print, counted from 0.
+    #[arg(value_parser = number)]
+    pub(crate) index: u64,
+
+    /// The tree.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
+
+    /// Write the entry to this file, replacing it as a whole, instead of printing it; - is standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `duramen entries`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EntriesArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The tree.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
+
+    /// The first leaf, counted from 0.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number)]
+    pub(crate) from: u64,
+
+    /// The leaf to stop before [default: all leaves].
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub(crate) to: Option<u64>,
+
+    /// How to print each entry.
+    #[arg(long, value_enum, default_value_t = EntriesFormat::Lines)]
+    pub(crate) format: EntriesFormat,
+}
+
+/// How an entry is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EntriesFormat {
+    /// Its bytes and a newline.
+    Lines,
+    /// A line of JSON with index, leaf and entry.
+    Jsonl,
+    /// A line of hexadecimal digits.
+    Hex,
+}
