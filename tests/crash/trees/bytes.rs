@@ -30,7 +30,7 @@ impl Subject {
         let mut rig = Rig::new(SETUP);
         rig.create().unwrap();
         // Other leaves for another seed.
-        drop(rig.model.leaves(usize::try_from(seed % 1000).unwrap()));
+        drop(rig.model.seeds(usize::try_from(seed % 1000).unwrap()));
         let mut past = Vec::new();
         for step in [
             Step::Insert(0, 5),
@@ -98,6 +98,10 @@ impl Subject {
                 }
             };
             answer(handle.leaves(0..size).map(|leaves| leaves == tree.leaves))?;
+            for index in 0..if handle.entry_config().is_some() { size } else { 0 } {
+                let leaf = &tree.leaves[usize::try_from(index).unwrap()];
+                answer(handle.entry(index).map(|entry| handle.hasher().leaf(&entry) == *leaf))?;
+            }
             answer(
                 handle
                     .head()

@@ -10,7 +10,7 @@ use duramen::{Error, Hash, Store, StoreReader};
 use super::model::{Bounds, check};
 use super::rig::{Rig, Span, abandon, refused, reopen};
 use super::setup::Setup;
-use super::state::{State, followed, leaves_of, opened, shown};
+use super::state::{New, State, followed, leaves_of, opened, shown};
 use crate::check::fingerprint;
 use crate::examine::Depth;
 use crate::findings::{Finding, Kind, Outcome, Tally};
@@ -149,13 +149,14 @@ impl Image<'_> {
     /// The recovered store fills, drops and creates trees, makes a checkpoint, is closed and opened again.
     fn goes_on(&mut self, image: &SimDisk, store: Store, before: &Bounds) -> Outcome {
         let mut state = (*before.states[0]).clone();
-        let new: Vec<Hash> = (0..9).map(|byte| [byte; 32]).collect();
+        let seeds: Vec<Hash> = (0..9).map(|byte| [byte; 32]).collect();
         let mut batch = store.batch();
         for (name, tree) in &mut state {
             if !tree.sealed {
                 let handle = store.existing_tree(name).map_err(refused)?;
-                batch.insert_many(&handle, &new).map_err(refused)?;
-                tree.leaves.extend(&new);
+                let new = New::of_kind(tree.kind, seeds.clone());
+                new.add(&mut batch, &handle).map_err(refused)?;
+                tree.leaves.extend(&new.leaves);
             }
         }
         drop(batch.commit().map_err(refused)?);

@@ -117,10 +117,10 @@ impl<'a> Patient<'a> {
 
     fn insert(&mut self, name: &str, count: usize) -> Outcome {
         let Some(tree) = self.create(name)? else { return Ok(()) };
-        let leaves = self.model.leaves(count);
-        match tree.insert_many(&leaves) {
+        let new = self.model.new_leaves(name, count);
+        match new.insert(&tree) {
             Ok(inserted) => {
-                self.model.now.get_mut(name).unwrap().leaves.extend(leaves);
+                self.model.now.get_mut(name).unwrap().leaves.extend(new.leaves);
                 self.tokens.push(inserted.token);
                 Ok(())
             }
@@ -138,10 +138,10 @@ impl<'a> Patient<'a> {
         let mut new = Vec::new();
         for name in NAMES {
             if self.model.now.get(name).is_some_and(|tree| !tree.sealed) {
-                let leaves = self.model.leaves(count);
+                let leaves = self.model.new_leaves(name, count);
                 let tree = store.existing_tree(name).map_err(refused)?;
-                batch.insert_many(&tree, &leaves).map_err(refused)?;
-                new.push((name, leaves));
+                leaves.add(&mut batch, &tree).map_err(refused)?;
+                new.push((name, leaves.leaves));
             }
         }
         let committed = batch.commit();
@@ -356,9 +356,9 @@ impl<'a> Patient<'a> {
         for (name, tree) in &self.model.now {
             let handle = store.existing_tree(name).map_err(refused)?;
             if !tree.sealed {
-                answers.push(("insert", handle.insert([1; 32]).err()));
+                answers.push(("insert", handle.insert_data(&[1; 32]).err()));
                 let mut batch = store.batch();
-                batch.insert(&handle, [1; 32]).map_err(refused)?;
+                batch.insert_data(&handle, &[1; 32]).map_err(refused)?;
                 answers.push(("commit", batch.commit().err()));
                 answers.push(("seal", store.seal(name).err()));
             }

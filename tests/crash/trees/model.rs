@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use duramen::{Hash, Store};
 
-use super::state::{KINDS, State, Tree, leaves_of, opened};
+use super::state::{KINDS, New, State, Tree, leaves_of, opened};
 use crate::findings::{Finding, Kind, Outcome};
 
 /// The names of the trees.
@@ -58,8 +58,14 @@ impl Model {
         }
     }
 
-    /// Leaves that nothing else ever was.
-    pub(crate) fn leaves(&mut self, count: usize) -> Vec<Hash> {
+    /// Leaves for the tree `name` that nothing else ever was.
+    pub(crate) fn new_leaves(&mut self, name: &str, count: usize) -> New {
+        let kind = self.kind_of(name);
+        New::of_kind(kind, self.seeds(count))
+    }
+
+    /// Hashes that nothing else ever was.
+    pub(crate) fn seeds(&mut self, count: usize) -> Vec<Hash> {
         let leaf = |number: u64| blake3::hash(&number.to_le_bytes()).into();
         let first = self.fresh;
         self.fresh += count as u64;

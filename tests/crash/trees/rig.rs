@@ -192,16 +192,16 @@ impl Rig {
 
     fn insert(&mut self, name: &str, count: usize) -> Outcome {
         let tree = self.create_tree(name)?;
-        let leaves = self.model.leaves(count);
+        let new = self.model.new_leaves(name, count);
         let known = self.model.now.get_mut(name).unwrap();
         let first = known.leaves.len() as u64;
-        match tree.insert_many(&leaves) {
+        match new.insert(&tree) {
             Ok(_) if known.sealed => Err(Finding::new(Kind::Answer, "a sealed tree took leaves")),
             Ok(inserted) if inserted.range != (first..first + count as u64) => {
                 Err(Finding::new(Kind::Answer, format!("indexes {:?}", inserted.range)))
             }
             Ok(inserted) => {
-                known.leaves.extend(leaves);
+                known.leaves.extend(new.leaves);
                 self.keep(inserted.token)
             }
             Err(Error::TreeSealed { .. }) if known.sealed => Ok(()),
@@ -215,10 +215,10 @@ impl Rig {
         let mut new = Vec::new();
         for (more, name) in NAMES.into_iter().enumerate() {
             if self.model.now.get(name).is_some_and(|tree| !tree.sealed) {
-                let leaves = self.model.leaves(count + more);
+                let leaves = self.model.new_leaves(name, count + more);
                 let tree = store.existing_tree(name).map_err(refused)?;
-                batch.insert_many(&tree, &leaves).map_err(refused)?;
-                new.push((name, leaves));
+                leaves.add(&mut batch, &tree).map_err(refused)?;
+                new.push((name, leaves.leaves));
             }
         }
         let committed = batch.commit().map_err(refused)?;

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use duramen::merkle::StoreHead;
-use duramen::{Arity, Blake3, Error, Hash, Hasher, Rfc6962Sha256, Snapshot, Store, TreeConfig};
-use duramen::{StoreReader, TreeInfo};
+use duramen::{
+    Arity, Batch, Blake3, DynAccumulator, EntryConfig, Error, Hash, Hasher, InsertedMany,
+    Rfc6962Sha256, Snapshot, Store, StoreReader, TreeConfig, TreeInfo,
+};
 
 use crate::findings::{Finding, Kind, Outcome};
 use testkit::reference::{self, BLAKE3, Oracle, RFC6962};
@@ -46,7 +48,53 @@ fn kind(number: usize) -> (Arc<dyn Hasher>, Arity, Oracle) {
 
 pub(crate) fn tree_config(number: usize) -> TreeConfig {
     let (hasher, arity, _) = kind(number);
-    TreeConfig::new(hasher, arity)
+    let config = TreeConfig::new(hasher, arity);
+    if keeps_entries(number) { config.entries(EntryConfig::new()) } else { config }
+}
+
+/// Whether trees of this kind keep entries.
+fn keeps_entries(number: usize) -> bool {
+    number == 1
+}
+
+/// Leaves for a tree, with the entries that they are the hashes of, if the tree keeps entries.
+pub(crate) struct New {
+    pub(crate) leaves: Vec<Hash>,
+    entries: Vec<Vec<u8>>,
+}
+
+impl New {
+    /// Leaves for a tree of this kind: `seeds`, or entries that follow from them.
+    pub(crate) fn of_kind(number: usize, seeds: Vec<Hash>) -> Self {
+        if !keeps_entries(number) {
+            return Self { leaves: seeds, entries: Vec::new() };
+        }
+        let entry = |seed: &Hash| {
+            let len = 8 + usize::from(seed[0] / 2);
+            seed.iter().copied().cycle().take(len).collect()
+        };
+        let entries: Vec<Vec<u8>> = seeds.iter().map(entry).collect();
+        let (hasher, ..) = kind(number);
+        let leaves = entries.iter().map(|entry| hasher.leaf(entry)).collect();
+        Self { leaves, entries }
+    }
+
+    pub(crate) fn insert(&self, tree: &DynAccumulator) -> Result<InsertedMany, Error> {
+        match &self.entries[..] {
+            [] => tree.insert_many(&self.leaves),
+            entries => tree.insert_entries(entries),
+        }
+    }
+
+    pub(crate) fn add(&self, batch: &mut Batch, tree: &DynAccumulator) -> Result<(), Error> {
+        if self.entries.is_empty() {
+            batch.insert_many(tree, &self.leaves)?;
+        }
+        for entry in &self.entries {
+            batch.insert_entry(tree, entry)?;
+        }
+        Ok(())
+    }
 }
 
 /// The leaves of all trees together.
@@ -112,6 +160,10 @@ fn state_of(
             .ok_or_else(|| Finding::new(Kind::Phantom, format!("a tree of no kind: {info:?}")))?;
         let snapshot = tree(name)?;
         let leaves = snapshot.leaves(0..info.size.get()).map_err(read)?;
+        if keeps_entries(number) {
+            check_entries(&snapshot, &leaves)
+                .map_err(|finding| finding.context(format_args!("in the tree {name:?}")))?;
+        }
         let root = check(&snapshot, number, &leaves)
             .map_err(|finding| finding.context(format_args!("in the tree {name:?}")))?;
         heads.push(reference::TreeOfStore {
@@ -137,6 +189,32 @@ fn state_of(
         }
     }
     Ok(state)
+}
+
+/// Every entry hashes to its leaf, whichever way it is read.
+fn check_entries(snapshot: &Snapshot, leaves: &[Hash]) -> Outcome {
+    let size = leaves.len() as u64;
+    let wrong = |index: u64| {
+        let text = format!("entry {index} of {size} does not hash to its leaf");
+        Err(Finding::new(Kind::Phantom, text))
+    };
+    let mut read_so_far = 0;
+    for ((index, leaf), entry) in (0..).zip(leaves).zip(snapshot.entries(0..size).map_err(read)?) {
+        if snapshot.hasher().leaf(&entry.map_err(read)?) != *leaf {
+            return wrong(index);
+        }
+        read_so_far += 1;
+    }
+    if read_so_far != size {
+        return Err(Finding::new(Kind::Lost, format!("{read_so_far} entries of {size}")));
+    }
+    for index in [0, size / 2, size.saturating_sub(1)] {
+        let Some(leaf) = leaves.get(usize::try_from(index).unwrap()) else { continue };
+        if snapshot.hasher().leaf(&snapshot.entry(index).map_err(read)?) != *leaf {
+            return wrong(index);
+        }
+    }
+    Ok(())
 }
 
 /// Compares roots and proofs with the reference; returns the root.
