@@ -1,4 +1,4 @@
-//! A log of text lines, and an auditor that has nothing but the head that the log published.
+//! A log that keeps its text lines, and an auditor that has nothing but the head that the log published.
 //!
 //! `cargo run --release --example audit_log [FILE]`
 
@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-use duramen::{Accumulator, Config, LeafIndex, Rfc6962Sha256};
+use duramen::{Config, EntryConfig, LeafIndex, Rfc6962Sha256, Store};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE-APACHE");
@@ -25,36 +25,41 @@ fn run_with(file: &std::path::Path) -> Result<(), Box<dyn Error>> {
 
     // SHA-256 with two children per node is the tree of RFC 6962, which other tools know too.
     let dir = tempfile::tempdir()?;
-    let log = Accumulator::<Rfc6962Sha256, 2>::open(Config::new(dir.path().join("log")))?;
-    for line in &lines {
-        log.insert_data(line.as_bytes())?;
-    }
-    // Publish only what cannot be lost any more.
-    log.flush()?;
-    let published = log.head()?;
+    let store = Store::open(Config::new(dir.path().join("log")))?;
+    let log = store.tree_with_entries::<Rfc6962Sha256, 2>("lines", EntryConfig::new())?;
+    // Each line is durable together with its leaf.
+    log.insert_entries(&lines)?.token.wait()?;
+    let published = log.durable_head()?;
     println!("{} lines of {} are in the log", published.size, file.display());
 
-    // A client asks for the longest line.
-    let (number, line) =
-        (0..).zip(&lines).max_by_key(|(_, line)| line.len()).ok_or("the file has no lines")?;
+    // A client asks for the longest line, which the log has.
+    let mut longest = (0, String::new());
+    for (number, line) in (0..).zip(log.entries(0..published.size.get())?) {
+        let line = String::from_utf8(line?.to_vec())?;
+        if line.len() > longest.1.len() {
+            longest = (number, line);
+        }
+    }
+    let (number, line) = longest;
     let index = LeafIndex(number);
     let proof = log.prove_at(index, published.size)?;
     println!("line {}: {}", number + 1, line.trim());
     println!("its proof has {} hashes", proof.siblings().len());
 
     // The auditor checks it without the log. A changed line is found out, and so is a wrong place.
-    auditor::check(&published, index, line, proof.siblings())?;
+    auditor::check(&published, index, &line, proof.siblings())?;
     let changed = format!("{line}!");
     for (claim, refused) in [
         ("the changed line", auditor::check(&published, index, &changed, proof.siblings())),
-        ("another place", auditor::check(&published, LeafIndex(0), line, proof.siblings())),
+        ("another place", auditor::check(&published, LeafIndex(0), &line, proof.siblings())),
     ] {
         match refused {
             Ok(()) => return Err(format!("the auditor accepted {claim}").into()),
             Err(reason) => println!("the auditor refuses {claim}: {reason}"),
         }
     }
-    Ok(log.close()?)
+    drop(log);
+    Ok(store.close()?)
 }
 
 /// Code that might run anywhere else: it has the published head and what the log sends it.

@@ -198,7 +198,7 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert).
+    /// As [`insert`](Self::insert), or in a tree that keeps entries as [`insert_entry`](Self::insert_entry).
     pub fn insert_data(
         &mut self,
         tree: &impl AsRef<DynAccumulator>,

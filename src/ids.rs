@@ -54,6 +54,10 @@ impl fmt::Display for Seq {
 
 /// A position in a file, in bytes from its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    not(any(test, feature = "testing", duramen_loom)),
+    allow(unreachable_pub, reason = "public in the file system that tests implement")
+)]
 pub struct ByteOffset(pub u64);
 
 impl fmt::Display for ByteOffset {

@@ -75,8 +75,11 @@ mod engine;
 mod entry;
 #[cfg(feature = "std")]
 mod error;
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", any(test, feature = "testing", duramen_loom)))]
 pub mod fs;
+#[cfg(all(feature = "std", not(any(test, feature = "testing", duramen_loom))))]
+#[allow(dead_code, unreachable_pub, reason = "public with the feature `testing`")]
+mod fs;
 #[cfg(feature = "std")]
 mod hashers;
 #[cfg(feature = "std")]
@@ -142,13 +145,14 @@ pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};
 pub use batch::{Batch, Committed, TreeRange};
 #[cfg(feature = "std")]
 pub use config::{
-    CheckpointPolicy, CompactionPolicy, Compression, Config, EntryConfig, FlushPolicy, Install,
-    ReadMode, TreeConfig,
+    CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, Install, ReadMode, TreeConfig,
 };
 #[cfg(feature = "std")]
 pub use durability::DurabilityToken;
 #[cfg(feature = "std")]
-pub use error::{Damage, Error, FormatFeature, Limit, Problem, Result};
+pub use entry::{Compression, EntryConfig};
+#[cfg(feature = "std")]
+pub use error::{Damage, Displaced, Displacement, Error, FormatFeature, Limit, Problem, Result};
 #[cfg(feature = "std")]
 pub use ids::Seq;
 #[cfg(feature = "std")]

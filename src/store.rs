@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::accumulator::{Accumulator, DynAccumulator};
 use crate::batch::Batch;
-use crate::config::{Config, EntryConfig, TreeConfig};
+use crate::config::{Config, TreeConfig};
 use crate::durability::DurabilityToken;
 use crate::engine::{self, Engine, Slot, Wanted};
+use crate::entry::EntryConfig;
 use crate::error::{Error, Result};
 use crate::merkle::{Hasher, StoreHead, TreeName, TreeSize};
 use crate::report::{BackupInfo, CheckpointInfo, CheckpointReason};

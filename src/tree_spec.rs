@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::codec::{Decoder, Encoder};
-use crate::config::{Compression, EntryConfig};
+use crate::entry::{Compression, EntryConfig};
 use crate::error::Printable;
 use crate::ids::TreeId;
 use crate::merkle::{Arity, Hasher, HasherId, NamedHead, TreeHead, TreeName};

@@ -48,7 +48,7 @@ pub(crate) fn many(args: &EntriesArgs) -> Result<(), Error> {
     let out = BufWriter::with_capacity(BUFFER_BYTES, output::standard_output()?);
     let leaves = tree.leaves_iter(from..to)?;
     let mut printer = Printer { out, format: args.format, leaves };
-    let printed = entries.try_visit(|index, entry| match printer.print(index, entry) {
+    let printed = entries.try_visit(|index, entry| match printer.print(index.get(), entry) {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => ControlFlow::Break(error),
     });

@@ -132,7 +132,7 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Proof(#[from] duramen::VerifyError),
 
-    #[error("{} in {}", count(*left, "damaged place", "damaged places"), Printable::new(dir))]
+    #[error("{} in {}", count(*left, "problem", "problems"), Printable::new(dir))]
     Damaged { dir: PathBuf, left: u64 },
 
     #[error(transparent)]

@@ -12,7 +12,7 @@ const BLOCK: usize = 4096;
 fuzz_target!(|bytes: &[u8]| {
     let _ = hostile::part(bytes);
     // The start of each block, in turn.
-    for blocks in 3..=6 {
+    for blocks in 3..=8 {
         let mut file = vec![0; blocks * BLOCK];
         for (block, piece) in
             file.chunks_mut(BLOCK).zip(bytes.chunks(bytes.len().div_ceil(blocks).max(1)))

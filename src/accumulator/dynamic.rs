@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Inserted, InsertedMany};
-use crate::config::{Config, EntryConfig};
+use crate::config::Config;
 use crate::durability::DurabilityToken;
 use crate::engine;
 use crate::engine::{Addition, Engine, Intake, Tree, Wanted};
+use crate::entry::EntryConfig;
 use crate::error::{Error, Result};
 use crate::merkle::{
     Arity, ConsistencyProof, Frontier, Hash, Hasher, InclusionProof, LeafIndex, MultiProof,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::chunk::{HUGE_PAGE, Slots};
-use super::entries::EntryWriter;
+use super::entry_writer::EntryWriter;
 use super::layout::usize_of;
 use super::shared::{Columns, Filling};
 use crate::entry::Framing;

@@ -21,6 +21,7 @@
 
 mod chunk;
 mod entries;
+mod entry_writer;
 mod layout;
 mod leaves;
 mod nodes;
@@ -37,5 +38,5 @@ pub(crate) use leaves::LeafWriter;
 pub(crate) use nodes::NodeWriter;
 pub(crate) use resume::Seed;
 pub(crate) use shared::Columns;
-pub(crate) use version::Archive;
+pub(crate) use version::{Archive, EntryHash};
 pub(crate) use view::View;

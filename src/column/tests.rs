@@ -581,3 +581,82 @@ fn memory_is_not_read_below_the_node_where_it_begins() {
         assert_eq!(view.run(Level::LEAVES, size, size + 2), Some(&both[..]));
     }
 }
+
+fn entry(index: u64) -> Vec<u8> {
+    vec![index.to_le_bytes()[0]; usize::try_from(index * 7 % 50).unwrap()]
+}
+
+/// Entries of a tree, written and not published.
+fn write_entries(writer: &mut LeafWriter, range: std::ops::Range<u64>) {
+    let entries: Vec<_> = range.clone().map(entry).collect();
+    let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+    let leaves: Vec<_> = range.map(leaf).collect();
+    writer.write_entries(&leaves, &entries);
+}
+
+fn check_entries(view: &View) {
+    for index in 0..view.leaves() {
+        assert_eq!(
+            view.entry(index, 2, &|_| [0; 32]).ok().unwrap().get(),
+            entry(index),
+            "entry {index}"
+        );
+    }
+    let framed: Vec<u8> = view.entry_slices(0, view.leaves()).ok().unwrap().concat();
+    let expected = (0..view.leaves()).flat_map(|index| {
+        let entry = entry(index);
+        [&u16::try_from(entry.len()).unwrap().to_be_bytes()[..], &entry].concat()
+    });
+    assert!(expected.eq(framed.iter().copied()));
+    for from in [0, view.leaves() / 2] {
+        let bytes: u64 = (from..view.leaves()).map(|index| 2 + entry(index).len() as u64).sum();
+        assert_eq!(view.entry_bytes(from, view.leaves()).ok(), Some(bytes));
+    }
+}
+
+#[test]
+fn entries_that_were_written_and_not_published_leave_no_trace() {
+    let (columns, leaves, _nodes) = Columns::empty(Layout::new(Arity::Two));
+    let mut writer = leaves.with_entries(Some(crate::entry::Framing::Short));
+    let mut size = 0;
+    let mut held = Vec::new();
+    for round in 0..if cfg!(miri) { 6 } else { 60 } {
+        // Given up: by a publication of nothing, or by the next write.
+        write_entries(&mut writer, size..size + round * 11 % 90);
+        if round % 2 == 0 {
+            writer.publish(size);
+        }
+        assert_eq!(columns.leaves(), size);
+        write_entries(&mut writer, size..size + 1 + round % 40);
+        size += 1 + round % 40;
+        writer.publish(size);
+        let view = columns.view();
+        check_entries(&view);
+        held.push(view);
+    }
+    drop(writer);
+    held.iter().for_each(check_entries);
+}
+
+#[test]
+fn memory_of_entries_is_freed_when_an_archive_has_them() {
+    let (columns, leaves, mut nodes) = Columns::empty(Layout::new(Arity::Two));
+    let mut writer = leaves.with_entries(Some(crate::entry::Framing::Short));
+    let size = if cfg!(miri) { 300 } else { 20_000 };
+    write_entries(&mut writer, 0..size);
+    writer.publish(size);
+    nodes.hash_to(&Mix, size);
+    let held = columns.view();
+    let before = columns.memory_bytes();
+    columns.archive(size, Model::of(Arity::Two, size).archive(size));
+    write_entries(&mut writer, size..size + 10);
+    writer.publish(size + 10);
+    check_entries(&held);
+    let view = columns.view();
+    // Those before the last chunk are the archive's, which has none here.
+    assert!(view.entry(0, 2, &|_| [0; 32]).is_err() || cfg!(miri));
+    for index in size..size + 10 {
+        assert_eq!(view.entry(index, 2, &|_| [0; 32]).ok().unwrap().get(), entry(index));
+    }
+    assert!(cfg!(miri) || columns.memory_bytes() < before);
+}

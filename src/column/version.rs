@@ -9,6 +9,9 @@ use super::layout::{Layout, Place};
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex};
 
+/// Makes the leaf of an entry.
+pub(crate) type EntryHash<'a> = &'a dyn Fn(&[u8]) -> Hash;
+
 /// Complete nodes that are not in memory any more: the parts of a store.
 pub(crate) trait Archive: Send + Sync + fmt::Debug {
     /// Copies the nodes `[first, first + out.len())` of `level` into `out`.
@@ -22,14 +25,15 @@ pub(crate) trait Archive: Send + Sync + fmt::Debug {
         None
     }
 
-    /// The entry `index`, if there are entries.
-    fn entry(&self, index: u64) -> Result<EntryBytes, ReadError> {
+    /// The entry `index`, if there are entries. `hash` makes its leaf.
+    fn entry(&self, index: u64, hash: EntryHash<'_>) -> Result<EntryBytes, ReadError> {
+        let _ = hash;
         Err(ReadError::Absent { level: Level::LEAVES, at: index })
     }
 
     /// Adjacent entries from `from` on, framed, and none behind `to`. At least one.
-    fn entry_run(&self, from: u64, to: u64) -> Result<EntryBytes, ReadError> {
-        let _ = to;
+    fn entry_run(&self, from: u64, to: u64, hash: EntryHash<'_>) -> Result<EntryBytes, ReadError> {
+        let _ = (to, hash);
         Err(ReadError::Absent { level: Level::LEAVES, at: from })
     }
 }

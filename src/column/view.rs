@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::entries::{EntryBytes, EntryChunk};
 use super::layout::{Layout, Place};
-use super::version::{Archive, Version};
+use super::version::{Archive, EntryHash, Version};
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
@@ -107,10 +107,16 @@ impl View {
     }
 
     /// The entry `index`, from memory or from the archive. `prefix` is the length of an entry's length.
+    /// `hash` makes the leaf of an entry.
     #[inline]
-    pub(crate) fn entry(&self, index: u64, prefix: usize) -> Result<EntryBytes, ReadError> {
+    pub(crate) fn entry(
+        &self,
+        index: u64,
+        prefix: usize,
+        hash: EntryHash<'_>,
+    ) -> Result<EntryBytes, ReadError> {
         let Ok((chunk, _)) = self.entry_chunk(index) else {
-            return self.entry_archive(index)?.entry(index);
+            return self.entry_archive(index)?.entry(index, hash);
         };
         // SAFETY: as in `entry_slices`.
         let framed = unsafe { EntryBytes::in_memory(chunk, chunk.framed(index, index + 1)) };
@@ -118,9 +124,14 @@ impl View {
     }
 
     /// Adjacent entries from `from` on, framed, and none behind `to`. At least one.
-    pub(crate) fn entry_run(&self, from: u64, to: u64) -> Result<EntryBytes, ReadError> {
+    pub(crate) fn entry_run(
+        &self,
+        from: u64,
+        to: u64,
+        hash: EntryHash<'_>,
+    ) -> Result<EntryBytes, ReadError> {
         let Ok((chunk, end)) = self.entry_chunk(from) else {
-            return self.entry_archive(from)?.entry_run(from, to);
+            return self.entry_archive(from)?.entry_run(from, to, hash);
         };
         let end = end.min(to);
         // SAFETY: as in `entry_slices`.

@@ -2,7 +2,6 @@
 
 mod checkpoint;
 mod compaction;
-mod entries;
 mod flush;
 mod read_mode;
 mod retry;
@@ -15,7 +14,6 @@ use std::time::Duration;
 pub(crate) use checkpoint::Since;
 pub use checkpoint::{CheckpointPolicy, Install};
 pub use compaction::CompactionPolicy;
-pub use entries::{Compression, EntryConfig};
 pub use flush::FlushPolicy;
 pub use read_mode::ReadMode;
 pub(crate) use retry::Backoff;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::EntryConfig;
+use crate::entry::EntryConfig;
 use crate::merkle::{Arity, Hasher};
 
 /// The settings with which a tree is created. They never change.

@@ -55,8 +55,9 @@ pub(crate) fn check_empty(fs: &dyn FileSystem, root: &Path) -> Result<Vec<FileNa
         return Err(Error::NotAStore { path: root.to_owned(), found });
     }
     let manifest_gone = || {
-        let path = fs.display(manifest::file(1));
-        Error::from(Damage::new(path, 0, Problem::Missing))
+        let first = fs.display(manifest::file(1));
+        let dir = first.parent().unwrap_or(&first);
+        Error::from(Damage::new(dir, 0, Problem::NoManifest))
     };
     let mut leftovers = Vec::new();
     for dir in Dir::INNER {

@@ -189,6 +189,21 @@ mod tests {
     }
 
     #[test]
+    fn the_last_number_that_a_tree_can_have_is_followed_by_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, flusher) = open(&Config::new(dir.path())).unwrap();
+        let make = |id: u64| {
+            let name = TreeName::new("other").unwrap();
+            let (hasher, arity) = (Arc::new(Blake3), Arity::Four);
+            engine.catalog.make(id, Wanted { name, hasher, arity, entries: None })
+        };
+        assert_eq!(make(u64::from(u32::MAX)).unwrap().0.id().0, u32::MAX);
+        let refused = make(u64::from(u32::MAX) + 1).unwrap_err();
+        assert!(matches!(refused, Error::TooManyTrees { .. }), "{refused}");
+        engine.close(flusher).unwrap();
+    }
+
+    #[test]
     fn nobody_is_refused_by_a_poisoned_store_before_its_tokens_have_an_answer() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::new(dir.path()).flush_policy(FlushPolicy::Manual);

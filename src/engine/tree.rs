@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::edges::EdgeCache;
-use crate::column::{Columns, Layout, LeafWriter, NodeWriter, View};
+use crate::column::{Columns, EntryBytes, Layout, LeafWriter, NodeWriter, View};
 use crate::entry::Framing;
 use crate::error::{ReadError, Result};
 use crate::ids::TreeId;
@@ -207,6 +207,18 @@ impl Tree {
             Some(pool) => pool.install(|| entries.par_iter().map(leaf).collect()),
             None => entries.iter().map(leaf).collect(),
         }
+    }
+
+    /// The entry `index`, which must be published.
+    pub(crate) fn entry(&self, index: u64, framing: Framing) -> Result<EntryBytes> {
+        let hash = |entry: &[u8]| self.hasher.leaf(entry);
+        Ok(self.columns.view().entry(index, framing.prefix_len(), &hash)?)
+    }
+
+    /// Adjacent entries from `from` on, framed, and none behind `to`. At least one.
+    pub(crate) fn entry_run(&self, from: u64, to: u64) -> Result<EntryBytes> {
+        let hash = |entry: &[u8]| self.hasher.leaf(entry);
+        Ok(self.columns.view().entry_run(from, to, &hash)?)
     }
 
     /// Bytes of the entries of leaves `[from, to)` in the log. The leaves are in memory.

@@ -3,7 +3,7 @@
 //! An entry is its length, big-endian, and its data. The length has two bytes in trees whose entries are
 //! no longer than 65,535 bytes, as in the entry bundles of C2SP tlog-tiles, and four in other trees.
 
-use crate::config::EntryConfig;
+use super::config::EntryConfig;
 
 /// How many bytes the length of an entry takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +89,10 @@ impl<'a> Entries<'a> {
     }
 
     /// All entries, if they are exactly `count` and nothing follows them.
-    pub(crate) fn exactly(self, count: u64) -> Option<Vec<&'a [u8]>> {
-        let entries: Option<Vec<_>> = self.collect();
-        entries.filter(|entries| entries.len() as u64 == count)
+    pub(crate) fn exactly(mut self, count: u64) -> Option<Vec<&'a [u8]>> {
+        let count = usize::try_from(count).ok()?;
+        let entries: Vec<_> = self.by_ref().take(count).collect::<Option<_>>()?;
+        (entries.len() == count && self.rest.is_empty()).then_some(entries)
     }
 }
 

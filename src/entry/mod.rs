@@ -7,10 +7,12 @@
 //! - The bytes of an entry say nothing by themselves. The leaf is the truth: an entry is right if it
 //!   hashes to its leaf.
 
+mod config;
 mod framing;
 mod marks;
 mod source;
 
+pub use config::{Compression, EntryConfig};
 pub(crate) use framing::{Entries, Framing};
 pub(crate) use marks::{MARKS, Marks, STRIDE};
 pub(crate) use source::{EntrySource, StoredBundle};

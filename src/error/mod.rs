@@ -514,7 +514,7 @@ pub enum Problem {
         /// The value in the file.
         found: String,
     },
-    /// The file is too short.
+    /// The file has another length: it was truncated, or something was appended.
     Truncated {
         /// The required length, in bytes.
         expected: u64,
@@ -530,6 +530,8 @@ pub enum Problem {
     },
     /// The file does not exist.
     Missing,
+    /// The directory has no manifest, and the store has other files.
+    NoManifest,
     /// The disk does not return the bytes.
     Unreadable {
         /// The error of the operating system.
@@ -584,11 +586,8 @@ impl fmt::Display for Damage {
                 )
             }
             Problem::Truncated { expected, found } => {
-                write!(
-                    f,
-                    "{file} is truncated: expected {}, found {found}",
-                    words::bytes(*expected)
-                )
+                let how = if found > expected { "too long" } else { "truncated" };
+                write!(f, "{file} is {how}: expected {}, found {found}", words::bytes(*expected))
             }
             Problem::Hollow { expected, found } => write!(
                 f,
@@ -596,6 +595,7 @@ impl fmt::Display for Damage {
                 words::bytes(*expected)
             ),
             Problem::Missing => write!(f, "{file} is missing"),
+            Problem::NoManifest => write!(f, "there is no manifest in {file}"),
             Problem::Unreadable { reason } => {
                 write!(f, "cannot read {file} at byte {offset}: {reason}")
             }

@@ -312,7 +312,7 @@ enum Bytes {
 impl Region {
     /// Wraps a read-only mapping.
     #[must_use]
-    pub fn mapped(map: memmap2::Mmap) -> Self {
+    pub(crate) fn mapped(map: memmap2::Mmap) -> Self {
         Self(Bytes::Mapped(Arc::new(map)))
     }
 

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io::ErrorKind::NotFound;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -84,6 +84,8 @@ pub enum FileState {
     Lock,
     /// The name is not in the store's format. The store ignores the file.
     Foreign,
+    /// What the file is cannot be told: no manifest can be read that would name it.
+    Unknown,
 }
 
 impl fmt::Display for FileState {
@@ -96,6 +98,7 @@ impl fmt::Display for FileState {
             Self::Orphan => "orphan",
             Self::Lock => "lock",
             Self::Foreign => "foreign",
+            Self::Unknown => "unknown",
         })
     }
 }
@@ -155,7 +158,7 @@ fn survey_once(config: &Config, fs: &Arc<dyn FileSystem>) -> Result<Survey> {
     let newest = look.manifests();
     look.named_parts(newest.as_ref());
     let (leaves, torn) = look.log(newest.as_ref());
-    look.rest();
+    look.rest(newest.is_some());
     look.files.sort_by(|a, b| a.path.cmp(&b.path));
     let leaves = leaves.filter(|_| newest.is_some());
     Ok(Survey { files: look.files, leaves, torn })
@@ -216,7 +219,9 @@ impl Look<'_> {
             self.files.push(report);
         }
         if newest.is_none() && self.files.iter().all(|file| file.state != FileState::InForce) {
-            let mut report = report(self.fs.display(manifest::file(1)), None, FileState::InForce);
+            let first = self.fs.display(manifest::file(1));
+            let dir = first.parent().map_or_else(|| first.clone(), Path::to_path_buf);
+            let mut report = report(dir, None, FileState::InForce);
             report.problem = Some("there is no manifest".to_owned());
             self.files.push(report);
         }
@@ -312,10 +317,12 @@ impl Look<'_> {
     }
 
     /// Reports the files that are not needed.
-    fn rest(&mut self) {
+    /// Reports all other files. Without a `judged` manifest they cannot be told apart.
+    fn rest(&mut self, judged: bool) {
         for (name, _) in self.found.clone() {
             let state = match name.kind {
                 _ if name.temporary => FileState::Temporary,
+                _ if !judged => FileState::Unknown,
                 FileKind::Segment => FileState::Reserve,
                 FileKind::Part if self.parts.contains_key(&name) => FileState::Previous,
                 FileKind::Part | FileKind::Manifest => FileState::Orphan,
@@ -353,7 +360,8 @@ fn describe(manifest: &Manifest) -> String {
     });
     let end = if manifest.log.clean { "closed in order" } else { "in use" };
     let trees: Vec<_> = trees.collect();
-    format!("store {}, {end}, {}", manifest.store, trees.join(", "))
+    let store = [format!("store {}", manifest.store), end.to_owned()];
+    store.into_iter().chain(trees).collect::<Vec<_>>().join(", ")
 }
 
 /// The text of an error and its causes.

@@ -1,5 +1,6 @@
 //! The directory of a part's entries: a record for each bundle. Pure.
 
+use super::compress;
 use super::format::{EntryArea, RECORD_LEN};
 use crate::codec::{Decoder, Encoder};
 use crate::entry::MARKS;
@@ -46,7 +47,8 @@ impl Record {
         for mark in &mut marks {
             *mark = fields.u64()?;
         }
-        let within = start.checked_add(stored)? <= area.bytes;
+        let within = start.checked_add(stored)? <= area.bytes
+            && (!compressed || len <= compress::LONGEST && stored < len);
         let rising = marks.is_sorted() && marks.last().is_none_or(|last| *last <= len);
         let record = Self { start, stored, len, compressed, marks };
         (within && rising && (compressed || stored == len)).then_some(record)
@@ -69,7 +71,8 @@ mod tests {
     fn a_record_is_read_back_as_written() {
         for compressed in [false, true] {
             let marks = std::array::from_fn(|at| at as u64 * 10);
-            let record = Record { start: 1000, stored: 4000, len: 4000, compressed, marks };
+            let len = if compressed { 5000 } else { 4000 };
+            let record = Record { start: 1000, stored: 4000, len, compressed, marks };
             assert_eq!(Record::decode(&bytes(&record), &AREA), Some(record));
         }
     }
@@ -86,6 +89,8 @@ mod tests {
             Record { len: 4001, ..right },
             Record { marks: falling, ..right },
             Record { marks: [4001; MARKS], ..right },
+            Record { compressed: true, ..right },
+            Record { compressed: true, len: compress::LONGEST + 1, ..right },
         ];
         for record in wrong {
             assert_eq!(Record::decode(&bytes(&record), &AREA), None, "{record:?}");

@@ -1,6 +1,6 @@
 //! Compressing bundles. The only file that names the compressor.
 
-use crate::config::Compression;
+use crate::entry::Compression;
 use crate::fs::backing;
 
 /// Longer bundles are stored as they are, so that reading one entry never needs more memory.

@@ -2,20 +2,23 @@
 //!
 //! # Invariants
 //!
-//! - Entries are handed out from blocks that were compared with their checksums, as nodes are. Whether an
-//!   entry hashes to its leaf is for the scrub to verify, and for callers who want to.
+//! - Entries are handed out from blocks that were compared with their checksums, as nodes are. The first
+//!   time that an entry is read, it is compared with its leaf.
 //! - A length or an offset in the file is compared with what there is before it is used. So a forged part
 //!   with right checksums is damage and no panic.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::{Arc, PoisonError};
 
 use super::bundles::Record;
 use super::compress;
 use super::format::{EntryArea, PART_BLOCK, RECORD_LEN};
 use super::reader::Part;
-use crate::column::{ArchivedBytes, EntryBytes};
-use crate::entry::{BUNDLE, Entries, EntrySource, Framing, STRIDE, StoredBundle, bundle_end};
-use crate::error::{Damage, Error, ReadError, Result};
+use crate::column::{ArchivedBytes, EntryBytes, EntryHash};
+use crate::entry::{
+    BUNDLE, Entries, EntrySource, Framing, Marks, STRIDE, StoredBundle, bundle_end,
+};
+use crate::error::{Damage, Error, Problem, ReadError, Result};
 use crate::fs::backing;
 use crate::merkle::Level;
 
@@ -23,9 +26,6 @@ use crate::merkle::Level;
 const STEP: u64 = 256 << 10;
 /// Longer bundles are decompressed again for each read.
 const LARGEST_CACHED: u64 = 256 << 10;
-
-/// The bundle of a part that was decompressed last, by the index of its first entry.
-pub(super) type LastBundle = Mutex<Option<(u64, Arc<[u8]>)>>;
 
 /// The entries of a part that are in one bundle.
 struct Bundle {
@@ -51,68 +51,103 @@ impl Bundle {
     }
 }
 
-/// The data of the entry behind `skip` others in framed bytes: where it is, and its length.
-fn find(framing: Framing, bytes: &[u8], skip: usize) -> Option<(usize, usize)> {
-    let mut rest = bytes;
-    for _ in 0..skip {
-        (_, rest) = framing.split(rest)?;
-    }
-    let (entry, _) = framing.split(rest)?;
-    Some((bytes.len() - rest.len() + framing.prefix_len(), entry.len()))
-}
-
 impl Part {
-    /// Entry `index`.
-    pub(super) fn entry(self: &Arc<Self>, index: u64) -> Result<EntryBytes, ReadError> {
+    /// Entry `index`. The first time that it is read, it is compared with its leaf.
+    pub(super) fn entry(
+        self: &Arc<Self>,
+        index: u64,
+        hash: EntryHash<'_>,
+    ) -> Result<EntryBytes, ReadError> {
         let (area, framing) = self.entry_area(index)?;
         let bundle = self.bundle(&area, index, false)?;
         let (start, end, skip) = bundle.stride(index);
-        let wrong = || self.wrong_bundle(bundle.start);
-        if bundle.record.compressed {
+        let entry = if bundle.record.compressed {
             let bytes = self.decompressed(&bundle, false)?;
-            let stride = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-            let stride = stride.and_then(|(start, end)| Some((start, bytes.get(start..end)?)));
-            let (start, stride) = stride.ok_or_else(wrong)?;
-            let (at, len) = find(framing, stride, skip).ok_or_else(wrong)?;
-            return Ok(EntryBytes::owned(bytes).slice(start + at, len));
-        }
-        let begin = bundle.start + start;
-        if let Some(stride) = self.borrow_intact(begin, end - start, false)? {
-            let (at, len) = find(framing, stride, skip).ok_or_else(wrong)?;
-            let begin = usize::try_from(begin).map_err(|_| wrong())?;
-            return Ok(EntryBytes::archived(Arc::clone(self) as _, begin + at, len));
-        }
-        if end - start <= STEP {
-            let stride = self.read_intact(begin, end - start, false)?;
-            let (at, len) = find(framing, &stride, skip).ok_or_else(wrong)?;
-            return Ok(EntryBytes::owned(stride).slice(at, len));
-        }
-        // The entries of the stride are long: read their lengths one by one.
-        let mut at = start;
-        let mut left = skip;
-        loop {
-            let prefix = framing.prefix_len() as u64;
-            let len = match end.checked_sub(at) {
-                Some(rest) if rest >= prefix => {
-                    self.read_intact(bundle.start + at, prefix, false)?
-                }
-                _ => return Err(wrong()),
+            let read = |at: u64, out: &mut [u8]| {
+                let from = usize::try_from(at).unwrap_or(usize::MAX);
+                let found = bytes.get(from..from.saturating_add(out.len()));
+                out.copy_from_slice(found.ok_or_else(|| self.wrong_bundle(bundle.start))?);
+                Ok(())
             };
-            let len = framing.len_of(&len) as u64;
-            let data = at + prefix;
-            if len > end - data {
+            let (at, len) = self.find(&bundle, framing, (start..end, skip), read)?;
+            let at = usize::try_from(at).ok().zip(usize::try_from(len).ok());
+            let (at, len) = at.ok_or_else(|| self.wrong_bundle(bundle.start))?;
+            EntryBytes::owned(bytes).slice(at, len)
+        } else {
+            let read = |at: u64, out: &mut [u8]| self.copy_bytes(bundle.start + at, out);
+            let (at, len) = self.find(&bundle, framing, (start..end, skip), read)?;
+            self.file_bytes(bundle.start + at, len)?
+        };
+        self.check_leaf(index, entry.get(), hash)?;
+        Ok(entry)
+    }
+
+    /// Where in the bundle the data of an entry is, and its length: the entry behind `skip` others in
+    /// `stride`. `read` reads bytes of the bundle. Only the blocks with lengths are read, so a damaged
+    /// block makes no other entry unreadable than those that begin in it or behind it in the stride.
+    fn find(
+        &self,
+        bundle: &Bundle,
+        framing: Framing,
+        (stride, skip): (Range<u64>, usize),
+        read: impl Fn(u64, &mut [u8]) -> Result<(), ReadError>,
+    ) -> Result<(u64, u64), ReadError> {
+        let wrong = || self.wrong_bundle(bundle.start);
+        let mut prefix = [0; 4];
+        let prefix = &mut prefix[..framing.prefix_len()];
+        let mut at = stride.start;
+        for left in (0..=skip).rev() {
+            let data = at.checked_add(prefix.len() as u64).filter(|data| *data <= stride.end);
+            let data = data.ok_or_else(wrong)?;
+            read(at, prefix)?;
+            let len = framing.len_of(prefix) as u64;
+            if len > stride.end - data {
                 return Err(wrong());
             }
             if left == 0 {
-                let entry = self.read_intact(bundle.start + data, len, false)?;
-                return Ok(EntryBytes::owned(entry));
+                return Ok((data, len));
             }
-            (at, left) = (data + len, left - 1);
+            at = data + len;
         }
+        Err(wrong())
+    }
+
+    /// Compares an entry with its leaf, unless that was done before.
+    fn check_leaf(&self, index: u64, entry: &[u8], hash: EntryHash<'_>) -> Result<(), ReadError> {
+        let number = index - self.identity().from;
+        if self.hashed.has(number) {
+            return Ok(());
+        }
+        let mut leaf = [[0; 32]];
+        self.read(Level::LEAVES, index, &mut leaf)?;
+        if hash(entry) != leaf[0] {
+            let at = self.layout().entries.map_or(0, |area| area.block * PART_BLOCK);
+            let problem = Problem::NotTheEntry { index };
+            return Err(Damage::new(self.path(), at, problem).into());
+        }
+        self.hashed.mark(number);
+        Ok(())
+    }
+
+    /// Adjacent entries from `from` on, framed, of one bundle and below `to`, each compared with its leaf
+    /// the first time that it is read.
+    pub(super) fn entry_run(
+        self: &Arc<Self>,
+        from: u64,
+        to: u64,
+        hash: EntryHash<'_>,
+    ) -> Result<EntryBytes, ReadError> {
+        let (_, framing) = self.entry_area(from)?;
+        let run = self.framed_run(from, to)?;
+        for (index, entry) in (from..).zip(Entries::new(framing, run.get())) {
+            let wrong = || self.wrong_bundle(self.layout().entries.map_or(0, |area| area.block));
+            self.check_leaf(index, entry.ok_or_else(wrong)?, hash)?;
+        }
+        Ok(run)
     }
 
     /// Adjacent entries from `from` on, framed, of one bundle and below `to`.
-    pub(super) fn entry_run(self: &Arc<Self>, from: u64, to: u64) -> Result<EntryBytes, ReadError> {
+    fn framed_run(self: &Arc<Self>, from: u64, to: u64) -> Result<EntryBytes, ReadError> {
         let (area, framing) = self.entry_area(from)?;
         let bundle = self.bundle(&area, from, false)?;
         let end = bundle.end.min(to);
@@ -253,7 +288,7 @@ impl ArchivedBytes for Part {
 
 /// The entries of one part, for a merge: every block is verified again.
 impl EntrySource for Part {
-    fn entry_bytes(&self, range: std::ops::Range<u64>) -> Result<u64> {
+    fn entry_bytes(&self, range: Range<u64>) -> Result<u64> {
         let (area, _) = self.entry_area(range.start)?;
         let bundle = self.bundle(&area, range.start, false)?;
         if (bundle.first, bundle.end) == (range.start, range.end) {
@@ -269,7 +304,7 @@ impl EntrySource for Part {
 
     fn read_entries(
         &self,
-        range: std::ops::Range<u64>,
+        range: Range<u64>,
         out: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let (area, framing) = self.entry_area(range.start)?;
@@ -282,23 +317,33 @@ impl EntrySource for Part {
             };
             let skip = usize::try_from(range.start - bundle.first).unwrap_or(0);
             let count = usize::try_from(range.end - range.start).unwrap_or(0);
-            let mut entries = Entries::new(framing, &bytes).skip(skip).take(count);
-            return entries.try_for_each(|entry| {
+            let mut read = 0;
+            for entry in Entries::new(framing, &bytes).skip(skip).take(count) {
                 let entry = entry.ok_or_else(|| self.wrong_bundle(bundle.start))?;
                 out(framing.prefix(entry.len()).bytes())?;
-                out(entry)
-            });
+                out(entry)?;
+                read += 1;
+            }
+            return if read == count {
+                Ok(())
+            } else {
+                Err(self.wrong_bundle(bundle.start).into())
+            };
         }
+        let mut marks = Marks::new(framing);
         let mut at = 0;
         while at < bundle.record.len {
             let len = (bundle.record.len - at).min(STEP);
-            out(&self.read_intact(bundle.start + at, len, true)?)?;
+            let bytes = self.read_intact(bundle.start + at, len, true)?;
+            marks.add(&bytes);
+            out(&bytes)?;
             at += len;
         }
-        Ok(())
+        let whole = marks.count() == Some(range.end - range.start);
+        if whole { Ok(()) } else { Err(self.wrong_bundle(bundle.start).into()) }
     }
 
-    fn stored(&self, range: std::ops::Range<u64>) -> Result<Option<StoredBundle>> {
+    fn stored(&self, range: Range<u64>) -> Result<Option<StoredBundle>> {
         let (area, _) = self.entry_area(range.start)?;
         let bundle = self.bundle(&area, range.start, true)?;
         let Record { stored, len, compressed, marks, .. } = bundle.record;

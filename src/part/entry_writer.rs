@@ -9,7 +9,7 @@ use super::format::{PART_BLOCK_LEN, PartIdentity, RECORD_LEN};
 use super::raw::RawPart;
 use super::writer::Blocks;
 use crate::codec::Encoder;
-use crate::config::Compression;
+use crate::entry::Compression;
 use crate::entry::{EntrySource, Framing, Marks, StoredBundle, bundle_end};
 use crate::error::{Damage, Result};
 

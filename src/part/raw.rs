@@ -282,6 +282,12 @@ impl RawPart {
         1..self.layout.tables.first().map_or(self.layout.footer, |(block, _)| *block)
     }
 
+    /// Whether the file ends before the entries and their directory do.
+    pub(crate) fn lacks_entries(&self) -> bool {
+        let blocks = self.entry_blocks();
+        !blocks.is_empty() && blocks.end > self.len.div_ceil(PART_BLOCK)
+    }
+
     /// The blocks of the entries and of their directory. Empty in a tree without entries.
     pub(crate) fn entry_blocks(&self) -> Range<u64> {
         let end = self.column_blocks().end;

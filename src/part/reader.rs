@@ -12,11 +12,10 @@
 //!   goes to the file, and its bytes are trusted.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::bytes::{Block, Bytes};
 use super::checked::Checked;
-use super::entries::LastBundle;
 use super::format::{
     BlockFault, Footer, PART_BLOCK, PART_BLOCK_LEN, PART_VERSION, PartIdentity, PartLayout,
     PartRef, SUMS_PER_BLOCK, seal_of,
@@ -41,7 +40,10 @@ pub(crate) struct Part {
     bytes: Bytes,
     checked: Checked,
     tables_sum: u32,
-    pub(super) last_bundle: LastBundle,
+    /// The bundle that was decompressed last, by the index of its first entry.
+    pub(super) last_bundle: Mutex<Option<(u64, Arc<[u8]>)>>,
+    /// The entries that were found to hash to their leaves.
+    pub(super) hashed: Checked,
     path: PathBuf,
 }
 
@@ -102,6 +104,7 @@ impl Part {
             return Err(Damage::new(&path, footer_at, problem).into());
         }
         let checked = Checked::new(layout.footer);
+        let hashed = Checked::new(layout.entries.map_or(0, |_| reference.to - reference.from));
         drop((header, footer));
         Ok(Self {
             identity,
@@ -110,7 +113,8 @@ impl Part {
             bytes,
             checked,
             tables_sum: parsed.tables,
-            last_bundle: LastBundle::default(),
+            last_bundle: Mutex::default(),
+            hashed,
             path,
         })
     }
@@ -198,6 +202,16 @@ impl Part {
             self.bytes.read(start, wanted)?;
         }
         Ok(len)
+    }
+
+    /// Copies the bytes from `start` on, of blocks that are intact.
+    #[inline]
+    pub(super) fn copy_bytes(&self, start: u64, out: &mut [u8]) -> Result<(), ReadError> {
+        let last = (start + out.len() as u64).saturating_sub(1) / PART_BLOCK;
+        if (start / PART_BLOCK..=last).all(|number| self.is_checked(number)) {
+            return self.bytes.read(start, out);
+        }
+        self.copy_intact(start, out, false)
     }
 
     /// Copies the bytes from `start` on. Checks every block that is not marked as intact. With

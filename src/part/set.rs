@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::format::PartRef;
 use super::reader::Part;
-use crate::column::{Archive, EntryBytes};
+use crate::column::{Archive, EntryBytes, EntryHash};
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
@@ -85,12 +85,12 @@ impl PartSet {
 }
 
 impl Archive for PartSet {
-    fn entry(&self, index: u64) -> Result<EntryBytes, ReadError> {
-        self.of_leaf(index)?.entry(index)
+    fn entry(&self, index: u64, hash: EntryHash<'_>) -> Result<EntryBytes, ReadError> {
+        self.of_leaf(index)?.entry(index, hash)
     }
 
-    fn entry_run(&self, from: u64, to: u64) -> Result<EntryBytes, ReadError> {
-        self.of_leaf(from)?.entry_run(from, to)
+    fn entry_run(&self, from: u64, to: u64, hash: EntryHash<'_>) -> Result<EntryBytes, ReadError> {
+        self.of_leaf(from)?.entry_run(from, to, hash)
     }
 
     fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {

@@ -10,7 +10,7 @@ use super::format::{
 };
 use super::raw::RawPart;
 use crate::checksum::block_checksum;
-use crate::config::Compression;
+use crate::entry::Compression;
 use crate::entry::EntrySource;
 use crate::error::{Error, Result};
 use crate::fs::{File, FileSystem};

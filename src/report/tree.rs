@@ -1,6 +1,6 @@
 //! The report about one tree of a store.
 
-use crate::config::EntryConfig;
+use crate::entry::EntryConfig;
 use crate::merkle::{Arity, TreeName, TreeSize};
 use crate::tree_spec::TreeSpec;
 

@@ -183,9 +183,9 @@ impl TreeParts {
 
     /// The hashes of the entries of a bundle.
     fn hash_bundle(&self, part: &RawPart, raw: &RawBundle) -> Result<Vec<Hash>, Box<Damage>> {
-        let mut hashing = Hashing::new(raw.framing, &*self.hasher);
-        part.read_bundle(raw, &mut |bytes| hashing.add(bytes))?;
         let expected = raw.leaves.end - raw.leaves.start;
+        let mut hashing = Hashing::new(raw.framing, &*self.hasher, expected);
+        part.read_bundle(raw, &mut |bytes| hashing.add(bytes))?;
         match hashing.finish() {
             Some(hashes) if hashes.len() as u64 == expected => Ok(hashes),
             _ => {
@@ -266,6 +266,8 @@ impl TreeParts {
 /// Hashes framed entries that come in pieces.
 struct Hashing<'a> {
     framing: Framing,
+    /// More entries than these are not hashed: a bundle may claim millions.
+    most: u64,
     hasher: &'a dyn Hasher,
     hashes: Vec<Hash>,
     /// Bytes that do not make a whole entry, and fewer than `LONG`.
@@ -278,11 +280,14 @@ struct Hashing<'a> {
 const LONG: usize = 1 << 20;
 
 impl<'a> Hashing<'a> {
-    fn new(framing: Framing, hasher: &'a dyn Hasher) -> Self {
-        Self { framing, hasher, hashes: Vec::new(), rest: Vec::new(), long: None }
+    fn new(framing: Framing, hasher: &'a dyn Hasher, most: u64) -> Self {
+        Self { framing, most, hasher, hashes: Vec::new(), rest: Vec::new(), long: None }
     }
 
     fn add(&mut self, bytes: &[u8]) {
+        if self.hashes.len() as u64 > self.most {
+            return;
+        }
         let mut bytes = bytes;
         if let Some((mut leaf, left)) = self.long.take() {
             let (now, later) = bytes.split_at(left.min(bytes.len()));
@@ -302,7 +307,9 @@ impl<'a> Hashing<'a> {
                 &joined[..]
             }
         };
-        while let Some((entry, later)) = self.framing.split(rest) {
+        while self.hashes.len() as u64 <= self.most
+            && let Some((entry, later)) = self.framing.split(rest)
+        {
             self.hashes.push(self.hasher.leaf(entry));
             rest = later;
         }
@@ -320,5 +327,41 @@ impl<'a> Hashing<'a> {
     /// `None` if the bytes end within an entry.
     fn finish(self) -> Option<Vec<Hash>> {
         (self.rest.is_empty() && self.long.is_none()).then_some(self.hashes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merkle::Blake3;
+
+    fn frame(framing: Framing, entries: &[Vec<u8>]) -> Vec<u8> {
+        let one = |entry: &Vec<u8>| [framing.prefix(entry.len()).bytes(), &entry[..]].concat();
+        entries.iter().flat_map(one).collect()
+    }
+
+    #[test]
+    fn entries_have_the_same_hashes_wherever_their_bytes_are_cut() {
+        let lens = [0, 1, 300, LONG - 1, LONG, LONG + 7, 2];
+        let entries: Vec<Vec<u8>> = (0..).zip(lens).map(|(byte, len)| vec![byte; len]).collect();
+        let expected: Vec<_> = entries.iter().map(|entry| Blake3.leaf(entry)).collect();
+        let bytes = frame(Framing::Long, &entries);
+        for step in [7919, 1 << 18, LONG, bytes.len()] {
+            let mut hashing = Hashing::new(Framing::Long, &Blake3, entries.len() as u64);
+            bytes.chunks(step).for_each(|piece| hashing.add(piece));
+            assert_eq!(hashing.finish().as_ref(), Some(&expected), "in steps of {step}");
+        }
+        let mut hashing = Hashing::new(Framing::Long, &Blake3, entries.len() as u64);
+        hashing.add(&bytes[..bytes.len() - 1]);
+        assert_eq!(hashing.finish(), None);
+    }
+
+    #[test]
+    fn a_bundle_that_claims_millions_of_entries_costs_as_much_as_one_of_256() {
+        let mut hashing = Hashing::new(Framing::Short, &Blake3, 256);
+        for _ in 0..32 {
+            hashing.add(&vec![0; 1 << 20]);
+        }
+        assert_eq!(hashing.hashes.len(), 257);
     }
 }

@@ -327,8 +327,11 @@ impl Planner<'_> {
             }
             Err(Lost { .. }) => !self.unproven,
         };
-        let remedy = if allowed { Remedy::Rebuild } else { Remedy::None };
+        // A part that ends before its entries do has too little left to be written again.
+        let allowed = |number: usize| allowed && !tree.parts[number].lacks_entries();
         for (number, part) in tree.parts.iter().enumerate() {
+            let allowed = allowed(number);
+            let remedy = if allowed { Remedy::Rebuild } else { Remedy::None };
             let frame = &tree.frames[number];
             let lost_leaves = self.lost.iter().any(|id| {
                 let level = || part.nodes_of(id.1).map(|(level, _)| level);
@@ -373,14 +376,15 @@ impl Planner<'_> {
         }
         self.cases.sort_by_key(|case| case.id);
         for case in self.cases.into_iter().filter(|case| !missing(case.id.0)) {
-            let remedy = if allowed { case.remedy } else { Remedy::None };
+            let remedy = if allowed(case.id.0) { case.remedy } else { Remedy::None };
             if remedy == Remedy::Rebuild {
                 rewrite.insert(case.id.0);
             }
             push(&mut findings, tree.arity, &tree.parts[case.id.0], Case { remedy, ..case });
         }
         for ((number, block), fault) in &self.entries.padding {
-            if allowed {
+            let remedy = if allowed(*number) { Remedy::Rebuild } else { Remedy::None };
+            if allowed(*number) {
                 rewrite.insert(*number);
             }
             findings.push(Finding {

@@ -9,7 +9,7 @@ use crate::column::EntryBytes;
 use crate::engine::Tree;
 use crate::entry::Framing;
 use crate::error::{Error, ReadError, Result};
-use crate::merkle::Level;
+use crate::merkle::{LeafIndex, Level};
 
 /// The data of one leaf. Dereferences to bytes.
 ///
@@ -89,10 +89,23 @@ impl Entries {
     /// The first error of reading. A later call continues behind the entry that could not be read.
     pub fn try_visit<B>(
         &mut self,
-        mut visit: impl FnMut(u64, &[u8]) -> ControlFlow<B>,
+        mut visit: impl FnMut(LeafIndex, &[u8]) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>> {
         while self.range.start < self.range.end {
-            let (run, mut at) = self.take_run()?;
+            let (run, mut at) = match self.take_run() {
+                Ok(run) => run,
+                Err(_) => {
+                    // Perhaps only another entry of the run cannot be read.
+                    let index = self.range.start;
+                    self.range.start += 1;
+                    if let ControlFlow::Break(value) =
+                        visit(LeafIndex(index), self.one(index)?.get())
+                    {
+                        return Ok(ControlFlow::Break(value));
+                    }
+                    continue;
+                }
+            };
             let bytes = run.get();
             while at < bytes.len() && self.range.start < self.range.end {
                 let Some((entry, rest)) = self.framing.split(&bytes[at..]) else {
@@ -102,7 +115,7 @@ impl Entries {
                 let index = self.range.start;
                 self.range.start += 1;
                 at = bytes.len() - rest.len();
-                if let ControlFlow::Break(value) = visit(index, entry) {
+                if let ControlFlow::Break(value) = visit(LeafIndex(index), entry) {
                     self.run = (at < bytes.len()).then_some((run, at));
                     return Ok(ControlFlow::Break(value));
                 }
@@ -111,20 +124,19 @@ impl Entries {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The run with the next entry, and where in it the entry begins. On an error the entry counts as
-    /// read.
+    /// One entry alone.
+    fn one(&self, index: u64) -> Result<EntryBytes> {
+        self.tree.check_process()?;
+        self.tree.entry(index, self.framing)
+    }
+
+    /// The run with the next entry, and where in it the entry begins.
     fn take_run(&mut self) -> Result<(EntryBytes, usize)> {
         if let Some(run) = self.run.take() {
             return Ok(run);
         }
-        let run = self.tree.check_process().and_then(|()| {
-            let view = self.tree.columns.view();
-            Ok(view.entry_run(self.range.start, self.range.end)?)
-        });
-        if run.is_err() {
-            self.range.start += 1;
-        }
-        Ok((run?, 0))
+        self.tree.check_process()?;
+        Ok((self.tree.entry_run(self.range.start, self.range.end)?, 0))
     }
 
     fn absent(&self, at: u64) -> Error {
@@ -139,9 +151,11 @@ impl Iterator for Entries {
         if self.range.start >= self.range.end {
             return None;
         }
-        let (run, at) = match self.take_run() {
-            Ok(run) => run,
-            Err(error) => return Some(Err(error)),
+        let Ok((run, at)) = self.take_run() else {
+            // Perhaps only another entry of the run cannot be read.
+            let entry = self.one(self.range.start);
+            self.range.start += 1;
+            return Some(entry.map(Entry::new));
         };
         let bytes = run.get();
         self.range.start += 1;

@@ -271,13 +271,13 @@ impl Snapshot {
     }
 
     /// The entry at `index`. Entries that no part has yet, and those of a mapped part that is not
-    /// compressed, are not copied. Whether the entry hashes to its leaf is verified when the log is read
-    /// and by [`scrub`](crate::scrub), not by this call.
+    /// compressed, are not copied. The first time that an entry of a part is read, it is hashed and
+    /// compared with its leaf. Entries of the log were compared when the log was read.
     ///
     /// # Errors
     ///
     /// [`Error::NoEntries`] if the tree keeps no entries; [`Error::IndexOutOfRange`] at or beyond the
-    /// size; [`Error::Damaged`] if a part cannot be read.
+    /// size; [`Error::Damaged`] if a part cannot be read, or if the entry does not hash to its leaf.
     pub fn entry(&self, index: impl Into<LeafIndex>) -> Result<Entry> {
         self.tree.check_process()?;
         let index = index.into();
@@ -285,7 +285,7 @@ impl Snapshot {
         if index.0 >= self.size.0 {
             return Err(Error::IndexOutOfRange { index, size: self.size });
         }
-        Ok(Entry::new(self.tree.columns.view().entry(index.0, framing.prefix_len())?))
+        Ok(Entry::new(self.tree.entry(index.0, framing)?))
     }
 
     /// An iterator over the entries of `range`, in order. The range may be empty and of any length. The

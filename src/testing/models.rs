@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::column;
 use crate::durability;
 use crate::engine::log as flush;
+use crate::entry::Framing;
 use crate::error::{Error, ReadError};
 use crate::merkle::{Arity, Hash, Hasher, Level, NodeIndex, NodeSource};
 use crate::sync::process::Process;
@@ -136,6 +137,19 @@ pub fn columns(arity: Arity, height: u8) -> (Columns, LeafWriter, NodeWriter) {
     (Columns(columns), LeafWriter(leaves), NodeWriter(nodes))
 }
 
+/// As [`columns`], of a tree that keeps entries. [`entry`] `i` is the entry of leaf `i`.
+#[must_use]
+pub fn columns_with_entries(arity: Arity, height: u8) -> (Columns, LeafWriter, NodeWriter) {
+    let (columns, LeafWriter(leaves), nodes) = columns(arity, height);
+    (columns, LeafWriter(leaves.with_entries(Some(Framing::Short))), nodes)
+}
+
+/// An entry of one to three bytes.
+#[must_use]
+pub fn entry(index: u64) -> Vec<u8> {
+    vec![u8::try_from(index).unwrap_or(u8::MAX); 1 + usize::try_from(index % 3).unwrap_or(0)]
+}
+
 /// [`column::Columns`].
 #[derive(Clone)]
 pub struct Columns(Arc<column::Columns>);
@@ -179,6 +193,13 @@ impl fmt::Debug for Archived {
 }
 
 impl column::Archive for Archived {
+    fn entry(&self, index: u64, _: column::EntryHash<'_>) -> Result<column::EntryBytes, ReadError> {
+        if index >= self.size {
+            return Err(ReadError::Absent { level: Level::LEAVES, at: index });
+        }
+        Ok(column::EntryBytes::owned(entry(index)))
+    }
+
     fn read_nodes(
         &self,
         level: Level,
@@ -201,6 +222,13 @@ pub struct LeafWriter(column::LeafWriter);
 impl LeafWriter {
     pub fn append(&mut self, leaves: &[Hash]) {
         self.0.append(leaves);
+    }
+
+    /// Appends leaves with the entries from `first` on, in a tree that has `first` leaves.
+    pub fn append_entries(&mut self, first: u64, leaves: &[Hash]) {
+        let entries: Vec<_> = (first..).take(leaves.len()).map(entry).collect();
+        let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        self.0.append_entries(leaves, &entries);
     }
 }
 
@@ -234,6 +262,14 @@ impl View {
     #[must_use]
     pub fn hashed(&self) -> u64 {
         self.0.hashed()
+    }
+
+    /// # Errors
+    ///
+    /// If the entry is neither in memory nor archived.
+    pub fn entry(&self, index: u64) -> Result<Vec<u8>, Error> {
+        let entry = self.0.entry(index, Framing::Short.prefix_len(), &|_| [0; 32])?;
+        Ok(entry.get().to_vec())
     }
 
     /// # Errors

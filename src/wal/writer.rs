@@ -74,7 +74,7 @@ const WRITEBACK_STEP: u64 = 4 << 20;
 /// Bytes that always stay free for the roll frame.
 const ROLL_LEN: u64 = BLOCK;
 /// A group of up to this many bytes is first copied together. In one piece its checksum uses all lanes of the
-/// vector unit, which saves more time than the copy takes. The memory for the copy is kept.
+/// vector unit, which saves more time than the copy takes. The memory for such a copy is kept for the next group.
 const SMALL_GROUP: usize = 256 << 10;
 /// A larger group of more slices than this is copied together too, if it is not very large. A slice costs the
 /// operating system about as much as copying it.

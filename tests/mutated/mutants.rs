@@ -80,10 +80,25 @@ fn manifests(subject: &Subject, mutants: &mut Vec<Mutant>) {
 }
 
 /// The fields of a part's header: where, and how wide.
-const HEADER: [(usize, usize); 10] =
-    [(8, 2), (10, 2), (12, 4), (16, 8), (24, 8), (32, 8), (40, 8), (48, 8), (56, 8), (64, 8)];
+const HEADER: [(usize, usize); 11] = [
+    (8, 2),
+    (10, 2),
+    (12, 4),
+    (16, 8),
+    (24, 8),
+    (32, 8),
+    (40, 8),
+    (48, 8),
+    (56, 8),
+    (64, 8),
+    (88, 2),
+];
 /// Those of its footer.
-const FOOTER: [(usize, usize); 5] = [(10, 2), (12, 4), (16, 8), (24, 8), (32, 8)];
+const FOOTER: [(usize, usize); 6] = [(10, 2), (12, 4), (16, 8), (24, 8), (32, 8), (40, 8)];
+/// Those of a record in the directory of bundles.
+const RECORD: [(usize, usize); 9] =
+    [(0, 8), (8, 8), (16, 8), (24, 4), (28, 4), (32, 8), (40, 8), (88, 8), (144, 8)];
+const RECORD_LEN: usize = 152;
 
 /// Header and footer of each part: the header as it is, with the file as long as it then has to be, and with a
 /// manifest that says the same.
@@ -106,6 +121,20 @@ fn parts(subject: &Subject, mutants: &mut Vec<Mutant>) {
             }
         }
         let footer = bytes.len() - 4096;
+        // Behind the directory come one block of checksums and the footer.
+        let directory = footer.saturating_sub(2 * 4096);
+        if subject.name.contains("entries") {
+            for (at, width) in (0..2)
+                .flat_map(|record| RECORD.map(|(at, width)| (record * RECORD_LEN + at, width)))
+            {
+                for (value, mut changed) in changes(bytes, directory + at, width) {
+                    hostile::fix_part(&mut changed);
+                    let what = format!("{width} bytes of the directory at {at} are {value}");
+                    let alone = mutant(subject, place, changed, &what);
+                    mutants.push(Mutant { adopted: true, ..alone });
+                }
+            }
+        }
         for (at, width) in FOOTER {
             for (value, mut changed) in changes(bytes, footer + at, width) {
                 hostile::fix_block(&mut changed[footer..]);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use duramen::fs::{FileKind, FileName};
 use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, FlushPolicy, Hash,
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Compression, Config, DynAccumulator,
+    EntryConfig, FlushPolicy, Hash, Store,
 };
 use testkit::stores::leaves;
 
@@ -83,9 +84,35 @@ fn grown() -> (SimDisk, DynAccumulator) {
     (disk, store)
 }
 
+/// A tree that keeps entries: two parts, the second of which begins within a bundle, and a log.
+fn with_entries(compression: Compression) -> SimDisk {
+    let disk = SimDisk::new();
+    let store = Store::open(config(&disk).create(true)).unwrap();
+    let kept = EntryConfig::new().compression(compression);
+    let tree = store.tree_with_entries::<Blake3, 4>("main", kept).unwrap();
+    for to in [300, 330, 350] {
+        let entries: Vec<_> = (tree.size().get()..to).map(entry).collect();
+        tree.insert_entries(&entries).unwrap();
+        if to < 350 {
+            store.checkpoint().unwrap();
+        }
+    }
+    store.close().unwrap();
+    disk
+}
+
+fn entry(index: u64) -> Vec<u8> {
+    format!("entry {index} ").into_bytes().repeat(usize::try_from(index % 5).unwrap())
+}
+
 pub(crate) fn subjects() -> Vec<Subject> {
     let (disk, store) = grown();
     let killed = Subject::of("killed", &disk.kill());
     store.close().unwrap();
-    vec![killed, Subject::of("closed", &disk)]
+    vec![
+        killed,
+        Subject::of("closed", &disk),
+        Subject::of("entries", &with_entries(Compression::None)),
+        Subject::of("compressed entries", &with_entries(Compression::Zstd(1))),
+    ]
 }

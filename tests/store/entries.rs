@@ -80,7 +80,7 @@ fn check_reads(
         assert_eq!(read, entries(range.clone()), "{range:?}");
         let mut visited = Vec::new();
         let done = all(range.clone()).try_visit(|index, bytes| {
-            visited.push((index, bytes.to_vec()));
+            visited.push((index.get(), bytes.to_vec()));
             ControlFlow::<()>::Continue(())
         });
         assert!(done.unwrap().is_continue());
@@ -499,4 +499,89 @@ fn a_group_in_pieces_leaves_no_leaf_behind_for_an_entry_that_does_not_fit() {
         assert_eq!(tree.entry(u64::from(number)).unwrap()[0], number);
         assert_eq!(second.entry(u64::from(number)).unwrap()[..], [number; 20]);
     }
+}
+
+#[test]
+fn a_damaged_block_makes_only_the_entries_in_it_unreadable() {
+    for mode in [ReadMode::Mapped, ReadMode::Pread] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, tree) = open(config(dir.path()), kept());
+        let long = |number: u64| vec![low_byte(number); 60_000];
+        tree.insert_entries(&(0..16).map(long).collect::<Vec<_>>()).unwrap();
+        store.checkpoint().unwrap();
+        store.close().unwrap();
+        drop(tree);
+        let part = parts(dir.path()).remove(0);
+        let mut bytes = std::fs::read(&part).unwrap();
+        // In the middle of an entry.
+        let at = bytes.windows(60_000).position(|window| window == &long(8)[..]).unwrap() + 30_000;
+        bytes[at] ^= 1;
+        std::fs::write(&part, bytes).unwrap();
+        let store = Store::open(config(dir.path()).read_mode(mode)).unwrap();
+        let tree = store.existing_tree("log").unwrap();
+        let wrong: Vec<u64> = (0..16).filter(|index| tree.entry(*index).is_err()).collect();
+        assert_eq!(wrong, [8]);
+        let all: Vec<_> = tree.entries(0..16).unwrap().collect();
+        let wrong: Vec<_> = (0..).zip(&all).filter(|(_, entry)| entry.is_err()).collect();
+        assert_eq!((all.len(), wrong.len(), wrong[0].0), (16, 1, 8));
+        let mut visited = Vec::new();
+        let mut visiting = tree.entries(0..16).unwrap();
+        for _ in 0..2 {
+            let _ = visiting.try_visit(|index, entry| {
+                assert_eq!(entry, long(index.get()));
+                visited.push(index.get());
+                ControlFlow::<()>::Continue(())
+            });
+        }
+        assert_eq!(visited, (0..8).chain(9..16).collect::<Vec<_>>());
+    }
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn an_entry_that_does_not_hash_to_its_leaf_is_an_error_under_right_checksums() {
+    use duramen::fs::FileKind;
+    use duramen::testing::hostile;
+    use duramen::testing::sim::SimDisk;
+    let disk = SimDisk::new();
+    let config = || {
+        Config::new("simulated")
+            .file_system(std::sync::Arc::new(disk.clone()))
+            .checkpoint_policy(CheckpointPolicy::manual())
+    };
+    let store = Store::open(config()).unwrap();
+    let tree = store.tree_with_entries::<Blake3, 4>("main", kept()).unwrap();
+    let entries: Vec<_> = (0..300).map(|number| format!("entry {number:03}")).collect();
+    tree.insert_entries(&entries).unwrap();
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    drop(tree);
+    let part = disk.files().into_iter().find(|file| file.kind == FileKind::Part).unwrap();
+    let mut bytes = disk.read(part).unwrap();
+    let find = |bytes: &[u8], text: &str| {
+        bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap()
+    };
+    let (one, other) = (find(&bytes, "entry 005"), find(&bytes, "entry 006"));
+    bytes[one..one + 9].copy_from_slice(b"entry 006");
+    bytes[other..other + 9].copy_from_slice(b"entry 005");
+    hostile::fix_part(&mut bytes);
+    disk.put(part, &bytes);
+    assert!(hostile::adopt_part(&disk, part));
+    let store = Store::open(config()).unwrap();
+    let tree = store.existing_tree("main").unwrap();
+    for index in 0..300 {
+        match tree.entry(index) {
+            Ok(entry) => {
+                assert_eq!(entry[..], *entries[usize::try_from(index).unwrap()].as_bytes())
+            }
+            Err(error) => {
+                assert!((5..7).contains(&index), "{index}: {error}");
+                let text = format!("entry {index} in ");
+                assert!(error.to_string().contains(&text), "{error}");
+            }
+        }
+    }
+    assert!(tree.entry(5).is_err() && tree.entry(6).is_err());
+    let read: Vec<_> = tree.entries(0..300).unwrap().collect();
+    assert_eq!(read.iter().filter(|entry| entry.is_err()).count(), 2);
 }

@@ -211,7 +211,7 @@ fn one_place_is_not_counted_as_several() {
     let place = store_of("a\nb\n");
     place.file("store/parts/00000001.part", "short");
     let error = refused_whatever(&mut duramen(&place, "fsck DIR"));
-    assert!(error.contains("1 damaged place in "), "{error}");
+    assert!(error.contains("1 problem in "), "{error}");
     assert_eq!(printed_json(duramen(&store_of("a\n"), "fsck DIR --json"))["clean"], true);
 }
 

@@ -86,7 +86,7 @@ fn one_thing_is_not_called_several() {
     place.file("store/parts/00000001.part", "short");
     for line in ["fsck DIR", "scrub DIR"] {
         let text = said(duramen(&place, line));
-        assert!(line == "scrub DIR" || text.contains("1 damaged place in "), "{text}");
+        assert!(line == "scrub DIR" || text.contains("1 problem in "), "{text}");
         assert_eq!(wrong(&text), [""; 0], "{line}: {text}");
     }
 }

@@ -61,6 +61,52 @@ fn leaves_are_seen_whole_or_not_at_all_across_chunk_borders() {
     });
 }
 
+/// Every entry of the leaves that the view says it has is there and right.
+fn check_entries(view: &View) {
+    for index in 0..view.leaves() {
+        assert_eq!(view.entry(index).unwrap(), models::entry(index), "entry {index}");
+    }
+}
+
+#[test]
+fn entries_are_seen_with_their_leaves_across_chunk_borders() {
+    Model::new(3).check(|| {
+        // Chunks of eight bytes and two entries: almost every append begins one.
+        let (columns, mut writer, _nodes) = models::columns_with_entries(Arity::Two, 1);
+        let shared = columns.clone();
+        let reader = thread::spawn(move || {
+            let views: Vec<_> = (0..2).map(|_| shared.view()).collect();
+            views.iter().for_each(check_entries);
+        });
+        writer.append_entries(0, &leaves(0, 1));
+        writer.append_entries(1, &leaves(1, 4));
+        let view = columns.view();
+        assert_eq!(view.leaves(), 4);
+        check_entries(&view);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn an_archive_takes_entries_over_beside_a_reader_and_the_writer() {
+    Model::new(2).check(|| {
+        let (columns, mut writer, _nodes) = models::columns_with_entries(Arity::Two, 1);
+        writer.append_entries(0, &leaves(0, 3));
+        let held = columns.view();
+        let shared = columns.clone();
+        let reader = thread::spawn(move || check_entries(&shared.view()));
+        let shared = columns.clone();
+        let checkpoint = thread::spawn(move || shared.archive(3, node));
+        writer.append_entries(3, &leaves(3, 5));
+        checkpoint.join().unwrap();
+        reader.join().unwrap();
+        check_entries(&held);
+        let view = columns.view();
+        assert_eq!(view.leaves(), 5);
+        check_entries(&view);
+    });
+}
+
 #[test]
 fn nodes_are_hashed_beside_the_writer_and_seen_when_they_are_written() {
     Model::new(2).check(|| {

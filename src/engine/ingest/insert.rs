@@ -9,6 +9,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::addition::Addition;
 use super::room::Demand;
 use super::state::{Ingest, Written};
 use crate::column::LeafWriter;
@@ -16,9 +17,8 @@ use crate::config::FlushPolicy;
 use crate::durability::DurabilityToken;
 use crate::engine::Tree;
 use crate::engine::shared::Engine;
-use crate::engine::tally::node_bytes;
 use crate::engine::tree::BATCH_FROM;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::Seq;
 use crate::merkle::Hash;
 use crate::sync;
@@ -93,67 +93,6 @@ enum Signal {
     Spill,
 }
 
-/// Leaves for one tree.
-#[derive(Clone, Copy)]
-pub(crate) struct Addition<'a> {
-    pub(crate) tree: &'a Arc<Tree>,
-    pub(crate) leaves: &'a [Hash],
-    /// What the leaves are the hashes of, in a tree that keeps entries. Else empty.
-    pub(crate) entries: &'a [&'a [u8]],
-}
-
-impl Addition<'_> {
-    #[inline]
-    fn check(&self) -> Result<()> {
-        if self.tree.framing.is_some() || !self.entries.is_empty() {
-            self.check_entries()?;
-        }
-        let hasher = &self.tree.hasher;
-        match hasher.first_refused(self.leaves) {
-            None => Ok(()),
-            Some(position) => Err(Error::LeafRefused { position, hasher: hasher.id().to_string() }),
-        }
-    }
-
-    #[cold]
-    fn check_entries(&self) -> Result<()> {
-        let tree = || self.tree.name().clone();
-        let Some(kept) = self.tree.spec.entries else {
-            return Err(Error::NoEntries { tree: tree() });
-        };
-        if self.entries.len() != self.leaves.len() {
-            return Err(Error::EntryMissing { tree: tree() });
-        }
-        let longest = kept.longest_bytes();
-        let too_long = |entry: &&[u8]| entry.len() as u64 > u64::from(longest);
-        match self.entries.iter().position(too_long) {
-            None => Ok(()),
-            Some(position) => {
-                let len = self.entries[position].len() as u64;
-                Err(Error::EntryTooLong { tree: tree(), position, len, longest })
-            }
-        }
-    }
-
-    /// Bytes of the entries, with their lengths.
-    #[inline]
-    pub(super) fn entry_bytes(&self) -> u64 {
-        let Some(framing) = self.tree.framing else { return 0 };
-        self.entries.iter().map(|entry| framing.framed_len(entry.len()) as u64).sum()
-    }
-
-    /// Bytes of the leaves and the entries.
-    #[inline]
-    fn bytes(&self) -> u64 {
-        size_of_val(self.leaves) as u64 + self.entry_bytes()
-    }
-
-    /// Bytes of the leaves, their nodes and their entries.
-    fn node_bytes(&self) -> u64 {
-        node_bytes(self.tree.arity, self.leaves.len() as u64).saturating_add(self.entry_bytes())
-    }
-}
-
 impl Engine {
     /// Appends leaves to a tree as one batch: after a crash all of them are there or none. Returns the index of
     /// the first and the batch's sequence number. The leaves are visible when this returns, and durable once the
@@ -213,19 +152,21 @@ impl Engine {
     }
 
     /// Copies and publishes a large batch. Releases the lock while it copies.
-    fn append_large<'a>(
+    fn append_large<'a, 'b>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
-        additions: &[Addition<'_>],
+        additions: &'b [Addition<'b>],
     ) -> Result<MutexGuard<'a, Ingest>> {
         let trees: Vec<_> = additions.iter().map(|addition| addition.tree).collect();
         let writers = ingest.begin_large(&trees);
         drop(ingest);
-        let with = |(addition, writer): (&Addition<'_>, Option<LeafWriter>)| {
+        let with = |(addition, writer): (&'b Addition<'b>, Option<LeafWriter>)| {
             let (count, entry_bytes) = (addition.leaves.len() as u64, addition.entry_bytes());
-            Some(Written { tree: Arc::clone(addition.tree), writer: writer?, count, entry_bytes })
+            let tree = Arc::clone(addition.tree);
+            Some((addition, Written { tree, writer: writer?, count, entry_bytes }))
         };
-        let written = additions.iter().zip(writers).filter_map(with).collect();
+        let with = additions.iter().zip(writers).filter_map(with);
+        let (additions, written): (Vec<&Addition<'_>>, Vec<_>) = with.unzip();
         let mut large = Large { engine: self, written };
         // All trees are different, and no other thread has their writers.
         for (Written { writer, .. }, addition) in large.written.iter_mut().zip(additions) {
@@ -380,7 +321,7 @@ mod tests {
     use super::*;
     use crate::config::{CheckpointPolicy, Config};
     use crate::engine::Wanted;
-    use crate::error::Limit;
+    use crate::error::{Error, Limit};
     use crate::merkle::{Arity, Blake3, TreeName};
     use crate::sync::JoinHandle;
 

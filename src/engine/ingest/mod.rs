@@ -1,5 +1,6 @@
 //! The insertion path: from the call of an insert to what the flusher cuts.
 
+mod addition;
 mod inflow;
 mod inlet;
 mod insert;
@@ -8,6 +9,7 @@ mod records;
 mod room;
 mod state;
 
+pub(crate) use addition::Addition;
 pub(super) use inflow::Inflow;
-pub(crate) use insert::{Addition, Intake};
+pub(crate) use insert::Intake;
 pub(crate) use pending::{Control, Cut, Stretch};

@@ -18,8 +18,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::addition::Addition;
 use super::inlet::Inlet;
-use super::insert::Addition;
 use super::pending::{Control, Cut, Pending};
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;

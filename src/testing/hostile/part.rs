@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::checksum::{block_checksum, checksum};
-use crate::column::{Archive, EntryBytes};
+use crate::column::{Archive, EntryBytes, EntryHash};
 use crate::config::ReadMode;
 use crate::entry::Framing;
 use crate::fs::{FileName, FileSystem};
+use crate::merkle::{Blake3, Hasher};
 use crate::part::{
     Footer, PART_BLOCK_LEN, Part, PartIdentity, PartLayout, PartRef, PartSet, seal_of,
 };
@@ -49,12 +50,13 @@ pub(crate) fn read(bytes: &[u8]) -> bool {
     if identity.entries.is_some() {
         let [mapped, read] = [mapped, read].map(|part| PartSet::new(vec![part]));
         let bytes = |entry: EntryBytes| entry.get().to_vec();
+        let hash: EntryHash<'_> = &|entry| Blake3.leaf(entry);
         for index in from..to {
-            let one = mapped.entry(index).ok().map(bytes);
-            assert_eq!(one, read.entry(index).ok().map(bytes));
+            let one = mapped.entry(index, hash).ok().map(bytes);
+            assert_eq!(one, read.entry(index, hash).ok().map(bytes));
         }
         for begin in [from, from + (to - from) / 2] {
-            let run = |set: &PartSet| set.entry_run(begin, to).ok().map(bytes);
+            let run = |set: &PartSet| set.entry_run(begin, to, hash).ok().map(bytes);
             assert_eq!(run(&mapped), run(&read));
         }
     }
@@ -65,6 +67,18 @@ pub(crate) fn read(bytes: &[u8]) -> bool {
 pub(super) fn entry_bytes(part: &[u8]) -> u64 {
     let footer = part.last_chunk().and_then(|block| Footer::parse(block).ok());
     footer.map_or(0, |footer| footer.entry_bytes)
+}
+
+/// The layout of a part as long as `bytes`, and the bytes of its entries: those that the footer claims, right
+/// checksum or not, if the part is then as long as that.
+fn layout_of(identity: &PartIdentity, bytes: &[u8]) -> Option<(u64, PartLayout)> {
+    let footer = bytes.last_chunk::<PART_BLOCK_LEN>()?;
+    let claimed = u64::from_le_bytes(*footer[40..].first_chunk()?);
+    let blocks = (0..=bytes.len() as u64).step_by(PART_BLOCK_LEN);
+    std::iter::once(claimed).chain(blocks).find_map(|entry_bytes| {
+        let layout = PartLayout::of(identity, entry_bytes)?;
+        (layout.len() == bytes.len() as u64).then_some((entry_bytes, layout))
+    })
 }
 
 /// Settings of a tree with the entries that a part with this header has.
@@ -85,11 +99,7 @@ pub(crate) fn fix(bytes: &mut [u8]) {
     header[SEAL_AT..].copy_from_slice(&sum.to_le_bytes());
     let header = *header;
     let Ok(identity) = PartIdentity::parse(&header) else { return };
-    let entry_bytes = entry_bytes(bytes);
-    let Some(layout) = PartLayout::of(&identity, entry_bytes) else { return };
-    if layout.len() != bytes.len() as u64 {
-        return;
-    }
+    let Some((entry_bytes, layout)) = layout_of(&identity, bytes) else { return };
     let block = |number: u64| usize::try_from(number).unwrap_or(0) * PART_BLOCK_LEN;
     let mut covered = block(1);
     let mut tables = 0;
