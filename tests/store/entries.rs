@@ -572,7 +572,7 @@ fn an_entry_that_does_not_hash_to_its_leaf_is_an_error_under_right_checksums() {
     for index in 0..300 {
         match tree.entry(index) {
             Ok(entry) => {
-                assert_eq!(entry[..], *entries[usize::try_from(index).unwrap()].as_bytes())
+                assert_eq!(entry[..], *entries[usize::try_from(index).unwrap()].as_bytes());
             }
             Err(error) => {
                 assert!((5..7).contains(&index), "{index}: {error}");
