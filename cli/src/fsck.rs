@@ -67,7 +67,8 @@ fn line(file: &FileReport) -> String {
 
 fn json(survey: &Survey) -> SurveyJson {
     let file = |file: &FileReport| FileJson {
-        file: name_of(&file.path),
+        // The name itself, which JSON can hold if it is text.
+        file: file.path.to_str().map_or_else(|| name_of(&file.path), str::to_owned),
         state: file.state.to_string(),
         bytes: file.bytes,
         first_leaf: file.leaves.as_ref().map(|leaves| leaves.start),

@@ -384,7 +384,10 @@ fn damaged_entries_are_found_and_the_others_are_printed() {
     let error = refused(duramen(&place, "entry DIR 999"), 2);
     assert!(error.contains("checksum mismatch") && error.contains(PART), "{error}");
     let until = told(duramen(&place, "entries DIR"), 2);
-    assert!(until.starts_with("line 0\n") && until.ends_with("line 767\n"), "{until}");
+    // Those before the damaged block are printed, of the last bundle too.
+    let last = until.lines().last().and_then(|line| line.strip_prefix("line ")?.parse().ok());
+    assert!(until.starts_with("line 0\n"), "{until}");
+    assert!(last.is_some_and(|last: u32| (767..999).contains(&last)), "{until}");
 
     // A block has the ends and the beginnings of bundles.
     let place = numbered("");
