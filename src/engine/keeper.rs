@@ -14,7 +14,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::hold::Holds;
+use super::holds::Holds;
 use super::log::FlushPoint;
 use super::tally::Tally;
 use super::upkeep::Upkeep;

@@ -130,7 +130,7 @@ fn start(
             store: loader.store,
             catalog: Catalog::new(slots, loader, hashers, config.path.clone()),
             process,
-            counters: super::stats::Counters::default(),
+            counters: super::counters::Counters::default(),
             report,
             settings: Settings::from(config),
             inflow,

@@ -29,12 +29,12 @@ use std::sync::Arc;
 
 use super::background::Background;
 use super::catalog::Catalog;
+use super::counters::Counters;
 use super::gate::Gate;
 use super::ingest::Inflow;
 use super::keeper::Keeper;
 use super::log::LogSide;
 use super::settings::Settings;
-use super::stats::Counters;
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, StoreLock};
 use crate::ids::StoreId;

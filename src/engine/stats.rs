@@ -1,67 +1,16 @@
-//! Counters of a running store.
+//! The statistics of a running store.
 //!
-//! # Invariants
+//! # Invariant
 //!
-//! - Counters that belong together are raised together, or read in an order in which they agree once the store is
-//!   idle: leaves are durable or pending, the groups' leaves are those written, the reasons of checkpoints add up
-//!   to the checkpoints.
-//! - An insert that does not have to wait touches nothing here.
+//! Counters that belong together are raised together, or read in an order in which they agree once the store is
+//! idle: leaves are durable or pending, the groups' leaves are those written, the reasons of checkpoints add up
+//! to the checkpoints.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::shared::Engine;
-use crate::report::{Recorder, Stats, Work};
-
-/// Counters that any thread may raise. They guard nothing, so relaxed order is enough.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    log_bytes: AtomicU64,
-    group_leaves: Recorder,
-    sync_nanos: Recorder,
-    stalls: AtomicU64,
-    stall_nanos: AtomicU64,
-    refused: AtomicU64,
-    slowdowns: AtomicU64,
-    slowdown_nanos: AtomicU64,
-    checkpoint_nanos: AtomicU64,
-    parts: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn written(&self, leaves: u64, log_bytes: u64) {
-        self.group_leaves.record(leaves);
-        self.log_bytes.store(log_bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn synced(&self, took: Duration) {
-        self.sync_nanos.record(nanos(took));
-    }
-
-    pub(crate) fn slowed_down(&self, took: Duration) {
-        self.slowdowns.fetch_add(1, Ordering::Relaxed);
-        self.slowdown_nanos.fetch_add(nanos(took), Ordering::Relaxed);
-    }
-
-    pub(crate) fn stalled(&self, took: Duration, refused: bool) {
-        self.refused.fetch_add(u64::from(refused), Ordering::Relaxed);
-        self.stalls.fetch_add(1, Ordering::Relaxed);
-        self.stall_nanos.fetch_add(nanos(took), Ordering::Relaxed);
-    }
-
-    pub(crate) fn checkpointed(&self, took: Duration) {
-        self.checkpoint_nanos.fetch_add(nanos(took), Ordering::Relaxed);
-    }
-
-    /// Sets the number of live parts.
-    pub(crate) fn parts(&self, parts: u64) {
-        self.parts.store(parts, Ordering::Relaxed);
-    }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
+use crate::report::{Stats, Work};
 
 impl Engine {
     pub(crate) fn stats(&self) -> Stats {

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use super::background::{Background, Job};
 use super::log::LogSide;
-use super::shared::Engine;
 use crate::config::Backoff;
 use crate::error::Error;
 use crate::report::CheckpointReason;
@@ -92,7 +91,7 @@ impl Tries {
 
 impl State {
     /// Requests a checkpoint, unless a retry is scheduled or none may start. The first reason counts.
-    fn request_checkpoint(
+    pub(super) fn request_checkpoint(
         &mut self,
         reason: CheckpointReason,
         now: Instant,
@@ -109,7 +108,7 @@ impl State {
 impl Upkeep {
     /// Requests a checkpoint if one is `due`, and every retry that is due. Sets the flusher's clock to the time at
     /// which more may be due: after `interval` at the latest, if there is one.
-    fn request_due(
+    pub(super) fn request_due(
         &self,
         due: Option<CheckpointReason>,
         interval: Option<Duration>,
@@ -146,7 +145,7 @@ impl Upkeep {
 
     /// Requests a checkpoint, unless a retry is already scheduled. Fails with the permanent failure, if there was
     /// one.
-    fn request_checkpoint(
+    pub(super) fn request_checkpoint(
         &self,
         reason: CheckpointReason,
         background: &Background,
@@ -207,7 +206,7 @@ impl Upkeep {
     }
 
     /// Notes that an automatic checkpoint has failed. Returns the time until its retry, if there will be one.
-    fn checkpoint_failed(
+    pub(super) fn checkpoint_failed(
         &self,
         reason: CheckpointReason,
         error: &Error,
@@ -224,7 +223,7 @@ impl Upkeep {
     }
 
     /// Notes that a merge has failed. Returns the time until merging is retried, if it will be.
-    fn compaction_failed(
+    pub(super) fn compaction_failed(
         &self,
         error: &Error,
         backoff: Backoff,
@@ -243,50 +242,6 @@ impl Upkeep {
             checkpoint: state.checkpoint.is_suspended(),
             compaction: state.compaction.is_suspended(),
         }
-    }
-}
-
-impl Engine {
-    /// Requests a checkpoint if the policy wants one now, and every retry that is due. Sets the flusher's clock to
-    /// the time at which more may be due.
-    pub(super) fn checkpoint_if_due(&self) {
-        let policy = &self.settings.checkpoint;
-        let since = self.since_checkpoint(&self.log.point());
-        let due = policy.due(&since);
-        let interval = policy.next_interval(since.time).filter(|_| since.records > 0);
-        // A checkpoint that is due is already requested, so checking again at once would be of no use.
-        let interval = interval.map(|wait| wait.max(Duration::from_millis(10)));
-        self.keeper.upkeep().request_due(due, interval, &self.background, &self.log);
-    }
-
-    /// Requests a checkpoint, unless a retry is already scheduled. Fails with the permanent failure, if there was
-    /// one.
-    pub(super) fn request_checkpoint(&self, reason: CheckpointReason) -> Result<(), Arc<Error>> {
-        self.keeper.upkeep().request_checkpoint(reason, &self.background, &self.log)
-    }
-
-    /// As [`Upkeep::checkpoint_failed`]. If there is no retry, waiting inserts check whether room can still come.
-    pub(super) fn checkpoint_failed(
-        &self,
-        reason: CheckpointReason,
-        error: &Error,
-    ) -> Option<Duration> {
-        let (upkeep, backoff) = (self.keeper.upkeep(), self.settings.backoff);
-        let wait = upkeep.checkpoint_failed(reason, error, backoff, &self.log);
-        if wait.is_none() {
-            self.inflow.recheck_room();
-        }
-        wait
-    }
-
-    /// As [`Upkeep::compaction_failed`]. If there is no retry, inserts no longer wait for fewer parts.
-    pub(super) fn compaction_failed(&self, error: &Error) -> Option<Duration> {
-        let (upkeep, backoff) = (self.keeper.upkeep(), self.settings.backoff);
-        let wait = upkeep.compaction_failed(error, backoff, &self.log);
-        if wait.is_none() {
-            self.inflow.limit_parts(0);
-        }
-        wait
     }
 }
 

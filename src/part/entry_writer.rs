@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::path::Path;
 
+use super::blocks::Blocks;
 use super::bundles::Record;
 use super::compress;
 use super::format::{PART_BLOCK_LEN, PartIdentity, RECORD_LEN};
 use super::raw::RawPart;
-use super::writer::Blocks;
 use crate::codec::Encoder;
 use crate::entry::Compression;
 use crate::entry::{EntrySource, Framing, Marks, StoredBundle, bundle_end};

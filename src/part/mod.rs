@@ -1,5 +1,6 @@
 //! Part files: one column per level, and the entries of the leaves, written once. [`ReadMode`] decides whether they are mapped or read.
 
+mod blocks;
 mod bundles;
 mod bytes;
 mod checked;

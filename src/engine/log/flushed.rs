@@ -9,13 +9,19 @@
 
 use std::sync::Arc;
 
-use super::flusher::News;
 use crate::engine::ingest::{Control, Stretch};
 use crate::engine::tally::Tally;
 use crate::engine::tree::Tree;
 use crate::per_tree::PerTree;
 use crate::tree_spec::TreeSpec;
 use crate::wal::Position;
+
+/// What was written and is not known to be durable.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    pub(crate) stretches: Vec<Stretch>,
+    pub(crate) controls: Vec<Control>,
+}
 
 /// A state that the store may have after a restart: the log has everything that was accepted up to it.
 #[derive(Clone, Copy, Debug)]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::Work;
-use super::flushed::FlushPoint;
+use super::flushed::{FlushPoint, News};
 use super::source::{Group, LogSource};
 use crate::engine::ingest::{Control, Cut, Stretch};
 use crate::engine::tally::Tally;
@@ -44,13 +44,6 @@ pub(crate) struct Flusher {
     found_bytes: u64,
     /// Bytes of log that events have reported.
     reported_bytes: u64,
-}
-
-/// What was written and is not known to be durable.
-#[derive(Debug, Default)]
-pub(crate) struct News {
-    pub(crate) stretches: Vec<Stretch>,
-    pub(crate) controls: Vec<Control>,
 }
 
 impl Flusher {

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::{Control, Work};
-use super::flushed::{Changed, FlushPoint, Flushed};
-use super::flusher::News;
+use super::flushed::{Changed, FlushPoint, Flushed, News};
 use crate::durability::{DurabilityToken, Ending, Watermark};
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, Seq};

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::control::Work;
-use super::flushed::FlushPoint;
-use super::flusher::News;
+use super::flushed::{FlushPoint, News};
 use crate::column::View;
 use crate::engine::gate::Gate;
 use crate::engine::ingest::{Cut, Stretch};
