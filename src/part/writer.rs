@@ -192,6 +192,7 @@ mod tests {
     use super::*;
     use crate::column::{Columns, Layout};
     use crate::fs::Access;
+    use crate::ids::ByteOffset;
     use crate::ids::{StoreId, TreeId};
     use crate::merkle::{Arity, Blake3};
     use crate::testing::sim::SimDisk;
