@@ -54,6 +54,7 @@ use std::ops::{Deref, Range};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::error::{Displaced, Displacement};
 pub use crate::ids::ByteOffset;
@@ -201,6 +202,17 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
         None
     }
 
+    /// Begins to watch the store for what a reader beside its writer has to know: writes to the log, new
+    /// manifests, and a store's directory that is moved away. Changes by any process count.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where the system reports no changes, which is what this does where it is not
+    /// implemented; else whatever the system reports. The caller then looks from time to time instead.
+    fn watch(&self) -> io::Result<Arc<dyn Watch>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The mistake that the engine on this file system makes, for tests that must notice it.
     #[cfg(duramen_mutants)]
     #[doc(hidden)]
@@ -211,6 +223,21 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
 
 /// Holds a store's lock while it lives.
 pub trait StoreLock: Send + Sync + fmt::Debug {}
+
+/// Notices changes of a store while it lives. Made by [`FileSystem::watch`].
+pub trait Watch: Send + Sync + fmt::Debug {
+    /// Waits for a change, at most for `longest`, and returns whether there was one: since the watch
+    /// began, or since the last call that returned true. A change that comes later than the return of a
+    /// call is reported by the next call. A call may report a change where there was none.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system reports.
+    fn wait(&self, longest: Option<Duration>) -> io::Result<bool>;
+
+    /// Has every [`wait`](Self::wait), now and later, return false at once.
+    fn interrupt(&self);
+}
 
 /// One open file. All calls may be made from several threads at once.
 pub trait File: Send + Sync + fmt::Debug + 'static {

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::fs::{Access, Dir, Entry, File, FileKind, FileName, FileSystem, Place, Region};
-use crate::fs::{ByteOffset, StoreLock};
+use crate::fs::{ByteOffset, StoreLock, Watch};
 use crate::wal::frame;
 use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupHeader};
 
@@ -189,6 +189,10 @@ impl FileSystem for FaultyFs {
 
     fn os_dir(&self, dir: Dir) -> Option<BorrowedFd<'_>> {
         self.fs.os_dir(dir)
+    }
+
+    fn watch(&self) -> io::Result<Arc<dyn Watch>> {
+        self.fs.watch()
     }
 
     #[cfg(duramen_mutants)]

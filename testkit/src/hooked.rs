@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use duramen::fs::{
-    Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, Place, Region, StoreLock,
+    Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, Place, Region, StoreLock, Watch,
 };
 use duramen::testing::sim::SimDisk;
 
@@ -28,6 +28,8 @@ pub struct Hooked {
     on_read: Option<Arc<OnRead>>,
     on_drop_cache: Option<Arc<OnDropCache>>,
     on_random: Option<Arc<OnRandom>>,
+    /// Whether it reports changes.
+    watched: bool,
 }
 
 impl Hooked {
@@ -38,6 +40,7 @@ impl Hooked {
             on_read: None,
             on_drop_cache: None,
             on_random: None,
+            watched: true,
         }
     }
 
@@ -55,6 +58,11 @@ impl Hooked {
 
     pub fn on_random(self, hook: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self { on_random: Some(Arc::new(hook)), ..self }
+    }
+
+    /// The disk as a system has it that reports no changes.
+    pub fn unwatched(self) -> Self {
+        Self { watched: false, ..self }
     }
 
     fn file(&self, name: FileName, file: Arc<dyn File>) -> Arc<dyn File> {
@@ -131,6 +139,13 @@ impl FileSystem for Bound {
             hook()?;
         }
         self.fs.random(out)
+    }
+
+    fn watch(&self) -> io::Result<Arc<dyn Watch>> {
+        match self.hooks.watched {
+            true => self.fs.watch(),
+            false => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }
 

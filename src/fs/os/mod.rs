@@ -23,6 +23,7 @@
 //!   grows has a hole, and a full disk shows at the write.
 //! - [`start_writeback`](super::File::start_writeback) does something on Linux alone,
 //!   [`drop_cache`](super::File::drop_cache) does nothing on Apple's systems.
+//! - Changes are watched on Linux alone, by inotify, which needs `/proc` for the directories that are open.
 //! - Windows is not supported.
 
 mod dir;
@@ -33,6 +34,8 @@ mod lock;
 mod make;
 mod map;
 mod rename;
+#[cfg(target_os = "linux")]
+mod watch;
 mod writeback;
 
 use std::fs;
@@ -285,6 +288,12 @@ impl FileSystem for OsDirectory {
             self.change_owned(|owned| owned.made(name, id));
         }
         Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn watch(&self) -> io::Result<Arc<dyn super::Watch>> {
+        let (log, manifests) = (self.handle(Dir::Wal)?, self.handle(Dir::Manifest)?);
+        Ok(Arc::new(watch::Inotify::new(self.root.as_fd(), log, manifests)?))
     }
 
     fn os_dir(&self, dir: Dir) -> Option<BorrowedFd<'_>> {

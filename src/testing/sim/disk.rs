@@ -13,8 +13,11 @@ use super::file::{SimFile, SimLock};
 use super::operation::{Operation, When};
 use super::path::{Bound, ROOT, SimPath};
 use super::state::{History, Shared, State};
+use super::watch::SimWatch;
 use crate::fs::owned::Owned;
-use crate::fs::{Access, Dir, Displaced, Entry, File, FileName, FileSystem, Place, StoreLock};
+use crate::fs::{
+    Access, Dir, Displaced, Entry, File, FileName, FileSystem, Place, StoreLock, Watch,
+};
 
 /// A disk in memory with room for one store. See the [module](super).
 ///
@@ -337,6 +340,10 @@ impl FileSystem for SimDisk {
                 Ok(())
             },
         )
+    }
+
+    fn watch(&self) -> io::Result<Arc<dyn Watch>> {
+        Ok(Arc::new(SimWatch::new(Arc::clone(&self.shared))))
     }
 
     fn lock(&self) -> io::Result<Box<dyn StoreLock>> {

@@ -113,6 +113,7 @@ mod path;
 mod place;
 mod state;
 mod tamper;
+mod watch;
 
 pub use choice::CrashChoice;
 pub use disk::{Hold, SimDisk};

@@ -87,6 +87,15 @@ impl Operation {
         }
     }
 
+    /// Whether a watch of the store reports it: a write to the log, or the name of a new manifest.
+    pub(super) fn is_watched(&self) -> bool {
+        match self {
+            Self::Write { file, .. } => file.kind == FileKind::Segment,
+            Self::Rename { to, .. } => to.kind == FileKind::Manifest,
+            _ => false,
+        }
+    }
+
     /// The file it worked on, under the name it had before; `None` for directories.
     #[must_use]
     pub const fn file(&self) -> Option<FileName> {

@@ -17,6 +17,11 @@ impl SimPath {
     /// Lets the path lead to another disk, or nowhere, as renaming directories does. What is bound
     /// stays bound to the disk that it found.
     pub fn lead_to(&self, disk: Option<&SimDisk>) {
+        if let Some(left) = self.disk() {
+            // Watches of the directory report that it is moved.
+            left.lock().changes += 1;
+            left.notify();
+        }
         self.point_to(disk.map(|disk| Arc::clone(&disk.shared)));
     }
 }

@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 
 use super::choice::{Chooser, CrashChoice, Stamp};
 use super::contents::{Contents, InodeId};
@@ -22,7 +23,7 @@ use crate::fs::FileName;
 #[derive(Default)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// A hold was reached or released.
+    /// A hold was reached or released, or there is something new for a watch.
     changed: Condvar,
 }
 
@@ -54,6 +55,8 @@ pub(super) struct State {
     /// How many bytes the disk holds, if that is limited.
     pub(super) space: Option<u64>,
     clock: Stamp,
+    /// How many changes there were that a watch reports.
+    pub(super) changes: u64,
 }
 
 impl State {
@@ -128,11 +131,30 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Waits until `done` returns true. It is called again whenever a hold is reached or released.
+    /// Waits until `done` returns true. It is called again whenever a hold is reached or released, and
+    /// after each change that a watch reports.
     pub(super) fn wait(&self, mut done: impl FnMut(&State) -> bool) {
         let mut state = self.lock();
         while !done(&state) {
             state = self.changed.wait(state);
+        }
+    }
+
+    /// As [`wait`](Self::wait), at most for `longest`. Returns whether it is done.
+    pub(super) fn wait_for(&self, longest: Duration, mut done: impl FnMut(&State) -> bool) -> bool {
+        // A time that is too long for the clock never ends.
+        let deadline = Instant::now().checked_add(longest);
+        let mut state = self.lock();
+        loop {
+            if done(&state) {
+                return true;
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            state = match left {
+                Some(left) if left.is_zero() => return false,
+                Some(left) => self.changed.wait_for(state, left),
+                None => self.changed.wait(state),
+            };
         }
     }
 
@@ -168,6 +190,10 @@ impl Shared {
         let kept = failure.map_or(CrashChoice::AllKept, |failure| failure.kept);
         let mut step = Step { begun, now, failure, chooser: state.contents.chooser(kept) };
         let done = act(&mut state, &mut step);
+        if operation.is_watched() {
+            state.changes += 1;
+            self.notify();
+        }
         failure.map_or(done, |failure| Err(failure.error.into()))
     }
 }
