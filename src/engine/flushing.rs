@@ -78,6 +78,12 @@ impl LogSource for Engine {
         Ok(())
     }
 
+    fn claim_later(&self) {
+        if let Some(pause) = self.settings.claim_idle {
+            self.log.claim_in(pause);
+        }
+    }
+
     fn request_segment(&self) {
         self.request_job(Job::PrepareSegment);
     }

@@ -11,6 +11,7 @@ use crate::config::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) flush: FlushPolicy,
+    pub(super) claim_idle: Option<Duration>,
     pub(super) checkpoint: CheckpointPolicy,
     pub(super) install: Install,
     pub(super) read_mode: ReadMode,
@@ -33,6 +34,7 @@ impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         Self {
             flush: config.flush,
+            claim_idle: config.claim_idle,
             checkpoint: config.checkpoint.clone(),
             install: config.install,
             read_mode: config.read_mode,

@@ -169,6 +169,19 @@ impl LogWriter {
         self.write_group(&body, records.len(), seq)
     }
 
+    /// Writes an empty group, which tells readers that every group before it is durable. Does nothing, and
+    /// returns false, if that is not so, if no group was written since the last claim, or if there is no
+    /// room in the segment.
+    pub(crate) fn claim(&mut self) -> Result<bool> {
+        let synced = self.durable == self.number && self.end == GroupEnd::Point;
+        let room = self.segment.len.saturating_sub(self.offset) >= BLOCK + ROLL_LEN;
+        if self.inherited || !synced || !room {
+            return Ok(false);
+        }
+        self.append(&[], self.seq, GroupEnd::Point)?;
+        Ok(true)
+    }
+
     /// Makes every appended group durable.
     pub(crate) fn sync(&mut self) -> Result<()> {
         let file = self.segment.id.file();

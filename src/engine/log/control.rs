@@ -4,7 +4,8 @@
 //!
 //! - A request for a sequence number is kept until the flusher has taken it. The flusher takes requests before it
 //!   cuts a group. So every leaf inserted before a request is in the group that answers it.
-//! - Without requests and new leaves the flusher sleeps. Its only timer then is for a checkpoint.
+//! - Without requests and new leaves the flusher sleeps. Its only timers then are for a checkpoint, and once
+//!   after the last group for a claim.
 //! - Every change of the time at which the flusher has to work wakes it, from any thread.
 
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub(crate) enum Work {
     Flush,
     /// Write what is new without a sync.
     Spill,
+    /// Write that the last group is durable.
+    Claim,
     /// Check whether a checkpoint is due.
     Tick,
     /// Flush for the last time and end.
@@ -42,6 +45,8 @@ struct State {
     /// Since when leaves wait without a request to flush them.
     dirty_since: Option<Instant>,
     spill: bool,
+    /// When to write that the last group is durable.
+    claim: Option<Instant>,
     /// When to check the checkpoint policy.
     tick: Option<Instant>,
     stop: bool,
@@ -92,6 +97,11 @@ impl Control {
         self.wake(state);
     }
 
+    /// Requests [`Work::Claim`] after `wait`, for the flusher itself. Replaces any earlier request for it.
+    pub(crate) fn claim_in(&self, wait: Duration) {
+        self.state.lock().claim = Instant::now().checked_add(wait);
+    }
+
     /// Requests the flusher's end.
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();
@@ -139,6 +149,10 @@ impl Control {
             if std::mem::take(&mut state.spill) {
                 return Work::Spill;
             }
+            if state.claim.is_some_and(|at| at <= now) {
+                state.claim = None;
+                return Work::Claim;
+            }
             if state.tick.is_some_and(|at| at <= now) {
                 state.tick = None;
                 return Work::Tick;
@@ -150,7 +164,7 @@ impl Control {
                 state = self.state.lock();
                 continue;
             }
-            let wake_at = [flush_at, state.tick].into_iter().flatten().min();
+            let wake_at = [flush_at, state.claim, state.tick].into_iter().flatten().min();
             state.asleep = true;
             state = match wake_at {
                 Some(at) => self.changed.wait_for(state, at.saturating_duration_since(now)),
@@ -231,6 +245,18 @@ mod tests {
         control.request(Seq(1));
         assert_eq!(control.next(Seq(0), None), Work::Flush);
         assert_eq!(control.state.lock().tick, None);
+    }
+
+    #[test]
+    fn a_claim_comes_once_and_every_group_puts_it_off() {
+        let control = Control::default();
+        control.claim_in(Duration::from_secs(3600));
+        control.claim_in(Duration::ZERO);
+        assert_eq!(control.next(Seq(0), None), Work::Claim);
+        assert_eq!(control.state.lock().claim, None);
+        control.claim_in(Duration::ZERO);
+        control.request(Seq(1));
+        assert_eq!(control.next(Seq(0), None), Work::Flush, "a group claims what is before it");
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //!   before it is created and none after it is dropped.
 //! - The records of provisional groups count only once a group that ends at a point follows. They are claimed as
 //!   durable only after that group is synced.
+//! - A claim is an empty group that is not synced. The last point stays the one before it, so nothing relies on the
+//!   claim until a group behind it is synced, or the store is closed, which syncs it.
 //! - The watermark rises after the fsync, and only here.
 //! - The first error ends the thread: it poisons the store and does not touch the log again.
 //! - If a listener or a waker returns in a forked child, the flusher gets an error there and ends. It takes no
@@ -40,6 +42,8 @@ pub(crate) struct Flusher {
     news: News,
     /// Where the last group ended.
     written: Tally,
+    /// Whether the last group is a claim.
+    claimed: bool,
     /// Bytes of log that recovery found.
     found_bytes: u64,
     /// Bytes of log that events have reported.
@@ -49,7 +53,8 @@ pub(crate) struct Flusher {
 impl Flusher {
     pub(crate) fn new(source: Arc<dyn LogSource>, log: LogWriter, point: FlushPoint) -> Self {
         let (written, found_bytes) = (point.tally, point.log_bytes);
-        Self { source, log, point, news: News::default(), written, found_bytes, reported_bytes: 0 }
+        let news = News::default();
+        Self { source, log, point, news, written, claimed: false, found_bytes, reported_bytes: 0 }
     }
 
     /// Runs until the engine stops it or the log fails. Every waiter has its answer when this returns.
@@ -75,9 +80,11 @@ impl Flusher {
             match self.source.next() {
                 Work::Flush => self.flush()?,
                 Work::Spill => self.spill()?,
+                Work::Claim => self.claimed |= self.log.claim()?,
                 Work::Tick => self.source.checkpoint_if_due(),
                 Work::Stop => {
                     self.flush()?;
+                    self.settle_claim()?;
                     return self.log.seal();
                 }
             }
@@ -125,8 +132,20 @@ impl Flusher {
         if self.log.wants_next_segment() {
             self.source.request_segment();
         }
+        self.source.claim_later();
         self.source.checkpoint_if_due();
         Ok(())
+    }
+
+    /// Makes a claim durable that ends the log, so that the log ends at a durable point behind it.
+    fn settle_claim(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.claimed) {
+            return Ok(());
+        }
+        self.log.sync()?;
+        self.point.position = self.log.position();
+        self.point.log_bytes = self.found_bytes + self.log.bytes_written();
+        self.source.flushed(self.point, News::default())
     }
 
     /// Writes `cut`, if the log does not have it yet, and syncs the log. Returns how long each took.
@@ -138,6 +157,7 @@ impl Flusher {
             self.source.flushed(self.point, std::mem::take(&mut self.news))?;
         }
         self.log.sync()?;
+        self.claimed = false;
         let synced = started.elapsed() - written;
         self.source.synced(synced);
         self.source.flushed(self.point, std::mem::take(&mut self.news))?;

@@ -66,6 +66,11 @@ impl LogSide {
         self.control.tick_within(wait);
     }
 
+    /// Has the flusher, which calls this, write after `wait` that the last group is durable.
+    pub(in crate::engine) fn claim_in(&self, wait: Duration) {
+        self.control.claim_in(wait);
+    }
+
     /// Has the flusher flush for the last time and end.
     pub(in crate::engine) fn stop(&self) {
         self.control.stop();

@@ -55,6 +55,9 @@ pub(in crate::engine) trait LogSource: Send + Sync {
     /// [`Forked`](Error::Forked) if a waker has forked and this is the child.
     fn flushed(&self, point: FlushPoint, news: News) -> Result<()>;
 
+    /// Requests that the flusher writes a claim, if nothing comes for as long as the store is configured for.
+    fn claim_later(&self) {}
+
     /// Requests that a worker prepares a log segment.
     fn request_segment(&self);
 
