@@ -37,6 +37,7 @@ log.close()?;
 //! - `keccak`: the hash function `Keccak256`, for trees that Ethereum contracts verify.
 //! - `poseidon`: the hash function `PoseidonBn254`, for trees that circuits over BN254 verify.
 //! - `serde`: heads, proofs and frontiers through serde.
+//! - `stream`: `TailStream`, which follows a tree, as a `Stream` of futures-core.
 //! - `note`: Ed25519 signatures of checkpoints.
 //! - `testing`: the simulated disk, for tests that pull the plug. It adds to the crate and changes nothing in it.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -114,6 +115,8 @@ mod store_info;
 mod store_reader;
 #[cfg(feature = "std")]
 mod sync;
+#[cfg(feature = "std")]
+mod tail;
 #[cfg(all(feature = "std", any(test, feature = "testing", duramen_loom)))]
 pub mod testing;
 #[cfg(feature = "std")]
@@ -172,6 +175,8 @@ pub use store::{Store, StoreSnapshot};
 pub use store_info::StoreInfo;
 #[cfg(feature = "std")]
 pub use store_reader::StoreReader;
+#[cfg(feature = "std")]
+pub use tail::{Appended, Tail, TailStream};
 
 /// Runs the examples of the Markdown pages as tests.
 #[cfg(all(doctest, feature = "std"))]

@@ -9,6 +9,7 @@ use crate::config::{Config, TreeConfig};
 use crate::engine::{Followed, copy_from_outside, follow};
 use crate::engine::{Tree, Wanted};
 use crate::error::Result;
+use crate::fs::FileSystem;
 use crate::hashers::Hashers;
 use crate::merkle::{
     Arity, ConsistencyProof, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeName, TreeSize,
@@ -51,12 +52,44 @@ use crate::sync::{ArcSwap, Mutex};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Reader {
-    config: Config,
+    following: Arc<Following>,
+}
+
+/// What a reader and what follows it share.
+pub(crate) struct Following {
+    pub(crate) config: Config,
     wanted: Wanted,
     followed: Mutex<Followed>,
     /// The tree in `followed`, for calls that take no lock. In a forked child the lock may be held by a
     /// thread that exists only in the parent.
     tree: ArcSwap<Tree>,
+}
+
+impl Following {
+    /// The tree as last read.
+    pub(crate) fn tree(&self) -> Arc<Tree> {
+        self.tree.load_full()
+    }
+
+    /// Reads what was written since the last refresh, and returns the tree.
+    pub(crate) fn refresh(&self) -> Result<Arc<Tree>> {
+        self.tree().check_process()?;
+        let mut followed = self.followed.lock();
+        followed.refresh(&self.config, Some(&self.wanted))?;
+        let tree = followed.tree(&self.config, &self.wanted.name)?;
+        self.tree.store(Arc::clone(&tree));
+        Ok(tree)
+    }
+
+    /// Whether the tree, as last read, is sealed and no crash can undo that.
+    pub(crate) fn is_sealed_for_good(&self) -> bool {
+        self.followed.lock().is_sealed_for_good(self.tree().id())
+    }
+
+    /// The store's directory.
+    pub(crate) fn fs(&self) -> Arc<dyn FileSystem> {
+        Arc::clone(&self.followed.lock().fs)
+    }
 }
 
 impl Reader {
@@ -86,7 +119,8 @@ impl Reader {
         let wanted = Wanted { name: TreeName::new(name.as_ref())?, hasher, arity, entries };
         let mut followed = follow(&config, &config.bind()?, &hashers, Some(&wanted))?;
         let tree = ArcSwap::new(followed.tree(&config, &wanted.name)?);
-        Ok(Self { config, wanted, followed: Mutex::new(followed), tree })
+        let following = Following { config, wanted, followed: Mutex::new(followed), tree };
+        Ok(Self { following: Arc::new(following) })
     }
 
     /// Reads what was written since the last refresh, and returns the current size. Snapshots taken
@@ -105,13 +139,8 @@ impl Reader {
     /// [`NoTree`](crate::Error::NoTree) if the tree was dropped; otherwise as [`open`](Self::open). What
     /// was read before stays available.
     pub fn refresh(&self) -> Result<TreeSize> {
-        self.tree.load_full().check_process()?;
-        let mut followed = self.followed.lock();
-        followed.refresh(&self.config, Some(&self.wanted))?;
-        let tree = followed.tree(&self.config, &self.wanted.name)?;
-        let size = TreeSize(tree.columns.leaves());
-        self.tree.store(tree);
-        Ok(size)
+        let tree = self.following.refresh()?;
+        Ok(TreeSize(tree.columns.leaves()))
     }
 
     /// The number of leaves that were read.
@@ -124,7 +153,7 @@ impl Reader {
     /// the leaves in groups of the log that a later group claims durable.
     #[must_use]
     pub fn durable_size(&self) -> TreeSize {
-        self.tree.load_full().durable()
+        self.following.tree().durable()
     }
 
     /// The head of the tree at [`durable_size`](Self::durable_size). Sign and publish this head, because
@@ -141,7 +170,7 @@ impl Reader {
     /// snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.tree.load_full())
+        Snapshot::new(self.following.tree())
     }
 
     /// Size and root. A power cut may undo them: sign and publish [`durable_head`](Self::durable_head)
@@ -237,33 +266,38 @@ impl Reader {
     }
 
     fn copy_to(&self, target: &Config) -> Result<BackupInfo> {
-        self.tree.load_full().check_process()?;
+        self.following.tree().check_process()?;
+        let Following { config, wanted, followed, .. } = &*self.following;
         let (fs, store) = {
-            let followed = self.followed.lock();
+            let followed = followed.lock();
             (Arc::clone(&followed.fs), followed.store)
         };
-        let given = std::iter::once(Arc::clone(&self.wanted.hasher));
-        let hashers = Hashers::new(given.chain(self.config.hashers.iter().cloned()));
-        copy_from_outside(&self.config, &fs, store, &hashers, target)
+        let given = std::iter::once(Arc::clone(&wanted.hasher));
+        let hashers = Hashers::new(given.chain(config.hashers.iter().cloned()));
+        copy_from_outside(config, &fs, store, &hashers, target)
     }
 
     /// The hash function.
     #[must_use]
     pub fn hasher(&self) -> Arc<dyn Hasher> {
-        Arc::clone(&self.tree.load_full().hasher)
+        Arc::clone(&self.following.tree().hasher)
     }
 
     /// How many children a complete node has.
     #[must_use]
     pub fn arity(&self) -> Arity {
-        self.tree.load_full().arity
+        self.following.tree().arity
+    }
+
+    pub(crate) fn following(&self) -> &Arc<Following> {
+        &self.following
     }
 }
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader")
-            .field("path", &self.config.path)
+            .field("path", &self.following.config.path)
             .field("size", &self.size())
             .field("durable", &self.durable_size())
             .finish_non_exhaustive()

@@ -3,6 +3,9 @@
 #[path = "../examples/audit_log.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program used as a module")]
 mod audit_log;
+#[path = "../examples/follow.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a program used as a module")]
+mod follow;
 #[path = "../examples/insert_durable.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program used as a module")]
 mod insert_durable;
@@ -18,6 +21,11 @@ fn a_process_that_dies_in_a_block_restarts_at_the_last_whole_one() {
     let this = "a_process_that_dies_in_a_block_restarts_at_the_last_whole_one";
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     per_block_flush::run(child.args([this, "--exact"])).unwrap();
+}
+
+#[test]
+fn a_follower_that_is_restarted_counts_every_word_once() {
+    follow::run().unwrap();
 }
 
 #[test]

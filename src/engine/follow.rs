@@ -69,11 +69,20 @@ const HASH_FROM: u64 = 1 << 16;
 struct Grown {
     tree: Arc<Tree>,
     leaves: LeafWriter,
+    /// Whether the log seals the tree, in a group that is known to be durable.
+    sealed: bool,
 }
 
-/// A point that is not known to be durable: the group and the number after it, with the trees that grew since
-/// the point before and their sizes.
-type Later = (u64, Seq, Vec<(TreeId, u64)>);
+/// What a tree is after a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Size(u64),
+    Sealed,
+}
+
+/// A point that is not known to be durable: the group and the number after it, with the trees that grew or were
+/// sealed since the point before.
+type Later = (u64, Seq, Vec<(TreeId, State)>);
 
 /// How much of what was read is known to be durable.
 #[derive(Debug)]
@@ -84,17 +93,22 @@ struct Known {
     seq: Seq,
     /// Points that are not known to be durable.
     later: VecDeque<Later>,
-    /// The trees that grew since the last point that was read.
-    open: Vec<(TreeId, u64)>,
+    /// The trees that grew or were sealed since the last point that was read.
+    open: Vec<(TreeId, State)>,
 }
 
 impl Known {
     /// Notes that `tree` has `size` leaves after what was read.
     fn grew(&mut self, tree: TreeId, size: u64) {
         match self.open.last_mut() {
-            Some((last, known)) if *last == tree => *known = size,
-            _ => self.open.push((tree, size)),
+            Some((last, State::Size(known))) if *last == tree => *known = size,
+            _ => self.open.push((tree, State::Size(size))),
         }
+    }
+
+    /// Notes that `tree` is sealed after what was read.
+    fn sealed(&mut self, tree: TreeId) {
+        self.open.push((tree, State::Sealed));
     }
 
     /// Notes a group that was read whole.
@@ -106,8 +120,8 @@ impl Known {
         }
     }
 
-    /// Returns the trees of which more is known to be durable now, with their sizes.
-    fn settle(&mut self) -> Vec<(TreeId, u64)> {
+    /// Returns the trees of which more is known to be durable now.
+    fn settle(&mut self) -> Vec<(TreeId, State)> {
         let mut settled = Vec::new();
         while let Some((_, seq, sizes)) =
             self.later.pop_front_if(|(number, ..)| *number < self.below)
@@ -320,6 +334,12 @@ impl Followed {
         self.grown.get(spec.id).map(|grown| Arc::clone(&grown.tree)).ok_or_else(unknown)
     }
 
+    /// Whether a tree is sealed and no crash can undo that.
+    pub(crate) fn is_sealed_for_good(&self, id: TreeId) -> bool {
+        let stored = self.manifest.tree(id).is_some_and(|entry| entry.sealed);
+        stored || self.grown.get(id).is_some_and(|grown| grown.sealed)
+    }
+
     /// The heads of all trees at the end of the log. Leaves out trees that have leaves in the log and an unknown
     /// hash function.
     pub(crate) fn head(&self) -> Result<StoreHead> {
@@ -373,7 +393,7 @@ impl Followed {
         let Some(entry) = self.manifest.tree(id) else { return Ok(()) };
         let Some(hasher) = self.hashers.find(&entry.spec.hasher) else { return Ok(()) };
         let (tree, leaves) = self.loader.load(self.manifest.number, entry, hasher)?;
-        self.grown.insert(id, Grown { tree, leaves });
+        self.grown.insert(id, Grown { tree, leaves, sealed: false });
         Ok(())
     }
 
@@ -426,9 +446,11 @@ impl Followed {
 
     /// Raises the durable sizes of the trees to what is known by now.
     fn settle(&mut self) {
-        for (id, size) in self.known.settle() {
-            if let Some(Grown { tree, .. }) = self.grown.get(id) {
-                tree.set_durable(tree.durable().get().max(size));
+        for (id, state) in self.known.settle() {
+            let Some(Grown { tree, sealed, .. }) = self.grown.get_mut(id) else { continue };
+            match state {
+                State::Size(size) => tree.set_durable(tree.durable().get().max(size)),
+                State::Sealed => *sealed = true,
             }
         }
     }
@@ -441,19 +463,20 @@ impl Followed {
         change: Change<'_>,
     ) -> Result<()> {
         match change {
-            Change::Nothing | Change::Sealed(_) => {}
+            Change::Nothing => {}
+            Change::Sealed(id) => self.known.sealed(id),
             Change::Created(spec) => {
                 // A tree with an unknown hash function is only counted.
                 if let Some(hasher) = self.hashers.find(&spec.hasher) {
                     let id = spec.id;
                     let (tree, leaves) = Tree::empty(spec, hasher, self.loader.huge_pages);
                     let tree = Arc::new(tree.only_in(self.loader.process));
-                    self.grown.insert(id, Grown { tree, leaves });
+                    self.grown.insert(id, Grown { tree, leaves, sealed: false });
                 }
             }
             Change::Leaves(id, logged) => {
                 self.grow(id)?;
-                if let Some(Grown { tree, leaves }) = self.grown.get_mut(id) {
+                if let Some(Grown { tree, leaves, .. }) = self.grown.get_mut(id) {
                     tree.append_logged(leaves, &logged)
                         .map_err(|index| not_the_entry(fs, header, index))?;
                     self.known.grew(id, leaves.len());

@@ -41,7 +41,7 @@ mod upkeep;
 pub(crate) use backup::copy_from_outside;
 pub(crate) use catalog::{Slot, Wanted};
 pub(crate) use follow::{Followed, follow};
-pub(crate) use ingest::{Addition, Intake};
+pub(crate) use ingest::{Addition, Fate, Intake};
 pub(crate) use open::open;
 pub(crate) use opened::this_process;
 pub(crate) use shared::Engine;

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::catalog::{Slot, Wanted};
+use super::ingest::Fate;
 use super::shared::Engine;
 use super::tree::Tree;
 use crate::durability::DurabilityToken;
@@ -75,6 +76,11 @@ impl Engine {
         }
         names.remove(slot, token.seq(), self.log.durable());
         Ok(token)
+    }
+
+    /// Whether `tree`, which is awake, can still get leaves.
+    pub(crate) fn fate(&self, tree: &Tree) -> Fate {
+        self.inflow.fate(tree.id())
     }
 
     /// Describes all trees, by name.

@@ -77,7 +77,7 @@ pub struct Entries {
 }
 
 impl Entries {
-    pub(super) fn new(tree: Arc<Tree>, framing: Framing, range: Range<u64>) -> Self {
+    pub(crate) fn new(tree: Arc<Tree>, framing: Framing, range: Range<u64>) -> Self {
         let range = range.start..range.end.max(range.start);
         Self { tree, framing, range, run: None }
     }

@@ -31,7 +31,7 @@ pub struct Leaves {
 
 impl Leaves {
     /// The leaves of `range`. They must be published.
-    pub(super) fn new(tree: Arc<Tree>, range: Range<u64>) -> Self {
+    pub(crate) fn new(tree: Arc<Tree>, range: Range<u64>) -> Self {
         let range = range.start..range.end.max(range.start);
         Self { tree, range, block: Vec::new(), first: 0, singly_to: 0 }
     }

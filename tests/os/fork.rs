@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use duramen::{
     Accumulator, Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DurabilityToken, Error,
-    Event, FlushPolicy, Hash, MemoryAccumulator, Snapshot, Stats, scrub,
+    Event, FlushPolicy, Hash, MemoryAccumulator, Snapshot, Stats, TailStream, scrub,
 };
 use testkit::children::{Child, End, fork, fork_here, pipe, take};
 use testkit::stores::{leaves, root_of};
@@ -61,7 +61,14 @@ fn try_everything(
     store: &Store,
     mut token: DurabilityToken,
     snapshot: &Snapshot,
+    mut waiting: TailStream,
 ) -> Result<(), String> {
+    refused("tail", parent, store.tail(0))?;
+    match waiting.poll_next(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(answer)) => refused("a tail that waits", parent, answer)?,
+        other => return Err(format!("a tail that waits: {other:?}")),
+    }
+    drop(waiting);
     refused("insert", parent, store.insert([1; 32]))?;
     refused("insert_many", parent, store.insert_many(&[[1; 32]; 100]))?;
     refused("an empty batch", parent, store.insert_many(&[]))?;
@@ -101,6 +108,13 @@ fn try_everything(
     }
 }
 
+/// A tail with a waker that waits in the parent.
+fn waiting(store: &Store) -> TailStream {
+    let mut stream = store.tail(u64::MAX).unwrap().into_stream();
+    assert!(stream.poll_next(&mut Context::from_waker(Waker::noop())).is_pending());
+    stream
+}
+
 /// What stands in a directory.
 fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -130,11 +144,12 @@ fn a_child_is_refused_everything_and_changes_nothing_and_the_parent_goes_on() {
     assert!(Pin::new(&mut token).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let snapshot = store.snapshot();
     snapshot.head().unwrap();
+    let waiting = waiting(&store);
     store.wait_idle();
     let before = tree(dir.path());
     for end in ["close", "drop", "neither"] {
         let child = fork(|| {
-            try_everything(parent, &store, take(&token), &snapshot)?;
+            try_everything(parent, &store, take(&token), &snapshot, take(&waiting))?;
             match end {
                 "close" => refused("close", parent, take(&store).close()),
                 "drop" => {
@@ -233,8 +248,9 @@ fn children_of_a_busy_parent_are_refused_at_once_and_the_store_has_exactly_the_p
             let own = store.leaf(inserted_now.index).unwrap();
             inserted.lock().unwrap().insert(inserted_now.index.get(), own);
             let token = inserted_now.token;
+            let waiting = waiting(&store);
             let child = fork(|| {
-                try_everything(parent, &store, take(&token), &snapshot)?;
+                try_everything(parent, &store, take(&token), &snapshot, take(&waiting))?;
                 if number % 2 == 0 {
                     return refused("close", parent, take(&store).close());
                 }

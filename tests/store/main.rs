@@ -44,6 +44,10 @@ mod scrub;
 #[cfg(feature = "testing")]
 mod stats;
 mod stress;
+#[cfg(feature = "testing")]
+mod tail;
+#[cfg(feature = "testing")]
+mod tail_reader;
 #[cfg(all(feature = "testing", feature = "keccak"))]
 mod tails;
 mod trees;

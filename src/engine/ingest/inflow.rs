@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pending::Cut;
-use super::state::Ingest;
+use super::state::{Fate, Ingest};
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
 use crate::engine::Tree;
@@ -120,6 +120,11 @@ impl Inflow {
     /// The sizes of the trees in use, at one moment.
     pub(in crate::engine) fn sizes(&self) -> PerTree<u64> {
         self.state.lock().sizes().collect()
+    }
+
+    /// Whether a tree that was opened to inserts can still get leaves.
+    pub(in crate::engine) fn fate(&self, id: TreeId) -> Fate {
+        self.state.lock().fate(id)
     }
 
     /// Whether a tree in use is sealed.

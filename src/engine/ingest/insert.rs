@@ -280,6 +280,11 @@ impl Engine {
         self.token(self.inflow.last())
     }
 
+    /// Resolves once more is durable than now.
+    pub(crate) fn token_of_next(&self) -> DurabilityToken {
+        self.token(Seq(self.log.durable().0.saturating_add(1)))
+    }
+
     /// Resolves once everything up to `seq` is durable.
     #[inline]
     pub(crate) fn token(&self, seq: Seq) -> DurabilityToken {

@@ -13,3 +13,4 @@ pub(crate) use addition::Addition;
 pub(super) use inflow::Inflow;
 pub(crate) use insert::Intake;
 pub(crate) use pending::{Control, Cut, Stretch};
+pub(crate) use state::Fate;

@@ -38,6 +38,14 @@ fn dropped(tree: &Tree) -> Error {
     Error::TreeDropped { tree: tree.name().clone() }
 }
 
+/// Whether a tree can still get leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Open,
+    Sealed,
+    Dropped,
+}
+
 /// The leaves of a large batch in one tree.
 #[derive(Debug)]
 pub(super) struct Written {
@@ -444,6 +452,15 @@ impl Ingest {
     #[inline]
     pub(super) fn uncut_bytes(&self) -> u64 {
         self.accepted.record_bytes_since(self.cut)
+    }
+
+    /// Whether a tree that was opened to inserts can still get leaves.
+    pub(super) fn fate(&self, id: TreeId) -> Fate {
+        match self.inlets.get(id) {
+            None => Fate::Dropped,
+            Some(inlet) if inlet.sealed => Fate::Sealed,
+            Some(_) => Fate::Open,
+        }
     }
 
     /// Whether the tree is in use and sealed.
