@@ -42,6 +42,9 @@ const MAX_TAIL_BYTES: u64 = 512 << 20;
 /// How often the bar is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
 
+/// After so long without input, readers know that all leaves are durable.
+const CLAIM_IDLE: Duration = Duration::from_millis(100);
+
 /// Appends the input and prints the head.
 pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     if args.entries && args.input != InputKind::Lines {
@@ -50,6 +53,8 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let mut source = Source::open(&args.file)?;
     let config = Config::new(&args.dir)
         .flush_policy(args.flush_policy)
+        // For those who follow: input may pause for long.
+        .claim_idle(CLAIM_IDLE)
         .checkpoint_policy(args.checkpoint_policy.clone());
     let store = store::open_or_create(config, args)?;
     if store.entry_config().is_some() && args.input != InputKind::Lines {

@@ -15,7 +15,7 @@ use duramen::{
     TreeSize,
 };
 
-pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs};
+pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, TailArgs};
 pub(crate) use proofs::{
     ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat, ProveArgs,
     ProveConsistencyArgs, VerifyArgs,
@@ -73,6 +73,11 @@ pub(crate) enum Command {
     Entry(EntryArgs),
     /// Print the data of many leaves in order, of a tree that keeps entries.
     Entries(EntriesArgs),
+    /// Print the last entries of a tree, or its last leaves, and follow it with -f.
+    ///
+    /// Prints only what is known to be durable. SIGTERM, SIGINT or SIGHUP ends -f after a complete line, with
+    /// status 0. A second signal ends the program at once.
+    Tail(TailArgs),
     /// Make a key that signs checkpoints: writes the private key to a file, prints the public one.
     ///
     /// Both are one line of text, as the Go module golang.org/x/mod/sumdb/note and C2SP signed-note

@@ -13,7 +13,7 @@ use crate::output::{self, cannot_print};
 use crate::{hex, store};
 
 /// How much is printed at once.
-const BUFFER_BYTES: usize = 64 << 10;
+pub(crate) const BUFFER_BYTES: usize = 64 << 10;
 
 #[derive(Serialize)]
 struct EntryJson<'a> {
@@ -75,7 +75,7 @@ impl Printer {
             EntriesFormat::Lines => entry,
             EntriesFormat::Jsonl => {
                 let Some(leaf) = self.leaves.next() else { return Ok(()) };
-                line = json(index, &leaf?, entry)?;
+                line = json(index, &leaf?, Some(entry))?;
                 line.as_bytes()
             }
             EntriesFormat::Hex => {
@@ -88,9 +88,10 @@ impl Printer {
     }
 }
 
-fn json(index: u64, leaf: &Hash, entry: &[u8]) -> Result<String, Error> {
-    let text = str::from_utf8(entry).ok();
-    let hex = text.is_none().then(|| const_hex::encode(entry));
+/// A leaf, with its entry if there is one, as a line of JSON.
+pub(crate) fn json(index: u64, leaf: &Hash, entry: Option<&[u8]>) -> Result<String, Error> {
+    let text = entry.and_then(|entry| str::from_utf8(entry).ok());
+    let hex = entry.filter(|_| text.is_none()).map(const_hex::encode);
     output::to_json(
         &EntryJson { index, leaf: hex::encode(leaf), entry: text, entry_hex: hex },
         false,

@@ -27,6 +27,7 @@ mod prove_consistency;
 mod scrub;
 mod signals;
 mod store;
+mod tail;
 mod trees;
 mod verify;
 
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::ProveConsistency(args) => prove_consistency::run(args),
         Command::Entry(args) => entries::one(args),
         Command::Entries(args) => entries::many(args),
+        Command::Tail(args) => tail::run(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Scrub(args) => scrub::run(args),

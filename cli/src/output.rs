@@ -115,7 +115,7 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 }
 
 /// What a write fails with that was given up.
-fn takes_nothing() -> io::Error {
+pub(crate) fn takes_nothing() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "its reader takes nothing")
 }
 

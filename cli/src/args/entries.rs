@@ -49,6 +49,29 @@ pub(crate) struct EntriesArgs {
     pub(crate) format: EntriesFormat,
 }
 
+/// `duramen tail`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TailArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The tree.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
+
+    /// The first leaf, counted from 0 [default: the last ten].
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub(crate) from: Option<u64>,
+
+    /// Print what a writer appends, as it becomes durable, until a signal.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+
+    /// How to print each entry. Of a tree without entries, leaves are printed in hex.
+    #[arg(long, value_enum, default_value_t = EntriesFormat::Lines)]
+    pub(crate) format: EntriesFormat,
+}
+
 /// How an entry is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EntriesFormat {

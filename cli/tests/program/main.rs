@@ -22,6 +22,7 @@ mod reading;
 mod scrub;
 mod signals;
 mod streams;
+mod tail;
 mod tlog;
 #[cfg(target_os = "linux")]
 mod trace;
