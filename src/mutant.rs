@@ -33,6 +33,8 @@ pub enum Mutant {
     PartUnderAnotherTree,
     /// The parts of a tree that is dropped are removed before the drop is durable.
     DropFreesEarly,
+    /// A store that pauses claims that groups are durable which it has not synced.
+    ClaimUnsynced,
 }
 
 /// Whether the engine on this file system makes this mistake.

@@ -296,6 +296,13 @@ impl Store {
         self.shared.engine.wait_idle();
     }
 
+    /// Ends the pause of [`Config::claim_idle`], if the store waits for its end, and waits until the store's own
+    /// threads are idle.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn end_pause(&self) {
+        self.shared.engine.end_pause();
+    }
+
     /// Stops the threads, makes everything durable, makes a checkpoint if the policy requires one, and
     /// releases the store's lock. See [`Accumulator::close`]. Other handles of the store and of its
     /// trees can still read. All their other calls fail with [`Closed`](Error::Closed).

@@ -62,4 +62,13 @@ impl Engine {
             std::thread::sleep(Duration::from_micros(5));
         }
     }
+
+    /// Has the flusher write a claim now if it would write one after a pause. Returns once the store is idle.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn end_pause(&self) {
+        if self.process.is_current() {
+            self.log.end_pause();
+            self.wait_idle();
+        }
+    }
 }

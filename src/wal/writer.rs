@@ -23,6 +23,7 @@ use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, StoreId, TreeId};
 use crate::merkle::Hash;
+use crate::mutant::mutant;
 use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
 
 /// One record of a group.
@@ -173,6 +174,9 @@ impl LogWriter {
     /// returns false, if that is not so, if no group was written since the last claim, or if there is no
     /// room in the segment.
     pub(crate) fn claim(&mut self) -> Result<bool> {
+        if mutant!(&*self.fs, ClaimUnsynced) {
+            (self.durable, self.end) = (self.number, GroupEnd::Point);
+        }
         let synced = self.durable == self.number && self.end == GroupEnd::Point;
         let room = self.segment.len.saturating_sub(self.offset) >= BLOCK + ROLL_LEN;
         if self.inherited || !synced || !room {

@@ -28,6 +28,15 @@ pub(crate) fn reopen(setup: &Setup, disk: &SimDisk) -> Outcome<DynAccumulator> {
     setup.open(disk).map_err(|error| Finding::new(Kind::Refused, words(&error)))
 }
 
+/// How many leaves a reader beside a store of this kind knows to be durable.
+pub(crate) fn known(setup: &Setup, disk: &SimDisk) -> Outcome<u64> {
+    match setup.read(disk) {
+        Ok(reader) => Ok(reader.durable_size().get()),
+        Err(Error::NoStore { .. }) => Ok(0),
+        Err(error) => Err(Finding::new(Kind::Refused, words(&error)).context("by a reader")),
+    }
+}
+
 /// Checks every answer of `store`, which was just opened, against the model; returns its size.
 pub(crate) fn check(
     store: &impl AsRef<DynAccumulator>,

@@ -13,7 +13,7 @@ use crate::examine::Depth;
 use crate::fault::{self, Patient, STEPS, setups};
 use crate::findings::{Finding, Outcome, Tally};
 use crate::forged;
-use crate::power::{LONG, Workload, merging_workloads, random_workload};
+use crate::power::{LONG, Workload, claiming_workloads, merging_workloads, random_workload};
 use crate::run::Run;
 use crate::setup::Setup;
 use crate::stale;
@@ -33,7 +33,7 @@ const FLAWS: [Flaw; 9] = [
 
 /// Mistakes of the engine.
 #[cfg(duramen_mutants)]
-const MUTANTS: [Mutant; 8] = [
+const MUTANTS: [Mutant; 9] = [
     Mutant::AcknowledgeBeforeSync,
     Mutant::PartOverwritten,
     Mutant::LogReleasedEarly,
@@ -42,6 +42,7 @@ const MUTANTS: [Mutant; 8] = [
     Mutant::ClaimsIgnored,
     Mutant::InputsRemovedEarly,
     Mutant::ProvisionalCounted,
+    Mutant::ClaimUnsynced,
 ];
 
 const DEPTH: Depth = Depth { seeds: 6, nested: 6, onward: 4 };
@@ -51,15 +52,17 @@ const DEPTH: Depth = Depth { seeds: 6, nested: 6, onward: 4 };
 enum Probe {
     PowerCuts,
     Merges,
+    Claims,
     FailingCalls,
     LostBlocks,
     RecycledSegments,
     ChosenLeaves,
 }
 
-const PROBES: [Probe; 6] = [
+const PROBES: [Probe; 7] = [
     Probe::PowerCuts,
     Probe::Merges,
+    Probe::Claims,
     Probe::FailingCalls,
     Probe::LostBlocks,
     Probe::RecycledSegments,
@@ -76,6 +79,7 @@ impl Probe {
                 Mutant::SparesUsedEarly => Self::FailingCalls,
                 Mutant::ClaimsIgnored => Self::LostBlocks,
                 Mutant::InputsRemovedEarly => Self::Merges,
+                Mutant::ClaimUnsynced => Self::Claims,
                 Mutant::LivesIgnored => Self::ChosenLeaves,
                 _ => Self::PowerCuts,
             },
@@ -107,6 +111,12 @@ impl Probe {
             }
             Self::Merges => {
                 for workload in merging_workloads(run, 2) {
+                    let setup = flawed(workload.setup);
+                    Workload { setup, ..workload }.run(DEPTH, u64::MAX, &tally)?;
+                }
+            }
+            Self::Claims => {
+                for workload in claiming_workloads(run) {
                     let setup = flawed(workload.setup);
                     Workload { setup, ..workload }.run(DEPTH, u64::MAX, &tally)?;
                 }

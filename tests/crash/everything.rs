@@ -6,7 +6,9 @@ use duramen::testing::sim::{Fault, SimDisk};
 use crate::examine::Depth;
 use crate::fault::{self, Patient, STEPS, setups};
 use crate::findings::{Outcome, Tally};
-use crate::power::{LONG, Workload, ZEROS, merging_workloads, random_workload, short_workloads};
+use crate::power::{
+    LONG, Workload, ZEROS, claiming_workloads, merging_workloads, random_workload, short_workloads,
+};
 use crate::rig::Step;
 use crate::run::{Run, Seed};
 use crate::setup::Setup;
@@ -116,6 +118,7 @@ fn items(run: Run) -> Vec<Item> {
     items.extend(long.map(Item::Long));
     items.extend(short_workloads(run, 4).into_iter().map(Item::Short));
     items.extend(merging_workloads(run, 3).into_iter().map(Item::Short));
+    items.extend(claiming_workloads(run).into_iter().map(Item::Short));
     items.extend(trees::short_workloads(run, 3).into_iter().map(Item::ShortOfTrees));
     items
 }

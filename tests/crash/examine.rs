@@ -6,7 +6,7 @@ use std::fmt;
 use duramen::DynAccumulator;
 use duramen::testing::sim::{CrashChoice, SimDisk};
 
-use crate::check::{Bounds, check, fingerprint, reopen, same};
+use crate::check::{Bounds, check, fingerprint, known, reopen, same};
 use crate::findings::{Finding, Kind, Outcome, Tally};
 use crate::model::Model;
 use crate::rig::{Rig, Span};
@@ -34,6 +34,11 @@ pub(crate) fn moment(
     tally: &Tally,
 ) -> Outcome {
     tally.count("crash points", 1);
+    // What a reader knew to be durable then is there after any cut.
+    let running = span.disk.crash_at(moment, CrashChoice::AllKept).unwrap();
+    let known = known(&rig.setup, &running)?;
+    let mut bounds = span.bounds(moment).clone();
+    bounds.from = bounds.from.max(known);
     let mut seen = HashSet::new();
     let seeds: Vec<_> = (0..depth.seeds).map(|_| CrashChoice::Seeded(random.number())).collect();
     for choice in [CrashChoice::NothingKept, CrashChoice::AllKept].into_iter().chain(seeds) {
@@ -43,8 +48,7 @@ pub(crate) fn moment(
         }
         tally.count("crash images", 1);
         let mut image = Image { setup: &rig.setup, model: &rig.model, depth, random, tally };
-        let bounds = span.bounds(moment);
-        image.examine(&span.disk, moment, choice, bounds).map_err(|finding| {
+        image.examine(&span.disk, moment, choice, &bounds).map_err(|finding| {
             let Span { from, to, .. } = span;
             finding.context(format_args!("cut at {moment} of {from}..={to}, {choice:?}"))
         })?;

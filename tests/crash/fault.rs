@@ -81,6 +81,10 @@ impl<'a> Patient<'a> {
             Step::Flush => self.flush(),
             Step::InsertDurable => self.insert_durable(),
             Step::Checkpoint => self.checkpoint(),
+            Step::Claim => {
+                self.store.as_ref().unwrap().store().end_pause();
+                Ok(())
+            }
             // A kill leaves another disk, on which the call that fails would have another number.
             Step::Reopen | Step::Kill | Step::Cut(_) => {
                 self.close()?;
@@ -376,13 +380,15 @@ impl Drop for Patient<'_> {
 
 /// A workload that meets every kind of operation: rolls, recycling, spares, three checkpoints,
 /// closing with and without anything new.
-pub(crate) const STEPS: [Step; 22] = [
+pub(crate) const STEPS: [Step; 26] = [
     Step::InsertDurable,
     Step::Batch(5),
     Step::Checkpoint,
     Step::InsertDurable,
+    Step::Claim,
     Step::Insert,
     Step::Flush,
+    Step::Claim,
     Step::InsertDurable,
     Step::Checkpoint,
     Step::InsertDurable,
@@ -390,7 +396,9 @@ pub(crate) const STEPS: [Step; 22] = [
     Step::Reopen,
     Step::InsertDurable,
     Step::Batch(150),
+    Step::Claim,
     Step::Flush,
+    Step::Claim,
     Step::Reopen,
     Step::Reopen,
     Step::Insert,
@@ -405,7 +413,7 @@ pub(crate) fn setups() -> [Setup; 4] {
     [
         Setup { on_close: true, ..Setup::PLAIN },
         Setup { segment: 8 << 10, spare: 0, ..Setup::PLAIN },
-        Setup { segment: 12 << 10, spare: 16 << 10, unflushed: 640, ..Setup::PLAIN },
+        Setup { segment: 12 << 10, spare: 16 << 10, unflushed: 640, claims: true, ..Setup::PLAIN },
         // The last checkpoint but one has parts merged.
         Setup { compaction: CompactionPolicy::Tiered(2), ..Setup::PLAIN },
     ]

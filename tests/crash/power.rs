@@ -187,12 +187,34 @@ pub(crate) fn merging_workloads(run: Run, longest: u32) -> Vec<Workload> {
     workloads
 }
 
+/// Workloads in which a store claims that its last group is durable: between all of two steps.
+pub(crate) fn claiming_workloads(run: Run) -> Vec<Workload> {
+    let setups = [
+        Setup { segment: 32 << 10, on_close: true, ..Setup::PLAIN },
+        // The large batch is written before a flush.
+        Setup { arity: Arity::Two, sha: true, unflushed: 640, group: 96, ..Setup::PLAIN },
+    ];
+    let mut workloads = Vec::new();
+    for past in [Past::Nothing, Past::Long] {
+        for setup in setups {
+            for steps in all_of(2) {
+                let around = [Step::InsertDurable, steps[0], Step::Claim, steps[1]];
+                let steps: Vec<_> = past.steps().iter().copied().chain(around).collect();
+                let seed = run.seed(CLAIMING + workloads.len() as u64);
+                let setup = Setup { claims: true, ..setup };
+                workloads.push(Workload { setup, seed, steps, examined: 2 });
+            }
+        }
+    }
+    workloads
+}
+
 /// A workload of 20 to 60 steps.
 pub(crate) fn random_workload(seed: Seed) -> Workload {
     let mut random = seed.random();
     let setup = Setup::random(&mut random);
     let count = 20 + random.below(41);
-    let step = |random: &mut Random| match random.below(32) {
+    let step = |random: &mut Random| match random.below(36) {
         0..6 => Step::Insert,
         6..11 => Step::Batch(1 + usize::try_from(random.below(9)).unwrap()),
         11 => Step::Batch(100 + usize::try_from(random.below(400)).unwrap()),
@@ -201,6 +223,7 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
         22..25 => Step::Checkpoint,
         25..28 => Step::Reopen,
         28 | 29 => Step::Kill,
+        30..34 => Step::Claim,
         _ => Step::Cut(match random.below(4) {
             0 => CrashChoice::NothingKept,
             1 => CrashChoice::AllKept,
@@ -216,6 +239,8 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
 pub(crate) const LONG: u64 = 100_000;
 /// The first number of a workload that merges parts.
 const MERGING: u64 = 200_000;
+/// The first number of a workload around a claim.
+const CLAIMING: u64 = 350_000;
 
 #[test]
 fn no_power_cut_in_any_short_workload_breaks_a_promise() {
@@ -255,6 +280,33 @@ fn no_power_cut_while_parts_are_merged_breaks_a_promise() {
         |workload| workload.run(depth, u64::MAX, &tally),
     );
     tally.report("power cuts, merges", ZEROS);
+}
+
+#[test]
+fn no_power_cut_around_a_claim_breaks_a_promise() {
+    let run = Run::of_this_process();
+    let workloads = claiming_workloads(run);
+    let mut claims = 0;
+    for workload in &workloads {
+        let mut rig = Rig::new(workload.setup, workload.seed.number);
+        rig.create().unwrap();
+        for step in &workload.steps {
+            let span = rig.step(*step).unwrap();
+            rig.settle();
+            claims += u64::from(*step == Step::Claim && span.to > span.from);
+        }
+    }
+    let all = workloads.len() as u64;
+    assert!(claims > all / 3 && claims < all, "{claims} claims in {all} workloads");
+    let tally = Tally::default();
+    let depth = Depth { seeds: 3, nested: 24, onward: 6 };
+    run.each(
+        &workloads,
+        |workload| workload.seed,
+        &tally,
+        |workload| workload.run(depth, u64::MAX, &tally),
+    );
+    tally.report("power cuts, claims", ZEROS);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(crate) enum Step {
     Flush,
     InsertDurable,
     Checkpoint,
+    /// A pause is over after which a store says that its last group is durable.
+    Claim,
     /// Close in order and open again.
     Reopen,
     /// Kill the process and open again.
@@ -79,6 +81,7 @@ impl Rig {
             Step::Flush => self.span(from, Self::flush),
             Step::InsertDurable => self.span(from, Self::insert_durable),
             Step::Checkpoint => self.span(from, Self::checkpoint),
+            Step::Claim => self.span(from, Self::claim),
             Step::Reopen => self.span(from, |rig| {
                 rig.close()?;
                 rig.open()
@@ -191,6 +194,21 @@ impl Rig {
         }
         self.model.checkpoint();
         self.mark();
+        Ok(())
+    }
+
+    /// A reader knows of everything before a claim that it is durable.
+    fn claim(&mut self) -> Outcome {
+        let before = self.disk.operations();
+        self.store().store().end_pause();
+        if self.disk.operations() == before {
+            return Ok(());
+        }
+        let known = check::known(&self.setup, &self.disk)?;
+        if known != self.model.acked {
+            let text = format!("{known} of {} leaves are claimed", self.model.acked);
+            return Err(Finding::new(Kind::Answer, text));
+        }
         Ok(())
     }
 

@@ -1,13 +1,14 @@
 //! The stores that are tortured, and how they are opened.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use duramen::fs::Place;
 use duramen::testing::faulty::{Faulty, Flaw};
 use duramen::testing::sim::SimDisk;
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
-    Hasher, Rfc6962Sha256,
+    Hasher, Reader, Rfc6962Sha256,
 };
 
 use testkit::random::Random;
@@ -27,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) on_close: bool,
     /// How many trees may get a part for a few leaves.
     pub(crate) small_parts: usize,
+    /// Whether the store says after a pause that its last group is durable. The pause ends when a workload says so.
+    pub(crate) claims: bool,
     /// What is wrong with the engine or its disk, on purpose.
     pub(crate) flaw: Option<Flaw>,
     pub(crate) compaction: CompactionPolicy,
@@ -42,6 +45,7 @@ impl Setup {
         group: 1 << 20,
         on_close: false,
         small_parts: 8,
+        claims: false,
         flaw: None,
         compaction: CompactionPolicy::Tiered(4),
     };
@@ -56,6 +60,7 @@ impl Setup {
             group: random.pick(&[96, 1 << 20]),
             on_close: random.one_in(2),
             small_parts: random.pick(&[0, 8, 8]),
+            claims: random.one_in(2),
             flaw: None,
             compaction: random.pick(&[
                 CompactionPolicy::Off,
@@ -70,7 +75,7 @@ impl Setup {
     }
 
     pub(crate) fn config(&self, disk: &SimDisk) -> Config {
-        Config::new("simulated")
+        let config = Config::new("simulated")
             .file_system(place(disk, self.flaw))
             .flush_policy(FlushPolicy::Manual)
             .checkpoint_policy(
@@ -80,7 +85,8 @@ impl Setup {
             .wal_spare_bytes(self.spare)
             .max_unflushed_bytes(self.unflushed)
             .wal_group_bytes(self.group)
-            .compaction_policy(self.compaction)
+            .compaction_policy(self.compaction);
+        claiming(config, self.claims)
     }
 
     pub(crate) fn open(&self, disk: &SimDisk) -> Result<DynAccumulator, Error> {
@@ -88,10 +94,23 @@ impl Setup {
     }
 
     pub(crate) fn open_as(&self, config: Config) -> Result<DynAccumulator, Error> {
-        let hasher: Arc<dyn Hasher> =
-            if self.sha { Arc::new(Rfc6962Sha256) } else { Arc::new(Blake3) };
-        DynAccumulator::open(config, hasher, self.arity)
+        DynAccumulator::open(config, self.hasher(), self.arity)
     }
+
+    /// A reader beside the store.
+    pub(crate) fn read(&self, disk: &SimDisk) -> Result<Reader, Error> {
+        Reader::open(self.config(disk), self.hasher(), self.arity)
+    }
+
+    fn hasher(&self) -> Arc<dyn Hasher> {
+        if self.sha { Arc::new(Rfc6962Sha256) } else { Arc::new(Blake3) }
+    }
+}
+
+/// The configuration of a store that says after a pause that its last group is durable, if it `claims`.
+pub(crate) fn claiming(config: Config, claims: bool) -> Config {
+    // Longer than any test takes.
+    if claims { config.claim_idle(Duration::from_secs(24 * 3600)) } else { config }
 }
 
 /// The disk as a store finds it that has this flaw.

@@ -102,6 +102,16 @@ impl Control {
         self.state.lock().claim = Instant::now().checked_add(wait);
     }
 
+    /// Ends the pause before a claim, if the flusher waits for one.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn end_pause(&self) {
+        let mut state = self.state.lock();
+        if state.claim.is_some() {
+            state.claim = Some(Instant::now());
+            self.wake(state);
+        }
+    }
+
     /// Requests the flusher's end.
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();

@@ -71,6 +71,12 @@ impl LogSide {
         self.control.claim_in(wait);
     }
 
+    /// Ends the pause before a claim, if the flusher waits for one.
+    #[cfg(any(test, feature = "testing"))]
+    pub(in crate::engine) fn end_pause(&self) {
+        self.control.end_pause();
+    }
+
     /// Has the flusher flush for the last time and end.
     pub(in crate::engine) fn stop(&self) {
         self.control.stop();

@@ -8,9 +8,9 @@ use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::{Error, Hash, Store, StoreReader};
 
 use super::model::{Bounds, check};
-use super::rig::{Rig, Span, abandon, refused, reopen};
+use super::rig::{Rig, Span, abandon, known, refused, reopen};
 use super::setup::Setup;
-use super::state::{New, State, followed, leaves_of, opened, shown};
+use super::state::{Known, New, State, followed, has_known, leaves_of, opened, shown};
 use crate::check::fingerprint;
 use crate::examine::Depth;
 use crate::findings::{Finding, Kind, Outcome, Tally};
@@ -27,6 +27,9 @@ pub(crate) fn moment(
     tally: &Tally,
 ) -> Outcome {
     tally.count("crash points", 1);
+    // What a reader knew to be durable then is there after any cut.
+    let running = span.disk.crash_at(moment, CrashChoice::AllKept).unwrap();
+    let known = known(&rig.setup, &running)?;
     let mut seen = HashSet::new();
     let seeds: Vec<_> = (0..depth.seeds).map(|_| CrashChoice::Seeded(random.number())).collect();
     for choice in [CrashChoice::NothingKept, CrashChoice::AllKept].into_iter().chain(seeds) {
@@ -37,7 +40,7 @@ pub(crate) fn moment(
         tally.count("crash images", 1);
         tally.count("crash images of several trees", 1);
         let mut image = Image { setup: &rig.setup, depth, random, tally };
-        image.examine(&left, span.bounds(moment)).map_err(|finding| {
+        image.examine(&left, span.bounds(moment), &known).map_err(|finding| {
             let Span { from, to, .. } = span;
             finding.context(format_args!("cut at {moment} of {from}..={to}, {choice:?}"))
         })?;
@@ -53,12 +56,13 @@ struct Image<'a> {
 }
 
 impl Image<'_> {
-    fn examine(&mut self, image: &SimDisk, bounds: &Bounds) -> Outcome {
+    fn examine(&mut self, image: &SimDisk, bounds: &Bounds, known: &Known) -> Outcome {
         let read = if self.random.one_in(4) { self.read(image)? } else { None };
         image.record();
         let store = reopen(self.setup, image)?;
         let moment = image.operations();
         let found = check(&store, bounds)?;
+        has_known(&found, known)?;
         if read.is_some_and(|read| read != found) {
             return Err(Finding::new(Kind::Answer, "a reader showed other trees than the writer"));
         }

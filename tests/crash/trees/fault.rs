@@ -75,6 +75,10 @@ impl<'a> Patient<'a> {
             Step::Drop(name) => self.drop_tree(NAMES[name]),
             Step::Flush => self.flush(),
             Step::Checkpoint => self.checkpoint(),
+            Step::Claim => {
+                self.store().end_pause();
+                Ok(())
+            }
             Step::Follow => Ok(()),
             // A kill leaves another disk, on which the call that fails would have another number.
             Step::Reopen | Step::Kill | Step::Cut(_) => {
@@ -458,11 +462,12 @@ impl Drop for Patient<'_> {
 }
 
 /// A workload that meets every kind of operation on up to three trees.
-const STEPS: [Step; 20] = [
+const STEPS: [Step; 22] = [
     Step::Insert(0, 2),
     Step::Insert(1, 5),
     Step::Batch(3),
     Step::Flush,
+    Step::Claim,
     Step::Checkpoint,
     Step::Create(2),
     Step::Batch(60),
@@ -473,6 +478,7 @@ const STEPS: [Step; 20] = [
     Step::Reopen,
     Step::Drop(1),
     Step::Flush,
+    Step::Claim,
     Step::Insert(1, 3),
     Step::Checkpoint,
     Step::Batch(2),
@@ -484,7 +490,7 @@ const STEPS: [Step; 20] = [
 fn setups() -> [Setup; 3] {
     [
         Setup { on_close: true, ..Setup::PLAIN },
-        Setup { segment: 8 << 10, spare: 0, unflushed: 900, ..Setup::PLAIN },
+        Setup { segment: 8 << 10, spare: 0, unflushed: 900, claims: true, ..Setup::PLAIN },
         Setup { compaction: CompactionPolicy::Tiered(2), ..Setup::PLAIN },
     ]
 }

@@ -116,6 +116,11 @@ impl Model {
         self.acked
     }
 
+    /// The last point that was acknowledged.
+    pub(crate) fn acked_state(&self) -> &State {
+        &self.points[self.acked].state
+    }
+
     /// The last point that was named.
     pub(crate) fn last_point(&self) -> &State {
         &self.points.last().unwrap().state

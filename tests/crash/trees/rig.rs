@@ -5,7 +5,7 @@ use duramen::{DurabilityToken, Error, Store, StoreReader};
 
 use super::model::{Bounds, Model, NAMES, check};
 use super::setup::Setup;
-use super::state::{State, followed, tree_config};
+use super::state::{Known, State, followed, known_of, tree_config};
 use crate::findings::{Finding, Kind, Outcome};
 use testkit::words::words;
 
@@ -21,6 +21,8 @@ pub(crate) enum Step {
     Drop(usize),
     Flush,
     Checkpoint,
+    /// A pause is over after which a store says that its last group is durable.
+    Claim,
     /// A reader reads on, or is opened.
     Follow,
     /// Close in order and open again.
@@ -45,6 +47,15 @@ pub(crate) fn refused(error: Error) -> Finding {
 /// Opens what a crash has left. It always opens.
 pub(crate) fn reopen(setup: &Setup, disk: &SimDisk) -> Outcome<Store> {
     setup.open(disk).map_err(|error| Finding::new(Kind::Refused, words(&error)))
+}
+
+/// What a reader beside a store of this kind knows to be durable.
+pub(crate) fn known(setup: &Setup, disk: &SimDisk) -> Outcome<Known> {
+    match StoreReader::open(setup.config(disk)) {
+        Ok(reader) => known_of(&reader),
+        Err(Error::NoStore { .. }) => Ok(Known::new()),
+        Err(error) => Err(Finding::new(Kind::Refused, words(&error)).context("by a reader")),
+    }
 }
 
 /// The moments of one step: the power may be cut after any number of operations in `from..=to`.
@@ -111,6 +122,7 @@ impl Rig {
             Step::Drop(name) => self.span(|rig| rig.drop_tree(NAMES[name])),
             Step::Flush => self.span(Self::flush),
             Step::Checkpoint => self.span(Self::checkpoint),
+            Step::Claim => self.span(Self::claim),
             Step::Follow => self.span(Self::follow),
             Step::Reopen => self.span(|rig| {
                 rig.close()?;
@@ -297,6 +309,23 @@ impl Rig {
         let store = reopen(&self.setup, &self.disk)?;
         check(&store, &self.model.bounds(self.model.acked(), self.model.checkpoints.clone()))?;
         self.store = Some(store);
+        Ok(())
+    }
+
+    /// A reader knows of everything before a claim that it is durable.
+    fn claim(&mut self) -> Outcome {
+        let before = self.disk.operations();
+        self.store().end_pause();
+        if self.disk.operations() == before {
+            return Ok(());
+        }
+        for (name, known) in known(&self.setup, &self.disk)? {
+            let acked = self.model.acked_state().get(&name).map(|tree| tree.leaves.len() as u64);
+            if acked.is_some_and(|acked| known.leaves != acked) {
+                let text = format!("{known:?} of {name} are claimed, not {acked:?}");
+                return Err(Finding::new(Kind::Answer, text));
+            }
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use duramen::testing::faulty::Flaw;
 use duramen::testing::sim::SimDisk;
 use duramen::{CheckpointPolicy, CompactionPolicy, Config, Error, FlushPolicy, Store};
 
-use crate::setup::place;
+use crate::setup::{claiming, place};
 use testkit::random::Random;
 
 /// One kind of store. Segments are small, so that the log rolls, recycles and runs out of spares.
@@ -20,6 +20,8 @@ pub(crate) struct Setup {
     pub(crate) unflushed: u64,
     /// Bytes of leaves from which on a group is written in pieces.
     pub(crate) group: u64,
+    /// Whether the store says after a pause that its last group is durable. The pause ends when a workload says so.
+    pub(crate) claims: bool,
     /// What is wrong with the engine or its disk, on purpose.
     pub(crate) flaw: Option<Flaw>,
 }
@@ -33,6 +35,7 @@ impl Setup {
         spare: 64 << 10,
         unflushed: 1 << 20,
         group: 1 << 20,
+        claims: false,
         flaw: None,
     };
 
@@ -45,12 +48,13 @@ impl Setup {
             spare: random.pick(&[0, 32 << 10]),
             unflushed: random.pick(&[900, 1 << 20]),
             group: random.pick(&[320, 1 << 20]),
+            claims: random.one_in(2),
             flaw: None,
         }
     }
 
     pub(crate) fn config(&self, disk: &SimDisk) -> Config {
-        Config::new("simulated")
+        let config = Config::new("simulated")
             .file_system(place(disk, self.flaw))
             .flush_policy(FlushPolicy::Manual)
             .checkpoint_policy(
@@ -60,7 +64,8 @@ impl Setup {
             .wal_segment_bytes(self.segment)
             .wal_spare_bytes(self.spare)
             .max_unflushed_bytes(self.unflushed)
-            .wal_group_bytes(self.group)
+            .wal_group_bytes(self.group);
+        claiming(config, self.claims)
     }
 
     pub(crate) fn open(&self, disk: &SimDisk) -> Result<Store, Error> {

@@ -143,6 +143,39 @@ pub(crate) fn followed(reader: &StoreReader) -> Outcome<State> {
     state_of(&infos, &reader.head().map_err(read)?, |name| reader.tree(name).map_err(read))
 }
 
+/// The leaves of a tree that a reader knows to be durable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownTree {
+    pub(crate) id: u32,
+    pub(crate) leaves: u64,
+}
+
+/// What a reader knows to be durable, by name.
+pub(crate) type Known = BTreeMap<String, KnownTree>;
+
+/// What `reader` knows to be durable.
+pub(crate) fn known_of(reader: &StoreReader) -> Outcome<Known> {
+    let infos = reader.trees().map_err(read)?;
+    let known = |info: &TreeInfo| {
+        let tree = KnownTree { id: info.id, leaves: info.durable_size.get() };
+        (info.name.to_string(), tree)
+    };
+    Ok(infos.iter().map(known).collect())
+}
+
+/// What a reader knew to be durable is there after a power cut.
+pub(crate) fn has_known(found: &State, known: &Known) -> Outcome {
+    for (name, known) in known {
+        let kept = found.get(name).filter(|tree| tree.id == known.id);
+        let kept = kept.map_or(0, |tree| tree.leaves.len() as u64);
+        if kept < known.leaves {
+            let text = format!("{kept} leaves of {name}; a reader knew of {}", known.leaves);
+            return Err(Finding::new(Kind::Lost, text));
+        }
+    }
+    Ok(())
+}
+
 fn state_of(
     infos: &[TreeInfo],
     head: &StoreHead,

@@ -162,6 +162,15 @@ pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
         let (steps, examined) = (MERGES.to_vec(), MERGES.len());
         workloads.push(Workload { setup, seed, steps, examined });
     }
+    for setup in setups {
+        for last in ALPHABET {
+            let mut steps = PAST.to_vec();
+            steps.extend([Step::Flush, Step::Claim, last]);
+            let setup = Setup { claims: true, ..setup };
+            let seed = run.seed(SHORT + workloads.len() as u64);
+            workloads.push(Workload { setup, seed, steps, examined: 2 });
+        }
+    }
     for len in 1..=longest {
         for past in [&[][..], &PAST] {
             for setup in setups {
@@ -186,7 +195,7 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
     let step = |random: &mut Random| {
         let tree = usize::try_from(random.below(3)).unwrap();
         let mut leaves = |most| 1 + usize::try_from(random.below(most)).unwrap();
-        match leaves(40) {
+        match leaves(43) {
             1..=9 => Step::Insert(tree, leaves(30)),
             10..=16 => Step::Batch(leaves(20)),
             17 => Step::Batch(60 + leaves(150)),
@@ -198,6 +207,7 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
             32 | 33 => Step::Follow,
             34..=36 => Step::Reopen,
             37 | 38 => Step::Kill,
+            39..=41 => Step::Claim,
             _ => Step::Cut(match random.below(4) {
                 0 => CrashChoice::NothingKept,
                 1 => CrashChoice::AllKept,
@@ -282,6 +292,7 @@ fn flaws_are_found_in_stores_of_several_trees() {
         Mutant::PartUnderAnotherTree,
         Mutant::DropFreesEarly,
         Mutant::LogReleasedEarly,
+        Mutant::ClaimUnsynced,
     ]
     .map(Flaw::Engine);
     #[cfg(not(duramen_mutants))]
