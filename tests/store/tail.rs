@@ -344,6 +344,8 @@ fn a_future_is_woken_once_for_each_flush_and_dropping_it_loses_no_leaf() {
         log.insert_many(&leaves(10, round)).unwrap();
         assert_eq!(count.0.load(Ordering::Relaxed) as u64, round - 1);
         log.flush().unwrap();
+        // The flusher calls wakers after it has woken the threads that wait.
+        log.wait_idle();
         assert_eq!(count.0.load(Ordering::Relaxed) as u64, round, "one flush, one wake-up");
         while let Poll::Ready(item) = stream.poll_next(&mut Context::from_waker(&waker)) {
             assert_eq!(item.unwrap().unwrap().index.get(), next);
@@ -354,6 +356,7 @@ fn a_future_is_woken_once_for_each_flush_and_dropping_it_loses_no_leaf() {
     assert_eq!(old.0.load(Ordering::Relaxed), 0, "only the last waker is called");
     drop(stream);
     log.insert_durable([1; 32]).unwrap();
+    log.wait_idle();
     assert_eq!((count.0.load(Ordering::Relaxed), Arc::strong_count(&count)), (5, 2));
 }
 
