@@ -4,6 +4,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
 use crate::common::store::{COUNT, Store};
 use crate::common::{Function, Hash, Place, duramen, given, head_text, printed, refused};
 use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList};
@@ -249,20 +251,77 @@ fn until_it_stays(value: impl Fn() -> u64) -> u64 {
     }
 }
 
+/// The size that `head` prints.
+fn shown(store: &Store) -> u64 {
+    let head = printed(duramen(&store.place, "head DIR"));
+    head.lines().next().unwrap()["size ".len()..].parse().unwrap()
+}
+
+/// A writer whose input does not pause, until it is told to.
+struct BusyWriter {
+    child: std::process::Child,
+    feeder: std::thread::JoinHandle<u64>,
+    enough: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl BusyWriter {
+    fn new(store: &Store) -> Self {
+        let mut child = waiting_writer(store, 1000, "interval:10ms");
+        let mut input = child.stdin.take().unwrap();
+        let enough = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
+        let told = std::sync::Arc::clone(&enough);
+        let feeder = std::thread::spawn(move || {
+            let mut leaves = 1000;
+            while !told.load(std::sync::atomic::Ordering::Relaxed) {
+                std::io::Write::write_all(&mut input, &[7; 32 * 1000]).unwrap();
+                leaves += 1000;
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            leaves
+        });
+        Self { child, feeder, enough }
+    }
+
+    /// Stops the process. When this returns, all of its threads stand still.
+    fn stop(&self) {
+        let child = Pid::from_child(&self.child);
+        kill_process(child, Signal::STOP).unwrap();
+        let (_, status) = waitpid(Some(child), WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped());
+    }
+
+    fn go_on(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
+    }
+
+    /// Ends the input; how many leaves it had.
+    fn end(mut self) -> u64 {
+        self.enough.store(true, std::sync::atomic::Ordering::Relaxed);
+        let leaves = self.feeder.join().unwrap();
+        assert!(self.child.wait().unwrap().success());
+        leaves
+    }
+}
+
 #[test]
 fn nothing_is_signed_above_what_is_known_to_be_durable() {
     let store = Store::new(Function::Sha256, 2);
     let (key, vkey) = keygen(&store.place, ORIGIN);
-    // The files say of every group but the last that it is durable.
-    let mut writer = waiting_writer(&store, 2_200_000, "interval:10ms");
-    let size = || {
-        let head = printed(duramen(&store.place, "head DIR"));
-        head.lines().next().unwrap()["size ".len()..].parse::<u64>().unwrap()
-    };
+    let writer = BusyWriter::new(&store);
+    // The files say of every group but the last that it is durable, and of the last one after a pause.
     let start = std::time::Instant::now();
-    while size() == COUNT as u64 {
-        assert!(start.elapsed().as_secs() < 60, "the writer writes nothing");
-    }
+    let seen = loop {
+        assert!(start.elapsed().as_secs() < 60, "the writer writes nothing, or pauses");
+        writer.stop();
+        let seen = shown(&store);
+        let trees = printed(duramen(&store.place, "trees DIR --json"));
+        let trees: serde_json::Value = serde_json::from_str(&trees).unwrap();
+        let durable = trees["trees"][0]["durable_size"].as_u64().unwrap();
+        if COUNT as u64 <= durable && durable < seen {
+            break seen;
+        }
+        writer.go_on();
+    };
     let with_key = |line: &str| {
         let mut command = duramen(&store.place, line);
         command.arg("--key").arg(&key);
@@ -273,8 +332,6 @@ fn nothing_is_signed_above_what_is_known_to_be_durable() {
         let note = text.split_once("\n\n").filter(|_| line.starts_with("prove"));
         their_checkpoint(note.map_or(text.as_str(), |(_, note)| note), &vkey)
     };
-    // The writer waits for input from here on.
-    let seen = until_it_stays(size);
     let (_, durable, root) = signed("head DIR --format checkpoint");
     assert!(durable < seen, "{durable} of {seen}");
     let at = printed(duramen(&store.place, &format!("head DIR --size {durable}")));
@@ -296,9 +353,9 @@ fn nothing_is_signed_above_what_is_known_to_be_durable() {
     }
     // What is not signed is shown as far as it was written.
     printed(duramen(&store.place, &format!("prove DIR {durable}")));
-    drop(writer.stdin.take());
-    assert!(writer.wait().unwrap().success());
-    assert_eq!(signed("head DIR --format checkpoint").1, COUNT as u64 + 2_200_000);
+    writer.go_on();
+    let leaves = writer.end();
+    assert_eq!(signed("head DIR --format checkpoint").1, COUNT as u64 + leaves);
 }
 
 /// More than a writer keeps in memory under `manual`: it hands the rest to the system and syncs nothing.
@@ -316,12 +373,8 @@ fn what_a_manual_writer_has_not_flushed_is_not_shown() {
         assert!(start.elapsed().as_secs() < 60, "the writer writes nothing");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    let size = || {
-        let head = printed(duramen(&store.place, "head DIR"));
-        head.lines().next().unwrap()["size ".len()..].parse::<u64>().unwrap()
-    };
-    assert_eq!(until_it_stays(size), COUNT as u64);
+    assert_eq!(until_it_stays(|| shown(&store)), COUNT as u64);
     drop(writer.stdin.take());
     assert!(writer.wait().unwrap().success());
-    assert_eq!(size(), COUNT as u64 + 2_200_000);
+    assert_eq!(shown(&store), COUNT as u64 + 2_200_000);
 }
