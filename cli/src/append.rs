@@ -12,7 +12,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use duramen::{Config, DynAccumulator, FlushPolicy, Hash, InsertedMany};
+use duramen::{Config, DynAccumulator, EntryConfig, FlushPolicy, Hash, InsertedMany};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::ack::Acks;
@@ -22,7 +22,7 @@ use crate::error::{Error, Failures};
 use crate::input::{Parser, Piece, Source};
 use crate::lines::Lines;
 use crate::signals;
-use crate::store;
+use crate::store::{self, Wanted, WantedEntries};
 use crate::{output, policy};
 
 /// How much is read at once.
@@ -37,13 +37,13 @@ const BATCH_BYTES: usize = 4 << 20;
 /// How many bytes of nodes and entries may be in memory only before the input waits for a checkpoint. Well below the 1 GiB
 /// at which the store refuses leaves that follow on the last flush, which only this program calls for under
 /// `manual`.
-const MAX_TAIL_BYTES: u64 = 512 << 20;
+pub(crate) const MAX_TAIL_BYTES: u64 = 512 << 20;
 
 /// How often the bar is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// After so long without input, readers know that all leaves are durable.
-const CLAIM_IDLE: Duration = Duration::from_millis(100);
+pub(crate) const CLAIM_IDLE: Duration = Duration::from_millis(100);
 
 /// Appends the input and prints the head.
 pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
@@ -56,7 +56,14 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
         // For those who follow: input may pause for long.
         .claim_idle(CLAIM_IDLE)
         .checkpoint_policy(args.checkpoint_policy.clone());
-    let store = store::open_or_create(config, args)?;
+    let entries = args.entries.then(|| WantedEntries {
+        longest: args.longest,
+        compress: args.compress,
+        new: EntryConfig::new(),
+    });
+    let (hasher, arity) = (args.hasher, args.arity);
+    let wanted = Wanted { tree: &args.tree, create: true, hasher, arity, entries };
+    let store = store::open_or_create(config, &wanted)?;
     if store.entry_config().is_some() && args.input != InputKind::Lines {
         return Err(Error::Usage(format!(
             "the tree {:?} keeps entries, which does not go with {}",

@@ -4,6 +4,7 @@ mod entries;
 #[cfg(test)]
 mod manual;
 mod proofs;
+mod transfer;
 mod trees;
 
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ pub(crate) use proofs::{
     ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat, ProveArgs,
     ProveConsistencyArgs, VerifyArgs,
 };
-
+pub(crate) use transfer::{ExportArgs, ImportArgs, TransferFormat};
 pub(crate) use trees::{DropTreeArgs, SealArgs, TreesArgs};
 
 use crate::ended::MAX_LINE;
@@ -78,6 +79,15 @@ pub(crate) enum Command {
     /// Prints only what is known to be durable. SIGTERM, SIGINT or SIGHUP ends -f after a complete line, with
     /// status 0. A second signal ends the program at once.
     Tail(TailArgs),
+    /// Write the data of leaves into a stream of bytes, of a tree that keeps entries.
+    ///
+    /// In frames it ends with the root of the tree: import proves with it that it has got everything.
+    Export(ExportArgs),
+    /// Append the entries of an export to a tree and print the head; a missing store or tree is created.
+    ///
+    /// Of an export in frames that is not whole, what is whole is appended, and the error names the place. With
+    /// --resume another import goes on from there.
+    Import(ImportArgs),
     /// Make a key that signs checkpoints: writes the private key to a file, prints the public one.
     ///
     /// Both are one line of text, as the Go module golang.org/x/mod/sumdb/note and C2SP signed-note
@@ -208,7 +218,7 @@ pub(crate) struct AppendArgs {
     /// the next run. With manual or close alone, memory grows with the input.
     #[arg(
         long,
-        default_value = "wal:256MiB,close:1MiB",
+        default_value = policy::CHECKPOINTS,
         value_name = "LIST",
         value_parser = policy::checkpoint
     )]

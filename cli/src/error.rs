@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use duramen::inspect::{Printable, count, is_printable};
 
 use crate::ended::{Asked, InputError};
+use crate::transfer::Malformed;
 
 /// Everything that ends the program early.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,25 @@ pub(crate) enum Error {
 
     #[error("bad input")]
     Input(#[from] InputError),
+
+    /// The input of an import is no export, or not whole.
+    #[error("cannot import {name}")]
+    Malformed {
+        name: String,
+        #[source]
+        source: Malformed,
+    },
+
+    /// The tree has some of the entries of an import already.
+    #[error(
+        "the input begins with entry {first}, the tree has {}: --resume goes on behind those, after comparing them",
+        count(*size, "leaf", "leaves")
+    )]
+    Occupied { first: u64, size: u64 },
+
+    /// Entries are missing between the tree and an import.
+    #[error("the input begins with entry {first}, the tree has {}", count(*size, "leaf", "leaves"))]
+    Gap { first: u64, size: u64 },
 
     #[error("{name} is not {what}")]
     Unreadable {
@@ -132,6 +152,15 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Proof(#[from] duramen::VerifyError),
 
+    #[error("entry {index} of the input is not the one that the tree has")]
+    OtherEntry { index: u64 },
+
+    /// The roots of an export and of the tree that it is imported into.
+    #[error(
+        "the export has root {stated} at size {size}, where the root of the tree is {computed}"
+    )]
+    OtherRoot { size: u64, stated: String, computed: String },
+
     #[error("{} in {}", count(*left, "problem", "problems"), Printable::new(dir))]
     Damaged { dir: PathBuf, left: u64 },
 
@@ -161,6 +190,19 @@ impl fmt::Display for Failures {
 }
 
 impl Error {
+    /// The exit status: 1 if a check failed and nothing else went wrong.
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Self::Refused { .. } => 1,
+            Self::Stopped { failures: Failures(failures), .. }
+                if failures.iter().all(|failure| failure.status() == 1) =>
+            {
+                1
+            }
+            _ => 2,
+        }
+    }
+
     /// The error and all its causes. A cause that its effect names already is left out.
     pub(crate) fn in_one_line(&self) -> String {
         let mut line = one_line(&self.to_string());

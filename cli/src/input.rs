@@ -72,15 +72,10 @@ impl Source {
 
     /// Reads what there is, waiting only if there is nothing.
     pub(crate) fn read<'a>(&mut self, buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>, Error> {
-        loop {
-            match self.file.read(buffer) {
-                Ok(0) => return Ok(None),
-                Ok(read) => return Ok(Some(&buffer[..read])),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The descriptor is not blocking, because of another program that has it as well.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait()?,
-                Err(source) => return Err(self.fail(source)),
-            }
+        match Read::read(self, buffer) {
+            Ok(0) => Ok(None),
+            Ok(read) => Ok(Some(&buffer[..read])),
+            Err(source) => Err(self.fail(source)),
         }
     }
 
@@ -95,16 +90,30 @@ impl Source {
         }
     }
 
-    fn wait(&self) -> Result<(), Error> {
+    fn wait(&self) -> io::Result<()> {
         use rustix::event::{PollFd, PollFlags, poll};
         match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(self.fail(error.into())),
+            Err(error) => Err(error.into()),
         }
     }
 
     fn fail(&self, source: io::Error) -> Error {
         Error::Read { name: self.name.clone(), source }
+    }
+}
+
+/// Reads what there is, waiting only if there is nothing.
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.file.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The descriptor is not blocking, because of another program that has it as well.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait()?,
+                read => return read,
+            }
+        }
     }
 }
 

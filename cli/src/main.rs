@@ -28,6 +28,7 @@ mod scrub;
 mod signals;
 mod store;
 mod tail;
+mod transfer;
 mod trees;
 mod verify;
 
@@ -36,7 +37,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Args, Command};
-use crate::error::Error;
 
 fn main() -> ExitCode {
     if let Err(error) = signals::catch() {
@@ -55,6 +55,8 @@ fn main() -> ExitCode {
         Command::Entry(args) => entries::one(args),
         Command::Entries(args) => entries::many(args),
         Command::Tail(args) => tail::run(args),
+        Command::Export(args) => transfer::export(args),
+        Command::Import(args) => transfer::import(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Scrub(args) => scrub::run(args),
@@ -69,10 +71,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::tell(&error.in_one_line());
-            match error {
-                Error::Refused { .. } => ExitCode::from(1),
-                _ => ExitCode::from(2),
-            }
+            ExitCode::from(error.status())
         }
     }
 }

@@ -6,7 +6,7 @@
 mod file;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -134,8 +134,69 @@ pub(crate) fn standard_output() -> Result<File, Error> {
 /// standard output.
 pub(crate) fn write(bytes: &[u8], file: Option<&Path>) -> Result<(), Error> {
     match file.filter(|file| file.as_os_str() != "-") {
-        Some(file) => file::replace(file, bytes),
+        Some(file) => file::replace(file, |out| Ok(out.write_all(bytes)?)),
         None => write_out(bytes),
+    }
+}
+
+/// As [`write`], for output that does not fit into memory: what `write` writes. A file gets its name when `write` has
+/// returned without an error.
+pub(crate) fn stream(
+    file: Option<&Path>,
+    write: impl FnOnce(&mut dyn Write) -> Written,
+) -> Result<(), Error> {
+    let buffered = |out: &mut dyn Write| {
+        let mut out = BufWriter::with_capacity(STREAM_BYTES, out);
+        let written = write(&mut out);
+        // What was read before an error of reading.
+        let flushed = out.flush();
+        written.and_then(|()| Ok(flushed?))
+    };
+    match file.filter(|file| file.as_os_str() != "-") {
+        Some(file) => file::replace(file, buffered),
+        None => buffered(&mut standard_output()?)
+            .map_err(|broken| broken.into_error(|| "standard output".to_owned())),
+    }
+}
+
+/// How much of a stream is written at once.
+const STREAM_BYTES: usize = 64 << 10;
+
+/// Why the writing of a stream ended early.
+pub(crate) enum Broken {
+    /// The output takes no more.
+    Write(io::Error),
+    /// There is no more to be written.
+    Source(Error),
+}
+
+/// How the writing of a stream ended.
+pub(crate) type Written = Result<(), Broken>;
+
+impl Broken {
+    fn into_error(self, name: impl FnOnce() -> String) -> Error {
+        match self {
+            Self::Write(source) => Error::Write { name: name(), source },
+            Self::Source(error) => error,
+        }
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self::Source(error)
+    }
+}
+
+impl From<duramen::Error> for Broken {
+    fn from(error: duramen::Error) -> Self {
+        Self::Source(error.into())
     }
 }
 

@@ -17,6 +17,9 @@ pub(crate) fn flush(text: &str) -> Result<FlushPolicy, String> {
     }
 }
 
+/// When a command that appends checkpoints if the caller does not say.
+pub(crate) const CHECKPOINTS: &str = "wal:256MiB,close:1MiB";
+
 /// Reads `manual`, or triggers with commas between them.
 pub(crate) fn checkpoint(text: &str) -> Result<CheckpointPolicy, String> {
     let none = CheckpointPolicy::manual();

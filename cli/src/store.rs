@@ -7,7 +7,7 @@ use duramen::{
     TreeConfig, TreeName,
 };
 
-use crate::args::{AppendArgs, HasherName};
+use crate::args::HasherName;
 use crate::error::Error;
 
 /// The tree of a store that exists, for reading, also beside its writer. Nothing is created or changed.
@@ -15,34 +15,56 @@ pub(crate) fn read(dir: &Path, tree: &TreeName) -> Result<Snapshot, Error> {
     Ok(StoreReader::open(Config::new(dir))?.tree(tree)?)
 }
 
-/// Opens the tree that `args` names, and creates it and its store where they are missing. What is not asked
-/// for is as the tree has it; what is asked for and contradicts it is refused.
-pub(crate) fn open_or_create(config: Config, args: &AppendArgs) -> Result<DynAccumulator, Error> {
+/// What is asked of a tree. What is not asked for is as the tree has it.
+pub(crate) struct Wanted<'a> {
+    pub(crate) tree: &'a TreeName,
+    /// Whether to make the tree if it is missing.
+    pub(crate) create: bool,
+    pub(crate) hasher: Option<HasherName>,
+    pub(crate) arity: Option<Arity>,
+    /// How entries are kept, if they are asked for.
+    pub(crate) entries: Option<WantedEntries>,
+}
+
+/// How a tree is asked to keep entries.
+pub(crate) struct WantedEntries {
+    pub(crate) longest: Option<u32>,
+    /// The level of zstd.
+    pub(crate) compress: Option<u8>,
+    /// How a new tree keeps them, where nothing is asked for.
+    pub(crate) new: EntryConfig,
+}
+
+/// Opens a tree, and creates it and its store where they are missing. What is asked for and contradicts the tree is
+/// refused.
+pub(crate) fn open_or_create(config: Config, wanted: &Wanted<'_>) -> Result<DynAccumulator, Error> {
     let store = Store::open(config)?;
-    let existing = match store.existing_tree(&args.tree) {
+    let existing = match store.existing_tree(wanted.tree) {
         Ok(found) => Some(found),
-        Err(duramen::Error::NoTree { .. }) => None,
+        Err(duramen::Error::NoTree { .. }) if wanted.create => None,
         Err(error) => return Err(error.into()),
     };
     let existing = existing.as_ref();
     let stored = existing.and_then(|tree| HasherName::by_id(tree.hasher().id().as_str()));
-    let hasher = args.hasher.or(stored).unwrap_or(HasherName::Blake3);
-    let arity = args.arity.or(existing.map(DynAccumulator::arity)).unwrap_or(Arity::Four);
+    let hasher = wanted.hasher.or(stored).unwrap_or(HasherName::Blake3);
+    let arity = wanted.arity.or(existing.map(DynAccumulator::arity)).unwrap_or(Arity::Four);
     let tree = TreeConfig::new(hasher.hasher(), arity);
-    let tree = match args.entries {
-        true => tree.entries(entries(args, existing.and_then(DynAccumulator::entry_config))),
-        false => tree,
+    let tree = match &wanted.entries {
+        Some(asked) => {
+            tree.entries(entries(asked, existing.and_then(DynAccumulator::entry_config)))
+        }
+        None => tree,
     };
-    Ok(store.tree_dyn(&args.tree, tree)?)
+    Ok(store.tree_dyn(wanted.tree, tree)?)
 }
 
 /// How the tree is to keep entries: as asked for, and otherwise as it does.
-fn entries(args: &AppendArgs, stored: Option<EntryConfig>) -> EntryConfig {
-    let mut entries = stored.unwrap_or_default();
-    if let Some(bytes) = args.longest {
+fn entries(asked: &WantedEntries, stored: Option<EntryConfig>) -> EntryConfig {
+    let mut entries = stored.unwrap_or(asked.new);
+    if let Some(bytes) = asked.longest {
         entries = entries.longest(bytes);
     }
-    if let Some(level) = args.compress {
+    if let Some(level) = asked.compress {
         entries = entries.compression(Compression::Zstd(level));
     }
     entries

@@ -17,6 +17,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::{Broken, Written};
 use crate::error::{Error, name_of};
 use crate::signals;
 
@@ -26,21 +27,25 @@ const PIECE: usize = 1 << 20;
 /// The most links that a path is followed through.
 const MAX_LINKS: usize = 40;
 
-/// Replaces the file at `path`, or makes it. A link to a file stays and its file is replaced. What is no
-/// regular file, such as a pipe, and what is open already, such as /dev/stdout, is written to.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Replaces the file at `path`, or makes it, with what `write` writes. A link to a file stays and its file is
+/// replaced. What is no regular file, such as a pipe, and what is open already, such as /dev/stdout, is written to.
+pub(super) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Written,
+) -> Result<(), Error> {
     let fail = |source| Error::Write { name: name_of(path), source };
-    match Target::find(path).map_err(fail)? {
-        Target::Open(link) => write_behind(&link, bytes).map_err(fail),
+    let written = match Target::find(path).map_err(fail)? {
+        Target::Open(link) => write_behind(&link, write),
         Target::Other(path) => {
             let file = OpenOptions::new().write(true).open(path);
-            file.and_then(|mut file| file.write_all(bytes)).map_err(fail)
+            file.map_err(Broken::Write).and_then(|mut file| write(&mut file))
         }
         Target::File(target, old) => {
             let directory = open_directory_of(&target)?;
-            signals::hold(|| put(&target, old.as_ref(), &directory, bytes)).map_err(fail)
+            signals::hold(|| put(&target, old.as_ref(), &directory, write))
         }
-    }
+    };
+    written.map_err(|broken| broken.into_error(|| name_of(path)))
 }
 
 /// What is at a path to be written to.
@@ -68,8 +73,13 @@ impl Target {
     }
 }
 
-/// Writes the bytes beside `path` and renames them over it.
-fn put(path: &Path, old: Option<&Metadata>, directory: &File, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file beside `path` and renames it over that.
+fn put(
+    path: &Path,
+    old: Option<&Metadata>,
+    directory: &File,
+    write: impl FnOnce(&mut dyn Write) -> Written,
+) -> Written {
     let mode = old.map_or(0o666, |old| old.mode() & 0o777);
     let mut aside = Aside::create(directory_of(path), mode)?;
     if let Some(old) = old {
@@ -77,25 +87,32 @@ fn put(path: &Path, old: Option<&Metadata>, directory: &File, bytes: &[u8]) -> i
         let _ = std::os::unix::fs::fchown(&aside.file, Some(old.uid()), Some(old.gid()));
         aside.file.set_permissions(Permissions::from_mode(mode))?;
     }
-    write_until_asked(&mut aside.file, bytes)?;
+    write(&mut UntilAsked(&mut aside.file))?;
     aside.file.sync_all()?;
     go_on()?;
     aside.rename(path)?;
-    directory.sync_all()
+    Ok(directory.sync_all()?)
 }
 
-/// Writes all bytes, or fails once a signal asks the program to end.
-fn write_until_asked(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    bytes.chunks(PIECE).try_for_each(|piece| {
+/// Writes to a file, and fails once a signal asks the program to end.
+struct UntilAsked<'a>(&'a mut File);
+
+impl Write for UntilAsked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         go_on()?;
-        file.write_all(piece)
-    })
+        self.0.write(&bytes[..bytes.len().min(PIECE)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Fails once a signal asks the program to end. No one sees the error: the program ends as the signal does.
 fn go_on() -> io::Result<()> {
     match signals::asked() {
-        Some(_) => Err(io::ErrorKind::Interrupted.into()),
+        // Not the kind of an interrupted call, which would be made again.
+        Some(_) => Err(io::Error::other("a signal asks the program to end")),
         None => Ok(()),
     }
 }
@@ -178,16 +195,17 @@ fn follow(path: &Path) -> io::Result<End> {
 }
 
 /// Writes to an open file behind what it holds.
-fn write_behind(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_behind(path: &Path, write: impl FnOnce(&mut dyn Write) -> Written) -> Written {
     let of = fs::metadata(path)?;
     let same = |file: File| Ok((file.metadata()?.dev(), file.metadata()?.ino()));
     let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from).and_then(same);
     if stdout.is_ok_and(|stdout| stdout == (of.dev(), of.ino())) {
         // Through its own descriptor: what others print there next comes behind.
         let mut out = io::stdout().lock();
-        return out.write_all(bytes).and_then(|()| out.flush());
+        write(&mut out)?;
+        return Ok(out.flush()?);
     }
-    OpenOptions::new().append(true).open(path)?.write_all(bytes)
+    write(&mut OpenOptions::new().append(true).open(path)?)
 }
 
 fn directory_of(path: &Path) -> &Path {

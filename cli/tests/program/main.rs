@@ -26,6 +26,7 @@ mod tail;
 mod tlog;
 #[cfg(target_os = "linux")]
 mod trace;
+mod transfer;
 mod trees;
 mod words;
 // The library's testkit as a dependency would build the program with what is there for tests alone.
