@@ -68,8 +68,7 @@ fn is_whole(disk: &SimDisk, leaves: &[Hash], what: &str) -> bool {
     let reader = Reader::open(config(disk), Arc::new(Blake3), Arity::Four);
     let manifest_gone = |error: &Error| match error {
         Error::Damaged(damage) => {
-            damage.problem == Problem::Missing
-                && damage.file.ends_with("manifest/00000001.manifest")
+            damage.problem == Problem::NoManifest && damage.file.ends_with("manifest")
         }
         _ => false,
     };
