@@ -6,9 +6,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::accumulator::DynAccumulator;
+use crate::accumulator::{DynAccumulator, Unique};
 use crate::durability::DurabilityToken;
-use crate::engine::{Addition, Intake, Tree};
+use crate::engine::{Addition, Intake, Request, Tree};
 use crate::error::{Error, Result};
 use crate::ids::TreeId;
 use crate::merkle::{Hash, TreeName};
@@ -50,6 +50,8 @@ pub struct Batch {
     /// The entries of all trees that keep entries, in the order of calls: their bytes, and where each is.
     bytes: Vec<u8>,
     entries: Vec<Span>,
+    /// The positions in `leaves` of those that are inserted only if their tree has none equal, in rising order.
+    unique: Vec<usize>,
 }
 
 /// An entry, in the bytes of all.
@@ -65,6 +67,14 @@ struct Run {
     /// Where the tree stands.
     place: usize,
     len: usize,
+}
+
+/// What a batch with unique leaves has for one tree.
+#[derive(Default)]
+struct OfTree<'a> {
+    leaves: Vec<Hash>,
+    entries: Vec<&'a [u8]>,
+    unique: Vec<bool>,
 }
 
 /// Hashes the id of a tree. A store gives its ids out in order, so they need spreading and nothing more.
@@ -92,8 +102,10 @@ impl Hasher for IdHasher {
 #[non_exhaustive]
 pub struct Committed {
     /// The indexes of the batch's leaves. There is one range per tree, in the order in which the batch
-    /// first used the trees. The leaves of a tree are in its range in the order of calls.
+    /// first used the trees. The leaves of a tree are in its range in the order of calls, without those that the tree had.
     pub ranges: Vec<TreeRange>,
+    /// What became of the leaves of [`Batch::insert_unique`] and [`Batch::insert_unique_entry`], in the order of calls.
+    pub unique: Vec<Unique>,
     /// Resolves once the whole batch is durable.
     pub token: DurabilityToken,
 }
@@ -111,8 +123,9 @@ pub struct TreeRange {
 impl Batch {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let (trees, places) = (Vec::new(), HashMap::default());
-        let (leaves, runs, bytes, entries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { shared, trees, places, leaves, runs, bytes, entries }
+        let (leaves, runs, bytes) = (Vec::new(), Vec::new(), Vec::new());
+        let (entries, unique) = (Vec::new(), Vec::new());
+        Self { shared, trees, places, leaves, runs, bytes, entries, unique }
     }
 
     /// Adds a leaf for `tree`, an [`Accumulator`](crate::Accumulator) or a [`DynAccumulator`].
@@ -168,6 +181,47 @@ impl Batch {
         self.entries.push(Span { place, start: self.bytes.len(), len: entry.len() });
         self.bytes.extend_from_slice(entry);
         Ok(self)
+    }
+
+    /// Adds a leaf for `tree`, to be inserted only if the tree has none equal when the batch is committed, and no call
+    /// before this one put one into the batch. [`Committed::unique`] says what became of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert), and [`NoIndex`](Error::NoIndex) if the tree has no index.
+    pub fn insert_unique(
+        &mut self,
+        tree: &impl AsRef<DynAccumulator>,
+        leaf: Hash,
+    ) -> Result<&mut Self> {
+        self.check_indexed(tree.as_ref())?;
+        self.insert(tree, leaf)?;
+        self.unique.push(self.leaves.len() - 1);
+        Ok(self)
+    }
+
+    /// As [`insert_unique`](Self::insert_unique), for an entry and its leaf. Copies the entry.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert_entry`](Self::insert_entry), and [`NoIndex`](Error::NoIndex) if the tree has no index.
+    pub fn insert_unique_entry(
+        &mut self,
+        tree: &impl AsRef<DynAccumulator>,
+        entry: impl AsRef<[u8]>,
+    ) -> Result<&mut Self> {
+        self.check_indexed(tree.as_ref())?;
+        self.insert_entry(tree, entry)?;
+        self.unique.push(self.leaves.len() - 1);
+        Ok(self)
+    }
+
+    fn check_indexed(&self, handle: &DynAccumulator) -> Result<()> {
+        let tree = self.own(handle)?;
+        match tree.is_indexed() {
+            true => Ok(()),
+            false => Err(Error::NoIndex { tree: tree.name().clone() }),
+        }
     }
 
     /// The tree of a handle, if it belongs to the store of the batch.
@@ -235,6 +289,9 @@ impl Batch {
     /// [`TreeDropped`](Error::TreeDropped) if one of the trees is sealed or dropped. After an error
     /// nothing was inserted in any tree.
     pub fn commit(mut self) -> Result<Committed> {
+        if !self.unique.is_empty() {
+            return self.commit_unique();
+        }
         if self.runs.len() > self.trees.len() {
             self.gather();
         }
@@ -253,7 +310,50 @@ impl Batch {
         let (ranges, token) = self.shared.engine.insert_all(&additions, Intake::Insert)?;
         let ranges = self.trees.iter().zip(ranges);
         let ranges = ranges.map(|(tree, range)| TreeRange { tree: tree.name().clone(), range });
-        Ok(Committed { ranges: ranges.collect(), token })
+        Ok(Committed { ranges: ranges.collect(), unique: Vec::new(), token })
+    }
+
+    /// As [`commit`](Self::commit), with leaves that are inserted only if their tree has none equal.
+    fn commit_unique(&self) -> Result<Committed> {
+        let mut of_trees: Vec<_> = self.trees.iter().map(|_| OfTree::default()).collect();
+        // Where the leaves of `unique` stand: the tree, and the position among its leaves.
+        let mut places = Vec::with_capacity(self.unique.len());
+        let mut unique = self.unique.iter().copied().peekable();
+        let mut at = 0;
+        for Run { place, len } in &self.runs {
+            let of_tree = &mut of_trees[*place];
+            for leaf in &self.leaves[at..at + len] {
+                let is_unique = unique.next_if_eq(&at).is_some();
+                if is_unique {
+                    places.push((*place, of_tree.leaves.len()));
+                }
+                of_tree.leaves.push(*leaf);
+                of_tree.unique.push(is_unique);
+                at += 1;
+            }
+        }
+        for Span { place, start, len } in &self.entries {
+            of_trees[*place].entries.push(&self.bytes[*start..start + len]);
+        }
+        let each = self.trees.iter().zip(&of_trees);
+        let requests: Vec<_> = each
+            .map(|(tree, OfTree { leaves, entries, unique })| Request {
+                tree,
+                leaves,
+                entries,
+                unique,
+            })
+            .collect();
+        let engine = &self.shared.engine;
+        let (settled, seq) = engine.insert_unique(&requests, Intake::Insert)?;
+        let found = places.iter().map(|(place, at)| settled[*place].found[*at]);
+        let unique = found.map(|found| Unique::of(engine, found, seq)).collect();
+        let ranges = self.trees.iter().zip(&settled);
+        let ranges = ranges.map(|(tree, settled)| TreeRange {
+            tree: tree.name().clone(),
+            range: settled.range.clone(),
+        });
+        Ok(Committed { ranges: ranges.collect(), unique, token: engine.token(seq) })
     }
 
     /// Moves the leaves of each tree together, so that each tree has one run, in the order of the trees.

@@ -86,6 +86,8 @@ mod hashers;
 #[cfg(feature = "std")]
 mod ids;
 #[cfg(feature = "std")]
+mod index;
+#[cfg(feature = "std")]
 pub mod inspect;
 #[cfg(feature = "std")]
 mod memory;
@@ -143,7 +145,7 @@ pub use merkle::Keccak256;
 pub use merkle::PoseidonBn254;
 
 #[cfg(feature = "std")]
-pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany};
+pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany, Unique};
 #[cfg(feature = "std")]
 pub use batch::{Batch, Committed, TreeRange};
 #[cfg(feature = "std")]
@@ -168,7 +170,7 @@ pub use report::{
     JobStats, RecoveryReport, Stats, Times, TreeCheckpoint, TreeFlush, TreeInfo,
 };
 #[cfg(feature = "std")]
-pub use snapshot::{Entries, Entry, Leaves, Snapshot};
+pub use snapshot::{Entries, Entry, FoundLeaves, Leaves, Snapshot};
 #[cfg(feature = "std")]
 pub use store::{Store, StoreSnapshot};
 #[cfg(feature = "std")]

@@ -113,10 +113,11 @@ impl Reader {
     /// [`TreeName`](crate::Error::TreeName) if the name is invalid; otherwise as [`open`](Self::open).
     pub fn open_tree(config: Config, name: impl AsRef<str>, tree: TreeConfig) -> Result<Self> {
         config.check()?;
-        let TreeConfig { hasher, arity, entries } = tree;
+        let TreeConfig { hasher, arity, entries, .. } = tree;
         let given = std::iter::once(Arc::clone(&hasher)).chain(config.hashers.iter().cloned());
         let hashers = Hashers::new(given);
-        let wanted = Wanted { name: TreeName::new(name.as_ref())?, hasher, arity, entries };
+        let (name, indexed) = (TreeName::new(name.as_ref())?, false);
+        let wanted = Wanted { name, hasher, arity, entries, indexed };
         let mut followed = follow(&config, &config.bind()?, &hashers, Some(&wanted))?;
         let tree = ArcSwap::new(followed.tree(&config, &wanted.name)?);
         let following = Following { config, wanted, followed: Mutex::new(followed), tree };
@@ -190,6 +191,24 @@ impl Reader {
     /// As [`Snapshot::head_at`].
     pub fn head_at(&self, size: impl Into<TreeSize>) -> Result<TreeHead> {
         self.snapshot().head_at(size)
+    }
+
+    /// The index of the first leaf that is equal to `leaf` in the tree as last read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::find`].
+    pub fn find(&self, leaf: &Hash) -> Result<Option<LeafIndex>> {
+        self.snapshot().find(leaf)
+    }
+
+    /// The first leaf that is equal to `leaf`, and the proof that it is in the tree as last read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove_leaf`].
+    pub fn prove_leaf(&self, leaf: &Hash) -> Result<Option<(LeafIndex, InclusionProof)>> {
+        self.snapshot().prove_leaf(leaf)
     }
 
     /// The proof that the leaf at `index` is in the tree as last read.

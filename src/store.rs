@@ -129,8 +129,9 @@ impl Store {
     /// As [`tree`](Self::tree).
     pub fn tree_dyn(&self, name: impl AsRef<str>, config: TreeConfig) -> Result<DynAccumulator> {
         let name = TreeName::new(name.as_ref())?;
-        let TreeConfig { hasher, arity, entries } = config;
-        let opened = self.shared.engine.open_tree(Wanted { name, hasher, arity, entries })?;
+        let TreeConfig { hasher, arity, entries, indexed } = config;
+        let wanted = Wanted { name, hasher, arity, entries, indexed };
+        let opened = self.shared.engine.open_tree(wanted)?;
         Ok(DynAccumulator::of(&self.shared, opened))
     }
 

@@ -44,5 +44,5 @@ impl StoreInfo {
 
 fn info(entry: &TreeEntry) -> TreeInfo {
     let lengths = entry.parts.iter().map(|part| part.len);
-    TreeInfo::asleep(&entry.spec, entry.size, entry.sealed, lengths)
+    TreeInfo::asleep(&entry.spec, entry.size, (entry.sealed, entry.indexed), lengths)
 }

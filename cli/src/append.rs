@@ -9,10 +9,13 @@
 //! input comes faster than they are written, it waits for one.
 
 use std::io::IsTerminal;
+use std::ops::Range;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use duramen::{Config, DynAccumulator, EntryConfig, FlushPolicy, Hash, InsertedMany};
+use duramen::{
+    Config, DurabilityToken, DynAccumulator, EntryConfig, FlushPolicy, Hash, InsertedMany, Unique,
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::ack::Acks;
@@ -62,7 +65,8 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
         new: EntryConfig::new(),
     });
     let (hasher, arity) = (args.hasher, args.arity);
-    let wanted = Wanted { tree: &args.tree, create: true, hasher, arity, entries };
+    let wanted =
+        Wanted { tree: &args.tree, create: true, hasher, arity, entries, indexed: args.unique };
     let store = store::open_or_create(config, &wanted)?;
     if store.entry_config().is_some() && args.input != InputKind::Lines {
         return Err(Error::Usage(format!(
@@ -241,8 +245,11 @@ impl Sink<'_> {
     /// Appends leaves. False if the thread that prints acknowledgements has ended.
     fn append_leaves(&mut self, leaves: &[Hash]) -> Result<bool, Error> {
         for batch in leaves.chunks(BATCH_RECORDS) {
-            let inserted = self.store.insert_many(batch)?;
-            if !self.count(inserted)? {
+            let going = match self.args.unique {
+                true => self.count_unique(self.store.insert_unique_many(batch)?)?,
+                false => self.count(self.store.insert_many(batch)?)?,
+            };
+            if !going {
                 return Ok(false);
             }
         }
@@ -254,8 +261,11 @@ impl Sink<'_> {
         let mut rest = entries;
         while !rest.is_empty() {
             let (batch, after) = rest.split_at(batch_len(rest));
-            let inserted = self.store.insert_entries(batch)?;
-            if !self.count(inserted)? {
+            let going = match self.args.unique {
+                true => self.count_unique(self.store.insert_unique_entries(batch)?)?,
+                false => self.count(self.store.insert_entries(batch)?)?,
+            };
+            if !going {
                 return Ok(false);
             }
             rest = after;
@@ -266,15 +276,44 @@ impl Sink<'_> {
     /// Counts a batch, makes room if there is little, and has the batch acknowledged.
     fn count(&mut self, inserted: InsertedMany) -> Result<bool, Error> {
         self.appended += inserted.range.end - inserted.range.start;
+        self.make_room()?;
+        self.acknowledge(inserted.range, inserted.token)
+    }
+
+    /// As [`count`](Self::count), for records of which some were there.
+    fn count_unique(&mut self, batch: Vec<Unique>) -> Result<bool, Error> {
+        self.appended += batch.len() as u64;
+        self.make_room()?;
+        let mut batch = batch.into_iter().peekable();
+        while let Some(unique) = batch.next() {
+            // Adjacent new leaves have one token.
+            let (first, mut end) = (unique.index().get(), unique.index().get() + 1);
+            let is_next =
+                |next: &Unique, end| unique.is_new() && next.is_new() && next.index().get() == end;
+            while batch.next_if(|next| is_next(next, end)).is_some() {
+                end += 1;
+            }
+            if !self.acknowledge(first..end, unique.token().clone())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn make_room(&self) -> Result<(), Error> {
         if self.checkpoints && self.store.stats().memory_bytes > MAX_TAIL_BYTES {
             self.store.checkpoint()?;
         }
+        Ok(())
+    }
+
+    fn acknowledge(&self, range: Range<u64>, token: DurabilityToken) -> Result<bool, Error> {
         let Some(acks) = self.acks else { return Ok(true) };
         let make_room = || match self.args.flush_policy {
             FlushPolicy::Manual => Ok(self.store.flush()?),
             _ => Ok(()),
         };
-        acks.push(inserted.range, inserted.token, make_room)
+        acks.push(range, token, make_room)
     }
 }
 

@@ -16,7 +16,7 @@ use duramen::{
     TreeSize,
 };
 
-pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, TailArgs};
+pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, FindArgs, IndexArgs, TailArgs};
 pub(crate) use proofs::{
     ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat, ProveArgs,
     ProveConsistencyArgs, VerifyArgs,
@@ -88,6 +88,14 @@ pub(crate) enum Command {
     /// Of an export in frames that is not whole, what is whole is appended, and the error names the place. With
     /// --resume another import goes on from there.
     Import(ImportArgs),
+    /// Print the index of the first leaf that is equal to one; status 1 if there is none.
+    ///
+    /// A tree with an index answers after a few reads. In another one every leaf is read.
+    Find(FindArgs),
+    /// Give a tree an index, so that its leaves are found by their hash.
+    ///
+    /// When the command ends, the index is durable and written. The tree keeps it from then on.
+    Index(IndexArgs),
     /// Make a key that signs checkpoints: writes the private key to a file, prints the public one.
     ///
     /// Both are one line of text, as the Go module golang.org/x/mod/sumdb/note and C2SP signed-note
@@ -208,6 +216,11 @@ pub(crate) struct AppendArgs {
     /// all for a new one].
     #[arg(long, value_name = "LEVEL", value_parser = level, requires = "entries")]
     pub(crate) compress: Option<u8>,
+
+    /// Append only what the tree does not have, and give the tree an index. With --ack, print for each
+    /// record the index of the leaf that the tree has.
+    #[arg(long)]
+    pub(crate) unique: bool,
 
     /// When leaves become durable on their own: interval:DURATION, or manual for only at the end.
     #[arg(long, default_value = "interval:10ms", value_parser = policy::flush)]

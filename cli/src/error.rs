@@ -140,6 +140,9 @@ pub(crate) enum Refusal {
     #[error("the proof is for {field} {in_proof}, the caller trusts {trusted}")]
     Other { field: &'static str, in_proof: String, trusted: String },
 
+    #[error("the tree {tree:?} has no leaf {leaf}")]
+    NoLeaf { leaf: String, tree: String },
+
     /// The signed root is not this tree's: one of both was forked.
     #[error(
         "the checkpoint has root {signed} at size {size}, where the root of the tree is {computed}"

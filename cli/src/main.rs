@@ -11,6 +11,7 @@ mod dump;
 mod ended;
 mod entries;
 mod error;
+mod find;
 mod fsck;
 mod head;
 mod hex;
@@ -57,6 +58,8 @@ fn main() -> ExitCode {
         Command::Tail(args) => tail::run(args),
         Command::Export(args) => transfer::export(args),
         Command::Import(args) => transfer::import(args),
+        Command::Find(args) => find::find(args),
+        Command::Index(args) => find::index(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Scrub(args) => scrub::run(args),

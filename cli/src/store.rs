@@ -24,6 +24,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) arity: Option<Arity>,
     /// How entries are kept, if they are asked for.
     pub(crate) entries: Option<WantedEntries>,
+    /// Whether the tree is to have an index. One that has an index keeps it.
+    pub(crate) indexed: bool,
 }
 
 /// How a tree is asked to keep entries.
@@ -55,6 +57,7 @@ pub(crate) fn open_or_create(config: Config, wanted: &Wanted<'_>) -> Result<DynA
         }
         None => tree,
     };
+    let tree = if wanted.indexed { tree.indexed() } else { tree };
     Ok(store.tree_dyn(wanted.tree, tree)?)
 }
 

@@ -24,6 +24,7 @@ struct TreeJson {
     size: u64,
     durable_size: u64,
     sealed: bool,
+    indexed: bool,
     parts: u64,
     part_bytes: u64,
 }
@@ -57,6 +58,7 @@ fn json(tree: &TreeInfo) -> TreeJson {
         size: tree.size.get(),
         durable_size: tree.durable_size.get(),
         sealed: tree.sealed,
+        indexed: tree.indexed,
         parts: tree.parts,
         part_bytes: tree.part_bytes,
     }
@@ -71,12 +73,13 @@ fn entries_json(entries: EntryConfig) -> EntriesJson {
 }
 
 fn text(tree: &TreeInfo) -> String {
-    let TreeInfo { name, hasher, arity, entries, size, sealed, .. } = tree;
+    let TreeInfo { name, hasher, arity, entries, size, sealed, indexed, .. } = tree;
     let leaves = count(size.get(), "leaf", "leaves");
     let sealed = if *sealed { ", sealed" } else { "" };
+    let indexed = if *indexed { ", indexed" } else { "" };
     let entries = entries.map_or_else(String::new, |entries| format!(", {entries}"));
     let name = Printable::new(name.as_str());
-    format!("{name}: {leaves}, {hasher}, arity {arity}{entries}{sealed}\n")
+    format!("{name}: {leaves}, {hasher}, arity {arity}{entries}{indexed}{sealed}\n")
 }
 
 /// Seals a tree, and returns when that is durable.

@@ -41,7 +41,8 @@ impl DynAccumulator {
     /// As [`Accumulator::open`](crate::Accumulator::open).
     #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for one store")]
     pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
-        let wanted = Wanted { name: TreeName::main(), hasher, arity, entries: None };
+        let (name, entries, indexed) = (TreeName::main(), None, false);
+        let wanted = Wanted { name, hasher, arity, entries, indexed };
         let shared = Shared::new(engine::open(&config, Some(&wanted))?);
         let opened = shared.engine.open_tree(wanted)?;
         Ok(Self::of(&shared, opened))
@@ -628,7 +629,7 @@ impl DynAccumulator {
         Addition { tree: &self.tree, leaves, entries: &[] }
     }
 
-    fn engine(&self) -> &Engine {
+    pub(super) fn engine(&self) -> &Engine {
         &self.shared.engine
     }
 }

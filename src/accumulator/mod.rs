@@ -1,6 +1,7 @@
 //! The handles of one tree of a store.
 
 mod dynamic;
+mod finding;
 mod typed;
 
 use std::ops::Range;
@@ -9,6 +10,8 @@ pub use dynamic::DynAccumulator;
 pub use typed::Accumulator;
 
 use crate::durability::DurabilityToken;
+use crate::engine::{Engine, Found};
+use crate::ids::Seq;
 use crate::merkle::LeafIndex;
 
 /// A leaf that was inserted.
@@ -19,6 +22,58 @@ pub struct Inserted {
     pub index: LeafIndex,
     /// Resolves once the leaf is durable.
     pub token: DurabilityToken,
+}
+
+/// A leaf that was to be inserted only if the tree had none equal.
+#[derive(Debug)]
+#[must_use = "the leaf may have been there before"]
+pub enum Unique {
+    /// The tree did not have the leaf. It was inserted.
+    New {
+        /// Its index.
+        index: LeafIndex,
+        /// Resolves once the leaf is durable.
+        token: DurabilityToken,
+    },
+    /// The tree had the leaf. Nothing was inserted.
+    Existing {
+        /// The index of the first leaf that is equal.
+        index: LeafIndex,
+        /// Resolves once that leaf is durable: at once if it was durable already, else with everything that was
+        /// inserted before the call.
+        token: DurabilityToken,
+    },
+}
+
+impl Unique {
+    /// The index of the leaf, new or not.
+    #[must_use]
+    pub fn index(&self) -> LeafIndex {
+        match self {
+            Self::New { index, .. } | Self::Existing { index, .. } => *index,
+        }
+    }
+
+    /// Resolves once the leaf is durable.
+    pub fn token(&self) -> &DurabilityToken {
+        match self {
+            Self::New { token, .. } | Self::Existing { token, .. } => token,
+        }
+    }
+
+    /// Whether the leaf was inserted.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        matches!(self, Self::New { .. })
+    }
+
+    pub(crate) fn of(engine: &Engine, found: Found, seq: Seq) -> Self {
+        let token = engine.token_of(found, seq);
+        match found {
+            Found::New(index) => Self::New { index: LeafIndex(index), token },
+            Found::Existing(index, _) => Self::Existing { index: LeafIndex(index), token },
+        }
+    }
 }
 
 /// A batch of leaves that was inserted.

@@ -20,13 +20,14 @@ pub struct TreeConfig {
     pub(crate) hasher: Arc<dyn Hasher>,
     pub(crate) arity: Arity,
     pub(crate) entries: Option<EntryConfig>,
+    pub(crate) indexed: bool,
 }
 
 impl TreeConfig {
     /// A tree with this hash function and this arity.
     #[must_use]
     pub fn new(hasher: Arc<dyn Hasher>, arity: Arity) -> Self {
-        Self { hasher, arity, entries: None }
+        Self { hasher, arity, entries: None, indexed: false }
     }
 
     /// A tree with hash function `H` and `N` children per node. `N` must be 2, 4, 8 or 16, which is
@@ -54,6 +55,30 @@ impl TreeConfig {
         Self { entries: Some(entries), ..self }
     }
 
+    /// The same tree, but with an index: [`find`](crate::DynAccumulator::find) finds its leaves by their hash, and
+    /// [`insert_unique`](crate::DynAccumulator::insert_unique) inserts only what it does not have.
+    ///
+    /// A tree that exists without an index is given one, for good. The indexes of its parts are written in the
+    /// background. Until they are, a search reads all leaves of the parts that lack one. Without this call an existing
+    /// tree keeps what it has.
+    ///
+    /// An index takes about 7 bytes of disk for each leaf, and 9 bytes of memory for each leaf that no part has yet.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Config, Rfc6962Sha256, Store, TreeConfig};
+    ///
+    /// let store = Store::open(Config::new(dir.path().join("log")))?;
+    /// let log = store.tree_dyn("certificates", TreeConfig::of::<Rfc6962Sha256, 2>().indexed())?;
+    /// log.insert_many(&[[1; 32], [2; 32]])?;
+    /// assert_eq!(log.find(&[2; 32])?.map(|index| index.0), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn indexed(self) -> Self {
+        Self { indexed: true, ..self }
+    }
+
     /// How entries are kept, if they are.
     #[must_use]
     pub fn entry_config(&self) -> Option<EntryConfig> {
@@ -79,6 +104,7 @@ impl fmt::Debug for TreeConfig {
             .field("hasher", &self.hasher.id())
             .field("arity", &self.arity)
             .field("entries", &self.entries)
+            .field("indexed", &self.indexed)
             .finish()
     }
 }

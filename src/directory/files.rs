@@ -15,7 +15,7 @@ pub(crate) struct Files {
     pub(crate) temporary: Vec<FileName>,
 }
 
-/// Lists the files of `dir` that have a name of this store's format, sorted by number. Ignores all other
+/// Lists the files of `dir` that have a name of this store's format, sorted by kind and number. Ignores all other
 /// names. Fails if something that is not a regular file has such a name.
 pub(crate) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
     let mut files = Files { complete: Vec::new(), temporary: Vec::new() };
@@ -26,7 +26,7 @@ pub(crate) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
             Entry::Other(base) => manifest::refuse_impostor(fs, dir, &base)?,
         }
     }
-    files.complete.sort_unstable_by_key(|(name, _)| name.number);
+    files.complete.sort_unstable_by_key(|(name, _)| *name);
     Ok(files)
 }
 

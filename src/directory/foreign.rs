@@ -25,7 +25,7 @@ pub(crate) fn refuse(
     for name in unused.filter(|name| !name.temporary).chain(older) {
         let owner = match name.kind {
             FileKind::Segment => wal::owner(fs, name),
-            FileKind::Part => Part::owner(fs, name),
+            FileKind::Part | FileKind::Index => Part::owner(fs, name),
             FileKind::Manifest => manifest::owner(fs, name.number),
         };
         if let Some(found) = owner.unwrap_or_default().filter(|owner| *owner != store) {

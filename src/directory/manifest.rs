@@ -32,6 +32,8 @@ pub(crate) const MANIFEST_VERSION: u16 = 5;
 const FLAG_CLEAN: u16 = 1;
 /// The flag of a tree that takes no more leaves.
 const FLAG_SEALED: u16 = 1;
+/// The flag of a tree that has an index.
+const FLAG_INDEXED: u16 = 2;
 /// The longest manifest that is accepted. A store with a million parts has a manifest of about 40 MB.
 const LONGEST: u64 = 1 << 30;
 
@@ -62,6 +64,8 @@ pub(crate) struct TreeEntry {
     pub(crate) root: Hash,
     /// Whether the tree takes no more leaves.
     pub(crate) sealed: bool,
+    /// Whether the tree has an index.
+    pub(crate) indexed: bool,
     /// The parts, which have the first leaves.
     pub(crate) parts: Vec<PartRef>,
     /// The last leaves, if they are too few for a part.
@@ -167,6 +171,7 @@ impl Manifest {
             spec: Arc::clone(&tree.spec),
             size: tree.size,
             sealed: tree.sealed,
+            indexed: tree.indexed,
             entry_bytes: 0,
         });
         LoggedTrees::new(trees, self.next_tree)
@@ -198,7 +203,7 @@ impl Manifest {
             encode_text(&mut out, &tree.spec.hasher);
             out.u16(tree.spec.children())
                 .bytes(&tree.spec.entry_settings())
-                .u16(if tree.sealed { FLAG_SEALED } else { 0 })
+                .u16(tree.flags())
                 .u64(tree.size)
                 .bytes(&tree.root)
                 .u32(count(&tree.parts));
@@ -272,16 +277,21 @@ impl Manifest {
 }
 
 impl TreeEntry {
+    fn flags(&self) -> u16 {
+        let sealed = if self.sealed { FLAG_SEALED } else { 0 };
+        sealed | if self.indexed { FLAG_INDEXED } else { 0 }
+    }
+
     fn decode(fields: &mut Decoder<'_>) -> Option<Self> {
         let id = TreeId(fields.u32()?);
         let name = decode_text(fields)?;
         let hasher = decode_text(fields)?;
         let spec = TreeSpec::read(id, name, hasher, fields.u16()?, fields.array()?)?;
-        let sealed = match fields.u16()? {
-            0 => false,
-            FLAG_SEALED => true,
-            _ => return None,
-        };
+        let flags = fields.u16()?;
+        if flags & !(FLAG_SEALED | FLAG_INDEXED) != 0 {
+            return None;
+        }
+        let (sealed, indexed) = (flags & FLAG_SEALED != 0, flags & FLAG_INDEXED != 0);
         let size = decode_number(fields)?;
         let root = fields.array()?;
         let parts = decode_list(fields, |fields| {
@@ -309,7 +319,7 @@ impl TreeEntry {
             return None;
         }
         let end = end.checked_add(tail.len() as u64)?;
-        (end == size).then_some(Self { spec, size, root, sealed, parts, tail })
+        (end == size).then_some(Self { spec, size, root, sealed, indexed, parts, tail })
     }
 }
 
@@ -532,6 +542,7 @@ mod tests {
                     size: 90,
                     root: [5; 32],
                     sealed: false,
+                    indexed: false,
                     parts: vec![part(1, 0, 50), part(2, 50, 90)],
                     tail: Box::default(),
                 }),
@@ -540,6 +551,7 @@ mod tests {
                     size: 2,
                     root: [6; 32],
                     sealed: true,
+                    indexed: true,
                     parts: Vec::new(),
                     tail: Box::new([[3; 32], [4; 32]]),
                 }),
@@ -662,6 +674,7 @@ mod tests {
                 size,
                 root: [1; 32],
                 sealed: false,
+                indexed: false,
                 parts: Vec::new(),
                 tail: Box::default(),
             })

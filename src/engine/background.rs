@@ -32,6 +32,8 @@ pub(super) enum Job {
     Checkpoint,
     /// Merge parts.
     Compact,
+    /// Write the indexes that parts lack.
+    Index,
 }
 
 /// The workers of a store.

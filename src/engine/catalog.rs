@@ -148,7 +148,7 @@ impl Catalog {
 
     /// A new tree without leaves, and the one writer of its leaves. `id` is the number of trees created so far.
     pub(super) fn make(&self, id: u64, wanted: Wanted) -> Result<(Arc<Tree>, LeafWriter)> {
-        let Wanted { name, hasher, arity, entries } = wanted;
+        let Wanted { name, hasher, arity, entries, .. } = wanted;
         let id = u32::try_from(id).map_err(|_| Error::TooManyTrees { path: self.path.clone() })?;
         if let Some(reason) = entries.and_then(EntryConfig::fault) {
             return Err(Error::Config { setting: "entries", reason });
@@ -258,6 +258,8 @@ pub(crate) struct Wanted {
     pub(crate) arity: Arity,
     /// How a new tree keeps entries, and how one that is there must keep them. `None` leaves it open.
     pub(crate) entries: Option<EntryConfig>,
+    /// Whether the tree is to have an index. One that has none is given one.
+    pub(crate) indexed: bool,
 }
 
 impl Wanted {

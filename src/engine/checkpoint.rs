@@ -165,8 +165,12 @@ impl Engine {
             return;
         }
         let manifests = manifests.map(|number| manifest::file(number).tmp());
-        let parts = parts.map(|number| PartId(number).file());
-        for name in parts.flat_map(|part| [part.tmp(), part]).chain(manifests) {
+        let parts = parts.map(PartId);
+        let names = parts.flat_map(|PartId(number)| {
+            let (part, index) = (PartId(number).file(), PartId(number).index_file());
+            [index.tmp(), index, part.tmp(), part]
+        });
+        for name in names.chain(manifests) {
             match self.fs.remove(name) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     tracing::warn!(%error, file = %name, "cannot remove a file of a checkpoint or a merge that failed");
@@ -223,10 +227,11 @@ impl Engine {
             }
             let stored = next.tree(change.spec.id);
             let sealed = change.sealed || stored.is_some_and(|entry| entry.sealed);
+            let indexed = change.indexed || stored.is_some_and(|entry| entry.indexed);
             let Some(tree) = &change.tree else {
                 // The tree is asleep, so it has no new leaf.
                 if let Some(entry) = stored {
-                    next.put(Arc::new(TreeEntry { sealed, ..TreeEntry::clone(entry) }));
+                    next.put(Arc::new(TreeEntry { sealed, indexed, ..TreeEntry::clone(entry) }));
                 }
                 continue;
             };
@@ -264,6 +269,7 @@ impl Engine {
                 size: change.size,
                 root: tree.head_at(TreeSize(change.size))?.root,
                 sealed,
+                indexed,
                 parts: set.references(),
                 tail,
             }));
@@ -356,9 +362,13 @@ impl Engine {
             {
                 (identity.number, identity.from) = (last.number, last.from);
             }
-            let source = Counted { source: &tree.view_at(*size), copied: copied.clone() };
+            let view = tree.view_at(*size);
+            let source = Counted { source: &view, copied: copied.clone() };
             let entries = spec.entries.map(|kept| PartEntries::Stored(&source, kept.stored()));
             publisher.build(identity, &source, entries, &hurry)?;
+            if tree.is_indexed() {
+                publisher.build_index(&view, &hurry)?;
+            }
             written.push(spec.id);
         }
         let parts = publisher.finish(self.settings.read_mode)?;

@@ -258,7 +258,11 @@ impl Engine {
         let mut publisher = Publisher::new(&self.fs, true, steps);
         let made = publisher
             .build(merge.identity.clone(), &source, entries, &|| false)
-            .and_then(|_| publisher.finish(self.settings.read_mode))
+            .and_then(|_| match merge.tree.is_indexed() {
+                true => publisher.build_index(&source, &|| false),
+                false => Ok(()),
+            })
+            .and_then(|()| publisher.finish(self.settings.read_mode))
             .inspect_err(|_| self.discard(merge.given(0..0)))?;
         let Some(part) = made.into_iter().next() else { return Ok(None) };
         let bytes = part.reference().len;

@@ -35,7 +35,7 @@ pub(super) fn create(
     let loader = loader(config, fs, store)?;
     let mut admitted = Vec::new();
     let mut entries = Vec::new();
-    if let Some(Wanted { name, hasher, arity, entries: kept }) = first {
+    if let Some(Wanted { name, hasher, arity, entries: kept, indexed }) = first {
         let spec = TreeSpec::new(TreeId(0), name.clone(), &**hasher, *arity).with_entries(*kept);
         let spec = Arc::new(spec);
         let root = hasher.empty_root();
@@ -46,9 +46,13 @@ pub(super) fn create(
             size: 0,
             root,
             sealed: false,
+            indexed: *indexed,
             parts: Vec::new(),
             tail: Box::default(),
         }));
+        if *indexed {
+            tree.give_index();
+        }
         admitted.push(Admitted { tree, leaves, sealed: false });
     }
     let key = LogKey::fresh(&**fs)?;

@@ -378,7 +378,8 @@ impl Followed {
         let lengths = entry.map_or(&[][..], |entry| &entry.parts).iter().map(|part| part.len);
         let stored = entry.map_or(0, |entry| entry.size);
         let size = TreeSize(logged.size);
-        let info = TreeInfo { size, ..TreeInfo::asleep(spec, stored, logged.sealed, lengths) };
+        let flags = (logged.sealed, logged.indexed);
+        let info = TreeInfo { size, ..TreeInfo::asleep(spec, stored, flags, lengths) };
         match self.grown.get(spec.id) {
             Some(grown) => grown.tree.describe(size, info),
             None => info,
@@ -465,6 +466,12 @@ impl Followed {
         match change {
             Change::Nothing => {}
             Change::Sealed(id) => self.known.sealed(id),
+            Change::Indexed(id) => {
+                self.grow(id)?;
+                if let Some(Grown { tree, .. }) = self.grown.get(id) {
+                    tree.give_index();
+                }
+            }
             Change::Created(spec) => {
                 // A tree with an unknown hash function is only counted.
                 if let Some(hasher) = self.hashers.find(&spec.hasher) {

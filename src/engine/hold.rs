@@ -11,6 +11,7 @@ use super::keeper::Live;
 use super::shared::Engine;
 use crate::error::Error;
 use crate::fs::FileName;
+use crate::ids::PartId;
 use crate::wal::SegmentHold;
 
 /// A hold. Dropping it ends the hold.
@@ -37,10 +38,13 @@ impl Engine {
 
     fn remove_parts(&self, parts: Vec<FileName>) {
         for name in parts {
-            let removed = self.fs.remove(name);
-            if let Err(error) =
-                removed.map_err(|error| Error::io("remove", self.fs.display(name), error))
-            {
+            let index = PartId(name.number).index_file();
+            let removed = match self.fs.remove(index) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err((index, error)),
+                _ => self.fs.remove(name).map_err(|error| (name, error)),
+            };
+            if let Err((name, error)) = removed {
+                let error = Error::io("remove", self.fs.display(name), error);
                 self.keeper.note_if_displaced(&error);
                 // The next open removes it.
                 tracing::warn!(%error, file = %name, "cannot remove a part that was merged");

@@ -46,6 +46,7 @@ impl Engine {
             }
             Job::Checkpoint => self.checkpoint_job(waited),
             Job::Compact => self.compaction_job(waited),
+            Job::Index => self.index_job(),
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Keeper {
     marks: Mutex<Marks>,
     holds: Holds,
     upkeep: Upkeep,
+    /// Held by the thread that writes indexes.
+    indexing: Mutex<()>,
     /// The error of a call that found another directory in the store's place, until the store is poisoned with it.
     displaced: Mutex<Option<Error>>,
 }
@@ -51,8 +53,9 @@ impl Keeper {
     pub(super) fn new(live: Live, checkpointed: Tally) -> Self {
         let marks = Marks { tally: checkpointed, log_bytes: 0, at: Instant::now() };
         let (live, marks) = (Mutex::new(live), Mutex::new(marks));
-        let (holds, upkeep, displaced) = (Holds::default(), Upkeep::default(), Mutex::default());
-        Self { live, marks, holds, upkeep, displaced }
+        let (holds, upkeep) = (Holds::default(), Upkeep::default());
+        let (indexing, displaced) = (Mutex::default(), Mutex::default());
+        Self { live, marks, holds, upkeep, indexing, displaced }
     }
 
     /// Takes the checkpoint lock.
@@ -100,6 +103,11 @@ impl Keeper {
     /// The holds on files of parts.
     pub(super) fn holds(&self) -> &Holds {
         &self.holds
+    }
+
+    /// The lock of the thread that writes indexes. A thread takes it before any other.
+    pub(super) fn indexing(&self) -> &Mutex<()> {
+        &self.indexing
     }
 
     /// What is requested and retried.

@@ -47,6 +47,9 @@ impl Loader {
         if tree.hasher.first_refused(&entry.tail).is_none() {
             leaves.append(&entry.tail);
         }
+        if entry.indexed {
+            tree.give_index();
+        }
         self.check_root(manifest, entry, &tree)?;
         tree.set_durable(entry.size);
         Ok((Arc::new(tree), leaves))

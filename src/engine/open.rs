@@ -147,5 +147,6 @@ fn start(
     engine.checkpoint_if_due();
     engine.count_parts();
     engine.request_compaction();
+    engine.request_indexes();
     Ok((engine, thread))
 }

@@ -10,7 +10,7 @@
 //! A thread takes locks in this order of their owners. It holds only the first, and the lock of a tree that it
 //! loads, across I/O:
 //!
-//! 1. [`Keeper`]: the checkpoint lock.
+//! 1. [`Keeper`]: the lock of the thread that writes indexes, which is held across their I/O, then the checkpoint lock.
 //! 2. [`Catalog`]: the names of trees, and then the lock of one tree that is not loaded yet, which is held while
 //!    its parts are opened.
 //! 3. [`Inflow`]: the insertion lock, held while a leaf or a small batch is copied.
@@ -163,7 +163,8 @@ mod tests {
 
     fn open(config: &Config) -> Result<(Arc<Engine>, JoinHandle<()>)> {
         let name = TreeName::main();
-        let wanted = Wanted { name, hasher: Arc::new(Blake3), arity: Arity::Four, entries: None };
+        let (hasher, arity, entries) = (Arc::new(Blake3), Arity::Four, None);
+        let wanted = Wanted { name, hasher, arity, entries, indexed: false };
         super::super::open(config, Some(&wanted))
     }
 
@@ -195,7 +196,7 @@ mod tests {
         let make = |id: u64| {
             let name = TreeName::new("other").unwrap();
             let (hasher, arity) = (Arc::new(Blake3), Arity::Four);
-            engine.catalog.make(id, Wanted { name, hasher, arity, entries: None })
+            engine.catalog.make(id, Wanted { name, hasher, arity, entries: None, indexed: false })
         };
         assert_eq!(make(u64::from(u32::MAX)).unwrap().0.id().0, u32::MAX);
         let refused = make(u64::from(u32::MAX) + 1).unwrap_err();

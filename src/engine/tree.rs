@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::edges::EdgeCache;
+use super::find::Finder;
 use crate::column::{Columns, EntryBytes, Layout, LeafWriter, NodeWriter, View};
 use crate::entry::Framing;
 use crate::error::{ReadError, Result};
@@ -41,6 +42,7 @@ pub(crate) struct Tree {
     edges: EdgeCache,
     /// How many leaves are known to be durable. Only rises.
     durable: AtomicU64,
+    pub(super) finder: Finder,
     /// The only process that may use the tree, if threads of a store work on it.
     process: Option<Process>,
 }
@@ -58,8 +60,20 @@ impl Tree {
         let edges = EdgeCache::default();
         let durable = AtomicU64::new(0);
         let framing = spec.entries.map(Framing::of);
-        let process = None;
-        Self { spec, hasher, arity, framing, columns, nodes, parts, edges, durable, process }
+        let (finder, process) = (Finder::default(), None);
+        Self {
+            spec,
+            hasher,
+            arity,
+            framing,
+            columns,
+            nodes,
+            parts,
+            edges,
+            durable,
+            finder,
+            process,
+        }
     }
 
     /// A tree without leaves, and the one writer of its leaves.
@@ -136,7 +150,7 @@ impl Tree {
 
     /// Updates `info`, which describes the tree's entry in the manifest, for the loaded tree with this size.
     pub(super) fn describe(&self, size: TreeSize, info: TreeInfo) -> TreeInfo {
-        let memory_bytes = self.columns.memory_bytes();
+        let memory_bytes = self.columns.memory_bytes() + self.table_bytes();
         TreeInfo { size, durable_size: self.durable(), loaded: true, memory_bytes, ..info }
     }
 

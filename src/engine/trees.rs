@@ -28,15 +28,20 @@ impl Engine {
     /// is durable.
     pub(crate) fn open_tree(&self, wanted: Wanted) -> Result<(Arc<Tree>, DurabilityToken)> {
         self.process.check()?;
+        let indexed = wanted.indexed;
         let mut names = self.catalog.lock();
         let Some(slot) = names.find(&wanted.name) else {
-            let (tree, token) = self.accept_tree(|id| self.catalog.make(id, wanted))?;
+            let make = |id| self.catalog.make(id, wanted);
+            let (tree, token) = self.accept_tree(make, indexed)?;
             names.add(&tree);
             return Ok((tree, token));
         };
         drop(names);
         wanted.check(&self.path, &slot.spec)?;
         let tree = self.wake(&slot, || Ok(wanted.hasher))?;
+        if indexed && !tree.is_indexed() {
+            return Ok((Arc::clone(&tree), self.add_index(&tree)?));
+        }
         // The tree existed before this call, so its creation is among what was accepted so far.
         Ok((tree, self.token_now()))
     }
@@ -52,15 +57,27 @@ impl Engine {
         slot: &Slot,
         hasher: impl FnOnce() -> Result<Arc<dyn Hasher>>,
     ) -> Result<Arc<Tree>> {
-        self.catalog.wake(slot, hasher, |tree, leaves, sealed| {
+        let was_awake = slot.tree().is_some();
+        let tree = self.catalog.wake(slot, hasher, |tree, leaves, sealed| {
             self.inflow.admit(tree, leaves, sealed);
-        })
+        })?;
+        if !was_awake && tree.is_indexed() {
+            self.request_indexes();
+        }
+        Ok(tree)
     }
 
     /// Seals a tree. The token resolves once that is durable.
     pub(crate) fn seal(&self, name: &TreeName) -> Result<DurabilityToken> {
         let tree = self.load(&*self.slot(name)?)?;
         self.accept_seal(&tree)
+    }
+
+    /// Gives a tree an index, unless it has one. The token resolves once that is durable.
+    pub(crate) fn add_index(&self, tree: &Arc<Tree>) -> Result<DurabilityToken> {
+        let token = self.accept_index(tree)?;
+        self.request_indexes();
+        Ok(token)
     }
 
     /// Drops a tree. The token resolves once that is durable.
@@ -103,7 +120,12 @@ impl Engine {
             (None, None) => Vec::new(),
         };
         let lengths = parts.iter().map(|part| part.len);
-        let info = TreeInfo::asleep(&slot.spec, slot.stored(), sealed, lengths);
+        let indexed = match tree {
+            Some(tree) => tree.is_indexed(),
+            None => entry.is_some_and(|entry| entry.indexed),
+        };
+        let stored = slot.stored();
+        let info = TreeInfo::asleep(&slot.spec, stored, (sealed, indexed), lengths);
         match tree {
             Some(tree) => tree.describe(TreeSize(tree.columns.leaves()), info),
             None => info,

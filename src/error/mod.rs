@@ -301,6 +301,14 @@ pub enum Error {
         tree: TreeName,
     },
 
+    /// The tree has no index, so its leaves are not found by their hash. Give it one with
+    /// [`add_index`](crate::DynAccumulator::add_index).
+    #[error("the tree {tree:?} has no index")]
+    NoIndex {
+        /// The tree.
+        tree: TreeName,
+    },
+
     /// An entry is longer than the tree allows. Nothing of the batch was inserted.
     #[error(
         "entry {position} of the batch has {}, and the tree {tree:?} takes at most {longest}",

@@ -44,7 +44,13 @@ pub enum FileKind {
     Segment,
     /// `parts/NNNNNNNN.part`.
     Part,
+    /// `parts/NNNNNNNN.index`.
+    Index,
 }
+
+/// All kinds.
+const KINDS: [FileKind; 4] =
+    [FileKind::Manifest, FileKind::Segment, FileKind::Part, FileKind::Index];
 
 impl FileKind {
     const fn extension(self) -> &'static str {
@@ -52,6 +58,7 @@ impl FileKind {
             Self::Manifest => "manifest",
             Self::Segment => "wal",
             Self::Part => "part",
+            Self::Index => "index",
         }
     }
 }
@@ -112,7 +119,7 @@ impl FileName {
         match self.kind {
             FileKind::Manifest => Dir::Manifest,
             FileKind::Segment => Dir::Wal,
-            FileKind::Part => Dir::Parts,
+            FileKind::Part | FileKind::Index => Dir::Parts,
         }
     }
 
@@ -127,16 +134,12 @@ impl FileName {
     #[must_use]
     pub fn parse(dir: Dir, base: impl AsRef<OsStr>) -> Option<Self> {
         let base = base.as_ref().to_str()?;
-        let kind = match dir {
-            Dir::Root => return None,
-            Dir::Manifest => FileKind::Manifest,
-            Dir::Wal => FileKind::Segment,
-            Dir::Parts => FileKind::Part,
-        };
-        let digits = base.split('.').next()?;
+        let mut pieces = base.split('.');
+        let (digits, extension) = (pieces.next()?, pieces.next()?);
         let number = digits.parse().ok().filter(|number| *number <= Self::LAST_NUMBER)?;
+        let kind = KINDS.into_iter().find(|kind| kind.extension() == extension)?;
         let name = Self { kind, number, temporary: base.ends_with(".tmp") };
-        (name.base() == base).then_some(name)
+        (name.dir() == dir && name.base() == base).then_some(name)
     }
 }
 
@@ -156,6 +159,11 @@ impl PartId {
     pub(crate) const fn file(self) -> FileName {
         FileName::new(FileKind::Part, self.0)
     }
+
+    /// The file of the part's index.
+    pub(crate) const fn index_file(self) -> FileName {
+        FileName::new(FileKind::Index, self.0)
+    }
 }
 
 #[cfg(test)]
@@ -164,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_name_is_read_back_as_it_was_written_and_nothing_else_is_a_name() {
-        for kind in [FileKind::Manifest, FileKind::Segment, FileKind::Part] {
+        for kind in KINDS {
             for number in [0, 7, 99_999_999, 100_000_000, FileName::LAST_NUMBER] {
                 for name in [FileName::new(kind, number), FileName::new(kind, number).tmp()] {
                     assert_eq!(FileName::parse(name.dir(), name.base()), Some(name));

@@ -149,11 +149,12 @@ impl Dump<'_> {
         for tree in &manifest.trees {
             writeln!(
                 out,
-                "{} {}, {}{}, root {}",
+                "{} {}, {}{}{}, root {}",
                 tree.spec.id.0,
                 tree.spec,
                 leaves(tree.size),
                 if tree.sealed { ", sealed" } else { "" },
+                if tree.indexed { ", indexed" } else { "" },
                 hex(&tree.root)
             )?;
             for part in &tree.parts {
@@ -343,6 +344,9 @@ impl Dump<'_> {
                         }
                         Frame::Seal { tree } => {
                             writeln!(self.out, "  tree {} is sealed", tree.0)?;
+                        }
+                        Frame::Index { tree } => {
+                            writeln!(self.out, "  tree {} gets an index", tree.0)?;
                         }
                         Frame::Drop { tree } => {
                             writeln!(self.out, "  tree {} is dropped", tree.0)?;

@@ -240,6 +240,13 @@ impl Look<'_> {
                 let opened = Part::open(self.fs, &identity, *part, ReadMode::Pread);
                 report.problem = opened.err().map(|error| in_words(&error));
                 self.files.push(report);
+                let index = part.number.index_file();
+                if self.found.contains_key(&index) {
+                    let mut report = self.take(index, FileState::InForce);
+                    report.leaves = Some(part.from..part.to);
+                    report.detail = format!("index of part {}", part.number);
+                    self.files.push(report);
+                }
             }
         }
     }
@@ -263,7 +270,7 @@ impl Look<'_> {
             match change {
                 Change::Leaves(_, logged) => size += logged.leaves.len() as u64,
                 Change::Dropped(tree) => size -= tree.size,
-                Change::Nothing | Change::Created(_) | Change::Sealed(_) => {}
+                Change::Nothing | Change::Created(_) | Change::Sealed(_) | Change::Indexed(_) => {}
             }
             held.0.end = size.max(held.0.start);
             Ok(())
@@ -325,9 +332,10 @@ impl Look<'_> {
                 _ if !judged => FileState::Unknown,
                 FileKind::Segment => FileState::Reserve,
                 FileKind::Part if self.parts.contains_key(&name) => FileState::Previous,
-                FileKind::Part | FileKind::Manifest => FileState::Orphan,
+                FileKind::Index if self.parts.contains_key(&part_of(name)) => FileState::Previous,
+                FileKind::Part | FileKind::Index | FileKind::Manifest => FileState::Orphan,
             };
-            let leaves = self.parts.get(&name).cloned();
+            let leaves = self.parts.get(&part_of(name)).cloned();
             let mut report = self.take(name, state);
             report.leaves = leaves;
             if state == FileState::Reserve {
@@ -342,6 +350,14 @@ impl Look<'_> {
     }
 }
 
+/// The part that an index belongs to. Any other file itself.
+fn part_of(name: FileName) -> FileName {
+    match name.kind {
+        FileKind::Index => FileName { kind: FileKind::Part, ..name },
+        _ => name,
+    }
+}
+
 /// The number of leaves in all trees.
 fn leaves_of(manifest: &Manifest) -> u64 {
     manifest.trees.iter().map(|tree| tree.size).fold(0, u64::saturating_add)
@@ -349,14 +365,15 @@ fn leaves_of(manifest: &Manifest) -> u64 {
 
 fn describe(manifest: &Manifest) -> String {
     let trees = manifest.trees.iter().map(|tree| {
-        let TreeEntry { spec, size, sealed, parts, tail, .. } = &**tree;
+        let TreeEntry { spec, size, sealed, indexed, parts, tail, .. } = &**tree;
         let sealed = if *sealed { ", sealed" } else { "" };
+        let indexed = if *indexed { ", indexed" } else { "" };
         let (size, parts) = (leaves(*size), count(parts.len(), "part", "parts"));
         let tail = match tail.len() {
             0 => String::new(),
             few => format!(" and {few} in the manifest"),
         };
-        format!("{spec}, {size} in {parts}{tail}{sealed}")
+        format!("{spec}, {size} in {parts}{tail}{sealed}{indexed}")
     });
     let end = if manifest.log.clean { "closed in order" } else { "in use" };
     let trees: Vec<_> = trees.collect();

@@ -10,11 +10,11 @@ use std::ops::{Deref, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::format::{PART_BLOCK, PART_BLOCK_LEN, PartRef};
+use super::format::{PART_BLOCK, PART_BLOCK_LEN};
 use super::handle::Handle;
 use crate::config::ReadMode;
 use crate::error::{Damage, Error, Problem, ReadError, Result};
-use crate::fs::{File, FileSystem, Region};
+use crate::fs::{File, FileName, FileSystem, Region};
 use crate::ids::ByteOffset;
 
 /// The bytes of an open part.
@@ -49,25 +49,22 @@ impl Deref for Block<'_> {
 }
 
 impl Bytes {
-    /// Opens the bytes of the part that `reference` names. `file` is this part's file, and its length is
-    /// the one in `reference`.
+    /// Opens the bytes of `file`, which has this name. It has `len` bytes, and `seal` is the checksum at its end.
     pub(super) fn open(
         fs: &Arc<dyn FileSystem>,
         file: Arc<dyn File>,
-        reference: PartRef,
+        name: FileName,
+        (len, seal): (u64, u64),
         mode: ReadMode,
     ) -> Result<Self> {
-        let PartRef { number, len, checksum, .. } = reference;
-        let path = fs.display(number.file());
+        let path = fs.display(name);
         let source = match mode {
             ReadMode::Mapped => {
                 let region = file.map(len).map_err(|error| Error::io("map", &path, error))?;
                 region.expect_random_reads();
                 Source::Mapped(region)
             }
-            ReadMode::Pread => {
-                Source::File(Handle::new(Arc::clone(fs), number.file(), len, checksum, file))
-            }
+            ReadMode::Pread => Source::File(Handle::new(Arc::clone(fs), name, len, seal, file)),
         };
         Ok(Self { source, len, path })
     }

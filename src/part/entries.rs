@@ -69,13 +69,13 @@ impl Part {
                 out.copy_from_slice(found.ok_or_else(|| self.wrong_bundle(bundle.start))?);
                 Ok(())
             };
-            let (at, len) = self.find(&bundle, framing, (start..end, skip), read)?;
+            let (at, len) = self.locate(&bundle, framing, (start..end, skip), read)?;
             let at = usize::try_from(at).ok().zip(usize::try_from(len).ok());
             let (at, len) = at.ok_or_else(|| self.wrong_bundle(bundle.start))?;
             EntryBytes::owned(bytes).slice(at, len)
         } else {
             let read = |at: u64, out: &mut [u8]| self.copy_bytes(bundle.start + at, out);
-            let (at, len) = self.find(&bundle, framing, (start..end, skip), read)?;
+            let (at, len) = self.locate(&bundle, framing, (start..end, skip), read)?;
             self.file_bytes(bundle.start + at, len)?
         };
         self.check_leaf(index, entry.get(), hash)?;
@@ -85,7 +85,7 @@ impl Part {
     /// Where in the bundle the data of an entry is, and its length: the entry behind `skip` others in
     /// `stride`. `read` reads bytes of the bundle. Only the blocks with lengths are read, so a damaged
     /// block makes no other entry unreadable than those that begin in it or behind it in the stride.
-    fn find(
+    fn locate(
         &self,
         bundle: &Bundle,
         framing: Framing,

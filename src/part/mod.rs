@@ -7,8 +7,10 @@ mod checked;
 mod compress;
 mod entries;
 mod entry_writer;
+mod find;
 mod format;
 mod handle;
+mod index_file;
 mod merge;
 mod publish;
 mod raw;
@@ -21,6 +23,7 @@ pub(crate) use format::BlockFault as HeaderFault;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use format::{Footer, PartLayout, seal_of};
 pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartRef};
+pub(crate) use index_file::{IndexVerdict, verify_index};
 pub(crate) use merge::Merged;
 pub(crate) use publish::Publisher;
 pub(crate) use raw::{PartFrame, RawPart, Verdict, read_header};

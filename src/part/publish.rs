@@ -16,11 +16,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::format::{PartIdentity, PartRef};
+use super::index_file::{IndexIdentity, write_index};
 use super::reader::Part;
 use super::writer::{PartEntries, build_part, sync_part};
 use crate::config::ReadMode;
 use crate::error::{Error, Result};
-use crate::fs::{Dir, File, FileSystem};
+use crate::fs::{Dir, File, FileName, FileSystem};
 use crate::merkle::NodeSource;
 use crate::report::Steps;
 
@@ -33,11 +34,17 @@ const SIDE_BY_SIDE: usize = if cfg!(duramen_loom) { usize::MAX } else { 8 };
 const SYNC_THREADS: usize = 8;
 
 /// A part that has no name yet.
-type Built = (PartIdentity, PartRef, Arc<dyn File>);
+struct Built {
+    identity: PartIdentity,
+    reference: PartRef,
+    file: Arc<dyn File>,
+    /// Whether its index is built too.
+    indexed: bool,
+}
 
 /// Makes the bytes of the parts durable. Returns the first error in the order of the parts.
 fn sync_all(fs: &dyn FileSystem, built: &[Built]) -> Result<()> {
-    let sync = |(identity, _, file): &Built| sync_part(fs, identity, &**file);
+    let sync = |built: &Built| sync_part(fs, &built.identity, &*built.file);
     if built.len() < SIDE_BY_SIDE {
         return built.iter().try_for_each(sync);
     }
@@ -98,8 +105,24 @@ impl<'a> Publisher<'a> {
         let started = Instant::now();
         let (reference, file) = build_part(&**self.fs, &identity, source, entries, hurry)?;
         self.steps.build += started.elapsed();
-        self.built.push((identity, reference, file));
+        self.built.push(Built { identity, reference, file, indexed: false });
         Ok(reference)
+    }
+
+    /// Writes the index of the part that was built last, whose leaves are in `source`. Nothing makes the index
+    /// durable: it follows from the part.
+    pub(crate) fn build_index<S>(&mut self, source: &S, hurry: &dyn Fn() -> bool) -> Result<()>
+    where
+        S: NodeSource + ?Sized,
+        Error: From<S::Error>,
+    {
+        let Some(built) = self.built.last_mut() else { return Ok(()) };
+        let started = Instant::now();
+        let index = IndexIdentity::fresh(&**self.fs, &built.identity, &built.reference)?;
+        write_index(&**self.fs, &index, source, hurry)?;
+        built.indexed = true;
+        self.steps.build += started.elapsed();
+        Ok(())
     }
 
     /// Syncs and renames the parts that are built.
@@ -109,10 +132,15 @@ impl<'a> Publisher<'a> {
         if self.strict {
             sync_all(fs, &self.built)?;
         }
-        for (identity, reference, _) in self.built.drain(..) {
-            let name = identity.number.file();
-            fs.rename(name.tmp(), name)
-                .map_err(|error| Error::io("rename", fs.display(name.tmp()), error))?;
+        for Built { identity, reference, indexed, .. } in self.built.drain(..) {
+            let rename = |name: FileName| {
+                fs.rename(name.tmp(), name)
+                    .map_err(|error| Error::io("rename", fs.display(name.tmp()), error))
+            };
+            if indexed {
+                rename(identity.number.index_file())?;
+            }
+            rename(identity.number.file())?;
             self.named.push((identity, reference));
         }
         self.steps.sync += started.elapsed();

@@ -16,15 +16,17 @@ use std::sync::{Arc, Mutex};
 
 use super::bytes::{Block, Bytes};
 use super::checked::Checked;
+use super::find::Finder;
 use super::format::{
     BlockFault, Footer, PART_BLOCK, PART_BLOCK_LEN, PART_VERSION, PartIdentity, PartLayout,
     PartRef, SUMS_PER_BLOCK, seal_of,
 };
+use super::index_file::IndexFile;
 use crate::checksum::block_checksum;
 use crate::codec::Decoder;
 use crate::config::ReadMode;
 use crate::error::{Damage, Error, FormatFeature, Problem, ReadError, Result};
-use crate::fs::{Access, FileName, FileSystem, backing};
+use crate::fs::{Access, FileKind, FileName, FileSystem, backing};
 use crate::ids::ByteOffset;
 use crate::ids::StoreId;
 use crate::merkle::{Hash, Level};
@@ -45,6 +47,8 @@ pub(crate) struct Part {
     /// The entries that were found to hash to their leaves.
     pub(super) hashed: Checked,
     path: PathBuf,
+    /// The part's index, once it was looked for.
+    pub(super) finder: Finder,
 }
 
 impl Part {
@@ -77,7 +81,7 @@ impl Part {
             let problem = Problem::Hollow { expected: found, found: held };
             return Err(Damage::new(&path, 0, problem).into());
         }
-        let bytes = Bytes::open(fs, file, reference, mode)?;
+        let bytes = Bytes::open(fs, file, name, (found, reference.checksum), mode)?;
         let (header, footer) = (bytes.block(0)?, bytes.block(layout.footer)?);
         let footer_at = layout.footer * PART_BLOCK;
 
@@ -116,11 +120,15 @@ impl Part {
             last_bundle: Mutex::default(),
             hashed,
             path,
+            finder: Finder::new(fs, mode),
         })
     }
 
-    /// The store that part `name` belongs to, if its header is readable.
+    /// The store that part or index `name` belongs to, if its header is readable.
     pub(crate) fn owner(fs: &dyn FileSystem, name: FileName) -> Result<Option<StoreId>> {
+        if name.kind == FileKind::Index {
+            return IndexFile::owner(fs, name);
+        }
         let fail = |action, error| Error::io(action, fs.display(name), error);
         let file = fs.open(name, Access::Read).map_err(|error| fail("open", error))?;
         let mut header = [0; PART_BLOCK_LEN];
@@ -133,6 +141,7 @@ impl Part {
 
     /// Keeps the part readable after its name is removed.
     pub(crate) fn keep(&self) -> Result<()> {
+        self.finder.keep()?;
         self.bytes.keep()
     }
 

@@ -57,6 +57,21 @@ impl PartSet {
         }
     }
 
+    /// How many leaves the parts have.
+    pub(crate) fn end(&self) -> u64 {
+        self.parts.last().map_or(0, |part| part.reference().to)
+    }
+
+    /// The first leaf below `end` that is equal to `leaf`.
+    pub(crate) fn find(&self, leaf: &Hash, end: u64) -> Result<Option<u64>, ReadError> {
+        for part in self.parts.iter().take_while(|part| part.reference().from < end) {
+            if let Some(first) = part.find(leaf, end, 1)?.first() {
+                return Ok(Some(*first));
+            }
+        }
+        Ok(None)
+    }
+
     pub(crate) fn references(&self) -> Vec<PartRef> {
         self.parts.iter().map(|part| part.reference()).collect()
     }

@@ -22,6 +22,8 @@ pub struct Report {
     pub leaves: u64,
     /// Entries in these parts that hash to their leaf.
     pub entries: u64,
+    /// Indexes of these parts that are what the leaves give.
+    pub indexes: u64,
     /// Bytes of the parts that were read.
     pub part_bytes: u64,
     /// How long verifying the parts took.
@@ -97,6 +99,8 @@ pub enum Element {
     },
     /// Entries: the data of leaves.
     Entries,
+    /// The index of a part, which finds leaves by their hash.
+    Index,
     /// The zeros behind the nodes of a column, or behind entries.
     Padding,
     /// The root. The root computed from the nodes differs from the root in the manifest.
@@ -127,6 +131,7 @@ impl fmt::Display for Element {
             Self::Leaves => f.write_str("leaves"),
             Self::Nodes { level } => write!(f, "nodes of level {level}"),
             Self::Entries => f.write_str("entries"),
+            Self::Index => f.write_str("index"),
             Self::Padding => f.write_str("padding"),
             Self::Root => f.write_str("root"),
             Self::Log => f.write_str("log"),

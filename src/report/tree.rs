@@ -24,6 +24,8 @@ pub struct TreeInfo {
     pub durable_size: TreeSize,
     /// Whether the tree takes no more leaves.
     pub sealed: bool,
+    /// Whether the tree has an index, so that its leaves are found by their hash.
+    pub indexed: bool,
     /// Whether the tree was used since the store was opened. An unused tree takes no memory for nodes
     /// and no open file.
     pub loaded: bool,
@@ -36,11 +38,11 @@ pub struct TreeInfo {
 }
 
 impl TreeInfo {
-    /// The report of a tree that is not loaded. `parts` are the lengths of its parts in bytes.
+    /// The report of a tree that is not loaded, with whether it is sealed and whether it has an index. `parts` are the lengths of its parts in bytes.
     pub(crate) fn asleep(
         spec: &TreeSpec,
         size: u64,
-        sealed: bool,
+        (sealed, indexed): (bool, bool),
         parts: impl ExactSizeIterator<Item = u64>,
     ) -> Self {
         Self {
@@ -52,6 +54,7 @@ impl TreeInfo {
             size: TreeSize(size),
             durable_size: TreeSize(size),
             sealed,
+            indexed,
             loaded: false,
             memory_bytes: 0,
             parts: parts.len() as u64,

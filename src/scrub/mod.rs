@@ -31,6 +31,7 @@
 //! ```
 
 mod entries;
+mod indexes;
 mod kernel;
 mod log;
 mod pace;
@@ -56,6 +57,7 @@ use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Damage, Result};
 use crate::fs::FileSystem;
 use crate::hashers::Hashers;
+use crate::ids::PartId;
 use crate::merkle::{Hasher, Level, StoreHead};
 use crate::part::{PartRef, RawPart};
 use crate::per_tree::PerTree;
@@ -144,7 +146,7 @@ pub fn run(config: &Config, options: &Options, progress: OnProgress<'_>) -> Resu
         newest: &|| newest(config, fs),
     };
     let manifest = newest(config, fs)?;
-    let (mut report, plans) = parts(&source, &manifest, options, progress)?;
+    let Verified { mut report, plans, indexes } = parts(&source, &manifest, options, progress)?;
     if !report.interrupted {
         let log = settled(config, fs, |manifest| log::verify(fs, manifest))?;
         report.add_log(log);
@@ -152,9 +154,17 @@ pub fn run(config: &Config, options: &Options, progress: OnProgress<'_>) -> Resu
             let rebuilt = repair::rebuild(&bound, &source, &manifest, &plans)?;
             report.rebuilt = rebuilt.names;
             for finding in &mut report.findings {
-                if finding.remedy == Remedy::Rebuild {
+                if finding.remedy == Remedy::Rebuild && finding.element != Element::Index {
                     finding.remedy = Remedy::Rebuilt;
                 }
+            }
+        }
+        if options.repair {
+            let newest = newest(config, fs)?;
+            report.rebuilt.extend(indexes::rebuild(&bound, &source, &newest, &indexes)?);
+            let of_index = |finding: &&mut Finding| finding.element == Element::Index;
+            for finding in report.findings.iter_mut().filter(of_index) {
+                finding.remedy = Remedy::Rebuilt;
             }
         }
     }
@@ -168,7 +178,7 @@ pub(crate) fn online(
     options: &Options,
     progress: OnProgress<'_>,
 ) -> Result<Report> {
-    parts(source, manifest, options, progress).map(|(report, _)| report)
+    parts(source, manifest, options, progress).map(|verified| verified.report)
 }
 
 /// Verifies the closed stretches of `log` and adds the result to `report`.
@@ -295,13 +305,22 @@ fn seen_leaves(tree: &TreeParts, size: u64, findings: &[Finding]) -> u64 {
     size.saturating_sub(lost)
 }
 
-/// Verifies the trees one after another. Returns a plan for each tree.
+/// What verifying the parts came to.
+struct Verified {
+    report: Report,
+    /// One for each tree.
+    plans: Vec<Plan>,
+    /// The parts whose index is to be written again.
+    indexes: Vec<PartId>,
+}
+
+/// Verifies the trees one after another.
 fn parts(
     source: &Source<'_>,
     manifest: &Manifest,
     options: &Options,
     progress: OnProgress<'_>,
-) -> Result<(Report, Vec<Plan>)> {
+) -> Result<Verified> {
     let started = Instant::now();
     for entry in &manifest.trees {
         (source.hasher)(entry)?;
@@ -313,6 +332,7 @@ fn parts(
         parts: 0,
         leaves: 0,
         entries: 0,
+        indexes: 0,
         part_bytes: 0,
         part_time: started.elapsed(),
         log_groups: 0,
@@ -326,7 +346,7 @@ fn parts(
     let all = manifest.trees.iter().flat_map(|entry| &entry.parts).map(|part| part.len);
     let total = all.fold(0, u64::saturating_add);
     let mut before: u64 = 0;
-    let mut plans = Vec::new();
+    let (mut plans, mut indexes) = (Vec::new(), Vec::new());
     for entry in &manifest.trees {
         let Some((tree, entry)) = source.open_newest(manifest, entry)? else {
             heads.remove(entry.spec.id);
@@ -370,6 +390,12 @@ fn parts(
             true => Plan::none(&tree, &faults),
             false => Plan::new(&tree, &faults, &entries, &entry, &source.root_damage(manifest)),
         };
+        if !in_ruins {
+            let mut found = indexes::verify(source.fs, &tree, &entry, &faults)?;
+            report.indexes += found.intact;
+            plan.findings.append(&mut found.findings);
+            indexes.append(&mut found.wanted);
+        }
         for finding in &mut plan.findings {
             finding.tree = Some(entry.spec.name.clone());
         }
@@ -380,7 +406,7 @@ fn parts(
     }
     // The manifest was checked: no two trees have the same name.
     report.head = StoreHead::new(heads.values().cloned().collect()).unwrap_or_default();
-    Ok((report, plans))
+    Ok(Verified { report, plans, indexes })
 }
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ fn store(node: (Level, u64)) -> Config {
             size: 1000,
             root,
             sealed: false,
+            indexed: false,
             parts,
             tail: Box::default(),
         })],

@@ -1,6 +1,7 @@
 //! A tree as it was at one size.
 
 mod entries;
+mod find;
 mod leaves;
 
 use std::fmt;
@@ -31,6 +32,7 @@ pub struct Snapshot {
 }
 
 pub use entries::{Entries, Entry};
+pub use find::FoundLeaves;
 pub use leaves::Leaves;
 
 /// Leaves per read: 2 MiB.

@@ -28,6 +28,8 @@ pub(crate) struct LoggedTree {
     pub(crate) spec: Arc<TreeSpec>,
     pub(crate) size: u64,
     pub(crate) sealed: bool,
+    /// Whether the tree has an index.
+    pub(crate) indexed: bool,
     /// Bytes of entries that the log has, framed.
     pub(crate) entry_bytes: u64,
 }
@@ -47,6 +49,7 @@ pub(crate) enum Change<'a> {
     Created(Arc<TreeSpec>),
     Leaves(TreeId, LoggedLeaves<'a>),
     Sealed(TreeId),
+    Indexed(TreeId),
     Dropped(LoggedTree),
 }
 
@@ -107,8 +110,13 @@ impl LoggedTrees {
                     return fail("number of a new tree", &self.next, &spec.id.0);
                 }
                 self.next += 1;
-                let tree =
-                    LoggedTree { spec: Arc::clone(spec), size: 0, sealed: false, entry_bytes: 0 };
+                let tree = LoggedTree {
+                    spec: Arc::clone(spec),
+                    size: 0,
+                    sealed: false,
+                    indexed: false,
+                    entry_bytes: 0,
+                };
                 self.trees.insert(spec.id, tree);
                 Ok(Change::Created(Arc::clone(spec)))
             }
@@ -154,6 +162,13 @@ impl LoggedTrees {
                 };
                 tree.sealed = true;
                 Ok(Change::Sealed(*id))
+            }
+            Frame::Index { tree: id } => {
+                let Some(tree) = self.trees.get_mut(*id).filter(|tree| !tree.indexed) else {
+                    return fail("number of a tree to index", &"a tree without an index", &id.0);
+                };
+                tree.indexed = true;
+                Ok(Change::Indexed(*id))
             }
             Frame::Drop { tree: id } => match self.trees.remove(*id) {
                 Some(tree) => Ok(Change::Dropped(tree)),

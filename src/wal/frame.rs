@@ -42,8 +42,9 @@ const KIND_CREATE: u16 = 4;
 const KIND_SEAL: u16 = 5;
 const KIND_DROP: u16 = 6;
 const KIND_ENTRIES: u16 = 7;
+const KIND_INDEX: u16 = 9;
 /// The highest known frame kind.
-pub(crate) const LAST_KIND: u16 = KIND_ENTRIES;
+pub(crate) const LAST_KIND: u16 = KIND_INDEX;
 
 const FRAME_KIND: &str = "frame kind";
 
@@ -197,6 +198,8 @@ pub(crate) enum Frame<'a> {
     Create(Arc<TreeSpec>),
     /// The tree takes no more leaves.
     Seal { tree: TreeId },
+    /// The tree gets an index.
+    Index { tree: TreeId },
     /// The tree is removed.
     Drop { tree: TreeId },
 }
@@ -206,7 +209,7 @@ impl Frame<'_> {
     pub(crate) fn weight(&self) -> u64 {
         match self {
             Self::Leaves { leaves, .. } | Self::Entries { leaves, .. } => leaves.len() as u64,
-            Self::Create(_) | Self::Seal { .. } | Self::Drop { .. } => 1,
+            Self::Create(_) | Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => 1,
             Self::Roll { .. } | Self::Point => 0,
         }
     }
@@ -240,6 +243,7 @@ pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
             header(KIND_CREATE, spec.id.0, u64::from(spec.children()), name, len)
         }
         FrameHeader::Seal { tree } => header(KIND_SEAL, tree.0, 0, 0, 0),
+        FrameHeader::Index { tree } => header(KIND_INDEX, tree.0, 0, 0, 0),
         FrameHeader::Drop { tree } => header(KIND_DROP, tree.0, 0, 0, 0),
     }
 }
@@ -266,6 +270,9 @@ pub(crate) enum FrameHeader<'a> {
     Point,
     Create(&'a TreeSpec),
     Seal {
+        tree: TreeId,
+    },
+    Index {
         tree: TreeId,
     },
     Drop {
@@ -349,13 +356,14 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
         KIND_ROLL if len == 0 => Ok(Frame::Roll { next: SegmentId(number) }),
         KIND_POINT if len == 0 => Ok(Frame::Point),
         KIND_SEAL if len == 0 => Ok(Frame::Seal { tree }),
+        KIND_INDEX if len == 0 => Ok(Frame::Index { tree }),
         KIND_DROP if len == 0 => Ok(Frame::Drop { tree }),
         KIND_CREATE => match created(tree, number, count, payload) {
             Some(spec) => Ok(Frame::Create(spec)),
             None => Err(("description of a tree", u64::from(tree.0))),
         },
         // A frame of these kinds with a payload would have another meaning.
-        KIND_ROLL | KIND_POINT | KIND_SEAL | KIND_DROP => Err(("payload length", len)),
+        KIND_ROLL | KIND_POINT | KIND_SEAL | KIND_INDEX | KIND_DROP => Err(("payload length", len)),
         _ => Err((FRAME_KIND, u64::from(kind))),
     })
 }

@@ -37,6 +37,8 @@ pub(crate) enum Record<'a> {
     Create { spec: &'a TreeSpec, settings: [u8; ENTRY_SETTINGS_LEN] },
     /// Seals a tree: the tree takes no more inserts.
     Seal { tree: TreeId },
+    /// Gives a tree an index.
+    Index { tree: TreeId },
     /// Drops a tree.
     Drop { tree: TreeId },
 }
@@ -311,7 +313,7 @@ impl<'a> Record<'a> {
             Self::Create { spec, .. } => {
                 ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len()
             }
-            Self::Seal { .. } | Self::Drop { .. } => 0,
+            Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => 0,
         }
     }
 
@@ -328,6 +330,7 @@ impl<'a> Record<'a> {
             }
             Self::Create { spec, .. } => FrameHeader::Create(spec),
             Self::Seal { tree } => FrameHeader::Seal { tree: *tree },
+            Self::Index { tree } => FrameHeader::Index { tree: *tree },
             Self::Drop { tree } => FrameHeader::Drop { tree: *tree },
         })
     }
@@ -343,7 +346,7 @@ impl<'a> Record<'a> {
             Self::Create { spec, settings } => {
                 body.extend([&settings[..], spec.name.as_str().as_bytes(), spec.hasher.as_bytes()]);
             }
-            Self::Seal { .. } | Self::Drop { .. } => {}
+            Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => {}
         }
     }
 }

@@ -14,6 +14,8 @@ mod configuration;
 #[cfg(feature = "testing")]
 mod entries;
 mod events;
+#[cfg(feature = "testing")]
+mod find;
 mod history;
 #[cfg(feature = "testing")]
 mod identity;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use duramen::TreeName;
+use duramen::{Hash, TreeName};
 
+use super::hash;
 use crate::number::number;
 
 /// `duramen entry`.
@@ -70,6 +71,44 @@ pub(crate) struct TailArgs {
     /// How to print each entry. Of a tree without entries, leaves are printed in hex.
     #[arg(long, value_enum, default_value_t = EntriesFormat::Lines)]
     pub(crate) format: EntriesFormat,
+}
+
+/// `duramen find`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FindArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The leaf, 64 hexadecimal digits.
+    #[arg(value_parser = hash, required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) leaf: Option<Hash>,
+
+    /// A file whose whole content is the leaf's data; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// The tree.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
+
+    /// Print all indexes, not only the first.
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `duramen index`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct IndexArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The tree.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
 }
 
 /// How an entry is printed.

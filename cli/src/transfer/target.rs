@@ -41,7 +41,8 @@ impl Target {
             compress: args.compress,
             new: header.map_or_else(EntryConfig::new, |header| header.entries),
         };
-        let wanted = Wanted { tree: &args.tree, create, hasher, arity, entries: Some(entries) };
+        let (entries, indexed) = (Some(entries), false);
+        let wanted = Wanted { tree: &args.tree, create, hasher, arity, entries, indexed };
         let tree = store::open_or_create(config, &wanted)?;
         let (before, size) = (tree.snapshot(), tree.size().get());
         Ok(Self { tree, before, resume: args.resume, begun: false, size, appended: 0 })

@@ -13,7 +13,9 @@ mod common;
 mod consistency;
 mod entries;
 mod errors;
+
 mod files;
+mod find;
 mod kill;
 mod multi;
 mod names;

@@ -40,7 +40,8 @@ pub(crate) enum Intake {
 }
 
 /// Batches of at least so many bytes of leaves and entries are copied without the lock: 1 MiB.
-const LARGE_FROM: u64 = if cfg!(duramen_loom) { 5 * size_of::<Hash>() as u64 } else { 1 << 20 };
+pub(super) const LARGE_FROM: u64 =
+    if cfg!(duramen_loom) { 5 * size_of::<Hash>() as u64 } else { 1 << 20 };
 
 /// A large batch that its thread is copying. Returns the writers of its trees however it ends.
 struct Large<'a> {
@@ -78,7 +79,7 @@ impl Drop for Large<'_> {
 }
 
 /// Hashes a tree after a batch of `leaves` leaves, if the batch is large enough to be worth it.
-fn hash_large(tree: &Tree, leaves: usize) {
+pub(super) fn hash_large(tree: &Tree, leaves: usize) {
     if leaves >= BATCH_FROM && !sync::returns(|| tree.hash_if_free()) {
         // The next caller that needs the nodes hashes them again, and gets the panic.
         tracing::error!("the hash function panicked");
@@ -152,7 +153,7 @@ impl Engine {
     }
 
     /// Copies and publishes a large batch. Releases the lock while it copies.
-    fn append_large<'a, 'b>(
+    pub(super) fn append_large<'a, 'b>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
         additions: &'b [Addition<'b>],
@@ -180,7 +181,7 @@ impl Engine {
 
     /// Takes the insertion lock for an insert of `bytes` bytes, once there is room for it.
     #[inline(always)]
-    fn enter(
+    pub(super) fn enter(
         &self,
         how: Intake,
         large: bool,
@@ -335,7 +336,8 @@ mod tests {
             .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
             .checkpoint_policy(CheckpointPolicy::manual());
         let name = TreeName::main();
-        let wanted = Wanted { name, hasher: Arc::new(Blake3), arity: Arity::Four, entries: None };
+        let (hasher, arity, entries) = (Arc::new(Blake3), Arity::Four, None);
+        let wanted = Wanted { name, hasher, arity, entries, indexed: false };
         crate::engine::open(&config, Some(&wanted)).unwrap()
     }
 

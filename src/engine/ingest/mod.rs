@@ -8,9 +8,11 @@ mod pending;
 mod records;
 mod room;
 mod state;
+mod unique;
 
 pub(crate) use addition::Addition;
 pub(super) use inflow::Inflow;
 pub(crate) use insert::Intake;
 pub(crate) use pending::{Control, Cut, Stretch};
 pub(crate) use state::Fate;
+pub(crate) use unique::{Found, Request};

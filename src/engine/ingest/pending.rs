@@ -27,6 +27,7 @@ pub(crate) struct Stretch {
 pub(crate) enum Control {
     Created(Arc<Tree>),
     Sealed(Arc<Tree>),
+    Indexed(Arc<Tree>),
     /// With the tree, where it is awake.
     Dropped(Arc<TreeSpec>, Option<Arc<Tree>>),
 }
@@ -88,7 +89,7 @@ impl Control {
     pub(super) fn count_in(&self, tally: &mut Tally) {
         match self {
             Self::Created(tree) => tally.add_created(&tree.spec),
-            Self::Sealed(tree) => tally.add_control(&tree.spec),
+            Self::Sealed(tree) | Self::Indexed(tree) => tally.add_control(&tree.spec),
             Self::Dropped(spec, _) => tally.add_control(spec),
         }
     }

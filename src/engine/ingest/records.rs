@@ -1,4 +1,4 @@
-//! Records without leaves: trees that are created, sealed and dropped.
+//! Records without leaves: trees that are created, sealed, indexed and dropped.
 //!
 //! Such records are few and short, and never wait for room.
 
@@ -15,21 +15,30 @@ use crate::ids::Seq;
 use crate::tree_spec::TreeSpec;
 
 impl Engine {
-    /// Accepts a new tree. `make` makes the tree for the next id.
+    /// Accepts a new tree, with an index if it is `indexed`. `make` makes the tree for the next id.
     pub(in crate::engine) fn accept_tree(
         &self,
         make: impl FnOnce(u64) -> Result<(Arc<Tree>, LeafWriter)>,
+        indexed: bool,
     ) -> Result<(Arc<Tree>, DurabilityToken)> {
         self.accept(|ingest| {
             let (tree, leaves) = make(ingest.accepted().next_tree)?;
-            let seq = ingest.create(&tree, leaves);
-            Ok((tree, Some(seq)))
+            let mut seq = Some(ingest.create(&tree, leaves));
+            if indexed {
+                seq = ingest.add_index(&tree)?.or(seq);
+            }
+            Ok((tree, seq))
         })
     }
 
     /// Accepts a record that seals `tree`. Fails if the tree was dropped.
     pub(in crate::engine) fn accept_seal(&self, tree: &Arc<Tree>) -> Result<DurabilityToken> {
         self.accept(|ingest| Ok(((), ingest.seal(tree)?))).map(|((), token)| token)
+    }
+
+    /// Accepts a record that gives `tree` an index. Fails if the tree was dropped.
+    pub(in crate::engine) fn accept_index(&self, tree: &Arc<Tree>) -> Result<DurabilityToken> {
+        self.accept(|ingest| Ok(((), ingest.add_index(tree)?))).map(|((), token)| token)
     }
 
     /// Accepts a record that drops the tree of `spec`.

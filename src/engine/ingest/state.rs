@@ -203,6 +203,12 @@ impl Ingest {
         Ok(Some(self.control(Control::Sealed(Arc::clone(tree)))))
     }
 
+    /// Accepts a record that gives `tree` an index. `None` if the tree has one. Fails if it was dropped.
+    pub(super) fn add_index(&mut self, tree: &Arc<Tree>) -> Result<Option<Seq>> {
+        self.inlets.get(tree.id()).ok_or_else(|| dropped(tree))?;
+        Ok(tree.give_index().then(|| self.control(Control::Indexed(Arc::clone(tree)))))
+    }
+
     /// Accepts a record that drops the tree of `spec`.
     pub(super) fn drop_tree(&mut self, spec: &Arc<TreeSpec>) -> Seq {
         let tree = self.inlets.remove(spec.id).map(|inlet| inlet.tree);

@@ -50,6 +50,8 @@ pub(crate) struct Changed {
     pub(crate) size: u64,
     /// Whether the tree was sealed since the manifest.
     pub(crate) sealed: bool,
+    /// Whether the tree was given an index since the manifest.
+    pub(crate) indexed: bool,
     /// Whether the tree was dropped.
     pub(crate) dropped: bool,
 }
@@ -61,6 +63,7 @@ impl Changed {
             tree: Some(Arc::clone(tree)),
             size: tree.durable().get(),
             sealed: false,
+            indexed: false,
             dropped: false,
         }
     }
@@ -91,11 +94,13 @@ impl Flushed {
                     self.change(&tree);
                 }
                 Control::Sealed(tree) => self.change(&tree).sealed = true,
+                Control::Indexed(tree) => self.change(&tree).indexed = true,
                 Control::Dropped(spec, tree) => {
                     dropped = true;
                     let id = spec.id;
-                    self.changed
-                        .insert(id, Changed { spec, tree, size: 0, sealed: false, dropped: true });
+                    let (size, sealed, indexed, dropped) = (0, false, false, true);
+                    let gone = Changed { spec, tree, size, sealed, indexed, dropped };
+                    self.changed.insert(id, gone);
                 }
             }
         }
@@ -126,12 +131,16 @@ impl Flushed {
     pub(super) fn checkpointed(&mut self, held: &[Changed]) {
         for held in held {
             let id = held.spec.id;
-            let now = self.changed.get(id).map(|now| (now.size, now.sealed, now.dropped));
-            if now == Some((held.size, held.sealed, held.dropped)) {
+            let state = |change: &Changed| {
+                let Changed { size, sealed, indexed, dropped, .. } = *change;
+                (size, sealed, indexed, dropped)
+            };
+            if self.changed.get(id).map(state) == Some(state(held)) {
                 self.changed.remove(id);
             } else if let Some(now) = self.changed.get_mut(id).filter(|now| !now.dropped) {
-                // The manifest has the seal by now.
+                // The manifest has the seal and the index by now.
                 now.sealed &= !held.sealed;
+                now.indexed &= !held.indexed;
             }
         }
     }

@@ -237,7 +237,7 @@ impl Flusher {
         let mut records = Vec::with_capacity(stretches.len() + controls.len());
         records.extend(controls.iter().filter_map(|control| match control {
             Control::Created(tree) => Some(Record::create(&tree.spec)),
-            Control::Sealed(_) | Control::Dropped(..) => None,
+            Control::Sealed(_) | Control::Indexed(_) | Control::Dropped(..) => None,
         }));
         let mut start = 0;
         for ((Stretch { tree, from, .. }, end), entries) in stretches.iter().zip(ends).zip(&entries)
@@ -251,11 +251,12 @@ impl Flusher {
         }
         records.extend(controls.iter().filter_map(|control| match control {
             Control::Sealed(tree) => Some(Record::Seal { tree: tree.id() }),
+            Control::Indexed(tree) => Some(Record::Index { tree: tree.id() }),
             Control::Created(_) | Control::Dropped(..) => None,
         }));
         records.extend(controls.iter().filter_map(|control| match control {
             Control::Dropped(spec, _) => Some(Record::Drop { tree: spec.id }),
-            Control::Created(_) | Control::Sealed(_) => None,
+            Control::Created(_) | Control::Sealed(_) | Control::Indexed(_) => None,
         }));
         self.log.append(&records, tally.seq, end)?;
         let leaves = tally.leaves - self.written.leaves;

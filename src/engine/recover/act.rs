@@ -130,12 +130,15 @@ pub(crate) fn recover(
         if let Some(tree) = tree {
             tree.set_durable(found.size);
         }
-        if entry.is_none_or(|entry| (entry.size, entry.sealed) != (found.size, found.sealed)) {
+        if entry.is_none_or(|entry| {
+            (entry.size, entry.sealed, entry.indexed) != (found.size, found.sealed, found.indexed)
+        }) {
             changed.push(Changed {
                 spec: Arc::clone(&found.spec),
                 tree: tree.cloned(),
                 size: found.size,
                 sealed: found.sealed,
+                indexed: found.indexed,
                 dropped: false,
             });
         }
@@ -151,6 +154,7 @@ pub(crate) fn recover(
         tree: None,
         size: 0,
         sealed: false,
+        indexed: false,
         dropped: true,
     }));
     let sealed = |id| logged.get(id).is_some_and(|tree| tree.sealed);

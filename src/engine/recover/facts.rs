@@ -97,6 +97,12 @@ pub(super) fn read(
     let replayed = replay(fs, manifest.store, &manifest.log, &ids, &mut |header, frame| {
         match logged.apply(fs, header, frame)? {
             Change::Nothing | Change::Sealed(_) => {}
+            Change::Indexed(id) => {
+                load(&mut grown, id)?;
+                if let Some(Grown { tree, .. }) = grown.get(id) {
+                    tree.give_index();
+                }
+            }
             Change::Created(spec) => {
                 let hasher = hasher(&spec)?;
                 let id = spec.id;
@@ -131,7 +137,7 @@ pub(super) fn read(
 fn check_parts(fs: &dyn FileSystem, manifest: &Manifest, files: &Files) -> Result<()> {
     for part in manifest.trees.iter().flat_map(|tree| &tree.parts) {
         let name = part.number.file();
-        let found = files.complete.binary_search_by_key(&name.number, |(name, _)| name.number);
+        let found = files.complete.binary_search_by_key(&name, |(name, _)| *name);
         let path = || fs.display(name);
         match found.map(|at| files.complete[at].1) {
             Ok(len) if len == part.len => {}
@@ -189,7 +195,8 @@ fn look_around(
 /// The leftovers of a crash: half-written files, and parts that no manifest names.
 fn orphans(manifest: &Manifest, wal: &Files, parts: &Files) -> Vec<FileName> {
     let all = manifest.trees.iter().flat_map(|tree| &tree.parts);
-    let named: std::collections::HashSet<_> = all.map(|part| part.number.file()).collect();
+    let named: std::collections::HashSet<_> =
+        all.flat_map(|part| [part.number.file(), part.number.index_file()]).collect();
     let mut orphans: Vec<_> = wal.temporary.iter().chain(&parts.temporary).copied().collect();
     orphans
         .extend(parts.complete.iter().map(|(name, _)| *name).filter(|name| !named.contains(name)));

@@ -31,7 +31,11 @@ pub fn group(bytes: &[u8]) -> bool {
         Frame::Leaves { leaves, .. } => size_of_val(*leaves),
         Frame::Entries { leaves, entries, .. } => size_of_val(*leaves) + entries.len(),
         Frame::Create(spec) => ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len(),
-        Frame::Roll { .. } | Frame::Point | Frame::Seal { .. } | Frame::Drop { .. } => 0,
+        Frame::Roll { .. }
+        | Frame::Point
+        | Frame::Seal { .. }
+        | Frame::Index { .. }
+        | Frame::Drop { .. } => 0,
     };
     let len: usize = frames.iter().map(payload).sum();
     assert_eq!(len + frames.len() * frame::FRAME_HEADER_LEN, body.len());
@@ -265,6 +269,8 @@ mod tests {
                     fix_part(&mut bytes);
                     assert!(part(&bytes));
                 }
+                // The store has no tree with an index.
+                FileKind::Index => panic!("an index without a tree that has one"),
                 FileKind::Segment => {
                     let len = usize::from(u16::from_le_bytes([bytes[72], bytes[73]]));
                     let Some(bytes) = bytes.get_mut(..len).filter(|bytes| !bytes.is_empty()) else {

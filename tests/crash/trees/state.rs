@@ -49,10 +49,10 @@ fn kind(number: usize) -> (Arc<dyn Hasher>, Arity, Oracle) {
 pub(crate) fn tree_config(number: usize) -> TreeConfig {
     let (hasher, arity, _) = kind(number);
     let config = TreeConfig::new(hasher, arity);
-    if keeps_entries(number) { config.entries(EntryConfig::new()) } else { config }
+    if keeps_entries(number) { config.entries(EntryConfig::new()).indexed() } else { config }
 }
 
-/// Whether trees of this kind keep entries.
+/// Whether trees of this kind keep entries and have an index.
 fn keeps_entries(number: usize) -> bool {
     number == 1
 }
@@ -194,7 +194,12 @@ fn state_of(
         let snapshot = tree(name)?;
         let leaves = snapshot.leaves(0..info.size.get()).map_err(read)?;
         if keeps_entries(number) {
+            if !info.indexed {
+                let text = format!("{name:?} has no index");
+                return Err(Finding::new(Kind::Lost, text));
+            }
             check_entries(&snapshot, &leaves)
+                .and_then(|()| check_found(&snapshot, &leaves))
                 .map_err(|finding| finding.context(format_args!("in the tree {name:?}")))?;
         }
         let root = check(&snapshot, number, &leaves)
@@ -245,6 +250,24 @@ fn check_entries(snapshot: &Snapshot, leaves: &[Hash]) -> Outcome {
         let Some(leaf) = leaves.get(usize::try_from(index).unwrap()) else { continue };
         if snapshot.hasher().leaf(&snapshot.entry(index).map_err(read)?) != *leaf {
             return wrong(index);
+        }
+    }
+    Ok(())
+}
+
+/// Leaves are found where the first equal one is, and one that is not there is not found.
+fn check_found(snapshot: &Snapshot, leaves: &[Hash]) -> Outcome {
+    let size = leaves.len();
+    let some = [0, size / 5, size / 2, size.saturating_sub(2), size.saturating_sub(1)];
+    for leaf in some.into_iter().filter_map(|at| leaves.get(at)).chain([&[0xA5; 32]]) {
+        let equal = (0..).zip(leaves).filter(|(_, other)| *other == leaf);
+        let wanted: Vec<u64> = equal.map(|(index, _)| index).collect();
+        let first = snapshot.find(leaf).map_err(read)?.map(|index| index.0);
+        let found = snapshot.find_all(leaf).map_err(read)?;
+        let found = found.map(|index| index.map(|index| index.0)).collect::<Result<Vec<_>, _>>();
+        if first != wanted.first().copied() || found.map_err(read)? != wanted {
+            let text = format!("a leaf is at {wanted:?} of {size}, and was found at {first:?}");
+            return Err(Finding::new(Kind::Answer, text));
         }
     }
     Ok(())

@@ -1,0 +1,207 @@
+//! Finds leaves of a tree by their hash.
+//!
+//! Parts have an index each. For the leaves behind them there is a table in memory, which is brought up to date by
+//! whoever asks.
+//!
+//! # Invariants
+//!
+//! - An answer is the first leaf below a size, or all of them. The parts that are asked have every leaf below some index,
+//!   and the table has every leaf from that index on: both are read under the lock of the table.
+//! - A view is loaded under the lock of the table, before the parts. So it has in memory every leaf that these parts do
+//!   not have, and every leaf that the table has.
+//! - The table is a hint too: a hit is compared with the leaf. If a leaf cannot be read, the table is thrown away, and
+//!   the caller gets the error.
+//! - The lock of the table is held while at most [`STEP`] leaves are added, or [`LAG`] by a thread that holds the
+//!   insertion lock. A thread takes no other lock under it but those inside the columns and the list of parts.
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
+
+use super::tree::Tree;
+use crate::column::View;
+use crate::error::{Error, ReadError, Result};
+use crate::index::{IndexKey, RecentTable};
+use crate::merkle::{Hash, LeafIndex, Level, NodeIndex, NodeSource as _};
+use crate::part::PartSet;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// Leaves that are added under the insertion lock at most.
+const LAG: u64 = if cfg!(duramen_loom) { 2 } else { 1 << 16 };
+/// Leaves that are added to the table under one hold of its lock.
+const STEP: u64 = if cfg!(duramen_loom) { 2 } else { 4096 };
+
+/// Whether a tree has an index, and the table of its last leaves.
+#[derive(Default)]
+pub(super) struct Finder {
+    indexed: AtomicBool,
+    /// `None` before the first question.
+    table: Mutex<Option<RecentTable>>,
+}
+
+/// A table that is up to date, under its lock.
+struct Asked<'a> {
+    table: &'a RecentTable,
+    leaves: &'a Leaves<'a>,
+}
+
+impl Asked<'_> {
+    /// The first leaf of the table and below `size` that is equal to `leaf`.
+    fn find(&self, leaf: &Hash, size: u64) -> Option<u64> {
+        let is_leaf = |index| self.leaves.at(index) == *leaf;
+        let hit = self.table.find(self.table.hash(leaf), is_leaf);
+        hit.map(|hit| hit.0).filter(|hit| *hit < size)
+    }
+
+    /// All leaves of the table and below `size` that are equal to `leaf`.
+    fn find_all(&self, leaf: &Hash, size: u64) -> Vec<u64> {
+        let is_leaf = |index| self.leaves.at(index) == *leaf;
+        let hits = self.table.find_all(self.table.hash(leaf), is_leaf);
+        hits.map(|hit| hit.0).take_while(|hit| *hit < size).collect()
+    }
+}
+
+impl Tree {
+    /// Whether the tree has an index.
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.finder.indexed.load(Ordering::Acquire)
+    }
+
+    /// Gives the tree an index. Returns whether it had none.
+    pub(crate) fn give_index(&self) -> bool {
+        !self.finder.indexed.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn check_indexed(&self) -> Result<()> {
+        match self.is_indexed() {
+            true => Ok(()),
+            false => Err(Error::NoIndex { tree: self.name().clone() }),
+        }
+    }
+
+    /// The first leaf below `size` that is equal to `leaf`. `size` must be published.
+    pub(crate) fn find(&self, leaf: &Hash, size: u64) -> Result<Option<LeafIndex>> {
+        self.check_process()?;
+        self.check_indexed()?;
+        let (parts, hit) = self.ask(size, |asked| asked.find(leaf, size))?;
+        let first = parts.find(leaf, size)?;
+        Ok(first.or(hit).map(LeafIndex))
+    }
+
+    /// All leaves in `parts`, and all behind them and below `size`, that are equal to `leaf`.
+    pub(crate) fn find_behind(&self, leaf: &Hash, size: u64) -> Result<(PartSet, Vec<u64>)> {
+        self.check_process()?;
+        self.check_indexed()?;
+        self.ask(size, |asked| asked.find_all(leaf, size))
+    }
+
+    /// Brings the table up to date, up to `size`. Returns the parts, which have every leaf that the table does not have.
+    pub(super) fn reach(&self, size: u64) -> Result<PartSet> {
+        Ok(self.ask(size, |_| ())?.0)
+    }
+
+    /// For each of `leaves` that is `unique`, the first equal leaf behind the parts. For a caller that holds the insertion
+    /// lock, under which the tree has `size` leaves. `None` if the parts do not end at `end`, or if the table lacks more
+    /// than [`LAG`] leaves.
+    pub(super) fn find_all_recent(
+        &self,
+        leaves: &[Hash],
+        unique: &[bool],
+        size: u64,
+        end: u64,
+    ) -> Result<Option<Vec<Option<u64>>>> {
+        let wanted = leaves.iter().zip(unique);
+        let (parts, found) = self.ask_once(size, LAG, |asked| {
+            let find = |(leaf, unique): (&Hash, &bool)| {
+                if *unique { asked.find(leaf, size) } else { None }
+            };
+            wanted.clone().map(find).collect()
+        })?;
+        Ok(found.filter(|_| parts.end() == end))
+    }
+
+    /// The parts, and what `question` finds out about the leaves behind them, up to `size` at least.
+    fn ask<T>(&self, size: u64, mut question: impl FnMut(&Asked<'_>) -> T) -> Result<(PartSet, T)> {
+        loop {
+            if let (parts, Some(answer)) = self.ask_once(size, STEP, &mut question)? {
+                return Ok((parts, answer));
+            }
+        }
+    }
+
+    /// Adds at most `step` leaves to the table. Asks the question if the table then has all leaves below `size`.
+    fn ask_once<T>(
+        &self,
+        size: u64,
+        step: u64,
+        mut question: impl FnMut(&Asked<'_>) -> T,
+    ) -> Result<(PartSet, Option<T>)> {
+        let mut guard = self.finder.table.lock();
+        let view = self.columns.view();
+        let parts = self.parts();
+        let table = guard.get_or_insert_with(|| RecentTable::new(fresh_key(), parts.end()));
+        table.forget_below(parts.end());
+        let reader = Leaves { view: &view, failed: RefCell::new(None) };
+        let from = table.size();
+        let to = size.min(view.leaves()).min(from.saturating_add(step)).max(from);
+        let mut added = reader.add(table, from, to);
+        let mut answer = None;
+        if added.is_ok() && table.size() >= size {
+            answer = Some(question(&Asked { table, leaves: &reader }));
+        }
+        if let Some(error) = reader.failed.take() {
+            added = Err(error);
+        }
+        if let Err(error) = added {
+            *guard = None;
+            return Err(error.into());
+        }
+        Ok((parts, answer))
+    }
+
+    /// Bytes of the table.
+    pub(super) fn table_bytes(&self) -> u64 {
+        self.finder.table.lock().as_ref().map_or(0, |table| table.bytes() as u64)
+    }
+}
+
+/// Reads leaves for a table, and notes a failure.
+struct Leaves<'a> {
+    view: &'a View,
+    failed: RefCell<Option<ReadError>>,
+}
+
+impl Leaves<'_> {
+    /// The leaf at `index`. After a failure some other leaf.
+    fn at(&self, index: LeafIndex) -> Hash {
+        let (level, first) = (Level::LEAVES, NodeIndex(index.0));
+        if let Some([leaf]) = self.view.borrow_nodes(level, first, 1) {
+            return *leaf;
+        }
+        let mut leaf = [[0; 32]];
+        if let Err(error) = self.view.read_nodes(level, first, &mut leaf) {
+            self.failed.borrow_mut().get_or_insert(error);
+        }
+        leaf[0]
+    }
+
+    /// Adds the leaves `[from, to)` to the table, which ends at `from`.
+    fn add(&self, table: &mut RecentTable, from: u64, to: u64) -> Result<(), ReadError> {
+        let mut runs = Vec::new();
+        self.view.leaf_runs(from, to, &mut runs)?;
+        for leaf in runs.into_iter().flatten() {
+            table.add(leaf, |index| self.at(index));
+        }
+        Ok(())
+    }
+}
+
+/// A key that nobody knows. It is for this table alone.
+fn fresh_key() -> IndexKey {
+    let random = || RandomState::new().hash_one(0u64).to_le_bytes();
+    let mut key = [0; 16];
+    let (low, high) = key.split_at_mut(8);
+    low.copy_from_slice(&random());
+    high.copy_from_slice(&random());
+    IndexKey::new(key)
+}

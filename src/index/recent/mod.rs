@@ -1,0 +1,102 @@
+//! The leaves that no part has, found by their hash in memory.
+//!
+//! # Invariants
+//!
+//! - The table has every leaf from its first index on, in the order of the tree, and only their indexes. What the
+//!   leaves are it asks the caller.
+//! - A generation covers a run of leaves. Leaves that reached a part go with their generation, as a whole.
+
+mod generation;
+mod shards;
+
+use std::collections::VecDeque;
+
+use generation::Generation;
+
+use super::key::{IndexKey, KeyedHash};
+use crate::merkle::{Hash, LeafIndex};
+
+/// Finds leaves in memory.
+pub(crate) struct RecentTable {
+    key: IndexKey,
+    /// Leaves below this index are in parts. A generation that also has later ones keeps them, unseen.
+    floor: u64,
+    /// The oldest first. There is always one, and leaves are added to the last.
+    generations: VecDeque<Generation>,
+}
+
+impl RecentTable {
+    /// An empty table behind the leaves below `size`.
+    pub(crate) fn new(key: IndexKey, size: u64) -> Self {
+        Self { key, floor: size, generations: VecDeque::from([Generation::new(size)]) }
+    }
+
+    /// The place of a leaf in this table.
+    pub(crate) fn hash(&self, leaf: &Hash) -> KeyedHash {
+        self.key.hash(leaf)
+    }
+
+    /// The size of the tree up to which leaves were added.
+    pub(crate) fn size(&self) -> u64 {
+        self.generations.back().map_or(self.floor, Generation::end)
+    }
+
+    /// Adds the next leaf. `leaf_at` returns the leaf at an index below it, from the first one of the generation on.
+    pub(crate) fn add(&mut self, leaf: &Hash, leaf_at: impl Fn(LeafIndex) -> Hash) {
+        if self.generations.back().is_none_or(Generation::is_full) {
+            self.start_generation();
+        }
+        let key = self.key;
+        if let Some(generation) = self.generations.back_mut() {
+            generation.add(&key, leaf, leaf_at);
+        }
+    }
+
+    /// Starts a generation with the next leaf. To be called where a checkpoint ends, so that what it takes is whole
+    /// generations.
+    pub(crate) fn start_generation(&mut self) {
+        let size = self.size();
+        if self.generations.back().is_none_or(|last| last.end() > last.first()) {
+            self.generations.push_back(Generation::new(size));
+        }
+    }
+
+    /// Forgets the leaves below `size`, which are in parts now. A generation that ends there is dropped.
+    pub(crate) fn forget_below(&mut self, size: u64) {
+        self.floor = self.floor.max(size);
+        if self.size() <= self.floor {
+            self.generations = VecDeque::from([Generation::new(self.floor)]);
+        }
+        while self.generations.front().is_some_and(|oldest| oldest.end() <= self.floor)
+            && self.generations.len() > 1
+        {
+            self.generations.pop_front();
+        }
+    }
+
+    /// Returns the first leaf of the table with this hash that `is_leaf` accepts.
+    pub(crate) fn find(
+        &self,
+        hash: KeyedHash,
+        is_leaf: impl FnMut(LeafIndex) -> bool,
+    ) -> Option<LeafIndex> {
+        self.find_all(hash, is_leaf).next()
+    }
+
+    /// Returns all leaves of the table with this hash that `is_leaf` accepts, in rising order. It is asked about one of
+    /// equal leaves in a generation.
+    pub(crate) fn find_all<'a>(
+        &'a self,
+        hash: KeyedHash,
+        mut is_leaf: impl FnMut(LeafIndex) -> bool + 'a,
+    ) -> impl Iterator<Item = LeafIndex> + 'a {
+        let floor = LeafIndex(self.floor);
+        let found = self.generations.iter().flat_map(move |run| run.find_all(hash, &mut is_leaf));
+        found.filter(move |index| *index >= floor)
+    }
+
+    /// Bytes that the table takes on the heap.
+    pub(crate) fn bytes(&self) -> usize {
+        self.generations.iter().map(Generation::bytes).sum()
+    }
+}

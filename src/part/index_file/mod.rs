@@ -1,0 +1,47 @@
+//! The index of a part, in a file of its own beside the part: it finds leaves by their hash.
+//!
+//! # Invariants
+//!
+//! - The leaves of the part are the truth, and the index is a hint. It is never synced, and nothing needs it: without
+//!   it, or when a block of it is damaged, the leaves are searched one by one. So it can cost time and no answer.
+//! - A block is compared with its checksum before it is believed. A hit is compared with the leaf.
+//! - The bytes follow from the leaves and from the key in the header. So a scrub builds the index again and compares.
+
+mod format;
+mod read;
+mod verify;
+mod write;
+
+pub(super) use format::IndexIdentity;
+pub(super) use read::IndexFile;
+pub(crate) use verify::{IndexVerdict, verify_index};
+pub(super) use write::write_index;
+
+use super::format::{PartIdentity, PartRef};
+use crate::error::Result;
+use crate::fs::FileSystem;
+use crate::random;
+
+impl IndexIdentity {
+    /// A new index of the part `identity`, which `reference` names, with a new key.
+    pub(crate) fn fresh(
+        fs: &dyn FileSystem,
+        identity: &PartIdentity,
+        reference: &PartRef,
+    ) -> Result<Self> {
+        Ok(Self { key: random::bytes(fs)?, ..Self::of(identity, reference) })
+    }
+
+    /// The index of a part, with a key of zeros.
+    pub(super) fn of(identity: &PartIdentity, reference: &PartRef) -> Self {
+        Self {
+            store: identity.store,
+            tree: identity.tree,
+            part: reference.number,
+            from: reference.from,
+            to: reference.to,
+            checksum: reference.checksum,
+            key: [0; 16],
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Verifies the indexes of parts, and writes them again.
+//!
+//! # Invariants
+//!
+//! - An index is compared with one that is built again from the leaves of its part. So every byte of it is verified, but
+//!   only where the leaves are intact.
+//! - A missing index is no damage: it is written when the store is next used, or by a repair.
+
+use std::sync::Arc;
+
+use super::pass::{Faults, TreeParts};
+use super::{Element, Finding, Remedy, Source};
+use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::error::{ReadError, Result};
+use crate::fs::FileSystem;
+use crate::ids::PartId;
+use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
+use crate::part::{IndexVerdict, PART_BLOCK_LEN, Part, PartRef, RawPart, verify_index};
+
+/// The results for the indexes of a tree.
+#[derive(Debug, Default)]
+pub(super) struct IndexFaults {
+    /// Indexes that are as they must be.
+    pub(super) intact: u64,
+    pub(super) findings: Vec<Finding>,
+    /// The parts whose index is to be written again.
+    pub(super) wanted: Vec<PartId>,
+}
+
+/// Verifies the indexes of `tree`, in whose columns the pass before found `faults`.
+pub(super) fn verify(
+    fs: &dyn FileSystem,
+    tree: &TreeParts,
+    entry: &TreeEntry,
+    faults: &Faults,
+) -> Result<IndexFaults> {
+    let mut found = IndexFaults::default();
+    if !entry.indexed {
+        return Ok(found);
+    }
+    for (number, part) in tree.parts.iter().enumerate() {
+        let is_intact = part.file_damage().is_none()
+            && faults.blocks.range((number, 0)..(number + 1, 0)).next().is_none();
+        if !is_intact {
+            continue;
+        }
+        match verify_index(fs, &part.identity, &part.reference, &Leaves(part))? {
+            IndexVerdict::Intact => found.intact += 1,
+            IndexVerdict::Missing => found.wanted.push(part.reference.number),
+            IndexVerdict::Damaged(damage) => {
+                found.wanted.push(part.reference.number);
+                found.findings.push(Finding {
+                    damage: *damage,
+                    tree: None,
+                    element: Element::Index,
+                    blocks: None,
+                    leaves: None,
+                    remedy: Remedy::Rebuild,
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Writes the indexes of `wanted`, and of all parts of indexed trees that have none. Returns their names.
+pub(super) fn rebuild(
+    fs: &Arc<dyn FileSystem>,
+    source: &Source<'_>,
+    manifest: &Manifest,
+    wanted: &[PartId],
+) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in manifest.trees.iter().filter(|entry| entry.indexed) {
+        for reference in &entry.parts {
+            let identity = entry.identity(manifest.store, reference);
+            // A part that cannot be opened is a finding of its own.
+            let Ok(part) = Part::open(fs, &identity, *reference, source.mode) else { continue };
+            let PartRef { number, .. } = *reference;
+            if wanted.contains(&number) || part.lacks_index() {
+                if let Err(error) = part.write_index(&|| false) {
+                    let _ = fs.remove(number.index_file().tmp());
+                    return Err(error);
+                }
+                part.renew_index()?;
+                names.push(fs.display(number.index_file()).display().to_string());
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// The leaves of a part that was verified.
+struct Leaves<'a>(&'a RawPart);
+
+impl NodeSource for Leaves<'_> {
+    type Error = ReadError;
+
+    fn read_nodes(
+        &self,
+        level: Level,
+        first: NodeIndex,
+        out: &mut [Hash],
+    ) -> Result<(), ReadError> {
+        let (block, skip) = self.0.place(level, first.0);
+        let skip = usize::try_from(skip).unwrap_or(0);
+        let nodes = (skip + out.len()).next_multiple_of(PART_BLOCK_LEN / size_of::<Hash>());
+        let mut bytes = vec![0; nodes * size_of::<Hash>()];
+        debug_assert!(bytes.len().is_multiple_of(PART_BLOCK_LEN));
+        self.0.read(block, &mut bytes).map_err(ReadError::Damaged)?;
+        let (nodes, _) = bytes.as_chunks();
+        out.copy_from_slice(&nodes[skip..skip + out.len()]);
+        Ok(())
+    }
+}
