@@ -1,57 +1,69 @@
-//! A log that keeps its text lines, and an auditor that has nothing but the head that the log published.
+//! The access log of a service as JSON lines, and an auditor that has nothing but the heads that the log published.
 //!
-//! `cargo run --release --example audit_log [FILE]`
+//! The lines are appended, followed, found, proven and verified.
+//!
+//! `cargo run --release --example audit_log [LINES]`
 
 use std::error::Error;
-use std::fs;
-use std::path::PathBuf;
+use std::thread;
 
-use duramen::{Config, EntryConfig, LeafIndex, Rfc6962Sha256, Store};
+use duramen::{
+    Config, DynAccumulator, EntryConfig, Hasher, LeafIndex, Rfc6962Sha256, Store, Tail, TreeConfig,
+};
+use serde::{Deserialize, Serialize};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE-APACHE");
-    let file = std::env::args_os().nth(1).map_or_else(|| default.into(), PathBuf::from);
-    run_with(&file)
+    let lines = std::env::args().nth(1).map_or(Ok(100_000), |lines| lines.parse())?;
+    run_with(lines)
 }
 
-/// Runs the example with a file that is always there.
+/// Runs the example with a log of a few lines.
 pub fn run() -> Result<(), Box<dyn Error>> {
-    run_with(concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE-APACHE").as_ref())
+    run_with(2000)
 }
 
-fn run_with(file: &std::path::Path) -> Result<(), Box<dyn Error>> {
-    let text = fs::read_to_string(file)?;
-    let lines: Vec<&str> = text.lines().collect();
+fn run_with(count: u64) -> Result<(), Box<dyn Error>> {
+    let lines = (0..count.max(10)).map(|number| access(number).line());
+    let lines = lines.collect::<Result<Vec<_>, _>>()?;
+    let (morning, evening) = lines.split_at(lines.len() / 2);
 
     // SHA-256 with two children per node is the tree of RFC 6962, which other tools know too.
     let dir = tempfile::tempdir()?;
     let store = Store::open(Config::new(dir.path().join("log")))?;
-    let log = store.tree_with_entries::<Rfc6962Sha256, 2>("lines", EntryConfig::new())?;
-    // Each line is durable together with its leaf.
-    log.insert_entries(&lines)?.token.wait()?;
-    let published = log.durable_head()?;
-    println!("{} lines of {} are in the log", published.size, file.display());
+    let kept = TreeConfig::of::<Rfc6962Sha256, 2>().entries(EntryConfig::new()).indexed();
+    let log = store.tree_dyn("access", kept)?;
 
-    // A client asks for the longest line, which the log has.
-    let mut longest = (0, String::new());
-    for (number, line) in (0..).zip(log.entries(0..published.size.get())?) {
-        let line = String::from_utf8(line?.to_vec())?;
-        if line.len() > longest.1.len() {
-            longest = (number, line);
-        }
-    }
-    let (number, line) = longest;
-    let index = LeafIndex(number);
-    let proof = log.prove_at(index, published.size)?;
-    println!("line {}: {}", number + 1, line.trim());
+    // A watch counts the requests that failed, as their lines become durable.
+    let tail = log.tail(0)?;
+    let (all, watch) = (lines.len(), thread::Builder::new());
+    let watch = watch.spawn(move || failures(tail, all).map_err(|error| error.to_string()))?;
+
+    // The service appends, and publishes the head at noon and in the evening.
+    append(&log, morning)?;
+    let noon = log.durable_head()?;
+    append(&log, evening)?;
+    let today = log.durable_head()?;
+    println!("{} lines are in the log, {} of them since noon", today.size, evening.len());
+    println!("{} requests failed", watch.join().map_err(|_| "the watch has panicked")??);
+
+    // The auditor knew the head of noon. The log proves that it has changed nothing since then.
+    let mut auditor = auditor::Auditor::new(noon);
+    auditor.advance(today, &log.prove_consistency_between(noon.size, today.size)?)?;
+
+    // A customer has a line and asks where it is. The log finds it by its hash, and proves it.
+    let line = &morning[morning.len() / 3];
+    let leaf = Rfc6962Sha256.leaf(line.as_bytes());
+    let (index, proof) = log.prove_leaf(&leaf)?.ok_or("the log does not have the line")?;
+    println!("line {index} is {line}");
     println!("its proof has {} hashes", proof.siblings().len());
+    auditor.check(index, line, proof.siblings())?;
 
-    // The auditor checks it without the log. A changed line is found out, and so is a wrong place.
-    auditor::check(&published, index, &line, proof.siblings())?;
-    let changed = format!("{line}!");
+    // A line that was changed is not found. The auditor takes neither that line nor another place.
+    let changed = line.replace("\"status\":", "\"status\":1");
+    assert_eq!(log.find(&Rfc6962Sha256.leaf(changed.as_bytes()))?, None);
     for (claim, refused) in [
-        ("the changed line", auditor::check(&published, index, &changed, proof.siblings())),
-        ("another place", auditor::check(&published, LeafIndex(0), &line, proof.siblings())),
+        ("the changed line", auditor.check(index, &changed, proof.siblings())),
+        ("another place", auditor.check(LeafIndex(index.get() + 1), line, proof.siblings())),
     ] {
         match refused {
             Ok(()) => return Err(format!("the auditor accepted {claim}").into()),
@@ -62,21 +74,114 @@ fn run_with(file: &std::path::Path) -> Result<(), Box<dyn Error>> {
     Ok(store.close()?)
 }
 
-/// Code that might run anywhere else: it has the published head and what the log sends it.
+/// Appends lines in batches, and returns when they are durable.
+fn append(log: &DynAccumulator, lines: &[String]) -> duramen::Result<()> {
+    for batch in lines.chunks(100) {
+        // Each line is durable together with its leaf. One sync makes many batches durable.
+        log.insert_entries(batch)?;
+    }
+    log.flush()
+}
+
+/// Follows the log over so many lines, and counts the requests that failed.
+fn failures(tail: Tail, lines: usize) -> Result<u64, Box<dyn Error>> {
+    let mut failed = 0;
+    for appended in tail.take(lines) {
+        let entry = appended?.entry.ok_or("the tree keeps no entries")?;
+        let access: Access<'_> = serde_json::from_slice(&entry)?;
+        failed += u64::from(access.status >= 500);
+    }
+    Ok(failed)
+}
+
+/// A line of the log.
+#[derive(Debug, Deserialize, Serialize)]
+struct Access<'a> {
+    /// Milliseconds since midnight.
+    at: u64,
+    account: u64,
+    address: String,
+    method: &'a str,
+    path: String,
+    status: u16,
+    bytes: u64,
+}
+
+impl Access<'_> {
+    fn line(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+}
+
+/// The request of this number. There are no two equal lines: the time is another one.
+fn access(number: u64) -> Access<'static> {
+    // The finalizer of SplitMix64: numbers that look like chance, the same in every run.
+    let mut chance = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    chance = (chance ^ (chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    chance = (chance ^ (chance >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    chance ^= chance >> 31;
+    let mut below = |most: u64| {
+        let part = chance % most;
+        chance /= most;
+        part
+    };
+    let account = 1000 + below(50);
+    let (method, status) = match below(40) {
+        0 => ("GET", 500),
+        1 | 2 => ("GET", 404),
+        3..=9 => ("PUT", 201),
+        _ => ("GET", 200),
+    };
+    Access {
+        at: number * 7 + below(7),
+        account,
+        // Addresses for documentation, of RFC 5737.
+        address: format!("192.0.2.{}", account % 250),
+        method,
+        path: format!("/files/{}", below(100_000)),
+        status,
+        bytes: below(1 << 20),
+    }
+}
+
+/// Code that might run anywhere else: it has the published heads and what the log sends it.
 mod auditor {
     use duramen::{
-        Arity, Hash, Hasher, InclusionProof, LeafIndex, Rfc6962Sha256, TreeHead, VerifyError,
+        Arity, ConsistencyProof, Hash, Hasher, InclusionProof, LeafIndex, Rfc6962Sha256, TreeHead,
+        VerifyError,
     };
 
-    /// Checks that `line` stands at `index` in the log that `published` commits to.
-    pub(crate) fn check(
-        published: &TreeHead,
-        index: LeafIndex,
-        line: &str,
-        siblings: &[Hash],
-    ) -> Result<(), VerifyError> {
-        let leaf = Rfc6962Sha256.leaf(line.as_bytes());
-        let proof = InclusionProof::from_siblings(siblings.to_vec());
-        proof.verify(&Rfc6962Sha256, Arity::Two, published, index, &leaf)
+    /// An auditor, who trusts one head.
+    pub(crate) struct Auditor {
+        trusted: TreeHead,
+    }
+
+    impl Auditor {
+        pub(crate) fn new(trusted: TreeHead) -> Self {
+            Self { trusted }
+        }
+
+        /// Trusts a newer head if the log has only been appended to.
+        pub(crate) fn advance(
+            &mut self,
+            new: TreeHead,
+            proof: &ConsistencyProof,
+        ) -> Result<(), VerifyError> {
+            proof.verify(&Rfc6962Sha256, Arity::Two, &self.trusted, &new)?;
+            self.trusted = new;
+            Ok(())
+        }
+
+        /// Checks that `line` stands at `index` in the log.
+        pub(crate) fn check(
+            &self,
+            index: LeafIndex,
+            line: &str,
+            siblings: &[Hash],
+        ) -> Result<(), VerifyError> {
+            let leaf = Rfc6962Sha256.leaf(line.as_bytes());
+            let proof = InclusionProof::from_siblings(siblings.to_vec());
+            proof.verify(&Rfc6962Sha256, Arity::Two, &self.trusted, index, &leaf)
+        }
     }
 }
