@@ -358,3 +358,42 @@ fn entries_that_the_tree_does_not_take_are_refused_by_their_length() {
     let error = refused(given(&place, "import DIR --longest 10", whole), 2);
     assert!(error.contains("has 15 bytes, and the tree \"main\" takes at most 10"), "{error}");
 }
+
+/// The most memory that a process has had, in bytes.
+#[cfg(target_os = "linux")]
+fn peak(child: &std::process::Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_what_passes_through_a_pipe() {
+    const MOST: u64 = 40 << 20;
+    let text: String = (0..40_000).map(|line| format!("{line} ").repeat(500) + "\n").collect();
+    assert!(text.len() as u64 > 2 * MOST);
+    let place = entries_of(text, "--longest 1MiB --checkpoint-policy close");
+    let program = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_duramen"));
+        command.arg(arguments[0]).arg(place.path("store")).args(&arguments[1..]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    for format in ["framed", "jsonl"] {
+        let mut exporter = program(&["export", "--format", format]);
+        let mut whole = vec![0; 2 * usize::try_from(MOST).unwrap()];
+        let out = exporter.stdout.as_mut().unwrap();
+        std::io::Read::read_exact(out, &mut whole).unwrap();
+        // It has more to write than a pipe takes.
+        let exported = peak(&exporter);
+        std::io::Read::read_to_end(exporter.stdout.as_mut().unwrap(), &mut whole).unwrap();
+        assert!(exporter.wait().unwrap().success());
+
+        let mut importer = program(&["import", "--resume"]);
+        importer.stdin.as_mut().unwrap().write_all(&whole).unwrap();
+        let imported = peak(&importer);
+        drop(importer.stdin.take());
+        assert!(importer.wait().unwrap().success());
+        assert!(exported.max(imported) < MOST, "{format}: {exported} and {imported}");
+    }
+}
