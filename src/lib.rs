@@ -28,7 +28,7 @@ log.close()?;
 )]
 //!
 //! [`merkle`] is the tree by itself: hash functions, heads, proofs, their verification and their bytes.
-//! [`tlog`] is checkpoints, signed notes and proofs as transparency logs exchange them.
+//! [`tlog`] is checkpoints, signed notes, policies and proofs as transparency logs exchange them.
 //!
 //! # Features
 //!
@@ -38,7 +38,8 @@ log.close()?;
 //! - `poseidon`: the hash function `PoseidonBn254`, for trees that circuits over BN254 verify.
 //! - `serde`: heads, proofs and frontiers through serde.
 //! - `stream`: `TailStream`, which follows a tree, as a `Stream` of futures-core.
-//! - `note`: Ed25519 signatures of checkpoints.
+//! - `note`: Ed25519 signatures and cosignatures of checkpoints, and policies of witnesses.
+//! - `mldsa`: ML-DSA-44 cosignatures of checkpoints and subtrees.
 //! - `testing`: the simulated disk, for tests that pull the plug. It adds to the crate and changes nothing in it.
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
     key::must_be_rfc6962("a checkpoint", &store)?;
     // What is printed to be signed elsewhere is held to the same as what is signed here.
     let head = key::durable_head(&store, args.size)?;
-    let checkpoint = key::checkpoint(head, args.origin.as_deref(), signer.as_ref())?;
+    let checkpoint = key::checkpoint(&store, head, args.origin.as_deref(), signer.as_ref())?;
     match signer {
         Some(signer) => output::print(&key::sign(&checkpoint, &signer)?.to_string()),
         None => output::print(&checkpoint.to_string()),

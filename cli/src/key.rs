@@ -53,6 +53,7 @@ pub(crate) fn durable_head(store: &Snapshot, size: Option<u64>) -> Result<TreeHe
 
 /// The checkpoint of `head`. Without an origin it has the name of the key.
 pub(crate) fn checkpoint(
+    store: &Snapshot,
     head: TreeHead,
     origin: Option<&str>,
     key: Option<&Ed25519Signer>,
@@ -60,7 +61,7 @@ pub(crate) fn checkpoint(
     let origin = origin.or_else(|| key.map(NoteSigner::name)).ok_or_else(|| {
         Error::Usage("a checkpoint needs the name of its log: --origin NAME or --key FILE".into())
     })?;
-    Checkpoint::new(origin, head).map_err(cannot_make)
+    Checkpoint::new(origin, store.hasher().id(), store.arity(), head).map_err(cannot_make)
 }
 
 /// The checkpoint with the key's signature.

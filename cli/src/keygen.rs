@@ -25,7 +25,7 @@ pub(crate) fn run(args: &KeygenArgs) -> Result<(), Error> {
     getrandom::fill(&mut secret).map_err(|error| cannot(error.to_string().into()))?;
     let key = Ed25519Signer::from_secret(name, &secret);
     let key = key.map_err(|error| cannot(error.into()))?;
-    output::create_private(file, &format!("{}\n", key.secret_text()))?;
+    output::create_private(file, &format!("{}\n", key.secret_text().as_str()))?;
     // The key is durable, and so it stays: the reader of a pipe may have the public half already.
     output::print(&format!("{}\n", key.verifier()))
         .map_err(|error| Error::KeyNotShown { file: file.clone(), source: Box::new(error) })

@@ -55,7 +55,7 @@ fn prove(
     if let ([index], AnyInclusion::Single(proof), ProofFormat::TlogProof) =
         (indexes, &proof, args.format)
     {
-        return tlog_proof(head, *index, proof, signing);
+        return tlog_proof(store, head, *index, proof, signing);
     }
     let leaf = |index: &LeafIndex| Ok((*index, Some(snapshot.leaf(*index)?)));
     let inclusion = Inclusion {
@@ -75,12 +75,13 @@ fn prove(
 
 /// A proof with its signed checkpoint.
 fn tlog_proof(
+    store: &Snapshot,
     head: TreeHead,
     index: LeafIndex,
     proof: &InclusionProof,
     signing: &Signing,
 ) -> Result<Vec<u8>, Error> {
-    let checkpoint = signing.checkpoint(head)?;
+    let checkpoint = signing.checkpoint(store, head)?;
     let proof = TlogProof { extra: None, index, proof: proof.clone(), checkpoint };
     Ok(proof.to_string().into_bytes())
 }
@@ -112,7 +113,7 @@ fn check(args: &ProveArgs, indexes: &[LeafIndex]) -> Result<(), Error> {
 /// Where the checkpoint of a tlog-proof comes from.
 enum Signing {
     None,
-    Key { signer: duramen::tlog::Ed25519Signer, origin: Option<String> },
+    Key { signer: Box<duramen::tlog::Ed25519Signer>, origin: Option<String> },
     Signed { note: SignedNote, checkpoint: Checkpoint },
 }
 
@@ -120,7 +121,7 @@ impl Signing {
     fn read(args: &ProveArgs) -> Result<Self, Error> {
         match (&args.key, &args.checkpoint) {
             (Some(file), _) => {
-                Ok(Self::Key { signer: key::read(file)?, origin: args.origin.clone() })
+                Ok(Self::Key { signer: key::read(file)?.into(), origin: args.origin.clone() })
             }
             (None, Some(file)) => Self::read_checkpoint(file),
             (None, None) => Ok(Self::None),
@@ -138,10 +139,10 @@ impl Signing {
         parse().map_err(|source| Error::Unreadable { name, what, source })
     }
 
-    fn checkpoint(&self, head: TreeHead) -> Result<SignedNote, Error> {
+    fn checkpoint(&self, store: &Snapshot, head: TreeHead) -> Result<SignedNote, Error> {
         match self {
             Self::Key { signer, origin } => {
-                let checkpoint = key::checkpoint(head, origin.as_deref(), Some(signer))?;
+                let checkpoint = key::checkpoint(store, head, origin.as_deref(), Some(&**signer))?;
                 key::sign(&checkpoint, signer)
             }
             Self::Signed { note, checkpoint } if checkpoint.head() == head => Ok(note.clone()),

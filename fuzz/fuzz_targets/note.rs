@@ -2,7 +2,10 @@
 //! signed by a key that never signed.
 #![no_main]
 
-use duramen::tlog::{Checkpoint, Ed25519Signer, Ed25519Verifier, SignedNote};
+use duramen::tlog::{
+    AnyVerifier, Checkpoint, Cosigner, Ed25519Key, Ed25519Signer, Ed25519Verifier, MlDsa44Key,
+    SignedNote,
+};
 use libfuzzer_sys::fuzz_target;
 
 const KEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
@@ -23,7 +26,16 @@ fuzz_target!(|text: &str| {
     if let Ok(key) = text.parse::<Ed25519Verifier>() {
         assert_eq!(key.to_string(), text);
     }
+    if let Ok(key) = text.parse::<AnyVerifier>() {
+        assert_eq!(key.to_string(), text);
+    }
+    if let Ok(key) = text.parse::<Cosigner<Ed25519Key>>() {
+        assert_eq!(key.secret_text().as_str(), text);
+    }
+    if let Ok(key) = text.parse::<Cosigner<MlDsa44Key>>() {
+        assert_eq!(key.secret_text().as_str(), text);
+    }
     if let Ok(key) = text.parse::<Ed25519Signer>() {
-        assert_eq!(key.secret_text(), text);
+        assert_eq!(key.secret_text().as_str(), text);
     }
 });

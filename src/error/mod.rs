@@ -19,7 +19,9 @@ pub use limit::Limit;
 pub(crate) use path::PathError;
 pub use printable::Printable;
 
-use crate::merkle::{LeafIndex, Level, ProveError, TreeName, TreeNameError, TreeSize};
+use crate::merkle::{
+    Arity, LeafIndex, Level, ProveError, Subtree, TreeName, TreeNameError, TreeSize,
+};
 use crate::words;
 
 /// The result of most calls of this crate.
@@ -258,6 +260,22 @@ pub enum Error {
         old: TreeSize,
         /// The size of the new tree.
         new: TreeSize,
+    },
+
+    /// A subtree was requested of a tree that has none.
+    #[error("only trees with arity 2 have subtrees, this one has arity {arity}")]
+    NoSubtrees {
+        /// The arity of the tree.
+        arity: Arity,
+    },
+
+    /// A proof was requested that a leaf is in a subtree where it is not.
+    #[error("leaf {index} is not in the subtree {subtree}")]
+    OutsideSubtree {
+        /// The index of the leaf.
+        index: LeafIndex,
+        /// The subtree.
+        subtree: Subtree,
     },
 
     /// There is not enough memory for this many leaves at once. A caller can read fewer.
@@ -647,6 +665,12 @@ impl From<ProveError<ReadError>> for Error {
             ProveError::IndexBeyondSize { index, size } => Self::IndexOutOfRange { index, size },
             ProveError::NoIndexes => Self::NoIndexes,
             ProveError::OldBeyondNew { old, new } => Self::OldBeyondNew { old, new },
+            ProveError::SubtreeBeyondSize { end, size } => {
+                Self::SizeOutOfRange { size: TreeSize(end.get()), current: size }
+            }
+            ProveError::OutsideSubtree { index, subtree } => {
+                Self::OutsideSubtree { index, subtree }
+            }
             ProveError::Source(error) => error.into(),
         }
     }

@@ -18,6 +18,7 @@ mod serial;
 mod shape;
 mod source;
 mod store_head;
+mod subtree;
 mod tree_name;
 mod types;
 
@@ -33,11 +34,14 @@ pub use hasher::{Blake3, Hasher, HasherId, LeafInPieces, Rfc6962Sha256};
 pub use head::{ParseHeadError, TreeHead};
 #[cfg(feature = "std")]
 pub(crate) use prefetch::prefetch;
-pub use proof::{ConsistencyProof, Growth, InclusionProof, MultiProof, ProveError, VerifyError};
+pub use proof::{
+    ConsistencyProof, Growth, InclusionProof, MultiProof, ProveError, SubtreeProof, VerifyError,
+};
 pub use shape::{Group, MAX_DEPTH, Shape};
 pub use source::NodeSource;
 pub use store_head::{
     NamedHead, STORE_CONTEXT, StoreHead, StoreHeadError, TREE_CONTEXT, TreeProof,
 };
+pub use subtree::{NotASubtree, Subtree};
 pub use tree_name::{TreeName, TreeNameError};
 pub use types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};

@@ -14,7 +14,8 @@ use crate::entry::Framing;
 use crate::error::{Error, ReadError, Result};
 use crate::merkle::{
     Arity, ConsistencyProof, EdgeNodes, Frontier, Hash, Hasher, InclusionProof, LeafIndex, Level,
-    MultiProof, NodeIndex, NodeSource, ProveError, RightEdge, Shape, TreeHead, TreeName, TreeSize,
+    MultiProof, NodeIndex, NodeSource, ProveError, RightEdge, Shape, Subtree, SubtreeProof,
+    TreeHead, TreeName, TreeSize,
 };
 
 /// A tree as it was at one size, for as long as the snapshot lives.
@@ -235,6 +236,48 @@ impl Snapshot {
         self.at(new.into(), |view, edge| ConsistencyProof::assemble(view, &edge, old.into()))
     }
 
+    /// The root of a subtree, which is the same at every size that has its leaves. The tree has arity 2.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SizeOutOfRange`] if the subtree ends beyond the snapshot's size, [`Error::NoSubtrees`] if the tree
+    /// has another arity than 2; [`Error::Damaged`] if a part cannot be read.
+    pub fn subtree_root(&self, subtree: Subtree) -> Result<Hash> {
+        self.subtree(TreeSize(subtree.end().get()), |view, hasher| {
+            subtree.root(view, hasher).map_err(ProveError::Source)
+        })
+    }
+
+    /// The proof that a subtree has the leaves that the tree of `size` leaves has there. The tree has arity 2.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SizeOutOfRange`] if `size` is beyond the snapshot's or the subtree ends beyond `size`,
+    /// [`Error::NoSubtrees`] if the tree has another arity than 2; [`Error::Damaged`] if a part cannot be read.
+    pub fn prove_subtree(
+        &self,
+        subtree: Subtree,
+        size: impl Into<TreeSize>,
+    ) -> Result<SubtreeProof> {
+        let size = size.into();
+        self.subtree(size, |view, hasher| SubtreeProof::build(view, hasher, subtree, size))
+    }
+
+    /// The proof that the leaf `index` is in a subtree. The tree has arity 2.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutsideSubtree`] if the leaf is not in it, and the errors of [`subtree_root`](Self::subtree_root).
+    pub fn prove_in_subtree(
+        &self,
+        index: impl Into<LeafIndex>,
+        subtree: Subtree,
+    ) -> Result<InclusionProof> {
+        self.subtree(TreeSize(subtree.end().get()), |view, hasher| {
+            subtree.prove_inclusion(view, hasher, index)
+        })
+    }
+
     /// The frontier of the tree at the snapshot's size. These are the nodes needed to append leaves and
     /// to compute roots without reading any leaf. At most 240 hashes.
     ///
@@ -367,6 +410,18 @@ impl Snapshot {
     }
 
     /// Calls `build` with the nodes of `size` and its right edge.
+    fn subtree<T>(
+        &self,
+        size: TreeSize,
+        build: impl FnOnce(&View, &dyn Hasher) -> Result<T, ProveError<ReadError>>,
+    ) -> Result<T> {
+        if self.tree.arity != Arity::Two {
+            return Err(Error::NoSubtrees { arity: self.tree.arity });
+        }
+        let size = self.check_size(size)?;
+        Ok(build(&self.tree.view_at(size.0), self.hasher())?)
+    }
+
     fn at<T>(
         &self,
         size: TreeSize,

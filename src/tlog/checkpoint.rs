@@ -8,14 +8,13 @@ use core::str::FromStr;
 
 use super::base64;
 use super::error::TlogError;
-use crate::merkle::{Hash, TreeHead, TreeSize};
+use crate::merkle::{Arity, Hash, Hasher, HasherId, Rfc6962Sha256, TreeHead, TreeSize};
 
 /// A tree head in the text form of C2SP `tlog-checkpoint`: what a log signs.
 ///
 /// Three lines: the origin, the size in decimal, the root in Base 64; then, rarely, extension lines.
 /// The format is defined for the tree of RFC 6962: [`Rfc6962Sha256`](crate::Rfc6962Sha256) with
-/// arity 2. It names neither hasher nor arity: a log that signs heads of other trees in this form must
-/// use an origin that names them.
+/// arity 2. It names neither hasher nor arity, so heads of other trees have no checkpoint.
 ///
 /// ```
 /// use duramen::tlog::Checkpoint;
@@ -34,12 +33,38 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The checkpoint of the log `origin` at `head`, without extensions.
+    /// The checkpoint of the log `origin` at `head`, without extensions. The tree that `head` is of has the hash
+    /// function `hasher` and the arity `arity`.
+    ///
+    /// ```
+    /// use duramen::tlog::{Checkpoint, TlogError};
+    /// use duramen::{Arity, Blake3, Hasher, Rfc6962Sha256, TreeHead, TreeSize};
+    ///
+    /// let head = TreeHead { size: TreeSize(0), root: Rfc6962Sha256.empty_root() };
+    /// Checkpoint::new("example.com/log", Rfc6962Sha256.id(), Arity::Two, head)?;
+    /// let other = Checkpoint::new("example.com/log", Blake3.id(), Arity::Four, head);
+    /// assert!(matches!(other, Err(TlogError::OtherProfile { .. })));
+    /// # Ok::<(), TlogError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`TlogError::CheckpointLine`] if the origin is empty or has control characters.
-    pub fn new(origin: &str, head: TreeHead) -> Result<Self, TlogError> {
+    /// [`TlogError::CheckpointLine`] if the origin is empty or has control characters,
+    /// [`TlogError::OtherProfile`] if the tree is not of RFC 6962 SHA-256 with arity 2.
+    pub fn new(
+        origin: &str,
+        hasher: HasherId,
+        arity: Arity,
+        head: TreeHead,
+    ) -> Result<Self, TlogError> {
+        if (hasher, arity) != (Rfc6962Sha256.id(), Arity::Two) {
+            return Err(TlogError::OtherProfile { hasher: hasher.as_str(), arity });
+        }
+        Self::rfc6962(origin, head)
+    }
+
+    /// The checkpoint of a tree of RFC 6962.
+    pub(super) fn rfc6962(origin: &str, head: TreeHead) -> Result<Self, TlogError> {
         check_line(1, origin)?;
         Ok(Self { origin: origin.to_owned(), head, extensions: Vec::new() })
     }
@@ -54,6 +79,16 @@ impl Checkpoint {
     #[must_use]
     pub const fn head(&self) -> TreeHead {
         self.head
+    }
+
+    #[cfg(feature = "note")]
+    pub(super) const fn head_ref(&self) -> &TreeHead {
+        &self.head
+    }
+
+    /// The same without the lines behind the third.
+    pub(super) fn without_extensions(self) -> Self {
+        Self { extensions: Vec::new(), ..self }
     }
 
     /// The lines behind the third.
@@ -82,7 +117,7 @@ impl FromStr for Checkpoint {
             return Err(TlogError::CheckpointLines { found: text.split('\n').count() });
         };
         let head = TreeHead { size: TreeSize(number(size, "size")?), root: hash(root, "root")? };
-        let mut checkpoint = Self::new(origin, head)?;
+        let mut checkpoint = Self::rfc6962(origin, head)?;
         for (line, extension) in (4..).zip(lines) {
             check_line(line, extension)?;
             checkpoint.extensions.push(extension.to_owned());

@@ -1,9 +1,27 @@
 //! Why a text is malformed, or is not trusted.
 
-use alloc::string::String;
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use core::fmt;
 
-use crate::merkle::VerifyError;
+use super::key_type::KeyType;
+use crate::merkle::{Arity, VerifyError};
 use crate::words::count;
+
+/// Why a key cannot sign: what the module or the agent that has it says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct SignerError {
+    reason: String,
+}
+
+impl SignerError {
+    /// An error with this reason, in words.
+    #[must_use]
+    pub fn new(reason: impl fmt::Display) -> Self {
+        Self { reason: reason.to_string() }
+    }
+}
 
 /// Why a note, a checkpoint or a proof is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,11 +84,70 @@ pub enum TlogError {
         /// The id computed from the name and the key.
         computed: u32,
     },
+    /// The key is of a type that this library does not have, or not without another feature.
+    #[error("keys of type {key_type} are not supported here")]
+    UnknownKeyType {
+        /// The type in the key's text.
+        key_type: KeyType,
+    },
+    /// The key is of another type than the one that is needed here.
+    #[error("the key is of type {found}; needed is one of type {expected}")]
+    OtherKeyType {
+        /// The type that is needed.
+        expected: KeyType,
+        /// The type of the key.
+        found: KeyType,
+    },
+    /// A name does not fit into an ML-DSA-44 cosignature.
+    #[error("a name in an ML-DSA-44 cosignature has 1 to 255 bytes, this one has {found}")]
+    LongName {
+        /// How many bytes the name has.
+        found: usize,
+    },
+    /// A key could not sign.
+    #[error("{name} cannot sign: {error}")]
+    Signer {
+        /// The key's name.
+        name: String,
+        /// What the key says.
+        #[source]
+        error: SignerError,
+    },
+    /// Only signatures that do not cover the extension lines of the checkpoint are by known keys.
+    #[error("no signature by a known key covers the extension lines of the checkpoint")]
+    ExtensionsNotSigned,
+    /// A head is of a tree that checkpoints do not have.
+    #[error(
+        "a checkpoint is of a tree of rfc6962-sha256 with arity 2, not of {hasher} with arity {arity}"
+    )]
+    OtherProfile {
+        /// The hash function of the tree.
+        hasher: &'static str,
+        /// The arity of the tree.
+        arity: Arity,
+    },
     /// The verifier knows none of the keys that signed.
     #[error("none of {} is by a known key", count(*signatures, "signature", "signatures"))]
     NotSignedByKnownKey {
         /// How many signatures there are.
         signatures: usize,
+    },
+    /// The policy lists no log of this name.
+    #[error("the policy lists no log {origin:?}")]
+    UnknownLog {
+        /// The origin of the checkpoint.
+        origin: String,
+    },
+    /// The cosignatures are not those that the policy asks for.
+    #[error(
+        "{cosigned} of {} cosigned, which is not what the policy asks for",
+        count(*witnesses, "witness", "witnesses")
+    )]
+    QuorumNotReached {
+        /// How many witnesses of the policy cosigned.
+        cosigned: usize,
+        /// How many witnesses the policy has.
+        witnesses: usize,
     },
     /// A signature by a known key is wrong.
     #[error("the signature by {name} is not valid for the text")]
@@ -131,4 +208,11 @@ pub enum TlogError {
     /// The inclusion proof does not match the checkpoint.
     #[error("the proof does not match its checkpoint")]
     Refused(#[from] VerifyError),
+}
+
+impl TlogError {
+    /// What a key that cannot sign is reported as.
+    pub(super) fn signer(name: &str, error: SignerError) -> Self {
+        Self::Signer { name: name.to_owned(), error }
+    }
 }

@@ -4,6 +4,7 @@
 //!
 //! - A note that was read is written back byte for byte.
 //! - Until a signature by a known key was verified, its text is available only as `unverified_text`.
+//! - A wrong signature by a known key refuses the note, however many others are right.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -13,16 +14,14 @@ use core::str::FromStr;
 
 use super::base64;
 use super::checkpoint::Checkpoint;
-use super::error::TlogError;
+use super::error::{SignerError, TlogError};
 use crate::characters::is_for_names;
 
-/// Longer notes are not read.
-const MOST_BYTES: usize = 1 << 20;
-/// Notes with more signatures are not read.
-const MOST_SIGNATURES: usize = 100;
 const DASH: &str = "\u{2014} ";
 
-/// A key that signs notes.
+/// A key that signs notes, with a name and a way to sign that fits its type.
+///
+/// A key proper, in memory or elsewhere, is a `Signer` (feature `note`); the types of keys here are made of one.
 pub trait NoteSigner {
     /// The key's name, of the form of a [signature's](NoteSignature).
     fn name(&self) -> &str;
@@ -30,8 +29,12 @@ pub trait NoteSigner {
     /// The key's id.
     fn id(&self) -> u32;
 
-    /// The signature of `text`.
-    fn sign(&self, text: &[u8]) -> Vec<u8>;
+    /// The signature of the note's `text`, as a signature line has it behind the id.
+    ///
+    /// # Errors
+    ///
+    /// [`SignerError`] if the key cannot sign now, or does not sign such a text.
+    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignerError>;
 }
 
 /// A key that verifies signatures of notes.
@@ -44,6 +47,18 @@ pub trait NoteVerifier {
 
     /// Whether `signature` is this key's of `text`.
     fn verifies(&self, text: &[u8], signature: &[u8]) -> bool;
+
+    /// The time in a signature that this key verifies, in seconds since 1970; `None` if its type has none.
+    fn timestamp(&self, signature: &[u8]) -> Option<u64> {
+        let _ = signature;
+        None
+    }
+
+    /// Whether a signature covers the extension lines of a checkpoint. True for every type but 0x06, ML-DSA-44
+    /// cosignatures, which cover the first three lines.
+    fn covers_extensions(&self) -> bool {
+        true
+    }
 }
 
 /// A signature line of a note.
@@ -56,6 +71,12 @@ pub struct NoteSignature {
 }
 
 impl NoteSignature {
+    /// A signature of a key whose name was checked.
+    #[cfg(feature = "note")]
+    pub(super) fn new(name: &str, id: u32, bytes: Vec<u8>) -> Self {
+        Self { name: name.to_owned(), id, bytes }
+    }
+
     /// The name of the key that the line names.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -94,6 +115,9 @@ impl fmt::Display for NoteSignature {
 }
 
 /// A note in the form of C2SP `signed-note`: a text with one or more signatures.
+///
+/// A note has at most [`MAX_BYTES`](Self::MAX_BYTES) bytes and [`MAX_SIGNATURES`](Self::MAX_SIGNATURES)
+/// signatures; a larger one is neither made nor read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedNote {
     /// Ends with a newline.
@@ -102,12 +126,17 @@ pub struct SignedNote {
 }
 
 impl SignedNote {
+    /// The longest note that is made or read, in bytes.
+    pub const MAX_BYTES: usize = 1 << 20;
+    /// The most signatures of a note that is made or read.
+    pub const MAX_SIGNATURES: usize = 100;
+
     /// Signs `text`, which ends with a newline: the `Display` form of a [`Checkpoint`], or any other.
     ///
     /// # Errors
     ///
     /// [`TlogError`] if the text is empty, does not end with a newline, has other control
-    /// characters, is too long, or if the key has an impossible name.
+    /// characters, is too long, or if the key has an impossible name or cannot sign.
     pub fn sign(text: &str, signer: &dyn NoteSigner) -> Result<Self, TlogError> {
         if !text.ends_with('\n') {
             return Err(TlogError::NoFinalNewline);
@@ -122,19 +151,37 @@ impl SignedNote {
     ///
     /// # Errors
     ///
-    /// [`TlogError`] if the key has an impossible name or the note would be larger than what is
+    /// [`TlogError::KeyName`] if the key has an impossible name, [`TlogError::Signer`] if it cannot sign,
+    /// [`TlogError::TooManySignatures`] or [`TlogError::TooLong`] if the note would be larger than what is
     /// read. The note is then as it was.
     pub fn add_signature(&mut self, signer: &dyn NoteSigner) -> Result<(), TlogError> {
+        let signature = self.signature(signer)?;
+        self.add(signature)
+    }
+
+    /// The signature of a key, without adding it to the note: what a witness answers.
+    ///
+    /// # Errors
+    ///
+    /// [`TlogError::KeyName`] if the key has an impossible name, [`TlogError::Signer`] if it cannot sign.
+    pub fn signature(&self, signer: &dyn NoteSigner) -> Result<NoteSignature, TlogError> {
         check_key_name(signer.name())?;
+        let name = signer.name().to_owned();
+        let bytes = match signer.sign(self.text.as_bytes()) {
+            Ok(bytes) if bytes.is_empty() => Err(SignerError::new("the signature is empty")),
+            signed => signed,
+        };
+        let bytes = bytes.map_err(|error| TlogError::signer(&name, error))?;
+        Ok(NoteSignature { name, id: signer.id(), bytes })
+    }
+
+    /// Adds a signature, right or wrong.
+    fn add(&mut self, signature: NoteSignature) -> Result<(), TlogError> {
         let found = self.signatures.len() + 1;
-        if found > MOST_SIGNATURES {
-            return Err(TlogError::TooManySignatures { most: MOST_SIGNATURES, found });
+        if found > Self::MAX_SIGNATURES {
+            return Err(TlogError::TooManySignatures { most: Self::MAX_SIGNATURES, found });
         }
-        self.signatures.push(NoteSignature {
-            name: signer.name().to_owned(),
-            id: signer.id(),
-            bytes: signer.sign(self.text.as_bytes()),
-        });
+        self.signatures.push(signature);
         let fits = check_text(&self.to_string());
         if fits.is_err() {
             self.signatures.pop();
@@ -149,41 +196,76 @@ impl SignedNote {
     /// # Errors
     ///
     /// [`TlogError::NotSignedByKnownKey`] if none of them did, [`TlogError::WrongSignature`] if a
-    /// signature by any of them is wrong.
+    /// signature by any of them is wrong, [`TlogError::ExtensionsNotSigned`] if the signatures by them
+    /// do not cover all of the text.
     pub fn verify(&self, keys: &[&dyn NoteVerifier]) -> Result<&str, TlogError> {
-        let mut known = false;
-        for signature in &self.signatures {
-            let by =
-                |key: &&&dyn NoteVerifier| key.id() == signature.id && key.name() == signature.name;
-            if let Some(key) = keys.iter().find(by) {
-                if !key.verifies(self.text.as_bytes(), &signature.bytes) {
-                    return Err(TlogError::WrongSignature { name: signature.name.clone() });
-                }
-                known = true;
-            }
-        }
-        if !known {
-            return Err(TlogError::NotSignedByKnownKey { signatures: self.signatures.len() });
+        let covered = self.is_covered_by(keys)?;
+        if !covered
+            && self.text.parse().map_or(true, |text: Checkpoint| !text.extensions().is_empty())
+        {
+            return Err(TlogError::ExtensionsNotSigned);
         }
         Ok(&self.text)
     }
 
-    /// The checkpoint of the log `origin` that this note is, if one of `keys` signed it.
+    /// The checkpoint of the log `origin` that this note is, if one of `keys` signed it: the keys of the log. A
+    /// policy says which witnesses must have signed it as well: `Policy::verify` (feature `note`).
+    ///
+    /// Extension lines that no signature by these keys covers are left out.
     ///
     /// # Errors
     ///
-    /// As [`verify`](Self::verify); [`TlogError`] if the text is no checkpoint or one of another log.
+    /// [`TlogError::NotSignedByKnownKey`] if no key signed it, [`TlogError::WrongSignature`] if a signature by any
+    /// of them is wrong; [`TlogError`] if the text is no checkpoint or one of another log.
     pub fn verify_checkpoint(
         &self,
         keys: &[&dyn NoteVerifier],
         origin: &str,
     ) -> Result<Checkpoint, TlogError> {
-        let checkpoint: Checkpoint = self.verify(keys)?.parse()?;
+        let covered = self.is_covered_by(keys)?;
+        let checkpoint: Checkpoint = self.text.parse()?;
         if checkpoint.origin() != origin {
             let (expected, found) = (origin.to_owned(), checkpoint.origin().to_owned());
             return Err(TlogError::OtherOrigin { expected, found });
         }
-        Ok(checkpoint)
+        Ok(if covered { checkpoint } else { checkpoint.without_extensions() })
+    }
+
+    /// Verifies that one of `keys` signed. Returns whether its signature covers extension lines.
+    fn is_covered_by(&self, keys: &[&dyn NoteVerifier]) -> Result<bool, TlogError> {
+        let (mut known, mut covered) = (false, false);
+        for key in keys {
+            if self.signature_by(*key)?.is_some() {
+                (known, covered) = (true, covered || key.covers_extensions());
+            }
+        }
+        if !known {
+            return Err(TlogError::NotSignedByKnownKey { signatures: self.signatures.len() });
+        }
+        Ok(covered)
+    }
+
+    /// The first signature by `key`, verified; `None` if it did not sign.
+    ///
+    /// # Errors
+    ///
+    /// [`TlogError::WrongSignature`] if any signature that names the key is wrong.
+    pub fn signature_by(
+        &self,
+        key: &dyn NoteVerifier,
+    ) -> Result<Option<&NoteSignature>, TlogError> {
+        let (name, id) = (key.name(), key.id());
+        let mut found = None;
+        for signature in &self.signatures {
+            if signature.id != id || signature.name != name {
+                continue;
+            }
+            if !key.verifies(self.text.as_bytes(), &signature.bytes) {
+                return Err(TlogError::WrongSignature { name: name.to_owned() });
+            }
+            found = found.or(Some(signature));
+        }
+        Ok(found)
     }
 
     /// The text, of which no signature was verified.
@@ -216,8 +298,8 @@ impl FromStr for SignedNote {
         let (text, signatures) = (&note[..=at], &note[at + 2..]);
         let lines = signatures.strip_suffix('\n').ok_or(TlogError::NoSignatures)?;
         let found = lines.split('\n').count();
-        if found > MOST_SIGNATURES {
-            return Err(TlogError::TooManySignatures { most: MOST_SIGNATURES, found });
+        if found > Self::MAX_SIGNATURES {
+            return Err(TlogError::TooManySignatures { most: Self::MAX_SIGNATURES, found });
         }
         let signatures = (1..)
             .zip(lines.split('\n'))
@@ -228,8 +310,8 @@ impl FromStr for SignedNote {
 }
 
 fn check_text(text: &str) -> Result<(), TlogError> {
-    if text.len() > MOST_BYTES {
-        return Err(TlogError::TooLong { most: MOST_BYTES, found: text.len() });
+    if text.len() > SignedNote::MAX_BYTES {
+        return Err(TlogError::TooLong { most: SignedNote::MAX_BYTES, found: text.len() });
     }
     match text.bytes().enumerate().find(|(_, byte)| *byte < b' ' && *byte != b'\n') {
         Some((at, found)) => Err(TlogError::ControlCharacter { at, found }),

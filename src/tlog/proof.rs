@@ -8,6 +8,8 @@ use super::base64;
 use super::checkpoint::{Checkpoint, hash, number};
 use super::error::TlogError;
 use super::note::{NoteVerifier, SignedNote};
+#[cfg(feature = "note")]
+use super::policy::{Policy, Witnessed};
 use crate::merkle::{Arity, Hash, InclusionProof, LeafIndex, MAX_DEPTH, Rfc6962Sha256};
 
 const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
@@ -30,10 +32,9 @@ pub struct TlogProof {
 
 impl TlogProof {
     /// Verifies that `leaf` stands at [`index`](Self::index) in the tree of the checkpoint, and that
-    /// one of `keys` signed that as a checkpoint of the log `origin`. Returns the checkpoint.
+    /// one of `keys`, the log's, signed that as a checkpoint of the log `origin`. Returns the checkpoint.
     ///
-    /// How many witnesses must have signed it as well is the caller's to decide: see
-    /// [`SignedNote::verify`].
+    /// No witness needs to have cosigned it: `verify_witnessed` (feature `note`) asks for those too.
     ///
     /// # Errors
     ///
@@ -45,8 +46,29 @@ impl TlogProof {
         leaf: &Hash,
     ) -> Result<Checkpoint, TlogError> {
         let checkpoint = self.checkpoint.verify_checkpoint(keys, origin)?;
-        self.proof.verify(&Rfc6962Sha256, Arity::Two, &checkpoint.head(), self.index, leaf)?;
+        self.verify_leaf(&checkpoint, leaf)?;
         Ok(checkpoint)
+    }
+
+    /// Verifies that `leaf` stands at [`index`](Self::index) in the tree of the checkpoint, and that a log of
+    /// `policy` signed that and its quorum of witnesses cosigned it. Returns the checkpoint and who cosigned.
+    ///
+    /// For a log that is known from elsewhere, add it: [`Policy::with_log`].
+    ///
+    /// # Errors
+    ///
+    /// [`TlogError`] with the first thing that does not hold. Nothing was proven then.
+    #[cfg(feature = "note")]
+    pub fn verify_witnessed(&self, policy: &Policy, leaf: &Hash) -> Result<Witnessed, TlogError> {
+        let witnessed = policy.verify(&self.checkpoint)?;
+        self.verify_leaf(&witnessed.checkpoint, leaf)?;
+        Ok(witnessed)
+    }
+
+    /// Verifies the leaf alone, against a checkpoint that was verified.
+    fn verify_leaf(&self, checkpoint: &Checkpoint, leaf: &Hash) -> Result<(), TlogError> {
+        let head = checkpoint.head();
+        Ok(self.proof.verify(&Rfc6962Sha256, Arity::Two, &head, self.index, leaf)?)
     }
 }
 

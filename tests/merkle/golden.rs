@@ -125,7 +125,7 @@ fn the_heads_of_the_golden_trees_are_these() {
 
 #[cfg(feature = "note")]
 mod text {
-    use super::{INDEX, Rfc6962Sha256, leaves, path, snapshot};
+    use super::{Arity, Hasher, INDEX, Rfc6962Sha256, leaves, path, snapshot};
     use duramen::tlog::{Checkpoint, Ed25519Signer, SignedNote, TlogProof};
 
     pub(super) fn key() -> Ed25519Signer {
@@ -134,7 +134,13 @@ mod text {
 
     pub(super) fn proof() -> TlogProof {
         let tree = snapshot::<Rfc6962Sha256, 2>();
-        let checkpoint = Checkpoint::new("example.com/golden", tree.head().unwrap()).unwrap();
+        let checkpoint = Checkpoint::new(
+            "example.com/golden",
+            Rfc6962Sha256.id(),
+            Arity::Two,
+            tree.head().unwrap(),
+        )
+        .unwrap();
         TlogProof {
             extra: Some(b"extra data".to_vec()),
             index: INDEX,

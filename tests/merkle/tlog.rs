@@ -1,11 +1,11 @@
 //! The text forms of transparency logs: read, written, and against published implementations.
 
 use duramen::tlog::{
-    Checkpoint, Ed25519Signer, Ed25519Verifier, NoteSigner, NoteVerifier, SignedNote, TlogError,
-    TlogProof,
+    Checkpoint, Ed25519Signer, Ed25519Verifier, NoteSigner, NoteVerifier, SignedNote, SignerError,
+    TlogError, TlogProof,
 };
 use duramen::{
-    Hasher, LeafIndex, MemoryAccumulator, Rfc6962Sha256, TreeHead, TreeSize, VerifyError,
+    Arity, Hasher, LeafIndex, MemoryAccumulator, Rfc6962Sha256, TreeHead, TreeSize, VerifyError,
 };
 use proptest::prelude::*;
 use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList};
@@ -28,8 +28,12 @@ fn log(entries: u32) -> MemoryAccumulator<Rfc6962Sha256, 2> {
     log
 }
 
+fn checkpoint(head: TreeHead) -> Checkpoint {
+    Checkpoint::new(ORIGIN, Rfc6962Sha256.id(), Arity::Two, head).unwrap()
+}
+
 fn proof(log: &MemoryAccumulator<Rfc6962Sha256, 2>, index: u64) -> TlogProof {
-    let checkpoint = Checkpoint::new(ORIGIN, log.head().unwrap()).unwrap();
+    let checkpoint = checkpoint(log.head().unwrap());
     TlogProof {
         extra: None,
         index: LeafIndex(index),
@@ -54,7 +58,7 @@ fn the_example_of_the_specification_is_read_verified_and_written_back() {
 #[test]
 fn our_keys_notes_and_checkpoints_are_those_of_signed_note_and_tlog_tiles() {
     let (our, log) = (signer(), log(100));
-    let checkpoint = Checkpoint::new(ORIGIN, log.head().unwrap()).unwrap();
+    let checkpoint = checkpoint(log.head().unwrap());
     let note = SignedNote::sign(&checkpoint.to_string(), &our).unwrap();
 
     // Ours through theirs.
@@ -71,7 +75,7 @@ fn our_keys_notes_and_checkpoints_are_those_of_signed_note_and_tlog_tiles() {
     assert_eq!(read.to_bytes(), checkpoint.to_string().into_bytes());
 
     // Theirs through ours.
-    let their_signer = StandardSigner::new(&our.secret_text()).unwrap();
+    let their_signer = StandardSigner::new(our.secret_text().as_str()).unwrap();
     let text = tlog_tiles::Checkpoint::new(ORIGIN, 7, tlog_tiles::Hash([9; 32]), "more\n").unwrap();
     let mut their = Note::new(&text.to_bytes(), &[]).unwrap();
     their.add_sigs(&[&their_signer]).unwrap();
@@ -84,7 +88,10 @@ fn our_keys_notes_and_checkpoints_are_those_of_signed_note_and_tlog_tiles() {
 
     let read: Ed25519Signer = our.secret_text().parse().unwrap();
     assert_eq!(read.secret_text(), our.secret_text());
-    assert!(!format!("{our:?}").contains(&our.secret_text()[30..]), "Debug hides the secret");
+    assert!(
+        !format!("{our:?}").contains(&our.secret_text().as_str()[30..]),
+        "Debug hides the secret"
+    );
 }
 
 #[test]
@@ -182,8 +189,8 @@ fn signatures_by_others_are_ignored_and_a_wrong_one_by_a_known_key_refuses_the_n
         fn id(&self) -> u32 {
             NoteSigner::id(&self.0)
         }
-        fn sign(&self, _: &[u8]) -> Vec<u8> {
-            vec![0; 64]
+        fn sign(&self, _: &[u8]) -> Result<Vec<u8>, SignerError> {
+            Ok(vec![0; 64])
         }
     }
     note.add_signature(&Liar(signer())).unwrap();
@@ -257,8 +264,10 @@ fn texts_that_are_no_notes_checkpoints_or_keys_are_refused() {
     ] {
         assert!(checkpoint(bad.clone()).is_err(), "{bad:?}");
     }
-    assert!(Checkpoint::new("", TreeHead { size: TreeSize(0), root: [0; 32] }).is_err());
-    assert!(Checkpoint::new("a\nb", TreeHead { size: TreeSize(0), root: [0; 32] }).is_err());
+    let head = TreeHead { size: TreeSize(0), root: [0; 32] };
+    for origin in ["", "a\nb"] {
+        assert!(Checkpoint::new(origin, Rfc6962Sha256.id(), Arity::Two, head).is_err());
+    }
 
     for bad in [
         "",

@@ -1,6 +1,7 @@
 //! Why a proof cannot be made, and why a proof is refused.
 
 use crate::merkle::hex::Hex;
+use crate::merkle::subtree::Subtree;
 use crate::merkle::types::{Hash, LeafIndex, TreeSize};
 use crate::words::{count, hashes, leaves};
 
@@ -26,6 +27,22 @@ pub enum ProveError<E> {
         old: TreeSize,
         /// The size of the new tree.
         new: TreeSize,
+    },
+    /// The tree does not have all leaves of the subtree.
+    #[error("the subtree ends at leaf {end}, beyond a tree of {}", leaves(size.0))]
+    SubtreeBeyondSize {
+        /// The leaf behind the last one of the subtree.
+        end: LeafIndex,
+        /// The size of the tree.
+        size: TreeSize,
+    },
+    /// The leaf is not in the subtree.
+    #[error("leaf {index} is not in the subtree {subtree}")]
+    OutsideSubtree {
+        /// The index of the leaf.
+        index: LeafIndex,
+        /// The subtree.
+        subtree: Subtree,
     },
     /// The nodes could not be read.
     #[error("the tree's nodes cannot be read")]
@@ -62,6 +79,22 @@ pub enum VerifyError {
         old: TreeSize,
         /// The size of the new head.
         new: TreeSize,
+    },
+    /// The tree does not have all leaves of the subtree.
+    #[error("the subtree ends at leaf {end}, beyond a tree of {}", leaves(size.0))]
+    SubtreeBeyondSize {
+        /// The leaf behind the last one of the subtree.
+        end: LeafIndex,
+        /// The size of the tree.
+        size: TreeSize,
+    },
+    /// The leaf is not in the subtree.
+    #[error("leaf {index} is not in the subtree {subtree}")]
+    OutsideSubtree {
+        /// The index of the leaf.
+        index: LeafIndex,
+        /// The subtree.
+        subtree: Subtree,
     },
     /// The proof names another size than the trusted head.
     #[error("the proof is for a tree of {}, but the trusted head has {trusted}", leaves(claimed.0))]

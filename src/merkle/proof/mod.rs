@@ -14,12 +14,14 @@ mod error;
 mod inclusion;
 mod multi;
 mod path;
+mod subtree;
 mod update;
 
 pub use consistency::ConsistencyProof;
 pub use error::{ProveError, VerifyError};
 pub use inclusion::InclusionProof;
 pub use multi::MultiProof;
+pub use subtree::SubtreeProof;
 pub use update::Growth;
 
 use super::hasher::Hasher;

@@ -1,0 +1,16 @@
+//! Transparency logs: every MUST of the texts of C2SP, of the subtrees of *Merkle Tree Certificates* and of COSE
+//! receipts has a test. The comment above each test names the text and the section.
+//!
+//! A model that is too slow to be wrong stands beside: recursion from the definitions.
+#![cfg(all(feature = "note", feature = "mldsa"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
+
+mod checkpoint;
+mod cosignature;
+mod keys;
+mod model;
+mod note;
+mod policy;
+mod proof;
+mod subtree;
+mod vectors;
