@@ -39,6 +39,7 @@ log.close()?;
 //! - `serde`: heads, proofs and frontiers through serde.
 //! - `stream`: `TailStream`, which follows a tree, as a `Stream` of futures-core.
 //! - `note`: Ed25519 signatures and cosignatures of checkpoints, and policies of witnesses.
+//! - `cose`: COSE receipts of inclusion and consistency.
 //! - `mldsa`: ML-DSA-44 cosignatures of checkpoints and subtrees.
 //! - `testing`: the simulated disk, for tests that pull the plug. It adds to the crate and changes nothing in it.
 #![cfg_attr(not(feature = "std"), no_std)]

@@ -155,6 +155,12 @@ pub enum TlogError {
         /// The key's name.
         name: String,
     },
+    /// A cosignature that must have a time has none.
+    #[error("the cosignature by {name} has no time")]
+    NoTime {
+        /// The cosigner's name.
+        name: String,
+    },
     /// The text of a note does not end with a newline, or is empty.
     #[error("the text of the note is empty or does not end with a newline")]
     NoFinalNewline,

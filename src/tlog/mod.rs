@@ -1,10 +1,10 @@
-//! The text forms of transparency logs: checkpoints, signed notes, cosignatures, policies and offline
+//! What transparency logs exchange: checkpoints, signed notes, cosignatures, policies and offline
 //! proofs, as C2SP defines them (`tlog-checkpoint`, `signed-note`, `tlog-cosignature`, `tlog-policy`,
-//! `tlog-proof@v1`).
+//! `tlog-proof@v1`); the paths of [tiles], the requests to [witness]es, and receipts as CBOR (module `cose`).
 //!
 //! Everything here is for the profile of RFC 6962: [`Rfc6962Sha256`](crate::Rfc6962Sha256) and arity
 //! 2. `no_std` + `alloc`. Ed25519 keys and policies are behind the feature `note`, ML-DSA-44 keys behind
-//! `mldsa`; other algorithms can be plugged in through [`NoteSigner`] and [`NoteVerifier`].
+//! `mldsa`, receipts behind `cose`; other algorithms can be plugged in through [`NoteSigner`] and [`NoteVerifier`].
 //!
 //! Reading is strict: a text that is read is written back byte for byte.
 #![cfg_attr(
@@ -36,6 +36,8 @@ proof.verify(&[&known], "example.com/log", &Rfc6962Sha256.leaf(b"an entry"))?;
 
 mod base64;
 mod checkpoint;
+#[cfg(feature = "cose")]
+pub mod cose;
 mod error;
 #[cfg(feature = "note")]
 mod key;
@@ -44,6 +46,8 @@ mod note;
 #[cfg(feature = "note")]
 mod policy;
 mod proof;
+pub mod tiles;
+pub mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use error::{SignerError, TlogError};

@@ -95,7 +95,8 @@ impl NoteSignature {
         &self.bytes
     }
 
-    fn read(line: &str) -> Option<Self> {
+    /// Reads a signature line without its newline.
+    pub(super) fn read(line: &str) -> Option<Self> {
         let (name, signature) = line.strip_prefix(DASH)?.split_once(' ')?;
         check_name(name).ok()?;
         let signature = base64::decode(signature)?;
@@ -187,6 +188,44 @@ impl SignedNote {
             self.signatures.pop();
         }
         fits
+    }
+
+    /// Adds the signatures by `keys` out of `answered`, each verified; those by other keys are ignored. A signature by
+    /// the same key that the note has already is replaced. Returns how many were added: what a log does with the
+    /// answer of a witness.
+    ///
+    /// # Errors
+    ///
+    /// [`TlogError::NotSignedByKnownKey`] if there is none by `keys`, [`TlogError::WrongSignature`] if one by them is
+    /// wrong, [`TlogError::NoTime`] if a cosignature has the time 0; [`TlogError::TooManySignatures`] or
+    /// [`TlogError::TooLong`] if the note would be larger than what is read. The note is then as it was.
+    pub fn add_cosignatures(
+        &mut self,
+        answered: &[NoteSignature],
+        keys: &[&dyn NoteVerifier],
+    ) -> Result<usize, TlogError> {
+        let mut changed = self.clone();
+        let mut added = 0;
+        for signature in answered {
+            let NoteSignature { name, id, bytes } = signature;
+            let Some(key) = keys.iter().find(|key| key.id() == *id && key.name() == name) else {
+                continue;
+            };
+            if !key.verifies(self.text.as_bytes(), bytes) {
+                return Err(TlogError::WrongSignature { name: name.clone() });
+            }
+            if key.timestamp(bytes) == Some(0) {
+                return Err(TlogError::NoTime { name: name.clone() });
+            }
+            changed.signatures.retain(|other| other.id != *id || other.name != *name);
+            changed.add(signature.clone())?;
+            added += 1;
+        }
+        if added == 0 {
+            return Err(TlogError::NotSignedByKnownKey { signatures: answered.len() });
+        }
+        *self = changed;
+        Ok(added)
     }
 
     /// The text, if one of `keys` signed it.

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
 
 mod checkpoint;
+#[cfg(feature = "cose")]
+mod cose;
 mod cosignature;
 mod keys;
 mod model;
@@ -13,4 +15,6 @@ mod note;
 mod policy;
 mod proof;
 mod subtree;
+mod tiles;
 mod vectors;
+mod witness;

@@ -169,6 +169,33 @@ impl ConsistencyProof {
         self.verify_with(hasher, arity, old, new, |_| ())
     }
 
+    /// The root of the tree of `new` leaves that the proof leads to from the tree of `old`, which it proves to be a
+    /// prefix. Whether that root is trusted is the caller's to know.
+    ///
+    /// Between equal sizes and from size 0 a proof has no hash and leads nowhere: such ones are refused.
+    #[cfg(feature = "cose")]
+    pub(crate) fn new_root<H: Hasher + ?Sized>(
+        &self,
+        hasher: &H,
+        arity: Arity,
+        old: &TreeHead,
+        new: TreeSize,
+    ) -> Result<Hash, VerifyError> {
+        if old.size > new {
+            return Err(VerifyError::OldBeyondNew { old: old.size, new });
+        }
+        let path = Path::new(arity, old.size, new);
+        let (expected, found) = (path.map_or(0, Path::hashes), self.hashes.len());
+        let Some(path) = path.filter(|_| expected == found) else {
+            return Err(VerifyError::HashCount { expected, found });
+        };
+        super::check_values(hasher, core::slice::from_ref(&old.root))?;
+        super::check_values(hasher, &self.hashes)?;
+        let (old_root, new_root) = self.fold(hasher, path, &old.root, |_| ());
+        old.must_be(old_root)?;
+        Ok(new_root)
+    }
+
     /// Verifies, and shows `visit` the path's group on each level from `v` to below the new root, as
     /// it is in the new tree. What was shown is true only if the verification succeeds.
     pub(super) fn verify_with<H: Hasher + ?Sized>(

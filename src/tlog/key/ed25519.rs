@@ -199,6 +199,12 @@ pub(super) fn is_signed(key: &VerifyingKey, message: &[u8], signature: &[u8]) ->
         .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
 }
 
+/// Whether `signature` is by the public key with these bytes, as strictly as can be.
+#[cfg(feature = "cose")]
+pub(in crate::tlog) fn is_signed_by(public: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
+    public_key(public).is_ok_and(|key| is_signed(&key, message, signature))
+}
+
 /// The public key with these bytes.
 pub(super) fn public_key(bytes: &[u8; 32]) -> Result<VerifyingKey, TlogError> {
     VerifyingKey::from_bytes(bytes).map_err(|_| TlogError::KeyText { form: PUBLIC_FORM })

@@ -13,6 +13,8 @@ mod text;
 pub use any::AnyVerifier;
 pub use cosignature::Ed25519CosignatureVerifier;
 pub use cosigner::{Cosigner, CosignerAt};
+#[cfg(feature = "cose")]
+pub(super) use ed25519::is_signed_by;
 pub use ed25519::{Ed25519Key, Ed25519Signer, Ed25519Verifier};
 pub use message::MAX_TIMESTAMP;
 #[cfg(feature = "mldsa")]
