@@ -467,7 +467,7 @@ fn read_bytes(fs: &dyn FileSystem, number: u64) -> Result<Vec<u8>> {
 }
 
 /// Removes every older manifest except the one before `newest`, and temporary files. Keeps files that
-/// another process has put there meanwhile.
+/// another process has put there since the lock was acquired.
 pub(crate) fn remove_old(fs: &dyn FileSystem, newest: u64) -> Result<()> {
     for name in old(fs, newest)? {
         match fs.remove(name).map_err(|error| Error::io("remove", fs.display(name), error)) {

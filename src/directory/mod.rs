@@ -5,4 +5,4 @@ pub(crate) mod foreign;
 pub(crate) mod manifest;
 pub(crate) mod newest;
 
-pub(crate) use newest::{lock, newest_manifest, newest_number};
+pub(crate) use newest::{in_force, lock, newest_manifest, newest_number};

@@ -1,4 +1,11 @@
 //! Reads the state of a store from outside, without opening the store.
+//!
+//! # Invariant
+//!
+//! A name alone never makes a far number count. Counting comes at most [`FARTHEST`](FileName::FARTHEST) further
+//! from one manifest to the next. A file beyond that is the store's only if it is a whole manifest with that
+//! number. Within that distance the newest file counts whatever is in it, so a damaged manifest is never passed
+//! over for an older one.
 
 use std::io;
 use std::path::Path;
@@ -7,7 +14,7 @@ use super::files;
 use super::manifest;
 use super::manifest::Manifest;
 use crate::error::{Error, Result};
-use crate::fs::{FileSystem, StoreLock};
+use crate::fs::{FileName, FileSystem, StoreLock};
 
 /// How often to retry if the newest manifest disappears before it can be read.
 const TRIES: usize = 100;
@@ -28,7 +35,7 @@ pub(crate) fn newest_manifest(fs: &dyn FileSystem, path: &Path) -> Result<Manife
 
 /// The number of the manifest in force. `None` if there is no store and one can be created.
 pub(crate) fn newest_number(fs: &dyn FileSystem, path: &Path) -> Result<Option<u64>> {
-    let newest = || Ok::<_, Error>(manifest::list(fs)?.0.last().copied());
+    let newest = || in_force(fs, manifest::list(fs)?.0);
     if let Some(newest) = newest()? {
         return Ok(Some(newest));
     }
@@ -37,6 +44,32 @@ pub(crate) fn newest_number(fs: &dyn FileSystem, path: &Path) -> Result<Option<u
         // The files may belong to a store that is being created. Such a store already has its manifest:
         // the manifest comes before every file that an empty directory must not have.
         Err(error) => newest()?.map_or(Err(error), |newest| Ok(Some(newest))),
+    }
+}
+
+/// Which of `numbers`, the numbers of the manifests in the directory in ascending order, is that of the manifest
+/// in force.
+pub(crate) fn in_force(
+    fs: &dyn FileSystem,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Result<Option<u64>> {
+    let mut newest = None;
+    for number in numbers {
+        let near = newest.is_none_or(|newest: u64| number - newest <= FileName::FARTHEST + 1);
+        if near || is_manifest(fs, number)? {
+            newest = Some(number);
+        }
+    }
+    Ok(newest)
+}
+
+/// Whether the file with this number is a whole manifest with this number, of any version.
+fn is_manifest(fs: &dyn FileSystem, number: u64) -> Result<bool> {
+    match manifest::read(fs, number) {
+        Ok(_) | Err(Error::UnknownFormat { .. }) => Ok(true),
+        Err(Error::Damaged(_)) => Ok(false),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::config::ReadMode;
+use crate::directory;
 use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Error, Result};
@@ -82,7 +83,8 @@ pub enum FileState {
     Orphan,
     /// The lock file.
     Lock,
-    /// The name is not in the store's format. The store ignores the file.
+    /// The store ignores the file: the name is not in the store's format, or its number is one that this
+    /// store cannot have come to.
     Foreign,
     /// What the file is cannot be told: no manifest can be read that would name it.
     Unknown,
@@ -118,7 +120,7 @@ const TRIES: usize = 100;
 /// store. Problems of files are in the survey.
 pub fn survey(config: &Config) -> Result<Survey> {
     let fs = config.bind()?;
-    let newest = || manifest::list(&*fs).ok().and_then(|(complete, _)| complete.last().copied());
+    let newest = || directory::newest_number(&*fs, &config.path).ok().flatten();
     let mut last = None;
     for _ in 0..TRIES {
         let before = newest();
@@ -194,7 +196,16 @@ impl Look<'_> {
     /// Reports the manifests. Returns the newest one if it can be read.
     fn manifests(&mut self) -> Option<Manifest> {
         let is_manifest = |name: &FileName| name.kind == FileKind::Manifest && !name.temporary;
-        let names: Vec<_> = self.found.keys().copied().filter(is_manifest).collect();
+        let mut names: Vec<_> = self.found.keys().copied().filter(is_manifest).collect();
+        let numbers = names.iter().map(|name| name.number);
+        // If a far file cannot be read, it is shown as the newest, with that problem.
+        if let Ok(Some(in_force)) = directory::in_force(&**self.fs, numbers) {
+            for name in names.extract_if(.., |name| name.number > in_force) {
+                let mut report = self.take(name, FileState::Foreign);
+                report.detail = "this store cannot have come to its number".to_owned();
+                self.files.push(report);
+            }
+        }
         let mut newest = None;
         for (age, name) in names.into_iter().rev().enumerate() {
             let state = match age {

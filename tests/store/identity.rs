@@ -176,6 +176,8 @@ fn a_store_with_numbers_that_counting_never_comes_to_is_read_and_not_opened() {
     let number = FileName { number: first_refused, ..manifest };
     let left = with(32, first_refused);
     left.put(number, &left.read(manifest).unwrap());
+    left.put(manifest, &intact);
+    assert_eq!(wrong_field(&open(&left).unwrap_err()).0, "highest number", "beside the one before");
     assert!(left.erase(manifest));
     assert_eq!(wrong_field(&open(&left).unwrap_err()).0, "highest number");
     assert_eq!(read(&left).unwrap().size().get(), 10);

@@ -1,13 +1,15 @@
-//! The directory is the one that was opened: moved, exchanged and planted names are refused, and nothing
-//! is changed or removed that the store did not put there.
+//! The directory is the one that was opened: moved, exchanged and planted names are refused, and no file is
+//! changed or removed but those that were there when the lock was acquired or that the store made since.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use duramen::inspect::{self, FileReport, FileState};
 use duramen::{
-    Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, Reader, TreeSize,
+    Accumulator, Arity, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, Reader, TreeSize,
 };
 use testkit::stores::{leaves, root_of};
 use testkit::words::words;
@@ -65,7 +67,7 @@ fn assert_whole(config: Config, leaves: &[Hash]) {
     let store = Store::open(manual(config)).unwrap();
     let all: Vec<_> = leaves.iter().copied().chain([[7; 32]]).collect();
     assert_eq!(store.size(), TreeSize(all.len() as u64));
-    assert_eq!(store.head().unwrap().root, root_of(&Blake3, duramen::Arity::Four, &all));
+    assert_eq!(store.head().unwrap().root, root_of(&Blake3, Arity::Four, &all));
     store.close().unwrap();
 }
 
@@ -201,20 +203,82 @@ fn a_file_that_somebody_else_put_there_is_neither_replaced_nor_removed() {
     }
 }
 
+/// Highest numbers, around the powers of two at which the store's own limits are.
+const FAR: [u64; 8] = [
+    2_305_843_009_213_693_950,
+    (1 << 61) - 1,
+    1 << 61,
+    (1 << 62) - 1,
+    1 << 62,
+    (1 << 63) - 1,
+    1 << 63,
+    u64::MAX,
+];
+
+/// Puts a file with this number beside the manifests of a store.
+fn plant(dir: &Path, number: u64, suffix: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.join(format!("manifest/{number:08}.manifest{suffix}"));
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// How a survey reports `path`.
+fn reported(dir: &Path, path: &Path) -> FileReport {
+    let survey = inspect::survey(&Config::new(dir)).unwrap();
+    survey.files.into_iter().find(|file| file.path == path).unwrap()
+}
+
 #[test]
 fn a_manifest_number_that_no_store_comes_to_does_not_count() {
-    for number in [(1_u64 << 61) - 1, 1 << 61, 1 << 62, u64::MAX / 2] {
-        let dir = tempfile::tempdir().unwrap();
-        let own = leaves(100, 1);
-        drop(store(dir.path(), &own));
-        fs::write(dir.path().join(format!("manifest/{number:08}.manifest.tmp")), "").unwrap();
-        let again = Store::open(manual(Config::new(dir.path()))).unwrap();
-        again.insert_durable([7; 32]).unwrap();
-        again.checkpoint().unwrap();
-        again.close().unwrap();
-        assert_whole(Config::new(dir.path()), &own);
-        for manifest in files(&dir.path().join("manifest")).into_keys() {
-            assert!(number_of(&manifest) < 20, "{manifest:?}");
+    let own = leaves(100, 1);
+    for number in FAR {
+        for (suffix, bytes) in [("", ""), ("", "garbage"), (".tmp", "")] {
+            let dir = tempfile::tempdir().unwrap();
+            drop(store(dir.path(), &own));
+            let planted = plant(dir.path(), number, suffix, bytes.as_bytes());
+            assert_eq!(reader(dir.path()).size(), TreeSize(100), "{number}");
+            assert!(inspect::survey(&Config::new(dir.path())).unwrap().is_clean(), "{number}");
+            if suffix.is_empty() {
+                assert_eq!(reported(dir.path(), &planted).state, FileState::Foreign, "{number}");
+            }
+            let again = Store::open(manual(Config::new(dir.path()))).unwrap();
+            again.insert_durable([7; 32]).unwrap();
+            again.checkpoint().unwrap();
+            again.close().unwrap();
+            assert_whole(Config::new(dir.path()), &own);
+            if suffix.is_empty() {
+                assert_eq!(fs::read(&planted).unwrap(), bytes.as_bytes(), "{number}");
+                fs::remove_file(&planted).unwrap();
+            }
+            for manifest in files(&dir.path().join("manifest")).into_keys() {
+                assert!(manifest == planted || number_of(&manifest) < 20, "{manifest:?}");
+            }
+        }
+    }
+}
+
+/// A newest manifest that became empty or garbage is damage, and never a reason to go back to the one before.
+#[test]
+fn a_manifest_number_that_the_store_can_have_come_to_counts_whatever_is_in_the_file() {
+    let own = leaves(100, 1);
+    for (beyond, counts) in [(1, true), (1_000_000, true), (1 << 31, true), (1 << 32, false)] {
+        for bytes in ["", "garbage"] {
+            let dir = tempfile::tempdir().unwrap();
+            drop(store(dir.path(), &own));
+            let newest = files(&dir.path().join("manifest")).into_keys().next_back().unwrap();
+            let number = number_of(&newest) + beyond;
+            let planted = plant(dir.path(), number, "", bytes.as_bytes());
+            let opened = Store::open(manual(Config::new(dir.path()))).map(drop);
+            let config = Config::new(dir.path());
+            let read = Reader::open(config, Arc::new(Blake3), Arity::Four).map(drop);
+            for result in [opened, read] {
+                match result {
+                    Err(Error::Damaged(damage)) if counts => assert_eq!(damage.file, planted),
+                    Ok(()) if !counts => {}
+                    other => panic!("{beyond}: {other:?}"),
+                }
+            }
+            assert_eq!(reported(dir.path(), &planted).problem.is_some(), counts, "{beyond}");
         }
     }
 }
