@@ -5,7 +5,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use duramen::{Accumulator, CheckpointPolicy, Config, FlushPolicy, MemoryAccumulator};
+use duramen::{
+    Accumulator, CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, MemoryAccumulator,
+};
 use testkit::allocator::Counting;
 
 #[global_allocator]
@@ -100,5 +102,39 @@ fn a_checkpoint_gives_memory_back_and_huge_pages_are_taken_where_asked_for() {
         let left = anonymous().saturating_sub(before);
         assert!(left <= filled / 3, "{left} bytes of {filled} are left");
         assert!(store.stats().memory_bytes <= held / 3);
+    }
+}
+
+/// Each would pin the nodes since the checkpoint before it if it held a view: 77 MB over all.
+#[test]
+fn sixty_snapshots_over_sixty_checkpoints_keep_a_few_kib_each() {
+    const ROUNDS: u64 = 60;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::new(dir.path())
+        .flush_policy(FlushPolicy::Manual)
+        .checkpoint_policy(CheckpointPolicy::manual())
+        .compaction_policy(CompactionPolicy::Off);
+    let store: Accumulator = Accumulator::open(config).unwrap();
+    let round = |number| {
+        store.insert_many(&testkit::stores::leaves(30_000, number)).unwrap();
+        let snapshot = store.snapshot();
+        snapshot.head().unwrap();
+        snapshot.prove(number * 30_000).unwrap();
+        store.checkpoint().unwrap();
+        snapshot
+    };
+    let first = round(0);
+    let (heap, pages) = (ALLOCATOR.live(), anonymous());
+    let held: Vec<_> = (1..ROUNDS).map(round).collect();
+    let heap = (ALLOCATOR.live() - heap) / held.len();
+    let pages = anonymous().saturating_sub(pages);
+    println!("{heap} bytes of the heap for each, {pages} bytes of pages over all");
+    assert!(heap <= 16 << 10, "{heap} bytes of the heap for each");
+    assert!(pages <= 24 << 20, "{pages} bytes of pages");
+    assert_eq!(store.stats().pinned_bytes, 0);
+    for snapshot in [&first].into_iter().chain(&held) {
+        let last = snapshot.size().get() - 1;
+        snapshot.prove(last).unwrap();
     }
 }

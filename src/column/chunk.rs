@@ -11,6 +11,7 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::account::{Account, Charge};
 use super::layout::Layout;
 use crate::merkle::Hash;
 
@@ -59,6 +60,8 @@ unsafe impl Slot for u32 {
 /// The owner of the bytes. Dropping it frees them.
 struct Memory<T> {
     bytes: Bytes<T>,
+    /// Held for its Drop.
+    _charge: Charge,
     /// Under loom every slot has a twin whose accesses loom checks for races.
     #[cfg(duramen_loom)]
     twins: Vec<loom::cell::UnsafeCell<()>>,
@@ -84,8 +87,8 @@ pub(super) const HUGE_PAGE: usize = 2 << 20;
 
 impl Chunk {
     /// A chunk with all slots of all levels, zeroed.
-    pub(crate) fn whole(layout: Layout, huge: bool) -> Self {
-        Self::Whole(Slots::new(0, layout.slots(), huge))
+    pub(super) fn whole(layout: Layout, huge: bool, account: &Account) -> Self {
+        Self::Whole(Slots::new(0, layout.slots(), huge, account))
     }
 
     /// This chunk with `slots` as the memory of level `level`. A whole chunk is returned unchanged.
@@ -124,10 +127,10 @@ impl Default for Chunk {
 
 impl<T: Slot> Slots<T> {
     /// The slots `[first, end)`, zeroed. With `huge` the operating system is asked for huge pages
-    /// wherever they fit.
-    pub(crate) fn new(first: usize, end: usize, huge: bool) -> Self {
+    /// wherever they fit. The memory is in `account` for as long as it lives.
+    pub(super) fn new(first: usize, end: usize, huge: bool, account: &Account) -> Self {
         let len = end - first;
-        let (start, memory) = Memory::new(len);
+        let (start, memory) = Memory::new(len, account);
         let slots = Self { first, len, start, memory: Some(Arc::new(memory)) };
         if huge {
             slots.prefer_huge_pages(first);
@@ -257,8 +260,9 @@ impl<T> fmt::Debug for Slots<T> {
 
 impl<T: Slot> Memory<T> {
     /// Allocates `len` zeroed slots. Returns their address and their owner.
-    fn new(len: usize) -> (NonNull<T>, Self) {
+    fn new(len: usize, account: &Account) -> (NonNull<T>, Self) {
         let bytes = len * size_of::<T>();
+        let charge = account.charge(bytes);
         let mapped = if bytes >= MAP_FROM && !cfg!(any(miri, duramen_loom)) {
             // The system aligns a map to huge pages if its length is a multiple of a huge page. Pages
             // that are never touched take no memory.
@@ -275,6 +279,7 @@ impl<T: Slot> Memory<T> {
         };
         let memory = Self {
             bytes,
+            _charge: charge,
             #[cfg(duramen_loom)]
             twins: (0..len).map(|_| loom::cell::UnsafeCell::new(())).collect(),
         };
@@ -302,7 +307,8 @@ mod tests {
     #[test]
     fn slots_are_zero_until_written_and_keep_what_was_written_while_others_are_filled() {
         for (first, len) in [(0, 4), (5, 300), (8, 40_000)] {
-            let slots = Slots::new(first, first + len, len > 300);
+            let account = Account::default();
+            let slots = Slots::new(first, first + len, len > 300, &account);
             assert!(slots.has(first, len) && slots.has(first + len, 0));
             assert!(!slots.has(first, len + 1) && !slots.has(first.wrapping_sub(1), 1));
             // SAFETY: this test is the only user of the slots. It never reads a slot that a live mutable
@@ -314,10 +320,12 @@ mod tests {
                 slots.write(first + 2, 2).fill([9; 32]);
                 assert_eq!(seen, [[7; 32]; 2]);
                 assert_eq!(slots.read(first + 1, 2), [[7; 32], [9; 32]]);
-                let more = Slots::new(first, first + len + 1, false);
+                let more = Slots::new(first, first + len + 1, false, &account);
                 more.copy_from(&slots);
                 more.write(first + len, 1).fill([1; 32]);
+                assert_eq!(account.bytes(), (2 * len + 1) as u64 * 32);
                 drop(slots);
+                assert_eq!(account.bytes(), (len + 1) as u64 * 32);
                 assert_eq!(more.read(first + 1, 3), [[7; 32], [9; 32], [9; 32]]);
                 assert_eq!(more.read(first + len, 1), [[1; 32]]);
             }
@@ -331,7 +339,8 @@ mod tests {
         let fits = |chunk: &Chunk, level| {
             chunk.level(at(level).level).is_some_and(|slots| slots.has(at(level).slot, 1))
         };
-        let slots = |level| Slots::new(at(level).slot, at(level).slot + 1, false);
+        let account = Account::default();
+        let slots = |level| Slots::new(at(level).slot, at(level).slot + 1, false, &account);
         let high = Chunk::default().with_level(2, &slots(2));
         assert_eq!(high.len(), 1);
         assert_eq!([0, 1, 2].map(|level| fits(&high, level)), [false, false, true]);
@@ -340,7 +349,7 @@ mod tests {
         assert_eq!([0, 1, 2].map(|level| fits(&both, level)), [true, false, true]);
         let start = |chunk: &Chunk| chunk.level(2).map(|slots| slots.start);
         assert_eq!(start(&high), start(&both));
-        let whole = Chunk::whole(layout, false);
+        let whole = Chunk::whole(layout, false, &account);
         assert_eq!([0, 1, 2].map(|level| fits(&whole, level)), [true; 3]);
         assert_eq!(whole.len(), layout.slots());
         assert_eq!(whole.with_level(0, &slots(0)).len(), layout.slots());

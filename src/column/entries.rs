@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use super::account::{Account, Charge};
 use super::chunk::Slots;
 
 /// Adjacent entries in memory. Cheap to clone.
@@ -105,7 +106,7 @@ pub(crate) struct EntryBytes {
 enum Held {
     Memory(Slots<u8>),
     Archived(Arc<dyn ArchivedBytes>),
-    Owned(Arc<[u8]>),
+    Owned(Arc<[u8]>, Option<Arc<Charge>>),
 }
 
 /// Bytes of an archive that are in memory for as long as it lives, and never change.
@@ -133,7 +134,15 @@ impl EntryBytes {
     pub(crate) fn owned(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
         let len = bytes.len();
-        Self { held: Held::Owned(bytes), start: 0, len }
+        Self { held: Held::Owned(bytes, None), start: 0, len }
+    }
+
+    /// The same bytes, in `account` for as long as they are held, if they were read.
+    pub(super) fn charged(mut self, account: &Account) -> Self {
+        if let Held::Owned(bytes, charge @ None) = &mut self.held {
+            *charge = Some(Arc::new(account.charge(bytes.len())));
+        }
+        self
     }
 
     #[inline]
@@ -144,7 +153,7 @@ impl EntryBytes {
             // written again. `slice` only makes the range smaller.
             Held::Memory(bytes) => unsafe { bytes.read(*start, *len) },
             Held::Archived(archive) => archive.get(*start, *len),
-            Held::Owned(bytes) => bytes.get(*start..*start + *len).unwrap_or_default(),
+            Held::Owned(bytes, _) => bytes.get(*start..*start + *len).unwrap_or_default(),
         }
     }
 

@@ -102,8 +102,8 @@ impl EntryWriter {
         let chunk = EntryChunk {
             first,
             base,
-            bytes: Slots::new(0, size, false),
-            ends: Slots::new(0, ends, false),
+            bytes: Slots::new(0, size, false, columns.account()),
+            ends: Slots::new(0, ends, false, columns.account()),
         };
         columns.add_entries(&chunk);
         let before = self.end.chunk.replace(chunk);

@@ -19,6 +19,7 @@
 //! chunk is *whole* from the start if all its leaves come at once, or if the chunk before it was filled.
 //! A whole chunk has one piece of memory for all slots.
 
+mod account;
 mod chunk;
 mod entries;
 mod entry_writer;

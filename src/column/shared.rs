@@ -21,6 +21,7 @@
 
 use std::sync::Arc;
 
+use super::account::Account;
 use super::chunk::{Chunk, Slots};
 use super::entries::EntryChunk;
 use super::layout::{Layout, Place};
@@ -42,6 +43,8 @@ pub(crate) struct Columns {
     install: Mutex<()>,
     leaves: AtomicU64,
     hashed: AtomicU64,
+    /// All memory of the tree that is still allocated.
+    account: Account,
 }
 
 /// How soon memory is expected to be filled.
@@ -56,12 +59,14 @@ pub(super) enum Filling {
 impl Columns {
     /// The columns of a tree. `archive` has the first `size` leaves and their complete nodes.
     pub(super) fn new(layout: Layout, size: u64, archive: Option<Arc<dyn Archive>>) -> Arc<Self> {
+        let account = Account::default();
         Arc::new(Self {
             layout,
-            version: ArcSwap::new(Arc::new(Version::new(size, archive))),
+            version: ArcSwap::new(Arc::new(Version::new(size, archive, account.clone()))),
             install: Mutex::new(()),
             leaves: AtomicU64::new(size),
             hashed: AtomicU64::new(size),
+            account,
         })
     }
 
@@ -96,6 +101,22 @@ impl Columns {
     /// Bytes of all slots in memory, including slots that are not filled yet.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.version.load_full().memory_bytes() as u64
+    }
+
+    /// Bytes of all memory of the tree that is still allocated, because the newest version has it or because
+    /// something holds it: chunks, and entries that were read from parts.
+    pub(crate) fn allocated_bytes(&self) -> u64 {
+        self.account.bytes()
+    }
+
+    /// Those of [`allocated_bytes`](Self::allocated_bytes) that the newest version does not have.
+    pub(crate) fn pinned_bytes(&self) -> u64 {
+        let newest = self.memory_bytes();
+        self.account.bytes().saturating_sub(newest)
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Adds memory for entries. Only for the leaf writer.
@@ -153,12 +174,12 @@ impl Columns {
         let all = place.level == 0 && (first, end) == (0, place.level_end());
         if version.chunk(place).is_none() && (all || version.ends_full(self.layout, place.tier)) {
             // No level of the chunk exists yet, so no level has other memory or another writer at work.
-            let chunk = Chunk::whole(self.layout, huge);
+            let chunk = Chunk::whole(self.layout, huge, &self.account);
             let slots = chunk.level(place.level).cloned().unwrap_or_default();
             self.install(|newest| newest.with_chunk(place, &chunk));
             return slots;
         }
-        let slots = Slots::new(first, end, huge);
+        let slots = Slots::new(first, end, huge, &self.account);
         // SAFETY: the caller is the only writer of this level. No other thread has the new slots until
         // they are installed.
         let copy = || unsafe { slots.copy_from(&old) };

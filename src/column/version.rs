@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::account::Account;
 use super::chunk::{Chunk, Slots};
 use super::entries::{EntryBytes, EntryChunk};
 use super::layout::{Layout, Place};
@@ -47,6 +48,8 @@ pub(crate) struct Version {
     /// The archive has every node that is complete at this size. Memory has all other complete nodes.
     pub(super) memory_from: u64,
     pub(super) archive: Option<Arc<dyn Archive>>,
+    /// The account of the tree.
+    pub(super) account: Account,
 }
 
 /// The chunks of one tier in memory, without gaps.
@@ -65,8 +68,12 @@ impl Tier {
 }
 
 impl Version {
-    pub(super) fn new(memory_from: u64, archive: Option<Arc<dyn Archive>>) -> Self {
-        Self { tiers: Vec::new(), entries: Arc::default(), memory_from, archive }
+    pub(super) fn new(
+        memory_from: u64,
+        archive: Option<Arc<dyn Archive>>,
+        account: Account,
+    ) -> Self {
+        Self { tiers: Vec::new(), entries: Arc::default(), memory_from, archive, account }
     }
 
     /// The chunk of `place`, if it is in memory.

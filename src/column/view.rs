@@ -116,7 +116,8 @@ impl View {
         hash: EntryHash<'_>,
     ) -> Result<EntryBytes, ReadError> {
         let Ok((chunk, _)) = self.entry_chunk(index) else {
-            return self.entry_archive(index)?.entry(index, hash);
+            let read = self.entry_archive(index)?.entry(index, hash)?;
+            return Ok(read.charged(&self.version.account));
         };
         // SAFETY: as in `entry_slices`.
         let framed = unsafe { EntryBytes::in_memory(chunk, chunk.framed(index, index + 1)) };
@@ -131,7 +132,8 @@ impl View {
         hash: EntryHash<'_>,
     ) -> Result<EntryBytes, ReadError> {
         let Ok((chunk, end)) = self.entry_chunk(from) else {
-            return self.entry_archive(from)?.entry_run(from, to, hash);
+            let read = self.entry_archive(from)?.entry_run(from, to, hash)?;
+            return Ok(read.charged(&self.version.account));
         };
         let end = end.min(to);
         // SAFETY: as in `entry_slices`.

@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::load::Loader;
 use super::tally::Tally;
@@ -46,6 +46,8 @@ struct Names {
     slots: PerTree<Arc<Slot>>,
     /// Trees whose drop may not be durable yet, with the number of its record.
     leaving: Vec<(Seq, Arc<Slot>)>,
+    /// Dropped trees that were awake.
+    dropped: Vec<Weak<Tree>>,
 }
 
 impl Names {
@@ -98,8 +100,16 @@ impl Naming<'_> {
     pub(super) fn remove(&mut self, slot: Arc<Slot>, seq: Seq, durable: Seq) {
         self.names.by_name.remove(&slot.spec.name);
         self.names.slots.remove(slot.spec.id);
-        self.names.leaving.retain(|(seq, _)| *seq > durable);
+        self.forget(durable);
+        self.names.dropped.extend(slot.tree().map(Arc::downgrade));
         self.names.leaving.push((seq, slot));
+    }
+
+    /// Forgets the dropped trees whose drop is durable: everything up to `durable` is. They are freed unless a
+    /// caller holds them.
+    pub(super) fn forget(&mut self, durable: Seq) {
+        self.names.leaving.retain(|(seq, _)| *seq > durable);
+        self.names.dropped.retain(|tree| tree.strong_count() > 0);
     }
 }
 
@@ -130,6 +140,13 @@ impl Catalog {
     pub(super) fn awake(&self) -> Vec<Arc<Tree>> {
         let all = self.all();
         all.iter().filter_map(|slot| slot.tree().cloned()).collect()
+    }
+
+    /// Bytes of dropped trees in memory.
+    pub(super) fn dropped_bytes(&self) -> u64 {
+        let dropped = self.names.lock().dropped.clone();
+        let held = dropped.iter().filter_map(Weak::upgrade);
+        held.map(|tree| tree.columns.allocated_bytes()).sum()
     }
 
     /// The hash function of the tree `spec`, looked up by name.

@@ -210,6 +210,7 @@ impl Engine {
             reason,
             duration: wait,
         };
+        self.catalog.lock().forget(point.tally.seq);
         if changed.is_empty() && !clean {
             return Ok(info);
         }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::shared::Engine;
+use crate::column::Columns;
 use crate::report::{Stats, Work};
 
 impl Engine {
@@ -27,6 +28,8 @@ impl Engine {
         let group_leaves = counters.group_leaves.distribution();
         let sync_nanos = counters.sync_nanos.distribution();
         let work = self.work();
+        let awake = self.catalog.awake();
+        let bytes = |of: fn(&Columns) -> u64| awake.iter().map(|tree| of(&tree.columns)).sum::<u64>();
         let (queued_jobs, active_jobs) = self.background.counts();
         Stats {
             leaves,
@@ -48,7 +51,8 @@ impl Engine {
             unflushed_bytes: accepted.unwritten_bytes,
             uncheckpointed_bytes: accepted.uncheckpointed_bytes,
             wal_segments: self.log.segments_in_use(),
-            memory_bytes: self.catalog.awake().iter().map(|tree| tree.columns.memory_bytes()).sum(),
+            memory_bytes: bytes(Columns::memory_bytes),
+            pinned_bytes: bytes(Columns::pinned_bytes) + self.catalog.dropped_bytes(),
             checkpoints: work.checkpoint.completed,
             failed_checkpoints: work.checkpoint.failed,
             part_bytes_written: work.checkpoint.bytes,

@@ -151,7 +151,9 @@ impl Tree {
     /// Updates `info`, which describes the tree's entry in the manifest, for the loaded tree with this size.
     pub(super) fn describe(&self, size: TreeSize, info: TreeInfo) -> TreeInfo {
         let memory_bytes = self.columns.memory_bytes() + self.table_bytes();
-        TreeInfo { size, durable_size: self.durable(), loaded: true, memory_bytes, ..info }
+        let pinned_bytes = self.columns.pinned_bytes();
+        let durable_size = self.durable();
+        TreeInfo { size, durable_size, loaded: true, memory_bytes, pinned_bytes, ..info }
     }
 
     /// The right edge of `size`, if it is requested repeatedly. `view` must be able to answer for `size`.

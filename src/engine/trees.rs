@@ -86,12 +86,14 @@ impl Engine {
         let mut names = self.catalog.lock();
         let slot = names.get(name)?;
         let token = slot.drop_by(|| self.accept_drop(&slot.spec))?;
+        let id = slot.spec.id;
+        names.remove(slot, token.seq(), self.log.durable());
+        drop(names);
         if mutant!(&*self.fs, DropFreesEarly)
-            && let Some(entry) = self.keeper.lock().manifest().tree(slot.spec.id)
+            && let Some(entry) = self.keeper.lock().manifest().tree(id)
         {
             self.retire(entry.parts.iter().map(|part| part.number.file()));
         }
-        names.remove(slot, token.seq(), self.log.durable());
         Ok(token)
     }
 

@@ -49,6 +49,14 @@ pub struct Stats {
     pub wal_segments: u64,
     /// Address space of the nodes in memory, in bytes. Pages that were never written take no memory.
     pub memory_bytes: u64,
+    /// Bytes of nodes and entries that no tree of the store needs in memory any more and that are still
+    /// held. An [`Entry`](crate::Entry) holds the memory in which it lies, up to 4 MiB of entries that came
+    /// after each other, or the bundle or the block that was read for it; so does a running iterator over
+    /// [`Entries`](crate::Entries). Everything that leads to a dropped tree holds that tree: a snapshot, an
+    /// iterator, a handle. Apart from that a [`Snapshot`](crate::Snapshot) holds no nodes. Reads and
+    /// checkpoints under way hold what they read. Mapped parts are not counted: the system can take their
+    /// pages.
+    pub pinned_bytes: u64,
     /// Completed checkpoints that had something to write.
     pub checkpoints: u64,
     /// Checkpoints that failed.

@@ -31,6 +31,9 @@ pub struct TreeInfo {
     pub loaded: bool,
     /// Address space of the tree's nodes in memory, in bytes.
     pub memory_bytes: u64,
+    /// Bytes of nodes and entries that the tree does not need in memory any more and that callers still
+    /// hold. See [`Stats::pinned_bytes`](crate::Stats::pinned_bytes).
+    pub pinned_bytes: u64,
     /// The number of the tree's parts on the disk.
     pub parts: u64,
     /// The bytes of all these parts.
@@ -57,6 +60,7 @@ impl TreeInfo {
             indexed,
             loaded: false,
             memory_bytes: 0,
+            pinned_bytes: 0,
             parts: parts.len() as u64,
             part_bytes: parts.fold(0, u64::saturating_add),
         }

@@ -13,8 +13,9 @@ use crate::merkle::{LeafIndex, Level};
 
 /// The data of one leaf. Dereferences to bytes.
 ///
-/// An entry shares memory with the tree or with a mapped part, and keeps that memory from being freed.
-/// Cheap to clone.
+/// An entry shares memory with the tree, with a mapped part, or with the other entries that were read with
+/// it, and keeps that memory from being freed. [`Stats::pinned_bytes`](crate::Stats::pinned_bytes) counts
+/// it. To keep few entries for long, copy their bytes. Cheap to clone.
 #[derive(Clone)]
 pub struct Entry {
     bytes: EntryBytes,

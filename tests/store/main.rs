@@ -30,6 +30,7 @@ mod log_room;
 mod moved;
 #[cfg(feature = "testing")]
 mod own_threads;
+mod pinned;
 #[cfg(feature = "testing")]
 mod random;
 #[cfg(feature = "testing")]
