@@ -39,7 +39,7 @@ impl Words {
 pub fn run() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     // Readers learn that the last group is durable when the writer pauses.
-    let config = Config::new(dir.path()).claim_idle(Duration::from_millis(20));
+    let config = Config::new(dir.path()).claim_idle(Duration::from_millis(20))?;
     let store = Store::open(config)?;
     let kept = TreeConfig::of::<Blake3, 4>().entries(EntryConfig::new());
     let log = store.tree_dyn("lines", kept.clone())?;

@@ -31,20 +31,20 @@ pub fn is_child() -> bool {
     std::env::var_os(STORE).is_some()
 }
 
-fn config(path: &Path) -> Config {
+fn config(path: &Path) -> duramen::Result<Config> {
     // Under `Manual` a restart finds a size that the program has flushed, and no other. What the store
     // does by itself changes nothing about that: here it hands bytes to the operating system many times
     // per block, and makes checkpoints of the blocks that were flushed.
     Config::new(path)
         .flush_policy(FlushPolicy::Manual)
+        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(3 * PER_BLOCK)?)
         .max_unflushed_bytes(8 << 10)
-        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(3 * PER_BLOCK))
 }
 
 /// Inserts whole blocks and most of another one, and dies without a word, as under `kill -9`.
 pub fn insert_and_die() -> Result<(), Box<dyn Error>> {
     let path = std::env::var_os(STORE).ok_or("no store is named")?;
-    let commitments = Accumulator::<Blake3, 4>::open(config(path.as_ref()))?;
+    let commitments = Accumulator::<Blake3, 4>::open(config(path.as_ref())?)?;
     for block in 0..BLOCKS {
         for number in 0..PER_BLOCK {
             // The token is not needed: the flush below covers the whole block.
@@ -70,7 +70,7 @@ pub fn run(child: &mut Command) -> Result<(), Box<dyn Error>> {
     assert!(!child.env(STORE, &path).status()?.success(), "it was killed");
 
     // Exactly the whole blocks: nothing of the last one, though most of its bytes had left the process.
-    let commitments = Accumulator::<Blake3, 4>::open(config(&path))?;
+    let commitments = Accumulator::<Blake3, 4>::open(config(&path)?)?;
     assert_eq!(commitments.size(), TreeSize(BLOCKS * PER_BLOCK));
     println!("restarted: {}", commitments.recovery());
 
@@ -97,7 +97,7 @@ pub fn run(child: &mut Command) -> Result<(), Box<dyn Error>> {
 
     let head = commitments.durable_head()?;
     commitments.close()?;
-    let commitments = Accumulator::<Blake3, 4>::open(config(&path))?;
+    let commitments = Accumulator::<Blake3, 4>::open(config(&path)?)?;
     assert_eq!(commitments.head()?, head);
     println!("reopened with {} commitments", commitments.size());
     Ok(commitments.close()?)

@@ -112,7 +112,6 @@ impl Reader {
     /// [`NoTree`](crate::Error::NoTree) if there is no tree with this name,
     /// [`TreeName`](crate::Error::TreeName) if the name is invalid; otherwise as [`open`](Self::open).
     pub fn open_tree(config: Config, name: impl AsRef<str>, tree: TreeConfig) -> Result<Self> {
-        config.check()?;
         let TreeConfig { hasher, arity, entries, .. } = tree;
         let given = std::iter::once(Arc::clone(&hasher)).chain(config.hashers.iter().cloned());
         let hashers = Hashers::new(given);

@@ -49,7 +49,6 @@ impl StoreReader {
     ///
     /// As [`Reader::open`](crate::Reader::open).
     pub fn open(config: Config) -> Result<Self> {
-        config.check()?;
         let hashers = Hashers::new(config.hashers.iter().cloned());
         let process = crate::engine::this_process(&config)?;
         let followed = follow(&config, &config.bind()?, &hashers, None)?;

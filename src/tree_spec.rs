@@ -70,7 +70,7 @@ impl TreeSpec {
         if let Some(entries) = self.entries {
             let level = match entries.stored() {
                 Compression::None => 0,
-                Compression::Zstd(level) => level,
+                Compression::Zstd { level } => level,
             };
             let mut out = Encoder::default();
             out.bytes(&[KEPT, level]).u16(0).u32(entries.longest_bytes());
@@ -91,10 +91,10 @@ fn read_entries(bytes: [u8; ENTRY_SETTINGS_LEN]) -> Option<Option<EntryConfig>> 
     let 0 = fields.u16()? else { return None };
     let compression = match level {
         0 => Compression::None,
-        level => Compression::Zstd(level),
+        level => Compression::zstd(level).ok()?,
     };
-    let entries = EntryConfig::new().longest(fields.u32()?).compression(compression);
-    entries.fault().is_none().then_some(Some(entries))
+    let entries = EntryConfig::new().longest(fields.u32()?).ok()?;
+    Some(Some(entries.compression(compression)))
 }
 
 impl fmt::Display for TreeSpec {
@@ -116,8 +116,9 @@ mod tests {
     #[test]
     fn entry_settings_are_read_back_as_written() {
         let spec = TreeSpec::new(TreeId(1), TreeName::main(), &Blake3, Arity::Two);
-        let compressed = EntryConfig::new().longest(64 << 20).compression(Compression::Zstd(22));
-        for entries in [None, Some(EntryConfig::new().longest(0)), Some(compressed)] {
+        let longest = |bytes| EntryConfig::new().longest(bytes).unwrap();
+        let compressed = longest(64 << 20).compression(Compression::Zstd { level: 22 });
+        for entries in [None, Some(longest(0)), Some(compressed)] {
             let bytes = spec.clone().with_entries(entries).entry_settings();
             assert_eq!(read_entries(bytes), Some(entries));
         }

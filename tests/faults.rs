@@ -30,6 +30,7 @@ fn config(dir: &Path) -> Config {
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
         .wal_segment_bytes(16 << 10)
+        .unwrap()
         .wal_spare_bytes(0)
 }
 
@@ -273,7 +274,7 @@ fn without_descriptors_calls_fail_in_words_and_go_on_when_there_are_some() {
 fn small_files(place: &Path) {
     let all = leaves(6000, 1);
     let (mut logs, mut checkpoints, mut openings) = (0, 0, 0);
-    let grows = |dir: &Path| config(dir).wal_segment_bytes(1 << 20);
+    let grows = |dir: &Path| config(dir).wal_segment_bytes(1 << 20).unwrap();
     // In the middle of blocks and headers, too, so that writes end short of what they were given.
     let limits = [0, 1, 4095, 5000, 16_384, 17_000, 33_333, 50_001, 69_632, 70_001, 80_000, 91_234];
     for most in limits.into_iter().chain([150_000, 262_143, 262_144, 300_001, 600_000]) {

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let config = Config::new(&args.dir)
         .flush_policy(args.flush_policy)
         // For those who follow: input may pause for long.
-        .claim_idle(CLAIM_IDLE)
+        .claim_idle(CLAIM_IDLE)?
         .checkpoint_policy(args.checkpoint_policy.clone());
     let entries = args.entries.then(|| WantedEntries {
         longest: args.longest,

@@ -12,7 +12,7 @@ use crate::number::number;
 pub(crate) fn flush(text: &str) -> Result<FlushPolicy, String> {
     match text.split_once(':') {
         None if text == "manual" => Ok(FlushPolicy::Manual),
-        Some(("interval", value)) => Ok(FlushPolicy::Interval(duration(value)?)),
+        Some(("interval", value)) => works(FlushPolicy::interval(duration(value)?)),
         _ => Err("a flush policy is manual or interval:DURATION, such as interval:10ms".to_owned()),
     }
 }
@@ -29,11 +29,11 @@ pub(crate) fn checkpoint(text: &str) -> Result<CheckpointPolicy, String> {
     text.split(',').try_fold(none, |policy, trigger| match trigger.split_once(':') {
         None if trigger == "close" => Ok(policy.on_close(true)),
         Some(("close", value)) => Ok(policy.on_close_from(bytes(value)?)),
-        Some(("every", value)) => Ok(policy.every_leaves(count(value)?)),
-        Some(("wal", value)) => Ok(policy.wal_bytes(bytes(value)?)),
-        Some(("segments", value)) => Ok(policy.wal_segments(count(value)?)),
-        Some(("memory", value)) => Ok(policy.memory_bytes(bytes(value)?)),
-        Some(("interval", value)) => Ok(policy.interval(duration(value)?)),
+        Some(("every", value)) => works(policy.every_leaves(count(value)?)),
+        Some(("wal", value)) => works(policy.wal_bytes(bytes(value)?)),
+        Some(("segments", value)) => works(policy.wal_segments(count(value)?)),
+        Some(("memory", value)) => works(policy.memory_bytes(bytes(value)?)),
+        Some(("interval", value)) => works(policy.interval(duration(value)?)),
         _ => Err(format!(
             "{trigger:?} is not one of close, close:BYTES, every:LEAVES, wal:BYTES, segments:COUNT, \
              memory:BYTES, interval:DURATION, or manual alone"
@@ -44,6 +44,11 @@ pub(crate) fn checkpoint(text: &str) -> Result<CheckpointPolicy, String> {
 /// Whether the policy makes checkpoints while leaves come, and not only on close or never.
 pub(crate) fn checkpoints_on_the_way(policy: &CheckpointPolicy) -> bool {
     policy.clone().on_close(false) != CheckpointPolicy::manual()
+}
+
+/// The text of an error of the library.
+fn works<T>(set: Result<T, duramen::Error>) -> Result<T, String> {
+    set.map_err(|error| error.to_string())
 }
 
 /// Reads one number with a unit. What humantime takes besides, several of them with spaces between, gives a
@@ -100,10 +105,10 @@ mod tests {
     #[test]
     fn a_flush_policy_reads_as_it_is_documented() {
         assert!(matches!(flush("manual"), Ok(FlushPolicy::Manual)));
-        let Ok(FlushPolicy::Interval(interval)) = flush("interval:10ms") else {
+        let Ok(FlushPolicy::Interval { within, .. }) = flush("interval:10ms") else {
             panic!("interval:10ms is a policy");
         };
-        assert_eq!(interval, Duration::from_millis(10));
+        assert_eq!(within, Duration::from_millis(10));
         for bad in [
             "",
             "interval",

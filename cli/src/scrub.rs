@@ -58,7 +58,7 @@ pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
     let hasher = hasher.unwrap_or(HasherName::Blake3).hasher();
     let arity = largest.map_or(Arity::Four, |tree| tree.arity);
     let options = match args.rate {
-        Some(rate) => Options::new().bytes_per_second(rate),
+        Some(rate) => Options::new().bytes_per_second(rate)?,
         None => Options::new(),
     };
     let options = options.repair(args.repair);

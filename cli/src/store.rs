@@ -53,7 +53,7 @@ pub(crate) fn open_or_create(config: Config, wanted: &Wanted<'_>) -> Result<DynA
     let tree = TreeConfig::new(hasher.hasher(), arity);
     let tree = match &wanted.entries {
         Some(asked) => {
-            tree.entries(entries(asked, existing.and_then(DynAccumulator::entry_config)))
+            tree.entries(entries(asked, existing.and_then(DynAccumulator::entry_config))?)
         }
         None => tree,
     };
@@ -62,13 +62,13 @@ pub(crate) fn open_or_create(config: Config, wanted: &Wanted<'_>) -> Result<DynA
 }
 
 /// How the tree is to keep entries: as asked for, and otherwise as it does.
-fn entries(asked: &WantedEntries, stored: Option<EntryConfig>) -> EntryConfig {
+fn entries(asked: &WantedEntries, stored: Option<EntryConfig>) -> Result<EntryConfig, Error> {
     let mut entries = stored.unwrap_or(asked.new);
     if let Some(bytes) = asked.longest {
-        entries = entries.longest(bytes);
+        entries = entries.longest(bytes)?;
     }
     if let Some(level) = asked.compress {
-        entries = entries.compression(Compression::Zstd(level));
+        entries = entries.compression(Compression::zstd(level)?);
     }
-    entries
+    Ok(entries)
 }

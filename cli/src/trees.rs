@@ -66,7 +66,7 @@ fn json(tree: &TreeInfo) -> TreeJson {
 
 fn entries_json(entries: EntryConfig) -> EntriesJson {
     let compress = match entries.stored() {
-        Compression::Zstd(level) => Some(level),
+        Compression::Zstd { level, .. } => Some(level),
         _ => None,
     };
     EntriesJson { longest: entries.longest_bytes(), compress }

@@ -18,7 +18,7 @@ fn open(disk: &SimDisk) -> Result<Store, Error> {
             .file_system(Arc::new(disk.clone()))
             .flush_policy(FlushPolicy::Manual)
             .checkpoint_policy(CheckpointPolicy::manual())
-            .wal_segment_bytes(8 << 10)
+            .wal_segment_bytes(8 << 10)?
             .wal_spare_bytes(16 << 10),
     )
 }

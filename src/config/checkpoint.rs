@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, Result};
 use crate::report::checkpoint::CheckpointReason;
 
 /// Bytes of log that justify a checkpoint at close. An open replays this much in the time of a few
@@ -21,8 +22,9 @@ const SMALL_PARTS: usize = 8;
 /// ```
 /// use duramen::CheckpointPolicy;
 ///
-/// let policy = CheckpointPolicy::manual().every_leaves(1_000_000).on_close(true);
+/// let policy = CheckpointPolicy::manual().every_leaves(1_000_000)?.on_close(true);
 /// # let _ = policy;
+/// # Ok::<(), duramen::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointPolicy {
@@ -40,7 +42,7 @@ impl Default for CheckpointPolicy {
     /// A checkpoint when the log reaches 128 MiB. A checkpoint at close if the log has more than a
     /// little. So start-up replays little, and memory stays bounded.
     fn default() -> Self {
-        Self::manual().wal_bytes(128 << 20).on_close_from(CLOSE_BYTES)
+        Self { wal_bytes: Some(128 << 20), ..Self::manual() }.on_close_from(CLOSE_BYTES)
     }
 }
 
@@ -64,39 +66,55 @@ impl CheckpointPolicy {
     /// The checkpoint of this trigger, and of the next three, comes earlier if a quarter of
     /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes) is reached first. The
     /// reason is then [`Backpressure`](CheckpointReason::Backpressure).
-    #[must_use]
-    pub fn every_leaves(mut self, leaves: u64) -> Self {
-        self.leaves = Some(leaves);
-        self
+    ///
+    /// # Errors
+    ///
+    /// This call and the next four: [`Config`](crate::Error::Config) for zero, which would mean
+    /// checkpoints without end. A policy without the call does not have the trigger.
+    pub fn every_leaves(mut self, leaves: u64) -> Result<Self> {
+        self.leaves = Some(trigger("every_leaves", leaves)?);
+        Ok(self)
     }
 
     /// A checkpoint once the log since the last checkpoint has this many bytes.
-    #[must_use]
-    pub fn wal_bytes(mut self, bytes: u64) -> Self {
-        self.wal_bytes = Some(bytes);
-        self
+    ///
+    /// # Errors
+    ///
+    /// As [`every_leaves`](Self::every_leaves).
+    pub fn wal_bytes(mut self, bytes: u64) -> Result<Self> {
+        self.wal_bytes = Some(trigger("wal_bytes", bytes)?);
+        Ok(self)
     }
 
     /// A checkpoint once the log since the last checkpoint spans this many segments.
-    #[must_use]
-    pub fn wal_segments(mut self, segments: u64) -> Self {
-        self.wal_segments = Some(segments);
-        self
+    ///
+    /// # Errors
+    ///
+    /// As [`every_leaves`](Self::every_leaves).
+    pub fn wal_segments(mut self, segments: u64) -> Result<Self> {
+        self.wal_segments = Some(trigger("wal_segments", segments)?);
+        Ok(self)
     }
 
     /// A checkpoint once the nodes that are only in memory take this many bytes.
-    #[must_use]
-    pub fn memory_bytes(mut self, bytes: u64) -> Self {
-        self.memory_bytes = Some(bytes);
-        self
+    ///
+    /// # Errors
+    ///
+    /// As [`every_leaves`](Self::every_leaves).
+    pub fn memory_bytes(mut self, bytes: u64) -> Result<Self> {
+        self.memory_bytes = Some(trigger("memory_bytes", bytes)?);
+        Ok(self)
     }
 
     /// A checkpoint once this much time has passed since the last one, if leaves have come. A store
     /// without new leaves makes no checkpoint.
-    #[must_use]
-    pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = Some(interval);
-        self
+    ///
+    /// # Errors
+    ///
+    /// As [`every_leaves`](Self::every_leaves).
+    pub fn interval(mut self, interval: Duration) -> Result<Self> {
+        self.interval = Some(trigger("interval", interval)?);
+        Ok(self)
     }
 
     /// Whether closing the store makes a checkpoint if there are leaves since the last one.
@@ -151,24 +169,6 @@ impl CheckpointPolicy {
         self.interval.is_some() || counts.iter().any(Option::is_some)
     }
 
-    /// The trigger that is zero. Zero would mean endless checkpoints.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
-        let zero = |value: Option<u64>| value == Some(0);
-        if zero(self.leaves) {
-            return Some("a checkpoint every 0 leaves");
-        }
-        if zero(self.wal_bytes) {
-            return Some("a checkpoint every 0 bytes of log");
-        }
-        if zero(self.wal_segments) {
-            return Some("a checkpoint every 0 segments of log");
-        }
-        if zero(self.memory_bytes) {
-            return Some("a checkpoint every 0 bytes of memory");
-        }
-        (self.interval == Some(Duration::ZERO)).then_some("a checkpoint interval of zero")
-    }
-
     /// The first trigger that `since` reaches.
     pub(crate) fn due(&self, since: &Since) -> Option<CheckpointReason> {
         let reached = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value >= limit);
@@ -196,6 +196,14 @@ impl CheckpointPolicy {
     pub(crate) fn next_interval(&self, since: Duration) -> Option<Duration> {
         self.interval.map(|interval| interval.saturating_sub(since))
     }
+}
+
+/// The value of a trigger. Fails for zero.
+fn trigger<T: Default + PartialEq>(setting: &'static str, value: T) -> Result<T> {
+    if value == T::default() {
+        return Err(Error::config(setting, "zero would mean checkpoints without end"));
+    }
+    Ok(value)
 }
 
 /// What has accumulated since the last checkpoint.
@@ -246,11 +254,11 @@ mod tests {
     fn each_trigger_alone_is_enough_and_gives_its_own_reason() {
         let second = Duration::from_secs(1);
         let cases = [
-            (CheckpointPolicy::manual().every_leaves(10), CheckpointReason::Leaves),
-            (CheckpointPolicy::manual().wal_bytes(10), CheckpointReason::WalBytes),
-            (CheckpointPolicy::manual().wal_segments(10), CheckpointReason::WalSegments),
-            (CheckpointPolicy::manual().memory_bytes(10), CheckpointReason::Memory),
-            (CheckpointPolicy::manual().interval(second), CheckpointReason::Interval),
+            (CheckpointPolicy::manual().every_leaves(10).unwrap(), CheckpointReason::Leaves),
+            (CheckpointPolicy::manual().wal_bytes(10).unwrap(), CheckpointReason::WalBytes),
+            (CheckpointPolicy::manual().wal_segments(10).unwrap(), CheckpointReason::WalSegments),
+            (CheckpointPolicy::manual().memory_bytes(10).unwrap(), CheckpointReason::Memory),
+            (CheckpointPolicy::manual().interval(second).unwrap(), CheckpointReason::Interval),
         ];
         let at = |value| Since {
             records: value,

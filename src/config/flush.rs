@@ -2,14 +2,30 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, Result};
+
 /// When inserts become durable without an explicit call.
+///
+/// ```
+/// use std::time::Duration;
+/// use duramen::FlushPolicy;
+///
+/// let policy = FlushPolicy::interval(Duration::from_millis(5))?;
+/// assert!(FlushPolicy::interval(Duration::ZERO).is_err());
+/// # let _ = policy;
+/// # Ok::<(), duramen::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FlushPolicy {
-    /// Every insert becomes durable within this time plus one fsync, even while a checkpoint runs. After
+    /// Every insert becomes durable `within` this time plus one fsync, even while a checkpoint runs. After
     /// a restart the store may stand at the end of any inserting call. The store does not flush while
-    /// there are no new leaves. Must not be zero.
-    Interval(Duration),
+    /// there are no new leaves. Made by [`interval`](Self::interval).
+    #[non_exhaustive]
+    Interval {
+        /// The longest time between an insert and the fsync that makes it durable. Not zero.
+        within: Duration,
+    },
     /// After every restart the store stands at a *point*: a size that a caller asked to be durable, with
     /// `flush`, `flush_async`, `insert_durable`, `checkpoint`, `snapshot_to`, `close` or by dropping the
     /// store. For programs with boundaries of their own, such as a chain that flushes once per block.
@@ -36,9 +52,25 @@ pub enum FlushPolicy {
     Manual,
 }
 
+impl FlushPolicy {
+    /// Every insert becomes durable `within` this time plus one fsync. See [`Interval`](Self::Interval).
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::Error::Config) if `within` is zero. To make every insert durable before the next
+    /// step, call [`insert_durable`](crate::DynAccumulator::insert_durable).
+    pub fn interval(within: Duration) -> Result<Self> {
+        if within.is_zero() {
+            let reason = "zero; use insert_durable where every insert must be durable at once";
+            return Err(Error::config("interval", reason));
+        }
+        Ok(Self::Interval { within })
+    }
+}
+
 impl Default for FlushPolicy {
     /// An interval of 10 ms.
     fn default() -> Self {
-        Self::Interval(Duration::from_millis(10))
+        Self::Interval { within: Duration::from_millis(10) }
     }
 }

@@ -27,6 +27,9 @@ use crate::report::{EventListener, Listeners};
 
 /// How to open a store: its directory and its policies.
 ///
+/// A call that is given a value that cannot work fails with [`Error::Config`], which names the call. So a
+/// `Config` that exists has only values that work, and opening never fails because of one.
+///
 /// **File size limits.** A write beyond `RLIMIT_FSIZE` raises SIGXFSZ, which by default ends the
 /// process. With a handler, or with the signal ignored, the write fails with `EFBIG` like any other
 /// error. The program `duramen` installs a handler. This crate does not: signals belong to the program.
@@ -36,9 +39,11 @@ use crate::report::{EventListener, Listeners};
 /// use duramen::{CheckpointPolicy, Config, FlushPolicy};
 ///
 /// let config = Config::new("some/directory")
-///     .flush_policy(FlushPolicy::Interval(Duration::from_millis(5)))
-///     .checkpoint_policy(CheckpointPolicy::manual().wal_bytes(1 << 30));
+///     .flush_policy(FlushPolicy::interval(Duration::from_millis(5))?)
+///     .checkpoint_policy(CheckpointPolicy::manual().wal_bytes(1 << 30)?)
+///     .max_unflushed_bytes(16 << 20)?;
 /// # let _ = config;
+/// # Ok::<(), duramen::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -57,7 +62,6 @@ pub struct Config {
     pub(crate) listeners: Listeners,
     pub(crate) max_unflushed_bytes: u64,
     pub(crate) max_uncheckpointed_bytes: Option<u64>,
-    pub(crate) max_parts: Option<u64>,
     pub(crate) backpressure_wait: Option<Duration>,
     pub(crate) read_mode: ReadMode,
     pub(crate) huge_pages: bool,
@@ -65,6 +69,14 @@ pub struct Config {
     pub(crate) wal_spare_bytes: u64,
     /// A group of the log with at least this many bytes of leaves is written in pieces.
     pub(crate) group_bytes: u64,
+}
+
+/// A limit that leaves room for an insert. One may take more than the limit if nothing else is there.
+fn room(setting: &'static str, bytes: u64) -> Result<u64> {
+    if bytes == 0 {
+        return Err(Error::config(setting, "0 leaves no room for an insert"));
+    }
+    Ok(bytes)
 }
 
 /// Bytes of the smallest possible log segment: two groups.
@@ -94,7 +106,6 @@ impl Config {
             listeners: Listeners::default(),
             max_unflushed_bytes: 64 << 20,
             max_uncheckpointed_bytes: None,
-            max_parts: None,
             backpressure_wait: None,
             read_mode: ReadMode::default(),
             huge_pages: true,
@@ -140,13 +151,20 @@ impl Config {
     /// use std::time::Duration;
     /// use duramen::Config;
     ///
-    /// let config = Config::new("some/directory").claim_idle(Duration::from_millis(100));
+    /// let config = Config::new("some/directory").claim_idle(Duration::from_millis(100))?;
     /// # let _ = config;
+    /// # Ok::<(), duramen::Error>(())
     /// ```
-    #[must_use]
-    pub fn claim_idle(mut self, pause: Duration) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a pause of zero.
+    pub fn claim_idle(mut self, pause: Duration) -> Result<Self> {
+        if pause.is_zero() {
+            return Err(Error::config("claim_idle", "a pause of zero is none"));
+        }
         self.claim_idle = Some(pause);
-        self
+        Ok(self)
     }
 
     /// When checkpoints are made. Default: at 128 MiB of log, and at close if there is more than a
@@ -189,10 +207,21 @@ impl Config {
     /// full disk or too many open files ([`Error::is_transient`]). After a permanent failure nothing
     /// starts automatically until a call of [`checkpoint`](crate::DynAccumulator::checkpoint) succeeds.
     /// Failures of the log are never retried. Default: 100 ms to 30 s.
-    #[must_use]
-    pub fn retry_wait(mut self, first: Duration, longest: Duration) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if `first` is zero, or if `longest` is less than `first`.
+    pub fn retry_wait(mut self, first: Duration, longest: Duration) -> Result<Self> {
+        const SETTING: &str = "retry_wait";
+        if first.is_zero() {
+            return Err(Error::config(SETTING, "first is zero"));
+        }
+        if longest < first {
+            let reason = format!("longest ({longest:?}) is less than first ({first:?})");
+            return Err(Error::config(SETTING, reason));
+        }
         self.backoff = Backoff { first, longest };
-        self
+        Ok(self)
     }
 
     /// Adds a listener. A listener receives every event of the store, from the opening on. May be called
@@ -219,10 +248,13 @@ impl Config {
     /// the bytes to the operating system without an fsync: the insert does not wait, and nothing is
     /// claimed to be durable. One batch may be larger than the limit. Inserts after a batch of 1 MiB or
     /// more are counted apart from it, so only the next such batch waits for it. Default: 64 MiB.
-    #[must_use]
-    pub fn max_unflushed_bytes(mut self, bytes: u64) -> Self {
-        self.max_unflushed_bytes = bytes;
-        self
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for 0, which leaves no room for an insert.
+    pub fn max_unflushed_bytes(mut self, bytes: u64) -> Result<Self> {
+        self.max_unflushed_bytes = room("max_unflushed_bytes", bytes)?;
+        Ok(self)
     }
 
     /// How many bytes of nodes may be in memory without being in a checkpoint.
@@ -239,20 +271,13 @@ impl Config {
     ///
     /// Default: 1 GiB if the checkpoint policy has a trigger besides closing. Otherwise there is no
     /// limit, so a program that makes its own checkpoints gets no others.
-    #[must_use]
-    pub fn max_uncheckpointed_bytes(mut self, bytes: u64) -> Self {
-        self.max_uncheckpointed_bytes = Some(bytes);
-        self
-    }
-
-    /// How many parts there may be before inserts wait for merges. Inserts slow down from three quarters
-    /// of the limit on. The limit has no effect while the [`CompactionPolicy`] is `Off` or merges fail
-    /// permanently, because nothing would reduce the number of parts. Default: 1000, or twice the number
-    /// that merging may leave if that is more.
-    #[must_use]
-    pub fn max_parts(mut self, parts: u64) -> Self {
-        self.max_parts = Some(parts);
-        self
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for 0, which leaves no room for an insert.
+    pub fn max_uncheckpointed_bytes(mut self, bytes: u64) -> Result<Self> {
+        self.max_uncheckpointed_bytes = Some(room("max_uncheckpointed_bytes", bytes)?);
+        Ok(self)
     }
 
     /// How long an insert waits at a limit before it fails with [`Error::Backpressure`]. Default:
@@ -289,10 +314,17 @@ impl Config {
 
     /// The largest size of a log segment, in bytes. The first segment of a store has 256 KiB. Each next
     /// segment is twice as large as the last one if the last one was filled. Default: 64 MiB.
-    #[must_use]
-    pub fn wal_segment_bytes(mut self, bytes: u64) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for less than 8 KiB, which two groups take.
+    pub fn wal_segment_bytes(mut self, bytes: u64) -> Result<Self> {
+        if bytes < LEAST_SEGMENT_BYTES {
+            let reason = format!("{bytes} is less than {LEAST_SEGMENT_BYTES}");
+            return Err(Error::config("wal_segment_bytes", reason));
+        }
         self.wal_segment_bytes = bytes;
-        self
+        Ok(self)
     }
 
     /// How many bytes of unneeded log segments are kept for reuse. Overwriting them is faster than
@@ -336,57 +368,5 @@ impl Config {
     /// Opens the directory, or creates it.
     pub(crate) fn make(&self) -> Result<Arc<dyn FileSystem>> {
         self.place.make().map_err(|error| Error::io("create", &self.path, error))
-    }
-
-    /// Fails if a value cannot work.
-    pub(crate) fn check(&self) -> Result<()> {
-        let refuse = |setting, reason: String| Err(Error::Config { setting, reason });
-        if self.flush == FlushPolicy::Interval(Duration::ZERO) {
-            let reason =
-                "an interval of zero; use insert_durable where every insert must be durable";
-            return refuse("flush_policy", reason.to_owned());
-        }
-        if self.claim_idle == Some(Duration::ZERO) {
-            return refuse("claim_idle", "a pause of zero is none".to_owned());
-        }
-        if let Some(fault) = self.checkpoint.fault() {
-            return refuse("checkpoint_policy", fault.to_owned());
-        }
-        if let Some(fault) = self.compaction.fault() {
-            return refuse("compaction_policy", fault);
-        }
-        let Backoff { first, longest } = self.backoff;
-        if first.is_zero() {
-            return refuse("retry_wait", "first is zero".to_owned());
-        }
-        if longest < first {
-            let reason = format!("longest ({longest:?}) is less than first ({first:?})");
-            return refuse("retry_wait", reason);
-        }
-        if self.max_unflushed_bytes == 0 {
-            return refuse("max_unflushed_bytes", "0 leaves no room for an insert".to_owned());
-        }
-        if self.max_uncheckpointed_bytes == Some(0) {
-            return refuse("max_uncheckpointed_bytes", "0 leaves no room for an insert".to_owned());
-        }
-        if let CompactionPolicy::Tiered(fan_in) = self.compaction
-            && let Some(parts) = self.max_parts
-            && parts - parts / 4 <= self.compaction.most()
-        {
-            let most = self.compaction.most();
-            return refuse(
-                "max_parts",
-                format!(
-                    "inserts slow down from three quarters of {parts} on, and compaction_policy \
-                     Tiered({fan_in}) may leave {most} parts"
-                ),
-            );
-        }
-        if self.wal_segment_bytes < LEAST_SEGMENT_BYTES {
-            let bytes = self.wal_segment_bytes;
-            let reason = format!("{bytes} is less than {LEAST_SEGMENT_BYTES}");
-            return refuse("wal_segment_bytes", reason);
-        }
-        Ok(())
     }
 }

@@ -167,9 +167,6 @@ impl Catalog {
     pub(super) fn make(&self, id: u64, wanted: Wanted) -> Result<(Arc<Tree>, LeafWriter)> {
         let Wanted { name, hasher, arity, entries, .. } = wanted;
         let id = u32::try_from(id).map_err(|_| Error::TooManyTrees { path: self.path.clone() })?;
-        if let Some(reason) = entries.and_then(EntryConfig::fault) {
-            return Err(Error::Config { setting: "entries", reason });
-        }
         let spec = TreeSpec::new(TreeId(id), name, &*hasher, arity).with_entries(entries);
         let spec = Arc::new(spec);
         let (tree, leaves) = Tree::empty(spec, hasher, self.loader.huge_pages);

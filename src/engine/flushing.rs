@@ -33,7 +33,7 @@ impl LogSource for Engine {
 
     fn next(&self) -> Work {
         self.log.next(match self.settings.flush {
-            FlushPolicy::Interval(interval) => Some(interval),
+            FlushPolicy::Interval { within } => Some(within),
             FlushPolicy::Manual => None,
         })
     }

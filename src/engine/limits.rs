@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::tally::Tally;
-use crate::config::{CompactionPolicy, Config};
+use crate::config::Config;
 use crate::error::Limit;
 
 /// The limits of a store.
@@ -35,10 +35,7 @@ impl Limits {
         let uncheckpointed = config
             .max_uncheckpointed_bytes
             .or_else(|| config.checkpoint.has_trigger().then_some(UNCHECKPOINTED));
-        let parts = match config.compaction {
-            CompactionPolicy::Off => None,
-            tiered => Some(config.max_parts.unwrap_or(tiered.most().saturating_mul(2).max(1000))),
-        };
+        let parts = config.compaction.parts_limit();
         Self { unflushed: config.max_unflushed_bytes, uncheckpointed, parts }
     }
 }

@@ -40,7 +40,6 @@ pub(crate) fn open(
     config: &Config,
     first: Option<&Wanted>,
 ) -> Result<(Arc<Engine>, JoinHandle<()>)> {
-    config.check()?;
     config.listeners.tell(|| Event::RecoveryBegun { path: config.path.clone() });
     let opened = open_store(config, first);
     config.listeners.tell(|| match &opened {

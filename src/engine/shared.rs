@@ -172,9 +172,10 @@ mod tests {
     fn an_insert_that_waits_for_a_worker_that_could_not_be_started_gets_room_later() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::new(dir.path())
-            .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
+            .flush_policy(FlushPolicy::Interval { within: Duration::from_millis(1) })
             .checkpoint_policy(CheckpointPolicy::manual())
             .max_uncheckpointed_bytes(1 << 10)
+            .unwrap()
             .backpressure_wait(Duration::from_secs(60));
         let (engine, flusher) = open(&config).unwrap();
         let tree = Arc::clone(engine.slot(&TreeName::main()).unwrap().tree().unwrap());

@@ -29,7 +29,8 @@ impl Engine {
         let sync_nanos = counters.sync_nanos.distribution();
         let work = self.work();
         let awake = self.catalog.awake();
-        let bytes = |of: fn(&Columns) -> u64| awake.iter().map(|tree| of(&tree.columns)).sum::<u64>();
+        let bytes =
+            |of: fn(&Columns) -> u64| awake.iter().map(|tree| of(&tree.columns)).sum::<u64>();
         let (queued_jobs, active_jobs) = self.background.counts();
         Stats {
             leaves,

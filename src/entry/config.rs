@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::error::{Error, Result};
 use crate::words;
 
 /// How the entries of a tree are kept. Fixed when the tree is created.
@@ -13,8 +14,9 @@ use crate::words;
 /// ```
 /// use duramen::{Compression, EntryConfig};
 ///
-/// let entries = EntryConfig::new().longest(1 << 20).compression(Compression::Zstd(3));
+/// let entries = EntryConfig::new().longest(1 << 20)?.compression(Compression::zstd(3)?);
 /// assert_eq!(entries.longest_bytes(), 1 << 20);
+/// # Ok::<(), duramen::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EntryConfig {
@@ -33,8 +35,26 @@ pub enum Compression {
     None,
     /// Each bundle by itself with zstd, at this level from 1 to 22. A bundle that does not become
     /// smaller, or that has more than 32 MiB, is stored as it is. Reading an entry decompresses its
-    /// bundle.
-    Zstd(u8),
+    /// bundle. Made by [`zstd`](Self::zstd).
+    #[non_exhaustive]
+    Zstd {
+        /// 1 to 22.
+        level: u8,
+    },
+}
+
+impl Compression {
+    /// With zstd at `level`. See [`Zstd`](Self::Zstd).
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](Error::Config) if `level` is not one of 1 to 22.
+    pub fn zstd(level: u8) -> Result<Self> {
+        match level {
+            1..=22 => Ok(Self::Zstd { level }),
+            _ => Err(Error::config("zstd", format!("level {level}; levels are 1 to 22"))),
+        }
+    }
 }
 
 /// The longest entry that any tree can have.
@@ -47,12 +67,20 @@ impl EntryConfig {
         Self { longest: u16::MAX as u32, compression: Compression::None }
     }
 
-    /// The length of the longest entry that the tree accepts, in bytes. At most 64 MiB: creating a tree
-    /// with a larger value fails with [`Error::Config`](crate::Error::Config). Each entry takes two bytes
-    /// besides its data, and four if this is more than 65,535. Default: 65,535.
-    #[must_use]
-    pub const fn longest(self, bytes: u32) -> Self {
-        Self { longest: bytes, ..self }
+    /// The length of the longest entry that the tree accepts, in bytes. At most 64 MiB. Each entry takes
+    /// two bytes besides its data, and four if this is more than 65,535. Default: 65,535.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](Error::Config) for more than 64 MiB.
+    pub fn longest(self, bytes: u32) -> Result<Self> {
+        if bytes > LONGEST {
+            return Err(Error::config(
+                "longest",
+                format!("{bytes} bytes; at most {LONGEST} are possible"),
+            ));
+        }
+        Ok(Self { longest: bytes, ..self })
     }
 
     /// How bundles of entries are stored in part files. Default: [`Compression::None`].
@@ -72,20 +100,6 @@ impl EntryConfig {
     pub const fn stored(self) -> Compression {
         self.compression
     }
-
-    /// What is wrong with the values.
-    pub(crate) fn fault(self) -> Option<String> {
-        let Self { longest, compression } = self;
-        match compression {
-            _ if longest > LONGEST => {
-                Some(format!("entries of {longest} bytes; at most {LONGEST} are possible"))
-            }
-            Compression::Zstd(level) if !(1..=22).contains(&level) => {
-                Some(format!("zstd level {level}; levels are 1 to 22"))
-            }
-            Compression::None | Compression::Zstd(_) => None,
-        }
-    }
 }
 
 /// `with entries of up to 65535 bytes, not compressed`
@@ -94,7 +108,7 @@ impl fmt::Display for EntryConfig {
         write!(f, "with entries of up to {}, ", words::bytes(u64::from(self.longest)))?;
         match self.compression {
             Compression::None => f.write_str("not compressed"),
-            Compression::Zstd(level) => write!(f, "compressed with zstd {level}"),
+            Compression::Zstd { level } => write!(f, "compressed with zstd {level}"),
         }
     }
 }

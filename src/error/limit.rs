@@ -18,7 +18,7 @@ pub enum Limit {
     /// alone reach [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes). Only a flush
     /// makes room, and waiting does not. So an insert fails at once.
     UnnamedBytes,
-    /// Parts that a read may have to search. See [`max_parts`](crate::Config::max_parts).
+    /// Parts that a read may have to search. See [`max_parts`](crate::CompactionPolicy::max_parts).
     Parts,
     /// A batch of 1 MiB or more that another thread is inserting. Other inserts wait until the batch is
     /// in memory. Inserts that must not wait fail.

@@ -31,7 +31,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration value that cannot work.
+    /// A configuration value that cannot work. The call that was given the value returns this error.
     #[error("invalid configuration: {setting}: {reason}")]
     Config {
         /// The setting, by the name of the call that sets it.
@@ -443,6 +443,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error of the call `setting` for a value that cannot work.
+    pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
+        Self::Config { setting, reason: reason.into() }
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         if let Some(displaced) = Displaced::find(&source) {
             return Self::Displaced(displaced.clone());

@@ -8,7 +8,7 @@ pub(super) const LONGEST: u64 = 32 << 20;
 
 /// The bundle compressed, if the tree wants that and the result is shorter.
 pub(super) fn compress(bundle: &[u8], compression: Compression) -> Option<Vec<u8>> {
-    let Compression::Zstd(level) = compression else { return None };
+    let Compression::Zstd { level } = compression else { return None };
     // Compressing fails only without memory. The bundle is then stored as it is.
     let compressed = zstd::bulk::compress(bundle, i32::from(level)).ok()?;
     (compressed.len() < bundle.len()).then_some(compressed)
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn a_bundle_is_compressed_if_that_makes_it_shorter_and_comes_back() {
         let text = b"GET /index.html 200\n".repeat(1000);
-        let stored = compress(&text, Compression::Zstd(3)).unwrap();
+        let stored = compress(&text, Compression::Zstd { level: 3 }).unwrap();
         assert!(stored.len() < text.len() / 10);
         assert_eq!(decompress(&stored, text.len() as u64).unwrap(), Some(text.clone()));
         assert_eq!(decompress(&stored, text.len() as u64 - 1).unwrap(), None);
@@ -39,7 +39,7 @@ mod tests {
         assert_eq!(decompress(&stored[1..], text.len() as u64).unwrap(), None);
         assert_eq!(decompress(&stored, LONGEST + 1).unwrap(), None);
         assert_eq!(compress(&text, Compression::None), None);
-        assert_eq!(compress(&stored, Compression::Zstd(3)), None);
-        assert_eq!(compress(&[], Compression::Zstd(3)), None);
+        assert_eq!(compress(&stored, Compression::Zstd { level: 3 }), None);
+        assert_eq!(compress(&[], Compression::Zstd { level: 3 }), None);
     }
 }

@@ -18,7 +18,7 @@
 //! log.checkpoint()?;
 //!
 //! // Beside the writer, at 10 MB/s, on this thread.
-//! let gentle = scrub::Options::new().bytes_per_second(10_000_000);
+//! let gentle = scrub::Options::new().bytes_per_second(10_000_000)?;
 //! assert!(log.scrub(&gentle, &mut |_| ControlFlow::Continue(()))?.is_clean());
 //! log.close()?;
 //!
@@ -54,7 +54,7 @@ use crate::config::Config;
 use crate::config::ReadMode;
 use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
-use crate::error::{Damage, Result};
+use crate::error::{Damage, Error, Result};
 use crate::fs::FileSystem;
 use crate::hashers::Hashers;
 use crate::ids::PartId;
@@ -78,10 +78,16 @@ impl Options {
     }
 
     /// Reads at most this many bytes per second, on the calling thread only.
-    #[must_use]
-    pub fn bytes_per_second(mut self, bytes: u64) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::Error::Config) for 0, at which a scrub would never end.
+    pub fn bytes_per_second(mut self, bytes: u64) -> Result<Self> {
+        if bytes == 0 {
+            return Err(Error::config("bytes_per_second", "at 0 a scrub would never end"));
+        }
         self.bytes_per_second = Some(bytes);
-        self
+        Ok(self)
     }
 
     /// Whether damaged inner nodes, checksums, headers and footers are rebuilt into new parts. Leaves are

@@ -55,6 +55,7 @@ impl Watermark {
 pub enum Work {
     Flush,
     Spill,
+    Claim,
     Tick,
     Stop,
 }
@@ -89,6 +90,7 @@ impl Control {
         match self.0.next(Seq(durable), interval) {
             flush::Work::Flush => Work::Flush,
             flush::Work::Spill => Work::Spill,
+            flush::Work::Claim => Work::Claim,
             flush::Work::Tick => Work::Tick,
             flush::Work::Stop => Work::Stop,
         }

@@ -59,9 +59,11 @@ fn config(dir: &Path) -> Config {
     Config::new(dir)
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
-        .compaction_policy(CompactionPolicy::Tiered(2))
+        .compaction_policy(CompactionPolicy::tiered(2).unwrap())
         .retry_wait(Duration::from_millis(1), Duration::from_millis(4))
+        .unwrap()
         .wal_segment_bytes(16 << 10)
+        .unwrap()
         .wal_spare_bytes(16 << 10)
 }
 

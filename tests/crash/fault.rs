@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
-use duramen::{CompactionPolicy, DurabilityToken, DynAccumulator, Error};
+use duramen::{DurabilityToken, DynAccumulator, Error};
 
 use crate::check::{Bounds, check, fingerprint, reopen, same};
 use crate::findings::{Finding, Kind, Outcome, Tally};
@@ -415,7 +415,7 @@ pub(crate) fn setups() -> [Setup; 4] {
         Setup { segment: 8 << 10, spare: 0, ..Setup::PLAIN },
         Setup { segment: 12 << 10, spare: 16 << 10, unflushed: 640, claims: true, ..Setup::PLAIN },
         // The last checkpoint but one has parts merged.
-        Setup { compaction: CompactionPolicy::Tiered(2), ..Setup::PLAIN },
+        Setup { fan_in: Some(2), ..Setup::PLAIN },
     ]
 }
 

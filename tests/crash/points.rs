@@ -12,7 +12,7 @@ use testkit::words::words;
 
 /// A store that spills after 10 leaves, and makes checkpoints by itself.
 fn config(disk: &SimDisk, setup: Setup) -> Config {
-    let policy = CheckpointPolicy::manual().every_leaves(30).wal_segments(3);
+    let policy = CheckpointPolicy::manual().every_leaves(30).unwrap().wal_segments(3).unwrap();
     setup.config(disk).checkpoint_policy(policy)
 }
 
@@ -108,7 +108,8 @@ fn a_reader_shows_points_alone() {
 #[test]
 fn a_block_that_reaches_the_limit_of_memory_is_refused_at_once_and_a_flush_makes_room() {
     let disk = SimDisk::new();
-    let store = SETUP.open_as(config(&disk, SETUP).max_uncheckpointed_bytes(64 << 10)).unwrap();
+    let store =
+        SETUP.open_as(config(&disk, SETUP).max_uncheckpointed_bytes(64 << 10).unwrap()).unwrap();
     for block in 0..3 {
         let mut refused = 0;
         for _ in 0..3000 {

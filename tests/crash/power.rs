@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use duramen::Arity;
 use duramen::testing::faulty::Flaw;
 use duramen::testing::sim::CrashChoice;
-use duramen::{Arity, CompactionPolicy};
 
 use crate::examine::{self, Depth};
 use crate::findings::{Outcome, Tally};
@@ -160,10 +160,10 @@ pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
 
 /// Workloads in which parts are merged: some rounds of checkpoints, and all of two to `longest` steps.
 pub(crate) fn merging_workloads(run: Run, longest: u32) -> Vec<Workload> {
-    let pair = CompactionPolicy::Tiered(2);
+    let fan_in = Some(2);
     let setups = [
-        Setup { compaction: pair, segment: 8 << 10, spare: 16 << 10, ..Setup::PLAIN },
-        Setup { compaction: pair, arity: Arity::Two, sha: true, on_close: true, ..Setup::PLAIN },
+        Setup { fan_in, segment: 8 << 10, spare: 16 << 10, ..Setup::PLAIN },
+        Setup { fan_in, arity: Arity::Two, sha: true, on_close: true, ..Setup::PLAIN },
     ];
     let merging =
         [Step::Checkpoint, Step::InsertDurable, Step::Checkpoint, Step::Reopen, Step::Kill];

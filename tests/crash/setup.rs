@@ -32,7 +32,8 @@ pub(crate) struct Setup {
     pub(crate) claims: bool,
     /// What is wrong with the engine or its disk, on purpose.
     pub(crate) flaw: Option<Flaw>,
-    pub(crate) compaction: CompactionPolicy,
+    /// How many parts of a tier are merged, if any are.
+    pub(crate) fan_in: Option<u32>,
 }
 
 impl Setup {
@@ -47,7 +48,7 @@ impl Setup {
         small_parts: 8,
         claims: false,
         flaw: None,
-        compaction: CompactionPolicy::Tiered(4),
+        fan_in: Some(4),
     };
 
     pub(crate) fn random(random: &mut Random) -> Self {
@@ -62,11 +63,7 @@ impl Setup {
             small_parts: random.pick(&[0, 8, 8]),
             claims: random.one_in(2),
             flaw: None,
-            compaction: random.pick(&[
-                CompactionPolicy::Off,
-                CompactionPolicy::Tiered(2),
-                CompactionPolicy::Tiered(4),
-            ]),
+            fan_in: random.pick(&[None, Some(2), Some(4)]),
         }
     }
 
@@ -82,10 +79,12 @@ impl Setup {
                 CheckpointPolicy::manual().on_close(self.on_close).small_parts(self.small_parts),
             )
             .wal_segment_bytes(self.segment)
+            .unwrap()
             .wal_spare_bytes(self.spare)
             .max_unflushed_bytes(self.unflushed)
+            .unwrap()
             .wal_group_bytes(self.group)
-            .compaction_policy(self.compaction);
+            .compaction_policy(compaction(self.fan_in));
         claiming(config, self.claims)
     }
 
@@ -110,7 +109,12 @@ impl Setup {
 /// The configuration of a store that says after a pause that its last group is durable, if it `claims`.
 pub(crate) fn claiming(config: Config, claims: bool) -> Config {
     // Longer than any test takes.
-    if claims { config.claim_idle(Duration::from_secs(24 * 3600)) } else { config }
+    if claims { config.claim_idle(Duration::from_secs(24 * 3600)).unwrap() } else { config }
+}
+
+/// Merges by `fan_in`, or none.
+pub(crate) fn compaction(fan_in: Option<u32>) -> CompactionPolicy {
+    fan_in.map_or(CompactionPolicy::Off, |fan_in| CompactionPolicy::tiered(fan_in).unwrap())
 }
 
 /// The disk as a store finds it that has this flaw.

@@ -8,8 +8,7 @@ use duramen::testing::sim::{
     CrashChoice, Fault, FaultError, Operation, OperationKind, SimDisk, When,
 };
 use duramen::{
-    CheckpointPolicy, CompactionPolicy, Config, DurabilityToken, DynAccumulator, Error,
-    FlushPolicy, Hash,
+    CheckpointPolicy, Config, DurabilityToken, DynAccumulator, Error, FlushPolicy, Hash,
 };
 
 use crate::model::Model;
@@ -27,8 +26,9 @@ fn model() -> Model {
 fn interval(disk: &SimDisk) -> Config {
     Setup::PLAIN
         .config(disk)
-        .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
+        .flush_policy(FlushPolicy::interval(Duration::from_millis(1)).unwrap())
         .max_unflushed_bytes(100 * size_of::<Hash>() as u64)
+        .unwrap()
 }
 
 /// The leaves that a power cut leaves now.
@@ -190,8 +190,7 @@ fn inserts_flushes_and_checkpoints_go_on_while_any_step_of_a_merge_hangs() {
     ];
     for step in steps {
         let disk = SimDisk::new();
-        let compaction = CompactionPolicy::Tiered(2);
-        let setup = Setup { segment: 1 << 20, compaction, ..Setup::PLAIN };
+        let setup = Setup { segment: 1 << 20, fan_in: Some(2), ..Setup::PLAIN };
         let store = setup.open(&disk).unwrap();
         let leaves = model().next(60);
         for batch in leaves[..20].chunks(10) {
@@ -224,7 +223,7 @@ fn inserts_flushes_and_checkpoints_go_on_while_any_step_of_a_merge_hangs() {
 /// How many writes a merge still does when it is released a while after the store began to close.
 fn writes_of_a_merge_while_closing(patience: Duration) -> usize {
     let disk = SimDisk::new();
-    let setup = Setup { segment: 1 << 20, compaction: CompactionPolicy::Tiered(2), ..Setup::PLAIN };
+    let setup = Setup { segment: 1 << 20, fan_in: Some(2), ..Setup::PLAIN };
     // Any merge is a large one: closing ends those that are small.
     let store = setup.open_as(setup.config(&disk).merge_at_close_bytes(0)).unwrap();
     let leaves = model().next(30);
@@ -347,8 +346,8 @@ fn threads_that_insert_while_checkpoints_run_lose_nothing_to_a_power_cut() {
     disk.record();
     let config = Setup::PLAIN
         .config(&disk)
-        .flush_policy(FlushPolicy::Interval(Duration::from_micros(200)))
-        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(25).on_close(true));
+        .flush_policy(FlushPolicy::interval(Duration::from_micros(200)).unwrap())
+        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(25).unwrap().on_close(true));
     let store = Setup::PLAIN.open_as(config).unwrap();
     // Index, leaf, and by which operation it was acknowledged.
     let inserted: Vec<(u64, Hash, u64)> = thread::scope(|scope| {
@@ -419,7 +418,7 @@ fn a_part_whose_bytes_cannot_be_handed_over_is_not_put_in_place() {
 fn a_large_segment_is_freed_a_little_at_a_time() {
     const STEP: u64 = 4 << 20;
     let disk = SimDisk::new();
-    let config = Setup::PLAIN.config(&disk).wal_segment_bytes(4 * STEP).wal_spare_bytes(0);
+    let config = Setup::PLAIN.config(&disk).wal_segment_bytes(4 * STEP).unwrap().wal_spare_bytes(0);
     let store = Setup::PLAIN.open_as(config).unwrap();
     let leaves = vec![[7; 32]; (4 * STEP / 32) as usize];
     for _ in 0..3 {

@@ -18,6 +18,7 @@ pub(crate) fn config(disk: &SimDisk) -> Config {
         .checkpoint_policy(CheckpointPolicy::manual())
         .compaction_policy(CompactionPolicy::Off)
         .wal_segment_bytes(16 << 10)
+        .unwrap()
         .wal_spare_bytes(16 << 10)
         .wal_group_bytes(2048)
 }
@@ -113,6 +114,6 @@ pub(crate) fn subjects() -> Vec<Subject> {
         killed,
         Subject::of("closed", &disk),
         Subject::of("entries", &with_entries(Compression::None)),
-        Subject::of("compressed entries", &with_entries(Compression::Zstd(1))),
+        Subject::of("compressed entries", &with_entries(Compression::zstd(1).unwrap())),
     ]
 }

@@ -185,11 +185,13 @@ fn children_of_a_busy_parent_are_refused_at_once_and_the_store_has_exactly_the_p
     let dir = tempfile::tempdir().unwrap();
     let config = || {
         Config::new(dir.path())
-            .flush_policy(FlushPolicy::Interval(Duration::from_micros(300)))
-            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(20_000))
-            .compaction_policy(CompactionPolicy::Tiered(2))
+            .flush_policy(FlushPolicy::interval(Duration::from_micros(300)).unwrap())
+            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(20_000).unwrap())
+            .compaction_policy(CompactionPolicy::tiered(2).unwrap())
             .max_unflushed_bytes(1 << 20)
+            .unwrap()
             .max_uncheckpointed_bytes(8 << 20)
+            .unwrap()
     };
     let store = Store::open(config()).unwrap();
     let done = AtomicBool::new(false);
@@ -414,8 +416,8 @@ fn a_listener_that_forks_and_returns_in_the_child_does_not_make_it_a_second_writ
             }
         };
         let config = manual(dir.path())
-            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10))
-            .compaction_policy(CompactionPolicy::Tiered(2))
+            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10).unwrap())
+            .compaction_policy(CompactionPolicy::tiered(2).unwrap())
             .listener(listener);
         let store = Store::open(config).unwrap();
         grow_and_close(store);
@@ -458,8 +460,8 @@ fn in_a_child_that_a_listener_forks_nobody_else_is_told() {
             }
         };
         let config = manual(dir.path())
-            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10))
-            .compaction_policy(CompactionPolicy::Tiered(2))
+            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10).unwrap())
+            .compaction_policy(CompactionPolicy::tiered(2).unwrap())
             .listener(forks)
             .listener(told);
         let store = Store::open(config).unwrap();

@@ -47,8 +47,9 @@ fn config(dir: &Path) -> Config {
     Config::new(dir)
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
-        .compaction_policy(CompactionPolicy::Tiered(2))
+        .compaction_policy(CompactionPolicy::tiered(2).unwrap())
         .wal_segment_bytes(16 << 10)
+        .unwrap()
         .wal_spare_bytes(64 << 10)
 }
 
@@ -111,8 +112,8 @@ fn killed(dir: &Path, said: &Path) {
 /// Several threads insert while checkpoints and merges are made by themselves.
 fn threads(dir: &Path, said: &Path) {
     let config = config(dir)
-        .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
-        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(200));
+        .flush_policy(FlushPolicy::interval(Duration::from_millis(1)).unwrap())
+        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(200).unwrap());
     let store = Store::open(config).unwrap();
     let inserting = std::sync::Mutex::new(0);
     let insert = || -> Option<(u64, DurabilityToken)> {

@@ -169,7 +169,7 @@ fn what_was_flushed_is_there_after_a_kill_and_what_was_shown_stays_shown() {
 #[test]
 fn a_batch_larger_than_a_segment_is_one_group_and_survives() {
     let dir = tempfile::tempdir().unwrap();
-    let config = || manual(dir.path()).wal_segment_bytes(8192);
+    let config = || manual(dir.path()).wal_segment_bytes(8192).unwrap();
     let all = leaves(40_000, 4);
     let store = Accumulator::<Blake3, 16>::open(config()).unwrap();
     store.insert_many(&all[..10]).unwrap();
@@ -190,7 +190,7 @@ fn small_segments_are_recycled_and_their_old_groups_never_come_back() {
     let dir = tempfile::tempdir().unwrap();
     // A copy of the files of a store that removes some meanwhile would not be what a kill leaves.
     let config = |dir: &std::path::Path| {
-        manual(dir).wal_segment_bytes(4 * 4096).compaction_policy(CompactionPolicy::Off)
+        manual(dir).wal_segment_bytes(4 * 4096).unwrap().compaction_policy(CompactionPolicy::Off)
     };
     let all = leaves(600, 5);
     let mut store = Accumulator::<Rfc6962Sha256, 2>::open(config(dir.path())).unwrap();
@@ -245,7 +245,8 @@ fn manual_makes_nothing_durable_until_asked() {
 fn under_manual_the_bound_hands_bytes_to_the_system_without_claiming_anything() {
     let dir = tempfile::tempdir().unwrap();
     let store =
-        Accumulator::<Blake3, 4>::open(manual(dir.path()).max_unflushed_bytes(3200)).unwrap();
+        Accumulator::<Blake3, 4>::open(manual(dir.path()).max_unflushed_bytes(3200).unwrap())
+            .unwrap();
     let all = leaves(5000, 7);
     let tokens: Vec<_> = all.iter().map(|leaf| store.insert(*leaf).unwrap().token).collect();
     let stats = store.stats();
@@ -260,7 +261,7 @@ fn under_manual_the_bound_hands_bytes_to_the_system_without_claiming_anything() 
 #[test]
 fn what_was_handed_to_the_system_is_durable_after_a_flush_that_adds_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let config = || manual(dir.path()).max_unflushed_bytes(64);
+    let config = || manual(dir.path()).max_unflushed_bytes(64).unwrap();
     let store = DynAccumulator::open(config(), Arc::new(Blake3), Arity::Four).unwrap();
     let mut handed_over = false;
     while !handed_over {
@@ -338,7 +339,7 @@ fn tokens_resolve_on_close_and_fail_when_the_store_went_without_them() {
 #[test]
 fn automatic_checkpoints_come_from_the_policy_and_memory_is_released() {
     let dir = tempfile::tempdir().unwrap();
-    let policy = CheckpointPolicy::manual().every_leaves(200_000);
+    let policy = CheckpointPolicy::manual().every_leaves(200_000).unwrap();
     let store =
         Accumulator::<Blake3, 4>::open(Config::new(dir.path()).checkpoint_policy(policy)).unwrap();
     let all = leaves(1_000_000, 8);
@@ -462,7 +463,7 @@ fn a_head_that_may_be_signed_is_that_of_what_is_durable() {
 #[test]
 fn a_flush_that_is_not_waited_for_does_not_wait_for_the_interval() {
     let dir = tempfile::tempdir().unwrap();
-    let hour = FlushPolicy::Interval(Duration::from_secs(3600));
+    let hour = FlushPolicy::interval(Duration::from_secs(3600)).unwrap();
     let store = Accumulator::<Blake3, 4>::open(manual(dir.path()).flush_policy(hour)).unwrap();
     let inserted = store.insert([1; 32]).unwrap();
     let durable = store.flush_async().unwrap();
@@ -580,8 +581,9 @@ fn an_insert_that_waits_for_a_checkpoint_whose_hashing_panics_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let hasher = Panics::new();
     let config = manual(dir.path())
-        .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
-        .max_uncheckpointed_bytes(4096);
+        .flush_policy(FlushPolicy::interval(Duration::from_millis(1)).unwrap())
+        .max_uncheckpointed_bytes(4096)
+        .unwrap();
     let store = DynAccumulator::open(config, hasher.clone(), Arity::Four).unwrap();
     hasher.after(0);
     let refused = (0..1000).find_map(|_| store.insert([1; 32]).err()).unwrap();

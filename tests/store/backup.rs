@@ -19,6 +19,7 @@ fn config(dir: &Path) -> Config {
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual().on_close(false))
         .wal_segment_bytes(16 << 10)
+        .unwrap()
         .wal_spare_bytes(64 << 10)
 }
 
@@ -179,10 +180,11 @@ fn a_store_is_copied_again_and_again_while_threads_insert_and_parts_are_merged()
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
     let config = Config::new(&path)
-        .flush_policy(FlushPolicy::Interval(std::time::Duration::from_millis(1)))
-        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(2500).on_close(false))
-        .compaction_policy(CompactionPolicy::Tiered(2))
+        .flush_policy(FlushPolicy::interval(std::time::Duration::from_millis(1)).unwrap())
+        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(2500).unwrap().on_close(false))
+        .compaction_policy(CompactionPolicy::tiered(2).unwrap())
         .wal_segment_bytes(16 << 10)
+        .unwrap()
         .wal_spare_bytes(32 << 10);
     let store = Arc::new(Store::open(config).unwrap());
     let (stop, inserted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

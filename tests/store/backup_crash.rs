@@ -19,8 +19,9 @@ fn config(disk: &SimDisk) -> Config {
         .file_system(Arc::new(disk.clone()))
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual().on_close(false))
-        .compaction_policy(CompactionPolicy::Tiered(2))
+        .compaction_policy(CompactionPolicy::tiered(2).unwrap())
         .wal_segment_bytes(8 << 10)
+        .unwrap()
         .wal_spare_bytes(32 << 10)
 }
 

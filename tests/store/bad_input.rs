@@ -22,6 +22,7 @@ fn config(dir: &Path) -> Config {
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
         .wal_segment_bytes(12 << 10)
+        .unwrap()
         .wal_spare_bytes(12 << 10)
 }
 

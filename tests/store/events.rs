@@ -16,7 +16,7 @@ fn quiet(disk: &SimDisk) -> Config {
         .file_system(Arc::new(disk.clone()))
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
-        .compaction_policy(CompactionPolicy::Tiered(2))
+        .compaction_policy(CompactionPolicy::tiered(2).unwrap())
 }
 
 fn open(config: Config) -> Result<DynAccumulator, Error> {
@@ -131,9 +131,9 @@ fn a_store_tells_what_it_does_in_order_with_sizes_and_reasons() {
 fn what_fails_is_told_with_its_cause_and_what_comes_of_it() {
     let disk = SimDisk::new();
     let log = Log::default();
-    let policy = CheckpointPolicy::manual().every_leaves(1);
+    let policy = CheckpointPolicy::manual().every_leaves(1).unwrap();
     let hour = Duration::from_secs(3600);
-    let config = quiet(&disk).checkpoint_policy(policy).retry_wait(hour, hour);
+    let config = quiet(&disk).checkpoint_policy(policy).retry_wait(hour, hour).unwrap();
     let store = open(config.listener(log.listener())).unwrap();
     let part = When::nth(OperationKind::Create, 1).on(FileKind::Part);
     disk.inject(Fault::new(part, FaultError::ENOSPC));

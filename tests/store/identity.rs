@@ -69,7 +69,7 @@ fn a_segment_that_has_the_name_of_an_older_one_is_missed() {
 #[test]
 fn a_segment_that_has_the_name_of_the_one_before_is_refused() {
     let short = |disk: &SimDisk| {
-        let config = config(disk).wal_segment_bytes(8 << 10);
+        let config = config(disk).wal_segment_bytes(8 << 10).unwrap();
         DynAccumulator::open(config, Arc::new(Blake3), Arity::Four).unwrap()
     };
     let disk = SimDisk::new();

@@ -14,6 +14,7 @@ fn config(dir: &Path) -> Config {
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
         .wal_segment_bytes(16 << 10)
+        .unwrap()
 }
 
 /// A store with two parts, several segments and spare ones, closed or as a kill leaves it.

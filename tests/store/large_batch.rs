@@ -20,7 +20,7 @@ use testkit::stores::leaves;
 fn config(disk: &SimDisk) -> Config {
     Config::new("store")
         .file_system(Arc::new(disk.clone()))
-        .flush_policy(FlushPolicy::Interval(Duration::from_secs(3600)))
+        .flush_policy(FlushPolicy::interval(Duration::from_secs(3600)).unwrap())
         .checkpoint_policy(CheckpointPolicy::manual())
 }
 
@@ -104,7 +104,7 @@ fn a_leaf_before_a_large_batch_is_durable_while_the_batch_is_being_written() {
 #[test]
 fn inserts_behind_a_large_batch_do_not_wait_until_it_is_written_and_the_next_large_one_does() {
     let disk = SimDisk::new();
-    let store = open(config(&disk).max_unflushed_bytes(64 << 10));
+    let store = open(config(&disk).max_unflushed_bytes(64 << 10).unwrap());
     let write = disk.hold(When::nth(OperationKind::Write, 1).on(FileKind::Segment));
     store.insert_many(&large(2, 1)).unwrap();
     let flushed = store.flush_async().unwrap();
@@ -145,7 +145,7 @@ fn of_several_large_batches_each_is_durable_without_the_next() {
 #[test]
 fn a_large_batch_goes_to_the_log_in_pieces_and_a_kill_between_two_leaves_nothing_of_it() {
     let disk = SimDisk::new();
-    let config = || config(&disk).wal_group_bytes(64 << 10).wal_segment_bytes(256 << 10);
+    let config = || config(&disk).wal_group_bytes(64 << 10).wal_segment_bytes(256 << 10).unwrap();
     let store = open(config());
     store.insert_durable([1; 32]).unwrap();
     let batch = large(2, 2);

@@ -18,7 +18,7 @@ const LIMIT: u64 = 64 << 10;
 fn config(disk: &SimDisk) -> Config {
     Config::new("store")
         .file_system(Arc::new(disk.clone()))
-        .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
+        .flush_policy(FlushPolicy::interval(Duration::from_millis(1)).unwrap())
         .checkpoint_policy(CheckpointPolicy::manual())
         .compaction_policy(CompactionPolicy::Off)
 }
@@ -48,8 +48,9 @@ fn memory_stays_bounded_while_the_sync_of_a_checkpoint_hangs() {
     let disk = SimDisk::new();
     let store = open(
         config(&disk)
-            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(100))
+            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(100).unwrap())
             .max_uncheckpointed_bytes(LIMIT)
+            .unwrap()
             .backpressure_wait(SOON),
     );
     let hold = disk.hold(part(OperationKind::Sync));
@@ -82,7 +83,7 @@ fn memory_stays_bounded_while_the_sync_of_a_checkpoint_hangs() {
 #[test]
 fn memory_stays_bounded_while_the_sync_of_the_log_hangs() {
     let disk = SimDisk::new();
-    let store = open(config(&disk).max_unflushed_bytes(LIMIT).backpressure_wait(SOON));
+    let store = open(config(&disk).max_unflushed_bytes(LIMIT).unwrap().backpressure_wait(SOON));
     let hold = disk.hold(When::nth(OperationKind::Sync, 1).on(FileKind::Segment));
     let (count, error) = insert_until_refused(&store, 0);
     assert!(matches!(error, Error::Backpressure { limit: Limit::UnflushedBytes, .. }), "{error}");
@@ -99,9 +100,10 @@ fn memory_stays_bounded_while_the_sync_of_the_log_hangs() {
 #[test]
 fn a_limit_alone_makes_checkpoints_with_its_reason_and_never_stops_for_good() {
     let disk = SimDisk::new();
-    for flush in [FlushPolicy::Manual, FlushPolicy::Interval(Duration::from_millis(1))] {
+    for flush in [FlushPolicy::Manual, FlushPolicy::interval(Duration::from_millis(1)).unwrap()] {
         let disk = SimDisk::new();
-        let store = open(config(&disk).flush_policy(flush).max_uncheckpointed_bytes(LIMIT));
+        let store =
+            open(config(&disk).flush_policy(flush).max_uncheckpointed_bytes(LIMIT).unwrap());
         let all = leaves(20_000, 2);
         for (number, batch) in all.chunks(7).enumerate() {
             store.insert_many(batch).unwrap();
@@ -126,7 +128,7 @@ fn a_limit_alone_makes_checkpoints_with_its_reason_and_never_stops_for_good() {
 #[test]
 fn a_batch_larger_than_the_limit_is_taken_whole() {
     let disk = SimDisk::new();
-    let store = open(config(&disk).max_uncheckpointed_bytes(640));
+    let store = open(config(&disk).max_uncheckpointed_bytes(640).unwrap());
     for seed in 0..3 {
         store.insert_many(&leaves(500, seed)).unwrap();
     }
@@ -137,7 +139,8 @@ fn a_batch_larger_than_the_limit_is_taken_whole() {
 fn inserts_slow_down_before_they_stop() {
     let disk = SimDisk::new();
     let limit = 1 << 20;
-    let store = open(config(&disk).max_uncheckpointed_bytes(limit).backpressure_wait(SOON));
+    let store =
+        open(config(&disk).max_uncheckpointed_bytes(limit).unwrap().backpressure_wait(SOON));
     let hold = disk.hold(part(OperationKind::Sync));
     while store.stats().uncheckpointed_bytes < limit / 4 {
         assert_eq!(store.stats().slowdowns, 0);
@@ -155,7 +158,7 @@ fn inserts_slow_down_before_they_stop() {
 fn when_checkpoints_fail_for_good_an_insert_at_the_limit_says_so_at_once() {
     let disk = SimDisk::new();
     // Without a limit on waiting: it must not wait for what will not come.
-    let store = open(config(&disk).max_uncheckpointed_bytes(LIMIT));
+    let store = open(config(&disk).max_uncheckpointed_bytes(LIMIT).unwrap());
     disk.inject(Fault::new(part(OperationKind::Create), FaultError::EIO).for_ever());
     let (count, error) = insert_until_refused(&store, 0);
     assert!(matches!(error, Error::CheckpointsFail { held, .. } if held >= LIMIT), "{error}");
@@ -174,7 +177,9 @@ fn when_checkpoints_fail_for_good_an_insert_at_the_limit_says_so_at_once() {
 fn a_checkpoint_that_fails_for_a_while_holds_inserts_up_and_no_longer() {
     let disk = SimDisk::new();
     let wait = Duration::from_millis(1);
-    let store = open(config(&disk).max_uncheckpointed_bytes(LIMIT).retry_wait(wait, wait));
+    let store = open(
+        config(&disk).max_uncheckpointed_bytes(LIMIT).unwrap().retry_wait(wait, wait).unwrap(),
+    );
     disk.inject(Fault::new(part(OperationKind::Create), FaultError::ENOSPC).for_ever());
     thread::scope(|scope| {
         let inserting = scope.spawn(|| {
@@ -198,8 +203,7 @@ fn too_many_parts_stop_inserts_until_they_are_merged() {
     let log = Arc::new(Mutex::new(Vec::new()));
     let events = Arc::clone(&log);
     let config = config(&disk)
-        .compaction_policy(CompactionPolicy::Tiered(2))
-        .max_parts(34)
+        .compaction_policy(CompactionPolicy::tiered(2).unwrap().max_parts(34).unwrap())
         .backpressure_wait(SOON)
         .listener(move |event: &Event| match event {
             Event::BackpressureBegun { limit, held, allowed, .. } => {
@@ -237,7 +241,7 @@ fn too_many_parts_stop_inserts_until_they_are_merged() {
 #[test]
 fn parts_that_nothing_merges_stop_nobody() {
     let disk = SimDisk::new();
-    let store = open(config(&disk).max_parts(3).backpressure_wait(SOON));
+    let store = open(config(&disk).backpressure_wait(SOON));
     for leaf in 0..10 {
         store.insert([leaf; 32]).unwrap();
         store.checkpoint().unwrap();
@@ -248,7 +252,13 @@ fn parts_that_nothing_merges_stop_nobody() {
 #[test]
 fn the_queue_of_jobs_never_holds_more_than_one_of_a_kind() {
     let disk = SimDisk::new();
-    let policy = CheckpointPolicy::manual().every_leaves(1).wal_bytes(1).wal_segments(1);
+    let policy = CheckpointPolicy::manual()
+        .every_leaves(1)
+        .unwrap()
+        .wal_bytes(1)
+        .unwrap()
+        .wal_segments(1)
+        .unwrap();
     let store = open(config(&disk).checkpoint_policy(policy));
     let hold = disk.hold(part(OperationKind::Sync));
     for leaf in 0..50 {
@@ -272,7 +282,7 @@ fn the_queue_of_jobs_never_holds_more_than_one_of_a_kind() {
 #[test]
 fn an_insert_that_must_not_wait_is_refused_where_another_would_wait_and_comes_through_later() {
     let disk = SimDisk::new();
-    let store = open(config(&disk).max_unflushed_bytes(LIMIT));
+    let store = open(config(&disk).max_unflushed_bytes(LIMIT).unwrap());
     let hold = disk.hold(When::nth(OperationKind::Sync, 1).on(FileKind::Segment));
     store.try_insert([7; 32]).unwrap();
     // From now on nothing that is inserted is written.
@@ -300,7 +310,7 @@ fn an_insert_that_must_not_wait_is_refused_where_another_would_wait_and_comes_th
 fn an_insert_that_must_not_wait_is_told_when_to_come_again_where_others_are_slowed_down() {
     let disk = SimDisk::new();
     let limit = 16 << 20;
-    let store = open(config(&disk).max_uncheckpointed_bytes(limit));
+    let store = open(config(&disk).max_uncheckpointed_bytes(limit).unwrap());
     // Nothing goes away while the checkpoint hangs.
     let hold = disk.hold(part(OperationKind::Create));
     let batch = leaves(1000, 1);

@@ -15,6 +15,7 @@ fn config(disk: &SimDisk) -> Config {
         .checkpoint_policy(CheckpointPolicy::manual())
         .compaction_policy(CompactionPolicy::Off)
         .wal_segment_bytes(4 << 20)
+        .unwrap()
 }
 
 fn open(config: Config) -> Result<DynAccumulator, Error> {
@@ -172,7 +173,7 @@ fn the_log_found_at_opening_counts_for_the_policy() {
     let disk = SimDisk::new();
     grown(&disk).close().unwrap();
     // The log has more than 3 MB.
-    let policy = CheckpointPolicy::manual().wal_bytes(1 << 20);
+    let policy = CheckpointPolicy::manual().wal_bytes(1 << 20).unwrap();
     let store = open(config(&disk).checkpoint_policy(policy)).unwrap();
     store.insert_durable([2; 32]).unwrap();
     store.wait_idle();

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use duramen::inspect::{self, FileReport, FileState};
 use duramen::{
-    Accumulator, Arity, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, Reader, TreeSize,
+    Accumulator, Arity, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, Reader,
+    TreeSize,
 };
 use testkit::stores::{leaves, root_of};
 use testkit::words::words;
@@ -124,7 +125,7 @@ fn automatic_checkpoints_and_the_last_one_touch_no_other_store_either() {
     let temp = tempfile::tempdir().unwrap();
     let [path, moved, other] = ["s", "moved", "other"].map(|name| temp.path().join(name));
     store(&other, &leaves(500, 2)).close().unwrap();
-    let policy = CheckpointPolicy::manual().every_leaves(50).on_close(true);
+    let policy = CheckpointPolicy::manual().every_leaves(50).unwrap().on_close(true);
     let config = Config::new(&path).checkpoint_policy(policy);
     let first = Store::open(config).unwrap();
     fs::rename(&path, &moved).unwrap();
@@ -579,7 +580,7 @@ mod simulated {
     #[test]
     fn a_failed_sync_of_the_logs_directory_by_a_worker_ends_all_writing() {
         let disk = SimDisk::new();
-        let small = config(disk.clone()).wal_segment_bytes(64 << 10);
+        let small = config(disk.clone()).wal_segment_bytes(64 << 10).unwrap();
         let first = Store::open(small).unwrap();
         first.insert_durable([1; 32]).unwrap();
         let made = When::nth(OperationKind::Create, 1).on(FileKind::Segment);

@@ -34,7 +34,7 @@ fn within_a_minute(work: impl FnOnce() + Send + 'static) {
 fn config(disk: &SimDisk) -> Config {
     Config::new("store")
         .file_system(Arc::new(disk.clone()))
-        .flush_policy(FlushPolicy::Interval(HOUR))
+        .flush_policy(FlushPolicy::interval(HOUR).unwrap())
         .checkpoint_policy(CheckpointPolicy::manual())
         .compaction_policy(CompactionPolicy::Off)
 }
@@ -167,7 +167,7 @@ fn on_the_flusher_an_insert_that_would_have_to_wait_for_room_is_refused() {
         let told: Arc<Mutex<Vec<String>>> = Arc::default();
         let noted = Arc::clone(&told);
         let disk = SimDisk::new();
-        let config = config(&disk).max_unflushed_bytes(64);
+        let config = config(&disk).max_unflushed_bytes(64).unwrap();
         let store = open_with(config, move |store, event| match event {
             Event::FlushBegun { .. } => {
                 assert_eq!(here(), Some(FLUSHER));
@@ -194,8 +194,8 @@ fn on_a_worker_all_that_waits_for_the_flusher_is_done() {
         let told: Arc<Mutex<Vec<Answers>>> = Arc::default();
         let (noted, to) = (Arc::clone(&told), copy.clone());
         let config = config(&disk)
-            .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
-            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10));
+            .flush_policy(FlushPolicy::interval(Duration::from_millis(1)).unwrap())
+            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10).unwrap());
         let store = open_with(config, move |store, event| {
             if !was_made(event) || !noted.lock().unwrap().is_empty() {
                 return;
@@ -231,9 +231,11 @@ fn on_a_worker_an_insert_waits_for_the_flusher_and_is_refused_where_a_worker_mak
         let disk = SimDisk::new();
         let config = config(&disk)
             .max_unflushed_bytes(320)
+            .unwrap()
             // 15 leaves and the nodes above them.
             .max_uncheckpointed_bytes(640)
-            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10));
+            .unwrap()
+            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10).unwrap());
         let store = open_with(config, move |store, event| {
             let what = match event {
                 Event::CheckpointBegun { .. } => "full",
@@ -299,8 +301,8 @@ fn is_moment(on: &str, event: &Event) -> bool {
 
 fn busy(disk: &SimDisk) -> Config {
     config(disk)
-        .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
-        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10).on_close(false))
+        .flush_policy(FlushPolicy::interval(Duration::from_millis(1)).unwrap())
+        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10).unwrap().on_close(false))
 }
 
 #[test]
@@ -411,8 +413,9 @@ fn a_listener_that_inserts_when_it_hears_of_backpressure_does_not_call_itself_wi
         let told: Arc<Mutex<Vec<bool>>> = Arc::default();
         let noted = Arc::clone(&told);
         let config = config(&disk)
-            .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
+            .flush_policy(FlushPolicy::interval(Duration::from_millis(1)).unwrap())
             .max_unflushed_bytes(64)
+            .unwrap()
             .backpressure_wait(Duration::from_millis(1));
         let store = open_with(config, move |store, event| {
             let (begun, ended) = (
@@ -441,7 +444,7 @@ fn what_a_listener_leads_to_in_another_group_of_events_is_told() {
     within_a_minute(|| {
         let told: Arc<Mutex<Vec<String>>> = Arc::default();
         let noted = Arc::clone(&told);
-        let config = config(&SimDisk::new()).max_unflushed_bytes(64);
+        let config = config(&SimDisk::new()).max_unflushed_bytes(64).unwrap();
         let store = open_with(config, move |store, event| {
             match event {
                 Event::BackpressureBegun { .. } => drop(store.checkpoint().unwrap()),

@@ -48,7 +48,7 @@ fn snapshots_that_are_held_pin_no_nodes() {
 
 #[test]
 fn entries_that_are_held_are_counted_until_they_are_dropped() {
-    let compressed = EntryConfig::new().compression(Compression::Zstd(1));
+    let compressed = EntryConfig::new().compression(Compression::zstd(1).unwrap());
     for (mode, entries) in [(ReadMode::Mapped, compressed), (ReadMode::Pread, EntryConfig::new())] {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path(), mode);

@@ -178,7 +178,7 @@ fn a_checkpoint_without_random_bytes_is_not_made_and_the_store_goes_on() {
 #[test]
 fn a_merge_without_random_bytes_is_not_made_and_is_tried_again() {
     let (source, all) = killed();
-    let config = source.config().compaction_policy(CompactionPolicy::Tiered(2));
+    let config = source.config().compaction_policy(CompactionPolicy::tiered(2).unwrap());
     let store = source.open().unwrap();
     store.checkpoint().unwrap();
     store.close().unwrap();

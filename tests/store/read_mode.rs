@@ -23,6 +23,7 @@ fn policies(config: Config) -> Config {
         .checkpoint_policy(CheckpointPolicy::manual().on_close(false))
         .compaction_policy(CompactionPolicy::Off)
         .wal_segment_bytes(64 << 10)
+        .unwrap()
 }
 
 fn on_disk(dir: &Path, mode: ReadMode) -> Config {
@@ -104,8 +105,8 @@ fn both_modes_answer_alike_and_what_one_writes_the_other_reads() {
     assert!(answers(ReadMode::Mapped) == answers(ReadMode::Pread));
 
     // Checkpoints and merges of the one are read by the other.
-    let merging =
-        on_disk(dir.path(), ReadMode::Pread).compaction_policy(CompactionPolicy::Tiered(2));
+    let merging = on_disk(dir.path(), ReadMode::Pread)
+        .compaction_policy(CompactionPolicy::tiered(2).unwrap());
     let store = open(merging).unwrap();
     store.checkpoint().unwrap();
     store.wait_idle();
@@ -229,7 +230,8 @@ fn a_merge_that_cannot_read_fails_and_the_store_goes_on() {
     let store = open(simulated(&disk)).unwrap();
     store.close().unwrap();
     disk.fail_reads(name, BLOCK..2 * BLOCK, FaultError::EIO);
-    let store = open(simulated(&disk).compaction_policy(CompactionPolicy::Tiered(2))).unwrap();
+    let store =
+        open(simulated(&disk).compaction_policy(CompactionPolicy::tiered(2).unwrap())).unwrap();
     store.wait_idle();
     let stats = store.stats();
     assert_eq!((stats.compactions, stats.failed_compactions), (0, 1), "{stats:?}");
@@ -327,7 +329,8 @@ fn a_merge_copies_the_very_bytes_that_it_verified() {
         Event::CompactionCompleted { .. } => *begun.lock().unwrap() = None,
         _ => {}
     };
-    let store = open(config.compaction_policy(CompactionPolicy::Tiered(2)).listener(listener));
+    let store =
+        open(config.compaction_policy(CompactionPolicy::tiered(2).unwrap()).listener(listener));
     let store = store.unwrap();
     store.wait_idle();
     assert_eq!(store.stats().compactions, 1, "{:?}", store.stats());

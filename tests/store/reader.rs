@@ -23,6 +23,7 @@ fn config(dir: &Path) -> Config {
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
         .wal_segment_bytes(16 << 10)
+        .unwrap()
         .wal_spare_bytes(32 << 10)
 }
 
@@ -286,7 +287,7 @@ fn readers_beside_a_writer_of_any_rate_never_call_it_damaged() {
 #[test]
 fn a_survey_beside_a_writer_finds_nothing_wrong() {
     let dir = tempfile::tempdir().unwrap();
-    let policy = CheckpointPolicy::manual().wal_bytes(256 << 10);
+    let policy = CheckpointPolicy::manual().wal_bytes(256 << 10).unwrap();
     let store = Store::open(config(dir.path()).checkpoint_policy(policy)).unwrap();
     store.insert_durable([1; 32]).unwrap();
     let done = AtomicBool::new(false);

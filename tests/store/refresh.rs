@@ -19,7 +19,8 @@ fn config(disk: &SimDisk) -> Config {
         .checkpoint_policy(CheckpointPolicy::manual())
         // A reader that begins anew looks through the segment where the log ends.
         .wal_segment_bytes(512 << 10)
-        .compaction_policy(CompactionPolicy::Tiered(2))
+        .unwrap()
+        .compaction_policy(CompactionPolicy::tiered(2).unwrap())
 }
 
 fn open(disk: &SimDisk) -> DynAccumulator {

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use duramen::scrub::Options;
 use duramen::{
-    Accumulator, Blake3, CheckpointPolicy, CompactionPolicy, Config, Error, FlushPolicy,
-    Rfc6962Sha256, TreeSize,
+    Accumulator, Blake3, CheckpointPolicy, CompactionPolicy, Compression, Config, EntryConfig,
+    Error, FlushPolicy, Rfc6962Sha256, TreeSize,
 };
 use testkit::stores::{copy_of, leaves};
 use testkit::words::words;
@@ -64,39 +65,93 @@ fn a_store_that_is_open_is_refused_to_a_second_opener_until_it_is_closed() {
 }
 
 #[test]
-fn configurations_that_cannot_work_are_refused_before_anything_is_made() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("store");
-    let manual = CheckpointPolicy::manual;
-    let config = || Config::new(&path);
-    let second = Duration::from_secs(1);
-    let cases = [
-        ("flush_policy", config().flush_policy(FlushPolicy::Interval(Duration::ZERO))),
-        ("max_unflushed_bytes", config().max_unflushed_bytes(0)),
-        ("max_uncheckpointed_bytes", config().max_uncheckpointed_bytes(0)),
-        ("wal_segment_bytes", config().wal_segment_bytes(4096)),
-        ("checkpoint_policy", config().checkpoint_policy(manual().every_leaves(0))),
-        ("checkpoint_policy", config().checkpoint_policy(manual().wal_bytes(0))),
-        ("checkpoint_policy", config().checkpoint_policy(manual().wal_segments(0))),
-        ("checkpoint_policy", config().checkpoint_policy(manual().memory_bytes(0))),
-        ("checkpoint_policy", config().checkpoint_policy(manual().interval(Duration::ZERO))),
-        ("compaction_policy", config().compaction_policy(CompactionPolicy::Tiered(1))),
-        ("retry_wait", config().retry_wait(Duration::ZERO, second)),
-        ("retry_wait", config().retry_wait(2 * second, second)),
-        ("max_parts", config().max_parts(1)),
-    ];
-    for (setting, config) in cases {
-        let error = Store::open(config).unwrap_err();
-        let text = error.to_string();
-        assert!(text.starts_with(&format!("invalid configuration: {setting}: ")), "{text}");
-        assert!(matches!(error, Error::Config { .. }), "{error}");
+fn a_value_that_cannot_work_is_refused_where_it_is_set() {
+    fn refused<T>(set: Result<T, Error>) -> String {
+        match set.map(drop) {
+            Err(error @ Error::Config { .. }) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
     }
-    let config = config().retry_wait(Duration::from_millis(100), Duration::from_millis(50));
-    assert_eq!(
-        Store::open(config).unwrap_err().to_string(),
-        "invalid configuration: retry_wait: longest (50ms) is less than first (100ms)"
-    );
-    assert!(!path.exists());
+    let config = || Config::new("never/opened");
+    let manual = CheckpointPolicy::manual;
+    let [zero, second] = [0, 1].map(Duration::from_secs);
+    let endless = "zero would mean checkpoints without end";
+    let cases = [
+        (refused(FlushPolicy::interval(zero)), "interval", "zero; use insert_durable"),
+        (refused(config().max_unflushed_bytes(0)), "max_unflushed_bytes", "0 leaves no room"),
+        (
+            refused(config().max_uncheckpointed_bytes(0)),
+            "max_uncheckpointed_bytes",
+            "0 leaves no room",
+        ),
+        (refused(config().wal_segment_bytes(8191)), "wal_segment_bytes", "8191 is less than 8192"),
+        (refused(manual().every_leaves(0)), "every_leaves", endless),
+        (refused(manual().wal_bytes(0)), "wal_bytes", endless),
+        (refused(manual().wal_segments(0)), "wal_segments", endless),
+        (refused(manual().memory_bytes(0)), "memory_bytes", endless),
+        (refused(manual().interval(zero)), "interval", endless),
+        (refused(CompactionPolicy::tiered(0)), "tiered", "0 is less than the two parts"),
+        (refused(CompactionPolicy::tiered(1)), "tiered", "1 is less than the two parts"),
+        (
+            refused(CompactionPolicy::tiered(2).and_then(|policy| policy.max_parts(32))),
+            "max_parts",
+            "inserts slow down from three quarters of 32 on, and merging parts by 2 may leave 24",
+        ),
+        (refused(CompactionPolicy::Off.max_parts(9)), "max_parts", "9 parts, but the policy"),
+        (refused(config().claim_idle(zero)), "claim_idle", "a pause of zero is none"),
+        (refused(config().retry_wait(zero, second)), "retry_wait", "first is zero"),
+        (
+            refused(config().retry_wait(2 * second, second)),
+            "retry_wait",
+            "longest (1s) is less than first (2s)",
+        ),
+        (
+            refused(EntryConfig::new().longest((64 << 20) + 1)),
+            "longest",
+            "67108865 bytes; at most 67108864",
+        ),
+        (refused(Compression::zstd(0)), "zstd", "level 0; levels are 1 to 22"),
+        (refused(Compression::zstd(23)), "zstd", "level 23; levels are 1 to 22"),
+        (refused(Options::new().bytes_per_second(0)), "bytes_per_second", "at 0"),
+    ];
+    for (text, setting, reason) in cases {
+        let start = format!("invalid configuration: {setting}: {reason}");
+        assert!(text.starts_with(&start), "{text}, and not {start}");
+    }
+}
+
+#[test]
+fn the_last_values_that_work_are_taken() {
+    fn taken(dir: &Path) -> Result<Config, Error> {
+        let millisecond = Duration::from_millis(1);
+        let policy = CheckpointPolicy::manual()
+            .every_leaves(1)?
+            .wal_bytes(1)?
+            .wal_segments(1)?
+            .memory_bytes(1)?
+            .interval(Duration::from_nanos(1))?;
+        Config::new(dir)
+            .flush_policy(FlushPolicy::interval(Duration::from_nanos(1))?)
+            .checkpoint_policy(policy)
+            .compaction_policy(CompactionPolicy::tiered(2)?.max_parts(33)?)
+            .retry_wait(millisecond, millisecond)?
+            .claim_idle(millisecond)?
+            .max_unflushed_bytes(1)?
+            .max_uncheckpointed_bytes(1)?
+            .wal_segment_bytes(8192)
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(taken(dir.path()).unwrap()).unwrap();
+    for leaf in leaves(20, 1) {
+        store.insert(leaf).unwrap();
+    }
+    store.close().unwrap();
+    assert!(CompactionPolicy::tiered(u32::MAX).is_ok());
+    let entries = EntryConfig::new().longest(64 << 20).unwrap();
+    for level in [1, 22] {
+        let entries = entries.compression(Compression::zstd(level).unwrap());
+        assert_eq!(entries.stored(), Compression::zstd(level).unwrap());
+    }
 }
 
 /// Every file of a store, by its path in it.

@@ -23,8 +23,9 @@ fn config(disk: &SimDisk) -> Config {
     Config::new("store")
         .file_system(Arc::new(disk.clone()))
         .flush_policy(FlushPolicy::Manual)
-        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10))
+        .checkpoint_policy(CheckpointPolicy::manual().every_leaves(10).unwrap())
         .retry_wait(Duration::from_millis(1), Duration::from_millis(8))
+        .unwrap()
 }
 
 fn open(config: Config) -> DynAccumulator {
@@ -105,7 +106,7 @@ fn a_checkpoint_that_fails_for_good_is_not_tried_again_until_one_that_is_called_
 fn a_merge_that_fails_for_a_while_is_tried_until_it_succeeds() {
     for error in TRANSIENT {
         let disk = SimDisk::new();
-        let config = config(&disk).compaction_policy(CompactionPolicy::Tiered(2));
+        let config = config(&disk).compaction_policy(CompactionPolicy::tiered(2).unwrap());
         let store = open(config);
         for _ in 0..2 {
             fill(&store, 10);
@@ -145,7 +146,7 @@ fn a_failure_of_the_log_under_a_checkpoint_is_not_tried_again() {
 fn closing_does_not_wait_for_the_next_try() {
     let disk = SimDisk::new();
     let hour = Duration::from_secs(3600);
-    let store = open(config(&disk).retry_wait(hour, hour));
+    let store = open(config(&disk).retry_wait(hour, hour).unwrap());
     disk.inject(part_creation(FaultError::ENOSPC));
     fill(&store, 10);
     wait_for(&store, |stats| stats.failed_checkpoints == 1);

@@ -20,6 +20,7 @@ fn config(dir: &Path) -> Config {
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
         .wal_segment_bytes(64 << 10)
+        .unwrap()
 }
 
 fn open(dir: &Path, arity: Arity) -> Result<DynAccumulator, Error> {
@@ -465,7 +466,7 @@ fn a_store_is_scrubbed_while_leaves_come_and_checkpoints_are_made() {
     for round in 0..40 {
         let options = match round % 2 {
             0 => Options::new(),
-            _ => Options::new().bytes_per_second(1 << 30),
+            _ => Options::new().bytes_per_second(1 << 30).unwrap(),
         };
         let report = store.scrub(&options, &mut |_| ControlFlow::Continue(())).unwrap();
         assert!(report.is_clean(), "{:#?}", report.findings);
@@ -551,7 +552,7 @@ fn trees_that_change_during_a_scrub_are_verified_as_they_are_then() {
     }
     // Their parts are merged, and the old ones are gone.
     store.close().unwrap();
-    let merging = config(dir.path()).compaction_policy(CompactionPolicy::Tiered(2));
+    let merging = config(dir.path()).compaction_policy(CompactionPolicy::tiered(2).unwrap());
     let mut first = true;
     let mut progress = |_| {
         if std::mem::take(&mut first) {
@@ -576,7 +577,7 @@ fn a_scrub_ends_early_when_it_is_told_to() {
     let mut calls = 0;
     let report = scrub::run(
         &Config::new(dir.path()),
-        &Options::new().bytes_per_second(u64::MAX),
+        &Options::new().bytes_per_second(u64::MAX).unwrap(),
         &mut |progress| {
             calls += 1;
             assert!(progress.done <= progress.total);

@@ -103,13 +103,13 @@ proptest! {
     fn counters_reconcile_with_each_other_and_with_what_was_done(steps in steps(), automatic: bool) {
         let disk = SimDisk::new();
         let policy = CheckpointPolicy::manual();
-        let policy = if automatic { policy.every_leaves(150) } else { policy };
+        let policy = if automatic { policy.every_leaves(150).unwrap() } else { policy };
         let open = || {
             let config = Config::new("store")
                 .file_system(Arc::new(disk.clone()))
                 .flush_policy(FlushPolicy::Manual)
                 .checkpoint_policy(policy.clone())
-                .compaction_policy(CompactionPolicy::Tiered(2));
+                .compaction_policy(CompactionPolicy::tiered(2).unwrap());
             let store = DynAccumulator::open(config, Arc::new(Blake3), Arity::Four).unwrap();
             store.wait_idle();
             store

@@ -13,14 +13,17 @@ use testkit::stores::root_of;
 const INSERTS: u64 = 400;
 
 fn config(dir: &std::path::Path) -> Config {
-    let policy = CheckpointPolicy::manual().every_leaves(700).on_close(true);
+    let policy = CheckpointPolicy::manual().every_leaves(700).unwrap().on_close(true);
     Config::new(dir)
-        .flush_policy(FlushPolicy::Interval(Duration::from_micros(300)))
+        .flush_policy(FlushPolicy::interval(Duration::from_micros(300)).unwrap())
         .checkpoint_policy(policy)
-        .compaction_policy(CompactionPolicy::Tiered(2))
+        .compaction_policy(CompactionPolicy::tiered(2).unwrap())
         .max_unflushed_bytes(64 << 10)
+        .unwrap()
         .max_uncheckpointed_bytes(256 << 10)
+        .unwrap()
         .wal_segment_bytes(64 << 10)
+        .unwrap()
 }
 
 fn leaf(thread: u8, number: u64) -> Hash {

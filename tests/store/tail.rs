@@ -56,15 +56,18 @@ fn now(tail: &mut Tail) -> Vec<Appended> {
 
 #[test]
 fn every_leaf_comes_once_and_in_order_beside_a_writer_that_checkpoints_and_merges() {
-    for kept in
-        [None, Some(EntryConfig::new()), Some(EntryConfig::new().compression(Compression::Zstd(1)))]
-    {
+    for kept in [
+        None,
+        Some(EntryConfig::new()),
+        Some(EntryConfig::new().compression(Compression::zstd(1).unwrap())),
+    ] {
         let disk = SimDisk::new();
         let config = config(&disk)
-            .flush_policy(FlushPolicy::Interval(Duration::from_micros(200)))
-            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(700))
-            .compaction_policy(CompactionPolicy::Tiered(2))
-            .wal_segment_bytes(256 << 10);
+            .flush_policy(FlushPolicy::interval(Duration::from_micros(200)).unwrap())
+            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(700).unwrap())
+            .compaction_policy(CompactionPolicy::tiered(2).unwrap())
+            .wal_segment_bytes(256 << 10)
+            .unwrap();
         let store = Store::open(config).unwrap();
         let log = match kept {
             Some(kept) => with_entries(&store, kept),
@@ -363,7 +366,8 @@ fn a_future_is_woken_once_for_each_flush_and_dropping_it_loses_no_leaf() {
 #[test]
 fn a_stream_has_the_leaves_and_the_end_of_a_tail() {
     let disk = SimDisk::new();
-    let log = open(config(&disk).flush_policy(FlushPolicy::Interval(Duration::from_millis(1))));
+    let log =
+        open(config(&disk).flush_policy(FlushPolicy::interval(Duration::from_millis(1)).unwrap()));
     let mut stream = log.tail(3).unwrap().into_stream();
     std::thread::scope(|threads| {
         let all = threads.spawn(move || {

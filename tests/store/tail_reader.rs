@@ -111,7 +111,7 @@ fn the_last_group_is_known_with_the_next_one_a_checkpoint_or_the_close() {
 #[test]
 fn a_writer_that_pauses_claims_its_last_group_once_and_without_a_sync() {
     let disk = SimDisk::new();
-    let claiming = || config(&disk).claim_idle(Duration::from_millis(1));
+    let claiming = || config(&disk).claim_idle(Duration::from_millis(1)).unwrap();
     let store = open(claiming());
     let reader = reader(config(&disk));
     let mut tail = reader.tail(0).unwrap();
@@ -161,10 +161,11 @@ fn every_leaf_comes_once_and_in_order_beside_a_writer_that_checkpoints_and_merge
     for (kept, watched) in [(false, true), (true, true), (true, false)] {
         let disk = SimDisk::new();
         let config = config(&disk)
-            .flush_policy(FlushPolicy::Interval(Duration::from_micros(200)))
-            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(500))
-            .compaction_policy(CompactionPolicy::Tiered(2))
-            .wal_segment_bytes(256 << 10);
+            .flush_policy(FlushPolicy::interval(Duration::from_micros(200)).unwrap())
+            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(500).unwrap())
+            .compaction_policy(CompactionPolicy::tiered(2).unwrap())
+            .wal_segment_bytes(256 << 10)
+            .unwrap();
         let store = Store::open(config.clone()).unwrap();
         let mut tree = TreeConfig::of::<Blake3, 4>();
         if kept {
@@ -343,8 +344,8 @@ fn a_stream_follows_a_store_on_a_real_disk() {
     let dir = tempfile::tempdir().unwrap();
     let config = || {
         Config::new(dir.path().join("log"))
-            .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
-            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(300))
+            .flush_policy(FlushPolicy::interval(Duration::from_millis(1)).unwrap())
+            .checkpoint_policy(CheckpointPolicy::manual().every_leaves(300).unwrap())
     };
     let store = open(config());
     let reader = reader(config());

@@ -17,7 +17,7 @@ fn config(dir: &Path, small_parts: usize) -> Config {
     Config::new(dir)
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual().small_parts(small_parts))
-        .compaction_policy(CompactionPolicy::Tiered(2))
+        .compaction_policy(CompactionPolicy::tiered(2).unwrap())
 }
 
 fn parts(dir: &Path) -> usize {

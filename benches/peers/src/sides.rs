@@ -28,7 +28,7 @@ pub type Rotor = RotorTree<Blake3Hasher, ARITY, ROTOR_DEPTH>;
 /// given leaves the default.
 pub fn duramen(path: &Path, spare: Option<u64>) -> Result<Duramen> {
     let mut config = Config::new(path)
-        .flush_policy(FlushPolicy::Interval(INTERVAL))
+        .flush_policy(FlushPolicy::interval(INTERVAL)?)
         .checkpoint_policy(CheckpointPolicy::manual());
     if let Some(bytes) = spare {
         config = config.wal_spare_bytes(bytes);
@@ -40,7 +40,7 @@ pub fn duramen(path: &Path, spare: Option<u64>) -> Result<Duramen> {
 pub fn duramen_store(path: &Path) -> Result<Store> {
     Ok(Store::open(
         Config::new(path)
-            .flush_policy(FlushPolicy::Interval(INTERVAL))
+            .flush_policy(FlushPolicy::interval(INTERVAL)?)
             .checkpoint_policy(CheckpointPolicy::manual()),
     )?)
 }
@@ -50,9 +50,10 @@ pub const CHECKPOINT_EVERY: u64 = 4_000_000;
 
 /// Opens duramen so that it makes a checkpoint every [`CHECKPOINT_EVERY`] leaves.
 pub fn duramen_with_checkpoints(path: &Path) -> Result<Duramen> {
-    let policy = CheckpointPolicy::manual().every_leaves(CHECKPOINT_EVERY);
-    let config =
-        Config::new(path).flush_policy(FlushPolicy::Interval(INTERVAL)).checkpoint_policy(policy);
+    let policy = CheckpointPolicy::manual().every_leaves(CHECKPOINT_EVERY)?;
+    let config = Config::new(path)
+        .flush_policy(FlushPolicy::interval(INTERVAL)?)
+        .checkpoint_policy(policy);
     Ok(Accumulator::open(config)?)
 }
 

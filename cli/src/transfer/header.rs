@@ -184,18 +184,18 @@ impl Header {
 /// The level of zstd, 0 for none.
 fn level(entries: EntryConfig) -> u8 {
     match entries.stored() {
-        Compression::Zstd(level) => level,
+        Compression::Zstd { level, .. } => level,
         _ => 0,
     }
 }
 
 fn settings(bytes: [u8; 8]) -> Option<EntryConfig> {
-    let [1, level @ 0..=22, 0, 0, longest @ ..] = bytes else { return None };
+    let [1, level, 0, 0, longest @ ..] = bytes else { return None };
     let longest = u32::from_le_bytes(longest);
-    let entries = EntryConfig::new().longest(longest);
-    (longest <= LONGEST_ENTRY).then_some(match level {
+    let entries = EntryConfig::new().longest(longest).ok()?;
+    Some(match level {
         0 => entries,
-        level => entries.compression(Compression::Zstd(level)),
+        level => entries.compression(Compression::zstd(level).ok()?),
     })
 }
 

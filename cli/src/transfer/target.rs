@@ -34,7 +34,7 @@ impl Target {
         let create = header.is_none_or(|header| header.from == 0);
         let config = Config::new(&args.dir)
             .create(create)
-            .claim_idle(CLAIM_IDLE)
+            .claim_idle(CLAIM_IDLE)?
             .checkpoint_policy(policy::checkpoint(policy::CHECKPOINTS).map_err(Error::Usage)?);
         let entries = WantedEntries {
             longest: args.longest,

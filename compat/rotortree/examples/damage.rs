@@ -107,7 +107,7 @@ fn duramen(dir: &Path) -> duramen::Result<Accumulator<Blake3, ARITY>> {
         Config::new(dir)
             .flush_policy(FlushPolicy::Manual)
             .checkpoint_policy(CheckpointPolicy::manual())
-            .wal_segment_bytes(16 << 10)
+            .wal_segment_bytes(16 << 10)?
             .wal_spare_bytes(0),
     )
 }

@@ -28,7 +28,7 @@ fn open(config: impl FnOnce(Config) -> Config) -> Store {
     let disk = SimDisk::new();
     let small = Config::new("store")
         .file_system(Arc::new(disk.clone()))
-        .wal_segment_bytes(8192)
+        .wal_segment_bytes(8192).unwrap()
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual());
     let tree = DynAccumulator::open(config(small), Arc::new(Sum), Arity::Two).unwrap();
@@ -59,7 +59,7 @@ fn close(store: Arc<Store>) -> Result<(), Error> {
 }
 
 fn interval() -> FlushPolicy {
-    FlushPolicy::Interval(Duration::from_millis(10))
+    FlushPolicy::interval(Duration::from_millis(10)).unwrap()
 }
 
 fn poisoned<T>(answer: Result<T, Error>) -> bool {
@@ -186,10 +186,10 @@ fn a_token_that_outlives_the_store_has_its_answer() {
 
 #[test]
 fn who_waits_for_room_gets_it() {
-    for policy in [FlushPolicy::Interval(Duration::from_secs(3600)), FlushPolicy::Manual] {
+    for policy in [FlushPolicy::interval(Duration::from_secs(3600)).unwrap(), FlushPolicy::Manual] {
         Model::new(2).check(move || {
             let store =
-                Arc::new(open(|config| config.flush_policy(policy).max_unflushed_bytes(32)));
+                Arc::new(open(|config| config.flush_policy(policy).max_unflushed_bytes(32).unwrap()));
             let inserter = spawn(&store, |store| {
                 store.tree.insert(leaf(0)).unwrap();
                 store.tree.insert(leaf(0)).unwrap();
@@ -218,8 +218,8 @@ fn insert_with_little_patience(store: &Arc<Store>) -> u64 {
 #[test]
 fn who_waits_for_room_for_so_long_gets_it_or_is_told_that_it_did_not() {
     let config = |config: Config| {
-        let config = config.flush_policy(FlushPolicy::Interval(Duration::from_secs(3600)));
-        config.max_unflushed_bytes(32).backpressure_wait(Duration::from_secs(1))
+        let config = config.flush_policy(FlushPolicy::interval(Duration::from_secs(3600)).unwrap());
+        config.max_unflushed_bytes(32).unwrap().backpressure_wait(Duration::from_secs(1))
     };
     Model::new(2).check(move || {
         let store = Arc::new(open(config));
@@ -237,7 +237,7 @@ fn who_waits_for_room_for_so_long_gets_it_or_is_told_that_it_did_not() {
 #[test]
 fn who_waits_for_room_on_a_broken_disk_is_told() {
     Model::new(2).check(|| {
-        let store = Arc::new(open(|config| config.max_unflushed_bytes(32)));
+        let store = Arc::new(open(|config| config.max_unflushed_bytes(32).unwrap()));
         let fault = Fault::new(When::nth(OperationKind::Write, 1), FaultError::EIO);
         store.disk.inject(fault);
         let inserter = spawn(&store, |store| store.tree.insert(leaf(0)).map(|_| ()));
@@ -278,7 +278,7 @@ fn a_checkpoint_neither_stops_nor_confuses_inserts_and_reads() {
 #[test]
 fn closing_ends_checkpoints_that_run_in_the_background() {
     Model::new(2).check(|| {
-        let policy = CheckpointPolicy::manual().every_leaves(1).on_close(true);
+        let policy = CheckpointPolicy::manual().every_leaves(1).unwrap().on_close(true);
         let store = open(|config| config.checkpoint_policy(policy));
         store.tree.insert_durable(leaf(0)).unwrap();
         store.tree.insert_durable(leaf(1)).unwrap();

@@ -15,7 +15,9 @@ use loom::thread;
 use crate::sum::{Sum, encode, node};
 
 /// Every insert ends at a point, which a checkpoint may reach by itself.
-const HOUR: FlushPolicy = FlushPolicy::Interval(Duration::from_secs(3600));
+fn hour() -> FlushPolicy {
+    FlushPolicy::interval(Duration::from_secs(3600)).unwrap()
+}
 
 struct Store {
     disk: SimDisk,
@@ -62,7 +64,7 @@ fn a_merge_takes_nothing_away_from_a_checkpoint_beside_it_nor_from_a_reader() {
         let (begun, merged) = (Signal::new(), Signal::new());
         let told = [Arc::clone(&begun), Arc::clone(&merged)];
         let store = open(|config| {
-            config.compaction_policy(CompactionPolicy::Tiered(2)).listener(move |event: &Event| {
+            config.compaction_policy(CompactionPolicy::tiered(2).unwrap()).listener(move |event: &Event| {
                 match event {
                     Event::CompactionBegun { .. } => told[0].give(),
                     Event::CompactionCompleted { .. } => told[1].give(),
@@ -88,7 +90,7 @@ fn a_checkpoint_that_failed_is_made_later_though_nobody_inserts_any_more() {
         let made = Signal::new();
         let told = Arc::clone(&made);
         let store = open(|config| {
-            config.checkpoint_policy(CheckpointPolicy::manual().every_leaves(1)).listener(
+            config.checkpoint_policy(CheckpointPolicy::manual().every_leaves(1).unwrap()).listener(
                 move |event: &Event| {
                     if let Event::CheckpointCompleted { .. } = event {
                         told.give();
@@ -107,7 +109,7 @@ fn a_checkpoint_that_failed_is_made_later_though_nobody_inserts_any_more() {
 
 /// A store with room for one leaf that no checkpoint holds.
 fn narrow() -> Store {
-    open(|config| config.flush_policy(HOUR).max_uncheckpointed_bytes(64))
+    open(|config| config.flush_policy(hour()).max_uncheckpointed_bytes(64).unwrap())
 }
 
 #[test]
@@ -146,9 +148,9 @@ fn who_waits_for_room_for_so_long_is_told_though_a_try_is_put_off() {
     Model::new(2).timed_waits_expire().check(|| {
         let wait = Duration::from_secs(1);
         let store = open(|config| {
-            let config = config.flush_policy(HOUR).max_uncheckpointed_bytes(64);
+            let config = config.flush_policy(hour()).max_uncheckpointed_bytes(64).unwrap();
             let config = config.backpressure_wait(wait);
-            config.retry_wait(2 * wait, 2 * wait)
+            config.retry_wait(2 * wait, 2 * wait).unwrap()
         });
         store.fail_part(FaultError::ENOSPC);
         store.tree.insert(node(0, 0)).unwrap();

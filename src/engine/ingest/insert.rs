@@ -296,13 +296,13 @@ impl Engine {
     fn signal(&self, ingest: &mut Ingest) -> Signal {
         let uncut = ingest.uncut_bytes();
         match self.settings.flush {
-            FlushPolicy::Interval(_) if uncut >= HURRY_BYTES => {
+            FlushPolicy::Interval { .. } if uncut >= HURRY_BYTES => {
                 if std::mem::replace(&mut ingest.hurried, true) {
                     return Signal::Nothing;
                 }
                 Signal::Hurry(ingest.accepted().seq)
             }
-            FlushPolicy::Interval(_) => {
+            FlushPolicy::Interval { .. } => {
                 if std::mem::replace(&mut ingest.notified, true) {
                     return Signal::Nothing;
                 }
@@ -333,7 +333,7 @@ mod tests {
 
     fn open(dir: &tempfile::TempDir) -> (Arc<Engine>, JoinHandle<()>) {
         let config = Config::new(dir.path())
-            .flush_policy(FlushPolicy::Interval(Duration::from_millis(1)))
+            .flush_policy(FlushPolicy::Interval { within: Duration::from_millis(1) })
             .checkpoint_policy(CheckpointPolicy::manual());
         let name = TreeName::main();
         let (hasher, arity, entries) = (Arc::new(Blake3), Arity::Four, None);

@@ -152,7 +152,7 @@ impl Engine {
     /// Requests the work that makes room.
     fn ask_for_room(&self, ingest: &Ingest, limit: Limit) -> Result<()> {
         match (limit, self.settings.flush) {
-            (Limit::UnflushedBytes, FlushPolicy::Interval(_)) => {
+            (Limit::UnflushedBytes, FlushPolicy::Interval { .. }) => {
                 self.log.request(ingest.accepted().seq);
             }
             (Limit::UnflushedBytes, FlushPolicy::Manual) => self.log.spill(),

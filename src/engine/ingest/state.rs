@@ -124,7 +124,7 @@ impl Ingest {
     ) -> Self {
         let named = match flush {
             FlushPolicy::Manual => Some(Named { tally: accepted, pending: Pending::new(1) }),
-            FlushPolicy::Interval(_) => None,
+            FlushPolicy::Interval { .. } => None,
         };
         let mut ingest = Self {
             inlets: PerTree::default(),

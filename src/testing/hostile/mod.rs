@@ -240,7 +240,8 @@ mod tests {
     fn files() -> Vec<(FileKind, Vec<u8>)> {
         let disk = SimDisk::new();
         let config = Config::new("simulated").file_system(std::sync::Arc::new(disk.clone()));
-        let store: Accumulator = Accumulator::open(config.wal_segment_bytes(8192)).unwrap();
+        let store: Accumulator =
+            Accumulator::open(config.wal_segment_bytes(8192).unwrap()).unwrap();
         store.insert_many(&(0..40).map(|byte| [byte; 32]).collect::<Vec<Hash>>()).unwrap();
         store.checkpoint().unwrap();
         store.close().unwrap();

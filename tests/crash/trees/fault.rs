@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use duramen::testing::sim::{CrashChoice, Fault, OperationKind, SimDisk};
-use duramen::{CompactionPolicy, DurabilityToken, Error, Store};
+use duramen::{DurabilityToken, Error, Store};
 
 use super::model::{Bounds, Model, NAMES, check};
 use super::rig::{Step, abandon, refused, reopen};
@@ -491,7 +491,7 @@ fn setups() -> [Setup; 3] {
     [
         Setup { on_close: true, ..Setup::PLAIN },
         Setup { segment: 8 << 10, spare: 0, unflushed: 900, claims: true, ..Setup::PLAIN },
-        Setup { compaction: CompactionPolicy::Tiered(2), ..Setup::PLAIN },
+        Setup { fan_in: Some(2), ..Setup::PLAIN },
     ]
 }
 

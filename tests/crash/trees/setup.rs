@@ -2,9 +2,9 @@
 
 use duramen::testing::faulty::Flaw;
 use duramen::testing::sim::SimDisk;
-use duramen::{CheckpointPolicy, CompactionPolicy, Config, Error, FlushPolicy, Store};
+use duramen::{CheckpointPolicy, Config, Error, FlushPolicy, Store};
 
-use crate::setup::{claiming, place};
+use crate::setup::{claiming, compaction, place};
 use testkit::random::Random;
 
 /// One kind of store. Segments are small, so that the log rolls, recycles and runs out of spares.
@@ -14,7 +14,8 @@ pub(crate) struct Setup {
     pub(crate) on_close: bool,
     /// How many trees may get a part for a few leaves.
     pub(crate) small_parts: usize,
-    pub(crate) compaction: CompactionPolicy,
+    /// How many parts of a tier are merged, if any are.
+    pub(crate) fan_in: Option<u32>,
     pub(crate) segment: u64,
     pub(crate) spare: u64,
     pub(crate) unflushed: u64,
@@ -30,7 +31,7 @@ impl Setup {
     pub(crate) const PLAIN: Self = Self {
         on_close: false,
         small_parts: 8,
-        compaction: CompactionPolicy::Tiered(4),
+        fan_in: Some(4),
         segment: 16 << 10,
         spare: 64 << 10,
         unflushed: 1 << 20,
@@ -43,7 +44,7 @@ impl Setup {
         Self {
             on_close: random.one_in(2),
             small_parts: random.pick(&[0, 1, 8]),
-            compaction: random.pick(&[CompactionPolicy::Off, CompactionPolicy::Tiered(2)]),
+            fan_in: random.pick(&[None, Some(2)]),
             segment: random.pick(&[8 << 10, 16 << 10]),
             spare: random.pick(&[0, 32 << 10]),
             unflushed: random.pick(&[900, 1 << 20]),
@@ -60,10 +61,12 @@ impl Setup {
             .checkpoint_policy(
                 CheckpointPolicy::manual().on_close(self.on_close).small_parts(self.small_parts),
             )
-            .compaction_policy(self.compaction)
+            .compaction_policy(compaction(self.fan_in))
             .wal_segment_bytes(self.segment)
+            .unwrap()
             .wal_spare_bytes(self.spare)
             .max_unflushed_bytes(self.unflushed)
+            .unwrap()
             .wal_group_bytes(self.group);
         claiming(config, self.claims)
     }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use duramen::CompactionPolicy;
 use duramen::testing::faulty::Flaw;
 #[cfg(duramen_mutants)]
 use duramen::testing::faulty::Mutant;
@@ -149,15 +148,15 @@ fn all_of(len: u32) -> impl Iterator<Item = Vec<Step>> {
 /// All workloads of up to `longest` steps, on a store with a past and without. Their numbers do not depend on
 /// `longest`.
 pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
-    let pair = CompactionPolicy::Tiered(2);
+    let fan_in = Some(2);
     let setups = [
         Setup { segment: 8 << 10, spare: 16 << 10, on_close: true, ..Setup::PLAIN },
         // The checkpoints of the past leave two parts of each tree: the next one has them merged.
-        Setup { compaction: pair, unflushed: 900, group: 320, ..Setup::PLAIN },
+        Setup { fan_in, unflushed: 900, group: 320, ..Setup::PLAIN },
     ];
     let mut workloads = Vec::new();
     for setup in setups {
-        let setup = Setup { compaction: pair, ..setup };
+        let setup = Setup { fan_in, ..setup };
         let seed = run.seed(SHORT + workloads.len() as u64);
         let (steps, examined) = (MERGES.to_vec(), MERGES.len());
         workloads.push(Workload { setup, seed, steps, examined });

@@ -23,7 +23,10 @@ fn header() -> Header {
         from: 10,
         to: 14,
         root: [3; 32],
-        entries: EntryConfig::new().longest(1000).compression(Compression::Zstd(3)),
+        entries: EntryConfig::new()
+            .longest(1000)
+            .unwrap()
+            .compression(Compression::zstd(3).unwrap()),
         hasher: "blake3".to_owned(),
         name: TreeName::new("logs").unwrap(),
     }
@@ -95,7 +98,7 @@ fn what_is_written_is_read_in_blocks_of_every_kind() {
     let several: [&[&[u8]]; 5] =
         [&[], &[b""], &[&long, b"", &long, &long], &short, &[&long[..BLOCK_BYTES - 4]]];
     for entries in several {
-        let entry_config = EntryConfig::new().longest(LONGEST_ENTRY);
+        let entry_config = EntryConfig::new().longest(LONGEST_ENTRY).unwrap();
         let to = 10 + entries.len() as u64;
         let bytes = export(&Header { to, entries: entry_config, ..header() }, entries);
         let (found, end) = read(&bytes);
@@ -145,7 +148,7 @@ fn every_flipped_bit_is_noticed_and_no_entry_of_a_damaged_block_is_returned() {
 #[test]
 fn parts_of_two_exports_and_parts_in_another_order_are_refused() {
     let two: Vec<&[u8]> = vec![&[b'x'; BLOCK_BYTES], &[b'y'; BLOCK_BYTES]];
-    let entries = EntryConfig::new().longest(LONGEST_ENTRY);
+    let entries = EntryConfig::new().longest(LONGEST_ENTRY).unwrap();
     let bytes = export(&Header { to: 12, entries, ..header() }, &two);
     let head = usize::try_from(HEADER).unwrap();
     let block = BLOCK_BYTES + 8 + 4 + 32;
@@ -209,7 +212,7 @@ fn what_no_writer_writes_is_refused_under_right_checksums() {
 
 #[test]
 fn many_entries_in_one_block_are_refused_before_they_fill_the_memory() {
-    let entries = EntryConfig::new().longest(LONGEST_ENTRY);
+    let entries = EntryConfig::new().longest(LONGEST_ENTRY).unwrap();
     let count = LONGEST_ENTRY / 4;
     let header = Header { to: 10 + u64::from(count), entries, ..header() }.encode().0;
     let mut block = count.to_le_bytes().to_vec();
