@@ -193,9 +193,9 @@ impl Condvar {
     }
 }
 
-/// The atomics that shipped code guards slots and answers with.
+/// The atomics of shipped code. Those that guard slots and answers can be broken.
 pub(crate) mod atomic {
-    pub(crate) use loom::sync::atomic::Ordering;
+    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
 
     use super::broken;
 
