@@ -4,6 +4,7 @@ mod entries;
 #[cfg(test)]
 mod manual;
 mod proofs;
+mod serve;
 mod transfer;
 mod trees;
 
@@ -21,6 +22,7 @@ pub(crate) use proofs::{
     ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat, ProveArgs,
     ProveConsistencyArgs, VerifyArgs,
 };
+pub(crate) use serve::{ExportTilesArgs, ServeArgs};
 pub(crate) use transfer::{ExportArgs, ImportArgs, TransferFormat};
 pub(crate) use trees::{DropTreeArgs, SealArgs, TreesArgs};
 
@@ -96,6 +98,15 @@ pub(crate) enum Command {
     ///
     /// When the command ends, the index is durable and written. The tree keeps it from then on.
     Index(IndexArgs),
+    /// Serve logs over HTTP: entries in, signed checkpoints, C2SP tiles and proofs out.
+    ///
+    /// Prints the address once it can be reached. After SIGTERM, SIGINT or SIGHUP nothing new is accepted, requests that
+    /// run are answered, and the last checkpoint is published. A second signal ends the program at once.
+    Serve(ServeArgs),
+    /// Write a log as files: the checkpoint, tiles and entry bundles of C2SP tlog-tiles, for a web server or a CDN.
+    ///
+    /// Writes only what is new since the checkpoint that is there. May be interrupted and called again.
+    ExportTiles(ExportTilesArgs),
     /// Make a key that signs checkpoints: writes the private key to a file, prints the public one.
     ///
     /// Both are one line of text, as the Go module golang.org/x/mod/sumdb/note and C2SP signed-note

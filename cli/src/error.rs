@@ -130,6 +130,27 @@ pub(crate) enum Error {
         source: Box<dyn StdError + Send + Sync>,
     },
 
+    /// A log cannot be opened, or cannot publish.
+    #[error("the log {log}")]
+    Log {
+        log: String,
+        #[source]
+        source: Box<duramen_log::LogError>,
+    },
+
+    /// A log cannot be written as files.
+    #[error("cannot export")]
+    Export(#[source] Box<duramen_log::ExportError>),
+
+    /// The network fails.
+    #[error("cannot {action} {place}")]
+    Serve {
+        action: &'static str,
+        place: String,
+        #[source]
+        source: io::Error,
+    },
+
     #[error(transparent)]
     Store(#[from] duramen::Error),
 }
@@ -137,6 +158,9 @@ pub(crate) enum Error {
 /// Why a proof does not convince, or a store is not intact.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error(transparent)]
+    Export(Box<duramen_log::ExportError>),
+
     #[error("the proof is for {field} {in_proof}, the caller trusts {trusted}")]
     Other { field: &'static str, in_proof: String, trusted: String },
 

@@ -11,6 +11,7 @@ mod dump;
 mod ended;
 mod entries;
 mod error;
+mod export_tiles;
 mod find;
 mod fsck;
 mod head;
@@ -26,6 +27,7 @@ mod proof;
 mod prove;
 mod prove_consistency;
 mod scrub;
+mod serve;
 mod signals;
 mod store;
 mod tail;
@@ -63,6 +65,8 @@ fn main() -> ExitCode {
         Command::Keygen(args) => keygen::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Scrub(args) => scrub::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::ExportTiles(args) => export_tiles::run(args),
         Command::Backup(args) => backup::run(args),
         Command::Fsck(args) => fsck::run(args),
         Command::Dump(args) => dump::run(args),

@@ -108,6 +108,28 @@ pub enum Error {
         found: String,
     },
 
+    /// The tree cannot be published as tiles.
+    #[error("the tree {tree:?} has no tiles: {reason}")]
+    NoTiles {
+        /// The tree.
+        tree: TreeName,
+        /// Why.
+        reason: &'static str,
+    },
+
+    /// The tree does not have all hashes or entries of a tile.
+    #[error("a tree of size {size} has no tile {index} of width {width} at level {level}")]
+    TileOutOfRange {
+        /// The level of the tile. 0 for a bundle of entries.
+        level: u8,
+        /// The number of the tile in its level.
+        index: u64,
+        /// The number of hashes or entries that were asked for.
+        width: u16,
+        /// The size of the tree.
+        size: TreeSize,
+    },
+
     /// The tree was made with another hash function.
     #[error(
         "the tree {tree:?} of the store {} was made with hasher {} and cannot be opened with {asked}",

@@ -3,6 +3,7 @@
 mod entries;
 mod find;
 mod leaves;
+mod tiles;
 
 use std::fmt;
 use std::ops::Range;

@@ -22,6 +22,7 @@ mod names;
 mod proofs;
 mod reading;
 mod scrub;
+mod serve;
 mod signals;
 mod streams;
 mod tail;

@@ -1,0 +1,178 @@
+//! `duramen serve`: logs over HTTP, until a signal.
+//!
+//! # Invariants
+//!
+//! - The first line of the output comes when the log can be reached, and not before.
+//! - After a signal nothing new is accepted. What was acknowledged is durable, and in the last checkpoint, before the
+//!   program ends with status 0.
+
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use duramen::{Config, FlushPolicy, Store, StoreReader, TreeName};
+use duramen_log::http::{self, Limits, Listener, Operator, Site};
+use duramen_log::{DirectoryAnchor, Log, LogConfig, anchor_must_be_outside};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::args::ServeArgs;
+use crate::error::Error;
+use crate::{input, key, output, signals};
+
+/// Far longer than any token.
+const MAX_TOKEN: u64 = 4096;
+
+/// Serves until a signal asks the program to end.
+pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
+    if args.key.len() != args.tree.len() {
+        return Err(Error::Usage(format!(
+            "each log has a key of its own: {} --key for {} --tree",
+            args.key.len(),
+            args.tree.len()
+        )));
+    }
+    let token = args.admin_token.as_deref().map(token).transpose()?;
+    let config = Config::new(&args.dir).flush_policy(FlushPolicy::Manual);
+    let store = Store::open(config)?;
+    let reader = Arc::new(StoreReader::open(Config::new(&args.dir))?);
+    let logs = args.tree.iter().zip(&args.key);
+    let logs =
+        logs.map(|(tree, key)| Ok((tree.to_string(), open(args, &store, &reader, tree, key)?)));
+    let logs = logs.collect::<Result<Vec<_>, Error>>()?;
+
+    let connections = usize::try_from(args.connections).unwrap_or(usize::MAX);
+    let limits = Limits { connections: connections.min(1 << 20), ..Limits::default() };
+    let site = Site::new(logs, &limits);
+    let handle = existing(&store, &args.tree)?;
+    let operator = Operator::new(handle, Arc::clone(&site), token.as_deref());
+
+    signals::finish_first();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| serving("start", &args.listen.to_string(), error))?;
+    let served = runtime.block_on(both(args, &site, &operator, &limits));
+    // Everything is ended whatever fails.
+    let published = site.close();
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    let closed = store.close();
+    served?;
+    published.map_err(|(log, source)| Error::Log { log, source: Box::new(source) })?;
+    closed?;
+    output::tell(
+        "served to the end: every acknowledged entry is durable and in the last checkpoint",
+    );
+    Ok(())
+}
+
+/// Another handle of the store.
+fn existing(store: &Store, trees: &[TreeName]) -> Result<Store, Error> {
+    let first = trees.first().ok_or_else(|| Error::Usage("no tree is named".to_owned()))?;
+    Ok(store.existing_tree(first)?.store())
+}
+
+/// Opens one log.
+fn open(
+    args: &ServeArgs,
+    store: &Store,
+    reader: &Arc<StoreReader>,
+    tree: &TreeName,
+    file: &Path,
+) -> Result<Log, Error> {
+    let signer = Arc::new(key::read(file)?);
+    let origin = duramen::tlog::NoteSigner::name(&*signer).to_owned();
+    let beside = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = args.anchor.as_deref().or(beside).unwrap_or(Path::new("."));
+    let failed = |source: duramen_log::LogError| Error::Log {
+        log: origin.clone(),
+        source: Box::new(source),
+    };
+    anchor_must_be_outside(dir, &args.dir).map_err(failed)?;
+    let anchor = DirectoryAnchor::new(dir, &origin).map_err(|error| failed(error.into()))?;
+    let config = LogConfig::new(tree.clone(), origin.clone(), signer, Box::new(anchor))
+        .first_anchor(args.first_anchor)
+        .unique(!args.duplicates)
+        .interval(args.checkpoint_interval)
+        .minimum_index(args.minimum_index);
+    Log::open(store, Arc::clone(reader), config).map_err(failed)
+}
+
+/// Serves everybody, and operators if that is asked for.
+async fn both(
+    args: &ServeArgs,
+    site: &Arc<Site>,
+    operator: &Arc<Operator>,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let address = args.listen.to_string();
+    let listener = TcpListener::bind(args.listen).await;
+    let listener = listener.map_err(|error| serving("listen on", &address, error))?;
+    let bound = listener.local_addr().map_err(|error| serving("listen on", &address, error))?;
+    let operators = match &args.admin {
+        Some(place) => Some(admin_listener(place, args.admin_token.is_some()).await?),
+        None => None,
+    };
+    output::print(&format!("listening on http://{bound}\n"))?;
+
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    std::thread::spawn(move || {
+        // An error of waiting ends the service too: without signals it could not be ended well.
+        let _ = signals::wait_until_asked();
+        let _ = stop.send(true);
+    });
+    let until = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let public = http::serve(
+        Listener::Tcp(listener),
+        http::public(site),
+        Arc::clone(site),
+        limits.clone(),
+        until(stopped.clone()),
+    );
+    let drained = match operators {
+        None => public.await,
+        Some(operators) => {
+            let router = http::admin(operator);
+            let limits = Limits { connections: 100, ..limits.clone() };
+            let admin = http::serve(operators, router, Arc::clone(site), limits, until(stopped));
+            let (public, admin) = tokio::join!(public, admin);
+            public.and_then(|public| Ok(public && admin?))
+        }
+    };
+    if !drained.map_err(|error| serving("serve", &address, error))? {
+        output::tell("some requests did not come to their end in time and were cut off");
+    }
+    Ok(())
+}
+
+/// Where operators connect. On an address they need a token.
+async fn admin_listener(place: &str, has_token: bool) -> Result<Listener, Error> {
+    let failed = |error| serving("listen on", place, error);
+    if let Some(path) = place.strip_prefix("unix:") {
+        // A socket that an earlier run left. Anything else is not touched.
+        let old = std::fs::symlink_metadata(path).is_ok_and(|old| old.file_type().is_socket());
+        if old && std::os::unix::net::UnixStream::connect(path).is_err() {
+            std::fs::remove_file(path).map_err(failed)?;
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        return Ok(Listener::Unix(listener));
+    }
+    if !has_token {
+        let message = "--admin on an address needs --admin-token; without one use unix:PATH";
+        return Err(Error::Usage(message.to_owned()));
+    }
+    Ok(Listener::Tcp(TcpListener::bind(place).await.map_err(failed)?))
+}
+
+fn token(file: &Path) -> Result<String, Error> {
+    let (name, bytes) = input::read_all(file, MAX_TOKEN)?;
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    match text.trim() {
+        token if token.len() >= 16 => Ok(token.to_owned()),
+        _ => Err(Error::Usage(format!("{name}: a token has at least 16 characters"))),
+    }
+}
+
+fn serving(action: &'static str, place: &str, source: std::io::Error) -> Error {
+    Error::Serve { action, place: place.to_owned(), source }
+}

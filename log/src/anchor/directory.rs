@@ -1,0 +1,163 @@
+//! An anchor in a directory, best on another disk than the store.
+//!
+//! The file `NAME.anchor` is replaced as a whole: written under another name, synced, renamed, and the directory synced.
+//! A lock of `NAME.lock` orders the replacements of several processes.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use ring::digest::{SHA256, digest};
+use rustix::fs::{FlockOperation, flock};
+
+use super::{Anchor, AnchorError, Anchored, text};
+
+/// The longest file that is read as an anchor.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// The anchor of a log in a directory that is not in its store.
+#[derive(Debug)]
+pub struct DirectoryAnchor {
+    dir: PathBuf,
+    file: PathBuf,
+}
+
+impl DirectoryAnchor {
+    /// The anchor of the log `origin` in `dir`, which may have the anchors of other logs. Creates the directory if it is
+    /// missing.
+    ///
+    /// # Errors
+    ///
+    /// [`AnchorError::Io`] if the directory cannot be created.
+    pub fn new(dir: impl Into<PathBuf>, origin: &str) -> Result<Self, AnchorError> {
+        let dir = dir.into();
+        let file = dir.join(format!("{}.anchor", file_stem(origin)));
+        let anchor = Self { dir, file };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&anchor.dir);
+        made.map_err(|error| anchor.failed("create the directory of", &error))?;
+        Ok(anchor)
+    }
+
+    /// The file that has the head.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    fn place(&self) -> String {
+        self.file.display().to_string()
+    }
+
+    fn failed(&self, action: &'static str, error: &dyn std::error::Error) -> AnchorError {
+        AnchorError::Io { action, place: self.place(), reason: error.to_string() }
+    }
+
+    fn write(&self, new: &Anchored) -> Result<(), AnchorError> {
+        let temporary = self.file.with_extension("anchor.tmp");
+        let write = || {
+            let mut options = OpenOptions::new();
+            let mut file = options.write(true).create(true).truncate(true).open(&temporary)?;
+            file.write_all(text::write(new).as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, &self.file)?;
+            File::open(&self.dir)?.sync_all()
+        };
+        write().map_err(|error: std::io::Error| self.failed("replace", &error))
+    }
+}
+
+impl Anchor for DirectoryAnchor {
+    fn load(&self) -> Result<Option<Anchored>, AnchorError> {
+        let mut found = String::new();
+        let file = match File::open(&self.file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|error| self.failed("open", &error))?,
+        };
+        let read = file.take(MOST_BYTES).read_to_string(&mut found);
+        read.map_err(|error| self.failed("read", &error))?;
+        let damaged = |reason| AnchorError::Damaged { place: self.place(), reason };
+        text::read(&found).map(Some).map_err(damaged)
+    }
+
+    fn replace(&self, old: Option<&Anchored>, new: &Anchored) -> Result<(), AnchorError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let lock = options.open(self.file.with_extension("lock"));
+        let lock = lock.map_err(|error| self.failed("lock", &error))?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|error| self.failed("lock", &error))?;
+        let found = self.load()?;
+        if found.as_ref() != old {
+            let (place, expected) = (self.place(), old.cloned().map(Box::new));
+            let found = found.map(Box::new);
+            return Err(AnchorError::Changed { place, expected, found });
+        }
+        self.write(new)
+        // The lock ends with `lock`.
+    }
+}
+
+/// A file name for an origin: what can be read of it, and enough of its hash that no two are equal.
+fn file_stem(origin: &str) -> String {
+    let readable = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = origin.chars().take(60).map(readable).collect();
+    let hash = digest(&SHA256, origin.as_bytes());
+    format!("{name}-{}", const_hex::encode(&hash.as_ref()[..8]))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test panics when it fails")]
+mod tests {
+    use duramen::{TreeHead, TreeSize};
+
+    use super::*;
+
+    fn anchored(size: u64) -> Anchored {
+        let head = TreeHead { size: TreeSize(size), root: [7; 32] };
+        Anchored { origin: "example.com/log".to_owned(), store: "0-1".to_owned(), head }
+    }
+
+    #[test]
+    fn an_anchor_takes_what_replaces_its_head_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || DirectoryAnchor::new(dir.path().join("deep/in"), "example.com/log").unwrap();
+        let (one, other) = (open(), open());
+        assert_eq!(one.load().unwrap(), None);
+        one.replace(None, &anchored(1)).unwrap();
+        let refused = other.replace(None, &anchored(2)).unwrap_err();
+        assert!(matches!(refused, AnchorError::Changed { .. }), "{refused}");
+        other.replace(Some(&anchored(1)), &anchored(2)).unwrap();
+        assert_eq!(one.load().unwrap(), Some(anchored(2)));
+    }
+
+    #[test]
+    fn of_many_that_replace_one_head_one_succeeds() {
+        let dir = tempfile::tempdir().unwrap();
+        let race = |size: u64| {
+            let anchor = DirectoryAnchor::new(dir.path(), "example.com/log").unwrap();
+            anchor.replace(None, &anchored(size)).is_ok()
+        };
+        let won = std::thread::scope(|scope| {
+            let race = &race;
+            let racers: Vec<_> = (1..9).map(|size| scope.spawn(move || race(size))).collect();
+            let results = racers.into_iter().map(|racer| racer.join().unwrap());
+            results.filter(|won| *won).count()
+        });
+        assert_eq!(won, 1);
+    }
+
+    #[test]
+    fn logs_whose_names_look_alike_have_files_of_their_own() {
+        assert_ne!(file_stem("a/b"), file_stem("a-b"));
+        assert_ne!(file_stem(&"x".repeat(100)), file_stem(&"x".repeat(101)));
+    }
+
+    #[test]
+    fn a_damaged_anchor_says_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let anchor = DirectoryAnchor::new(dir.path(), "example.com/log").unwrap();
+        std::fs::write(anchor.path(), "nonsense").unwrap();
+        let error = anchor.load().unwrap_err().to_string();
+        assert!(error.contains(&anchor.place()) && error.contains("checksum"), "{error}");
+    }
+}

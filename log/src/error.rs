@@ -1,0 +1,117 @@
+//! The errors of a log.
+
+use duramen::tlog::TlogError;
+use duramen::{Hash, TreeName};
+
+use crate::anchor::{AnchorError, Anchored};
+
+/// Why a log could not be opened, could not take an entry, or could not sign.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] duramen::Error),
+
+    /// The anchor failed, or somebody else replaced it: another process signs for this log.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
+
+    /// A text for a checkpoint or a note is not possible.
+    #[error(transparent)]
+    Text(#[from] TlogError),
+
+    /// The tree cannot be published as a log.
+    #[error("the tree {tree:?} cannot be a log: {reason}")]
+    NotALog {
+        /// The tree.
+        tree: TreeName,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The anchor is within the directory of the store. A copy of the store would have a copy of the anchor.
+    #[error("the anchor {anchor} is within the store {store}; it must be outside")]
+    AnchorInStore {
+        /// The anchor's directory.
+        anchor: String,
+        /// The store's directory.
+        store: String,
+    },
+
+    /// The tree has leaves and there is no anchor. Either the log was never signed, or its anchor is lost.
+    #[error(
+        "the log {origin} has {size} leaves and no anchor; if no head of it was ever signed, ask for a first anchor"
+    )]
+    NoAnchor {
+        /// The name of the log.
+        origin: String,
+        /// How many leaves the tree has.
+        size: u64,
+    },
+
+    /// The anchor is of another log.
+    #[error("the anchor is of the log {found}, not of {expected}")]
+    OtherLog {
+        /// The name of this log.
+        expected: String,
+        /// The name in the anchor.
+        found: String,
+    },
+
+    /// The store is older than a head that may have been signed. It was restored from a backup, or is a copy. It opens
+    /// for reading only.
+    #[error(
+        "the store has {size} durable leaves, fewer than were signed: {anchored}; it can only be read"
+    )]
+    RolledBack {
+        /// How many leaves of the store are durable.
+        size: u64,
+        /// The last head that the log could sign.
+        anchored: Box<Anchored>,
+    },
+
+    /// The store has other leaves than those that may have been signed. It opens for reading only.
+    #[error(
+        "the store has root {} at the size of the last head that was signed: {anchored}; it can only be read",
+        const_hex::encode(.found)
+    )]
+    Forked {
+        /// The last head that the log could sign.
+        anchored: Box<Anchored>,
+        /// The store's root at its size.
+        found: Hash,
+    },
+
+    /// What was read back from the disk is not what the store says. Nothing was signed, and nothing will be until the
+    /// store was checked and the log opened again.
+    #[error(
+        "{what}; nothing is signed any more until the store is checked and the log opened again"
+    )]
+    Mismatch {
+        /// What does not agree, with the facts.
+        what: String,
+    },
+
+    /// The log is only read, because of an earlier error.
+    #[error("the log {origin} is only read: {reason}")]
+    ReadOnly {
+        /// The name of the log.
+        origin: String,
+        /// The error that made it so.
+        reason: String,
+    },
+
+    /// A signature failed.
+    #[error("the signer {name} failed: {reason}")]
+    Signer {
+        /// The name of the key.
+        name: String,
+        /// What it reports.
+        reason: String,
+    },
+
+    /// The log is being closed.
+    #[error("the log is being closed")]
+    Closing,
+}

@@ -1,0 +1,291 @@
+//! A log as files: the static tree of C2SP `tlog-tiles`, for a web server or a CDN.
+//!
+//! The tiles and bundles that the checkpoint before does not need are written first, each under another name that is then
+//! changed. They are synced together. The checkpoint is replaced last.
+//!
+//! # Invariants
+//!
+//! - Whatever the checkpoint in the directory needs is there, at any moment and after a power cut.
+//! - An export never replaces a checkpoint by one of another log, of another history, or of a smaller size.
+//! - A partial tile is removed only once the full tile and its checkpoint are durable.
+
+use std::fs::{File, create_dir_all, read_to_string, remove_dir_all, rename};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use duramen::Snapshot;
+use duramen::tlog::tiles::{Bundles, Tiles};
+use duramen::tlog::{Checkpoint, SignedNote};
+
+/// What an export wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exported {
+    /// The size of the checkpoint that was there before. 0 if there was none.
+    pub from: u64,
+    /// The size of the checkpoint that is there now.
+    pub to: u64,
+    /// Tiles of hashes written.
+    pub tiles: u64,
+    /// Bundles of entries written.
+    pub bundles: u64,
+}
+
+/// Why an export did not come to its end. What was exported before is whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] duramen::Error),
+
+    /// A file cannot be written or read.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// The operation, as a verb.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+
+    /// The text is not a signed checkpoint.
+    #[error("{} is not a checkpoint: {source}", path.display())]
+    NotACheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: duramen::tlog::TlogError,
+    },
+
+    /// The tree does not have the root of a checkpoint.
+    #[error("the checkpoint of {origin} with size {size} is not of this tree")]
+    OtherTree {
+        /// The log that the checkpoint names.
+        origin: String,
+        /// Its size.
+        size: u64,
+    },
+
+    /// The directory has a later checkpoint, or one of another log.
+    #[error("the directory has a checkpoint of {origin} with size {size}, which is not replaced")]
+    Occupied {
+        /// The log that the checkpoint in the directory names.
+        origin: String,
+        /// Its size.
+        size: u64,
+    },
+}
+
+/// Writes the tiles and bundles of `checkpoint` into `out`, and then the checkpoint. Writes only what the checkpoint that
+/// is there does not need. May be interrupted at any moment and called again.
+///
+/// Does not verify the signatures of the checkpoint, but that its root is the one of the tree.
+///
+/// # Errors
+///
+/// [`ExportError`]. The checkpoint in the directory is then the one before.
+pub fn export_tiles(
+    snapshot: &Snapshot,
+    checkpoint: &SignedNote,
+    out: &Path,
+) -> Result<Exported, ExportError> {
+    let at = out.join("checkpoint");
+    let new = of_tree(snapshot, checkpoint, &at)?;
+    create_dir_all(out).map_err(|source| failed("create", out, source))?;
+    let old = match read_to_string(&at) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        read => {
+            let text = read.map_err(|source| failed("read", &at, source))?;
+            let unreadable = |source| ExportError::NotACheckpoint { path: at.clone(), source };
+            let note: SignedNote = text.parse().map_err(unreadable)?;
+            let old: Checkpoint = note.unverified_text().parse().map_err(unreadable)?;
+            if old.origin() != new.origin() || old.head().size > new.head().size {
+                let (origin, size) = (old.origin().to_owned(), old.head().size.get());
+                return Err(ExportError::Occupied { origin, size });
+            }
+            Some(of_tree(snapshot, &note, &at)?)
+        }
+    };
+    let (from, to) = (old.map_or(0, |old| old.head().size.get()), new.head().size.get());
+    let mut exported = Exported { from, to, ..Exported::default() };
+    let mut outgrown = Vec::new();
+    let mut write_one = |path: String, full: bool, bytes: Vec<u8>| -> Result<(), ExportError> {
+        let path = out.join(path);
+        write(&path, &bytes)?;
+        if full {
+            let mut partial = path.into_os_string();
+            partial.push(".p");
+            outgrown.push(PathBuf::from(partial));
+        }
+        Ok(())
+    };
+    for tile in Tiles::between(from, to) {
+        let bytes = snapshot.tile(tile.level(), tile.index(), tile.width().get())?;
+        write_one(tile.to_string(), tile.width().is_full(), bytes)?;
+        exported.tiles += 1;
+    }
+    for bundle in Bundles::between(from, to) {
+        let bytes = snapshot.entry_bundle(bundle.index(), bundle.width().get())?;
+        write_one(bundle.to_string(), bundle.width().is_full(), bytes)?;
+        exported.bundles += 1;
+    }
+    sync_all(out)?;
+    write(&at, checkpoint.to_string().as_bytes())?;
+    sync_all(out)?;
+    for partial in outgrown {
+        match remove_dir_all(&partial) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            removed => removed.map_err(|source| failed("remove", &partial, source))?,
+        }
+    }
+    Ok(exported)
+}
+
+/// The checkpoint in a note, if it is of this tree.
+fn of_tree(snapshot: &Snapshot, note: &SignedNote, at: &Path) -> Result<Checkpoint, ExportError> {
+    let unreadable = |source| ExportError::NotACheckpoint { path: at.to_owned(), source };
+    let checkpoint: Checkpoint = note.unverified_text().parse().map_err(unreadable)?;
+    let head = checkpoint.head();
+    let (origin, size) = (checkpoint.origin().to_owned(), head.size.get());
+    if head.size > snapshot.size() || snapshot.head_at(head.size)?.root != head.root {
+        return Err(ExportError::OtherTree { origin, size });
+    }
+    Ok(checkpoint)
+}
+
+/// Writes a file as a whole.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_dir_all(dir).map_err(|source| failed("create", dir, source))?;
+    let mut temporary = path.to_owned().into_os_string();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let put = || {
+        File::create(&temporary)?.write_all(bytes)?;
+        rename(&temporary, path)
+    };
+    put().map_err(|source| failed("write", path, source))
+}
+
+/// Makes everything in the file system of `dir` durable: one call instead of one for every tile.
+fn sync_all(dir: &Path) -> Result<(), ExportError> {
+    let synced = File::open(dir).and_then(|dir| Ok(rustix::fs::syncfs(dir)?));
+    synced.map_err(|source| failed("sync", dir, source))
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> ExportError {
+    ExportError::Io { action, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test panics when it fails")]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use duramen::tlog::Ed25519Signer;
+    use duramen::{Arity, Config, DynAccumulator, Hasher, Rfc6962Sha256, Store, TreeConfig};
+
+    use super::*;
+
+    fn tree(dir: &Path) -> DynAccumulator {
+        let config = TreeConfig::new(Arc::new(Rfc6962Sha256), Arity::Two);
+        let store = Store::open(Config::new(dir)).unwrap();
+        store.tree_dyn("main", config.entries(duramen::EntryConfig::new())).unwrap()
+    }
+
+    fn signed(snapshot: &Snapshot, size: u64, origin: &str) -> SignedNote {
+        let head = snapshot.head_at(size).unwrap();
+        let checkpoint = Checkpoint::new(origin, Rfc6962Sha256.id(), Arity::Two, head).unwrap();
+        let key = Ed25519Signer::from_secret(origin, &[7; 32]).unwrap();
+        SignedNote::sign(&checkpoint.to_string(), &key).unwrap()
+    }
+
+    /// All files below `dir`, by their paths.
+    fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        let mut dirs = vec![dir.to_owned()];
+        while let Some(next) = dirs.pop() {
+            for entry in std::fs::read_dir(next).unwrap().map(Result::unwrap) {
+                match entry.file_type().unwrap().is_dir() {
+                    true => dirs.push(entry.path()),
+                    false => {
+                        let path = entry.path().strip_prefix(dir).unwrap().to_owned();
+                        found.insert(path, std::fs::read(entry.path()).unwrap());
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn exports_in_steps_leave_what_one_export_does_and_no_more_than_tiles_that_grow() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = tree(&place.path().join("store"));
+        let entries: Vec<_> = (0u32..70_000).map(u32::to_be_bytes).collect();
+        tree.insert_entries(&entries).unwrap();
+        let snapshot = tree.snapshot();
+        let (steps, once) = (place.path().join("steps"), place.path().join("once"));
+        let mut from = 0;
+        for size in [0, 1, 255, 256, 300, 65_535, 65_536, 70_000] {
+            let exported =
+                export_tiles(&snapshot, &signed(&snapshot, size, "log"), &steps).unwrap();
+            assert_eq!((exported.from, exported.to), (from, size));
+            from = size;
+        }
+        let exported = export_tiles(&snapshot, &signed(&snapshot, from, "log"), &once).unwrap();
+        assert_eq!((exported.tiles, exported.bundles), (273 + 1 + 1 + 1 + 1, 274));
+        let (steps, once) = (files(&steps), files(&once));
+        for (path, bytes) in &once {
+            assert_eq!(steps.get(path), Some(bytes), "{}", path.display());
+        }
+        // The partial tiles that are full by now are gone.
+        let more: Vec<_> = steps.keys().filter(|path| !once.contains_key(*path)).collect();
+        assert!(more.is_empty(), "{more:?}");
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_log_or_of_a_smaller_size_replaces_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = tree(&place.path().join("store"));
+        tree.insert_entries(&["a", "b", "c"]).unwrap();
+        let snapshot = tree.snapshot();
+        let out = place.path().join("out");
+        export_tiles(&snapshot, &signed(&snapshot, 3, "log"), &out).unwrap();
+        let before = files(&out);
+        for (size, origin) in [(2, "log"), (3, "another")] {
+            let refused = export_tiles(&snapshot, &signed(&snapshot, size, origin), &out);
+            assert!(matches!(refused, Err(ExportError::Occupied { size: 3, .. })));
+        }
+        let other = super::tests::tree(&place.path().join("other"));
+        other.insert_entries(&["a", "b", "x", "d"]).unwrap();
+        let other = other.snapshot();
+        let refused = export_tiles(&other, &signed(&other, 4, "log"), &out);
+        assert!(matches!(refused, Err(ExportError::OtherTree { size: 3, .. })));
+        assert_eq!(files(&out), before);
+    }
+
+    #[test]
+    fn an_export_that_was_interrupted_is_completed_by_the_next() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = tree(&place.path().join("store"));
+        tree.insert_entries(&(0u32..600).map(u32::to_be_bytes).collect::<Vec<_>>()).unwrap();
+        let snapshot = tree.snapshot();
+        let out = place.path().join("out");
+        export_tiles(&snapshot, &signed(&snapshot, 300, "log"), &out).unwrap();
+        let before = files(&out);
+        // A tile cannot be written, because a directory has its name.
+        std::fs::create_dir_all(out.join("tile/entries/001/x")).unwrap();
+        let failed = export_tiles(&snapshot, &signed(&snapshot, 600, "log"), &out);
+        assert!(matches!(failed, Err(ExportError::Io { action: "write", .. })), "{failed:?}");
+        let half = files(&out);
+        before.iter().for_each(|(path, bytes)| assert_eq!(half.get(path), Some(bytes)));
+        std::fs::remove_dir_all(out.join("tile/entries/001")).unwrap();
+        let exported = export_tiles(&snapshot, &signed(&snapshot, 600, "log"), &out).unwrap();
+        assert_eq!((exported.from, exported.to), (300, 600));
+        assert!(!out.join("tile/0/001.p").exists() && out.join("tile/0/001").exists());
+    }
+}

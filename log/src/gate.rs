@@ -1,0 +1,333 @@
+//! Verify before signing: what a head must pass before a signer sees it.
+//!
+//! The gate remembers the last head that could be signed, as a tree of its own ([`Recheck`]). To let a greater head
+//! through it reads the new entries back from the files, with a reader that shares no memory with the writer, hashes
+//! them with other code, and adds them to its tree. The root must be the one that the writer claims. So the new head is
+//! consistent with the last one by construction, and every leaf of it stands on the disk. Then the anchor is replaced,
+//! and only then is the head handed out.
+//!
+//! # Invariants
+//!
+//! - A head that was handed out is in the anchor, and is durable in the store.
+//! - The heads that are handed out grow, and each is a prefix of the next.
+//! - After a mismatch no head is handed out any more. A wrong root is never signed.
+
+use duramen::{Hash, Snapshot, StoreReader, TreeHead, TreeSize};
+
+use crate::anchor::{Anchor, Anchored};
+use crate::error::LogError;
+use crate::recheck::{Recheck, leaf_of};
+
+/// Lets heads through to the signers of one log.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    anchor: Box<dyn Anchor>,
+    anchored: Anchored,
+    /// The tree at the anchored size.
+    tree: Recheck,
+    /// Why nothing is let through any more.
+    failed: Option<LogError>,
+}
+
+impl Gate {
+    /// The gate of the log `origin` in the store `store`. `durable` is the tree as far as it is durable.
+    ///
+    /// `first` says that there may be no anchor although there are leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::NoAnchor`], [`LogError::OtherLog`], [`LogError::RolledBack`], [`LogError::Forked`]: see there.
+    pub(crate) fn open(
+        anchor: Box<dyn Anchor>,
+        origin: &str,
+        store: &str,
+        durable: &Snapshot,
+        first: bool,
+    ) -> Result<Self, LogError> {
+        let size = durable.durable_size();
+        let anchored = match anchor.load()? {
+            Some(anchored) => anchored,
+            None if size.get() > 0 && !first => {
+                return Err(LogError::NoAnchor { origin: origin.to_owned(), size: size.get() });
+            }
+            None => {
+                let head = durable.head_at(0)?;
+                let empty = Anchored { origin: origin.to_owned(), store: store.to_owned(), head };
+                anchor.replace(None, &empty)?;
+                empty
+            }
+        };
+        if anchored.origin != origin {
+            let (expected, found) = (origin.to_owned(), anchored.origin);
+            return Err(LogError::OtherLog { expected, found });
+        }
+        if anchored.head.size > size {
+            let anchored = Box::new(anchored);
+            return Err(LogError::RolledBack { size: size.get(), anchored });
+        }
+        let found = durable.head_at(anchored.head.size)?.root;
+        let frontier = durable.frontier_at(anchored.head.size)?;
+        let tree = Recheck::from_peaks(anchored.head.size.get(), frontier.nodes().to_vec());
+        match tree.filter(|tree| found == anchored.head.root && tree.root() == found) {
+            Some(tree) => Ok(Self { anchor, anchored, tree, failed: None }),
+            None => Err(LogError::Forked { anchored: Box::new(anchored), found }),
+        }
+    }
+
+    /// Verifies `head`, which the writer claims and which is durable, against what `reader` reads of the files. Returns it
+    /// as one that may be signed.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Mismatch`] if anything differs, and from then on always; [`LogError::Anchor`] if the anchor cannot be
+    /// replaced. If it was changed by somebody else, nothing is handed out any more either.
+    pub(crate) fn pass(
+        &mut self,
+        head: TreeHead,
+        reader: &StoreReader,
+        tree: &str,
+    ) -> Result<Passed, LogError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        let passed = self.try_pass(head, reader, tree);
+        match &passed {
+            Err(LogError::Mismatch { .. } | LogError::Forked { .. }) => {
+                self.failed = passed.as_ref().err().cloned();
+            }
+            Err(LogError::Anchor(error @ crate::AnchorError::Changed { .. })) => {
+                self.failed = Some(LogError::Anchor(error.clone()));
+            }
+            _ => {}
+        }
+        passed
+    }
+
+    fn try_pass(
+        &mut self,
+        head: TreeHead,
+        reader: &StoreReader,
+        tree: &str,
+    ) -> Result<Passed, LogError> {
+        let mismatch = |what: String| LogError::Mismatch { what };
+        let last = self.anchored.head;
+        if head == last {
+            return Ok(Passed(head));
+        }
+        if head.size <= last.size {
+            let what = format!(
+                "the writer claims size {} with root {}, after size {} with root {}",
+                head.size,
+                const_hex::encode(head.root),
+                last.size,
+                const_hex::encode(last.root)
+            );
+            return Err(mismatch(what));
+        }
+        reader.refresh()?;
+        let read = reader.tree(tree)?;
+        if read.size() < head.size {
+            let what = format!(
+                "the files have {} leaves, and the writer says that {} are durable",
+                read.size(),
+                head.size
+            );
+            return Err(mismatch(what));
+        }
+        let mut again = self.tree.clone();
+        extend(&mut again, &read, head.size)?;
+        if again.root() != head.root {
+            let what = format!(
+                "the {} leaves in the files have root {}, and the writer claims {}",
+                head.size,
+                const_hex::encode(again.root()),
+                const_hex::encode(head.root)
+            );
+            return Err(mismatch(what));
+        }
+        let new = Anchored { head, ..self.anchored.clone() };
+        self.anchor.replace(Some(&self.anchored), &new)?;
+        (self.tree, self.anchored) = (again, new);
+        Ok(Passed(head))
+    }
+}
+
+/// A head that passed the gate. Only the gate makes one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passed(TreeHead);
+
+impl Passed {
+    pub(crate) fn head(self) -> TreeHead {
+        self.0
+    }
+}
+
+/// Adds the entries of `read` up to `size` to `tree`. Where the tree keeps none, the leaves are all there is.
+fn extend(tree: &mut Recheck, read: &Snapshot, size: TreeSize) -> Result<(), LogError> {
+    let full = || LogError::Mismatch { what: "the tree is full".to_owned() };
+    let range = tree.size()..size.get();
+    let mut leaves = read.leaves_iter(range.clone())?;
+    let mut next_leaf = |index: u64| -> Result<Hash, LogError> {
+        let missing = || LogError::Mismatch { what: format!("leaf {index} cannot be read") };
+        Ok(leaves.next().ok_or_else(missing)??)
+    };
+    let entries = match read.entries(range.clone()) {
+        Ok(entries) => entries,
+        Err(duramen::Error::NoEntries { .. }) => {
+            for index in range {
+                tree.push(next_leaf(index)?).ok_or_else(full)?;
+            }
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for (index, entry) in range.zip(entries) {
+        let (leaf, computed) = (next_leaf(index)?, leaf_of(&entry?));
+        if leaf != computed {
+            let what = format!(
+                "entry {index} hashes to {}, and its leaf is {}",
+                const_hex::encode(computed),
+                const_hex::encode(leaf)
+            );
+            return Err(LogError::Mismatch { what });
+        }
+        tree.push(computed).ok_or_else(full)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test panics when it fails")]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use duramen::{Arity, Config, DynAccumulator, EntryConfig, Rfc6962Sha256, Store, TreeConfig};
+
+    use super::*;
+    use crate::anchor::{AnchorError, DirectoryAnchor};
+
+    const ORIGIN: &str = "example.com/log";
+
+    fn tree(store: &Path) -> DynAccumulator {
+        let config = TreeConfig::new(Arc::new(Rfc6962Sha256), Arity::Two);
+        let store = Store::open(Config::new(store)).unwrap();
+        store.tree_dyn("main", config.entries(EntryConfig::new())).unwrap()
+    }
+
+    fn gate(place: &Path, tree: &DynAccumulator) -> Result<Gate, LogError> {
+        let anchor = Box::new(DirectoryAnchor::new(place.join("anchor"), ORIGIN).unwrap());
+        Gate::open(anchor, ORIGIN, "store", &tree.snapshot(), false)
+    }
+
+    #[test]
+    fn heads_pass_in_the_order_of_their_sizes_and_are_then_in_the_anchor() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("store");
+        let tree = tree(&path);
+        let mut gate_ = gate(place.path(), &tree).unwrap();
+        let reader = StoreReader::open(Config::new(&path)).unwrap();
+        for round in 0u32..20 {
+            for entry in 0..round {
+                tree.insert_entry_durable((round * 100 + entry).to_be_bytes()).unwrap();
+            }
+            let head = tree.durable_head().unwrap();
+            assert_eq!(gate_.pass(head, &reader, "main").unwrap().head(), head);
+            assert_eq!(gate_.anchor.load().unwrap().unwrap().head, head);
+            if round % 7 == 0 {
+                tree.checkpoint().unwrap();
+            }
+        }
+        let old = tree.head_at(3).unwrap();
+        assert!(matches!(gate_.pass(old, &reader, "main"), Err(LogError::Mismatch { .. })));
+    }
+
+    #[test]
+    fn a_root_that_the_files_do_not_have_never_passes_and_stops_the_gate() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("store");
+        let tree = tree(&path);
+        let mut gate = gate(place.path(), &tree).unwrap();
+        let reader = StoreReader::open(Config::new(&path)).unwrap();
+        tree.insert_entry_durable("one").unwrap();
+        let right = tree.durable_head().unwrap();
+        for bit in [0, 100, 255] {
+            let mut wrong = right;
+            wrong.root[bit / 8] ^= 1 << (bit % 8);
+            let refused = gate.pass(wrong, &reader, "main").unwrap_err();
+            assert!(matches!(refused, LogError::Mismatch { .. }), "{refused}");
+        }
+        assert!(gate.pass(right, &reader, "main").is_err(), "the gate stays shut");
+        assert_eq!(gate.anchor.load().unwrap().unwrap().head.size, TreeSize(0));
+    }
+
+    #[test]
+    fn a_size_that_the_files_do_not_have_does_not_pass() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("store");
+        let tree = tree(&path);
+        let mut gate = gate(place.path(), &tree).unwrap();
+        let reader = StoreReader::open(Config::new(&path)).unwrap();
+        tree.insert_entry_durable("one").unwrap();
+        let head = TreeHead { size: TreeSize(2), ..tree.durable_head().unwrap() };
+        let refused = gate.pass(head, &reader, "main").unwrap_err().to_string();
+        assert!(refused.contains("the files have 1 leaves"), "{refused}");
+    }
+
+    #[test]
+    fn a_restored_backup_is_refused_with_both_sizes() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("store");
+        let tree_ = tree(&path);
+        let mut gate_ = gate(place.path(), &tree_).unwrap();
+        let reader = StoreReader::open(Config::new(&path)).unwrap();
+        tree_.insert_entry_durable("one").unwrap();
+        tree_.snapshot_to(place.path().join("backup")).unwrap();
+        tree_.insert_entry_durable("two").unwrap();
+        gate_.pass(tree_.durable_head().unwrap(), &reader, "main").unwrap();
+
+        let restored = tree(&place.path().join("backup"));
+        let refused = gate(place.path(), &restored).unwrap_err();
+        assert!(matches!(refused, LogError::RolledBack { size: 1, .. }), "{refused}");
+        // As large again, but with another history.
+        restored.insert_entry_durable("another").unwrap();
+        let refused = gate(place.path(), &restored).unwrap_err();
+        assert!(matches!(refused, LogError::Forked { .. }), "{refused}");
+    }
+
+    #[test]
+    fn of_two_copies_that_sign_the_second_is_stopped_for_good() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("store");
+        let one = tree(&path);
+        one.insert_entry_durable("one").unwrap();
+        one.snapshot_to(place.path().join("copy")).unwrap();
+        let other = tree(&place.path().join("copy"));
+        let anchor = || Box::new(DirectoryAnchor::new(place.path().join("a"), ORIGIN).unwrap());
+        let open = |tree: &DynAccumulator| {
+            Gate::open(anchor(), ORIGIN, "store", &tree.snapshot(), true).unwrap()
+        };
+        let (mut first, mut second) = (open(&one), open(&other));
+        let pass = |gate: &mut Gate, tree: &DynAccumulator, path: &Path, entry: &str| {
+            let reader = StoreReader::open(Config::new(path)).unwrap();
+            tree.insert_entry_durable(entry).unwrap();
+            gate.pass(tree.durable_head().unwrap(), &reader, "main").map(|_| ())
+        };
+        pass(&mut first, &one, &path, "two").unwrap();
+        for entry in ["2", "3"] {
+            let refused = pass(&mut second, &other, &place.path().join("copy"), entry).unwrap_err();
+            let changed = matches!(refused, LogError::Anchor(AnchorError::Changed { .. }));
+            assert!(changed, "{refused}");
+        }
+        pass(&mut first, &one, &path, "three").unwrap();
+    }
+
+    #[test]
+    fn leaves_without_an_anchor_are_not_signed_unless_that_is_asked_for() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = tree(&place.path().join("store"));
+        tree.insert_entry_durable("one").unwrap();
+        let refused = gate(place.path(), &tree).unwrap_err();
+        assert!(matches!(refused, LogError::NoAnchor { size: 1, .. }), "{refused}");
+    }
+}

@@ -1,0 +1,285 @@
+//! What operators may: flush, checkpoint, back up, scrub, and look at figures.
+//!
+//! It listens on an address of its own, or on a unix socket, and never where everybody may reach it. On an address it
+//! asks for a token.
+//!
+//! # Invariants
+//!
+//! - One job of a kind runs at a time.
+//! - The token is compared in constant time, so that nobody learns it a byte at a time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use duramen::{Store, scrub};
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::answer::Failed;
+use super::metrics;
+use super::site::Site;
+
+/// What operators reach: the store, its logs, and the jobs that they started.
+pub struct Operator {
+    store: Store,
+    site: Arc<Site>,
+    /// The hash of the token. Its comparison tells nothing about the token.
+    token: Option<[u8; 32]>,
+    jobs: Mutex<Jobs>,
+}
+
+#[derive(Debug, Default)]
+struct Jobs {
+    next: u64,
+    all: BTreeMap<u64, Job>,
+}
+
+/// How many finished jobs are remembered.
+const REMEMBERED: usize = 100;
+
+#[derive(Clone, Debug, Serialize)]
+struct Job {
+    id: u64,
+    kind: &'static str,
+    state: JobState,
+    /// Bytes done, and bytes in all, where that is known.
+    done: u64,
+    total: u64,
+    result: Option<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum JobState {
+    Running,
+    Done,
+    Failed,
+}
+
+impl Operator {
+    /// The operator of `store`, whose logs are in `site`. With a token, every request must have it.
+    #[must_use]
+    pub fn new(store: Store, site: Arc<Site>, token: Option<&str>) -> Arc<Self> {
+        let token = token.map(|token| hash(token.as_bytes()));
+        Arc::new(Self { store, site, token, jobs: Mutex::default() })
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a job on a thread that may block.
+    fn start(
+        self: &Arc<Self>,
+        kind: &'static str,
+        run: impl FnOnce(&Self, u64) -> Result<Value, duramen::Error> + Send + 'static,
+    ) -> Result<Response, Failed> {
+        let mut jobs = self.jobs();
+        let running = |job: &&Job| job.kind == kind && job.state == JobState::Running;
+        if let Some(job) = jobs.all.values().find(running) {
+            let message = format!("job {} is a {kind} and still runs", job.id);
+            return Err(Failed::new(StatusCode::CONFLICT, message));
+        }
+        jobs.next += 1;
+        let id = jobs.next;
+        let (state, done, total) = (JobState::Running, 0, 0);
+        let job = Job { id, kind, state, done, total, result: None };
+        jobs.all.insert(id, job.clone());
+        let finished: Vec<u64> =
+            jobs.all.values().filter(|job| job.state != state).map(|job| job.id).collect();
+        for old in finished.iter().rev().skip(REMEMBERED) {
+            jobs.all.remove(old);
+        }
+        drop(jobs);
+        let operator = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let result = run(&operator, id);
+            operator.change(id, |job| match result {
+                Ok(result) => (job.state, job.result) = (JobState::Done, Some(result)),
+                Err(error) => {
+                    let error = Some(json!({ "error": error.to_string() }));
+                    (job.state, job.result) = (JobState::Failed, error);
+                }
+            });
+        });
+        Ok((StatusCode::ACCEPTED, Json(job)).into_response())
+    }
+
+    fn change(&self, id: u64, change: impl FnOnce(&mut Job)) {
+        if let Some(job) = self.jobs().all.get_mut(&id) {
+            change(job);
+        }
+    }
+}
+
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operator").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// What operators may reach.
+pub fn admin(operator: &Arc<Operator>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .route("/v1/admin/stats", get(stats))
+        .route("/v1/admin/jobs", get(jobs))
+        .route("/v1/admin/jobs/{id}", get(job))
+        .route("/v1/admin/flush", post(flush))
+        .route("/v1/admin/checkpoint", post(checkpoint))
+        .route("/v1/admin/backup", post(backup))
+        .route("/v1/admin/scrub", post(scrub_all))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(operator), only_operators))
+        .with_state(Arc::clone(operator))
+}
+
+async fn only_operators(
+    State(operator): State<Arc<Operator>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(token) = &operator.token else { return next.run(request).await };
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|given| given.to_str().ok());
+    let given = given.and_then(|given| given.strip_prefix("Bearer ")).unwrap_or_default();
+    if equal(token, &hash(given.as_bytes())) {
+        return next.run(request).await;
+    }
+    let refused = Failed::new(StatusCode::UNAUTHORIZED, "a bearer token is needed");
+    ([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response()
+}
+
+fn hash(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+/// Compares without a branch. What is compared are hashes, so that even the time of a branch would tell nothing of use.
+fn equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    one.iter().zip(other).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
+}
+
+async fn stats(State(operator): State<Arc<Operator>>) -> Json<Value> {
+    let stats = operator.store.stats();
+    Json(json!({
+        "leaves": stats.leaves,
+        "durable": stats.durable,
+        "pending": stats.pending,
+        "groups": stats.groups,
+        "syncs": stats.syncs,
+        "longest_sync_ms": u64::try_from(stats.longest_sync.as_millis()).unwrap_or(u64::MAX),
+        "log_bytes": stats.wal_bytes_written,
+        "log_segments": stats.wal_segments,
+        "unflushed_bytes": stats.unflushed_bytes,
+        "uncheckpointed_bytes": stats.uncheckpointed_bytes,
+        "memory_bytes": stats.memory_bytes,
+        "checkpoints": stats.checkpoints,
+        "failed_checkpoints": stats.failed_checkpoints,
+        "parts": stats.parts,
+        "merges": stats.compactions,
+        "failed_merges": stats.failed_compactions,
+        "stalls": stats.stalls,
+        "refused": stats.refused,
+        "queued_jobs": stats.queued_jobs,
+        "active_jobs": stats.active_jobs,
+    }))
+}
+
+async fn jobs(State(operator): State<Arc<Operator>>) -> Json<Vec<Job>> {
+    Json(operator.jobs().all.values().cloned().collect())
+}
+
+async fn job(
+    State(operator): State<Arc<Operator>>,
+    Path(id): Path<u64>,
+) -> Result<Json<Job>, Failed> {
+    let none = || Failed::not_found(format!("there is no job {id}"));
+    Ok(Json(operator.jobs().all.get(&id).cloned().ok_or_else(none)?))
+}
+
+async fn flush(State(operator): State<Arc<Operator>>) -> Result<Response, Failed> {
+    operator.start("flush", |operator, _| {
+        operator.store.flush()?;
+        Ok(json!({ "durable": operator.store.stats().durable }))
+    })
+}
+
+async fn checkpoint(State(operator): State<Arc<Operator>>) -> Result<Response, Failed> {
+    operator.start("checkpoint", |operator, _| {
+        let info = operator.store.checkpoint()?;
+        Ok(json!({ "leaves": info.leaves, "bytes": info.bytes, "trees": info.trees.len() }))
+    })
+}
+
+/// `{"dir": PATH}`: an empty or missing directory, on the machine of the server.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Target {
+    dir: PathBuf,
+}
+
+async fn backup(
+    State(operator): State<Arc<Operator>>,
+    Json(Target { dir }): Json<Target>,
+) -> Result<Response, Failed> {
+    operator.start("backup", move |operator, _| {
+        let info = operator.store.snapshot_to(dir)?;
+        Ok(json!({
+            "parts": info.parts,
+            "bytes_linked": info.bytes_linked,
+            "bytes_copied": info.bytes_copied,
+        }))
+    })
+}
+
+async fn scrub_all(State(operator): State<Arc<Operator>>) -> Result<Response, Failed> {
+    operator.start("scrub", |operator, id| {
+        let mut progress = |progress: scrub::Progress| {
+            operator.change(id, |job| (job.done, job.total) = (progress.done, progress.total));
+            ControlFlow::Continue(())
+        };
+        let report = operator.store.scrub(&scrub::Options::new(), &mut progress)?;
+        let findings: Vec<_> =
+            report.findings.iter().map(|finding| finding.damage.to_string()).collect();
+        Ok(json!({
+            "clean": report.is_clean(),
+            "parts": report.parts,
+            "leaves": report.leaves,
+            "findings": findings,
+        }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_equal_if_all_their_bytes_are() {
+        let one = hash(b"a token");
+        assert!(equal(&one, &hash(b"a token")));
+        for byte in 0..32 {
+            let mut other = one;
+            other[byte] ^= 1;
+            assert!(!equal(&one, &other));
+        }
+    }
+}

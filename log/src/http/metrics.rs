@@ -1,0 +1,220 @@
+//! What is counted, and `/metrics` in the text form of Prometheus.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::admin::Operator;
+use super::site::Served;
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Upper bounds of latencies, in microseconds.
+const BOUNDS: [u64; 14] = [
+    500, 1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000,
+    5_000_000, 30_000_000,
+];
+
+/// How long requests took, counted by upper bounds.
+#[derive(Debug, Default)]
+pub(super) struct Latency {
+    /// One more than there are bounds: the last is for what is above all of them.
+    buckets: [Counter; BOUNDS.len() + 1],
+    micros: Counter,
+}
+
+impl Latency {
+    fn record(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.buckets[BOUNDS.partition_point(|bound| *bound < micros)].add(1);
+        self.micros.add(micros);
+    }
+
+    /// An upper bound of this quantile, in milliseconds. `None` before the first request.
+    pub(super) fn quantile(&self, quantile: f64) -> Option<f64> {
+        let counts: Vec<u64> = self.buckets.iter().map(Counter::get).collect();
+        let all = counts.iter().sum::<u64>();
+        #[expect(clippy::cast_precision_loss, reason = "a quantile of counts is approximate")]
+        let wanted = all as f64 * quantile;
+        let mut seen = 0;
+        for (bound, count) in BOUNDS.iter().zip(counts) {
+            seen += count;
+            #[expect(clippy::cast_precision_loss, reason = "as above")]
+            if seen > 0 && seen as f64 >= wanted {
+                return Some(*bound as f64 / 1000.0);
+            }
+        }
+        None
+    }
+}
+
+/// What is counted of one log.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) tiles: Counter,
+    pub(super) bundles: Counter,
+    pub(super) proofs: Counter,
+    pub(super) entries: Counter,
+    pub(super) requests: Counter,
+    pub(super) bytes: Counter,
+    pub(super) refused: Counter,
+    pub(super) latency: Latency,
+}
+
+impl Counted {
+    /// Counts a request that added entries, and how long it took to become durable.
+    pub(super) fn added(&self, entries: u64, bytes: u64, time: Duration) {
+        self.requests.add(1);
+        self.entries.add(entries);
+        self.bytes.add(bytes);
+        self.latency.record(time);
+    }
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(State(operator): State<Arc<Operator>>) -> Response {
+    let mut text = Text(String::new());
+    let site = operator.site();
+    text.family("duramen_connections", "gauge", "Open connections.");
+    text.sample("duramen_connections", "", site.connections());
+    for served in site.all() {
+        of_log(&mut text, served);
+    }
+    let stats = operator.store().stats();
+    for (name, kind, help, value) in [
+        ("leaves", "gauge", "Leaves of all trees.", stats.leaves),
+        ("durable_leaves", "gauge", "Leaves that are known to be durable.", stats.durable),
+        ("groups_total", "counter", "Groups of the log written.", stats.groups),
+        ("syncs_total", "counter", "Syncs of the log.", stats.syncs),
+        ("log_bytes_total", "counter", "Bytes written to the log.", stats.wal_bytes_written),
+        ("log_segments", "gauge", "Segments of the log.", stats.wal_segments),
+        ("unflushed_bytes", "gauge", "Bytes that are not in the log yet.", stats.unflushed_bytes),
+        (
+            "uncheckpointed_bytes",
+            "gauge",
+            "Bytes in memory that no part has yet.",
+            stats.uncheckpointed_bytes,
+        ),
+        ("memory_bytes", "gauge", "Memory that the trees take.", stats.memory_bytes),
+        ("checkpoints_total", "counter", "Checkpoints of the store.", stats.checkpoints),
+        (
+            "failed_checkpoints_total",
+            "counter",
+            "Checkpoints that failed.",
+            stats.failed_checkpoints,
+        ),
+        ("parts", "gauge", "Parts of all trees.", stats.parts),
+        ("merges_total", "counter", "Merges of parts.", stats.compactions),
+        ("failed_merges_total", "counter", "Merges that failed.", stats.failed_compactions),
+        ("stalls_total", "counter", "Inserts that waited for room.", stats.stalls),
+        ("refused_total", "counter", "Inserts that were refused.", stats.refused),
+    ] {
+        let name = format!("duramen_store_{name}");
+        text.family(&name, kind, help);
+        text.sample(&name, "", value);
+    }
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text.0).into_response()
+}
+
+fn of_log(text: &mut Text, served: &Served) {
+    let labels = format!("{{log=\"{}\"}}", escaped(&served.name));
+    let counted = &served.counted;
+    let published = served.log.published();
+    let size = published.as_ref().map_or(0, |published| published.head().size.get());
+    let age = published.map_or(0, |published| published.age().as_secs());
+    let (waiting, waiting_bytes) = served.log.backlog();
+    for (name, kind, help, value) in [
+        ("size", "gauge", "Leaves of the log.", served.log.tree().size().get()),
+        ("checkpoint_size", "gauge", "Size of the checkpoint that stands.", size),
+        ("checkpoint_age_seconds", "gauge", "Age of the checkpoint that stands.", age),
+        ("waiting_entries", "gauge", "Entries that wait to be inserted.", waiting as u64),
+        ("waiting_bytes", "gauge", "Bytes that wait to be inserted.", waiting_bytes as u64),
+        ("added_entries_total", "counter", "Entries answered as durable.", counted.entries.get()),
+        ("added_bytes_total", "counter", "Bytes of requests that added.", counted.bytes.get()),
+        ("refused_total", "counter", "Requests refused for lack of room.", counted.refused.get()),
+        ("tiles_total", "counter", "Tiles served.", counted.tiles.get()),
+        ("bundles_total", "counter", "Bundles of entries served.", counted.bundles.get()),
+        ("proofs_total", "counter", "Proofs served.", counted.proofs.get()),
+    ] {
+        let name = format!("duramen_log_{name}");
+        text.family(&name, kind, help);
+        text.sample(&name, &labels, value);
+    }
+    let name = "duramen_log_add_seconds";
+    text.family(name, "histogram", "Time until what was added was durable.");
+    let mut below = 0;
+    for (place, bucket) in counted.latency.buckets.iter().enumerate() {
+        below += bucket.get();
+        let bound = BOUNDS.get(place).map_or_else(|| "+Inf".to_owned(), |bound| seconds(*bound));
+        let labels = format!("{{log=\"{}\",le=\"{bound}\"}}", escaped(&served.name));
+        text.sample(&format!("{name}_bucket"), &labels, below);
+    }
+    text.sample(&format!("{name}_count"), &labels, below);
+    text.sample(&format!("{name}_sum"), &labels, seconds(counted.latency.micros.get()));
+}
+
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+/// A value of a label.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Several logs have the same families, which are described once.
+        if !self.0.contains(&format!("# TYPE {name} ")) {
+            let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        }
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_an_upper_bound_of_what_was_recorded() {
+        let latency = Latency::default();
+        assert_eq!(latency.quantile(0.5), None);
+        for _ in 0..99 {
+            latency.record(Duration::from_micros(900));
+        }
+        latency.record(Duration::from_millis(15));
+        assert_eq!(latency.quantile(0.5), Some(1.0));
+        assert_eq!(latency.quantile(0.99), Some(1.0));
+        assert_eq!(latency.quantile(1.0), Some(20.0));
+    }
+
+    #[test]
+    fn seconds_are_decimal() {
+        assert_eq!(seconds(1_500), "0.001500");
+        assert_eq!(seconds(2_000_001), "2.000001");
+    }
+}

@@ -1,0 +1,86 @@
+//! The read side of C2SP `tlog-tiles`: the checkpoint, tiles of hashes, bundles of entries.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use duramen::tlog::tiles::{EntryBundlePath, TilePath};
+
+use super::answer::Failed;
+use super::site::Served;
+
+/// A tile never changes.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// A checkpoint is replaced by the next one.
+const BRIEF: HeaderValue = HeaderValue::from_static("no-cache");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// A page of another site may read what is public.
+const ANY: HeaderValue = HeaderValue::from_static("*");
+
+/// `GET /checkpoint`.
+pub(super) async fn checkpoint(State(served): State<Arc<Served>>) -> Result<Response, Failed> {
+    let published = served.log.published().ok_or_else(Failed::no_checkpoint)?;
+    let headers = [
+        (header::CONTENT_TYPE, TEXT),
+        (header::CACHE_CONTROL, BRIEF),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY),
+    ];
+    Ok((headers, published.note().clone()).into_response())
+}
+
+/// `GET /tile/L/N` and `GET /tile/L/N.p/W`.
+pub(super) async fn tile(
+    State(served): State<Arc<Served>>,
+    Path(path): Path<String>,
+) -> Result<Response, Failed> {
+    let path: TilePath = format!("tile/{path}").parse().map_err(not_a_path)?;
+    let published = served.log.published().ok_or_else(Failed::no_checkpoint)?;
+    if !path.is_within(published.head().size.get()) {
+        return Err(Failed::not_found("the log has no such tile in its checkpoint"));
+    }
+    if path.may_be_pruned(served.log.minimum_index()) {
+        return Err(pruned(&served));
+    }
+    let (level, index, width) = (path.level(), path.index(), path.width().get());
+    let bytes = published.snapshot().tile(level, index, width)?;
+    served.counted.tiles.add(1);
+    Ok(immutable(bytes))
+}
+
+/// `GET /tile/entries/N` and `GET /tile/entries/N.p/W`.
+pub(super) async fn bundle(
+    State(served): State<Arc<Served>>,
+    Path(path): Path<String>,
+) -> Result<Response, Failed> {
+    let path: EntryBundlePath = format!("tile/entries/{path}").parse().map_err(not_a_path)?;
+    let published = served.log.published().ok_or_else(Failed::no_checkpoint)?;
+    if !path.is_within(published.head().size.get()) {
+        return Err(Failed::not_found("the log has no such bundle in its checkpoint"));
+    }
+    if path.may_be_pruned(served.log.minimum_index()) {
+        return Err(pruned(&served));
+    }
+    let bytes = published.snapshot().entry_bundle(path.index(), path.width().get())?;
+    served.counted.bundles.add(1);
+    Ok(immutable(bytes))
+}
+
+fn immutable(bytes: Vec<u8>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, BYTES),
+        (header::CACHE_CONTROL, IMMUTABLE),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY),
+    ];
+    (headers, bytes).into_response()
+}
+
+fn not_a_path(error: impl std::fmt::Display) -> Failed {
+    Failed::not_found(format!("this is not the path of a tile: {error}"))
+}
+
+fn pruned(served: &Served) -> Failed {
+    let least = served.log.minimum_index();
+    Failed::new(StatusCode::GONE, format!("the log publishes nothing below index {least}"))
+}

@@ -1,0 +1,109 @@
+//! `GET /v1/tail?from=N`: the entries of the log as they are published, as a stream of server-sent events.
+//!
+//! Each event has the index as its id, so a client that comes again with `Last-Event-ID` goes on where it was.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::answer::Failed;
+use super::site::Served;
+
+/// Entries that are read at a time.
+const STEP: u64 = 256;
+/// How often a stream without news shows that it lives.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// `?from=N`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct From {
+    from: Option<u64>,
+}
+
+/// Streams entries from `from` on, or from now on.
+pub(super) async fn events(
+    State(served): State<Arc<Served>>,
+    Query(From { from }): Query<From>,
+    headers: HeaderMap,
+) -> Result<Response, Failed> {
+    let busy = |_| {
+        let message = "as many clients follow the log as may";
+        Failed::later(StatusCode::SERVICE_UNAVAILABLE, message, 30)
+    };
+    let permit = Arc::clone(&served.tails).try_acquire_owned().map_err(busy)?;
+    let last = headers.get("last-event-id").map(|id| {
+        let id = id.to_str().ok().and_then(|id| id.parse::<u64>().ok());
+        id.and_then(|id| id.checked_add(1)).ok_or_else(|| Failed::bad("Last-Event-ID is no index"))
+    });
+    let sizes = served.log.sizes();
+    let next = last.transpose()?.or(from).unwrap_or_else(|| *sizes.borrow());
+    let stopping = served.stopping.clone();
+    let follower = Follower { served, next, sizes, stopping, _permit: permit };
+    let stream = futures_util::stream::unfold(follower, |mut follower| async move {
+        let events = follower.next_events().await?;
+        Some((Ok::<_, Infallible>(events), follower))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    ];
+    Ok((headers, Body::from_stream(stream)).into_response())
+}
+
+struct Follower {
+    served: Arc<Served>,
+    next: u64,
+    sizes: watch::Receiver<u64>,
+    stopping: watch::Receiver<bool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Follower {
+    /// The next events, once there are any. `None` at the end of the stream.
+    async fn next_events(&mut self) -> Option<Bytes> {
+        let next = self.next;
+        if *self.sizes.borrow_and_update() <= next {
+            tokio::select! {
+                grown = self.sizes.wait_for(|size| *size > next) => { grown.ok()?; }
+                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+                () = tokio::time::sleep(ALIVE) => return Some(Bytes::from_static(b":\n\n")),
+            }
+        }
+        match self.read() {
+            Ok(events) => Some(events),
+            Err(error) => {
+                tracing::warn!(log = %self.served.name, index = self.next, %error, "a tail ends");
+                None
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<Bytes, duramen::Error> {
+        let Some(published) = self.served.log.published() else { return Ok(Bytes::new()) };
+        let end = published.head().size.get().min(self.next.saturating_add(STEP));
+        let snapshot = published.snapshot();
+        let leaves = snapshot.leaves(self.next..end)?;
+        let mut events = String::new();
+        let entries = snapshot.entries(self.next..end)?;
+        for ((index, leaf), entry) in (self.next..end).zip(leaves).zip(entries) {
+            let leaf = const_hex::encode(leaf);
+            let data = json!({ "index": index, "leaf": leaf, "entry": STANDARD.encode(entry?) });
+            events += &format!("id: {index}\ndata: {data}\n\n");
+        }
+        self.next = end;
+        Ok(events.into())
+    }
+}

@@ -1,0 +1,243 @@
+//! What the log knows, as JSON: heads, proofs, entries, and where a leaf is.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use duramen::tlog::TlogProof;
+use duramen::{Hash, Hasher, Rfc6962Sha256};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::Failed;
+use super::site::Served;
+use crate::log::Published;
+
+type Answer = Result<Json<Value>, Failed>;
+
+/// `GET /v1/head`.
+pub(super) async fn head(State(served): State<Arc<Served>>) -> Answer {
+    let published = published(&served)?;
+    let head = published.head();
+    Ok(Json(json!({
+        "origin": served.log.origin(),
+        "size": head.size.get(),
+        "root": const_hex::encode(head.root),
+        "checkpoint": text(&published),
+    })))
+}
+
+/// `GET /v1/proof?index=N` or `?leaf=HEX`, with `&size=M` for an older tree and `&format=tlog-proof` for text.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProofOf {
+    index: Option<u64>,
+    leaf: Option<String>,
+    size: Option<u64>,
+    format: Option<ProofFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ProofFormat {
+    Json,
+    TlogProof,
+}
+
+/// Proves that a leaf is in the log.
+pub(super) async fn proof(
+    State(served): State<Arc<Served>>,
+    Query(asked): Query<ProofOf>,
+) -> Result<Response, Failed> {
+    let published = published(&served)?;
+    let index = match (asked.index, &asked.leaf) {
+        (Some(index), None) => index,
+        (None, Some(leaf)) => found(&published, &leaf_of(leaf)?)?,
+        _ => return Err(Failed::bad("give either index or leaf")),
+    };
+    if asked.format == Some(ProofFormat::TlogProof) {
+        if asked.size.is_some() {
+            return Err(Failed::bad("a tlog-proof is for the checkpoint; leave out size"));
+        }
+        return tlog_proof(&served, index);
+    }
+    let current = published.head().size.get();
+    let size = asked.size.unwrap_or(current);
+    within(size, current)?;
+    let snapshot = published.snapshot();
+    let (head, proof) = (snapshot.head_at(size)?, snapshot.prove_at(index, size)?);
+    served.counted.proofs.add(1);
+    let answer = json!({
+        "kind": "inclusion",
+        "hasher": "rfc6962-sha256",
+        "arity": 2,
+        "size": size,
+        "root": const_hex::encode(head.root),
+        "index": index,
+        "leaf": const_hex::encode(snapshot.leaf(index)?),
+        "siblings": hex(proof.siblings()),
+    });
+    Ok(Json(answer).into_response())
+}
+
+/// The proof of the leaf `index` for the checkpoint that stands, as text.
+pub(super) fn tlog_proof(served: &Served, index: u64) -> Result<Response, Failed> {
+    let published = published(served)?;
+    let proof = published.snapshot().prove_at(index, published.head().size)?;
+    let checkpoint = published.signed().clone();
+    let proof = TlogProof { extra: None, index: index.into(), proof, checkpoint };
+    served.counted.proofs.add(1);
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((headers, proof.to_string()).into_response())
+}
+
+/// `GET /v1/consistency?from=M&to=N`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Between {
+    from: u64,
+    to: Option<u64>,
+}
+
+/// Proves that the tree of one size is a prefix of that of another.
+pub(super) async fn consistency(
+    State(served): State<Arc<Served>>,
+    Query(Between { from, to }): Query<Between>,
+) -> Answer {
+    let published = published(&served)?;
+    let current = published.head().size.get();
+    let to = to.unwrap_or(current);
+    within(to, current)?;
+    let snapshot = published.snapshot();
+    let proof = snapshot.prove_consistency_between(from, to)?;
+    served.counted.proofs.add(1);
+    Ok(Json(json!({
+        "kind": "consistency",
+        "hasher": "rfc6962-sha256",
+        "arity": 2,
+        "old_size": from,
+        "old_root": const_hex::encode(snapshot.head_at(from)?.root),
+        "new_size": to,
+        "new_root": const_hex::encode(snapshot.head_at(to)?.root),
+        "hashes": hex(proof.hashes()),
+    })))
+}
+
+/// `?index=N`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct At {
+    index: u64,
+}
+
+/// `GET /v1/entry?index=N`: the bytes of the entry.
+pub(super) async fn entry(
+    State(served): State<Arc<Served>>,
+    Query(At { index }): Query<At>,
+) -> Result<Response, Failed> {
+    let published = published(&served)?;
+    within(index.saturating_add(1), published.head().size.get())?;
+    let entry = published.snapshot().entry(index)?.to_vec();
+    let kind = (header::CONTENT_TYPE, "application/octet-stream");
+    Ok(([kind, (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], entry).into_response())
+}
+
+/// `?leaf=HEX`, or `?data=TEXT` for the leaf of a text.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sought {
+    leaf: Option<String>,
+    data: Option<String>,
+}
+
+/// `GET /v1/find`: the index of the first leaf that is equal.
+pub(super) async fn find(
+    State(served): State<Arc<Served>>,
+    Query(sought): Query<Sought>,
+) -> Answer {
+    let leaf = match (&sought.leaf, &sought.data) {
+        (Some(leaf), None) => leaf_of(leaf)?,
+        (None, Some(data)) => Rfc6962Sha256.leaf(data.as_bytes()),
+        _ => return Err(Failed::bad("give either leaf or data")),
+    };
+    let published = published(&served)?;
+    let index = found(&published, &leaf)?;
+    Ok(Json(json!({ "index": index, "leaf": const_hex::encode(leaf) })))
+}
+
+/// `GET /v1/state`: what the page shows, and nothing secret.
+pub(super) async fn state(State(served): State<Arc<Served>>) -> Answer {
+    let tree = served.log.tree();
+    let stats = tree.stats();
+    let (entries, bytes) = served.log.backlog();
+    let published = served.log.published();
+    let checkpoint = published.as_ref().map(|published| {
+        json!({
+            "size": published.head().size.get(),
+            "root": const_hex::encode(published.head().root),
+            "age_ms": u64::try_from(published.age().as_millis()).unwrap_or(u64::MAX),
+            "note": text(published),
+        })
+    });
+    let latency = &served.counted.latency;
+    Ok(Json(json!({
+        "origin": served.log.origin(),
+        "tree": tree.name().as_str(),
+        "size": tree.size().get(),
+        "durable": tree.durable_size().get(),
+        "checkpoint": checkpoint,
+        "failure": served.log.failure().map(|failure| failure.to_string()),
+        "backlog": { "entries": entries, "bytes": bytes },
+        "added": served.counted.entries.get(),
+        "refused": served.counted.refused.get(),
+        "latency_ms": { "p50": latency.quantile(0.5), "p99": latency.quantile(0.99) },
+        "parts": stats.parts,
+        "log_segments": stats.wal_segments,
+        "memory_bytes": stats.memory_bytes,
+        "unflushed_bytes": stats.unflushed_bytes,
+        "uncheckpointed_bytes": stats.uncheckpointed_bytes,
+        "checkpoints": stats.checkpoints,
+        "merges": stats.compactions,
+        "active_jobs": stats.active_jobs,
+    })))
+}
+
+fn published(served: &Served) -> Result<Arc<Published>, Failed> {
+    served.log.published().ok_or_else(Failed::no_checkpoint)
+}
+
+/// The index of the first equal leaf in the checkpoint.
+fn found(published: &Published, leaf: &Hash) -> Result<u64, Failed> {
+    let size = published.head().size;
+    let index = published.snapshot().find(leaf)?.filter(|index| index.get() < size.get());
+    let absent = || {
+        let leaf = const_hex::encode(leaf);
+        Failed::not_found(format!("the log has no leaf {leaf} in its checkpoint"))
+    };
+    Ok(index.ok_or_else(absent)?.get())
+}
+
+fn within(size: u64, current: u64) -> Result<(), Failed> {
+    match size <= current {
+        true => Ok(()),
+        false => {
+            let message = format!("the checkpoint has size {current}, and {size} is beyond it");
+            Err(Failed::not_found(message))
+        }
+    }
+}
+
+fn leaf_of(digits: &str) -> Result<Hash, Failed> {
+    let leaf = const_hex::decode_to_array(digits);
+    leaf.map_err(|_| Failed::bad("a leaf is 64 hexadecimal digits"))
+}
+
+fn hex(hashes: &[Hash]) -> Vec<String> {
+    hashes.iter().map(const_hex::encode).collect()
+}
+
+fn text(published: &Published) -> String {
+    String::from_utf8_lossy(published.note()).into_owned()
+}
