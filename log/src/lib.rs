@@ -1,4 +1,4 @@
-//! A transparency log on [duramen](duramen): entries go in over HTTP, signed checkpoints and C2SP tiles come out.
+//! A transparency log on [`duramen`]: entries go in over HTTP, signed checkpoints and C2SP tiles come out.
 //!
 //! A [`Log`] is a tree of a store, with a gate before its signers. Entries are durable before they are answered. Every
 //! checkpoint is verified before it is signed: its new entries are read back from the disk, hashed by other code, and
