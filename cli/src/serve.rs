@@ -10,15 +10,18 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use duramen::{Config, FlushPolicy, Store, StoreReader, TreeName};
+use duramen::{Config, FlushPolicy, ReadMode, Store, StoreReader, TreeName};
 use duramen_log::http::{self, Limits, Listener, Operator, Site};
 use duramen_log::{DirectoryAnchor, Log, LogConfig, anchor_must_be_outside};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::args::ServeArgs;
 use crate::error::Error;
 use crate::{input, key, output, signals};
 
+/// Descriptors that are kept for the store, its parts and the anchors.
+const RESERVED: usize = 512;
 /// Far longer than any token.
 const MAX_TOKEN: u64 = 4096;
 
@@ -32,17 +35,20 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
         )));
     }
     let token = args.admin_token.as_deref().map(token).transpose()?;
-    let config = Config::new(&args.dir).flush_policy(FlushPolicy::Manual);
-    let store = Store::open(config)?;
-    let reader = Arc::new(StoreReader::open(Config::new(&args.dir))?);
+    // A mapped file on a disk that fails would kill the server.
+    let config = Config::new(&args.dir).read_mode(ReadMode::Pread);
+    let store = Store::open(config.clone().flush_policy(FlushPolicy::Manual))?;
+    let reader = Arc::new(StoreReader::open(config)?);
     let logs = args.tree.iter().zip(&args.key);
     let logs =
         logs.map(|(tree, key)| Ok((tree.to_string(), open(args, &store, &reader, tree, key)?)));
     let logs = logs.collect::<Result<Vec<_>, Error>>()?;
 
     let connections = usize::try_from(args.connections).unwrap_or(usize::MAX);
-    let limits = Limits { connections: connections.min(1 << 20), ..Limits::default() };
+    let limits = Limits { connections: connections.min(descriptors()), ..Limits::default() };
     let site = Site::new(logs, &limits);
+    let site = site
+        .map_err(|source| Error::Log { log: "of --tree".to_owned(), source: Box::new(source) })?;
     let handle = existing(&store, &args.tree)?;
     let operator = Operator::new(handle, Arc::clone(&site), token.as_deref());
 
@@ -61,6 +67,20 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
         "served to the end: every acknowledged entry is durable and in the last checkpoint",
     );
     Ok(())
+}
+
+/// How many connections the limit of open files leaves room for, which is raised as far as it may be. The store must
+/// always get a descriptor: without one for its log it would stop.
+fn descriptors() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        let raised = Rlimit { current: limit.maximum, ..limit };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = raised;
+        }
+    }
+    let most = limit.current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    most.saturating_sub(RESERVED).max(16)
 }
 
 /// Another handle of the store.
@@ -85,10 +105,11 @@ fn open(
         log: origin.clone(),
         source: Box::new(source),
     };
-    anchor_must_be_outside(dir, &args.dir).map_err(failed)?;
     let anchor = DirectoryAnchor::new(dir, &origin).map_err(|error| failed(error.into()))?;
+    anchor_must_be_outside(dir, &args.dir).map_err(failed)?;
     let config = LogConfig::new(tree.clone(), origin.clone(), signer, Box::new(anchor))
         .first_anchor(args.first_anchor)
+        .adopt_store(args.adopt_store)
         .unique(!args.duplicates)
         .interval(args.checkpoint_interval)
         .minimum_index(args.minimum_index);
@@ -110,31 +131,35 @@ async fn both(
         Some(place) => Some(admin_listener(place, args.admin_token.is_some()).await?),
         None => None,
     };
+    let (public, admin) = (http::public(site), http::admin(operator));
     output::print(&format!("listening on http://{bound}\n"))?;
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let by_signal = stop.clone();
     std::thread::spawn(move || {
         // An error of waiting ends the service too: without signals it could not be ended well.
         let _ = signals::wait_until_asked();
-        let _ = stop.send(true);
+        by_signal.send_replace(true);
     });
-    let until = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
+    let serve = |listener, router, limits| {
+        let (mut stopped, stop) = (stopped.clone(), stop.clone());
+        let until = async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        let served = http::serve(listener, router, Arc::clone(site), limits, until);
+        async move {
+            let served = served.await;
+            // Where one listener has ended, the other one does as well.
+            stop.send_replace(true);
+            served
+        }
     };
-    let public = http::serve(
-        Listener::Tcp(listener),
-        http::public(site),
-        Arc::clone(site),
-        limits.clone(),
-        until(stopped.clone()),
-    );
+    let public = serve(Listener::Tcp(listener), public, limits.clone());
     let drained = match operators {
         None => public.await,
         Some(operators) => {
-            let router = http::admin(operator);
             let limits = Limits { connections: 100, ..limits.clone() };
-            let admin = http::serve(operators, router, Arc::clone(site), limits, until(stopped));
-            let (public, admin) = tokio::join!(public, admin);
+            let (public, admin) = tokio::join!(public, serve(operators, admin, limits));
             public.and_then(|public| Ok(public && admin?))
         }
     };

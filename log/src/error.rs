@@ -39,15 +39,45 @@ pub enum LogError {
         store: String,
     },
 
-    /// The tree has leaves and there is no anchor. Either the log was never signed, or its anchor is lost.
+    /// There is no anchor. Either no head of the log was ever signed, or its anchor is lost or somewhere else.
     #[error(
-        "the log {origin} has {size} leaves and no anchor; if no head of it was ever signed, ask for a first anchor"
+        "the log {origin} of {size} leaves has no anchor; if its key never signed a head, ask for a first anchor"
     )]
     NoAnchor {
         /// The name of the log.
         origin: String,
         /// How many leaves the tree has.
         size: u64,
+    },
+
+    /// A first anchor is asked for, and there is one. To ask for it each time would accept a lost anchor.
+    #[error("a first anchor is asked for, and there is one: {anchored}")]
+    AnchorExists {
+        /// What the anchor holds.
+        anchored: Box<Anchored>,
+    },
+
+    /// The anchor is of another store. A log that moves to a new store must say so, because two stores with one anchor
+    /// would answer the same indexes for other entries.
+    #[error(
+        "the anchor of the log {origin} is of the store {expected}, and this is the store {found}"
+    )]
+    OtherStore {
+        /// The name of the log.
+        origin: String,
+        /// The store in the anchor, by its id.
+        expected: String,
+        /// This store.
+        found: String,
+    },
+
+    /// The logs cannot be served together.
+    #[error("{name:?} cannot be served: {reason}")]
+    Served {
+        /// The name of the log.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
     },
 
     /// The anchor is of another log.
@@ -59,10 +89,10 @@ pub enum LogError {
         found: String,
     },
 
-    /// The store is older than a head that may have been signed. It was restored from a backup, or is a copy. It opens
-    /// for reading only.
+    /// The store is older than a head that may have been signed. It was restored from a backup, or is a copy. Its
+    /// tree can be read.
     #[error(
-        "the store has {size} durable leaves, fewer than were signed: {anchored}; it can only be read"
+        "the store has {size} durable leaves, fewer than were signed: {anchored}; it is not served"
     )]
     RolledBack {
         /// How many leaves of the store are durable.
@@ -71,9 +101,9 @@ pub enum LogError {
         anchored: Box<Anchored>,
     },
 
-    /// The store has other leaves than those that may have been signed. It opens for reading only.
+    /// The store has other leaves than those that may have been signed. Its tree can be read.
     #[error(
-        "the store has root {} at the size of the last head that was signed: {anchored}; it can only be read",
+        "the store has root {} at the size of the last head that was signed: {anchored}; it is not served",
         const_hex::encode(.found)
     )]
     Forked {

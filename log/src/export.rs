@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use duramen::Snapshot;
 use duramen::tlog::tiles::{Bundles, Tiles};
 use duramen::tlog::{Checkpoint, SignedNote};
+use rustix::fs::{FlockOperation, flock, syncfs};
 
 /// What an export wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +95,11 @@ pub fn export_tiles(
     let at = out.join("checkpoint");
     let new = of_tree(snapshot, checkpoint, &at)?;
     create_dir_all(out).map_err(|source| failed("create", out, source))?;
+    // It tells of every write that fails from here on, so it is opened before the first.
+    let dir = File::open(out).map_err(|source| failed("open", out, source))?;
+    // Two exports at once would exchange each other's files. The lock ends with `dir`.
+    flock(&dir, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|source| failed("lock", out, source.into()))?;
     let old = match read_to_string(&at) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         read => {
@@ -131,9 +137,10 @@ pub fn export_tiles(
         write_one(bundle.to_string(), bundle.width().is_full(), bytes)?;
         exported.bundles += 1;
     }
-    sync_all(out)?;
+    let sync = || syncfs(&dir).map_err(|source| failed("sync", out, source.into()));
+    sync()?;
     write(&at, checkpoint.to_string().as_bytes())?;
-    sync_all(out)?;
+    sync()?;
     for partial in outgrown {
         match remove_dir_all(&partial) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -163,16 +170,15 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
     let put = || {
-        File::create(&temporary)?.write_all(bytes)?;
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        // A tile is synced with all others. The checkpoint must never be seen empty.
+        if path.ends_with("checkpoint") {
+            file.sync_all()?;
+        }
         rename(&temporary, path)
     };
     put().map_err(|source| failed("write", path, source))
-}
-
-/// Makes everything in the file system of `dir` durable: one call instead of one for every tile.
-fn sync_all(dir: &Path) -> Result<(), ExportError> {
-    let synced = File::open(dir).and_then(|dir| Ok(rustix::fs::syncfs(dir)?));
-    synced.map_err(|source| failed("sync", dir, source))
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> ExportError {
@@ -266,6 +272,23 @@ mod tests {
         let refused = export_tiles(&other, &signed(&other, 4, "log"), &out);
         assert!(matches!(refused, Err(ExportError::OtherTree { size: 3, .. })));
         assert_eq!(files(&out), before);
+    }
+
+    #[test]
+    fn two_exports_into_one_directory_do_not_run_at_once() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = tree(&place.path().join("store"));
+        tree.insert_entries(&["a", "b", "c"]).unwrap();
+        let snapshot = tree.snapshot();
+        let out = place.path().join("out");
+        create_dir_all(&out).unwrap();
+        let other = File::open(&out).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        let refused = export_tiles(&snapshot, &signed(&snapshot, 3, "log"), &out);
+        assert!(matches!(refused, Err(ExportError::Io { action: "lock", .. })), "{refused:?}");
+        assert!(files(&out).is_empty());
+        drop(other);
+        export_tiles(&snapshot, &signed(&snapshot, 3, "log"), &out).unwrap();
     }
 
     #[test]

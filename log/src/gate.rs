@@ -25,53 +25,82 @@ pub(crate) struct Gate {
     anchored: Anchored,
     /// The tree at the anchored size.
     tree: Recheck,
+    /// A head whose replacement in the anchor failed, with its tree. It may have come through all the same.
+    attempted: Option<(Recheck, Anchored)>,
     /// Why nothing is let through any more.
     failed: Option<LogError>,
+}
+
+/// What may be missing or different when a gate is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    /// There is no anchor yet.
+    pub(crate) first: bool,
+    /// The anchor is of another store, which this one replaces.
+    pub(crate) adopt: bool,
+}
+
+/// Loads the anchor, before anything is written. Refuses one that does not fit a tree with `size` durable leaves.
+pub(crate) fn load(
+    anchor: &dyn Anchor,
+    origin: &str,
+    store: &str,
+    size: TreeSize,
+    asked: Asked,
+) -> Result<Option<Anchored>, LogError> {
+    let Some(anchored) = anchor.load()? else {
+        let size = size.get();
+        let none = LogError::NoAnchor { origin: origin.to_owned(), size };
+        return if asked.first { Ok(None) } else { Err(none) };
+    };
+    if anchored.origin != origin {
+        let (expected, found) = (origin.to_owned(), anchored.origin);
+        return Err(LogError::OtherLog { expected, found });
+    }
+    if asked.first {
+        return Err(LogError::AnchorExists { anchored: Box::new(anchored) });
+    }
+    if anchored.head.size > size {
+        let anchored = Box::new(anchored);
+        return Err(LogError::RolledBack { size: size.get(), anchored });
+    }
+    if anchored.store != store && !asked.adopt {
+        let (expected, found) = (anchored.store, store.to_owned());
+        return Err(LogError::OtherStore { origin: anchored.origin, expected, found });
+    }
+    Ok(Some(anchored))
 }
 
 impl Gate {
     /// The gate of the log `origin` in the store `store`. `durable` is the tree as far as it is durable.
     ///
-    /// `first` says that there may be no anchor although there are leaves.
-    ///
     /// # Errors
     ///
-    /// [`LogError::NoAnchor`], [`LogError::OtherLog`], [`LogError::RolledBack`], [`LogError::Forked`]: see there.
+    /// As [`load`]; [`LogError::Forked`] if the tree does not have the root in the anchor.
     pub(crate) fn open(
         anchor: Box<dyn Anchor>,
         origin: &str,
         store: &str,
         durable: &Snapshot,
-        first: bool,
+        asked: Asked,
     ) -> Result<Self, LogError> {
-        let size = durable.durable_size();
-        let anchored = match anchor.load()? {
-            Some(anchored) => anchored,
-            None if size.get() > 0 && !first => {
-                return Err(LogError::NoAnchor { origin: origin.to_owned(), size: size.get() });
-            }
-            None => {
-                let head = durable.head_at(0)?;
-                let empty = Anchored { origin: origin.to_owned(), store: store.to_owned(), head };
-                anchor.replace(None, &empty)?;
-                empty
-            }
+        let loaded = load(&*anchor, origin, store, durable.durable_size(), asked)?;
+        let head = match &loaded {
+            Some(anchored) => anchored.head,
+            None => durable.head_at(0)?,
         };
-        if anchored.origin != origin {
-            let (expected, found) = (origin.to_owned(), anchored.origin);
-            return Err(LogError::OtherLog { expected, found });
+        let anchored = Anchored { origin: origin.to_owned(), store: store.to_owned(), head };
+        let found = durable.head_at(head.size)?.root;
+        let frontier = durable.frontier_at(head.size)?;
+        let tree = Recheck::from_peaks(head.size.get(), frontier.nodes().to_vec());
+        let tree = tree.filter(|tree| found == head.root && tree.root() == found);
+        let Some(tree) = tree else {
+            return Err(LogError::Forked { anchored: Box::new(anchored), found });
+        };
+        if loaded.as_ref() != Some(&anchored) {
+            anchor.replace(loaded.as_ref(), &anchored)?;
         }
-        if anchored.head.size > size {
-            let anchored = Box::new(anchored);
-            return Err(LogError::RolledBack { size: size.get(), anchored });
-        }
-        let found = durable.head_at(anchored.head.size)?.root;
-        let frontier = durable.frontier_at(anchored.head.size)?;
-        let tree = Recheck::from_peaks(anchored.head.size.get(), frontier.nodes().to_vec());
-        match tree.filter(|tree| found == anchored.head.root && tree.root() == found) {
-            Some(tree) => Ok(Self { anchor, anchored, tree, failed: None }),
-            None => Err(LogError::Forked { anchored: Box::new(anchored), found }),
-        }
+        Ok(Self { anchor, anchored, tree, attempted: None, failed: None })
     }
 
     /// Verifies `head`, which the writer claims and which is durable, against what `reader` reads of the files. Returns it
@@ -110,6 +139,7 @@ impl Gate {
         tree: &str,
     ) -> Result<Passed, LogError> {
         let mismatch = |what: String| LogError::Mismatch { what };
+        self.settle()?;
         let last = self.anchored.head;
         if head == last {
             return Ok(Passed(head));
@@ -146,9 +176,27 @@ impl Gate {
             return Err(mismatch(what));
         }
         let new = Anchored { head, ..self.anchored.clone() };
-        self.anchor.replace(Some(&self.anchored), &new)?;
+        if let Err(error) = self.anchor.replace(Some(&self.anchored), &new) {
+            self.attempted = Some((again, new));
+            return Err(error.into());
+        }
         (self.tree, self.anchored) = (again, new);
         Ok(Passed(head))
+    }
+
+    /// Finds out what became of a replacement that failed. One that came through is made durable.
+    fn settle(&mut self) -> Result<(), LogError> {
+        let Some((_, new)) = &self.attempted else { return Ok(()) };
+        let came_through = self.anchor.load()?.as_ref() == Some(new);
+        if came_through {
+            self.anchor.replace(Some(new), new)?;
+        }
+        if let Some((tree, new)) = self.attempted.take()
+            && came_through
+        {
+            (self.tree, self.anchored) = (tree, new);
+        }
+        Ok(())
     }
 }
 
@@ -215,9 +263,13 @@ mod tests {
         store.tree_dyn("main", config.entries(EntryConfig::new())).unwrap()
     }
 
+    const FIRST: Asked = Asked { first: true, adopt: false };
+
+    /// The gate of a tree. Its anchor is made by the first call.
     fn gate(place: &Path, tree: &DynAccumulator) -> Result<Gate, LogError> {
         let anchor = Box::new(DirectoryAnchor::new(place.join("anchor"), ORIGIN).unwrap());
-        Gate::open(anchor, ORIGIN, "store", &tree.snapshot(), false)
+        let first = anchor.load().unwrap().is_none();
+        Gate::open(anchor, ORIGIN, "store", &tree.snapshot(), Asked { first, adopt: false })
     }
 
     #[test]
@@ -304,10 +356,10 @@ mod tests {
         one.snapshot_to(place.path().join("copy")).unwrap();
         let other = tree(&place.path().join("copy"));
         let anchor = || Box::new(DirectoryAnchor::new(place.path().join("a"), ORIGIN).unwrap());
-        let open = |tree: &DynAccumulator| {
-            Gate::open(anchor(), ORIGIN, "store", &tree.snapshot(), true).unwrap()
+        let open = |tree: &DynAccumulator, asked| {
+            Gate::open(anchor(), ORIGIN, "store", &tree.snapshot(), asked).unwrap()
         };
-        let (mut first, mut second) = (open(&one), open(&other));
+        let (mut first, mut second) = (open(&one, FIRST), open(&other, Asked::default()));
         let pass = |gate: &mut Gate, tree: &DynAccumulator, path: &Path, entry: &str| {
             let reader = StoreReader::open(Config::new(path)).unwrap();
             tree.insert_entry_durable(entry).unwrap();
@@ -323,11 +375,75 @@ mod tests {
     }
 
     #[test]
-    fn leaves_without_an_anchor_are_not_signed_unless_that_is_asked_for() {
+    fn without_an_anchor_nothing_is_signed_unless_the_first_one_is_asked_for() {
         let place = tempfile::tempdir().unwrap();
         let tree = tree(&place.path().join("store"));
+        let anchor = || Box::new(DirectoryAnchor::new(place.path(), ORIGIN).unwrap());
+        let open = |asked| Gate::open(anchor(), ORIGIN, "store", &tree.snapshot(), asked);
+        let refused = open(Asked::default()).unwrap_err();
+        assert!(matches!(refused, LogError::NoAnchor { size: 0, .. }), "{refused}");
         tree.insert_entry_durable("one").unwrap();
-        let refused = gate(place.path(), &tree).unwrap_err();
+        let refused = open(Asked::default()).unwrap_err();
         assert!(matches!(refused, LogError::NoAnchor { size: 1, .. }), "{refused}");
+        open(FIRST).unwrap();
+        let refused = open(FIRST).unwrap_err();
+        assert!(matches!(refused, LogError::AnchorExists { .. }), "{refused}");
+        open(Asked::default()).unwrap();
+    }
+
+    #[test]
+    fn a_store_that_is_not_the_one_in_the_anchor_must_be_adopted() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = tree(&place.path().join("store"));
+        let anchor = || Box::new(DirectoryAnchor::new(place.path(), ORIGIN).unwrap());
+        let open = |store, asked| Gate::open(anchor(), ORIGIN, store, &tree.snapshot(), asked);
+        open("one", FIRST).unwrap();
+        let refused = open("two", Asked::default()).unwrap_err();
+        assert!(matches!(refused, LogError::OtherStore { .. }), "{refused}");
+        open("two", Asked { first: false, adopt: true }).unwrap();
+        open("two", Asked::default()).unwrap();
+        assert!(matches!(open("one", Asked::default()), Err(LogError::OtherStore { .. })));
+    }
+
+    /// An anchor whose next replacement comes through and reports an error.
+    #[derive(Debug)]
+    struct Doubtful(DirectoryAnchor, std::sync::atomic::AtomicBool);
+
+    impl Anchor for Doubtful {
+        fn load(&self) -> Result<Option<Anchored>, AnchorError> {
+            self.0.load()
+        }
+
+        fn replace(&self, old: Option<&Anchored>, new: &Anchored) -> Result<(), AnchorError> {
+            self.0.replace(old, new)?;
+            match self.1.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                false => Ok(()),
+                true => Err(AnchorError::Io {
+                    action: "sync",
+                    place: String::new(),
+                    reason: "a test".to_owned(),
+                }),
+            }
+        }
+    }
+
+    #[test]
+    fn a_replacement_that_came_through_with_an_error_does_not_shut_the_gate() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("store");
+        let tree = tree(&path);
+        let anchor = DirectoryAnchor::new(place.path(), ORIGIN).unwrap();
+        let doubtful = Box::new(Doubtful(anchor, false.into()));
+        let mut gate = Gate::open(doubtful, ORIGIN, "store", &tree.snapshot(), FIRST).unwrap();
+        let reader = StoreReader::open(Config::new(&path)).unwrap();
+        let doubt = DirectoryAnchor::new(place.path(), ORIGIN).unwrap();
+        gate.anchor = Box::new(Doubtful(doubt, true.into()));
+        tree.insert_entry_durable("one").unwrap();
+        let head = tree.durable_head().unwrap();
+        let failed = gate.pass(head, &reader, "main").unwrap_err();
+        assert!(matches!(failed, LogError::Anchor(AnchorError::Io { .. })), "{failed}");
+        assert_eq!(gate.pass(head, &reader, "main").unwrap().head(), head);
+        tree.insert_entry_durable("two").unwrap();
+        gate.pass(tree.durable_head().unwrap(), &reader, "main").unwrap();
     }
 }

@@ -30,9 +30,25 @@ pub struct Added {
 }
 
 /// Why entries were not taken. Nothing of them was inserted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
+    /// An entry is longer than the log takes.
+    #[error("entry {position} has {len} bytes, and the log takes at most {longest}")]
+    TooLong {
+        /// Its position in the submission, from 0.
+        position: usize,
+        /// Its bytes.
+        len: usize,
+        /// The most that the log takes.
+        longest: usize,
+    },
+    /// The log signs nothing any more, so it takes nothing: no checkpoint would have the entries.
+    #[error("the log takes no entries: {reason}")]
+    Stopped {
+        /// The error that stopped it.
+        reason: String,
+    },
     /// Too much waits to be inserted. Try again later.
     #[error("{entries} entries of {bytes} bytes wait to be inserted; try again later")]
     Full {
@@ -77,6 +93,17 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Refuses everything from now on, and answers what waits with an error.
+    fn end(&self) {
+        let mut waiting = self.lock();
+        waiting.closing = true;
+        (waiting.entries, waiting.bytes) = (0, 0);
+        for job in waiting.jobs.drain(..) {
+            let _ = job.answer.send(Err(LogError::Closing));
+        }
+        self.changed.notify_all();
+    }
+
     /// Takes everything that waits. `None` once the log is being closed and nothing waits.
     fn take(&self) -> Option<Vec<Job>> {
         let mut waiting = self.lock();
@@ -91,6 +118,15 @@ impl Queue {
     }
 }
 
+/// Ends the queue with its thread, also if that panics: nobody must wait for a thread that is gone.
+struct Ends(Arc<Queue>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Answers that are given once the token is durable.
 struct Ready {
     token: Result<DurabilityToken, LogError>,
@@ -100,54 +136,69 @@ struct Ready {
 /// Takes entries for one tree.
 pub(crate) struct Intake {
     queue: Arc<Queue>,
+    longest: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Intake {
-    /// Starts the threads. `most_bytes` is how much may wait.
+    /// Starts the threads. `most_bytes` is how much may wait. With `unique` an entry that the tree has is not inserted.
     pub(crate) fn start(
         tree: Arc<DynAccumulator>,
-        most_bytes: usize,
+        unique: bool,
+        (most_bytes, longest): (usize, usize),
         durable: impl Fn() + Send + 'static,
     ) -> std::io::Result<Self> {
         let (waiting, changed) = (Mutex::new(Waiting::default()), Condvar::new());
         let queue = Arc::new(Queue { waiting, changed, most_bytes });
         // The bound keeps the inserting thread from running far ahead of the disk.
         let (send, receive) = std::sync::mpsc::sync_channel::<Ready>(16);
-        let inserting = {
-            let queue = Arc::clone(&queue);
-            move || {
-                while let Some(jobs) = queue.take() {
-                    if let Some(ready) = insert(&tree, jobs)
-                        && send.send(ready).is_err()
-                    {
-                        return;
-                    }
+        let ends = Ends(Arc::clone(&queue));
+        let inserting = move || {
+            while let Some(jobs) = ends.0.take() {
+                if let Some(ready) = insert(&tree, unique, jobs)
+                    && send.send(ready).is_err()
+                {
+                    return;
                 }
             }
         };
+        let ends = Ends(Arc::clone(&queue));
         let waiting = move || {
+            let _ends = ends;
             for ready in receive {
                 answer(ready);
                 durable();
             }
         };
-        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(body)
-        };
-        let threads = vec![
-            spawn("log-insert", Box::new(inserting))?,
-            spawn("log-durable", Box::new(waiting))?,
-        ];
-        Ok(Self { queue, threads: Mutex::new(threads) })
+        let intake = Self { queue, longest, threads: Mutex::default() };
+        // If the second thread cannot be started, dropping the intake ends the first.
+        intake.spawn("log-insert", inserting)?;
+        intake.spawn("log-durable", waiting)?;
+        Ok(intake)
+    }
+
+    fn spawn(&self, name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body)?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
     }
 
     /// Submits entries, which are inserted together and in order. The answer comes once they are durable.
     ///
     /// # Errors
     ///
-    /// [`Refused`] if too much waits already, or if the log is being closed.
+    /// [`Refused`] if an entry is too long, if too much waits already, or if the log is being closed.
     pub(crate) fn submit(&self, entries: Vec<Bytes>) -> Result<oneshot::Receiver<Answer>, Refused> {
+        let longest = self.longest;
+        let too_long = entries.iter().position(|entry| entry.len() > longest);
+        if let Some(position) = too_long {
+            return Err(Refused::TooLong { position, len: entries[position].len(), longest });
+        }
+        let (answer, receiver) = oneshot::channel();
+        if entries.is_empty() {
+            let _ = answer.send(Ok(Vec::new()));
+            return Ok(receiver);
+        }
         let bytes = entries.iter().map(|entry| entry.len() + OVERHEAD).sum::<usize>();
         let mut waiting = self.queue.lock();
         if waiting.closing {
@@ -157,7 +208,6 @@ impl Intake {
         if waiting.bytes > 0 && waiting.bytes.saturating_add(bytes) > self.queue.most_bytes {
             return Err(Refused::Full { entries: waiting.entries, bytes: waiting.bytes });
         }
-        let (answer, receiver) = oneshot::channel();
         waiting.entries += entries.len();
         waiting.bytes += bytes;
         waiting.jobs.push(Job { entries, answer });
@@ -165,6 +215,11 @@ impl Intake {
             self.queue.changed.notify_one();
         }
         Ok(receiver)
+    }
+
+    /// Whether entries are taken. False once the log is being closed, and if a thread ended.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.queue.lock().closing
     }
 
     /// How many entries wait to be inserted, and their bytes.
@@ -192,9 +247,9 @@ impl Drop for Intake {
 }
 
 /// Inserts all entries of `jobs`. Answers at once if that fails.
-fn insert(tree: &DynAccumulator, jobs: Vec<Job>) -> Option<Ready> {
+fn insert(tree: &DynAccumulator, unique: bool, jobs: Vec<Job>) -> Option<Ready> {
     let entries: Vec<&Bytes> = jobs.iter().flat_map(|job| &job.entries).collect();
-    let added = match add(tree, &entries) {
+    let added = match add(tree, unique, &entries) {
         Ok(added) => added,
         Err(error) => {
             for job in jobs {
@@ -212,8 +267,8 @@ fn insert(tree: &DynAccumulator, jobs: Vec<Job>) -> Option<Ready> {
     Some(Ready { token, answers: jobs.into_iter().map(split).collect() })
 }
 
-fn add(tree: &DynAccumulator, entries: &[&Bytes]) -> Result<Vec<Added>, LogError> {
-    if tree.is_indexed() {
+fn add(tree: &DynAccumulator, unique: bool, entries: &[&Bytes]) -> Result<Vec<Added>, LogError> {
+    if unique {
         let unique = tree.insert_unique_entries(entries)?;
         let added = unique.iter();
         return Ok(added
@@ -229,5 +284,53 @@ fn answer(ready: Ready) {
     for (answer, added) in ready.answers {
         // A submitter that went away does not hear that its entries are in the log.
         let _ = answer.send(durable.clone().map(|()| added));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
+mod tests {
+    use duramen::{Arity, Config, EntryConfig, Rfc6962Sha256, Store, TreeConfig};
+
+    use super::*;
+
+    fn intake(dir: &std::path::Path, durable: impl Fn() + Send + 'static) -> Intake {
+        let config = TreeConfig::new(Arc::new(Rfc6962Sha256), Arity::Two);
+        let store = Store::open(Config::new(dir.join("store"))).unwrap();
+        let tree = store.tree_dyn("main", config.entries(EntryConfig::new()).indexed()).unwrap();
+        Intake::start(Arc::new(tree), true, (1000, 20), durable).unwrap()
+    }
+
+    #[test]
+    fn entries_that_are_too_long_are_refused_and_no_entries_are_answered_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let intake = intake(dir.path(), || {});
+        let refused = intake.submit(vec!["a".into(), "x".repeat(21).into()]).unwrap_err();
+        assert_eq!(refused, Refused::TooLong { position: 1, len: 21, longest: 20 });
+        assert_eq!(intake.submit(Vec::new()).unwrap().blocking_recv().unwrap().unwrap(), []);
+        let added = intake.submit(vec!["a".into(), "a".into()]).unwrap().blocking_recv();
+        let expected = [Added { index: 0, new: true }, Added { index: 0, new: false }];
+        assert_eq!(added.unwrap().unwrap(), expected);
+    }
+
+    #[test]
+    fn after_a_thread_has_panicked_nobody_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let intake = intake(dir.path(), || panic!("a test"));
+        // The first answer is given before the panic.
+        intake.submit(vec!["a".into()]).unwrap().blocking_recv().unwrap().unwrap();
+        for number in 0..1000 {
+            match intake.submit(vec![format!("{number}").into()]) {
+                Err(refused) => {
+                    assert_eq!(refused, Refused::Closing);
+                    assert!(!intake.is_open());
+                    return;
+                }
+                // An answer, an error, or none any more: each ends the wait.
+                Ok(answer) => drop(answer.blocking_recv()),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        panic!("entries are taken though nobody inserts them");
     }
 }

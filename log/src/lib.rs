@@ -18,6 +18,7 @@
 //! let key = Arc::new(Ed25519Signer::from_secret("example.com/log", &[7; 32])?);
 //! let anchor = DirectoryAnchor::new(dir.path().join("anchor"), "example.com/log")?;
 //! let config = LogConfig::new(TreeName::main(), "example.com/log", key, Box::new(anchor));
+//! let config = config.first_anchor(true);
 //!
 //! let log = Log::open(&store, reader, config)?;
 //! let answer = log.submit(vec!["an entry".into()])?.blocking_recv()??;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -10,13 +10,13 @@ use bytes::Bytes;
 use duramen::tlog::{Checkpoint, NoteSigner, SignedNote};
 use duramen::{
     Arity, DynAccumulator, EntryConfig, Hasher, Rfc6962Sha256, Snapshot, Store, StoreReader,
-    TreeConfig, TreeHead, TreeName,
+    TreeConfig, TreeHead, TreeName, TreeSize,
 };
 use tokio::sync::{oneshot, watch};
 
-use crate::anchor::Anchor;
+use crate::anchor::{Anchor, AnchorError};
 use crate::error::LogError;
-use crate::gate::Gate;
+use crate::gate::{self, Asked, Gate};
 use crate::intake::{Answer, Intake, Refused};
 use crate::publisher::Publisher;
 
@@ -29,7 +29,7 @@ pub struct LogConfig {
     pub(crate) origin: String,
     pub(crate) signers: Vec<LogSigner>,
     pub(crate) anchor: Box<dyn Anchor>,
-    first_anchor: bool,
+    asked: Asked,
     unique: bool,
     entries: Option<EntryConfig>,
     interval: Duration,
@@ -52,7 +52,7 @@ impl LogConfig {
             origin: origin.into(),
             signers: vec![signer],
             anchor,
-            first_anchor: false,
+            asked: Asked::default(),
             unique: true,
             entries: None,
             interval: Duration::from_secs(1),
@@ -68,10 +68,20 @@ impl LogConfig {
         self
     }
 
-    /// Says that no head of this tree was ever signed, so that an anchor may be missing although the tree has leaves.
+    /// Says that the log's key never signed a head, so that there is no anchor yet. Without it a missing anchor is an
+    /// error, and with it an existing one.
     #[must_use]
-    pub fn first_anchor(self, first: bool) -> Self {
-        Self { first_anchor: first, ..self }
+    pub fn first_anchor(mut self, first: bool) -> Self {
+        self.asked.first = first;
+        self
+    }
+
+    /// Says that the log has moved to this store, so that the anchor names another one. The tree must have the anchor's
+    /// head all the same. The old store can then not be opened as this log any more.
+    #[must_use]
+    pub fn adopt_store(mut self, adopt: bool) -> Self {
+        self.asked.adopt = adopt;
+        self
     }
 
     /// Whether an entry that the log has is answered with its index instead of being inserted again (default: yes).
@@ -98,8 +108,8 @@ impl LogConfig {
         Self { most_waiting: bytes, ..self }
     }
 
-    /// The smallest index that the log publishes (default: 0). Full tiles and bundles that end at or below it are not
-    /// served any more. They stay in the store.
+    /// The smallest index that the log publishes (default: 0), at most the size of the log. Full tiles and bundles that end
+    /// at or below it are not served any more. They stay in the store.
     #[must_use]
     pub fn minimum_index(self, index: u64) -> Self {
         Self { minimum_index: index, ..self }
@@ -179,6 +189,10 @@ pub(crate) struct Core {
     size: watch::Sender<u64>,
     /// The last error of publishing.
     failure: Mutex<Option<LogError>>,
+    /// The error after which nothing is ever signed again.
+    stopped: OnceLock<LogError>,
+    /// Since when more is durable than was published.
+    behind: Mutex<Option<Instant>>,
 }
 
 /// A log that takes entries and publishes checkpoints.
@@ -191,6 +205,7 @@ pub struct Log {
     publisher: Publisher,
     longest: usize,
     minimum_index: u64,
+    interval: Duration,
 }
 
 impl Log {
@@ -217,6 +232,10 @@ impl Log {
         if let Some(tree) = &existing {
             check_tree(tree)?;
         }
+        // The anchor is looked at before anything is written.
+        let (origin, id) = (config.origin, reader.store_id());
+        let size = existing.as_ref().map_or(TreeSize(0), DynAccumulator::durable_size);
+        gate::load(&*config.anchor, &origin, &id, size, config.asked)?;
         let wanted = TreeConfig::new(Arc::new(Rfc6962Sha256), Arity::Two).entries(entries);
         let wanted = if config.unique { wanted.indexed() } else { wanted };
         let tree = store.tree_dyn(&config.tree, wanted)?;
@@ -225,9 +244,7 @@ impl Log {
         reader.refresh()?;
 
         let snapshot = tree.snapshot();
-        let (origin, first) = (config.origin, config.first_anchor);
-        let id = reader.store_id();
-        let gate = Gate::open(config.anchor, &origin, &id, &snapshot, first)?;
+        let gate = Gate::open(config.anchor, &origin, &id, &snapshot, config.asked)?;
         let core = Arc::new(Core {
             origin,
             tree: Arc::new(tree),
@@ -237,16 +254,29 @@ impl Log {
             published: ArcSwapOption::empty(),
             size: watch::Sender::new(0),
             failure: Mutex::new(None),
+            stopped: OnceLock::new(),
+            behind: Mutex::new(None),
         });
         core.publish()?;
+        let size = core.published.load().as_ref().map_or(0, |last| last.head.size.get());
+        if config.minimum_index > size {
+            let least = config.minimum_index;
+            let reason = format!("it has {size} leaves, and is to publish none below {least}");
+            return Err(LogError::NotALog { tree: core.tree.name().clone(), reason });
+        }
         let publisher = Publisher::start(Arc::clone(&core), config.interval);
         let publisher = publisher.map_err(|error| no_thread(&core, &error))?;
-        let wake = publisher.waker();
-        let intake =
-            Intake::start(Arc::clone(&core.tree), config.most_waiting, move || wake.wake());
-        let intake = intake.map_err(|error| no_thread(&core, &error))?;
         let longest = usize::try_from(entries.longest_bytes()).unwrap_or(usize::MAX);
-        Ok(Self { core, intake, publisher, longest, minimum_index: config.minimum_index })
+        let (wake, grown) = (publisher.waker(), Arc::clone(&core));
+        let durable = move || {
+            grown.is_now_behind();
+            wake.wake();
+        };
+        let limits = (config.most_waiting, longest);
+        let intake = Intake::start(Arc::clone(&core.tree), config.unique, limits, durable);
+        let intake = intake.map_err(|error| no_thread(&core, &error))?;
+        let (minimum_index, interval) = (config.minimum_index, config.interval);
+        Ok(Self { core, intake, publisher, longest, minimum_index, interval })
     }
 
     /// The name of the log.
@@ -267,6 +297,12 @@ impl Log {
         self.longest
     }
 
+    /// The shortest time between two checkpoints.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// The smallest index that the log publishes.
     #[must_use]
     pub fn minimum_index(&self) -> u64 {
@@ -279,7 +315,24 @@ impl Log {
     ///
     /// [`Refused`] if too much waits already, or if the log is being closed. Nothing of the entries is then inserted.
     pub fn submit(&self, entries: Vec<Bytes>) -> Result<oneshot::Receiver<Answer>, Refused> {
-        self.intake.submit(entries)
+        match self.core.stopped.get() {
+            Some(error) => Err(Refused::Stopped { reason: error.to_string() }),
+            None => self.intake.submit(entries),
+        }
+    }
+
+    /// Whether entries are taken. False once the log is being closed, after an error that stops the log, and if a thread
+    /// ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.intake.is_open() && self.core.stopped.get().is_none()
+    }
+
+    /// For how long more was durable than was published. `None` if everything durable is published.
+    #[must_use]
+    pub fn behind(&self) -> Option<Duration> {
+        let behind = self.core.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        behind.map(|since| since.elapsed())
     }
 
     /// How many entries wait to be inserted, and their bytes.
@@ -323,7 +376,16 @@ impl Log {
     pub fn close(&self) -> Result<(), LogError> {
         self.intake.close();
         self.publisher.close();
-        self.core.publish()
+        // What a merge or a busy disk makes fail succeeds a little later.
+        let mut published = self.core.publish();
+        for _ in 0..5 {
+            if published.is_ok() || self.core.stopped.get().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+            published = self.core.publish();
+        }
+        published
     }
 }
 
@@ -337,6 +399,11 @@ impl Core {
     /// Publishes a checkpoint of all that is durable, if that is more than the last one.
     pub(crate) fn publish(&self) -> Result<(), LogError> {
         let published = self.try_publish();
+        match &published {
+            Ok(()) => self.is_now_published(),
+            Err(error) if is_final(error) => drop(self.stopped.set(error.clone())),
+            Err(_) => {}
+        }
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.clone_from(&published.as_ref().err().cloned());
         published
@@ -375,12 +442,32 @@ impl Core {
         Ok(note)
     }
 
+    /// Notes that something became durable.
+    fn is_now_behind(&self) {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        if behind.is_none() && self.is_behind() {
+            *behind = Some(Instant::now());
+        }
+    }
+
+    /// Notes that a checkpoint was published.
+    fn is_now_published(&self) {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        *behind = self.is_behind().then(Instant::now);
+    }
+
     /// Whether more is durable than was published.
     pub(crate) fn is_behind(&self) -> bool {
         let published = self.published.load();
         let size = published.as_ref().map_or(0, |published| published.head.size.get());
         published.is_none() || self.tree.durable_size().get() > size
     }
+}
+
+/// Whether nothing is signed any more after this error, until the log is opened again.
+fn is_final(error: &LogError) -> bool {
+    let changed = matches!(error, LogError::Anchor(AnchorError::Changed { .. }));
+    changed || matches!(error, LogError::Mismatch { .. } | LogError::Forked { .. })
 }
 
 fn check_tree(tree: &DynAccumulator) -> Result<(), LogError> {
@@ -407,17 +494,21 @@ fn no_thread(core: &Core, error: &std::io::Error) -> LogError {
     LogError::ReadOnly { origin: core.origin.clone(), reason }
 }
 
-/// Refuses an anchor that lies within the store: a copy of the store would have a copy of it.
+/// Refuses an anchor that lies within the store: a copy of the store would have a copy of it. Both directories must
+/// exist, so that links are followed.
 ///
 /// # Errors
 ///
-/// [`LogError::AnchorInStore`].
+/// [`LogError::AnchorInStore`]; [`LogError::Anchor`] if a directory cannot be found.
 pub fn anchor_must_be_outside(anchor: &Path, store: &Path) -> Result<(), LogError> {
-    let full = |path: &Path| -> PathBuf {
-        // What does not exist yet has no links to follow.
-        path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
+    let full = |path: &Path| {
+        path.canonicalize().map_err(|error| AnchorError::Io {
+            action: "find the directory of",
+            place: path.display().to_string(),
+            reason: error.to_string(),
+        })
     };
-    let (anchor, store) = (full(anchor), full(store));
+    let (anchor, store) = (full(anchor)?, full(store)?);
     if !anchor.starts_with(&store) {
         return Ok(());
     }

@@ -31,9 +31,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) anchor: Option<PathBuf>,
 
-    /// The trees have leaves, no head of them was ever signed, and so there is no anchor yet.
+    /// The keys never signed a head, so there is no anchor yet. For the first start alone: later it is refused.
     #[arg(long)]
     pub(crate) first_anchor: bool,
+
+    /// The logs have moved to this store, and their anchors name another one, which is not served any more.
+    #[arg(long)]
+    pub(crate) adopt_store: bool,
 
     /// Insert an entry again that the log has.
     #[arg(long)]
@@ -69,8 +73,7 @@ pub(crate) struct ExportTilesArgs {
     /// The directory of the files, which is created if it is missing.
     pub(crate) out: PathBuf,
 
-    /// The signed checkpoint to publish, as head --format checkpoint --key prints it or serve answers it; - is standard
-    /// input.
+    /// The signed checkpoint to publish, as serve answers it; - is standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: PathBuf,
 

@@ -31,6 +31,12 @@ impl Served {
             Some(name) => place.path(name).into_os_string(),
             None => word.into(),
         }));
+        // The first start makes the anchor, beside the key.
+        let mut files = std::fs::read_dir(place.dir()).unwrap().map(|file| file.unwrap().path());
+        let anchored = files.any(|file| file.extension().is_some_and(|end| end == "anchor"));
+        if !anchored && !flags.contains("--anchor") {
+            command.arg("--first-anchor");
+        }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -260,6 +266,8 @@ fn a_path_that_is_not_exactly_that_of_a_tile_is_not_found() {
         "/tile/0/000/000.p/1",
         "/tile/0/../0/000.p/1",
         "/tile/0/%2e%2e/000.p/1",
+        "/tile/0/%30%30%30.p/1",
+        "/tile/0%2F000.p/1",
         "/tile/0/000.p/1/",
         "/tile//000.p/1",
         "/tile/1/000.p/1",
@@ -373,11 +381,17 @@ fn a_signal_lets_requests_end_and_the_last_checkpoint_has_them() {
     let (status, told) = served.end();
     assert_eq!(status, Some(0), "{told}");
     assert!(told.contains("served to the end"), "{told}");
-    let again = Served::start(&place, "");
-    let (size, _) = verified(again.get("/checkpoint").text(), &key);
+    // The anchor has the last head that was signed. Nothing has opened the store since.
+    let mut files = std::fs::read_dir(place.dir()).unwrap().map(|file| file.unwrap().path());
+    let anchor = files.find(|file| file.extension().is_some_and(|end| end == "anchor")).unwrap();
+    let anchor = std::fs::read_to_string(anchor).unwrap();
+    let size = anchor.lines().find_map(|line| line.strip_prefix("size ")).unwrap();
+    let size: u64 = size.parse().unwrap();
     // A request whose answer was cut off may be in the log as well.
     let acknowledged = acknowledged.into_inner().unwrap();
     assert!(size >= acknowledged, "{size} of {acknowledged}");
+    let again = Served::start(&place, "");
+    assert_eq!(verified(again.get("/checkpoint").text(), &key).0, size);
     again.stop();
 }
 
@@ -498,9 +512,101 @@ fn an_anchor_is_not_in_the_store_and_is_needed_once_there_are_leaves() {
     ));
     assert!(refused(duramen(&place, line), 2).contains("it must be outside"));
     let line = "serve DIR --listen 127.0.0.1:0 --key @key";
-    assert!(refused(duramen(&place, line), 2).contains("no anchor"));
-    Served::start(&place, "--first-anchor").stop();
+    assert!(refused(duramen(&place, line), 2).contains("has no anchor"));
+    assert!(
+        refused(duramen(&place, "serve @new --listen 127.0.0.1:0 --key @key"), 2)
+            .contains("has no anchor")
+    );
     Served::start(&place, "").stop();
+    Served::start(&place, "").stop();
+    let again = format!("{line} --first-anchor");
+    assert!(refused(duramen(&place, &again), 2).contains("there is one"));
+    // Another store with the same key.
+    let other = "serve @other --listen 127.0.0.1:0 --key @key";
+    printed(crate::common::given(
+        &place,
+        "append @other --entries --hasher rfc6962-sha256 --arity 2",
+        "a\n",
+    ));
+    assert!(refused(duramen(&place, other), 2).contains("is of the store"));
+}
+
+#[test]
+fn logs_that_would_be_confused_are_not_served() {
+    let (place, _) = keyed();
+    std::fs::copy(place.path("key"), place.path("same")).unwrap();
+    printed(duramen(&place, "keygen another -o @other"));
+    let line = "serve DIR --listen 127.0.0.1:0 --first-anchor --key @key";
+    let one_origin = format!("{line} --tree a --key @same --tree b --anchor @anchors");
+    let error = refused(duramen(&place, &one_origin), 2);
+    assert!(
+        error.contains("two logs have one origin") || error.contains("there is one"),
+        "{error}"
+    );
+    let twice = format!("{line} --tree c --key @other --tree c --anchor @more");
+    assert!(refused(duramen(&place, &twice), 2).contains("two logs have this name"));
+    let pattern = format!("{line} --tree {{x}} --anchor @still-more");
+    assert!(refused(duramen(&place, &pattern), 2).contains("a name in a path"));
+    assert!(
+        refused(duramen(&place, &format!("{line} --tree a --tree b")), 2)
+            .contains("a key of its own")
+    );
+}
+
+#[test]
+fn two_logs_of_one_store_have_their_own_entries_and_checkpoints() {
+    let (place, key) = keyed();
+    let other: Ed25519Verifier =
+        printed(duramen(&place, "keygen another -o @other")).trim().parse().unwrap();
+    let served = Served::start(&place, "--tree one --key @other --tree two");
+    let add =
+        |path: &str, entry: &[u8]| served.request("POST", path, "", entry).json()["index"].clone();
+    assert_eq!(add("/add", b"a"), 0);
+    assert_eq!(add("/two/add", b"a"), 0);
+    assert_eq!(add("/one/add", b"b"), 1);
+    published(&served, 2, &key);
+    assert_eq!(served.get("/one/checkpoint").body, served.get("/checkpoint").body);
+    let note: SignedNote = served.get("/two/checkpoint").text().parse().unwrap();
+    let checkpoint = note.verify_checkpoint(&[&other as &dyn NoteVerifier], "another").unwrap();
+    assert_eq!(checkpoint.head().size.get(), 1);
+    served.stop();
+}
+
+#[test]
+fn two_live_copies_do_not_both_take_entries_for_one_log() {
+    let (place, _) = keyed();
+    let served = Served::start(&place, "");
+    served.add(b"one");
+    served.stop();
+    printed(duramen(&place, "backup DIR @copy/store"));
+    std::fs::copy(place.path("key"), place.path("copy/key")).unwrap();
+    let first = Served::start(&place, "");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duramen"));
+    command.arg("serve").arg(place.path("copy/store")).args(["--listen", "127.0.0.1:0", "--key"]);
+    command.arg(place.path("key")).args(["--checkpoint-interval", "20ms"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().trim_start_matches("listening on http://").to_owned();
+    let second = Served { child, address };
+    if second.address.is_empty() {
+        // A copy has another id, and is refused by that.
+        return;
+    }
+    first.add(b"two");
+    std::thread::sleep(Duration::from_millis(200));
+    let mut status = 200;
+    for number in 0..200 {
+        status = second.request("POST", "/add", "", format!("other {number}").as_bytes()).status;
+        if status != 200 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(status, 503);
+    assert_eq!(second.get("/readyz").status, 503);
+    first.add(b"three");
+    first.stop();
 }
 
 #[test]
@@ -529,7 +635,7 @@ fn operators_need_the_token_and_see_their_jobs_to_the_end() {
     assert!(started.starts_with("HTTP/1.1 202"), "{started}");
     for _ in 0..500 {
         let job = ask("GET", "/v1/admin/jobs/1", right);
-        if job.contains("\"done\",") || job.contains("\"state\":\"done\"") {
+        if job.contains("\"state\":\"done\"") {
             assert!(job.contains("\"clean\":true"), "{job}");
             assert_eq!(served.get("/metrics").status, 404);
             served.stop();
@@ -567,4 +673,56 @@ fn a_log_as_files_is_what_the_server_answers() {
     place.file("nonsense", "nonsense");
     let line = "export-tiles DIR @out --checkpoint @nonsense";
     assert!(refused(duramen(&place, line), 2).contains("is not a signed checkpoint"));
+}
+
+#[test]
+fn duplicates_are_inserted_where_that_is_asked_for() {
+    let (place, _) = keyed();
+    let served = Served::start(&place, "");
+    assert_eq!((served.add(b"a"), served.add(b"a")), (0, 0));
+    served.stop();
+    let served = Served::start(&place, "--duplicates");
+    assert_eq!((served.add(b"a"), served.add(b"a")), (1, 2));
+    served.stop();
+}
+
+#[test]
+fn full_tiles_below_the_minimum_index_are_gone_and_proofs_stay() {
+    let (place, key) = keyed();
+    let served = Served::start(&place, "");
+    (0..600).for_each(|number| assert_eq!(served.add(&entry(number)), number as u64));
+    published(&served, 600, &key);
+    served.stop();
+    let line = "serve DIR --listen 127.0.0.1:0 --key @key --minimum-index 601";
+    assert!(refused(duramen(&place, line), 2).contains("it has 600 leaves"));
+    let served = Served::start(&place, "--minimum-index 300");
+    for (path, status) in [
+        ("/tile/0/000", 410),
+        ("/tile/entries/000", 410),
+        ("/tile/0/001", 200),
+        ("/tile/entries/001", 200),
+        ("/tile/1/000.p/2", 200),
+        ("/v1/proof?index=400", 200),
+    ] {
+        assert_eq!(served.get(path).status, status, "{path}");
+    }
+    assert_eq!(served.get("/tile/0/000").header("cache-control"), Some("no-store"));
+    served.stop();
+}
+
+#[test]
+fn a_connection_that_sends_nothing_or_half_a_request_is_closed() {
+    let (place, _) = keyed();
+    let served = Served::start(&place, "");
+    let mut silent = TcpStream::connect(&served.address).unwrap();
+    let mut half = TcpStream::connect(&served.address).unwrap();
+    half.write_all(b"GET /checkpoint HTTP/1.1\r\nx: ").unwrap();
+    for stream in [&mut silent, &mut half] {
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut rest = Vec::new();
+        // Closed with an answer or without one, but not kept.
+        let _ = stream.read_to_end(&mut rest);
+        assert!(!String::from_utf8_lossy(&rest).contains("200 OK"));
+    }
+    served.stop();
 }

@@ -34,9 +34,19 @@ impl DirectoryAnchor {
         let dir = dir.into();
         let file = dir.join(format!("{}.anchor", file_stem(origin)));
         let anchor = Self { dir, file };
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&anchor.dir);
-        made.map_err(|error| anchor.failed("create the directory of", &error))?;
+        anchor.make_dir().map_err(|error| anchor.failed("create the directory of", &error))?;
         Ok(anchor)
+    }
+
+    /// Creates the directory, and makes the names of all directories that it created durable.
+    fn make_dir(&self) -> std::io::Result<()> {
+        let missing = self.dir.ancestors().take_while(|dir| !dir.exists()).count();
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+        for made in self.dir.ancestors().take(missing) {
+            let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// The file that has the head.

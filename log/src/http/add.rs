@@ -14,10 +14,11 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::Failed;
+use super::answer::{Failed, blocking};
 use super::site::Served;
 use super::v1::tlog_proof;
-use crate::intake::Added;
+use crate::error::LogError;
+use crate::intake::{Added, Refused};
 
 /// `?wait=checkpoint`.
 #[derive(Debug, Default, Deserialize)]
@@ -81,16 +82,24 @@ pub(super) async fn many(
 
 /// Hands entries to the log and waits until they are durable.
 async fn added(served: &Served, entries: Vec<Bytes>) -> Result<Vec<Added>, Failed> {
-    let refuse = |refused| {
+    let refuse = |refused: Refused| {
         served.counted.refused.add(1);
         Failed::from(refused)
     };
     let answer = served.log.submit(entries).map_err(refuse)?;
-    Ok(answer.await.map_err(|_| dropped())??)
+    let unknown = |error: LogError| {
+        // The entries may be inserted, and the flush failed. Whether a restart finds them is not known.
+        tracing::error!(%error, "entries are not answered");
+        match error {
+            LogError::Closing => Failed::from(Refused::Closing),
+            _ => dropped(),
+        }
+    };
+    answer.await.map_err(|_| dropped())?.map_err(unknown)
 }
 
 /// The proof of an entry, once a checkpoint has it.
-async fn proof_of(served: &Served, index: u64) -> Result<Response, Failed> {
+async fn proof_of(served: &Arc<Served>, index: u64) -> Result<Response, Failed> {
     let mut sizes = served.log.sizes();
     let published = tokio::time::timeout(served.limits.wait, sizes.wait_for(|size| *size > index));
     match published.await {
@@ -102,7 +111,8 @@ async fn proof_of(served: &Served, index: u64) -> Result<Response, Failed> {
             return Err(Failed::later(StatusCode::GATEWAY_TIMEOUT, message, 1));
         }
     }
-    tlog_proof(served, index)
+    let served = Arc::clone(served);
+    blocking(move || tlog_proof(&served, index)).await
 }
 
 /// The whole body, if it is not longer than `most` and comes in time.
@@ -181,7 +191,7 @@ fn batch_answer(added: &[Added]) -> String {
 
 fn dropped() -> Failed {
     let message =
-        "the log ended before the entry was answered; whether it is in the log is not known";
+        "the log failed before the entry was answered; whether it is in the log is not known";
     Failed::new(StatusCode::INTERNAL_SERVER_ERROR, message)
 }
 

@@ -110,15 +110,16 @@ impl Operator {
         }
         drop(jobs);
         let operator = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            let result = run(&operator, id);
-            operator.change(id, |job| match result {
-                Ok(result) => (job.state, job.result) = (JobState::Done, Some(result)),
-                Err(error) => {
-                    let error = Some(json!({ "error": error.to_string() }));
-                    (job.state, job.result) = (JobState::Failed, error);
-                }
-            });
+        let running = Arc::clone(&operator);
+        let work = tokio::task::spawn_blocking(move || run(&running, id));
+        tokio::spawn(async move {
+            let (state, result) = match work.await {
+                Ok(Ok(result)) => (JobState::Done, result),
+                Ok(Err(error)) => (JobState::Failed, json!({ "error": error.to_string() })),
+                // It panicked. Others may start such a job all the same.
+                Err(error) => (JobState::Failed, json!({ "error": error.to_string() })),
+            };
+            operator.change(id, |job| (job.state, job.result) = (state, Some(result)));
         });
         Ok((StatusCode::ACCEPTED, Json(job)).into_response())
     }

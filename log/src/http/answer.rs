@@ -43,6 +43,8 @@ impl Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let mut answer = (self.status, Json(json!({ "error": self.message }))).into_response();
+        // What is not there now may be there in a second.
+        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry {
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -53,6 +55,14 @@ impl IntoResponse for Failed {
 impl From<Refused> for Failed {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::TooLong { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, refused.to_string())
+            }
+            Refused::Stopped { .. } => {
+                tracing::error!(%refused, "an entry is refused");
+                let message = "the log is stopped by an error, and its operator must look at it";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+            }
             Refused::Full { .. } => {
                 Self::later(StatusCode::TOO_MANY_REQUESTS, refused.to_string(), 1)
             }
@@ -93,6 +103,14 @@ impl From<duramen::Error> for Failed {
             _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
         }
     }
+}
+
+/// Runs `work`, which may read the disk, where it keeps no other request from going on.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failed> + Send + 'static,
+) -> Result<T, Failed> {
+    let ended = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was given up");
+    tokio::task::spawn_blocking(work).await.map_err(ended)?
 }
 
 /// Whether the disk, or the quota, is full.

@@ -35,19 +35,19 @@ pub(super) async fn ready(State(site): State<Arc<Site>>) -> Response {
     (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
 }
 
+/// In words for everybody: they name no path of the machine.
 fn why_not(served: &Served) -> Option<String> {
+    if !served.log.is_open() {
+        return Some("the log takes no entries".to_owned());
+    }
     if let Some(failure) = served.log.failure() {
-        return Some(failure.to_string());
+        tracing::warn!(log = %served.name, %failure, "not ready");
+        return Some("the last checkpoint could not be published".to_owned());
     }
-    let Some(published) = served.log.published() else {
+    if served.log.published().is_none() {
         return Some("the log has no checkpoint".to_owned());
-    };
-    let (size, durable) = (published.head().size, served.log.tree().durable_size());
-    if durable > size && published.age() > LONGEST_LAG {
-        let seconds = published.age().as_secs();
-        return Some(format!(
-            "{durable} leaves are durable, and the checkpoint of {size} is {seconds} s old"
-        ));
     }
-    None
+    let behind = served.log.behind().filter(|behind| *behind > LONGEST_LAG + served.log.interval());
+    behind
+        .map(|behind| format!("leaves are durable for {} s without a checkpoint", behind.as_secs()))
 }

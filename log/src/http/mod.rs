@@ -46,7 +46,12 @@ pub fn public(site: &Arc<Site>) -> Router {
             router = router.merge(routes);
         }
     }
-    router
+    let nothing = || async { answer::Failed::not_found("there is nothing here") };
+    let not_so = || async {
+        let status = axum::http::StatusCode::METHOD_NOT_ALLOWED;
+        answer::Failed::new(status, "this is not done with that method")
+    };
+    router.fallback(nothing).method_not_allowed_fallback(not_so)
 }
 
 /// The routes of one log.

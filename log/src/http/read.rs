@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use duramen::tlog::tiles::{EntryBundlePath, TilePath};
 
-use super::answer::Failed;
+use super::answer::{Failed, blocking};
 use super::site::Served;
 
 /// A tile never changes.
@@ -31,11 +31,8 @@ pub(super) async fn checkpoint(State(served): State<Arc<Served>>) -> Result<Resp
 }
 
 /// `GET /tile/L/N` and `GET /tile/L/N.p/W`.
-pub(super) async fn tile(
-    State(served): State<Arc<Served>>,
-    Path(path): Path<String>,
-) -> Result<Response, Failed> {
-    let path: TilePath = format!("tile/{path}").parse().map_err(not_a_path)?;
+pub(super) async fn tile(State(served): State<Arc<Served>>, uri: Uri) -> Result<Response, Failed> {
+    let path: TilePath = path_of(&uri).parse().map_err(not_a_path)?;
     let published = served.log.published().ok_or_else(Failed::no_checkpoint)?;
     if !path.is_within(published.head().size.get()) {
         return Err(Failed::not_found("the log has no such tile in its checkpoint"));
@@ -52,9 +49,9 @@ pub(super) async fn tile(
 /// `GET /tile/entries/N` and `GET /tile/entries/N.p/W`.
 pub(super) async fn bundle(
     State(served): State<Arc<Served>>,
-    Path(path): Path<String>,
+    uri: Uri,
 ) -> Result<Response, Failed> {
-    let path: EntryBundlePath = format!("tile/entries/{path}").parse().map_err(not_a_path)?;
+    let path: EntryBundlePath = path_of(&uri).parse().map_err(not_a_path)?;
     let published = served.log.published().ok_or_else(Failed::no_checkpoint)?;
     if !path.is_within(published.head().size.get()) {
         return Err(Failed::not_found("the log has no such bundle in its checkpoint"));
@@ -62,9 +59,16 @@ pub(super) async fn bundle(
     if path.may_be_pruned(served.log.minimum_index()) {
         return Err(pruned(&served));
     }
-    let bytes = published.snapshot().entry_bundle(path.index(), path.width().get())?;
+    let (index, width) = (path.index(), path.width().get());
+    let read = move || Ok(published.snapshot().entry_bundle(index, width)?);
+    let bytes = blocking(read).await?;
     served.counted.bundles.add(1);
     Ok(immutable(bytes))
+}
+
+/// The path as the client sent it: a tile has one path, and not one more for every way to encode it.
+fn path_of(uri: &Uri) -> &str {
+    uri.path().strip_prefix('/').unwrap_or_default()
 }
 
 fn immutable(bytes: Vec<u8>) -> Response {

@@ -10,15 +10,17 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Router;
 use hyper::rt::{Read, Write};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 use super::limits::Limits;
 use super::site::Site;
@@ -47,9 +49,11 @@ pub async fn serve(
 ) -> io::Result<bool> {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(limits.connections));
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).keep_alive(true);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(limits.head);
+    // HTTP/1.1 alone: a connection has one request at a time, which bounds what it costs. The timeout holds for a
+    // connection that sends nothing as well.
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.head).keep_alive(true);
+    let mut failed = None;
     let mut stop = std::pin::pin!(stop);
     loop {
         // Closed semaphores do not exist here, so the permit always comes.
@@ -58,7 +62,7 @@ pub async fn serve(
             () = &mut stop => break,
         };
         let accepted = tokio::select! {
-            accepted = accept(&listener) => accepted,
+            accepted = accept(&listener, limits.body) => accepted,
             () = &mut stop => break,
         };
         let io = match accepted {
@@ -66,13 +70,16 @@ pub async fn serve(
             Err(error) if passes(&error) => {
                 // Out of descriptors, for instance. Others may close some.
                 tracing::warn!(%error, "a connection is not accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection_with_upgrades(io, service).into_owned();
+        let connection = builder.serve_connection(io, service);
         let connection = graceful.watch(connection);
         let site = Arc::clone(&site);
         tokio::spawn(async move {
@@ -86,7 +93,8 @@ pub async fn serve(
     }
     drop(listener);
     site.stop();
-    Ok(tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_ok())
+    let drained = tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_ok();
+    failed.map_or(Ok(drained), Err)
 }
 
 /// A connection, whatever it runs over.
@@ -94,30 +102,30 @@ trait Connection: Read + Write + Unpin + Send {}
 
 impl<T: Read + Write + Unpin + Send> Connection for T {}
 
-async fn accept(listener: &Listener) -> io::Result<Box<dyn Connection>> {
+/// Accepts a connection. A client that takes nothing of its answer for `patience` loses it.
+async fn accept(listener: &Listener, patience: Duration) -> io::Result<Box<dyn Connection>> {
     match listener {
         Listener::Tcp(listener) => {
             let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            Ok(Box::new(TokioIo::new(stream)))
+            // It fails for a connection that is gone already.
+            let _ = stream.set_nodelay(true);
+            Ok(patient(stream, patience))
         }
-        Listener::Unix(listener) => {
-            let (stream, _) = listener.accept().await?;
-            Ok(Box::new(TokioIo::new(stream)))
-        }
+        Listener::Unix(listener) => Ok(patient(listener.accept().await?.0, patience)),
     }
 }
 
-/// Whether the listener can accept again after this error.
+fn patient<S>(stream: S, patience: Duration) -> Box<dyn Connection>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + 'static,
+{
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(patience));
+    Box::new(TokioIo::new(Box::pin(stream)))
+}
+
+/// Whether the listener can accept again after this error. Most are of one connection, or of the network.
 fn passes(error: &io::Error) -> bool {
-    // The limit of descriptors of the process, and of the system.
-    let descriptors = [Some(24), Some(23)];
-    descriptors.contains(&error.raw_os_error())
-        || matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::Interrupted
-                | io::ErrorKind::OutOfMemory
-        )
+    // The descriptor is none, or not one of a listening socket.
+    ![Some(9), Some(22), Some(88)].contains(&error.raw_os_error())
 }

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::limits::Limits;
 use super::metrics::Counted;
+use crate::error::LogError;
 use crate::log::Log;
 
 /// One log, with what its handlers need.
@@ -31,8 +32,27 @@ pub struct Site {
 
 impl Site {
     /// Serves these logs, each under its name. The first one is at the root as well.
-    #[must_use]
-    pub fn new(logs: Vec<(String, Log)>, limits: &Limits) -> Arc<Self> {
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Served`] if a name is not of letters, digits, `.`, `_` and `-`, and if two logs have one name or one
+    /// origin.
+    pub fn new(logs: Vec<(String, Log)>, limits: &Limits) -> Result<Arc<Self>, LogError> {
+        for (place, (name, log)) in logs.iter().enumerate() {
+            let refuse = |reason: &str| {
+                Err(LogError::Served { name: name.clone(), reason: reason.to_owned() })
+            };
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if name.is_empty() || !name.chars().all(plain) || [".", ".."].contains(&&**name) {
+                return refuse("a name in a path is of letters, digits, '.', '_' and '-'");
+            }
+            if logs[..place].iter().any(|(other, _)| other == name) {
+                return refuse("two logs have this name");
+            }
+            if logs[..place].iter().any(|(_, other)| other.origin() == log.origin()) {
+                return refuse("two logs have one origin");
+            }
+        }
         let stopping = watch::Sender::new(false);
         let serve = |(name, log)| {
             let tails = Arc::new(Semaphore::new(limits.tails));
@@ -41,7 +61,7 @@ impl Site {
             Arc::new(Served { name, log, limits, counted, tails, stopping })
         };
         let served = logs.into_iter().map(serve).collect();
-        Arc::new(Self { served, stopping, open: AtomicU64::new(0) })
+        Ok(Arc::new(Self { served, stopping, open: AtomicU64::new(0) }))
     }
 
     /// The names of the logs.
@@ -72,7 +92,7 @@ impl Site {
     /// # Errors
     ///
     /// The first error of a log, behind its name. The others are closed all the same.
-    pub fn close(&self) -> Result<(), (String, crate::LogError)> {
+    pub fn close(&self) -> Result<(), (String, LogError)> {
         let mut result = Ok(());
         for served in &self.served {
             let closed = served.log.close().map_err(|error| (served.name.clone(), error));

@@ -17,11 +17,14 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::answer::Failed;
+use super::answer::{Failed, blocking};
 use super::site::Served;
+use crate::log::Published;
 
 /// Entries that are read at a time.
 const STEP: u64 = 256;
+/// Bytes of events after which no more entries are read: a client that does not read costs as much.
+const STEP_BYTES: usize = 64 << 10;
 /// How often a stream without news shows that it lives.
 const ALIVE: Duration = Duration::from_secs(15);
 
@@ -75,6 +78,9 @@ impl Follower {
     /// The next events, once there are any. `None` at the end of the stream.
     async fn next_events(&mut self) -> Option<Bytes> {
         let next = self.next;
+        if *self.stopping.borrow() {
+            return None;
+        }
         if *self.sizes.borrow_and_update() <= next {
             tokio::select! {
                 grown = self.sizes.wait_for(|size| *size > next) => { grown.ok()?; }
@@ -82,28 +88,35 @@ impl Follower {
                 () = tokio::time::sleep(ALIVE) => return Some(Bytes::from_static(b":\n\n")),
             }
         }
-        match self.read() {
-            Ok(events) => Some(events),
+        let Some(published) = self.served.log.published() else { return Some(Bytes::new()) };
+        let read = move || Ok(events_from(&published, next));
+        match blocking(read).await.ok()? {
+            Ok((events, end)) => {
+                self.next = end;
+                Some(events)
+            }
             Err(error) => {
                 tracing::warn!(log = %self.served.name, index = self.next, %error, "a tail ends");
                 None
             }
         }
     }
+}
 
-    fn read(&mut self) -> Result<Bytes, duramen::Error> {
-        let Some(published) = self.served.log.published() else { return Ok(Bytes::new()) };
-        let end = published.head().size.get().min(self.next.saturating_add(STEP));
-        let snapshot = published.snapshot();
-        let leaves = snapshot.leaves(self.next..end)?;
-        let mut events = String::new();
-        let entries = snapshot.entries(self.next..end)?;
-        for ((index, leaf), entry) in (self.next..end).zip(leaves).zip(entries) {
-            let leaf = const_hex::encode(leaf);
-            let data = json!({ "index": index, "leaf": leaf, "entry": STANDARD.encode(entry?) });
-            events += &format!("id: {index}\ndata: {data}\n\n");
+/// Events of the entries from `next` on, and the index behind them.
+fn events_from(published: &Published, next: u64) -> Result<(Bytes, u64), duramen::Error> {
+    let end = published.head().size.get().min(next.saturating_add(STEP));
+    let snapshot = published.snapshot();
+    let leaves = snapshot.leaves(next..end)?;
+    let (mut events, mut at) = (String::new(), next);
+    for (leaf, entry) in leaves.into_iter().zip(snapshot.entries(next..end)?) {
+        let leaf = const_hex::encode(leaf);
+        let data = json!({ "index": at, "leaf": leaf, "entry": STANDARD.encode(entry?) });
+        events += &format!("id: {at}\ndata: {data}\n\n");
+        at += 1;
+        if events.len() > STEP_BYTES {
+            break;
         }
-        self.next = end;
-        Ok(events.into())
     }
+    Ok((events.into(), at))
 }

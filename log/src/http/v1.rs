@@ -11,7 +11,7 @@ use duramen::{Hash, Hasher, Rfc6962Sha256};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::Failed;
+use super::answer::{Failed, blocking};
 use super::site::Served;
 use crate::log::Published;
 
@@ -51,7 +51,11 @@ pub(super) async fn proof(
     State(served): State<Arc<Served>>,
     Query(asked): Query<ProofOf>,
 ) -> Result<Response, Failed> {
-    let published = published(&served)?;
+    blocking(move || prove(&served, &asked)).await
+}
+
+fn prove(served: &Served, asked: &ProofOf) -> Result<Response, Failed> {
+    let published = published(served)?;
     let index = match (asked.index, &asked.leaf) {
         (Some(index), None) => index,
         (None, Some(leaf)) => found(&published, &leaf_of(leaf)?)?,
@@ -61,7 +65,7 @@ pub(super) async fn proof(
         if asked.size.is_some() {
             return Err(Failed::bad("a tlog-proof is for the checkpoint; leave out size"));
         }
-        return tlog_proof(&served, index);
+        return tlog_proof(served, index);
     }
     let current = published.head().size.get();
     let size = asked.size.unwrap_or(current);
@@ -106,7 +110,11 @@ pub(super) async fn consistency(
     State(served): State<Arc<Served>>,
     Query(Between { from, to }): Query<Between>,
 ) -> Answer {
-    let published = published(&served)?;
+    blocking(move || prove_consistency(&served, from, to)).await
+}
+
+fn prove_consistency(served: &Served, from: u64, to: Option<u64>) -> Answer {
+    let published = published(served)?;
     let current = published.head().size.get();
     let to = to.unwrap_or(current);
     within(to, current)?;
@@ -139,7 +147,7 @@ pub(super) async fn entry(
 ) -> Result<Response, Failed> {
     let published = published(&served)?;
     within(index.saturating_add(1), published.head().size.get())?;
-    let entry = published.snapshot().entry(index)?.to_vec();
+    let entry = blocking(move || Ok(published.snapshot().entry(index)?.to_vec())).await?;
     let kind = (header::CONTENT_TYPE, "application/octet-stream");
     Ok(([kind, (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], entry).into_response())
 }
@@ -163,7 +171,7 @@ pub(super) async fn find(
         _ => return Err(Failed::bad("give either leaf or data")),
     };
     let published = published(&served)?;
-    let index = found(&published, &leaf)?;
+    let index = blocking(move || found(&published, &leaf)).await?;
     Ok(Json(json!({ "index": index, "leaf": const_hex::encode(leaf) })))
 }
 
@@ -188,7 +196,7 @@ pub(super) async fn state(State(served): State<Arc<Served>>) -> Answer {
         "size": tree.size().get(),
         "durable": tree.durable_size().get(),
         "checkpoint": checkpoint,
-        "failure": served.log.failure().map(|failure| failure.to_string()),
+        "failing": served.log.failure().is_some(),
         "backlog": { "entries": entries, "bytes": bytes },
         "added": served.counted.entries.get(),
         "refused": served.counted.refused.get(),
