@@ -34,6 +34,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
             args.tree.len()
         )));
     }
+    // What the log reports while it runs goes to standard error, a line each.
+    let messages = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false);
+    let _ = messages.with_max_level(tracing_subscriber::filter::LevelFilter::INFO).try_init();
     let token = args.admin_token.as_deref().map(token).transpose()?;
     // A mapped file on a disk that fails would kill the server.
     let config = Config::new(&args.dir).read_mode(ReadMode::Pread);

@@ -607,6 +607,12 @@ fn two_live_copies_do_not_both_take_entries_for_one_log() {
     assert_eq!(second.get("/readyz").status, 503);
     first.add(b"three");
     first.stop();
+    let mut second = second;
+    second.signal(Signal::TERM);
+    let (status, told) = second.end();
+    assert_eq!(status, Some(2), "{told}");
+    let said = told.lines().any(|line| line.contains("ERROR") && line.contains("the anchor"));
+    assert!(said, "{told}");
 }
 
 #[test]
