@@ -378,8 +378,12 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
 fn as_process_1(place: &Place, line: &str) -> Option<(Child, Pid)> {
     let program = env!("CARGO_BIN_EXE_duramen");
     for user in [&["--map-root-user"][..], &[]] {
-        let mut command = Command::new("unshare");
-        command.args(user).args(["--pid", "--fork", program]).args(line.split(' '));
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal=HUP,INT,TERM", "unshare"])
+            .args(user)
+            .args(["--pid", "--fork", program])
+            .args(line.split(' '));
         let mut child = piped(&mut command, place);
         let list = format!("/proc/{0}/task/{0}/children", child.id());
         let start = Instant::now();
