@@ -1,5 +1,6 @@
 //! The command line.
 
+mod anchor;
 mod entries;
 #[cfg(test)]
 mod manual;
@@ -17,6 +18,7 @@ use duramen::{
     TreeSize,
 };
 
+pub(crate) use anchor::AnchorArgs;
 pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, FindArgs, IndexArgs, TailArgs};
 pub(crate) use proofs::{
     ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat, ProveArgs,

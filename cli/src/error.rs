@@ -119,6 +119,10 @@ pub(crate) enum Error {
     )]
     NotDurable { size: u64, durable: u64 },
 
+    /// A signed proof was asked for of a leaf that no signed head has.
+    #[error("no signed proof of leaf {index}: a head of {} may be signed now", count(*size, "leaf", "leaves"))]
+    NotSigned { index: u64, size: u64 },
+
     /// What was asked for does not go together.
     #[error("{0}")]
     Usage(String),

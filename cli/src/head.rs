@@ -4,24 +4,31 @@ use duramen::{Config, StoreReader};
 
 use crate::args::{HeadArgs, HeadFormat};
 use crate::error::Error;
-use crate::{key, output, store};
+use crate::{anchored, key, output};
 
 /// Prints the head of the whole tree or of one of its past sizes.
 pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
     let checkpoint = args.format == HeadFormat::Checkpoint;
-    if !checkpoint && (args.origin.is_some() || args.key.is_some()) {
-        return Err(Error::Usage("--origin and --key belong to --format checkpoint".into()));
-    }
-    if args.all {
-        if checkpoint {
-            return Err(Error::Usage("--all does not go with --format checkpoint".into()));
-        }
-        let head = StoreReader::open(Config::new(&args.dir))?.head()?;
-        return output::print_store(&head, args.json || args.format == HeadFormat::Json);
-    }
+    let wrong = if !checkpoint && (args.origin.is_some() || args.key.is_some()) {
+        "--origin and --key belong to --format checkpoint"
+    } else if args.key.is_none() && args.anchor.is_given() {
+        "--anchor, --first-anchor and --adopt-store belong to --key"
+    } else if args.all && checkpoint {
+        "--all does not go with --format checkpoint"
+    } else {
+        return print(args, checkpoint);
+    };
+    Err(Error::Usage(wrong.into()))
+}
+
+fn print(args: &HeadArgs, checkpoint: bool) -> Result<(), Error> {
     // The key first: if it cannot be read, no store is opened.
     let signer = args.key.as_deref().map(key::read).transpose()?;
-    let store = store::read(&args.dir, &args.tree)?;
+    let reader = StoreReader::open(Config::new(&args.dir))?;
+    if args.all {
+        return output::print_store(&reader.head()?, args.json || args.format == HeadFormat::Json);
+    }
+    let store = reader.tree(&args.tree)?;
     if !checkpoint {
         let head = match args.size {
             Some(size) => store.head_at(size)?,
@@ -30,11 +37,22 @@ pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
         return output::print_head(&head, args.json || args.format == HeadFormat::Json);
     }
     key::must_be_rfc6962("a checkpoint", &store)?;
-    // What is printed to be signed elsewhere is held to the same as what is signed here.
-    let head = key::durable_head(&store, args.size)?;
-    let checkpoint = key::checkpoint(&store, head, args.origin.as_deref(), signer.as_ref())?;
-    match signer {
-        Some(signer) => output::print(&key::sign(&checkpoint, &signer)?.to_string()),
-        None => output::print(&checkpoint.to_string()),
+    match (signer, &args.key) {
+        (Some(signer), Some(file)) => {
+            let origin = anchored::origin(args.origin.as_deref(), &signer);
+            let place = (&reader, &*args.dir, &args.tree);
+            let head = anchored::head(&args.anchor, (file, origin), place, args.size)?;
+            let checkpoint = key::checkpoint(&store, head, origin)?;
+            output::print(&key::sign(&checkpoint, &signer)?.to_string())
+        }
+        // What is printed to be signed elsewhere has only durable leaves as well.
+        _ => {
+            let origin = args.origin.as_deref().ok_or_else(|| {
+                let message = "a checkpoint needs the name of its log: --origin NAME or --key FILE";
+                Error::Usage(message.into())
+            })?;
+            let head = key::durable_head(&store, args.size)?;
+            output::print(&key::checkpoint(&store, head, origin)?.to_string())
+        }
     }
 }

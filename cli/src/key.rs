@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use duramen::tlog::{Checkpoint, Ed25519Signer, NoteSigner, SignedNote};
+use duramen::tlog::{Checkpoint, Ed25519Signer, SignedNote};
 use duramen::{Arity, Hasher, Rfc6962Sha256, Snapshot, TreeHead};
 
 use crate::error::Error;
@@ -51,16 +51,12 @@ pub(crate) fn durable_head(store: &Snapshot, size: Option<u64>) -> Result<TreeHe
     Ok(head)
 }
 
-/// The checkpoint of `head`. Without an origin it has the name of the key.
+/// The checkpoint of `head` for the log `origin`.
 pub(crate) fn checkpoint(
     store: &Snapshot,
     head: TreeHead,
-    origin: Option<&str>,
-    key: Option<&Ed25519Signer>,
+    origin: &str,
 ) -> Result<Checkpoint, Error> {
-    let origin = origin.or_else(|| key.map(NoteSigner::name)).ok_or_else(|| {
-        Error::Usage("a checkpoint needs the name of its log: --origin NAME or --key FILE".into())
-    })?;
     Checkpoint::new(origin, store.hasher().id(), store.arity(), head).map_err(cannot_make)
 }
 

@@ -4,6 +4,7 @@
 //! one line on standard error, with every cause behind it.
 
 mod ack;
+mod anchored;
 mod append;
 mod args;
 mod backup;

@@ -1,15 +1,15 @@
 //! `duramen prove`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use duramen::tlog::{Checkpoint, SignedNote, TlogProof};
-use duramen::{InclusionProof, LeafIndex, Snapshot, TreeHead, TreeSize};
+use duramen::{Config, InclusionProof, LeafIndex, Snapshot, StoreReader, TreeHead, TreeSize};
 
 use crate::args::{HasherName, ProofFormat, ProveArgs};
 use crate::error::{Error, Refusal};
 use crate::hex::encode;
 use crate::proof::{AnyInclusion, Inclusion};
-use crate::{input, key, output, store};
+use crate::{anchored, input, key, output};
 
 /// Longer notes than the library reads need not be read.
 const MAX_NOTE: u64 = 1 << 20;
@@ -22,8 +22,18 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
     check(args, &indexes)?;
     let signing = Signing::read(args)?;
 
-    let store = store::read(&args.dir, &args.tree)?;
-    let bytes = prove(args, &store, &indexes, &signing)?;
+    let reader = StoreReader::open(Config::new(&args.dir))?;
+    let may_be_signed = match &signing {
+        Signing::Key { signer, file, origin } => {
+            let origin = anchored::origin(origin.as_deref(), &**signer);
+            let place = (&reader, &*args.dir, &args.tree);
+            Some(anchored::head(&args.anchor, (file, origin), place, args.size)?)
+        }
+        _ => None,
+    };
+    // After the head that is signed, so that it has its leaves.
+    let store = reader.tree(&args.tree)?;
+    let bytes = prove(args, &store, &indexes, &signing, may_be_signed)?;
     output::write(&bytes, args.output.as_deref())
 }
 
@@ -32,21 +42,22 @@ fn prove(
     store: &Snapshot,
     indexes: &[LeafIndex],
     signing: &Signing,
+    may_be_signed: Option<TreeHead>,
 ) -> Result<Vec<u8>, Error> {
     if args.format == ProofFormat::TlogProof {
         key::must_be_rfc6962("a tlog-proof", store)?;
     }
     let snapshot = store;
-    let head = match signing {
-        Signing::Key { .. } => key::durable_head(store, args.size)?,
-        Signing::Signed { checkpoint, .. } => snapshot.head_at(checkpoint.head().size)?,
-        Signing::None => snapshot.head_at(args.size.map_or_else(|| snapshot.size(), TreeSize))?,
+    let head = match (may_be_signed, signing) {
+        (Some(head), _) => head,
+        (None, Signing::Signed { checkpoint, .. }) => snapshot.head_at(checkpoint.head().size)?,
+        (None, _) => snapshot.head_at(args.size.map_or_else(|| snapshot.size(), TreeSize))?,
     };
     let size = head.size;
-    if let (Signing::Key { .. }, None, Some(last)) = (signing, args.size, indexes.last())
+    if let (Some(_), None, Some(last)) = (may_be_signed, args.size, indexes.last())
         && (size.get()..snapshot.size().get()).contains(&last.get())
     {
-        return Err(Error::NotDurable { size: last.get() + 1, durable: size.get() });
+        return Err(Error::NotSigned { index: last.get(), size: size.get() });
     }
     let proof = match indexes {
         [index] => AnyInclusion::Single(snapshot.prove_at(*index, size)?),
@@ -100,6 +111,8 @@ fn check(args: &ProveArgs, indexes: &[LeafIndex]) -> Result<(), Error> {
         "--json belongs to --format json"
     } else if !tlog && signing {
         "--origin, --key and --checkpoint belong to --format tlog-proof"
+    } else if args.key.is_none() && args.anchor.is_given() {
+        "--anchor, --first-anchor and --adopt-store belong to --key"
     } else if tlog && args.key.is_none() && args.checkpoint.is_none() {
         "a tlog-proof has a signed checkpoint: give --key FILE or --checkpoint FILE"
     } else if tlog && indexes.len() > 1 {
@@ -113,7 +126,7 @@ fn check(args: &ProveArgs, indexes: &[LeafIndex]) -> Result<(), Error> {
 /// Where the checkpoint of a tlog-proof comes from.
 enum Signing {
     None,
-    Key { signer: Box<duramen::tlog::Ed25519Signer>, origin: Option<String> },
+    Key { signer: Box<duramen::tlog::Ed25519Signer>, file: PathBuf, origin: Option<String> },
     Signed { note: SignedNote, checkpoint: Checkpoint },
 }
 
@@ -121,7 +134,8 @@ impl Signing {
     fn read(args: &ProveArgs) -> Result<Self, Error> {
         match (&args.key, &args.checkpoint) {
             (Some(file), _) => {
-                Ok(Self::Key { signer: key::read(file)?.into(), origin: args.origin.clone() })
+                let (signer, origin) = (key::read(file)?.into(), args.origin.clone());
+                Ok(Self::Key { signer, file: file.clone(), origin })
             }
             (None, Some(file)) => Self::read_checkpoint(file),
             (None, None) => Ok(Self::None),
@@ -141,8 +155,9 @@ impl Signing {
 
     fn checkpoint(&self, store: &Snapshot, head: TreeHead) -> Result<SignedNote, Error> {
         match self {
-            Self::Key { signer, origin } => {
-                let checkpoint = key::checkpoint(store, head, origin.as_deref(), Some(&**signer))?;
+            Self::Key { signer, origin, .. } => {
+                let origin = anchored::origin(origin.as_deref(), &**signer);
+                let checkpoint = key::checkpoint(store, head, origin)?;
                 key::sign(&checkpoint, signer)
             }
             Self::Signed { note, checkpoint } if checkpoint.head() == head => Ok(note.clone()),

@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use duramen::{Config, FlushPolicy, ReadMode, Store, StoreReader, TreeName};
 use duramen_log::http::{self, Limits, Listener, Operator, Site};
-use duramen_log::{DirectoryAnchor, Log, LogConfig, anchor_must_be_outside};
+use duramen_log::{Anchor, Log, LogConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::args::ServeArgs;
 use crate::error::Error;
-use crate::{input, key, output, signals};
+use crate::{anchored, input, key, output, signals};
 
 /// Descriptors that are kept for the store, its parts and the anchors.
 const RESERVED: usize = 512;
@@ -102,17 +102,20 @@ fn open(
 ) -> Result<Log, Error> {
     let signer = Arc::new(key::read(file)?);
     let origin = duramen::tlog::NoteSigner::name(&*signer).to_owned();
-    let beside = file.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let dir = args.anchor.as_deref().or(beside).unwrap_or(Path::new("."));
     let failed = |source: duramen_log::LogError| Error::Log {
         log: origin.clone(),
         source: Box::new(source),
     };
-    let anchor = DirectoryAnchor::new(dir, &origin).map_err(|error| failed(error.into()))?;
-    anchor_must_be_outside(dir, &args.dir).map_err(failed)?;
+    let anchor = anchored::open(&args.anchor, file, &origin, &args.dir)?;
+    let anchored = anchor.load().map_err(|error| failed(error.into()))?;
+    // Without one the log says what is wrong.
+    let anchor = match anchored.is_some() || args.anchor.first_anchor {
+        true => anchor.exclusive().map_err(|error| failed(error.into()))?,
+        false => anchor,
+    };
     let config = LogConfig::new(tree.clone(), origin.clone(), signer, Box::new(anchor))
-        .first_anchor(args.first_anchor)
-        .adopt_store(args.adopt_store)
+        .first_anchor(args.anchor.first_anchor)
+        .adopt_store(args.anchor.adopt_store)
         .unique(!args.duplicates)
         .interval(args.checkpoint_interval)
         .minimum_index(args.minimum_index);

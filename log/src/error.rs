@@ -113,6 +113,15 @@ pub enum LogError {
         found: Hash,
     },
 
+    /// A head is larger than the one in the anchor, and may not be put there now.
+    #[error("the anchor holds {anchored}, and a head of size {size} may not replace it now")]
+    NotAnchored {
+        /// The size that is asked for.
+        size: u64,
+        /// The last head that the log could sign.
+        anchored: Box<Anchored>,
+    },
+
     /// What was read back from the disk is not what the store says. Nothing was signed, and nothing will be until the
     /// store was checked and the log opened again.
     #[error(

@@ -40,14 +40,24 @@ pub(crate) struct Asked {
     pub(crate) adopt: bool,
 }
 
-/// Loads the anchor, before anything is written. Refuses one that does not fit a tree with `size` durable leaves.
+/// What the anchor of a log must fit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected<'a> {
+    /// The name of the log.
+    pub(crate) origin: &'a str,
+    /// The store, by its id.
+    pub(crate) store: &'a str,
+    /// How many leaves the store is known to have.
+    pub(crate) size: TreeSize,
+    pub(crate) asked: Asked,
+}
+
+/// Loads the anchor, before anything is written. Refuses one that does not fit.
 pub(crate) fn load(
     anchor: &dyn Anchor,
-    origin: &str,
-    store: &str,
-    size: TreeSize,
-    asked: Asked,
+    expected: &Expected<'_>,
 ) -> Result<Option<Anchored>, LogError> {
+    let Expected { origin, store, size, asked } = *expected;
     let Some(anchored) = anchor.load()? else {
         let size = size.get();
         let none = LogError::NoAnchor { origin: origin.to_owned(), size };
@@ -72,26 +82,25 @@ pub(crate) fn load(
 }
 
 impl Gate {
-    /// The gate of the log `origin` in the store `store`. `durable` is the tree as far as it is durable.
+    /// The gate of a log, whose tree is `tree`.
     ///
     /// # Errors
     ///
     /// As [`load`]; [`LogError::Forked`] if the tree does not have the root in the anchor.
     pub(crate) fn open(
         anchor: Box<dyn Anchor>,
-        origin: &str,
-        store: &str,
-        durable: &Snapshot,
-        asked: Asked,
+        expected: &Expected<'_>,
+        tree: &Snapshot,
     ) -> Result<Self, LogError> {
-        let loaded = load(&*anchor, origin, store, durable.durable_size(), asked)?;
+        let loaded = load(&*anchor, expected)?;
         let head = match &loaded {
             Some(anchored) => anchored.head,
-            None => durable.head_at(0)?,
+            None => tree.head_at(0)?,
         };
-        let anchored = Anchored { origin: origin.to_owned(), store: store.to_owned(), head };
-        let found = durable.head_at(head.size)?.root;
-        let frontier = durable.frontier_at(head.size)?;
+        let (origin, store) = (expected.origin.to_owned(), expected.store.to_owned());
+        let anchored = Anchored { origin, store, head };
+        let found = tree.head_at(head.size)?.root;
+        let frontier = tree.frontier_at(head.size)?;
         let tree = Recheck::from_peaks(head.size.get(), frontier.nodes().to_vec());
         let tree = tree.filter(|tree| found == head.root && tree.root() == found);
         let Some(tree) = tree else {
@@ -101,6 +110,16 @@ impl Gate {
             anchor.replace(loaded.as_ref(), &anchored)?;
         }
         Ok(Self { anchor, anchored, tree, attempted: None, failed: None })
+    }
+
+    /// The last head that could be signed.
+    pub(crate) fn last(&self) -> Passed {
+        Passed(self.anchored.head)
+    }
+
+    /// What the anchor holds.
+    pub(crate) fn anchored(&self) -> &Anchored {
+        &self.anchored
     }
 
     /// Verifies `head`, which the writer claims and which is durable, against what `reader` reads of the files. Returns it
@@ -265,11 +284,21 @@ mod tests {
 
     const FIRST: Asked = Asked { first: true, adopt: false };
 
+    fn open(
+        anchor: Box<dyn Anchor>,
+        store: &str,
+        tree: &DynAccumulator,
+        asked: Asked,
+    ) -> Result<Gate, LogError> {
+        let expected = Expected { origin: ORIGIN, store, size: tree.durable_size(), asked };
+        Gate::open(anchor, &expected, &tree.snapshot())
+    }
+
     /// The gate of a tree. Its anchor is made by the first call.
     fn gate(place: &Path, tree: &DynAccumulator) -> Result<Gate, LogError> {
         let anchor = Box::new(DirectoryAnchor::new(place.join("anchor"), ORIGIN).unwrap());
         let first = anchor.load().unwrap().is_none();
-        Gate::open(anchor, ORIGIN, "store", &tree.snapshot(), Asked { first, adopt: false })
+        open(anchor, "store", tree, Asked { first, adopt: false })
     }
 
     #[test]
@@ -356,9 +385,7 @@ mod tests {
         one.snapshot_to(place.path().join("copy")).unwrap();
         let other = tree(&place.path().join("copy"));
         let anchor = || Box::new(DirectoryAnchor::new(place.path().join("a"), ORIGIN).unwrap());
-        let open = |tree: &DynAccumulator, asked| {
-            Gate::open(anchor(), ORIGIN, "store", &tree.snapshot(), asked).unwrap()
-        };
+        let open = |tree: &DynAccumulator, asked| open(anchor(), "store", tree, asked).unwrap();
         let (mut first, mut second) = (open(&one, FIRST), open(&other, Asked::default()));
         let pass = |gate: &mut Gate, tree: &DynAccumulator, path: &Path, entry: &str| {
             let reader = StoreReader::open(Config::new(path)).unwrap();
@@ -379,7 +406,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let tree = tree(&place.path().join("store"));
         let anchor = || Box::new(DirectoryAnchor::new(place.path(), ORIGIN).unwrap());
-        let open = |asked| Gate::open(anchor(), ORIGIN, "store", &tree.snapshot(), asked);
+        let open = |asked| open(anchor(), "store", &tree, asked);
         let refused = open(Asked::default()).unwrap_err();
         assert!(matches!(refused, LogError::NoAnchor { size: 0, .. }), "{refused}");
         tree.insert_entry_durable("one").unwrap();
@@ -396,7 +423,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let tree = tree(&place.path().join("store"));
         let anchor = || Box::new(DirectoryAnchor::new(place.path(), ORIGIN).unwrap());
-        let open = |store, asked| Gate::open(anchor(), ORIGIN, store, &tree.snapshot(), asked);
+        let open = |store, asked| open(anchor(), store, &tree, asked);
         open("one", FIRST).unwrap();
         let refused = open("two", Asked::default()).unwrap_err();
         assert!(matches!(refused, LogError::OtherStore { .. }), "{refused}");
@@ -434,7 +461,7 @@ mod tests {
         let tree = tree(&path);
         let anchor = DirectoryAnchor::new(place.path(), ORIGIN).unwrap();
         let doubtful = Box::new(Doubtful(anchor, false.into()));
-        let mut gate = Gate::open(doubtful, ORIGIN, "store", &tree.snapshot(), FIRST).unwrap();
+        let mut gate = open(doubtful, "store", &tree, FIRST).unwrap();
         let reader = StoreReader::open(Config::new(&path)).unwrap();
         let doubt = DirectoryAnchor::new(place.path(), ORIGIN).unwrap();
         gate.anchor = Box::new(Doubtful(doubt, true.into()));

@@ -36,6 +36,7 @@ mod gate;
 pub mod http;
 mod intake;
 mod log;
+mod offline;
 mod publisher;
 mod recheck;
 
@@ -44,3 +45,4 @@ pub use error::LogError;
 pub use export::{ExportError, Exported, export_tiles};
 pub use intake::{Added, Answer, Refused};
 pub use log::{Log, LogConfig, LogSigner, Published, anchor_must_be_outside};
+pub use offline::HeadRequest;

@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::anchor::{Anchor, AnchorError};
 use crate::error::LogError;
-use crate::gate::{self, Asked, Gate};
+use crate::gate::{self, Asked, Expected, Gate};
 use crate::intake::{Answer, Intake, Refused};
 use crate::publisher::Publisher;
 
@@ -235,7 +235,8 @@ impl Log {
         // The anchor is looked at before anything is written.
         let (origin, id) = (config.origin, reader.store_id());
         let size = existing.as_ref().map_or(TreeSize(0), DynAccumulator::durable_size);
-        gate::load(&*config.anchor, &origin, &id, size, config.asked)?;
+        let expected = Expected { origin: &origin, store: &id, size, asked: config.asked };
+        gate::load(&*config.anchor, &expected)?;
         let wanted = TreeConfig::new(Arc::new(Rfc6962Sha256), Arity::Two).entries(entries);
         let wanted = if config.unique { wanted.indexed() } else { wanted };
         let tree = store.tree_dyn(&config.tree, wanted)?;
@@ -244,7 +245,8 @@ impl Log {
         reader.refresh()?;
 
         let snapshot = tree.snapshot();
-        let gate = Gate::open(config.anchor, &origin, &id, &snapshot, config.asked)?;
+        let expected = Expected { size: snapshot.durable_size(), ..expected };
+        let gate = Gate::open(config.anchor, &expected, &snapshot)?;
         let core = Arc::new(Core {
             origin,
             tree: Arc::new(tree),

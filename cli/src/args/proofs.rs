@@ -6,7 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use duramen::tlog::Ed25519Verifier;
 use duramen::{Arity, Hash, TreeHead, TreeName};
 
-use super::{HasherName, arity, hash, head};
+use super::{AnchorArgs, HasherName, arity, hash, head};
 use crate::number::number;
 
 /// `duramen head`.
@@ -42,9 +42,13 @@ pub(crate) struct HeadArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) origin: Option<String>,
 
-    /// Sign the checkpoint with the private key in this file, as keygen makes it.
+    /// Sign the checkpoint with the private key in this file, as keygen makes it. It is signed through the anchor of
+    /// its log.
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) anchor: AnchorArgs,
 }
 
 /// How a head is printed.
@@ -92,10 +96,13 @@ pub(crate) struct ProveArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) origin: Option<String>,
 
-    /// tlog-proof: sign a checkpoint of the tree with the private key in this file. Only leaves that are
-    /// known to be durable are signed for.
+    /// tlog-proof: sign a checkpoint of the tree with the private key in this file, through the anchor of its log.
+    /// Only leaves that are known to be durable are signed for.
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) anchor: AnchorArgs,
 
     /// tlog-proof: prove at the size of the signed checkpoint in this file and hand it on as it is,
     /// its signatures unchecked; - is standard input.

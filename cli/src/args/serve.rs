@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use duramen::TreeName;
 
+use super::AnchorArgs;
 use crate::number::number;
 
 /// `duramen serve`.
@@ -27,17 +28,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NAME", default_value = "main")]
     pub(crate) tree: Vec<TreeName>,
 
-    /// The directory, outside the store, that keeps the last head of each log [default: that of the key].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) anchor: Option<PathBuf>,
-
-    /// The keys never signed a head, so there is no anchor yet. For the first start alone: later it is refused.
-    #[arg(long)]
-    pub(crate) first_anchor: bool,
-
-    /// The logs have moved to this store, and their anchors name another one, which is not served any more.
-    #[arg(long)]
-    pub(crate) adopt_store: bool,
+    #[command(flatten)]
+    pub(crate) anchor: AnchorArgs,
 
     /// Insert an entry again that the log has.
     #[arg(long)]

@@ -2,7 +2,7 @@
 //! published libraries.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
@@ -19,6 +19,17 @@ fn keygen(place: &Place, name: &str) -> (PathBuf, String) {
     command.arg(&file);
     let public = printed(command);
     (file, public.trim_end().to_owned())
+}
+
+/// The program with this line and the key, whose anchor is made if it is missing.
+fn signing(store: &Store, line: &str, key: &Path) -> assert_cmd::Command {
+    let mut command = duramen(&store.place, line);
+    command.arg("--key").arg(key);
+    let mut files = std::fs::read_dir(key.parent().unwrap()).unwrap().map(Result::unwrap);
+    if !files.any(|file| file.path().extension().is_some_and(|end| end == "anchor")) {
+        command.arg("--first-anchor");
+    }
+    command
 }
 
 /// The head of a checkpoint that this key signed, as two published crates read it.
@@ -62,9 +73,7 @@ fn a_checkpoint_is_that_of_signed_note_and_tlog_tiles_at_every_size() {
     let (key, vkey) = keygen(&store.place, ORIGIN);
     for size in [0, 1, 33, COUNT] {
         let line = format!("head DIR --size {size} --format checkpoint");
-        let mut signed = duramen(&store.place, &line);
-        signed.arg("--key").arg(&key);
-        let signed = printed(signed);
+        let signed = printed(signing(&store, &line, &key));
         let root = store.function.root(2, &store.leaves[..size]);
         assert_eq!(their_checkpoint(&signed, &vkey), (ORIGIN.to_owned(), size as u64, root));
         // Without a key it is the text that the key signs.
@@ -72,7 +81,8 @@ fn a_checkpoint_is_that_of_signed_note_and_tlog_tiles_at_every_size() {
         assert!(signed.starts_with(&format!("{bare}\n\u{2014} {ORIGIN} ")), "{signed}");
         assert_eq!(bare.lines().count(), 3);
     }
-    let mut named = duramen(&store.place, "head DIR --format checkpoint --origin other.org --key");
+    let line = "head DIR --format checkpoint --origin other.org --first-anchor --key";
+    let mut named = duramen(&store.place, line);
     named.arg(&key);
     assert_eq!(their_checkpoint(&printed(named), &vkey).0, "other.org");
 }
@@ -82,10 +92,8 @@ fn a_tlog_proof_is_verified_by_published_crates_and_by_this_program() {
     let store = Store::new(Function::Sha256, 2);
     let (key, vkey) = keygen(&store.place, ORIGIN);
     for (index, size) in [(0, 1), (5, COUNT), (60, COUNT), (16, 17), (3, 33)] {
-        let line = format!("prove DIR {index} --size {size} --format tlog-proof --key");
-        let mut command = duramen(&store.place, &line);
-        command.arg(&key);
-        let text = printed(command);
+        let line = format!("prove DIR {index} --size {size} --format tlog-proof");
+        let text = printed(signing(&store, &line, &key));
 
         // The parts, taken apart by hand.
         let (proof, checkpoint) = text.split_once("\n\n").unwrap();
@@ -127,9 +135,7 @@ fn a_tlog_proof_is_verified_by_published_crates_and_by_this_program() {
         );
     }
     let (_, stranger) = keygen(&Place::new(), ORIGIN);
-    let mut command = duramen(&store.place, "prove DIR 5 --format tlog-proof --key");
-    command.arg(&key);
-    let text = printed(command);
+    let text = printed(signing(&store, "prove DIR 5 --format tlog-proof", &key));
     let flags = format!("--vkey {stranger} --index 5 --leaf {}", store.leaf(5));
     let error = refused(store.verify(&text, &flags), 1);
     assert!(error.contains("none of 1 signature is by a known key"), "{error}");
@@ -139,9 +145,7 @@ fn a_tlog_proof_is_verified_by_published_crates_and_by_this_program() {
 fn a_proof_leads_to_a_checkpoint_that_was_signed_before() {
     let store = Store::new(Function::Sha256, 2);
     let (key, vkey) = keygen(&store.place, ORIGIN);
-    let mut command = duramen(&store.place, "head DIR --size 33 --format checkpoint --key");
-    command.arg(&key);
-    let signed = printed(command);
+    let signed = printed(signing(&store, "head DIR --size 33 --format checkpoint", &key));
     let prove = |checkpoint: &str| {
         given(&store.place, "prove DIR 7 --format tlog-proof --checkpoint -", checkpoint)
     };
@@ -152,13 +156,14 @@ fn a_proof_leads_to_a_checkpoint_that_was_signed_before() {
     // One of another tree, or of a size that this tree never had.
     let other = Store::new(Function::Sha256, 2);
     printed(given(&other.place, "append DIR", "more\n"));
-    let mut command = duramen(&other.place, "head DIR --format checkpoint --key");
+    // With an anchor of its own, which the documents warn of.
+    let line = "head DIR --format checkpoint --first-anchor --anchor @anchors --key";
+    let mut command = duramen(&other.place, line);
     command.arg(&key);
-    assert!(refused(prove(&printed(command)), 2).contains("62"));
+    let other = printed(command);
+    assert!(refused(prove(&other), 2).contains("62"));
     printed(given(&store.place, "append DIR", "different\n"));
-    let mut command = duramen(&other.place, "head DIR --format checkpoint --key");
-    command.arg(&key);
-    let error = refused(prove(&printed(command)), 1);
+    let error = refused(prove(&other), 1);
     assert!(error.contains("refused: the checkpoint has root"), "{error}");
     for bad in ["", "example.com/log\n1\n", "no note\n\n\u{2014} x y\n"] {
         assert!(refused(prove(bad), 2).contains("is not a signed checkpoint: "));
@@ -180,6 +185,8 @@ fn what_does_not_make_a_checkpoint_or_a_tlog_proof_is_told() {
         ),
         (format!("head DIR --format checkpoint --origin {ORIGIN}"), "rfc6962-sha256 with arity 2"),
         ("head DIR --format text --json".into(), "cannot be used with"),
+        ("head DIR --format checkpoint --first-anchor".into(), "belong to --key"),
+        ("prove DIR 3 --anchor x".into(), "belong to --key"),
         ("head DIR --format checkpoint --key nowhere".into(), "cannot read nowhere"),
         (format!("head DIR --format checkpoint --key {}", bad.display()), "is not a private key"),
         (format!("prove DIR 3 4 --format tlog-proof --key {key}"), "is of one leaf"),
@@ -322,11 +329,7 @@ fn nothing_is_signed_above_what_is_known_to_be_durable() {
         }
         writer.go_on();
     };
-    let with_key = |line: &str| {
-        let mut command = duramen(&store.place, line);
-        command.arg("--key").arg(&key);
-        command
-    };
+    let with_key = |line: &str| signing(&store, line, &key);
     let signed = |line: &str| {
         let text = printed(with_key(line));
         let note = text.split_once("\n\n").filter(|_| line.starts_with("prove"));
@@ -345,12 +348,13 @@ fn nothing_is_signed_above_what_is_known_to_be_durable() {
         format!("head DIR --format checkpoint --size {}", durable + 1),
         format!("head DIR --format checkpoint --size {seen}"),
         format!("prove DIR 3 --format tlog-proof --size {}", durable + 1),
-        format!("prove DIR {durable} --format tlog-proof"),
     ] {
         let error = refused(with_key(&line), 2);
         let expected = format!("only {durable} leaves are known to be durable");
         assert!(error.contains(&expected), "{line}: {error}");
     }
+    let error = refused(with_key(&format!("prove DIR {durable} --format tlog-proof")), 2);
+    assert!(error.contains(&format!("a head of {durable} leaves may be signed now")), "{error}");
     // What is not signed is shown as far as it was written.
     printed(duramen(&store.place, &format!("prove DIR {durable}")));
     writer.go_on();
@@ -377,4 +381,43 @@ fn what_a_manual_writer_has_not_flushed_is_not_shown() {
     drop(writer.stdin.take());
     assert!(writer.wait().unwrap().success());
     assert_eq!(shown(&store), COUNT as u64 + 2_200_000);
+}
+
+#[test]
+fn a_key_does_not_sign_two_histories() {
+    let store = Store::new(Function::Sha256, 2);
+    let (key, vkey) = keygen(&store.place, ORIGIN);
+    let bare = |store: &Store, line: &str| {
+        let mut command = duramen(&store.place, line);
+        command.arg("--key").arg(&key);
+        command
+    };
+    let (head, prove) = ("head DIR --format checkpoint", "prove DIR 3 --format tlog-proof");
+    for line in [head, prove] {
+        assert!(refused(bare(&store, line), 2).contains("has no anchor"), "{line}");
+    }
+    printed(signing(&store, head, &key));
+    assert!(refused(bare(&store, &format!("{head} --first-anchor")), 2).contains("there is one"));
+    // Another store, with other leaves.
+    let other = Store::new(Function::Sha256, 2);
+    printed(given(&other.place, "append DIR", "more\n"));
+    for line in [head, prove] {
+        assert!(refused(bare(&other, line), 2).contains("is of the store"), "{line}");
+    }
+    // A backup of this one, with other leaves behind those that were signed.
+    printed(duramen(&store.place, "backup DIR @copy"));
+    printed(given(&store.place, "append DIR", "one\ntwo\n"));
+    let text = printed(bare(&store, head));
+    assert_eq!(their_checkpoint(&text, &vkey).1, COUNT as u64 + 2);
+    for more in ["", "another\n", "a third\n"] {
+        printed(given(&store.place, "append @copy", more));
+        for line in ["head @copy --format checkpoint", "prove @copy 3 --format tlog-proof"] {
+            let error = refused(bare(&store, line), 2);
+            let said = ["fewer than were signed", "is of the store", "has root"];
+            assert!(said.iter().any(|said| error.contains(said)), "{line}: {error}");
+        }
+    }
+    // What was signed before is a prefix of it, and may be signed again.
+    let text = printed(bare(&store, &format!("{head} --size {COUNT}")));
+    assert_eq!(their_checkpoint(&text, &vkey).1, COUNT as u64);
 }

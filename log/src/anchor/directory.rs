@@ -1,7 +1,8 @@
 //! An anchor in a directory, best on another disk than the store.
 //!
 //! The file `NAME.anchor` is replaced as a whole: written under another name, synced, renamed, and the directory synced.
-//! A lock of `NAME.lock` orders the replacements of several processes.
+//! A lock of `NAME.lock` orders the replacements of several processes. A lock of `NAME.signing` is taken by a process that
+//! signs for as long as it lives, so that no other one signs meanwhile.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -21,6 +22,9 @@ const MOST_BYTES: u64 = 64 << 10;
 pub struct DirectoryAnchor {
     dir: PathBuf,
     file: PathBuf,
+    /// Locked while this process is the only one that signs.
+    #[expect(dead_code, reason = "the lock ends with the file")]
+    signing: Option<File>,
 }
 
 impl DirectoryAnchor {
@@ -31,11 +35,43 @@ impl DirectoryAnchor {
     ///
     /// [`AnchorError::Io`] if the directory cannot be created.
     pub fn new(dir: impl Into<PathBuf>, origin: &str) -> Result<Self, AnchorError> {
-        let dir = dir.into();
-        let file = dir.join(format!("{}.anchor", file_stem(origin)));
-        let anchor = Self { dir, file };
+        let anchor = Self::existing(dir, origin);
         anchor.make_dir().map_err(|error| anchor.failed("create the directory of", &error))?;
         Ok(anchor)
+    }
+
+    /// The anchor of the log `origin` in `dir`, of which nothing is created. Where there is no directory, there is no
+    /// anchor.
+    #[must_use]
+    pub fn existing(dir: impl Into<PathBuf>, origin: &str) -> Self {
+        let dir = dir.into();
+        let file = dir.join(format!("{}.anchor", file_stem(origin)));
+        Self { dir, file, signing: None }
+    }
+
+    /// Makes this process the only one that signs with the anchor, for as long as the anchor lives. Others on this
+    /// machine that ask for the same are refused. Replacements are ordered without it as well: it keeps a process from
+    /// starting whose first replacement would stop another one.
+    ///
+    /// # Errors
+    ///
+    /// [`AnchorError::InUse`] if another process signs; [`AnchorError::Io`] if the directory is missing or cannot be
+    /// written.
+    pub fn exclusive(self) -> Result<Self, AnchorError> {
+        let signing = self.open_beside("signing")?;
+        match flock(&signing, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { signing: Some(signing), ..self }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(AnchorError::InUse { place: self.place() }),
+            Err(error) => Err(self.failed("lock", &error)),
+        }
+    }
+
+    /// Opens the file to be locked that has this ending.
+    fn open_beside(&self, ending: &str) -> Result<File, AnchorError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let opened = options.open(self.file.with_extension(ending));
+        opened.map_err(|error| self.failed("lock", &error))
     }
 
     /// Creates the directory, and makes the names of all directories that it created durable.
@@ -91,10 +127,7 @@ impl Anchor for DirectoryAnchor {
     }
 
     fn replace(&self, old: Option<&Anchored>, new: &Anchored) -> Result<(), AnchorError> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        let lock = options.open(self.file.with_extension("lock"));
-        let lock = lock.map_err(|error| self.failed("lock", &error))?;
+        let lock = self.open_beside("lock")?;
         flock(&lock, FlockOperation::LockExclusive).map_err(|error| self.failed("lock", &error))?;
         let found = self.load()?;
         if found.as_ref() != old {
@@ -138,6 +171,22 @@ mod tests {
         assert!(matches!(refused, AnchorError::Changed { .. }), "{refused}");
         other.replace(Some(&anchored(1)), &anchored(2)).unwrap();
         assert_eq!(one.load().unwrap(), Some(anchored(2)));
+    }
+
+    #[test]
+    fn while_one_signs_with_an_anchor_no_other_one_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || DirectoryAnchor::existing(dir.path().join("in"), "example.com/log");
+        assert_eq!(open().load().unwrap(), None);
+        assert!(matches!(open().exclusive(), Err(AnchorError::Io { .. })));
+        assert!(!dir.path().join("in").exists());
+        let one = DirectoryAnchor::new(dir.path().join("in"), "example.com/log").unwrap();
+        let one = one.exclusive().unwrap();
+        one.replace(None, &anchored(1)).unwrap();
+        assert!(matches!(open().exclusive(), Err(AnchorError::InUse { .. })));
+        assert_eq!(open().load().unwrap(), Some(anchored(1)));
+        drop(one);
+        open().exclusive().unwrap();
     }
 
     #[test]

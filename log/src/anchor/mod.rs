@@ -70,6 +70,12 @@ pub enum AnchorError {
         /// What it holds.
         found: Option<Box<Anchored>>,
     },
+    /// Another process signs with it, or another log of this process.
+    #[error("another process signs with the anchor {place}, or another log of this one")]
+    InUse {
+        /// Where the anchor is.
+        place: String,
+    },
     /// It is not what was written.
     #[error("the anchor {place} is damaged: {reason}")]
     Damaged {
