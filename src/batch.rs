@@ -98,7 +98,7 @@ impl Hasher for IdHasher {
 }
 
 /// A batch that was inserted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Committed {
     /// The indexes of the batch's leaves. There is one range per tree, in the order in which the batch

@@ -36,13 +36,14 @@ log.close()?;
 //!   the crate is `no_std` + `alloc`: hash functions, heads, proofs and their verification.
 //! - `keccak`: the hash function `Keccak256`, for trees that Ethereum contracts verify.
 //! - `poseidon`: the hash function `PoseidonBn254`, for trees that circuits over BN254 verify.
-//! - `serde`: heads, proofs and frontiers through serde.
+//! - `serde`: names and heads of trees, proofs and frontiers through serde.
 //! - `stream`: `TailStream`, which follows a tree, as a `Stream` of futures-core.
 //! - `note`: Ed25519 signatures and cosignatures of checkpoints, and policies of witnesses.
 //! - `cose`: COSE receipts of inclusion and consistency.
 //! - `mldsa`: ML-DSA-44 cosignatures of checkpoints and subtrees.
 //! - `testing`: the simulated disk, for tests that pull the plug. It adds to the crate and changes nothing in it.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![warn(clippy::missing_errors_doc, clippy::must_use_candidate, clippy::return_self_not_must_use)]
 
 extern crate alloc;
 

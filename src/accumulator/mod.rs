@@ -15,7 +15,7 @@ use crate::ids::Seq;
 use crate::merkle::LeafIndex;
 
 /// A leaf that was inserted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Inserted {
     /// The index of the leaf in the tree.
@@ -25,7 +25,7 @@ pub struct Inserted {
 }
 
 /// A leaf that was to be inserted only if the tree had none equal.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "the leaf may have been there before"]
 pub enum Unique {
     /// The tree did not have the leaf. It was inserted.
@@ -77,7 +77,7 @@ impl Unique {
 }
 
 /// A batch of leaves that was inserted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct InsertedMany {
     /// The indexes of the leaves, in order.

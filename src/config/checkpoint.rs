@@ -26,7 +26,7 @@ const SMALL_PARTS: usize = 8;
 /// # let _ = policy;
 /// # Ok::<(), duramen::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CheckpointPolicy {
     leaves: Option<u64>,
     wal_bytes: Option<u64>,

@@ -54,6 +54,8 @@ impl DurabilityToken {
 
     /// Blocks until the leaves are durable.
     ///
+    /// # Errors
+    ///
     /// [`Poisoned`](crate::Error::Poisoned) if the log could not be written,
     /// [`Closed`](crate::Error::Closed) if the store was closed first,
     /// [`WouldWaitForItself`](crate::Error::WouldWaitForItself) on the flusher's thread,

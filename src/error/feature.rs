@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The feature that makes a file unreadable for this version. See
 /// [`UnknownFormat`](crate::Error::UnknownFormat).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FormatFeature {
     /// The version of the file's format.

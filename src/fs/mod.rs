@@ -65,7 +65,7 @@ pub use os::OsPlace;
 pub(crate) use os::data;
 
 /// What a file is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Access {
     /// Reading only.

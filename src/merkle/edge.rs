@@ -21,7 +21,7 @@ use super::types::{Arity, Hash, Level, NodeIndex, TreeSize};
 /// A caller that keeps the edge of a size builds inclusion proofs for it without hashing. The value is
 /// about 2 KiB and holds no allocation; keep it behind a pointer where it is passed around, and use
 /// [`root_at`] where only the root is needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RightEdge {
     shape: Shape,
     root: Hash,

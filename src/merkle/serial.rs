@@ -4,6 +4,7 @@
 //! list of hex texts, or all their bytes in one run. Whether the number of hashes is right shows when
 //! a proof is verified; a frontier is checked when it is read.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -14,6 +15,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::frontier::Frontier;
 use super::hex;
 use super::hex::Hex;
+use super::store_head::StoreHead;
+use super::tree_name::TreeName;
 use super::types::{Arity, Hash, TreeSize};
 
 /// One hash: for `#[serde(with = "...")]`.
@@ -143,6 +146,33 @@ impl<'de> Deserialize<'de> for Arity {
         Self::new(children).ok_or_else(|| {
             D::Error::invalid_value(Unexpected::Unsigned(children as u64), &"2, 4, 8 or 16")
         })
+    }
+}
+
+/// A text, which is checked when it is read.
+impl Serialize for TreeName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_str().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for TreeName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::new(name).map_err(D::Error::custom)
+    }
+}
+
+/// The list of the trees. Read in any order, refused if two have the same name.
+impl Serialize for StoreHead {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.trees().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for StoreHead {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(Vec::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

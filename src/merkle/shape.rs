@@ -36,7 +36,7 @@ pub struct Shape {
 /// The children of one node, as far as they exist at a size.
 ///
 /// They are consecutive: first the complete ones, then perhaps the incomplete one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Group {
     /// The first child's place in its level.
     pub first: NodeIndex,

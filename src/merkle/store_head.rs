@@ -36,6 +36,8 @@ pub const STORE_CONTEXT: &str = "duramen 2026-11 head of a store";
 
 /// The head of one tree of a store, with what the tree is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct NamedHead {
     /// The tree's name.
     pub name: TreeName,
@@ -69,13 +71,14 @@ impl NamedHead {
 /// use duramen::merkle::{Arity, Blake3, Hasher, NamedHead, StoreHead, TreeHead, TreeName, TreeSize};
 ///
 /// let leaf = Blake3.leaf(b"a note");
-/// let tree = |name: &str, root| NamedHead {
-///     name: TreeName::new(name).unwrap(),
+/// let tree = |name, root| NamedHead {
+///     name,
 ///     hasher: "blake3".to_owned(),
 ///     arity: Arity::Four,
 ///     head: TreeHead { size: TreeSize(1), root },
 /// };
-/// let store = StoreHead::new(vec![tree("notes", leaf), tree("nullifiers", [7; 32])])?;
+/// let (notes, nullifiers) = (TreeName::new("notes")?, TreeName::new("nullifiers")?);
+/// let store = StoreHead::new(vec![tree(notes, leaf), tree(nullifiers, [7; 32])])?;
 ///
 /// // A reader who trusts the commitment alone.
 /// let commitment = store.commitment();
@@ -84,7 +87,7 @@ impl NamedHead {
 /// assert_eq!(head.root, leaf);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StoreHead {
     trees: Vec<NamedHead>,
 }
@@ -156,6 +159,8 @@ impl StoreHead {
 
 /// That a tree of a store has a head.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct TreeProof {
     /// The tree and its head: what is proven.
     pub tree: NamedHead,

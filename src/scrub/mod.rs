@@ -64,7 +64,7 @@ use crate::per_tree::PerTree;
 use crate::wal::Log;
 
 /// The options of a scrub.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Options {
     bytes_per_second: Option<u64>,
     repair: bool,

@@ -100,7 +100,7 @@ enum Look {
 
 /// Where durable leaves come from. The calls of a tail are made in this order: a look, and if that finds nothing
 /// a wait, and then the next look.
-trait Source: Send {
+trait Source: Send + Sync {
     /// Looks for the leaf `next`. Reads the disk at most if something has changed.
     fn look(&mut self, next: u64) -> Result<Look>;
 

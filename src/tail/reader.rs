@@ -186,7 +186,7 @@ impl Reader {
     ///
     /// writer.insert_durable([1; 32])?;
     /// writer.insert_durable([2; 32])?; // says that the group before is durable
-    /// assert_eq!(tail.next().unwrap()?.leaf, [1; 32]);
+    /// assert_eq!(tail.next().ok_or("the tail ended")??.leaf, [1; 32]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -105,12 +105,13 @@ impl DynAccumulator {
     /// let log = store.tree_with_entries::<Blake3, 4>("requests", EntryConfig::new())?;
     /// log.insert_entries(&["GET / 200", "GET /favicon.ico 404"])?;
     /// let mut tail = log.tail(0)?;
-    /// let first = tail.next().unwrap()?;
+    /// let first = tail.next().ok_or("the tail ended")??;
     /// assert_eq!(first.entry.as_deref(), Some(&b"GET / 200"[..]));
     ///
     /// // Another program or another day: the index is all that has to be kept.
-    /// let resumed = log.tail(tail.next_index())?.next().unwrap()?;
-    /// assert_eq!(resumed.entry.as_deref(), Some(&b"GET /favicon.ico 404"[..]));
+    /// let mut resumed = log.tail(tail.next_index())?;
+    /// let second = resumed.next().ok_or("the tail ended")??;
+    /// assert_eq!(second.entry.as_deref(), Some(&b"GET /favicon.ico 404"[..]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

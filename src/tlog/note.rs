@@ -37,8 +37,8 @@ pub trait NoteSigner {
     fn sign(&self, text: &[u8]) -> Result<Vec<u8>, SignerError>;
 }
 
-/// A key that verifies signatures of notes.
-pub trait NoteVerifier {
+/// A key that verifies signatures of notes. It is public, and any thread may use it.
+pub trait NoteVerifier: fmt::Debug + Send + Sync {
     /// The key's name.
     fn name(&self) -> &str;
 

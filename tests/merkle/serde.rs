@@ -3,7 +3,7 @@
 use duramen::merkle::codec::{ConsistencyClaim, InclusionClaim, MultiClaim};
 use duramen::{
     Arity, Blake3, ConsistencyProof, Frontier, InclusionProof, LeafIndex, MemoryAccumulator,
-    MultiProof, TreeHead, TreeSize,
+    MultiProof, NamedHead, StoreHead, TreeHead, TreeName, TreeProof, TreeSize,
 };
 use serde_json::{Value, json};
 use testkit::reference;
@@ -63,6 +63,51 @@ fn every_type_is_hex_for_people_and_bytes_for_machines_and_reads_back() {
     let nodes: Vec<_> = frontier.nodes().iter().map(hex).collect();
     assert_eq!(there_and_back(&frontier), json!({"arity": 4, "size": 21, "nodes": nodes}));
     there_and_back(&Frontier::new(Arity::Sixteen));
+}
+
+fn named(name: &str, head: TreeHead) -> NamedHead {
+    let name = TreeName::new(name).unwrap();
+    NamedHead { name, hasher: "blake3".to_owned(), arity: Arity::Four, head }
+}
+
+#[test]
+fn the_heads_of_a_store_and_what_proves_one_of_them_read_back() {
+    let head = tree().head().unwrap();
+    let json_of = |name| {
+        let head = json!({"size": 21, "root": hex(&head.root)});
+        json!({"name": name, "hasher": "blake3", "arity": 4, "head": head})
+    };
+    let store = StoreHead::new(["b", "a", "c"].map(|name| named(name, head)).to_vec()).unwrap();
+    assert_eq!(there_and_back(&store), json!(["a", "b", "c"].map(json_of)));
+    let proof = store.prove("b").unwrap();
+    let siblings: Vec<_> = proof.path.siblings().iter().map(hex).collect();
+    let path = json!({ "siblings": siblings });
+    let expected = json!({"tree": json_of("b"), "position": 1, "count": 3, "path": path});
+    assert_eq!(there_and_back(&proof), expected);
+    serde_json::from_value::<TreeProof>(expected).unwrap().verify(&store.commitment()).unwrap();
+}
+
+#[test]
+fn heads_that_no_store_has_are_refused() {
+    let head = tree().head().unwrap();
+    let good = serde_json::to_value(named("a", head)).unwrap();
+    serde_json::from_value::<StoreHead>(json!([good])).unwrap();
+    let with = |field: &str, value: Value| {
+        let mut bad = good.clone();
+        bad[field] = value;
+        bad
+    };
+    assert!(serde_json::from_value::<StoreHead>(json!([good, good])).is_err());
+    assert!(serde_json::from_value::<StoreHead>(json!([with("hasher", json!("BLAKE3"))])).is_err());
+    for bad in [
+        with("name", json!("../a")),
+        with("name", json!("")),
+        with("name", json!(null)),
+        with("arity", json!(3)),
+        with("more", json!(1)),
+    ] {
+        assert!(serde_json::from_value::<NamedHead>(bad.clone()).is_err(), "{bad}");
+    }
 }
 
 #[test]

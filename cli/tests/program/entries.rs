@@ -7,20 +7,9 @@ use serde_json::json;
 use crate::common::shell::{shell, status_of};
 use crate::common::writer::Writer;
 use crate::common::{
-    Function, Place, duramen, given, head_text, hex, lines, printed, printed_bytes, printed_json,
-    refused, store_of, told,
+    Function, ODD, Place, duramen, entries_of, given, head_text, hex, lines, printed,
+    printed_bytes, printed_json, refused, store_of, told,
 };
-
-/// Lines of every kind. The last one has no newline, and one is empty.
-const ODD: &[u8] =
-    b"one\n\n\0\x01\x7f\n\xff\xfe\xc3\n  two \r\n\xe6\x97\xa5\xe6\x9c\xac \"quoted\"\\\t\nlast";
-
-/// A store whose tree keeps entries, with those of a text.
-fn entries_of(text: impl Into<Vec<u8>>, flags: &str) -> Place {
-    let place = Place::new();
-    printed(given(&place, &format!("append DIR --entries {flags}"), text));
-    place
-}
 
 /// A store with a part of these lines as entries, in which no two lines are the same.
 fn numbered(flags: &str) -> Place {

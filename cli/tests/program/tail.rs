@@ -7,14 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::common::writer::{Writer, lines_of};
-use crate::common::{Function, Place, duramen, given, hex, printed, refused, store_of};
-
-/// A store whose tree keeps these lines as entries.
-fn entries_of(text: &str) -> Place {
-    let place = Place::new();
-    printed(given(&place, "append DIR --entries", text));
-    place
-}
+use crate::common::{Function, Place, duramen, entries_of, given, hex, printed, refused, store_of};
 
 fn numbered(range: std::ops::Range<u64>) -> String {
     range.map(|line| format!("line {line}\n")).collect()
@@ -46,7 +39,7 @@ fn end(mut child: Child, lines: Lines<BufReader<ChildStdout>>, signal: Signal) -
 
 #[test]
 fn the_last_ten_are_printed_or_those_from_an_index_on() {
-    let place = entries_of(&numbered(0..1000));
+    let place = entries_of(numbered(0..1000), "");
     let tail = |flags: &str| printed(duramen(&place, &format!("tail DIR {flags}")));
     assert_eq!(tail(""), numbered(990..1000));
     assert_eq!(tail("--from 3"), numbered(3..1000));
@@ -59,7 +52,7 @@ fn the_last_ten_are_printed_or_those_from_an_index_on() {
     assert_eq!(found, line);
     assert!(refused(duramen(&place, "tail DIR --from 1001"), 2).contains("1001"));
     assert!(refused(duramen(&place, "tail DIR --tree other"), 2).contains("other"));
-    assert_eq!(printed(duramen(&entries_of("one\n"), "tail DIR")), "one\n");
+    assert_eq!(printed(duramen(&entries_of("one\n", ""), "tail DIR")), "one\n");
 }
 
 #[test]
@@ -108,7 +101,7 @@ fn a_follower_prints_each_line_of_another_process_once_in_order_also_the_last_be
 
 #[test]
 fn a_follower_that_is_killed_in_its_output_ends_after_a_complete_line() {
-    let place = entries_of(&numbered(0..200_000));
+    let place = entries_of(numbered(0..200_000), "");
     let (child, mut lines) = following(&place, "--from 0");
     for index in 0..1000 {
         assert_eq!(lines.next().unwrap().unwrap(), format!("line {index}"));
@@ -121,7 +114,7 @@ fn a_follower_that_is_killed_in_its_output_ends_after_a_complete_line() {
 
 #[test]
 fn a_follower_of_a_sealed_tree_ends_by_itself() {
-    let place = entries_of(&numbered(0..20));
+    let place = entries_of(numbered(0..20), "");
     printed(duramen(&place, "seal DIR main"));
     assert_eq!(printed(duramen(&place, "tail DIR -f --from 5")), numbered(5..20));
 }

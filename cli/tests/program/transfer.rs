@@ -9,20 +9,10 @@ use serde_json::{Value, json};
 
 use crate::common::shell::{shell, status_of};
 use crate::common::{
-    Function, Place, duramen, given, hex, printed, printed_bytes, printed_json, refused, store_of,
+    Function, ODD, Place, duramen, entries_of, given, hex, printed, printed_bytes, printed_json,
+    refused, store_of,
 };
 use frames::Frames;
-
-/// Lines of every kind. The last one has no newline, and one is empty.
-const ODD: &[u8] =
-    b"one\n\n\0\x01\x7f\n\xff\xfe\xc3\n  two \r\n\xe6\x97\xa5\xe6\x9c\xac \"quoted\"\\\t\nlast";
-
-/// A store whose tree keeps the lines of a text.
-fn entries_of(text: impl Into<Vec<u8>>, flags: &str) -> Place {
-    let place = Place::new();
-    printed(given(&place, &format!("append DIR --entries {flags}"), text));
-    place
-}
 
 /// Lines of which a few thousand take several blocks of an export.
 fn numbered(range: std::ops::Range<u64>) -> String {

@@ -12,7 +12,7 @@ use crate::merkle::shape::Shape;
 use crate::merkle::types::{Arity, Hash, LeafIndex};
 
 /// A head, a later head of the same tree, and the proof that the one is a prefix of the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Growth<'a> {
     /// The trusted head before.
     pub old: &'a TreeHead,

@@ -31,6 +31,7 @@ impl SimDisk {
 
     /// Takes a file off the disk as if it had never been there, and says whether it was. It is not an
     /// operation; handles of the file are broken.
+    #[expect(clippy::must_use_candidate, reason = "the call is for its effect")]
     pub fn erase(&self, name: FileName) -> bool {
         self.shared.lock().contents.erase(name)
     }

@@ -9,6 +9,7 @@ use crate::words::count;
 /// Why a policy cannot be read, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the policy: {kind}")]
+#[non_exhaustive]
 pub struct PolicyError {
     /// The line, counted from 1. The line behind the last one if something is missing.
     pub line: usize,

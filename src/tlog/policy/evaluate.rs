@@ -10,6 +10,7 @@ use crate::tlog::note::{NoteVerifier, SignedNote};
 
 /// A checkpoint that a [`Policy`] is content with.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Witnessed {
     /// The checkpoint. Extension lines are there only if a signature of the log covers them.
     pub checkpoint: Checkpoint,

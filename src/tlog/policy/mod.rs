@@ -57,6 +57,7 @@ pub struct Policy {
 
 /// A log of a [`Policy`]. The name of its key is its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PolicyLog {
     /// The key, whose name is the origin of the log.
     pub key: AnyVerifier,
@@ -66,6 +67,7 @@ pub struct PolicyLog {
 
 /// A witness of a [`Policy`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PolicyWitness {
     /// Its name in the policy, which means nothing elsewhere.
     pub name: Vec<u8>,

@@ -1,5 +1,6 @@
 //! Which tiles and bundles a log has, and which are new.
 
+use core::iter::FusedIterator;
 use core::ops::Range;
 
 use super::path::{EntryBundlePath, TilePath};
@@ -18,6 +19,7 @@ const LEVELS: u8 = 8;
 /// assert_eq!(Tiles::of(70_000).count(), 277);
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "iterators do nothing until they are asked for items"]
 pub struct Tiles {
     old: u64,
     new: u64,
@@ -27,14 +29,12 @@ pub struct Tiles {
 
 impl Tiles {
     /// All tiles of a tree of `size` leaves.
-    #[must_use]
     pub const fn of(size: u64) -> Self {
         Self::between(0, size)
     }
 
     /// The tiles of a tree of `new` leaves that a tree of `old` leaves does not have, or not as wide. None if `new` is
     /// not larger.
-    #[must_use]
     pub const fn between(old: u64, new: u64) -> Self {
         Self { old, new, level: 0, indexes: changed(old, new) }
     }
@@ -58,8 +58,12 @@ impl Iterator for Tiles {
     }
 }
 
+// No level is left once `next` has returned `None`.
+impl FusedIterator for Tiles {}
+
 /// The entry bundles of a log, from left to right: each full, but perhaps the last.
 #[derive(Clone, Debug)]
+#[must_use = "iterators do nothing until they are asked for items"]
 pub struct Bundles {
     new: u64,
     indexes: Range<u64>,
@@ -67,14 +71,12 @@ pub struct Bundles {
 
 impl Bundles {
     /// All bundles of a log of `size` entries.
-    #[must_use]
     pub const fn of(size: u64) -> Self {
         Self::between(0, size)
     }
 
     /// The bundles of a log of `new` entries that a log of `old` entries does not have, or not as wide. None if `new`
     /// is not larger.
-    #[must_use]
     pub const fn between(old: u64, new: u64) -> Self {
         Self { new, indexes: changed(old, new) }
     }
@@ -87,6 +89,8 @@ impl Iterator for Bundles {
         EntryBundlePath::at(self.new, self.indexes.next()?)
     }
 }
+
+impl FusedIterator for Bundles {}
 
 /// The tiles whose width differs between so many hashes of a level.
 const fn changed(old: u64, new: u64) -> Range<u64> {

@@ -11,7 +11,7 @@ use crate::tlog::error::TlogError;
 use crate::tlog::note::NoteVerifier;
 
 /// A log that a witness cosigns for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct KnownLog<'a> {
     /// The name of the log.
     pub origin: &'a str,

@@ -70,6 +70,17 @@ pub(crate) fn store_of(text: impl Into<Vec<u8>>) -> Place {
     place
 }
 
+/// Lines of every kind. The last one has no newline, and one is empty.
+pub(crate) const ODD: &[u8] =
+    b"one\n\n\0\x01\x7f\n\xff\xfe\xc3\n  two \r\n\xe6\x97\xa5\xe6\x9c\xac \"quoted\"\\\t\nlast";
+
+/// A store whose tree keeps the lines of this text as entries.
+pub(crate) fn entries_of(text: impl Into<Vec<u8>>, flags: &str) -> Place {
+    let place = Place::new();
+    printed(given(&place, &format!("append DIR --entries {flags}"), text));
+    place
+}
+
 /// What a successful call printed.
 pub(crate) fn printed(mut command: Command) -> String {
     let output = command.assert().success().stderr("").get_output().clone();
