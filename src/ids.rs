@@ -41,8 +41,8 @@ impl fmt::Display for PartId {
     }
 }
 
-/// A place in the order in which a store accepted leaves, over all its trees: the number of leaves
-/// accepted up to and including one's own.
+/// A place in the order in which a store accepts leaves and changes of its trees: the number of all of them up to
+/// and including one's own, over all trees. A change of a tree, such as a seal or a drop, counts as one leaf does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 

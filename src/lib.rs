@@ -170,7 +170,7 @@ pub use reader::Reader;
 #[cfg(feature = "std")]
 pub use report::{
     BackupInfo, CheckpointInfo, CheckpointReason, Distribution, Event, EventGroup, EventListener,
-    JobStats, RecoveryReport, Stats, Times, TreeCheckpoint, TreeFlush, TreeInfo,
+    JobStats, RecoveryReport, Stats, Times, TreeCheckpoint, TreeFlush, TreeInfo, TreeRecovery,
 };
 #[cfg(feature = "std")]
 pub use snapshot::{Entries, Entry, FoundLeaves, Leaves, Snapshot};

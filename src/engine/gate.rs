@@ -61,7 +61,7 @@ mod tests {
         listeners.add(Arc::new(move |_: &Event| {
             counted.fetch_add(1, Ordering::Relaxed);
         }));
-        let begun = || Event::FlushBegun { leaves: 1 };
+        let begun = || Event::FlushBegun { leaves: 1, trees: Vec::new() };
         let here = Gate::new(listeners.clone(), Process::current().unwrap());
         here.tell(begun).unwrap();
         assert_eq!(calls.load(Ordering::Relaxed), 1);

@@ -87,6 +87,8 @@ pub enum Event {
     FlushBegun {
         /// The number of leaves that will become durable.
         leaves: u64,
+        /// The trees of these leaves, with the size up to which each tree will be durable.
+        trees: Vec<TreeFlush>,
     },
     /// The group is durable.
     #[non_exhaustive]
@@ -110,6 +112,8 @@ pub enum Event {
     FlushFailed {
         /// The number of leaves that may or may not be durable.
         leaves: u64,
+        /// The trees of these leaves, with the size up to which each tree would be durable.
+        trees: Vec<TreeFlush>,
         /// The cause.
         error: Error,
     },
@@ -208,13 +212,14 @@ pub enum Event {
     },
 }
 
-/// A tree some of whose leaves became durable.
+/// A tree that has leaves in a flush.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeFlush {
     /// The tree.
     pub tree: TreeName,
-    /// The durable size of the tree: its [`durable_size`](crate::DynAccumulator::durable_size).
+    /// The durable size of the tree once the flush is complete: its
+    /// [`durable_size`](crate::DynAccumulator::durable_size).
     pub size: TreeSize,
 }
 

@@ -18,6 +18,6 @@ pub(crate) use event::Listeners;
 pub use event::{Event, EventGroup, EventListener, TreeFlush};
 pub use jobs::{JobStats, Times};
 pub(crate) use jobs::{Reasons, Steps, Work};
-pub use recovery::RecoveryReport;
+pub use recovery::{RecoveryReport, TreeRecovery};
 pub use stats::Stats;
 pub use tree::TreeInfo;

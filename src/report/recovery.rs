@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::merkle::{TreeName, TreeSize};
 use crate::words::{count, leaves};
 
 /// What opening a store found and did, and how long each step took.
@@ -18,6 +19,8 @@ pub struct RecoveryReport {
     pub checkpointed: u64,
     /// Leaves replayed from the log.
     pub replayed_leaves: u64,
+    /// The trees with leaves replayed from the log, by rising id. A tree that the log drops is not among them.
+    pub trees: Vec<TreeRecovery>,
     /// Groups replayed from the log.
     pub replayed_groups: u64,
     /// Bytes of log replayed.
@@ -36,6 +39,18 @@ pub struct RecoveryReport {
     pub replay_time: Duration,
     /// Time for making the result durable and removing unreferenced files.
     pub settle_time: Duration,
+}
+
+/// A tree with leaves that were replayed from the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TreeRecovery {
+    /// The tree.
+    pub tree: TreeName,
+    /// The size of the tree in the last checkpoint: 0 if the log created it.
+    pub checkpointed: TreeSize,
+    /// The size of the tree after the replay.
+    pub size: TreeSize,
 }
 
 impl fmt::Display for RecoveryReport {

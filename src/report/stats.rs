@@ -74,7 +74,7 @@ pub struct Stats {
     /// Bytes of parts written by merges.
     pub compaction_bytes_written: u64,
     /// Background jobs in the queue. At most one job of each kind is queued, so there are never more
-    /// than four.
+    /// than five.
     pub queued_jobs: u64,
     /// Background jobs that are running.
     pub active_jobs: u64,

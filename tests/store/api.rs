@@ -19,8 +19,8 @@ use duramen::tlog::witness::{
     Accepted, AddCheckpoint, Answer, AnswerError, KnownLog, Refusal, RequestError, WitnessStatus,
 };
 use duramen::tlog::{
-    Checkpoint, KeyType, NoteSignature, NoteSigner, NoteVerifier, SignedNote, SignerError, TlogError,
-    TlogProof,
+    Checkpoint, KeyType, NoteSignature, NoteSigner, NoteVerifier, SignedNote, SignerError,
+    TlogError, TlogProof,
 };
 use duramen::*;
 
@@ -202,6 +202,7 @@ fn values_can_be_copied_and_compared() {
     value::<TreeFlush>();
     value::<BackupInfo>();
     value::<RecoveryReport>();
+    value::<TreeRecovery>();
     value::<Distribution>();
     value::<JobStats>();
     value::<Times>();

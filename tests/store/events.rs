@@ -8,7 +8,7 @@ use duramen::fs::FileKind;
 use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CheckpointReason, CompactionPolicy, Config, DynAccumulator,
-    Error, Event, FlushPolicy,
+    Error, Event, FlushPolicy, Store,
 };
 
 fn quiet(disk: &SimDisk) -> Config {
@@ -154,6 +154,40 @@ fn what_fails_is_told_with_its_cause_and_what_comes_of_it() {
     assert_eq!(log.lines(), ["flush 1", "poisoned", "flush of 1 failed"]);
     assert!(store.close().is_err());
     assert_eq!(log.lines(), [""; 0], "told once");
+}
+
+#[test]
+fn every_flush_names_its_trees_also_one_that_fails() {
+    let disk = SimDisk::new();
+    let log = Log::default();
+    let store = Store::open(quiet(&disk).listener(log.listener())).unwrap();
+    let [a, b] = ["a", "b"].map(|name| store.tree::<Blake3, 4>(name).unwrap());
+    store.tree::<Blake3, 4>("unused").unwrap();
+    let trees_of = |event: &Event| {
+        let (Event::FlushBegun { trees, .. }
+        | Event::FlushCompleted { trees, .. }
+        | Event::FlushFailed { trees, .. }) = event
+        else {
+            return None;
+        };
+        let tree = |flush: &TreeFlush| (flush.tree.as_str().to_owned(), flush.size.get());
+        Some(trees.iter().map(tree).collect::<Vec<_>>())
+    };
+    let flushes = || log.take().iter().filter_map(trees_of).collect::<Vec<_>>();
+    let both = |a: u64, b: u64| vec![("a".to_owned(), a), ("b".to_owned(), b)];
+    a.insert([1; 32]).unwrap();
+    b.insert_many(&[[2; 32]; 3]).unwrap();
+    store.flush().unwrap();
+    a.wait_idle();
+    assert_eq!(flushes(), [both(1, 3), both(1, 3)]);
+    b.insert([3; 32]).unwrap();
+    a.insert([4; 32]).unwrap();
+    disk.inject(Fault::new(When::nth(OperationKind::Sync, 1), FaultError::EIO));
+    assert!(store.flush().is_err());
+    while log.0.lock().unwrap().len() < 3 {
+        std::thread::yield_now();
+    }
+    assert_eq!(flushes(), [both(2, 4), both(2, 4)]);
 }
 
 #[test]

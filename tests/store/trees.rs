@@ -470,6 +470,32 @@ fn a_damaged_tree_keeps_no_other_from_being_used() {
 }
 
 #[test]
+fn the_report_of_an_opening_names_the_trees_that_the_log_has_leaves_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(manual(dir.path())).unwrap();
+    for name in ["kept", "grown", "dropped"] {
+        store.tree::<Blake3, 4>(name).unwrap().insert_many(&leaves(10, 1)).unwrap();
+    }
+    store.checkpoint().unwrap();
+    for (name, count) in [("grown", 5), ("new", 7), ("dropped", 3)] {
+        store.tree::<Rfc6962Sha256, 2>("empty").unwrap();
+        store.tree::<Blake3, 4>(name).unwrap().insert_many(&leaves(count, 2)).unwrap();
+    }
+    drop(store.drop_tree("dropped").unwrap());
+    store.close().unwrap();
+    let store = Store::open(manual(dir.path())).unwrap();
+    let report = store.recovery();
+    let trees = report.trees.iter();
+    let trees = trees.map(|tree| (tree.tree.as_str(), tree.checkpointed.get(), tree.size.get()));
+    assert_eq!(trees.collect::<Vec<_>>(), [("grown", 10, 15), ("new", 0, 7)]);
+    assert_eq!((report.checkpointed, report.replayed_leaves), (30, 15));
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    let store = Store::open(manual(dir.path())).unwrap();
+    assert!(store.recovery().trees.is_empty(), "{:?}", store.recovery());
+}
+
+#[test]
 fn a_part_of_one_tree_is_not_taken_for_one_of_another() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(manual(dir.path())).unwrap();

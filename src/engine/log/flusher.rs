@@ -108,11 +108,11 @@ impl Flusher {
         }
         let leaves = cut.tally.leaves - self.point.tally.leaves;
         let gate = self.source.gate();
-        gate.tell(|| Event::FlushBegun { leaves })?;
         let trees = match gate.is_empty() {
             true => Vec::new(),
             false => sizes_after(&self.news.stretches, &cut.stretches),
         };
+        gate.tell(|| Event::FlushBegun { leaves, trees: trees.clone() })?;
         match self.write_and_sync(cut) {
             Ok((write, sync)) => {
                 let bytes = self.log.bytes_written() - self.reported_bytes;
@@ -125,7 +125,8 @@ impl Flusher {
             Err(forked @ Error::Forked { .. }) => return Err(forked),
             Err(error) => {
                 self.source.poison(error.clone())?;
-                self.source.gate().tell(|| Event::FlushFailed { leaves, error: error.clone() })?;
+                let failed = || Event::FlushFailed { leaves, trees, error: error.clone() };
+                self.source.gate().tell(failed)?;
                 return Err(error);
             }
         }

@@ -28,9 +28,10 @@ use crate::fs::{Access, FileName, FileSystem};
 use crate::hashers::Hashers;
 use crate::ids::ByteOffset;
 use crate::ids::GroupNumber;
+use crate::merkle::TreeSize;
 use crate::mutant::mutant;
 use crate::random;
-use crate::report::recovery::RecoveryReport;
+use crate::report::recovery::{RecoveryReport, TreeRecovery};
 use crate::wal::{BLOCK, LogKey, LogWriter, Position, Replayed, Segment, SegmentLimits, Segments};
 
 /// Bytes of the first log segment of a store.
@@ -129,6 +130,13 @@ pub(crate) fn recover(
         tally.add_replayed(found.spec.arity, found.size - stored, found.entry_bytes);
         if let Some(tree) = tree {
             tree.set_durable(found.size);
+        }
+        if found.size > stored {
+            report.trees.push(TreeRecovery {
+                tree: found.spec.name.clone(),
+                checkpointed: TreeSize(stored),
+                size: TreeSize(found.size),
+            });
         }
         if entry.is_none_or(|entry| {
             (entry.size, entry.sealed, entry.indexed) != (found.size, found.sealed, found.indexed)
