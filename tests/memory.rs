@@ -6,7 +6,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use duramen::{
-    Accumulator, CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, MemoryAccumulator,
+    Accumulator, Blake3, CheckpointPolicy, CompactionPolicy, Config, FlushPolicy,
+    MemoryAccumulator, Store,
 };
 use testkit::allocator::Counting;
 
@@ -44,6 +45,11 @@ fn maps() -> usize {
     std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
 }
 
+/// How many threads the process has, and how many open files.
+fn threads_and_files() -> [usize; 2] {
+    ["/proc/self/task", "/proc/self/fd"].map(|dir| std::fs::read_dir(dir).unwrap().count())
+}
+
 #[test]
 fn ten_thousand_small_trees_take_a_few_hundred_bytes_each_beside_their_leaves_and_no_maps() {
     const TREES: usize = 10_000;
@@ -68,6 +74,51 @@ fn ten_thousand_small_trees_take_a_few_hundred_bytes_each_beside_their_leaves_an
         assert!(maps() < maps_before + 100, "{} maps", maps());
         drop(trees);
     }
+}
+
+#[test]
+fn a_store_of_ten_thousand_trees_takes_little_for_them_and_no_thread_file_or_map() {
+    const TREES: usize = 10_000;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let config = || {
+        Config::new(dir.path())
+            .flush_policy(FlushPolicy::Manual)
+            .checkpoint_policy(CheckpointPolicy::manual())
+    };
+    let name = |at: usize| format!("account {at}");
+    // A leaf in each tree, in one group.
+    let block = |store: &Store, leaf: [u8; 32]| {
+        let mut batch = store.batch();
+        for at in 0..TREES {
+            batch.insert(&store.tree::<Blake3, 4>(name(at)).unwrap(), leaf).unwrap();
+        }
+        batch.commit().unwrap();
+        store.flush().unwrap();
+    };
+    let store = Store::open(config()).unwrap();
+    block(&store, [1; 32]);
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    let (before, maps_before, [threads, files]) = (ALLOCATOR.live(), maps(), threads_and_files());
+    let store = Store::open(config()).unwrap();
+    let opened = ALLOCATOR.live() - before;
+    for at in (0..TREES).step_by(TREES / 10) {
+        assert_eq!(store.existing_tree(name(at)).unwrap().size().get(), 1);
+    }
+    assert_eq!(store.trees().unwrap().iter().filter(|tree| tree.loaded).count(), 10);
+    let few = ALLOCATOR.live() - before;
+    block(&store, [2; 32]);
+    let all = ALLOCATOR.live() - before;
+    println!("{opened} bytes when opened, {few} with ten in use, {all} with all in use");
+    assert!(opened <= 6 << 20, "{opened} bytes after opening");
+    assert!(few.saturating_sub(opened) <= 100 << 10, "{few} - {opened} bytes for ten trees in use");
+    assert!(all <= 20 << 20, "{all} bytes with all trees in use");
+    // One thread writes the log, and a few work for all trees.
+    let now = threads_and_files();
+    assert!(now[0] <= threads + 4 && now[1] <= files + 10, "{now:?}, before {threads} {files}");
+    assert!(maps() < maps_before + 20, "{} maps, before {maps_before}", maps());
+    store.close().unwrap();
 }
 
 #[test]

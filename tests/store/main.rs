@@ -16,6 +16,7 @@ mod entries;
 mod events;
 #[cfg(feature = "testing")]
 mod find;
+mod formats;
 mod history;
 #[cfg(feature = "testing")]
 mod identity;
