@@ -266,7 +266,9 @@ impl Log {
             let reason = format!("it has {size} leaves, and is to publish none below {least}");
             return Err(LogError::NotALog { tree: core.tree.name().clone(), reason });
         }
-        let publisher = Publisher::start(Arc::clone(&core), config.interval);
+        let behind = Arc::clone(&core);
+        let publish = move || if behind.is_behind() { behind.publish() } else { Ok(()) };
+        let publisher = Publisher::start(core.origin.clone(), config.interval, publish);
         let publisher = publisher.map_err(|error| no_thread(&core, &error))?;
         let longest = usize::try_from(entries.longest_bytes()).unwrap_or(usize::MAX);
         let (wake, grown) = (publisher.waker(), Arc::clone(&core));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::log::Core;
+use crate::error::LogError;
 
 #[derive(Debug, Default)]
 struct State {
@@ -55,17 +55,20 @@ pub(crate) struct Publisher {
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 impl Publisher {
-    pub(crate) fn start(core: Arc<Core>, interval: Duration) -> std::io::Result<Self> {
+    /// Calls `publish` after changes, which publishes what is new.
+    pub(crate) fn start(
+        origin: String,
+        interval: Duration,
+        publish: impl Fn() -> Result<(), LogError> + Send + 'static,
+    ) -> std::io::Result<Self> {
         let waker = Waker::default();
         let own = waker.clone();
         let body = move || {
             while own.changed() {
                 let started = Instant::now();
                 let mut pause = interval;
-                if core.is_behind()
-                    && let Err(error) = core.publish()
-                {
-                    tracing::error!(log = %core.origin, %error, "no checkpoint");
+                if let Err(error) = publish() {
+                    tracing::error!(log = %origin, %error, "no checkpoint");
                     pause = interval.max(AFTER_FAILURE);
                     own.wake();
                 }

@@ -108,7 +108,7 @@ impl Header {
             .map(|two| u16::from_le_bytes(*two))
         {
             Some(VERSION) => {}
-            Some(found) => return Err(Malformed::Version { found }.into()),
+            Some(found) => return Err(Malformed::Version { found, known: VERSION }.into()),
             None => return Err(torn(start.len()).into()),
         }
         let Some(fixed) = input.take(FIXED)?.first_chunk::<FIXED>().copied() else {

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 
-use super::header::VERSION;
 use crate::error::Error;
 
 /// Why bytes are no export.
@@ -18,8 +17,8 @@ pub(crate) enum Malformed {
     #[error("what begins at byte 0 is not an export in frames")]
     NotFramed,
 
-    #[error("the format at byte 8 has version {found}, this program knows version {VERSION}")]
-    Version { found: u16 },
+    #[error("the format at byte 8 has version {found}, this program knows version {known}")]
+    Version { found: u16, known: u16 },
 
     /// The bytes before `start` are whole.
     #[error("it ends at byte {end}, within {part} that begins at byte {start}")]

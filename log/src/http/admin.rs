@@ -74,14 +74,6 @@ impl Operator {
         Arc::new(Self { store, site, token, jobs: Mutex::default() })
     }
 
-    pub(super) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    pub(super) fn site(&self) -> &Site {
-        &self.site
-    }
-
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,7 +132,7 @@ impl fmt::Debug for Operator {
 /// What operators may reach.
 pub fn admin(operator: &Arc<Operator>) -> Router {
     Router::new()
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(figures))
         .route("/v1/admin/stats", get(stats))
         .route("/v1/admin/jobs", get(jobs))
         .route("/v1/admin/jobs/{id}", get(job))
@@ -176,6 +168,10 @@ fn hash(bytes: &[u8]) -> [u8; 32] {
 /// Compares without a branch. What is compared are hashes, so that even the time of a branch would tell nothing of use.
 fn equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
     one.iter().zip(other).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
+}
+
+async fn figures(State(operator): State<Arc<Operator>>) -> Response {
+    metrics::metrics(&operator.site, &operator.store)
 }
 
 async fn stats(State(operator): State<Arc<Operator>>) -> Json<Value> {

@@ -1,103 +1,23 @@
-//! What is counted, and `/metrics` in the text form of Prometheus.
+//! The figures of a process in the text form of Prometheus.
 
 use std::fmt::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use duramen::Store;
 
-use super::admin::Operator;
-use super::site::Served;
+use super::counted::BOUNDS;
+use super::site::{Served, Site};
 
-/// A count that only grows.
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Upper bounds of latencies, in microseconds.
-const BOUNDS: [u64; 14] = [
-    500, 1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000,
-    5_000_000, 30_000_000,
-];
-
-/// How long requests took, counted by upper bounds.
-#[derive(Debug, Default)]
-pub(super) struct Latency {
-    /// One more than there are bounds: the last is for what is above all of them.
-    buckets: [Counter; BOUNDS.len() + 1],
-    micros: Counter,
-}
-
-impl Latency {
-    fn record(&self, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.buckets[BOUNDS.partition_point(|bound| *bound < micros)].add(1);
-        self.micros.add(micros);
-    }
-
-    /// An upper bound of this quantile, in milliseconds. `None` before the first request.
-    pub(super) fn quantile(&self, quantile: f64) -> Option<f64> {
-        let counts: Vec<u64> = self.buckets.iter().map(Counter::get).collect();
-        let all = counts.iter().sum::<u64>();
-        #[expect(clippy::cast_precision_loss, reason = "a quantile of counts is approximate")]
-        let wanted = all as f64 * quantile;
-        let mut seen = 0;
-        for (bound, count) in BOUNDS.iter().zip(counts) {
-            seen += count;
-            #[expect(clippy::cast_precision_loss, reason = "as above")]
-            if seen > 0 && seen as f64 >= wanted {
-                return Some(*bound as f64 / 1000.0);
-            }
-        }
-        None
-    }
-}
-
-/// What is counted of one log.
-#[derive(Debug, Default)]
-pub(super) struct Counted {
-    pub(super) tiles: Counter,
-    pub(super) bundles: Counter,
-    pub(super) proofs: Counter,
-    pub(super) entries: Counter,
-    pub(super) requests: Counter,
-    pub(super) bytes: Counter,
-    pub(super) refused: Counter,
-    pub(super) latency: Latency,
-}
-
-impl Counted {
-    /// Counts a request that added entries, and how long it took to become durable.
-    pub(super) fn added(&self, entries: u64, bytes: u64, time: Duration) {
-        self.requests.add(1);
-        self.entries.add(entries);
-        self.bytes.add(bytes);
-        self.latency.record(time);
-    }
-}
-
-/// `GET /metrics`.
-pub(super) async fn metrics(State(operator): State<Arc<Operator>>) -> Response {
+/// The figures of the logs of `site`, and of their store.
+pub(super) fn metrics(site: &Site, store: &Store) -> Response {
     let mut text = Text(String::new());
-    let site = operator.site();
     text.family("duramen_connections", "gauge", "Open connections.");
     text.sample("duramen_connections", "", site.connections());
     for served in site.all() {
         of_log(&mut text, served);
     }
-    let stats = operator.store().stats();
+    let stats = store.stats();
     for (name, kind, help, value) in [
         ("leaves", "gauge", "Leaves of all trees.", stats.leaves),
         ("durable_leaves", "gauge", "Leaves that are known to be durable.", stats.durable),
@@ -198,19 +118,6 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_quantile_is_an_upper_bound_of_what_was_recorded() {
-        let latency = Latency::default();
-        assert_eq!(latency.quantile(0.5), None);
-        for _ in 0..99 {
-            latency.record(Duration::from_micros(900));
-        }
-        latency.record(Duration::from_millis(15));
-        assert_eq!(latency.quantile(0.5), Some(1.0));
-        assert_eq!(latency.quantile(0.99), Some(1.0));
-        assert_eq!(latency.quantile(1.0), Some(20.0));
-    }
 
     #[test]
     fn seconds_are_decimal() {

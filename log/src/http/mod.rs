@@ -12,6 +12,7 @@
 mod add;
 mod admin;
 mod answer;
+mod counted;
 mod health;
 mod limits;
 mod metrics;

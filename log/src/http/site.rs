@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Semaphore, watch};
 
+use super::counted::Counted;
 use super::limits::Limits;
-use super::metrics::Counted;
 use crate::error::LogError;
 use crate::log::Log;
 

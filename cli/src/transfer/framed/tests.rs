@@ -199,7 +199,7 @@ fn what_no_writer_writes_is_refused_under_right_checksums() {
             other => panic!("{name}: {other:?}"),
         }
     }
-    assert_eq!(set(0, 8, &[2]), Err(Malformed::Version { found: 2 }));
+    assert_eq!(set(0, 8, &[2]), Err(Malformed::Version { found: 2, known: 1 }));
     assert_eq!(set(0, 7, b" "), Err(Malformed::NotFramed));
     // Fewer entries than the block has bytes for.
     let mut few = parts();

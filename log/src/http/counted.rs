@@ -1,0 +1,98 @@
+//! What is counted of a log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Upper bounds of latencies, in microseconds.
+pub(super) const BOUNDS: [u64; 14] = [
+    500, 1_000, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000,
+    5_000_000, 30_000_000,
+];
+
+/// How long requests took, counted by upper bounds.
+#[derive(Debug, Default)]
+pub(super) struct Latency {
+    /// One more than there are bounds: the last is for what is above all of them.
+    pub(super) buckets: [Counter; BOUNDS.len() + 1],
+    pub(super) micros: Counter,
+}
+
+impl Latency {
+    fn record(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.buckets[BOUNDS.partition_point(|bound| *bound < micros)].add(1);
+        self.micros.add(micros);
+    }
+
+    /// An upper bound of this quantile, in milliseconds. `None` before the first request.
+    pub(super) fn quantile(&self, quantile: f64) -> Option<f64> {
+        let counts: Vec<u64> = self.buckets.iter().map(Counter::get).collect();
+        let all = counts.iter().sum::<u64>();
+        #[expect(clippy::cast_precision_loss, reason = "a quantile of counts is approximate")]
+        let wanted = all as f64 * quantile;
+        let mut seen = 0;
+        for (bound, count) in BOUNDS.iter().zip(counts) {
+            seen += count;
+            #[expect(clippy::cast_precision_loss, reason = "as above")]
+            if seen > 0 && seen as f64 >= wanted {
+                return Some(*bound as f64 / 1000.0);
+            }
+        }
+        None
+    }
+}
+
+/// What is counted of one log.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) tiles: Counter,
+    pub(super) bundles: Counter,
+    pub(super) proofs: Counter,
+    pub(super) entries: Counter,
+    pub(super) requests: Counter,
+    pub(super) bytes: Counter,
+    pub(super) refused: Counter,
+    pub(super) latency: Latency,
+}
+
+impl Counted {
+    /// Counts a request that added entries, and how long it took to become durable.
+    pub(super) fn added(&self, entries: u64, bytes: u64, time: Duration) {
+        self.requests.add(1);
+        self.entries.add(entries);
+        self.bytes.add(bytes);
+        self.latency.record(time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_an_upper_bound_of_what_was_recorded() {
+        let latency = Latency::default();
+        assert_eq!(latency.quantile(0.5), None);
+        for _ in 0..99 {
+            latency.record(Duration::from_micros(900));
+        }
+        latency.record(Duration::from_millis(15));
+        assert_eq!(latency.quantile(0.5), Some(1.0));
+        assert_eq!(latency.quantile(0.99), Some(1.0));
+        assert_eq!(latency.quantile(1.0), Some(20.0));
+    }
+}
