@@ -282,6 +282,26 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_without_work_ends_and_a_later_job_gets_another_one() {
+        let (sender, receiver) = mpsc::channel();
+        let jobs = new(move |job: u32, _| sender.send((job, sync::this_thread())).unwrap());
+        let mut earlier = Vec::new();
+        for job in 0..2 {
+            assert_eq!(jobs.shared.state.lock().threads, 0);
+            assert!(jobs.request(job));
+            let (ran, thread) = receiver.recv().unwrap();
+            assert!(ran == job && !earlier.contains(&thread), "{ran} on {thread:?}");
+            earlier.push(thread);
+            // It never ends if the worker never does.
+            let mut state = jobs.shared.state.lock();
+            while state.threads > 0 {
+                state = jobs.shared.changed.wait(state);
+            }
+        }
+        jobs.stop(|| ());
+    }
+
+    #[test]
     fn a_job_that_panics_takes_no_other_with_it() {
         let (sender, receiver) = mpsc::channel();
         let jobs = new(move |job: u32, _| {
