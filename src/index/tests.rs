@@ -322,17 +322,27 @@ fn recent_leaves_are_found_as_the_model_finds_them() {
         let key = IndexKey::new(KEY);
         let mut table = RecentTable::new(key, first);
         let at = |index: LeafIndex| leaves[(index.0 - first) as usize];
-        for (number, leaf) in leaves.iter().enumerate() {
-            if number % 7000 == 6999 {
-                table.start_generation();
-            }
-            table.add(leaf, at);
-        }
-        assert_eq!(table.size(), first + 20_000);
-        for floor in [0, first + 6999, first + 8000, first + 13_999, first + 19_999, first + 20_000]
-        {
+        let mut added = 0;
+        for (floor, size) in [
+            (0, 5000),
+            (first + 4000, 7000),
+            (first + 4000, 9000),
+            (first + 6000, 15_000),
+            (first + 14_500, 20_000),
+            (first + 19_999, 20_000),
+            (first + 20_000, 20_000),
+        ] {
             table.forget_below(floor);
-            for (leaf, indexes) in model(&leaves) {
+            let at = |index: LeafIndex| {
+                assert!(index.0 >= floor, "leaf {index} is in a part and was asked for");
+                at(index)
+            };
+            for leaf in &leaves[added..size] {
+                table.add(leaf, at);
+            }
+            added = size;
+            assert_eq!(table.size(), first + size as u64);
+            for (leaf, indexes) in model(&leaves[..size]) {
                 let there: Vec<u64> = indexes
                     .iter()
                     .map(|index| index + first)
@@ -352,9 +362,24 @@ fn recent_leaves_are_found_as_the_model_finds_them() {
             );
         }
         assert!(table.bytes() < 100, "all generations were dropped");
-        table.add(&leaf(3), |_| leaf(3));
+        let at = |_| leaf(3);
+        table.add(&leaf(3), at);
         let again = table.find(key.hash(&leaf(3)), |_| true);
         assert_eq!(again, Some(LeafIndex(first + 20_000)));
+    }
+}
+
+#[test]
+fn leaves_that_reached_parts_leave_the_table_although_others_come_all_the_time() {
+    let leaves = leaves(0..100_000);
+    let mut table = RecentTable::new(IndexKey::new(KEY), 0);
+    for (number, leaf) in leaves.iter().enumerate() {
+        table.add(leaf, |index| leaves[index.0 as usize]);
+        // 100 leaves came behind each point.
+        if number >= 1000 && number % 1000 == 100 {
+            table.forget_below(number as u64 - 100);
+        }
+        assert!(table.bytes() < 30_000, "{} bytes for leaf {number}", table.bytes());
     }
 }
 

@@ -5,6 +5,7 @@
 //! - The shards have one slot for every different leaf. Equal leaves are a ring of links: a slot with
 //!   [`LINKED`] names the last link, and its next one is the first. So a million equal leaves cost one
 //!   comparison each and no search, and the first one is found at once.
+//! - Of equal leaves the last one is compared. If it lies below the floor of the table, so do all of them.
 
 use super::super::key::{IndexKey, KeyedHash};
 use super::shards::Shards;
@@ -51,7 +52,7 @@ impl Generation {
     /// Adds the next leaf. The generation is not full.
     pub(super) fn add(&mut self, key: &IndexKey, leaf: &Hash, leaf_at: impl Fn(LeafIndex) -> Hash) {
         let Self { first, len, shards, links } = self;
-        let leaf_of = |slot: u32, links: &[Link]| leaf_at(index(*first, first_of(slot, links)));
+        let leaf_of = |slot: u32, links: &[Link]| leaf_at(index(*first, last_of(slot, links)));
         let offset = *len;
         *len += 1;
         let hash = key.hash(leaf);
@@ -62,16 +63,21 @@ impl Generation {
         }
     }
 
-    /// The leaves with this hash, if `is_leaf` accepts the first of them.
+    /// The leaves from `floor` on with this hash, if `is_leaf` accepts the last of them.
     pub(super) fn find_all<'a, F: FnMut(LeafIndex) -> bool>(
         &'a self,
         hash: KeyedHash,
+        floor: u64,
         is_leaf: &mut F,
     ) -> impl Iterator<Item = LeafIndex> + use<'a, F> {
-        let first_leaf = |slot| index(self.first, first_of(slot, &self.links));
-        let slot = self.shards.find(hash, |slot| is_leaf(first_leaf(slot)));
+        let last_leaf = |slot| index(self.first, last_of(slot, &self.links));
+        let slot = self.shards.find(hash, |slot| {
+            let last = last_leaf(slot);
+            last.0 >= floor && is_leaf(last)
+        });
         let offsets = slot.into_iter().flat_map(|slot| self.offsets(slot));
-        offsets.map(|offset| index(self.first, offset))
+        let found = offsets.map(|offset| index(self.first, offset));
+        found.skip_while(move |found| found.0 < floor)
     }
 
     /// The offsets of a slot, in rising order.
@@ -98,15 +104,13 @@ fn index(first: u64, offset: u32) -> LeafIndex {
     LeafIndex(first + u64::from(offset))
 }
 
-/// The smallest offset of a slot.
-fn first_of(slot: u32, links: &[Link]) -> u32 {
+/// The greatest offset of a slot.
+fn last_of(slot: u32, links: &[Link]) -> u32 {
     if slot & LINKED == 0 {
         return slot;
     }
-    let link = |number: u32| links.get(number as usize);
-    link(slot & !LINKED)
-        .and_then(|last| link(last.next))
-        .map_or(slot & !LINKED, |first| first.offset)
+    let number = slot & !LINKED;
+    links.get(number as usize).map_or(number, |last| last.offset)
 }
 
 /// Appends an offset to a slot's ring and returns the slot.

@@ -5,6 +5,10 @@
 //! - The table has every leaf from its first index on, in the order of the tree, and only their indexes. What the
 //!   leaves are it asks the caller.
 //! - A generation covers a run of leaves. Leaves that reached a part go with their generation, as a whole.
+//! - Leaves are added to a generation that begins behind all leaves in parts. Once parts reach into it, the next leaf
+//!   begins another one. So all but the last two generations are full, and of leaves in parts the table keeps fewer than
+//!   there were behind the parts when the generation ended.
+//! - No leaf below the floor is asked for. So the table reads no part.
 
 mod generation;
 mod shards;
@@ -52,16 +56,14 @@ impl RecentTable {
         }
     }
 
-    /// Starts a generation with the next leaf. To be called where a checkpoint ends, so that what it takes is whole
-    /// generations.
-    pub(crate) fn start_generation(&mut self) {
+    /// Starts a generation with the next leaf.
+    fn start_generation(&mut self) {
         let size = self.size();
-        if self.generations.back().is_none_or(|last| last.end() > last.first()) {
-            self.generations.push_back(Generation::new(size));
-        }
+        self.generations.push_back(Generation::new(size));
     }
 
-    /// Forgets the leaves below `size`, which are in parts now. A generation that ends there is dropped.
+    /// Forgets the leaves below `size`, which are in parts now. A generation that ends there is dropped. One that they
+    /// reach into gets no leaf any more.
     pub(crate) fn forget_below(&mut self, size: u64) {
         self.floor = self.floor.max(size);
         if self.size() <= self.floor {
@@ -71,6 +73,9 @@ impl RecentTable {
             && self.generations.len() > 1
         {
             self.generations.pop_front();
+        }
+        if self.generations.back().is_some_and(|last| last.first() < self.floor) {
+            self.start_generation();
         }
     }
 
@@ -84,15 +89,14 @@ impl RecentTable {
     }
 
     /// Returns all leaves of the table with this hash that `is_leaf` accepts, in rising order. It is asked about one of
-    /// equal leaves in a generation.
+    /// equal leaves in a generation, the last one.
     pub(crate) fn find_all<'a>(
         &'a self,
         hash: KeyedHash,
         mut is_leaf: impl FnMut(LeafIndex) -> bool + 'a,
     ) -> impl Iterator<Item = LeafIndex> + 'a {
-        let floor = LeafIndex(self.floor);
-        let found = self.generations.iter().flat_map(move |run| run.find_all(hash, &mut is_leaf));
-        found.filter(move |index| *index >= floor)
+        let floor = self.floor;
+        self.generations.iter().flat_map(move |run| run.find_all(hash, floor, &mut is_leaf))
     }
 
     /// Bytes that the table takes on the heap.
