@@ -44,7 +44,7 @@ impl DynAccumulator {
     ///
     /// As [`Snapshot::find`](crate::Snapshot::find).
     pub fn find(&self, leaf: &Hash) -> Result<Option<LeafIndex>> {
-        self.snapshot().find(leaf)
+        self.then_mend(self.snapshot().find(leaf))
     }
 
     /// The indexes of all leaves that are equal to `leaf`.
@@ -53,7 +53,7 @@ impl DynAccumulator {
     ///
     /// As [`Snapshot::find_all`](crate::Snapshot::find_all).
     pub fn find_all(&self, leaf: &Hash) -> Result<FoundLeaves> {
-        self.snapshot().find_all(leaf)
+        self.then_mend(self.snapshot().find_all(leaf))
     }
 
     /// The first leaf that is equal to `leaf`, and the proof that it is in the tree as it is now.
@@ -62,7 +62,7 @@ impl DynAccumulator {
     ///
     /// As [`Snapshot::prove_leaf`](crate::Snapshot::prove_leaf).
     pub fn prove_leaf(&self, leaf: &Hash) -> Result<Option<(LeafIndex, InclusionProof)>> {
-        self.snapshot().prove_leaf(leaf)
+        self.then_mend(self.snapshot().prove_leaf(leaf))
     }
 
     /// Appends a leaf as [`insert`](Self::insert) does, unless the tree has one that is equal. All leaves count, also
@@ -139,6 +139,14 @@ impl DynAccumulator {
             }
         }
         Ok(unique)
+    }
+
+    /// Has an index that a search could not use written again.
+    fn then_mend<T>(&self, found: Result<T>) -> Result<T> {
+        if found.is_ok() {
+            self.engine().mend_indexes(self.tree());
+        }
+        found
     }
 
     fn one_unique(&self, leaf: &Hash, entries: &[&[u8]], how: Intake) -> Result<Unique> {

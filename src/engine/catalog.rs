@@ -146,7 +146,7 @@ impl Catalog {
     pub(super) fn dropped_bytes(&self) -> u64 {
         let dropped = self.names.lock().dropped.clone();
         let held = dropped.iter().filter_map(Weak::upgrade);
-        held.map(|tree| tree.columns.allocated_bytes()).sum()
+        held.map(|tree| tree.columns.allocated_bytes() + tree.table_bytes()).sum()
     }
 
     /// The hash function of the tree `spec`, looked up by name.

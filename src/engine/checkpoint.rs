@@ -286,7 +286,11 @@ impl Engine {
         let published = started.elapsed();
 
         for (tree, size, parts) in installs {
+            let last = parts.parts().last().cloned();
             tree.install(size, parts);
+            if let Some(part) = last {
+                self.request_index_of(tree, &part);
+            }
         }
         self.log.checkpointed(changed);
         self.count_parts();

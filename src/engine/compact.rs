@@ -230,9 +230,9 @@ impl Engine {
         }
     }
 
-    /// Called before each step of a merge. `step` is when the last step began. While a checkpoint falls behind the
-    /// inserts it needs the disk: the merge then works a tenth of the time.
-    fn give_way(&self, step: &Mutex<Instant>, to_the_end: bool) -> Result<()> {
+    /// Called before each step of a merge or of an index. `step` is when the last step began. While a checkpoint falls
+    /// behind the inserts it needs the disk: the work then goes on a tenth of the time.
+    pub(super) fn give_way(&self, step: &Mutex<Instant>, to_the_end: bool) -> Result<()> {
         let mut step = step.lock();
         let mut pause = step.elapsed() * 9;
         while !pause.is_zero() && self.inflow.is_behind() {
@@ -301,6 +301,7 @@ impl Engine {
         let live = &mut *guard;
         // A dropped tree is not in the manifest any more.
         let Some(entry) = live.manifest().tree(merge.tree.id()).cloned() else { return Ok(false) };
+        let merged = Arc::clone(&part);
         let Some(parts) = merge.tree.parts().merged(&merge.inputs, part) else { return Ok(false) };
         let before = live.numbers();
         let published = self.publish_merge(live, merge, &entry, &parts);
@@ -312,6 +313,7 @@ impl Engine {
             drop(guard);
         }
         merge.tree.install(entry.parts_end(), parts);
+        self.request_index_of(&merge.tree, &merged);
         self.count_parts();
         Ok(true)
     }

@@ -11,32 +11,50 @@
 //!   not have, and every leaf that the table has.
 //! - The table is a hint too: a hit is compared with the leaf. If a leaf cannot be read, the table is thrown away, and
 //!   the caller gets the error.
-//! - The lock of the table is held while at most [`STEP`] leaves are added, or [`LAG`] by a thread that holds the
-//!   insertion lock. A thread takes no other lock under it but those inside the columns and the list of parts.
+//! - The lock of the table is held while at most [`STEP`] leaves are added and at most [`CHUNK`] are looked for, or
+//!   while all places of one leaf are collected. There are at most as many as leaves behind the parts, whose number
+//!   [`Config::max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes) limits, and each costs a step
+//!   along a list.
+//! - A thread takes no other lock under it but those inside the columns and the list of parts, and never while it has
+//!   the insertion lock. So no insert waits for the table.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::AtomicU64;
 
 use super::tree::Tree;
 use crate::column::View;
 use crate::error::{Error, ReadError, Result};
 use crate::index::{IndexKey, RecentTable};
 use crate::merkle::{Hash, LeafIndex, Level, NodeIndex, NodeSource as _};
-use crate::part::PartSet;
+use crate::part::{PartSet, Scans};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// Leaves that are added under the insertion lock at most.
-const LAG: u64 = if cfg!(duramen_loom) { 2 } else { 1 << 16 };
+/// Leaves that are looked for in the table under one hold of its lock.
+const CHUNK: usize = if cfg!(duramen_loom) { 2 } else { 4096 };
 /// Leaves that are added to the table under one hold of its lock.
 const STEP: u64 = if cfg!(duramen_loom) { 2 } else { 4096 };
 
 /// Whether a tree has an index, and the table of its last leaves.
-#[derive(Default)]
 pub(super) struct Finder {
     indexed: AtomicBool,
     /// `None` before the first question.
     table: Mutex<Option<RecentTable>>,
+    /// The searches of parts without a useful index, and how many of them have requested indexes.
+    scans: Scans,
+    reported: AtomicU64,
+}
+
+impl Default for Finder {
+    fn default() -> Self {
+        Self {
+            indexed: AtomicBool::new(false),
+            table: Mutex::default(),
+            scans: Scans::new(),
+            reported: AtomicU64::new(0),
+        }
+    }
 }
 
 /// A table that is up to date, under its lock.
@@ -84,8 +102,59 @@ impl Tree {
         self.check_process()?;
         self.check_indexed()?;
         let (parts, hit) = self.ask(size, |asked| asked.find(leaf, size))?;
-        let first = parts.find(leaf, size)?;
+        let first = parts.find(leaf, size, &self.finder.scans)?;
         Ok(first.or(hit).map(LeafIndex))
+    }
+
+    /// For each of `leaves`, which are different, the first leaf below `size` that is equal to it. `size` must be
+    /// published.
+    pub(super) fn find_each(&self, leaves: &[Hash], size: u64) -> Result<Vec<Option<u64>>> {
+        let mut firsts = Vec::with_capacity(leaves.len());
+        for leaves in leaves.chunks(CHUNK) {
+            let (parts, recent) = self.ask(size, |asked| {
+                leaves.iter().map(|leaf| asked.find(leaf, size)).collect::<Vec<_>>()
+            })?;
+            let first = parts.find_each(leaves, size, &self.finder.scans)?;
+            firsts.extend(first.into_iter().zip(recent).map(|(first, recent)| first.or(recent)));
+        }
+        Ok(firsts)
+    }
+
+    /// Calls `each` with the leaves `[from, to)`, which are published, and their indexes. Reads a part only if a
+    /// checkpoint has put them there.
+    pub(super) fn each_leaf(
+        &self,
+        from: u64,
+        to: u64,
+        mut each: impl FnMut(u64, &Hash),
+    ) -> Result<()> {
+        let (view, mut read) = (self.columns.view(), Vec::new());
+        let mut at = from;
+        while at < to {
+            let run = match view.run(Level::LEAVES, at, to) {
+                Some(run) => run,
+                None => {
+                    read.resize(usize::try_from((to - at).min(STEP)).unwrap_or(0), [0; 32]);
+                    view.read_nodes(Level::LEAVES, NodeIndex(at), &mut read)?;
+                    &read[..]
+                }
+            };
+            (at..).zip(run).for_each(|(index, leaf)| each(index, leaf));
+            at += run.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Where searches of parts without a useful index are counted.
+    pub(crate) fn scans(&self) -> &Scans {
+        &self.finder.scans
+    }
+
+    /// Whether a part was searched without a useful index since the last call.
+    pub(super) fn has_new_scans(&self) -> bool {
+        let (count, reported) = (self.finder.scans.count(), &self.finder.reported);
+        count != reported.load(Ordering::Relaxed)
+            && count != reported.swap(count, Ordering::Relaxed)
     }
 
     /// All leaves in `parts`, and all behind them and below `size`, that are equal to `leaf`.
@@ -95,46 +164,20 @@ impl Tree {
         self.ask(size, |asked| asked.find_all(leaf, size))
     }
 
-    /// Brings the table up to date, up to `size`. Returns the parts, which have every leaf that the table does not have.
-    pub(super) fn reach(&self, size: u64) -> Result<PartSet> {
-        Ok(self.ask(size, |_| ())?.0)
-    }
-
-    /// For each of `leaves` that is `unique`, the first equal leaf behind the parts. For a caller that holds the insertion
-    /// lock, under which the tree has `size` leaves. `None` if the parts do not end at `end`, or if the table lacks more
-    /// than [`LAG`] leaves.
-    pub(super) fn find_all_recent(
-        &self,
-        leaves: &[Hash],
-        unique: &[bool],
-        size: u64,
-        end: u64,
-    ) -> Result<Option<Vec<Option<u64>>>> {
-        let wanted = leaves.iter().zip(unique);
-        let (parts, found) = self.ask_once(size, LAG, |asked| {
-            let find = |(leaf, unique): (&Hash, &bool)| {
-                if *unique { asked.find(leaf, size) } else { None }
-            };
-            wanted.clone().map(find).collect()
-        })?;
-        Ok(found.filter(|_| parts.end() == end))
-    }
-
     /// The parts, and what `question` finds out about the leaves behind them, up to `size` at least.
-    fn ask<T>(&self, size: u64, mut question: impl FnMut(&Asked<'_>) -> T) -> Result<(PartSet, T)> {
+    fn ask<T>(&self, size: u64, question: impl Fn(&Asked<'_>) -> T) -> Result<(PartSet, T)> {
         loop {
-            if let (parts, Some(answer)) = self.ask_once(size, STEP, &mut question)? {
+            if let (parts, Some(answer)) = self.ask_once(size, &question)? {
                 return Ok((parts, answer));
             }
         }
     }
 
-    /// Adds at most `step` leaves to the table. Asks the question if the table then has all leaves below `size`.
+    /// Adds at most [`STEP`] leaves to the table. Asks the question if the table then has all leaves below `size`.
     fn ask_once<T>(
         &self,
         size: u64,
-        step: u64,
-        mut question: impl FnMut(&Asked<'_>) -> T,
+        question: impl Fn(&Asked<'_>) -> T,
     ) -> Result<(PartSet, Option<T>)> {
         let mut guard = self.finder.table.lock();
         let view = self.columns.view();
@@ -143,7 +186,7 @@ impl Tree {
         table.forget_below(parts.end());
         let reader = Leaves { view: &view, failed: RefCell::new(None) };
         let from = table.size();
-        let to = size.min(view.leaves()).min(from.saturating_add(step)).max(from);
+        let to = size.min(view.leaves()).min(from.saturating_add(STEP)).max(from);
         let mut added = reader.add(table, from, to);
         let mut answer = None;
         if added.is_ok() && table.size() >= size {

@@ -9,9 +9,9 @@
 //!   found the same.
 //! - The reader leaves the log's pages in the page cache: the writer and other readers need them.
 //! - A refresh costs what is new. If a newer manifest has the roots of the leaves that were read, those leaves
-//!   stay, and the manifest's parts replace their memory. If the bytes at the place of the next group are
-//!   unreadable, the reader searches the rest of the segment for later groups after two, four, eight, ... such
-//!   refreshes.
+//!   stay, and the manifest's parts replace their memory; a part that the reader has is not opened again. If the
+//!   bytes at the place of the next group are unreadable, the reader searches the rest of the segment for later
+//!   groups after two, four, eight, ... such refreshes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -210,6 +210,7 @@ impl Followed {
             manifest = newest_of(config, &*fs, store)?;
             if manifest.number == self.manifest.number {
                 self.hash_large();
+                self.look_for_indexes();
                 return Ok(());
             }
         }
@@ -237,7 +238,7 @@ impl Followed {
             if entry.size > tree.columns.leaves() {
                 return Ok(false);
             }
-            let parts = self.loader.open_parts(entry)?;
+            let parts = self.loader.open_parts(entry, &tree.parts())?;
             // Also hashes all nodes below this head, so that none is missing once the leaves leave memory.
             if tree.head_at(TreeSize(entry.size))?.root != entry.root {
                 return Ok(false);
@@ -255,6 +256,14 @@ impl Followed {
         self.manifest = Arc::new(manifest);
         self.settle();
         Ok(true)
+    }
+
+    /// Has the next search look again for the indexes that were missing or damaged. The writer may have written them
+    /// since.
+    fn look_for_indexes(&self) {
+        for Grown { tree, .. } in self.grown.values() {
+            tree.parts().parts().iter().for_each(|part| part.look_again_for_index());
+        }
     }
 
     fn hash_large(&self) {

@@ -38,7 +38,7 @@ impl Loader {
         entry: &TreeEntry,
         hasher: Arc<dyn Hasher>,
     ) -> Result<(Arc<Tree>, LeafWriter)> {
-        let parts = self.open_parts(entry)?;
+        let parts = self.open_parts(entry, &PartSet::default())?;
         let layout = Layout::new(entry.spec.arity).huge_pages(self.huge_pages);
         let (columns, leaves, nodes) = resume(layout, entry.parts_end(), &parts)?;
         let tree = Tree::new(Arc::clone(&entry.spec), hasher, columns, nodes, parts);
@@ -55,8 +55,12 @@ impl Loader {
         Ok((Arc::new(tree), leaves))
     }
 
-    pub(super) fn open_parts(&self, entry: &TreeEntry) -> Result<PartSet> {
+    /// Opens the parts of `entry`. Takes over those that are in `known`, with the index that each one has open.
+    pub(super) fn open_parts(&self, entry: &TreeEntry, known: &PartSet) -> Result<PartSet> {
         let open = |part: &PartRef| {
+            if let Some(known) = known.parts().iter().find(|known| known.reference() == *part) {
+                return Ok(Arc::clone(known));
+            }
             let identity = entry.identity(self.store, part);
             Part::open(&self.fs, &identity, *part, self.read_mode).map(Arc::new)
         };

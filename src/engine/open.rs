@@ -116,6 +116,7 @@ fn start(
     for Admitted { tree, leaves, sealed } in admitted {
         inflow.admit(&tree, leaves, sealed);
     }
+    let doubted_indexes = if report.clean { 0 } else { live.numbers().part };
     let engine = Arc::new_cyclic(|engine: &std::sync::Weak<Engine>| {
         let engine = engine.clone();
         let background = Background::new(process, move |job, waited| {
@@ -131,6 +132,7 @@ fn start(
             process,
             counters: super::counters::Counters::default(),
             report,
+            doubted_indexes,
             settings: Settings::from(config),
             inflow,
             background,

@@ -68,6 +68,8 @@ pub(crate) struct Engine {
     pub(super) counters: Counters,
     /// What recovery found.
     pub(super) report: RecoveryReport,
+    /// The indexes of parts with a number below this may have lost bytes in a power cut.
+    pub(super) doubted_indexes: u64,
     /// Held until the store is closed.
     pub(super) lock: Mutex<Option<Box<dyn StoreLock>>>,
 }

@@ -31,6 +31,7 @@ impl Engine {
         let awake = self.catalog.awake();
         let bytes =
             |of: fn(&Columns) -> u64| awake.iter().map(|tree| of(&tree.columns)).sum::<u64>();
+        let tables = awake.iter().map(|tree| tree.table_bytes()).sum::<u64>();
         let (queued_jobs, active_jobs) = self.background.counts();
         Stats {
             leaves,
@@ -52,7 +53,7 @@ impl Engine {
             unflushed_bytes: accepted.unwritten_bytes,
             uncheckpointed_bytes: accepted.uncheckpointed_bytes,
             wal_segments: self.log.segments_in_use(),
-            memory_bytes: bytes(Columns::memory_bytes),
+            memory_bytes: bytes(Columns::memory_bytes) + tables,
             pinned_bytes: bytes(Columns::pinned_bytes) + self.catalog.dropped_bytes(),
             checkpoints: work.checkpoint.completed,
             failed_checkpoints: work.checkpoint.failed,

@@ -1,4 +1,4 @@
-//! Automatic checkpoints and merges: why they are requested, what has failed, when it is retried.
+//! Automatic checkpoints, merges and indexes: why they are requested, what has failed, when it is retried.
 //!
 //! # Invariants
 //!
@@ -32,6 +32,7 @@ struct State {
     reason: Option<CheckpointReason>,
     checkpoint: Tries,
     compaction: Tries,
+    index: Tries,
     /// When the store will have been open long enough to start a large merge that the policy wants.
     large_merge: Option<Instant>,
 }
@@ -129,7 +130,10 @@ impl Upkeep {
         if merge_is_due || state.compaction.is_due(now) {
             background.request(Job::Compact, log);
         }
-        let tries = [&state.checkpoint, &state.compaction];
+        if state.index.is_due(now) {
+            background.request(Job::Index, log);
+        }
+        let tries = [&state.checkpoint, &state.compaction, &state.index];
         let large_merge = state.large_merge.map(|at| at.saturating_duration_since(now));
         let waits = tries.iter().filter_map(|tries| tries.wait(now));
         let wait = waits.chain(interval).chain(large_merge).min();
@@ -180,6 +184,33 @@ impl Upkeep {
         Some(state.compaction.failures > 0)
     }
 
+    /// Whether a search may request indexes: no retry is scheduled, and the last failure may go away.
+    pub(super) fn may_request_indexes(&self) -> bool {
+        self.state.lock().index.may_start(Instant::now())
+    }
+
+    /// Whether indexes may be written now: no retry is scheduled for later.
+    pub(super) fn take_indexes(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.index.wait(Instant::now()).is_some() {
+            return false;
+        }
+        state.index.again = None;
+        true
+    }
+
+    /// Notes how writing indexes ended. What failed and may go away is retried.
+    pub(super) fn indexed(&self, failure: Option<&Error>, backoff: Backoff, log: &LogSide) {
+        let mut state = self.state.lock();
+        match failure {
+            None => state.index.succeeded(),
+            Some(error) => {
+                let wait = state.index.failed(error, backoff, Instant::now());
+                log.tick_within(wait);
+            }
+        }
+    }
+
     /// Has the flusher request merges again after `wait`.
     pub(super) fn merge_later(&self, wait: Duration, log: &LogSide) {
         let mut state = self.state.lock();
@@ -197,6 +228,9 @@ impl Upkeep {
         state.checkpoint.succeeded();
         if !automatic && state.compaction.is_suspended() {
             state.compaction.succeeded();
+        }
+        if !automatic && state.index.is_suspended() {
+            state.index.succeeded();
         }
     }
 

@@ -75,7 +75,7 @@ impl Selection {
             return;
         }
         if self.taken.len() >= self.room {
-            self.make_room();
+            self.make_room(record);
             if self.below.is_some_and(|below| record >= below) {
                 return;
             }
@@ -83,17 +83,23 @@ impl Selection {
         self.taken.push(Packed::new(record));
     }
 
-    /// The first time nothing is thrown away: equal leaves come in their order, and those that follow are all
-    /// greater. Then the greater half goes.
-    fn make_room(&mut self) {
+    /// Makes room for `record`, if it is among the smallest. The first time the greatest one at most is thrown away:
+    /// equal leaves come in their order, and those that follow are all greater. Then the greater half goes.
+    fn make_room(&mut self, record: Record) {
         if self.below.is_some() {
             let half = self.room / 2;
             self.taken.select_nth_unstable_by_key(half, |packed| packed.order());
             self.below = self.taken.get(half).map(|packed| packed.record());
             self.taken.truncate(half);
         } else {
-            self.below =
-                self.taken.iter().max_by_key(|packed| packed.order()).map(|packed| packed.record());
+            let greatest = self.taken.iter().enumerate().max_by_key(|(_, packed)| packed.order());
+            let Some((at, below)) = greatest.map(|(at, packed)| (at, packed.record())) else {
+                return;
+            };
+            if record < below {
+                self.taken.swap_remove(at);
+            }
+            self.below = Some(below);
         }
     }
 
@@ -101,5 +107,36 @@ impl Selection {
     pub(super) fn finish(mut self) -> impl Iterator<Item = Record> {
         self.taken.sort_unstable_by_key(|packed| packed.order());
         self.taken.into_iter().map(Packed::record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many records as there is room for, and not one more: the memory would double.
+    #[test]
+    fn a_selection_never_takes_more_memory_than_it_was_given() {
+        const ROOM: usize = 100;
+        let record = |hash: u64| Record { hash: KeyedHash(hash), offset: LeafOffset(0) };
+        let orders: [Box<dyn Fn(u64) -> u64>; 3] = [
+            Box::new(|at| at),
+            Box::new(|at| 10_000 - at),
+            Box::new(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8),
+        ];
+        for order in orders {
+            let mut selection = Selection::new(ROOM, None, KeyedHash::MAX);
+            let capacity = selection.taken.capacity();
+            for at in 0..10_000 {
+                selection.offer(record(order(at)));
+                assert!(selection.taken.len() <= ROOM);
+            }
+            assert_eq!(selection.taken.capacity(), capacity);
+            let taken: Vec<_> = selection.finish().map(|record| record.hash.0).collect();
+            let mut wanted: Vec<_> = (0..10_000).map(&order).collect();
+            wanted.sort_unstable();
+            assert_eq!(taken, wanted[..taken.len()]);
+            assert!(taken.len() >= ROOM / 2);
+        }
     }
 }

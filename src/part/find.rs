@@ -2,11 +2,16 @@
 //!
 //! # Invariants
 //!
-//! - An answer has every leaf of the part that is asked for, and no other. If the index is missing, or a block of it is
-//!   damaged, the leaves are read one after the other.
-//! - The index is looked for at the first question. Until [`Part::renew_index`] its absence and its damage are
-//!   remembered.
+//! - An answer has every leaf of the part that is asked for, and no other. If the index is missing, damaged or cannot be
+//!   read, the leaves are read one after the other. So nothing that is wrong with an index fails a question.
+//! - The index is looked for at the first question. Its absence and its damage are remembered until
+//!   [`Part::renew_index`] or [`Part::look_again_for_index`].
+//! - What a thread found out about a file replaces only what was known of the same file: every renewal begins another
+//!   generation.
 
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::index_file::{IndexFile, IndexIdentity, write_index};
@@ -18,13 +23,37 @@ use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
 /// Leaves that a search without an index reads at a time.
 const STEP: usize = 4096;
+/// Blocks of an index that are checked between two calls of `go_on`: 1 MiB.
+const CHECKED_AT_ONCE: u64 = 256;
+
+/// Counts the searches of parts that had no useful index.
+#[derive(Debug)]
+pub(crate) struct Scans(AtomicU64);
+
+impl Scans {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// How many there were.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// The index of a part, as far as it is known.
 #[derive(Debug)]
 pub(super) struct Finder {
     fs: Arc<dyn FileSystem>,
     mode: ReadMode,
-    state: RwLock<State>,
+    known: RwLock<Known>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    /// How often the file was renewed or forgotten.
+    generation: u64,
+    state: State,
 }
 
 #[derive(Clone, Debug)]
@@ -37,31 +66,58 @@ enum State {
 
 impl Finder {
     pub(super) fn new(fs: &Arc<dyn FileSystem>, mode: ReadMode) -> Self {
-        Self { fs: Arc::clone(fs), mode, state: RwLock::new(State::Unknown) }
+        let known = RwLock::new(Known { generation: 0, state: State::Unknown });
+        Self { fs: Arc::clone(fs), mode, known }
     }
 
-    fn state(&self) -> State {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn known(&self) -> Known {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, state: State) {
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    /// Changes what is known, unless it is of another generation by now.
+    fn change(&self, generation: u64, next: Known) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.generation == generation {
+            *known = next;
+        }
     }
 
-    /// Keeps an open index readable after its name is removed.
-    pub(super) fn keep(&self) -> Result<()> {
-        match self.state() {
-            State::Open(index) => index.keep(),
-            State::Unknown | State::Useless => Ok(()),
+    /// Notes what the index of this generation is.
+    fn settle(&self, generation: u64, state: State) {
+        self.change(generation, Known { generation, state });
+    }
+
+    /// Has the next question look for the file again.
+    fn forget(&self, generation: u64) {
+        self.change(generation, Known { generation: generation + 1, state: State::Unknown });
+    }
+
+    /// As [`forget`](Self::forget), whatever is known. For the thread that gave the name to another file.
+    fn renew(&self) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Known { generation: known.generation + 1, state: State::Unknown };
+    }
+
+    /// Keeps an open index readable after its name is removed. One that cannot be kept is given up.
+    pub(super) fn keep(&self) {
+        let Known { generation, state } = self.known();
+        if let State::Open(index) = state
+            && index.keep().is_err()
+        {
+            self.settle(generation, State::Useless);
         }
     }
 }
 
+/// An open index, and its generation.
+type Opened = (u64, Arc<IndexFile>);
+
 impl Part {
     /// The index, if the part has a useful one. Opens it the first time.
-    fn index(&self) -> Option<Arc<IndexFile>> {
-        match self.finder.state() {
-            State::Open(index) => return Some(index),
+    fn index(&self) -> Option<Opened> {
+        let Known { generation, state } = self.finder.known();
+        match state {
+            State::Open(index) => return Some((generation, index)),
             State::Useless => return None,
             State::Unknown => {}
         }
@@ -69,23 +125,23 @@ impl Part {
         match IndexFile::open(&self.finder.fs, &expected, self.finder.mode) {
             Ok(Some(index)) => {
                 let index = Arc::new(index);
-                self.finder.set(State::Open(Arc::clone(&index)));
-                Some(index)
+                self.finder.settle(generation, State::Open(Arc::clone(&index)));
+                Some((generation, index))
             }
             Ok(None) => {
-                self.finder.set(State::Useless);
+                self.finder.settle(generation, State::Useless);
                 None
             }
             Err(error) => {
-                self.give_up_index(&error);
+                self.give_up_index(generation, &error);
                 None
             }
         }
     }
 
-    fn give_up_index(&self, error: &Error) {
+    fn give_up_index(&self, generation: u64, error: &Error) {
         tracing::warn!(%error, part = %self.reference().number, "the index of a part cannot be used");
-        self.finder.set(State::Useless);
+        self.finder.settle(generation, State::Useless);
     }
 
     /// Whether a search has to read all leaves.
@@ -93,11 +149,36 @@ impl Part {
         self.index().is_none()
     }
 
-    /// Writes the index again, under its temporary name. `hurry` as in [`write_index`].
-    pub(crate) fn write_index(&self, hurry: &dyn Fn() -> bool) -> Result<()> {
+    /// Has the next question look for an index that was missing or damaged. Another process may have written it.
+    pub(crate) fn look_again_for_index(&self) {
+        let Known { generation, state } = self.finder.known();
+        if matches!(state, State::Useless) {
+            self.finder.forget(generation);
+        }
+    }
+
+    /// Compares every block of the index with its checksum, and gives the index up if one is damaged. `go_on` is asked
+    /// from time to time, and its error ends the work.
+    pub(crate) fn check_index(&self, go_on: &dyn Fn() -> Result<()>) -> Result<()> {
+        let Some((generation, index)) = self.index() else { return Ok(()) };
+        for number in index.blocks() {
+            if number % CHECKED_AT_ONCE == 1 {
+                go_on()?;
+            }
+            if let Err(error) = index.check(number) {
+                self.give_up_index(generation, &error.into());
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the index again, under its temporary name. `go_on` is asked from time to time, and its error ends the
+    /// work.
+    pub(crate) fn write_index(&self, go_on: &dyn Fn() -> Result<()>) -> Result<()> {
         let fs = &*self.finder.fs;
         let identity = IndexIdentity::fresh(fs, self.identity(), &self.reference())?;
-        write_index(fs, &identity, self, hurry)
+        write_index(fs, &identity, self, &|| false, go_on)
     }
 
     /// Gives the index that [`write_index`](Self::write_index) wrote its name, in the place of an old one, and uses it.
@@ -111,54 +192,127 @@ impl Part {
             _ => {}
         }
         let renamed = fs.rename(name.tmp(), name);
-        renamed.map_err(|error| Error::io("rename", fs.display(name.tmp()), error))?;
-        self.finder.set(State::Unknown);
-        Ok(())
+        self.finder.renew();
+        renamed.map_err(|error| Error::io("rename", fs.display(name.tmp()), error))
     }
 
     /// The first leaves of the part that are equal to `leaf` and have an index below `end`, at most `most` of them.
-    pub(crate) fn find(&self, leaf: &Hash, end: u64, most: usize) -> Result<Vec<u64>, ReadError> {
-        let first = self.reference().from;
-        let end = end.min(self.reference().to);
-        if let Some(index) = self.index() {
-            let is_leaf = |offset: u64| {
-                let mut found = [[0; 32]];
-                self.read(Level::LEAVES, first + offset, &mut found)?;
-                Ok(found[0] == *leaf)
-            };
-            let mut hits = Vec::new();
-            let found = index.find_all(leaf, is_leaf).map(|hit| hit.map(|offset| first + offset));
-            let collected = found.take(most).try_for_each(|hit| {
-                hits.push(hit?);
-                Ok(())
-            });
-            match collected {
-                Ok(()) => {
-                    hits.retain(|hit| *hit < end);
-                    return Ok(hits);
-                }
-                Err(ReadError::Damaged(damage)) if damage.file == index.path() => {
-                    self.give_up_index(&Error::Damaged(damage));
-                }
-                Err(error) => return Err(error),
-            }
+    pub(crate) fn find(
+        &self,
+        leaf: &Hash,
+        end: u64,
+        most: usize,
+        scans: &Scans,
+    ) -> Result<Vec<u64>, ReadError> {
+        if let Some(mut hits) = self.look_up(leaf, most)? {
+            hits.retain(|hit| *hit < end);
+            return Ok(hits);
         }
-        self.search(leaf, end, most)
+        let mut hits = Vec::new();
+        self.search(end, scans, |index, found| {
+            if found == leaf {
+                hits.push(index);
+            }
+            hits.len() < most
+        })?;
+        Ok(hits)
     }
 
-    /// As [`find`](Self::find), without an index.
-    fn search(&self, leaf: &Hash, end: u64, most: usize) -> Result<Vec<u64>, ReadError> {
-        let mut hits = Vec::new();
+    /// For each of `leaves`, which are different, that has no `first` yet: the first leaf of the part that is equal to it
+    /// and has an index below `end`. Without an index the leaves of the part are read once for all of them.
+    pub(crate) fn find_each(
+        &self,
+        leaves: &[Hash],
+        first: &mut [Option<u64>],
+        end: u64,
+        scans: &Scans,
+    ) -> Result<(), ReadError> {
+        for (at, leaf) in leaves.iter().enumerate() {
+            if first[at].is_some() {
+                continue;
+            }
+            let Some(hits) = self.look_up(leaf, 1)? else {
+                return self.search_each(leaves, first, end, scans);
+            };
+            first[at] = hits.into_iter().find(|hit| *hit < end);
+        }
+        Ok(())
+    }
+
+    /// As [`find_each`](Self::find_each), without an index.
+    fn search_each(
+        &self,
+        leaves: &[Hash],
+        first: &mut [Option<u64>],
+        end: u64,
+        scans: &Scans,
+    ) -> Result<(), ReadError> {
+        let open = leaves.iter().zip(first).filter(|(_, first)| first.is_none());
+        let mut open: HashMap<&Hash, &mut Option<u64>> = open.collect();
+        // To compare one leaf with another costs less than to look it up.
+        let only = if open.len() == 1 { open.keys().next().map(|only| **only) } else { None };
+        self.search(end, scans, |index, found| {
+            if only.is_none_or(|only| only == *found)
+                && let Some(first) = open.remove(found)
+            {
+                *first = Some(index);
+            }
+            !open.is_empty()
+        })
+    }
+
+    /// The first leaves of the part that are equal to `leaf`, at most `most` of them, by the index. `None` if there is no
+    /// useful one.
+    fn look_up(&self, leaf: &Hash, most: usize) -> Result<Option<Vec<u64>>, ReadError> {
+        let first = self.reference().from;
+        let is_leaf = |offset: u64| {
+            let mut found = [[0; 32]];
+            self.read(Level::LEAVES, first + offset, &mut found)?;
+            Ok(found[0] == *leaf)
+        };
+        // The file may have been replaced by another one since it was opened.
+        for last_try in [false, true] {
+            let Some((generation, index)) = self.index() else { return Ok(None) };
+            let found = index.find_all(leaf, is_leaf).map(|hit| hit.map(|offset| first + offset));
+            match found.take(most).collect() {
+                Ok(hits) => return Ok(Some(hits)),
+                Err(error) if !is_of(&error, index.path()) => return Err(error),
+                Err(error) if last_try => self.give_up_index(generation, &error.into()),
+                Err(_) => self.finder.forget(generation),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Calls `each` with the leaves of the part below `end`, one after the other, until it returns false.
+    fn search(
+        &self,
+        end: u64,
+        scans: &Scans,
+        mut each: impl FnMut(u64, &Hash) -> bool,
+    ) -> Result<(), ReadError> {
+        scans.0.fetch_add(1, Ordering::Relaxed);
+        let end = end.min(self.reference().to);
         let mut leaves = vec![[0; 32]; STEP];
         let mut at = self.reference().from;
-        while at < end && hits.len() < most {
+        while at < end {
             let wanted = usize::try_from(end - at).unwrap_or(STEP).min(STEP);
             let read = self.read(Level::LEAVES, at, &mut leaves[..wanted])?;
-            let equal = (at..).zip(&leaves[..read]).filter(|(_, found)| *found == leaf);
-            hits.extend(equal.map(|(index, _)| index).take(most - hits.len()));
+            if !(at..).zip(&leaves[..read]).all(|(index, leaf)| each(index, leaf)) {
+                break;
+            }
             at += read as u64;
         }
-        Ok(hits)
+        Ok(())
+    }
+}
+
+/// Whether this is an error of the file `path`.
+fn is_of(error: &ReadError, path: &Path) -> bool {
+    match error {
+        ReadError::Damaged(damage) => damage.file == path,
+        ReadError::Failed(error) => matches!(&**error, Error::Io { path: of, .. } if of == path),
+        ReadError::Absent { .. } => false,
     }
 }
 
@@ -175,5 +329,32 @@ impl NodeSource for Part {
         let read = self.read(level, first.0, out)?;
         let at = first.0 + read as u64;
         if read == out.len() { Ok(()) } else { Err(ReadError::Absent { level, at }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::sim::SimDisk;
+
+    /// A thread opens the index, another one writes it again, and only then the first one notes what it found.
+    #[test]
+    fn what_a_thread_found_out_about_an_index_does_not_count_for_a_later_one() {
+        let disk: Arc<dyn FileSystem> = Arc::new(SimDisk::new());
+        let finder = Finder::new(&disk, ReadMode::Pread);
+        let is_useless = || matches!(finder.known().state, State::Useless);
+        let old = finder.known().generation;
+        finder.renew();
+        finder.settle(old, State::Useless);
+        assert!(!is_useless());
+        finder.settle(finder.known().generation, State::Useless);
+        assert!(is_useless());
+        // Two threads that met the same damage have one search look again, and not the next one too.
+        let damaged = finder.known().generation;
+        finder.forget(damaged);
+        let again = finder.known().generation;
+        finder.settle(again, State::Useless);
+        finder.forget(damaged);
+        assert!(is_useless() && finder.known().generation == again);
     }
 }

@@ -19,11 +19,14 @@ mod reader;
 mod set;
 mod writer;
 
+pub(crate) use find::Scans;
 pub(crate) use format::BlockFault as HeaderFault;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use format::{Footer, PartLayout, seal_of};
 pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartRef};
-pub(crate) use index_file::{IndexVerdict, verify_index};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use index_file::fix_index;
+pub(crate) use index_file::{INDEX_STEP, IndexVerdict, verify_index};
 pub(crate) use merge::Merged;
 pub(crate) use publish::Publisher;
 pub(crate) use raw::{PartFrame, RawPart, Verdict, read_header};

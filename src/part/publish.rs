@@ -9,6 +9,7 @@
 //!   threads if they are many. Then all are renamed, and their directory is synced once. So the device
 //!   has all the parts in its queue, and `k` trees do not cost `2k` syncs one after another.
 //! - At most [`TOGETHER`] files are open at a time.
+//! - An index is a hint: a part is published without one if its index cannot be written or named.
 //! - The threads that sync share no mutable state: each one has its own files. All threads end before
 //!   the first part gets its name, even if one fails. So the threads need no lock and no loom model.
 
@@ -71,6 +72,13 @@ fn sync_all(fs: &dyn FileSystem, built: &[Built]) -> Result<()> {
     })
 }
 
+/// Removes what was written of the index of a part.
+fn without_index(fs: &dyn FileSystem, part: &PartIdentity, error: &Error) {
+    tracing::warn!(%error, part = %part.number, "cannot write the index of a part");
+    // The next open removes what stays.
+    let _ = fs.remove(part.number.index_file().tmp());
+}
+
 /// Publishes several parts together.
 pub(crate) struct Publisher<'a> {
     fs: &'a Arc<dyn FileSystem>,
@@ -110,7 +118,8 @@ impl<'a> Publisher<'a> {
     }
 
     /// Writes the index of the part that was built last, whose leaves are in `source`. Nothing makes the index
-    /// durable: it follows from the part.
+    /// durable: it follows from the part. If the index cannot be written, the part is published without one: a hint
+    /// fails nothing. Other errors, by which `source` ends the work, are returned.
     pub(crate) fn build_index<S>(&mut self, source: &S, hurry: &dyn Fn() -> bool) -> Result<()>
     where
         S: NodeSource + ?Sized,
@@ -118,10 +127,17 @@ impl<'a> Publisher<'a> {
     {
         let Some(built) = self.built.last_mut() else { return Ok(()) };
         let started = Instant::now();
-        let index = IndexIdentity::fresh(&**self.fs, &built.identity, &built.reference)?;
-        write_index(&**self.fs, &index, source, hurry)?;
-        built.indexed = true;
+        let (fs, go_on) = (&**self.fs, || Ok(()));
+        let made = IndexIdentity::fresh(fs, &built.identity, &built.reference)
+            .and_then(|index| write_index(fs, &index, source, hurry, &go_on));
         self.steps.build += started.elapsed();
+        match made {
+            Ok(()) => built.indexed = true,
+            Err(error @ (Error::Io { .. } | Error::Damaged(_))) => {
+                without_index(fs, &built.identity, &error);
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
@@ -138,7 +154,10 @@ impl<'a> Publisher<'a> {
                     .map_err(|error| Error::io("rename", fs.display(name.tmp()), error))
             };
             if indexed {
-                rename(identity.number.index_file())?;
+                match rename(identity.number.index_file()) {
+                    Err(error @ Error::Io { .. }) => without_index(fs, &identity, &error),
+                    renamed => renamed?,
+                }
             }
             rename(identity.number.file())?;
             self.named.push((identity, reference));

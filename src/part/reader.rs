@@ -141,7 +141,7 @@ impl Part {
 
     /// Keeps the part readable after its name is removed.
     pub(crate) fn keep(&self) -> Result<()> {
-        self.finder.keep()?;
+        self.finder.keep();
         self.bytes.keep()
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::find::Scans;
 use super::format::PartRef;
 use super::reader::Part;
 use crate::column::{Archive, EntryBytes, EntryHash};
@@ -62,10 +63,29 @@ impl PartSet {
         self.parts.last().map_or(0, |part| part.reference().to)
     }
 
-    /// The first leaf below `end` that is equal to `leaf`.
-    pub(crate) fn find(&self, leaf: &Hash, end: u64) -> Result<Option<u64>, ReadError> {
+    /// For each of `leaves`, which are different, the first leaf below `end` that is equal to it.
+    pub(crate) fn find_each(
+        &self,
+        leaves: &[Hash],
+        end: u64,
+        scans: &Scans,
+    ) -> Result<Vec<Option<u64>>, ReadError> {
+        let mut first = vec![None; leaves.len()];
         for part in self.parts.iter().take_while(|part| part.reference().from < end) {
-            if let Some(first) = part.find(leaf, end, 1)?.first() {
+            part.find_each(leaves, &mut first, end, scans)?;
+        }
+        Ok(first)
+    }
+
+    /// The first leaf below `end` that is equal to `leaf`.
+    pub(crate) fn find(
+        &self,
+        leaf: &Hash,
+        end: u64,
+        scans: &Scans,
+    ) -> Result<Option<u64>, ReadError> {
+        for part in self.parts.iter().take_while(|part| part.reference().from < end) {
+            if let Some(first) = part.find(leaf, end, 1, scans)?.first() {
                 return Ok(Some(*first));
             }
         }

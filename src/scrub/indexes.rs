@@ -6,16 +6,19 @@
 //!   only where the leaves are intact.
 //! - A missing index is no damage: it is written when the store is next used, or by a repair.
 
+use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::pace::Pace;
 use super::pass::{Faults, TreeParts};
-use super::{Element, Finding, Remedy, Source};
+use super::{Element, Finding, Progress, Remedy, Source};
 use crate::directory::manifest::{Manifest, TreeEntry};
-use crate::error::{ReadError, Result};
+use crate::error::{Error, ReadError, Result};
 use crate::fs::FileSystem;
 use crate::ids::PartId;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
-use crate::part::{IndexVerdict, PART_BLOCK_LEN, Part, PartRef, RawPart, verify_index};
+use crate::part::{INDEX_STEP, IndexVerdict, PART_BLOCK_LEN, Part, PartRef, RawPart, verify_index};
 
 /// The results for the indexes of a tree.
 #[derive(Debug, Default)]
@@ -25,16 +28,35 @@ pub(super) struct IndexFaults {
     pub(super) findings: Vec<Finding>,
     /// The parts whose index is to be written again.
     pub(super) wanted: Vec<PartId>,
+    /// Whether `progress` ended the work.
+    pub(super) interrupted: bool,
 }
 
-/// Verifies the indexes of `tree`, in whose columns the pass before found `faults`.
+/// Verifies the indexes of `tree`, in whose columns the pass before found `faults`. Reads leaves at the `pace`, which
+/// has counted the bytes of the parts already. Reports these bytes as done to `progress` before each step, so that it
+/// can end the work.
 pub(super) fn verify(
     fs: &dyn FileSystem,
     tree: &TreeParts,
     entry: &TreeEntry,
     faults: &Faults,
+    pace: Option<&mut Pace>,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<IndexFaults> {
     let mut found = IndexFaults::default();
+    let total = tree.full_len();
+    let state = RefCell::new((pace, progress, total));
+    let go_on = || {
+        let (pace, progress, done) = &mut *state.borrow_mut();
+        if let Some(pace) = pace {
+            pace.wait(*done);
+        }
+        *done = done.saturating_add(INDEX_STEP);
+        match progress(Progress { done: total, total }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Closed),
+        }
+    };
     if !entry.indexed {
         return Ok(found);
     }
@@ -44,7 +66,15 @@ pub(super) fn verify(
         if !is_intact {
             continue;
         }
-        match verify_index(fs, &part.identity, &part.reference, &Leaves(part))? {
+        let verdict = verify_index(fs, &part.identity, &part.reference, &Leaves(part), &go_on);
+        let verdict = match verdict {
+            Err(Error::Closed) => {
+                found.interrupted = true;
+                break;
+            }
+            verdict => verdict?,
+        };
+        match verdict {
             IndexVerdict::Intact => found.intact += 1,
             IndexVerdict::Missing => found.wanted.push(part.reference.number),
             IndexVerdict::Damaged(damage) => {
@@ -78,7 +108,7 @@ pub(super) fn rebuild(
             let Ok(part) = Part::open(fs, &identity, *reference, source.mode) else { continue };
             let PartRef { number, .. } = *reference;
             if wanted.contains(&number) || part.lacks_index() {
-                if let Err(error) = part.write_index(&|| false) {
+                if let Err(error) = part.write_index(&|| Ok(())) {
                     let _ = fs.remove(number.index_file().tmp());
                     return Err(error);
                 }

@@ -385,7 +385,6 @@ fn parts(
         if entry.spec.entries.is_some() && !in_ruins {
             entries = tree.verify_entries(tree.node_len(), pace.as_mut(), progress);
         }
-        before = before.saturating_add(tree.full_len());
         report.entries = report.entries.saturating_add(entries.intact);
         report.part_time = started.elapsed();
         if entries.interrupted {
@@ -397,8 +396,10 @@ fn parts(
             false => Plan::new(&tree, &faults, &entries, &entry, &source.root_damage(manifest)),
         };
         if !in_ruins {
-            let mut found = indexes::verify(source.fs, &tree, &entry, &faults)?;
+            let pace = pace.as_mut();
+            let mut found = indexes::verify(source.fs, &tree, &entry, &faults, pace, progress)?;
             report.indexes += found.intact;
+            report.interrupted = found.interrupted;
             plan.findings.append(&mut found.findings);
             indexes.append(&mut found.wanted);
         }
@@ -409,6 +410,10 @@ fn parts(
             report.leaves.saturating_add(seen_leaves(&tree, entry.size, &plan.findings));
         report.findings.append(&mut plan.findings);
         plans.push(plan);
+        if report.interrupted {
+            break;
+        }
+        before = before.saturating_add(tree.full_len());
     }
     // The manifest was checked: no two trees have the same name.
     report.head = StoreHead::new(heads.values().cloned().collect()).unwrap_or_default();

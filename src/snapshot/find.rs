@@ -17,7 +17,7 @@ impl Snapshot {
     /// no part has into a table in memory.
     ///
     /// The index of a part is a hint: a hit is compared with the leaf itself. Where an index is missing or damaged, the
-    /// leaves of its part are read one by one, until a later open or a scrub has built it again.
+    /// leaves of its part are read one by one, until the writer of the store or a repair has built it again.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -52,6 +52,13 @@ impl Snapshot {
         let (parts, behind) = self.tree.find_behind(leaf, self.size.0)?;
         let (tree, leaf, size) = (Arc::clone(&self.tree), *leaf, self.size.0);
         Ok(FoundLeaves { tree, leaf, size, parts, next: 0, hits: Vec::new().into_iter(), behind })
+    }
+
+    /// How often a part of the tree was searched without an index, by whomever.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn index_scans(&self) -> u64 {
+        self.tree.scans().count()
     }
 
     /// The first leaf that is equal to `leaf`, and the proof that it is in the tree of this snapshot. `None` if there is
@@ -97,10 +104,9 @@ impl Iterator for FoundLeaves {
                 continue;
             };
             self.next += 1;
-            let found = self
-                .tree
-                .check_process()
-                .and_then(|()| Ok(part.find(&self.leaf, self.size, usize::MAX)?));
+            let found = self.tree.check_process().and_then(|()| {
+                Ok(part.find(&self.leaf, self.size, usize::MAX, self.tree.scans())?)
+            });
             match found {
                 Ok(hits) => self.hits = hits.into_iter(),
                 Err(error) => return Some(Err(error)),

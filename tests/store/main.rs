@@ -21,6 +21,8 @@ mod history;
 #[cfg(feature = "testing")]
 mod identity;
 #[cfg(feature = "testing")]
+mod indexes;
+#[cfg(feature = "testing")]
 mod inspect;
 #[cfg(feature = "testing")]
 mod large_batch;

@@ -260,6 +260,10 @@ pub(crate) fn fuzz() -> Steps {
             "+nightly fuzz run --fuzz-dir fuzz part target/fuzz-corpus/part fuzz/corpus/part --",
         ),
         Step::fuzz(
+            "index",
+            "+nightly fuzz run --fuzz-dir fuzz index target/fuzz-corpus/index fuzz/corpus/index --",
+        ),
+        Step::fuzz(
             "operations",
             "+nightly fuzz run --fuzz-dir fuzz operations target/fuzz-corpus/operations fuzz/corpus/operations --",
         ),

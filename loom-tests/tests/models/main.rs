@@ -9,5 +9,6 @@ mod jobs;
 mod mutants;
 mod sum;
 mod trees;
+mod unique;
 mod upkeep;
 mod watermark;

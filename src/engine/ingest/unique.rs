@@ -4,8 +4,11 @@
 //!
 //! - Whether a tree has a leaf is decided under the insertion lock, against every leaf that was accepted, durable or
 //!   not. So two callers with equal leaves get one index.
-//! - No file is read under the lock. The parts are searched before. If under the lock the parts end elsewhere, or many
-//!   leaves came meanwhile, the search begins again.
+//! - Before the lock is taken, the parts and the table of the tree are searched for the leaves that it has then, and
+//!   what came meanwhile is compared with the request. Under the lock only what came since is compared, at most [`LAG`]
+//!   leaves. They are in memory, unless a checkpoint has just put them into a part.
+//! - A leaf is compared with a request once. So a try that finds too many new leaves under the lock is not in vain, and
+//!   after [`TRIES`] of them the rest is compared under the lock, however many leaves it is.
 //! - A refused request inserts nothing.
 
 use std::collections::HashMap;
@@ -20,6 +23,7 @@ use crate::engine::shared::Engine;
 use crate::error::Result;
 use crate::ids::Seq;
 use crate::merkle::Hash;
+use crate::sync;
 
 /// Leaves for one tree. Those of `unique` are inserted only if the tree has none equal.
 #[derive(Clone, Copy)]
@@ -48,12 +52,90 @@ pub(crate) struct Settled {
     pub(crate) found: Vec<Found>,
 }
 
-/// What was found in the parts of a tree before the lock was taken.
-struct Looked {
-    /// How many leaves these parts have.
-    end: u64,
-    /// For each leaf of the request, the first equal one in the parts.
+/// Leaves that are compared under the insertion lock.
+const LAG: u64 = if cfg!(duramen_loom) { 1 } else { 4096 };
+/// How often a request lets the lock go because too many leaves came.
+const TRIES: usize = if cfg!(duramen_loom) { 1 } else { 4 };
+
+/// What is known of the leaves of a request.
+struct Search {
+    /// The leaves that have to be unique, each once.
+    leaves: Vec<Hash>,
+    /// The positions of these leaves in the list, unless it has only one.
+    positions: HashMap<Hash, usize>,
+    /// For each leaf of the request, its position in the list, if it is there.
+    listed: Vec<Option<usize>>,
+    /// For each leaf of the list, the first equal one below `end` in the tree.
     first: Vec<Option<u64>>,
+    /// Up to where the tree was searched.
+    end: Option<u64>,
+}
+
+impl Search {
+    fn new(request: &Request<'_>) -> Self {
+        let mut positions = HashMap::new();
+        let mut leaves = Vec::new();
+        let unique = request.leaves.iter().zip(request.unique);
+        for (leaf, _) in unique.filter(|(_, unique)| **unique) {
+            if request.leaves.len() == 1 {
+                leaves.push(*leaf);
+            } else {
+                positions.entry(*leaf).or_insert_with(|| {
+                    leaves.push(*leaf);
+                    leaves.len() - 1
+                });
+            }
+        }
+        let first = vec![None; leaves.len()];
+        let mut search = Self { leaves, positions, listed: Vec::new(), first, end: None };
+        search.listed = request.leaves.iter().map(|leaf| search.position(leaf)).collect();
+        search
+    }
+
+    /// The position of a leaf in the list.
+    fn position(&self, leaf: &Hash) -> Option<usize> {
+        match &self.leaves[..] {
+            // To compare one leaf with another costs less than to look it up.
+            [only] => (only == leaf).then_some(0),
+            _ => self.positions.get(leaf).copied(),
+        }
+    }
+
+    /// Searches the tree as it is now, without a lock.
+    fn look(&mut self, tree: &Tree) -> Result<()> {
+        if self.leaves.is_empty() {
+            return Ok(());
+        }
+        if self.end.is_none() {
+            let size = tree.columns.leaves();
+            self.first = tree.find_each(&self.leaves, size)?;
+            self.end = Some(size);
+        }
+        self.compare(tree, tree.columns.leaves())
+    }
+
+    /// How many leaves of a tree of this size were not compared yet.
+    fn lag(&self, size: u64) -> u64 {
+        if self.leaves.is_empty() { 0 } else { size.saturating_sub(self.end.unwrap_or(0)) }
+    }
+
+    /// Compares the rest of the leaves below `size`, which is published.
+    fn compare(&mut self, tree: &Tree, size: u64) -> Result<()> {
+        if self.lag(size) == 0 {
+            return Ok(());
+        }
+        let mut first = std::mem::take(&mut self.first);
+        let compared = tree.each_leaf(self.end.unwrap_or(0), size, |index, leaf| {
+            if let Some(first) = self.position(leaf).and_then(|at| first.get_mut(at)) {
+                first.get_or_insert(index);
+            }
+        });
+        self.first = first;
+        // After a failure the leaves before it are compared again.
+        compared?;
+        self.end = Some(size);
+        Ok(())
+    }
 }
 
 /// What a request inserts.
@@ -67,43 +149,30 @@ impl Request<'_> {
     fn addition(&self) -> Addition<'_> {
         Addition { tree: self.tree, leaves: self.leaves, entries: self.entries }
     }
-
-    /// Searches the parts.
-    fn look(&self) -> Result<Looked> {
-        let parts = self.tree.reach(self.tree.columns.leaves())?;
-        let end = parts.end();
-        let search = |(leaf, unique): (&Hash, &bool)| match unique {
-            true => parts.find(leaf, end),
-            false => Ok(None),
-        };
-        let first = self.leaves.iter().zip(self.unique).map(search).collect::<Result<_, _>>()?;
-        Ok(Looked { end, first })
-    }
 }
 
 impl<'a> Request<'a> {
-    /// Decides about each leaf, under the insertion lock. The tree has `size` leaves. `None` if the search has to begin
-    /// again.
-    fn choose(&self, looked: &Looked, size: u64) -> Result<Option<Chosen<'a>>> {
-        let recent = self.tree.find_all_recent(self.leaves, self.unique, size, looked.end)?;
-        let Some(recent) = recent else { return Ok(None) };
+    /// Decides about each leaf, under the insertion lock. The tree has `size` leaves.
+    fn choose(&self, search: &mut Search, size: u64) -> Result<Chosen<'a>> {
+        if !sync::defect("a unique leaf is not compared with those that came since the search") {
+            search.compare(self.tree, size)?;
+        }
         let durable = self.tree.durable().get();
         let mut next = size;
-        let mut own: HashMap<&Hash, u64> = HashMap::with_capacity(self.leaves.len());
         let mut chosen = Chosen {
             settled: Settled { range: size..size, found: Vec::with_capacity(self.leaves.len()) },
             leaves: Vec::with_capacity(self.leaves.len()),
             entries: Vec::with_capacity(self.entries.len()),
         };
-        for (at, leaf) in self.leaves.iter().enumerate() {
-            let known =
-                || looked.first.get(at).copied().flatten().or(recent.get(at).copied().flatten());
-            let unique = self.unique.get(at).copied().unwrap_or(false);
-            let there = if unique { known().or_else(|| own.get(leaf).copied()) } else { None };
-            chosen.settled.found.push(match there {
-                Some(index) => Found::Existing(index, index < durable),
-                None => {
-                    own.entry(leaf).or_insert(next);
+        for (at, (leaf, unique)) in self.leaves.iter().zip(self.unique).enumerate() {
+            let listed = search.listed.get(at).copied().flatten();
+            let first = listed.and_then(|listed| search.first.get_mut(listed));
+            chosen.settled.found.push(match first {
+                Some(Some(index)) if *unique => Found::Existing(*index, *index < durable),
+                first => {
+                    if let Some(first) = first {
+                        first.get_or_insert(next);
+                    }
                     chosen.leaves.push(*leaf);
                     chosen.entries.extend(self.entries.get(at));
                     next += 1;
@@ -112,7 +181,7 @@ impl<'a> Request<'a> {
             });
         }
         chosen.settled.range.end = next;
-        Ok(Some(chosen))
+        Ok(chosen)
     }
 }
 
@@ -135,24 +204,24 @@ impl Engine {
             requests.iter().map(|request| request.addition().bytes()).sum::<u64>() >= LARGE_FROM;
         let node_bytes = |request: &Request<'_>| request.addition().node_bytes();
         let bytes = || requests.iter().map(node_bytes).fold(0, u64::saturating_add);
+        let mut searches: Vec<_> = requests.iter().map(Search::new).collect();
+        let mut tries = 0;
         loop {
-            let look = |request: &Request<'_>| {
-                request.unique.contains(&true).then(|| request.look()).transpose()
-            };
-            let looked = requests.iter().map(look).collect::<Result<Vec<_>>>()?;
-            let mut ingest = self.enter(how, large, bytes)?;
-            let mut chosen = Vec::with_capacity(requests.len());
-            for (request, looked) in requests.iter().zip(&looked) {
-                let size = ingest.check_tree(request.tree)?;
-                let one = match looked {
-                    Some(looked) => request.choose(looked, size)?,
-                    None => Some(request.all(size)),
-                };
-                chosen.extend(one);
+            for (request, search) in requests.iter().zip(&mut searches) {
+                search.look(request.tree)?;
+                self.mend_indexes(request.tree);
             }
-            if chosen.len() < requests.len() {
+            let mut ingest = self.enter(how, large, bytes)?;
+            let size = |request: &Request<'_>| ingest.check_tree(request.tree);
+            let sizes = requests.iter().map(size).collect::<Result<Vec<_>>>()?;
+            let mut lags = searches.iter().zip(&sizes).map(|(search, size)| search.lag(*size));
+            if tries < TRIES && lags.any(|lag| lag > LAG) {
+                tries += 1;
                 continue;
             }
+            let asked = requests.iter().zip(&mut searches).zip(sizes);
+            let chosen = asked.map(|((request, search), size)| request.choose(search, size));
+            let chosen = chosen.collect::<Result<Vec<_>>>()?;
             let additions = requests.iter().zip(&chosen).map(|(request, chosen)| Addition {
                 tree: request.tree,
                 leaves: &chosen.leaves,
@@ -187,12 +256,68 @@ impl Engine {
     }
 }
 
-impl<'a> Request<'a> {
-    /// Inserts all leaves, none of which has to be unique.
-    fn all(&self, size: u64) -> Chosen<'a> {
-        let range = size..size + self.leaves.len() as u64;
-        let found = range.clone().map(Found::New).collect();
-        let settled = Settled { range, found };
-        Chosen { settled, leaves: self.leaves.to_vec(), entries: self.entries.to_vec() }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{CheckpointPolicy, Config, FlushPolicy};
+    use crate::engine::Wanted;
+    use crate::merkle::{Arity, Blake3, TreeName};
+    use crate::report::CheckpointReason;
+    use crate::sync::JoinHandle;
+
+    fn open(dir: &tempfile::TempDir) -> (Arc<Engine>, JoinHandle<()>) {
+        let config = Config::new(dir.path())
+            .flush_policy(FlushPolicy::Manual)
+            .checkpoint_policy(CheckpointPolicy::manual());
+        let name = TreeName::main();
+        let (hasher, arity, entries) = (Arc::new(Blake3), Arity::Four, None);
+        let wanted = Wanted { name, hasher, arity, entries, indexed: true };
+        crate::engine::open(&config, Some(&wanted)).unwrap()
+    }
+
+    fn leaf(number: u64) -> Hash {
+        std::array::from_fn(|at| number.to_le_bytes().get(at).copied().unwrap_or(7))
+    }
+
+    /// More leaves than a lag come between the search and the lock, and a checkpoint puts them into a part.
+    #[test]
+    fn leaves_that_came_since_the_search_are_compared_wherever_they_are_by_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, flusher) = open(&dir);
+        let tree = Arc::clone(engine.slot(&TreeName::main()).unwrap().tree().unwrap());
+        let insert = |range: Range<u64>| {
+            let leaves: Vec<_> = range.map(leaf).collect();
+            let addition = Addition { tree: &tree, leaves: &leaves, entries: &[] };
+            engine.insert(addition, Intake::Insert).unwrap();
+        };
+        insert(0..100);
+        for asked in [&[leaf(5), leaf(1000), leaf(9_999_999), leaf(1000)][..], &[leaf(1000)]] {
+            let unique = vec![true; asked.len()];
+            let request = Request { tree: &tree, leaves: asked, entries: &[], unique: &unique };
+            let mut search = Search::new(&request);
+            search.look(&tree).unwrap();
+            let before = tree.columns.leaves();
+            insert(before..before + 3 * LAG);
+            engine.checkpoint(CheckpointReason::Manual).unwrap();
+            insert(before + 3 * LAG..before + 3 * LAG + 50);
+            let size = tree.columns.leaves();
+            let ingest = engine.inflow.lock();
+            assert!(asked.len() == 1 || search.lag(size) == 3 * LAG + 50);
+            let chosen = request.choose(&mut search, size).unwrap();
+            drop(ingest);
+            let found = chosen.settled.found;
+            if asked.len() == 1 {
+                assert_eq!(found, [Found::Existing(1000, true)]);
+                continue;
+            }
+            let new = Found::New(size);
+            let old = Found::Existing(1000, true);
+            assert_eq!(found, [Found::Existing(5, true), old, new, old]);
+            assert_eq!(chosen.settled.range, size..size + 1);
+        }
+        // Nothing was inserted.
+        assert_eq!(engine.inflow.lock().check_tree(&tree).unwrap(), tree.columns.leaves());
+        engine.flush().unwrap();
+        engine.close(flusher).unwrap();
     }
 }

@@ -15,12 +15,31 @@ mod write;
 pub(super) use format::IndexIdentity;
 pub(super) use read::IndexFile;
 pub(crate) use verify::{IndexVerdict, verify_index};
+pub(crate) use write::INDEX_STEP;
 pub(super) use write::write_index;
 
 use super::format::{PartIdentity, PartRef};
+#[cfg(any(test, feature = "testing"))]
+use crate::checksum::block_checksum;
 use crate::error::Result;
 use crate::fs::FileSystem;
+#[cfg(any(test, feature = "testing"))]
+use crate::index::BLOCK;
 use crate::random;
+
+/// Gives the index of a part of so many leaves the checksums that fit its blocks.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn fix_index(bytes: &mut [u8], leaves: u64) {
+    let Some(layout) = format::FileLayout::new(leaves) else { return };
+    let table = usize::try_from(layout.table).unwrap_or(usize::MAX);
+    let Some((blocks, sums)) = bytes.as_chunks_mut::<BLOCK>().0.split_at_mut_checked(table) else {
+        return;
+    };
+    let checksums: Vec<_> = blocks.iter().skip(1).map(|block| block_checksum(block)).collect();
+    for (block, sums) in sums.iter_mut().zip(format::table_of(&checksums)) {
+        *block = sums;
+    }
+}
 
 impl IndexIdentity {
     /// A new index of the part `identity`, which `reference` names, with a new key.

@@ -114,6 +114,16 @@ impl IndexFile {
         &self.path
     }
 
+    /// The blocks of the indexes.
+    pub(in crate::part) fn blocks(&self) -> std::ops::Range<u64> {
+        1..self.layout.table
+    }
+
+    /// Compares block `number` with its checksum.
+    pub(in crate::part) fn check(&self, number: u64) -> Result<(), ReadError> {
+        if self.checked.has(number) { Ok(()) } else { self.block(number).map(drop) }
+    }
+
     /// The leaves of the part that are equal to `leaf`, in rising order, counted from the first of the part.
     /// `is_leaf` compares one with it.
     ///

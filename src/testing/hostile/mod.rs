@@ -2,6 +2,7 @@
 //! opening a store would; none may panic. What `fix_` makes of bytes has right checksums, so that what
 //! lies behind them is reached.
 
+mod index;
 mod part;
 
 use std::error::Error;
@@ -71,6 +72,13 @@ pub fn fix_manifest(bytes: &mut [u8]) {
 #[must_use]
 pub fn part(bytes: &[u8]) -> bool {
     part::read(bytes)
+}
+
+/// Searches an index that is changed by `bytes` and has checksums that fit. Panics if it makes up a leaf. Returns how
+/// many leaves were not found.
+#[must_use]
+pub fn index(bytes: &[u8]) -> Option<usize> {
+    index::search(bytes)
 }
 
 /// Gives a part of a length that fits its header the checksums that fit its bytes.

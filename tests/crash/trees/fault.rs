@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use duramen::testing::sim::{CrashChoice, Fault, OperationKind, SimDisk};
+use duramen::fs::FileKind;
+use duramen::testing::sim::{CrashChoice, Fault, Operation, OperationKind, SimDisk};
 use duramen::{DurabilityToken, Error, Store};
 
 use super::model::{Bounds, Model, NAMES, check};
@@ -385,7 +386,10 @@ impl<'a> Patient<'a> {
         self.open()
     }
 
-    /// After an operation failed on a file, nothing but its removal was tried on it by the same store.
+    /// After an operation failed on a file, the same store tried nothing on it but its removal.
+    ///
+    /// The name of an index may be used again. A file is only created where there is none, so that is another file, and
+    /// nothing that was lost of the first one is taken for written.
     fn no_retry(&self) -> Outcome {
         let trace = self.disk.trace();
         let at = usize::try_from(self.fault).unwrap();
@@ -397,7 +401,10 @@ impl<'a> Patient<'a> {
         let again = trace[at..].iter().find(|operation| {
             operation.file() == Some(file) && operation.kind() != OperationKind::Remove
         });
-        again.map_or(Ok(()), |again| {
+        let is_new_index = |again: &&Operation| {
+            file.kind == FileKind::Index && again.kind() == OperationKind::Create
+        };
+        again.filter(|again| !is_new_index(again)).map_or(Ok(()), |again| {
             Err(Finding::new(Kind::Answer, format!("{failed} failed, then {again}")))
         })
     }
