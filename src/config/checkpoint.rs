@@ -30,6 +30,8 @@ const SMALL_PARTS: usize = 8;
 pub struct CheckpointPolicy {
     leaves: Option<u64>,
     wal_bytes: Option<u64>,
+    /// Bytes of log, and the age of the last checkpoint, that together justify one.
+    wal_bytes_after: Option<(u64, Duration)>,
     wal_segments: Option<u64>,
     memory_bytes: Option<u64>,
     interval: Option<Duration>,
@@ -39,10 +41,14 @@ pub struct CheckpointPolicy {
 }
 
 impl Default for CheckpointPolicy {
-    /// A checkpoint when the log reaches 128 MiB. A checkpoint at close if the log has more than a
-    /// little. So start-up replays little, and memory stays bounded.
+    /// A checkpoint when the log reaches 128 MiB, or 32 MiB if the last checkpoint is at least 5 seconds
+    /// ago. A checkpoint at close if the log has more than a little. So an open replays little, by a
+    /// writer and by every reader beside it, and memory stays bounded. Leaves that come fast are written in
+    /// large parts nevertheless.
     fn default() -> Self {
-        Self { wal_bytes: Some(128 << 20), ..Self::manual() }.on_close_from(CLOSE_BYTES)
+        let wal_bytes_after = Some((32 << 20, Duration::from_secs(5)));
+        Self { wal_bytes: Some(128 << 20), wal_bytes_after, ..Self::manual() }
+            .on_close_from(CLOSE_BYTES)
     }
 }
 
@@ -53,6 +59,7 @@ impl CheckpointPolicy {
         Self {
             leaves: None,
             wal_bytes: None,
+            wal_bytes_after: None,
             wal_segments: None,
             memory_bytes: None,
             interval: None,
@@ -63,13 +70,13 @@ impl CheckpointPolicy {
 
     /// A checkpoint once this many leaves came since the last one.
     ///
-    /// The checkpoint of this trigger, and of the next three, comes earlier if a quarter of
+    /// The checkpoint of this trigger, and of the next four, comes earlier if a quarter of
     /// [`max_uncheckpointed_bytes`](crate::Config::max_uncheckpointed_bytes) is reached first. The
     /// reason is then [`Backpressure`](CheckpointReason::Backpressure).
     ///
     /// # Errors
     ///
-    /// This call and the next four: [`Config`](crate::Error::Config) for zero, which would mean
+    /// This call and the next five: [`Config`](crate::Error::Config) for zero, which would mean
     /// checkpoints without end. A policy without the call does not have the trigger.
     pub fn every_leaves(mut self, leaves: u64) -> Result<Self> {
         self.leaves = Some(trigger("every_leaves", leaves)?);
@@ -83,6 +90,20 @@ impl CheckpointPolicy {
     /// As [`every_leaves`](Self::every_leaves).
     pub fn wal_bytes(mut self, bytes: u64) -> Result<Self> {
         self.wal_bytes = Some(trigger("wal_bytes", bytes)?);
+        Ok(self)
+    }
+
+    /// A checkpoint once the log since the last checkpoint has this many bytes and the last checkpoint is at
+    /// least this long ago. Whoever opens the store replays its log. With this trigger the log stays short
+    /// under a moderate load, where a checkpoint now and then costs nothing that is noticed. Under a heavy
+    /// load [`wal_bytes`](Self::wal_bytes) is reached first.
+    ///
+    /// # Errors
+    ///
+    /// As [`every_leaves`](Self::every_leaves), for either value.
+    pub fn wal_bytes_after(mut self, bytes: u64, age: Duration) -> Result<Self> {
+        let setting = "wal_bytes_after";
+        self.wal_bytes_after = Some((trigger(setting, bytes)?, trigger(setting, age)?));
         Ok(self)
     }
 
@@ -166,7 +187,9 @@ impl CheckpointPolicy {
     /// Whether checkpoints are made automatically while the store is open.
     pub(crate) fn has_trigger(&self) -> bool {
         let counts = [self.leaves, self.wal_bytes, self.wal_segments, self.memory_bytes];
-        self.interval.is_some() || counts.iter().any(Option::is_some)
+        self.interval.is_some()
+            || self.wal_bytes_after.is_some()
+            || counts.iter().any(Option::is_some)
     }
 
     /// The first trigger that `since` reaches.
@@ -179,6 +202,12 @@ impl CheckpointPolicy {
             return Some(CheckpointReason::Leaves);
         }
         if reached(self.wal_bytes, since.wal_bytes) {
+            return Some(CheckpointReason::WalBytes);
+        }
+        if self
+            .wal_bytes_after
+            .is_some_and(|(bytes, age)| since.wal_bytes >= bytes && since.time >= age)
+        {
             return Some(CheckpointReason::WalBytes);
         }
         if reached(self.wal_segments, since.wal_segments) {
@@ -256,6 +285,10 @@ mod tests {
         let cases = [
             (CheckpointPolicy::manual().every_leaves(10).unwrap(), CheckpointReason::Leaves),
             (CheckpointPolicy::manual().wal_bytes(10).unwrap(), CheckpointReason::WalBytes),
+            (
+                CheckpointPolicy::manual().wal_bytes_after(10, second).unwrap(),
+                CheckpointReason::WalBytes,
+            ),
             (CheckpointPolicy::manual().wal_segments(10).unwrap(), CheckpointReason::WalSegments),
             (CheckpointPolicy::manual().memory_bytes(10).unwrap(), CheckpointReason::Memory),
             (CheckpointPolicy::manual().interval(second).unwrap(), CheckpointReason::Interval),
@@ -274,5 +307,19 @@ mod tests {
             assert_eq!(policy.due(&Since { records: 0, ..at(10) }), None, "nothing new, {reason}");
             assert_eq!(CheckpointPolicy::manual().due(&at(1000)), None);
         }
+    }
+
+    #[test]
+    fn a_shorter_log_is_due_only_once_the_last_checkpoint_is_old() {
+        let policy = CheckpointPolicy::default();
+        let (bytes, age) = (32 << 20, Duration::from_secs(5));
+        let since = Since { records: 1, wal_bytes: bytes, time: age, ..Since::default() };
+        assert_eq!(policy.due(&since), Some(CheckpointReason::WalBytes));
+        assert_eq!(policy.due(&Since { wal_bytes: bytes - 1, ..since }), None);
+        assert_eq!(policy.due(&Since { time: age - Duration::from_millis(1), ..since }), None);
+        let heavy = Since { wal_bytes: 128 << 20, time: Duration::ZERO, ..since };
+        assert_eq!(policy.due(&heavy), Some(CheckpointReason::WalBytes));
+        assert!(CheckpointPolicy::manual().wal_bytes_after(0, age).is_err());
+        assert!(CheckpointPolicy::manual().wal_bytes_after(1, Duration::ZERO).is_err());
     }
 }

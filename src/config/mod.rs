@@ -167,8 +167,8 @@ impl Config {
         Ok(self)
     }
 
-    /// When checkpoints are made. Default: at 128 MiB of log, and at close if there is more than a
-    /// little log.
+    /// When checkpoints are made. Default: at 128 MiB of log, at 32 MiB if the last one is 5 seconds ago,
+    /// and at close if there is more than a little log.
     #[must_use]
     pub fn checkpoint_policy(mut self, policy: CheckpointPolicy) -> Self {
         self.checkpoint = policy;
