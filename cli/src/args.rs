@@ -40,7 +40,8 @@ use crate::{hex, policy};
     arg_required_else_help = false,
     version,
     after_help = "\
-Exit status: 0 done or verified, 1 a check failed, 2 anything else that went wrong."
+Exit status: 0 done or verified, 1 a check failed, 3 no store or no such tree, 4 the store is open elsewhere,
+5 no space, 6 damage, 7 no permission, 8 a newer format, 2 anything else that went wrong."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -240,7 +241,7 @@ pub(crate) struct AppendArgs {
     pub(crate) flush_policy: FlushPolicy,
 
     /// When to checkpoint: manual, or a list of close, close:BYTES, every:LEAVES, wal:BYTES,
-    /// segments:COUNT, memory:BYTES and interval:DURATION. close:BYTES leaves a shorter log as it is, for
+    /// wal:BYTES/AGE, segments:COUNT, memory:BYTES and interval:DURATION. close:BYTES leaves a shorter log as it is, for
     /// the next run. With manual or close alone, memory grows with the input.
     #[arg(
         long,

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use duramen::inspect::{Printable, count, is_printable};
 
 use crate::ended::{Asked, InputError};
+use crate::status::Status;
 use crate::transfer::Malformed;
 
 /// Everything that ends the program early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// A check came out negative: exit status 1.
+    /// A check came out negative.
     #[error("refused")]
     Refused {
         #[source]
@@ -221,16 +222,15 @@ impl fmt::Display for Failures {
 }
 
 impl Error {
-    /// The exit status: 1 if a check failed and nothing else went wrong.
-    pub(crate) fn status(&self) -> u8 {
+    /// The exit status. See [`Status`].
+    pub(crate) fn status(&self) -> Status {
         match self {
-            Self::Refused { .. } => 1,
+            Self::Refused { .. } => Status::Refused,
             Self::Stopped { failures: Failures(failures), .. }
-                if failures.iter().all(|failure| failure.status() == 1) =>
-            {
-                1
-            }
-            _ => 2,
+            | Self::Several(Failures(failures)) => Status::of_all(failures),
+            Self::KeyNotShown { source, .. } => source.status(),
+            Self::Store(error) => Status::of_chain(error),
+            error => Status::of_chain(error),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `duramen`: appends input to a durable Merkle accumulator, prints its root, proves and verifies.
 //!
-//! Exit status: 0 done or verified, 1 a check failed, 2 anything else that went wrong. Errors are
-//! one line on standard error, with every cause behind it.
+//! The exit status says why a command failed: see [`status`]. Errors are one line on standard error, with every
+//! cause behind it.
 
 mod ack;
 mod anchored;
@@ -30,6 +30,7 @@ mod prove_consistency;
 mod scrub;
 mod serve;
 mod signals;
+mod status;
 mod store;
 mod tail;
 mod transfer;
@@ -39,13 +40,15 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
 
 use crate::args::{Args, Command};
+use crate::error::one_line;
+use crate::status::Status;
 
 fn main() -> ExitCode {
     if let Err(error) = signals::catch() {
-        output::tell(&format!("cannot catch signals: {error}"));
-        return ExitCode::from(2);
+        return failed(Status::Failed, &format!("cannot catch signals: {error}"));
     }
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -77,11 +80,31 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::tell(&error.in_one_line());
-            ExitCode::from(error.status())
-        }
+        Err(error) => failed(error.status(), &error.in_one_line()),
     }
+}
+
+/// Says why the command failed, as JSON if its output is JSON.
+fn failed(status: Status, message: &str) -> ExitCode {
+    let before_files = std::env::args_os().skip(1).take_while(|argument| argument != "--");
+    if before_files.into_iter().any(|argument| argument == "--json") {
+        output::tell_json(&Failure {
+            error: &one_line(message),
+            kind: status.word(),
+            status: status.number(),
+        });
+    } else {
+        output::tell(message);
+    }
+    ExitCode::from(status.number())
+}
+
+/// What standard error says as JSON.
+#[derive(Serialize)]
+struct Failure<'a> {
+    error: &'a str,
+    kind: &'static str,
+    status: u8,
 }
 
 /// Prints help as it is, and a mistake in one line.
@@ -89,10 +112,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return match output::print(&error.to_string()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                output::tell(&error.in_one_line());
-                ExitCode::from(2)
-            }
+            Err(error) => failed(error.status(), &error.in_one_line()),
         };
     }
     let text = error.to_string();
@@ -100,6 +120,5 @@ fn usage(error: &clap::Error) -> ExitCode {
     let mistake = text.split("\n\nUsage:").next().unwrap_or_default();
     let mistake = mistake.split("\n\nFor more information").next().unwrap_or_default();
     let mistake = mistake.strip_prefix("error: ").unwrap_or(mistake);
-    output::tell(&format!("{}; see duramen --help", mistake.trim_end()));
-    ExitCode::from(2)
+    failed(Status::Failed, &format!("{}; see duramen --help", mistake.trim_end()))
 }

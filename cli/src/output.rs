@@ -207,6 +207,13 @@ pub(crate) fn tell(message: &str) {
     let _ = signals::patiently(move || io::stderr().lock().write_all(line.as_bytes()));
 }
 
+/// Prints a failure on standard error as a line of JSON. If that cannot be written, it is lost.
+pub(crate) fn tell_json(failure: &impl Serialize) {
+    let Ok(text) = to_json(failure, false) else { return };
+    let _ =
+        signals::patiently(move || io::stderr().lock().write_all(format!("{text}\n").as_bytes()));
+}
+
 /// A failure of standard output.
 pub(crate) fn cannot_print(source: io::Error) -> Error {
     Error::Write { name: "standard output".to_owned(), source }

@@ -18,7 +18,7 @@ pub(crate) fn flush(text: &str) -> Result<FlushPolicy, String> {
 }
 
 /// When a command that appends checkpoints if the caller does not say.
-pub(crate) const CHECKPOINTS: &str = "wal:256MiB,close:1MiB";
+pub(crate) const CHECKPOINTS: &str = "wal:256MiB,wal:32MiB/5s,close:1MiB";
 
 /// Reads `manual`, or triggers with commas between them.
 pub(crate) fn checkpoint(text: &str) -> Result<CheckpointPolicy, String> {
@@ -30,13 +30,16 @@ pub(crate) fn checkpoint(text: &str) -> Result<CheckpointPolicy, String> {
         None if trigger == "close" => Ok(policy.on_close(true)),
         Some(("close", value)) => Ok(policy.on_close_from(bytes(value)?)),
         Some(("every", value)) => works(policy.every_leaves(count(value)?)),
-        Some(("wal", value)) => works(policy.wal_bytes(bytes(value)?)),
+        Some(("wal", value)) => match value.split_once('/') {
+            Some((value, age)) => works(policy.wal_bytes_after(bytes(value)?, duration(age)?)),
+            None => works(policy.wal_bytes(bytes(value)?)),
+        },
         Some(("segments", value)) => works(policy.wal_segments(count(value)?)),
         Some(("memory", value)) => works(policy.memory_bytes(bytes(value)?)),
         Some(("interval", value)) => works(policy.interval(duration(value)?)),
         _ => Err(format!(
-            "{trigger:?} is not one of close, close:BYTES, every:LEAVES, wal:BYTES, segments:COUNT, \
-             memory:BYTES, interval:DURATION, or manual alone"
+            "{trigger:?} is not one of close, close:BYTES, every:LEAVES, wal:BYTES, wal:BYTES/AGE, \
+             segments:COUNT, memory:BYTES, interval:DURATION, or manual alone"
         )),
     })
 }
@@ -140,6 +143,7 @@ mod tests {
             ("close:1MiB", false),
             ("every:1000000", true),
             ("wal:256MiB", true),
+            ("wal:32MiB/5s", true),
             ("segments:8", true),
             ("memory:1GiB,interval:60s,close", true),
         ] {
@@ -165,6 +169,12 @@ mod tests {
             "wal:+1MiB",
             "wal:01MiB",
             "wal:much",
+            "wal:1MiB/",
+            "wal:/5s",
+            "wal:1MiB/5",
+            "wal:0/5s",
+            "wal:1MiB/0s",
+            "wal:1MiB/5s/5s",
             "memory:0B",
             "interval:0s",
             "close,",

@@ -63,7 +63,7 @@ fn a_directory_that_is_not_empty_and_one_that_is_no_store_are_refused() {
     assert!(told.contains("is not empty") && told.contains("notes.txt"), "{told}");
     assert!(refused(duramen(&place, "backup DIR @store"), 2).contains("is not empty"));
     std::fs::create_dir(place.path("empty")).unwrap();
-    assert!(refused(duramen(&place, "backup @empty @copy"), 2).contains("there is no store"));
+    assert!(refused(duramen(&place, "backup @empty @copy"), 3).contains("there is no store"));
     assert!(!place.path("copy").exists());
     printed(duramen(&place, "backup DIR @empty"));
 }

@@ -93,12 +93,12 @@ fn another_hasher_or_arity_is_refused_with_both_named_and_nothing_is_appended() 
 fn reading_where_no_store_is_says_so_and_creates_none() {
     for line in ["head DIR", "prove DIR 0"] {
         let place = Place::new();
-        let error = refused(duramen(&place, line), 2);
+        let error = refused(duramen(&place, line), 3);
         assert!(error.starts_with("duramen: there is no store in "), "{error}");
         assert!(!place.path("store").exists());
 
         std::fs::create_dir(place.path("store")).unwrap();
-        let error = refused(duramen(&place, line), 2);
+        let error = refused(duramen(&place, line), 3);
         assert!(error.starts_with("duramen: there is no store in "), "{error}");
         assert_eq!(std::fs::read_dir(place.path("store")).unwrap().count(), 0);
     }
@@ -110,7 +110,7 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
         let place = Place::new();
         std::fs::create_dir(place.path("store")).unwrap();
         place.file("store/notes.txt", "mine");
-        let error = refused(duramen(&place, line), 2);
+        let error = refused(duramen(&place, line), 3);
         assert!(error.contains(&place.path("store").display().to_string()), "{error}");
         let names: Vec<_> = std::fs::read_dir(place.path("store"))
             .unwrap()
@@ -179,7 +179,7 @@ fn a_store_in_use_is_refused_and_unharmed() {
     first.append("a\n");
 
     let second = given(&place, "append DIR", "intruder\n");
-    let error = refused(second, 2);
+    let error = refused(second, 4);
     assert!(error.contains(&place.path("store").display().to_string()), "{error}");
 
     first.append("b\n");

@@ -71,7 +71,7 @@ fn what_cannot_be_found_or_indexed_is_refused() {
     let place = appended("");
     refused(duramen(&place, "find DIR"), 2);
     refused(duramen(&place, "find DIR abc"), 2);
-    refused(duramen(&place, &format!("find DIR {} --tree other", hex(&[7; 32]))), 2);
-    refused(duramen(&place, "index DIR --tree other"), 2);
-    refused(duramen(&Place::new(), "index DIR"), 2);
+    refused(duramen(&place, &format!("find DIR {} --tree other", hex(&[7; 32]))), 3);
+    refused(duramen(&place, "index DIR --tree other"), 3);
+    refused(duramen(&Place::new(), "index DIR"), 3);
 }

@@ -24,6 +24,7 @@ mod reading;
 mod scrub;
 mod serve;
 mod signals;
+mod statuses;
 mod streams;
 mod tail;
 mod tlog;

@@ -78,7 +78,7 @@ fn fsck_tells_every_file_and_dump_what_stands_in_it() {
     assert!(text.contains("PROBLEM: checksum mismatch"), "{text}");
     let text = told(duramen(&place, "dump @store/parts/00000001.part"), 1);
     assert!(text.contains("DAMAGED: header"), "{text}");
-    duramen(&place, "fsck no-such-store").assert().code(2);
+    duramen(&place, "fsck no-such-store").assert().code(3);
     duramen(&place, "dump no-such-file").assert().code(2);
 }
 

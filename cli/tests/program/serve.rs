@@ -546,7 +546,7 @@ fn beside_a_log_that_is_served_its_key_signs_what_is_published_and_no_more() {
     assert_eq!(verified(&note, &key).0, 3);
     let second = "serve DIR --listen 127.0.0.1:0 --key @key";
     printed(duramen(&place, "backup DIR @copy"));
-    let error = refused(duramen(&place, second), 2);
+    let error = refused(duramen(&place, second), 4);
     assert!(error.contains("is already open"), "{error}");
     let second = "serve @copy --listen 127.0.0.1:0 --key @key";
     assert!(refused(duramen(&place, second), 2).contains("another process signs"));

@@ -13,13 +13,13 @@ fn the_exit_status_is_the_same_when_nothing_can_be_said_about_it() {
     let zeros = "0".repeat(64);
     let verify = format!("verify inclusion proof --head 2:{zeros} --index 0 --leaf {zeros}");
     for (line, status) in [
-        ("head nowhere", 2),
+        ("head nowhere", 3),
         ("--no-such-option", 2),
         ("", 2),
         ("append store nowhere", 2),
         ("append store --arity 16 </dev/null", 2),
         ("dump nowhere", 2),
-        ("fsck nowhere", 2),
+        ("fsck nowhere", 3),
         (verify.as_str(), 1),
         ("head store", 0),
         ("scrub store", 0),
@@ -36,6 +36,7 @@ fn whatever_cannot_be_printed_is_an_error() {
     let store = Store::new(Function::Sha256, 2);
     let place = &store.place;
     printed(duramen(place, "keygen example.com/log -o @key"));
+    printed(duramen(place, "head DIR --format checkpoint --key @key --first-anchor"));
     printed(duramen(place, "prove DIR 3 -o @proof"));
     let (head, leaf) = (store.head(COUNT), store.leaf(3));
     for line in [
@@ -60,7 +61,7 @@ fn whatever_cannot_be_printed_is_an_error() {
         "append store --ack proof".to_owned(),
     ] {
         let (status, error) = status_of(place.dir(), &format!("\"$D\" {line} >/dev/full"));
-        assert_eq!(status, Some(2), "{line}: {error}");
+        assert_eq!(status, Some(5), "{line}: {error}");
         assert!(error.contains("cannot write standard output: "), "{line}: {error}");
         assert_eq!(error.lines().count(), 1, "{line}: {error}");
     }

@@ -74,7 +74,7 @@ fn a_tree_is_dropped_with_yes_alone() {
     assert_eq!(printed(duramen(&place, "trees DIR")), "main: 2 leaves, blake3, arity 4\n");
     assert_eq!(parts(), 1, "that of main");
     for line in ["drop-tree DIR receipts", "drop-tree DIR receipts --yes", "seal DIR receipts"] {
-        let text = refused(duramen(&place, line), 2);
+        let text = refused(duramen(&place, line), 3);
         assert!(text.contains("there is no tree \"receipts\""), "{text}");
     }
     printed(given(&place, "append DIR --tree receipts --arity 8", "again\n"));
@@ -88,7 +88,7 @@ fn a_tree_of_another_kind_and_names_that_no_tree_has_are_refused() {
     assert!(text.contains("rfc6962-sha256") && text.contains("blake3"), "{text}");
     let text = refused(duramen(&place, "head DIR --tree a/b"), 2);
     assert!(text.contains("'/'"), "{text}");
-    let text = refused(duramen(&place, "head DIR --tree missing"), 2);
+    let text = refused(duramen(&place, "head DIR --tree missing"), 3);
     assert!(text.contains("there is no tree \"missing\""), "{text}");
     assert_eq!(printed(duramen(&place, "trees DIR")).lines().count(), 2);
 }

@@ -82,34 +82,43 @@ pub(crate) fn entries_of(text: impl Into<Vec<u8>>, flags: &str) -> Place {
 }
 
 /// What a successful call printed.
+#[track_caller]
 pub(crate) fn printed(mut command: Command) -> String {
     let output = command.assert().success().stderr("").get_output().clone();
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// The JSON that a successful call printed.
+#[track_caller]
 pub(crate) fn printed_json(command: Command) -> Value {
     serde_json::from_str(&printed(command)).unwrap()
 }
 
 /// The bytes that a successful call printed.
+#[track_caller]
 pub(crate) fn printed_bytes(mut command: Command) -> Vec<u8> {
     command.assert().success().stderr("").get_output().stdout.clone()
 }
 
 /// What a call that ended with this status printed on standard output.
+#[track_caller]
 pub(crate) fn told(mut command: Command, status: i32) -> String {
     let output = command.assert().code(status).get_output().clone();
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// The one line that a failed call with this status printed on standard error.
+#[track_caller]
 pub(crate) fn refused(mut command: Command, status: i32) -> String {
     let output = command.assert().code(status).get_output().clone();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.starts_with("duramen: ") && text.ends_with('\n'), "{text:?}");
-    assert_eq!(text.lines().count(), 1, "{text:?}");
-    text.trim_end().to_owned()
+    assert!(text.ends_with('\n') && text.lines().count() == 1, "{text:?}");
+    let Ok(failure) = serde_json::from_str::<Value>(&text) else {
+        assert!(text.starts_with("duramen: "), "{text:?}");
+        return text.trim_end().to_owned();
+    };
+    assert_eq!(failure["status"], status, "{text:?}");
+    format!("duramen: {}", failure["error"].as_str().unwrap())
 }
 
 /// A hash function as its documents have it.
