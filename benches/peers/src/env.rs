@@ -18,6 +18,8 @@ pub struct Env {
     pub scale: f64,
     /// Where plots are drawn, if they are wanted.
     pub plots: Option<PathBuf>,
+    /// The names of the sides that run, or none for all.
+    pub sides: Vec<String>,
 }
 
 impl Env {

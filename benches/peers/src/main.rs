@@ -10,9 +10,11 @@
 
 mod child;
 mod commonware;
+mod entries;
 mod env;
 mod leaves;
 mod limit;
+mod logs;
 mod machine;
 mod measure;
 mod plot;
@@ -34,6 +36,10 @@ struct Args {
     /// Run only this workload; may be given several times. Default: all of them.
     #[arg(long, value_name = "NAME")]
     workload: Vec<String>,
+
+    /// Run only this side, as the table names it; may be given several times. Default: all of them.
+    #[arg(long, value_name = "NAME")]
+    side: Vec<String>,
 
     /// Write the result as JSON to this file.
     #[arg(long, value_name = "FILE")]
@@ -80,7 +86,7 @@ fn main() -> Result<()> {
         return workloads::answer(&args.child, &dir);
     }
     let chosen = workloads::choose(&args.workload)?;
-    let env = Env { dir, runs: args.runs, scale: args.scale, plots: args.plots };
+    let env = Env { dir, runs: args.runs, scale: args.scale, plots: args.plots, sides: args.side };
     let machine = machine::describe(&env);
     machine.print();
     let mut rows = Vec::new();

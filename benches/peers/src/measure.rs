@@ -45,7 +45,13 @@ pub enum Who {
     StoresApart,
     /// duramen, with the leaves of all trees in one.
     OneTree,
-    /// The bare device or hash kernel.
+    /// SQLite, and a tree in memory.
+    Sqlite,
+    /// RocksDB, and a tree in memory.
+    Rocksdb,
+    /// duramen, without entries.
+    LeavesAlone,
+    /// The bare device, memory or hash kernel.
     Limit,
 }
 
@@ -58,6 +64,9 @@ impl Who {
             Self::Commonware => "commonware",
             Self::StoresApart => "stores apart",
             Self::OneTree => "one tree",
+            Self::Sqlite => "sqlite",
+            Self::Rocksdb => "rocksdb",
+            Self::LeavesAlone => "leaves alone",
             Self::Limit => "limit",
         }
     }
@@ -118,6 +127,9 @@ pub fn interleave(
     metrics: &[Metric],
     mut sides: Vec<Side<'_>>,
 ) -> Result<Vec<Row>> {
+    sides.retain(|side| {
+        env.sides.is_empty() || env.sides.iter().any(|name| name == side.who.name())
+    });
     let mut rows: Vec<Row> = metrics
         .iter()
         .map(|metric| Row {

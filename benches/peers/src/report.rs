@@ -7,6 +7,10 @@ use crate::env::Env;
 use crate::machine::Machine;
 use crate::measure::{Row, Who, human};
 
+/// Those that have a column only where they were measured.
+const OTHERS: [Who; 5] =
+    [Who::Sqlite, Who::Rocksdb, Who::StoresApart, Who::OneTree, Who::LeavesAlone];
+
 /// The peers that have a column: rotortree always, another one where it was measured.
 fn peers(rows: &[Row]) -> Vec<Who> {
     let mut peers = vec![Who::Rotortree];
@@ -14,7 +18,7 @@ fn peers(rows: &[Row]) -> Vec<Who> {
         peers.push(Who::Commonware);
     }
     let measured = |who: &Who| rows.iter().any(|row| !row.samples(*who).is_empty());
-    peers.extend([Who::StoresApart, Who::OneTree].into_iter().filter(measured));
+    peers.extend(OTHERS.into_iter().filter(measured));
     peers
 }
 
@@ -104,8 +108,8 @@ fn row_json(row: &Row, peers: &[Who]) -> Value {
     out.insert("limit".into(), json!(row.median(Who::Limit)));
     out.insert("of_limit".into(), json!(row.ratio(Who::Limit)));
     let mut samples = Map::new();
-    let others = [Who::Commonware, Who::StoresApart, Who::OneTree, Who::Limit];
-    for who in [Who::Duramen, Who::Rotortree].into_iter().chain(others) {
+    let first = [Who::Duramen, Who::Rotortree, Who::Commonware];
+    for who in first.into_iter().chain(OTHERS).chain([Who::Limit]) {
         if !row.samples(who).is_empty() {
             samples.insert(key(who), json!(row.samples(who)));
         }

@@ -51,9 +51,8 @@ pub const CHECKPOINT_EVERY: u64 = 4_000_000;
 /// Opens duramen so that it makes a checkpoint every [`CHECKPOINT_EVERY`] leaves.
 pub fn duramen_with_checkpoints(path: &Path) -> Result<Duramen> {
     let policy = CheckpointPolicy::manual().every_leaves(CHECKPOINT_EVERY)?;
-    let config = Config::new(path)
-        .flush_policy(FlushPolicy::interval(INTERVAL)?)
-        .checkpoint_policy(policy);
+    let config =
+        Config::new(path).flush_policy(FlushPolicy::interval(INTERVAL)?).checkpoint_policy(policy);
     Ok(Accumulator::open(config)?)
 }
 

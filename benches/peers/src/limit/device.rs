@@ -29,9 +29,20 @@ impl WrittenFile {
     /// Overwrites `bytes` at `at` (from the start again where the file ends) and syncs them.
     /// Returns where to go on.
     pub fn overwrite(&self, at: u64, bytes: &[u8]) -> Result<u64> {
+        let next = self.write(at, bytes)?;
+        self.sync()?;
+        Ok(next)
+    }
+
+    /// As [`overwrite`](Self::overwrite), without the sync.
+    pub fn write(&self, at: u64, bytes: &[u8]) -> Result<u64> {
         let at = if at + bytes.len() as u64 > self.len { 0 } else { at };
         self.file.write_all_at(bytes, at)?;
-        self.file.sync_data()?;
         Ok(at + bytes.len() as u64)
+    }
+
+    /// Syncs what was written.
+    pub fn sync(&self) -> Result<()> {
+        Ok(self.file.sync_data()?)
     }
 }

@@ -1,4 +1,4 @@
-//! The smallest group commit there is: threads hand 32 bytes each to one writer, which overwrites a
+//! The smallest group commit there is: threads hand a few bytes each to one writer, which overwrites a
 //! written file with what has gathered, syncs it and wakes them. No log format, no tree.
 
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -6,7 +6,6 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use anyhow::Result;
 
 use super::device::WrittenFile;
-use crate::leaves::Leaf;
 
 const BLOCK: usize = 4096;
 
@@ -27,10 +26,10 @@ pub struct GroupCommit {
 }
 
 impl GroupCommit {
-    /// Hands over a leaf and waits until it is on the disk, or until the writer has stopped.
-    pub fn submit(&self, leaf: &Leaf) {
+    /// Hands over `bytes` and waits until they are on the disk, or until the writer has stopped.
+    pub fn submit(&self, bytes: &[u8]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.gathered.extend_from_slice(leaf);
+        state.gathered.extend_from_slice(bytes);
         state.submitted += 1;
         let mine = state.submitted;
         self.work.notify_one();

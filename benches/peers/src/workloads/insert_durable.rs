@@ -46,7 +46,11 @@ pub fn run(env: &Env, name: &str, threads: u64) -> Result<Vec<Row>> {
     let limit = side(Who::Limit, || {
         let dir = env.fresh_dir()?;
         let file = WrittenFile::create(&dir.path().join("file"), FILE_BYTES)?;
-        if threads == 1 { overwrite(&file, time) } else { group_commit(&file, threads, time) }
+        if threads == 1 {
+            overwrite(&file, time)
+        } else {
+            group_commit(&file, threads, time, |leaf| leaf)
+        }
     });
     let metrics = [more("inserts_per_second"), less("p50_microseconds"), less("p99_microseconds")];
     let mut sides = vec![duramen, rotortree, limit];
@@ -57,7 +61,7 @@ pub fn run(env: &Env, name: &str, threads: u64) -> Result<Vec<Row>> {
 }
 
 /// Calls `insert` from every thread until the time is over.
-fn many_threads(
+pub fn many_threads(
     threads: u64,
     time: Duration,
     insert: impl Fn(Leaf) -> Result<()> + Sync,
@@ -121,12 +125,18 @@ fn overwrite(file: &WrittenFile, time: Duration) -> Result<Sample> {
     Ok(sample(latencies, start.elapsed()))
 }
 
-fn group_commit(file: &WrittenFile, threads: u64, time: Duration) -> Result<Sample> {
+/// The same with a [`GroupCommit`] of the `record` of each leaf.
+pub fn group_commit<R: AsRef<[u8]>>(
+    file: &WrittenFile,
+    threads: u64,
+    time: Duration,
+    record: impl Fn(Leaf) -> R + Sync,
+) -> Result<Sample> {
     let group = GroupCommit::default();
     thread::scope(|scope| {
         let writer = scope.spawn(|| group.write_until_stopped(file));
         let sample = many_threads(threads, time, |leaf| {
-            group.submit(&leaf);
+            group.submit(record(leaf).as_ref());
             Ok(())
         });
         group.stop();

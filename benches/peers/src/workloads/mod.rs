@@ -3,6 +3,11 @@
 mod batch_durable;
 mod checkpoint_stall;
 mod disk_bytes;
+mod entries_batch;
+mod entries_durable;
+mod entries_memory;
+mod entries_read;
+mod find;
 mod idle;
 mod insert_and_root;
 mod insert_durable;
@@ -163,6 +168,38 @@ pub const ALL: &[Workload] = &[
         run: store_open::run,
     },
     Workload {
+        name: "entries-batch",
+        about: "1 M entries of 200 bytes in batches of 1,000, each inserted unless it is there, to the last fsync and \
+                the root, in a log of as many",
+        run: entries_batch::run,
+    },
+    Workload {
+        name: "entries-durable-32",
+        about: "entries of 200 bytes that are durable when the insert returns, from 32 threads, beside leaves alone",
+        run: entries_durable::run,
+    },
+    Workload {
+        name: "entries-read",
+        about: "5 M entries of 200 bytes: one by its index from memory and from a part, and all as a stream",
+        run: entries_read::run,
+    },
+    Workload {
+        name: "entries-memory",
+        about: "memory of an entry that is in no part yet, 2 M entries, a process per side",
+        run: entries_memory::run,
+    },
+    Workload {
+        name: "find",
+        about: "leaves by their hash among 50 M in the parts of a checkpoint every 4 M, with everything in memory and \
+                with nothing, a process per run",
+        run: find::several_parts,
+    },
+    Workload {
+        name: "find-one-part",
+        about: "the same with all leaves in one part",
+        run: find::one_part,
+    },
+    Workload {
         name: "idle",
         about: "wake-ups, writes and processor time of a store that nobody uses",
         run: idle::run,
@@ -192,6 +229,10 @@ pub fn answer(question: &[String], dir: &Path) -> Result<()> {
         ("memory-bytes", &[leaves]) => memory_bytes::child(side, leaves, dir),
         ("sustained", &[leaves]) => sustained::child(side, leaves, dir),
         ("store-open", &[trees]) => store_open::child(side, trees, dir),
+        ("entries-memory", &[total, indexed]) => {
+            entries_memory::child(side, total, indexed == 1, dir)
+        }
+        ("find", &[leaves, seed]) => find::child(side, leaves, seed, dir),
         ("idle", &[milliseconds]) => idle::child(side, milliseconds, dir),
         _ => bail!("there is no child for {workload} with {} numbers", numbers.len()),
     }
