@@ -23,6 +23,8 @@ use crate::wal::LoggedLeaves;
 
 /// Entries of so many bytes are hashed by several threads.
 const PARALLEL_FROM: usize = 1 << 18;
+/// Entries that a core hashes at a time.
+const PIECE: usize = 64;
 
 /// Batches of at least so many leaves are worth hashing at once.
 pub(super) const BATCH_FROM: usize = 1 << 14;
@@ -218,11 +220,15 @@ impl Tree {
     /// The leaves of `entries`. A large batch is hashed on every core.
     pub(crate) fn leaves_of(&self, entries: &[&[u8]]) -> Vec<Hash> {
         let bytes: usize = entries.iter().map(|entry| entry.len()).sum();
-        let leaf = |entry: &&[u8]| self.hasher.leaf(entry);
+        let mut leaves = vec![[0; 32]; entries.len()];
         match pool().filter(|_| bytes >= PARALLEL_FROM) {
-            Some(pool) => pool.install(|| entries.par_iter().map(leaf).collect()),
-            None => entries.iter().map(leaf).collect(),
+            Some(pool) => pool.install(|| {
+                let pieces = entries.par_chunks(PIECE).zip(leaves.par_chunks_mut(PIECE));
+                pieces.for_each(|(entries, leaves)| self.hasher.leaves(entries, leaves));
+            }),
+            None => self.hasher.leaves(entries, &mut leaves),
         }
+        leaves
     }
 
     /// The entry `index`, which must be published.

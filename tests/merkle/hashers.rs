@@ -91,6 +91,37 @@ fn a_leaf_in_pieces_is_the_leaf_of_the_whole_wherever_it_is_cut() {
 }
 
 #[test]
+fn many_leaves_of_equal_and_of_mixed_lengths_are_those_hashed_one_by_one() {
+    let data: Vec<u8> = (0..3000_u32).map(|i| (i * 7 % 251) as u8).collect();
+    for hasher in hashers() {
+        for (least, spread) in [(0, 1), (0, 300), (64, 1), (65, 1), (200, 1), (200, 3), (900, 300)]
+        {
+            for count in [0, 1, 2, 15, 16, 17, 100] {
+                let of = |at: usize| &data[at..at + least + at * 31 % spread];
+                let entries: Vec<&[u8]> = (0..count).map(of).collect();
+                let mut leaves = vec![[0; 32]; count];
+                hasher.leaves(&entries, &mut leaves);
+                let one_by_one: Vec<_> = entries.iter().map(|entry| hasher.leaf(entry)).collect();
+                assert_eq!(leaves, one_by_one, "{} {least} {spread} {count}", hasher.id());
+            }
+        }
+        // Every number of whole blocks, and the ends of blocks and of the longest input for the vector kernel.
+        for len in (0..1100).filter(|len| [0, 1, 63].contains(&(len % 64))) {
+            let entries: Vec<&[u8]> = (0..16).map(|at| &data[at..at + len]).collect();
+            let mut leaves = [[0; 32]; 16];
+            hasher.leaves(&entries, &mut leaves);
+            assert!(entries.iter().zip(leaves).all(|(entry, leaf)| hasher.leaf(entry) == leaf));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "assertion")]
+fn leaves_for_another_number_of_entries_panic_as_documented() {
+    Blake3.leaves(&[b"one", b"two"], &mut [[0; 32]; 3]);
+}
+
+#[test]
 #[should_panic(expected = "assertion")]
 fn a_batch_that_is_not_whole_groups_panics_as_documented() {
     Blake3.nodes(Arity::Four, &reference::leaves(9), &mut [[0; 32]; 2]);

@@ -96,6 +96,20 @@ pub trait Hasher: Send + Sync + 'static {
         Box::new(Kept { hasher: self, data: Vec::new() })
     }
 
+    /// The leaves for many pieces of raw data: `leaves[i]` becomes the leaf for `data[i]`.
+    ///
+    /// The result equals [`leaf`](Hasher::leaf) on each; a hasher overrides this to fill vector lanes.
+    ///
+    /// # Panics
+    ///
+    /// If `leaves` is not exactly as long as `data`.
+    fn leaves(&self, data: &[&[u8]], leaves: &mut [Hash]) {
+        assert_eq!(data.len(), leaves.len());
+        for (data, leaf) in data.iter().zip(leaves) {
+            *leaf = self.leaf(data);
+        }
+    }
+
     /// The parent of 2 to 16 `children`. For any other number of them it may panic, or return what is
     /// no node of any tree.
     fn node(&self, children: &[Hash]) -> Hash;

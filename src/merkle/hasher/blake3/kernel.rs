@@ -43,7 +43,7 @@ const BLOCK: usize = 64;
 const WHOLE_BLOCK: u8 = 64;
 const _: () = assert!(WHOLE_BLOCK as usize == BLOCK);
 /// How many inputs go to the kernel at once: the lanes of the widest one.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// The kernel of this processor, if it was seen to equal the public function.
 ///
@@ -109,6 +109,20 @@ fn equals_public(platform: Platform) -> bool {
             .zip(&parents)
             .all(|(group, parent)| *parent == *::blake3::hash(group.as_flattened()).as_bytes())
     });
+    // Up to all lanes, with inputs of different lengths, and of lengths that have as many whole blocks.
+    let side_by_side = (1..=LANES).all(|count| {
+        let bytes = children.as_flattened();
+        let lens = [0, 63, 64, 65, 128, 200, 640, CHUNK];
+        lens.into_iter().all(|least| {
+            let len = |at: usize| (least + 29 * at * usize::from(count % 2 == 0)).min(CHUNK);
+            let inputs: [&[u8]; LANES] = core::array::from_fn(|at| &bytes[at..at + len(at)]);
+            let (key, mut hashes) = (&children[Arity::MAX], [[0u8; 32]; LANES]);
+            let inputs = &inputs[..count];
+            hash_chunks(platform, &words(key), KEYED, inputs, &mut hashes[..count]);
+            let expected = inputs.iter().map(|input| *::blake3::keyed_hash(key, input).as_bytes());
+            expected.eq(hashes[..count].iter().copied())
+        })
+    });
     // Chains of every length, with groups of every length in turn.
     let chained = (0..=CHAIN).all(|len| {
         let (node, first) = (&children[0], &children[..len % Arity::MAX]);
@@ -123,7 +137,7 @@ fn equals_public(platform: Platform) -> bool {
         });
         hash_chain(platform, first, node, &groups[..len]) == expected
     });
-    one_by_one && many && chained
+    one_by_one && many && side_by_side && chained
 }
 
 /// The 32-byte key or hash as the kernel wants it.
@@ -146,8 +160,20 @@ pub(super) const fn words(bytes: &Hash) -> [u32; 8] {
 #[inline]
 pub(super) fn hash_chunk(platform: Platform, key: &[u32; 8], mode: u8, input: &[u8]) -> Hash {
     debug_assert!(input.len() <= CHUNK);
-    let mut state = *key;
-    let mut flags = mode | CHUNK_START;
+    finish_chunk(platform, *key, mode, CHUNK_START, input)
+}
+
+/// The hash of a chunk whose first blocks `state` stands for, if any. `input` is the rest of the chunk, and `start` is the
+/// flag of its first block.
+#[inline(always)]
+fn finish_chunk(
+    platform: Platform,
+    mut state: [u32; 8],
+    mode: u8,
+    start: u8,
+    input: &[u8],
+) -> Hash {
+    let mut flags = mode | start;
     let (blocks, rest) = input.as_chunks::<BLOCK>();
     // The last block, full or not, carries the end flags: so an input of whole blocks keeps its
     // last one back.
@@ -173,6 +199,76 @@ pub(super) fn hash_chunk(platform: Platform, key: &[u32; 8], mode: u8, input: &[
         platform.compress_in_place(&mut state, &block, len, 0, flags);
     }
     bytes(&state)
+}
+
+/// The hashes of up to [`LANES`] inputs of at most [`CHUNK`] bytes each, as [`hash_chunk`] makes them.
+///
+/// The blocks that every input has before its last one are compressed side by side.
+pub(super) fn hash_chunks(
+    platform: Platform,
+    key: &[u32; 8],
+    mode: u8,
+    inputs: &[&[u8]],
+    hashes: &mut [Hash],
+) {
+    let before_last = |input: &&[u8]| input.len().saturating_sub(1) / BLOCK;
+    let blocks = inputs.iter().map(before_last).min().unwrap_or(0);
+    let firsts = match blocks {
+        0 => None,
+        1 => hash_firsts::<64>(platform, key, mode, inputs),
+        2 => hash_firsts::<128>(platform, key, mode, inputs),
+        3 => hash_firsts::<192>(platform, key, mode, inputs),
+        4 => hash_firsts::<256>(platform, key, mode, inputs),
+        5 => hash_firsts::<320>(platform, key, mode, inputs),
+        6 => hash_firsts::<384>(platform, key, mode, inputs),
+        7 => hash_firsts::<448>(platform, key, mode, inputs),
+        8 => hash_firsts::<512>(platform, key, mode, inputs),
+        9 => hash_firsts::<576>(platform, key, mode, inputs),
+        10 => hash_firsts::<640>(platform, key, mode, inputs),
+        11 => hash_firsts::<704>(platform, key, mode, inputs),
+        12 => hash_firsts::<768>(platform, key, mode, inputs),
+        13 => hash_firsts::<832>(platform, key, mode, inputs),
+        14 => hash_firsts::<896>(platform, key, mode, inputs),
+        _ => hash_firsts::<960>(platform, key, mode, inputs),
+    };
+    let Some((len, values)) = firsts else {
+        inputs.iter().zip(hashes).for_each(|(input, hash)| {
+            *hash = hash_chunk(platform, key, mode, input);
+        });
+        return;
+    };
+    for ((input, value), hash) in inputs.iter().zip(&values).zip(hashes) {
+        *hash = finish_chunk(platform, words(value), mode, 0, &input[len..]);
+    }
+}
+
+/// Compresses the first `BYTES` bytes of each input, which are whole blocks and not all of it. Returns their number, and
+/// the chaining values. `None` if an input has fewer bytes.
+fn hash_firsts<const BYTES: usize>(
+    platform: Platform,
+    key: &[u32; 8],
+    mode: u8,
+    inputs: &[&[u8]],
+) -> Option<(usize, [Hash; LANES])> {
+    const { assert!(BYTES.is_multiple_of(BLOCK) && BYTES < CHUNK) };
+    let mut lanes: [&[u8; BYTES]; LANES] = [inputs.first()?.first_chunk()?; LANES];
+    for (lane, input) in lanes.iter_mut().zip(inputs) {
+        *lane = input.first_chunk()?;
+    }
+    let mut values = [[0; 32]; LANES];
+    // As in `hash_chain`: one wider pass is faster than several narrow ones.
+    let count = inputs.len().next_power_of_two().min(LANES);
+    platform.hash_many(
+        &lanes[..count],
+        key,
+        0,
+        IncrementCounter::No,
+        mode,
+        CHUNK_START,
+        0,
+        values[..count].as_flattened_mut(),
+    );
+    Some((BYTES, values))
 }
 
 /// The chaining value as a hash.

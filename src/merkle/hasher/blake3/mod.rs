@@ -47,6 +47,23 @@ impl Hasher for Blake3 {
         }
     }
 
+    fn leaves(&self, data: &[&[u8]], leaves: &mut [Hash]) {
+        assert_eq!(data.len(), leaves.len());
+        let Some(platform) = kernel::trusted() else {
+            data.iter().zip(leaves).for_each(|(data, leaf)| *leaf = self.leaf(data));
+            return;
+        };
+        let groups = data.chunks(kernel::LANES).zip(leaves.chunks_mut(kernel::LANES));
+        for (data, leaves) in groups {
+            if data.iter().all(|data| data.len() <= kernel::CHUNK) {
+                let (key, mode) = (&LEAF_CONTEXT_WORDS, kernel::DERIVE_KEY_MATERIAL);
+                kernel::hash_chunks(platform, key, mode, data, leaves);
+            } else {
+                data.iter().zip(leaves).for_each(|(data, leaf)| *leaf = self.leaf(data));
+            }
+        }
+    }
+
     fn leaf_in_pieces(&self) -> Box<dyn LeafInPieces + '_> {
         Box::new(Leaf(blake3::Hasher::new_derive_key(Self::LEAF_CONTEXT)))
     }
