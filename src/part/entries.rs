@@ -4,6 +4,8 @@
 //!
 //! - Entries are handed out from blocks that were compared with their checksums, as nodes are. The first
 //!   time that an entry is read, it is compared with its leaf.
+//! - A bundle is marked as whole once its entries, as one run, were counted and each compared with its leaf. Such a run
+//!   is handed out again without a look at its entries.
 //! - A length or an offset in the file is compared with what there is before it is used. So a forged part
 //!   with right checksums is damage and no panic.
 
@@ -61,36 +63,41 @@ impl Part {
         let (area, framing) = self.entry_area(index)?;
         let bundle = self.bundle(&area, index, false)?;
         let (start, end, skip) = bundle.stride(index);
+        let wrong = || self.wrong_bundle(bundle.start);
         let entry = if bundle.record.compressed {
             let bytes = self.decompressed(&bundle, false)?;
-            let read = |at: u64, out: &mut [u8]| {
-                let from = usize::try_from(at).unwrap_or(usize::MAX);
-                let found = bytes.get(from..from.saturating_add(out.len()));
-                out.copy_from_slice(found.ok_or_else(|| self.wrong_bundle(bundle.start))?);
-                Ok(())
-            };
-            let (at, len) = self.locate(&bundle, framing, (start..end, skip), read)?;
-            let at = usize::try_from(at).ok().zip(usize::try_from(len).ok());
-            let (at, len) = at.ok_or_else(|| self.wrong_bundle(bundle.start))?;
-            EntryBytes::owned(bytes).slice(at, len)
+            let within = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+            let (start, end) = within.ok_or_else(wrong)?;
+            let stride = bytes.get(start..end).ok_or_else(wrong)?;
+            let (at, len) = locate_in(stride, framing, skip).ok_or_else(wrong)?;
+            EntryBytes::owned(bytes).slice(start + at, len)
+        } else if let Some(stride) = self.intact_stride(bundle.start + start, end - start) {
+            touch(stride, skip);
+            let (at, len) = locate_in(stride, framing, skip).ok_or_else(wrong)?;
+            self.file_bytes(bundle.start + start + at as u64, len as u64)?
         } else {
-            let read = |at: u64, out: &mut [u8]| self.copy_bytes(bundle.start + at, out);
-            let (at, len) = self.locate(&bundle, framing, (start..end, skip), read)?;
+            let (at, len) = self.locate(&bundle, framing, start..end, skip)?;
             self.file_bytes(bundle.start + at, len)?
         };
         self.check_leaf(index, entry.get(), hash)?;
         Ok(entry)
     }
 
-    /// Where in the bundle the data of an entry is, and its length: the entry behind `skip` others in
-    /// `stride`. `read` reads bytes of the bundle. Only the blocks with lengths are read, so a damaged
-    /// block makes no other entry unreadable than those that begin in it or behind it in the stride.
+    /// The bytes of a stride in mapped memory, if all their blocks are marked as intact.
+    #[inline]
+    fn intact_stride(&self, at: u64, len: u64) -> Option<&[u8]> {
+        self.borrow_bytes(at, len).filter(|_| self.are_checked(at, len))
+    }
+
+    /// Where in the bundle the data of an entry is, and its length: the entry behind `skip` others in `stride`. Only the
+    /// blocks with lengths are read, so a damaged block makes no other entry unreadable than those that begin in it or
+    /// behind it in the stride.
     fn locate(
         &self,
         bundle: &Bundle,
         framing: Framing,
-        (stride, skip): (Range<u64>, usize),
-        read: impl Fn(u64, &mut [u8]) -> Result<(), ReadError>,
+        stride: Range<u64>,
+        skip: usize,
     ) -> Result<(u64, u64), ReadError> {
         let wrong = || self.wrong_bundle(bundle.start);
         let mut prefix = [0; 4];
@@ -99,7 +106,7 @@ impl Part {
         for left in (0..=skip).rev() {
             let data = at.checked_add(prefix.len() as u64).filter(|data| *data <= stride.end);
             let data = data.ok_or_else(wrong)?;
-            read(at, prefix)?;
+            self.copy_bytes(bundle.start + at, prefix)?;
             let len = framing.len_of(prefix) as u64;
             if len > stride.end - data {
                 return Err(wrong());
@@ -137,23 +144,36 @@ impl Part {
         to: u64,
         hash: EntryHash<'_>,
     ) -> Result<EntryBytes, ReadError> {
-        let (_, framing) = self.entry_area(from)?;
-        let run = self.framed_run(from, to)?;
+        let (area, framing) = self.entry_area(from)?;
+        let bundle = self.bundle(&area, from, false)?;
+        let number = self.bundle_in_part(from);
+        let whole = from == bundle.first && bundle.end <= to;
+        if whole && self.whole.has(number) {
+            return self.bundle_bytes(&bundle);
+        }
+        let run = self.framed_run(framing, &bundle, from, to)?;
         for (index, entry) in (from..).zip(Entries::new(framing, run.get())) {
             let wrong = || self.wrong_bundle(self.layout().entries.map_or(0, |area| area.block));
             self.check_leaf(index, entry.ok_or_else(wrong)?, hash)?;
         }
+        if whole {
+            self.whole.mark(number);
+        }
         Ok(run)
     }
 
-    /// Adjacent entries from `from` on, framed, of one bundle and below `to`.
-    fn framed_run(self: &Arc<Self>, from: u64, to: u64) -> Result<EntryBytes, ReadError> {
-        let (area, framing) = self.entry_area(from)?;
-        let bundle = self.bundle(&area, from, false)?;
+    /// The entries from `from` on and below `to` that are in `bundle`, framed.
+    fn framed_run(
+        self: &Arc<Self>,
+        framing: Framing,
+        bundle: &Bundle,
+        from: u64,
+        to: u64,
+    ) -> Result<EntryBytes, ReadError> {
         let end = bundle.end.min(to);
         if from == bundle.first && end == bundle.end {
-            let bytes = self.bundle_bytes(&bundle)?;
-            self.check_count(framing, &bundle, bytes.get())?;
+            let bytes = self.bundle_bytes(bundle)?;
+            self.check_count(framing, bundle, bytes.get())?;
             return Ok(bytes);
         }
         // Part of a bundle: from the stride of the first entry to that of the last.
@@ -162,7 +182,7 @@ impl Part {
         let wrong = || self.wrong_bundle(bundle.start);
         let bytes = match bundle.record.compressed {
             true => {
-                let bytes = EntryBytes::owned(self.decompressed(&bundle, false)?);
+                let bytes = EntryBytes::owned(self.decompressed(bundle, false)?);
                 let at = usize::try_from(start).ok().zip(usize::try_from(behind - start).ok());
                 let (at, len) = at.ok_or_else(wrong)?;
                 bytes.slice(at, len)
@@ -236,13 +256,20 @@ impl Part {
         Ok(bytes)
     }
 
+    /// The number of the bundle with entry `index` among those of this part.
+    fn bundle_in_part(&self, index: u64) -> u64 {
+        index / BUNDLE - self.identity().from / BUNDLE
+    }
+
     /// The entries of this part that are in the bundle of entry `index`.
     fn bundle(&self, area: &EntryArea, index: u64, reverify: bool) -> Result<Bundle, ReadError> {
         let (from, to) = (self.identity().from, self.identity().to);
-        let number = index / BUNDLE - from / BUNDLE;
-        let at = area.directory * PART_BLOCK + number * RECORD_LEN as u64;
+        let at = area.directory * PART_BLOCK + self.bundle_in_part(index) * RECORD_LEN as u64;
         let mut bytes = [0; RECORD_LEN];
-        self.copy_intact(at, &mut bytes, reverify)?;
+        match reverify {
+            true => self.copy_intact(at, &mut bytes, true)?,
+            false => self.copy_bytes(at, &mut bytes)?,
+        }
         let record = Record::decode(&bytes, area).ok_or_else(|| {
             let expected = "one that fits the part's entries";
             Damage::field(self.path(), at, "record of a bundle", expected, "another")
@@ -277,6 +304,26 @@ impl Part {
         let expected = "as many entries as leaves";
         Damage::field(self.path(), at, "bundle of entries", expected, "other bytes").into()
     }
+}
+
+/// Where in `stride` the data of the entry behind `skip` others is, and its length.
+#[inline]
+fn locate_in(stride: &[u8], framing: Framing, skip: usize) -> Option<(usize, usize)> {
+    let mut rest = stride;
+    for _ in 0..skip {
+        (_, rest) = framing.split(rest)?;
+    }
+    let (entry, behind) = framing.split(rest)?;
+    Some((stride.len() - behind.len() - entry.len(), entry.len()))
+}
+
+/// Reads a byte where each of the first `skip + 1` entries of a stride is likely to begin: the processor then waits for
+/// all of them at once, and not for one after the other when the lengths are read.
+#[inline]
+fn touch(stride: &[u8], skip: usize) {
+    let step = stride.len() / STRIDE;
+    let touched = (0..=skip).filter_map(|entry| stride.get(entry * step));
+    std::hint::black_box(touched.fold(0, |all, byte| all | byte));
 }
 
 impl ArchivedBytes for Part {

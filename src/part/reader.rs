@@ -46,6 +46,8 @@ pub(crate) struct Part {
     pub(super) last_bundle: Mutex<Option<(u64, Arc<[u8]>)>>,
     /// The entries that were found to hash to their leaves.
     pub(super) hashed: Checked,
+    /// The bundles that were found to be as many entries as leaves, each of which hashes to its leaf.
+    pub(super) whole: Checked,
     path: PathBuf,
     /// The part's index, once it was looked for.
     pub(super) finder: Finder,
@@ -109,6 +111,7 @@ impl Part {
         }
         let checked = Checked::new(layout.footer);
         let hashed = Checked::new(layout.entries.map_or(0, |_| reference.to - reference.from));
+        let whole = Checked::new(layout.entries.map_or(0, |area| area.bundles));
         drop((header, footer));
         Ok(Self {
             identity,
@@ -119,6 +122,7 @@ impl Part {
             tables_sum: parsed.tables,
             last_bundle: Mutex::default(),
             hashed,
+            whole,
             path,
             finder: Finder::new(fs, mode),
         })
@@ -286,6 +290,13 @@ impl Part {
     /// Bytes `[at, at + len)` in mapped memory, intact or not.
     pub(super) fn borrow_bytes(&self, at: u64, len: u64) -> Option<&[u8]> {
         self.bytes.borrow(at..at.checked_add(len)?)
+    }
+
+    /// Whether all blocks of the bytes `[at, at + len)` are marked as intact.
+    #[inline]
+    pub(super) fn are_checked(&self, at: u64, len: u64) -> bool {
+        (at / PART_BLOCK..at.saturating_add(len).div_ceil(PART_BLOCK))
+            .all(|number| self.is_checked(number))
     }
 
     /// Whether the block is marked as intact.

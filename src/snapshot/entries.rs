@@ -152,20 +152,32 @@ impl Iterator for Entries {
         if self.range.start >= self.range.end {
             return None;
         }
-        let Ok((run, at)) = self.take_run() else {
-            // Perhaps only another entry of the run cannot be read.
-            let entry = self.one(self.range.start);
-            self.range.start += 1;
-            return Some(entry.map(Entry::new));
-        };
-        let bytes = run.get();
+        if self.run.is_none() {
+            match self.take_run() {
+                Ok(run) => self.run = Some(run),
+                Err(_) => {
+                    // Perhaps only another entry of the run cannot be read.
+                    let entry = self.one(self.range.start);
+                    self.range.start += 1;
+                    return Some(entry.map(Entry::new));
+                }
+            }
+        }
+        // The run stays where it is: to move it out and in again takes longer than all else.
+        let (run, at) = self.run.as_mut()?;
         self.range.start += 1;
-        let Some((entry, rest)) = self.framing.split(&bytes[at..]) else {
+        let bytes = run.get();
+        let Some((entry, rest)) = bytes.get(*at..).and_then(|bytes| self.framing.split(bytes))
+        else {
+            self.run = None;
             return Some(Err(self.absent(self.range.start - 1)));
         };
-        let (next, len) = (bytes.len() - rest.len(), entry.len());
+        let (next, len, ends) = (bytes.len() - rest.len(), entry.len(), rest.is_empty());
         let entry = Entry::new(run.slice(next - len, len));
-        self.run = (next < bytes.len()).then_some((run, next));
+        *at = next;
+        if ends {
+            self.run = None;
+        }
         Some(Ok(entry))
     }
 

@@ -75,7 +75,8 @@ fn check_reads(
         assert_eq!(one(index).unwrap(), entry(index), "entry {index}");
     }
     assert!(matches!(one(size), Err(Error::IndexOutOfRange { .. })));
-    for range in [0..size, size / 3..size / 2, size.saturating_sub(1)..size, 0..0] {
+    // The whole twice: bundles that were compared with their leaves once are read in another way.
+    for range in [0..size, size / 3..size / 2, size.saturating_sub(1)..size, 0..0, 0..size] {
         let read: Vec<_> = all(range.clone()).map(|entry| entry.unwrap().to_vec()).collect();
         assert_eq!(read, entries(range.clone()), "{range:?}");
         let mut visited = Vec::new();
@@ -579,6 +580,9 @@ fn an_entry_that_does_not_hash_to_its_leaf_is_an_error_under_right_checksums() {
         }
     }
     assert!(tree.entry(5).is_err() && tree.entry(6).is_err());
-    let read: Vec<_> = tree.entries(0..300).unwrap().collect();
-    assert_eq!(read.iter().filter(|entry| entry.is_err()).count(), 2);
+    // Again: a run with a wrong entry is never taken for one that was compared.
+    for _ in 0..2 {
+        let read: Vec<_> = tree.entries(0..300).unwrap().collect();
+        assert_eq!(read.iter().filter(|entry| entry.is_err()).count(), 2);
+    }
 }
