@@ -25,7 +25,7 @@ use std::sync::atomic::AtomicU64;
 use super::tree::Tree;
 use crate::column::View;
 use crate::error::{Error, ReadError, Result};
-use crate::index::{IndexKey, RecentTable};
+use crate::index::{IndexKey, KeyedHash, RecentTable};
 use crate::merkle::{Hash, LeafIndex, Level, NodeIndex, NodeSource as _};
 use crate::part::{PartSet, Scans};
 use crate::sync::Mutex;
@@ -66,9 +66,22 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// The first leaf of the table and below `size` that is equal to `leaf`.
     fn find(&self, leaf: &Hash, size: u64) -> Option<u64> {
+        self.find_hashed(leaf, self.table.hash(leaf), size)
+    }
+
+    /// As [`find`](Self::find). `hash` is the keyed hash of `leaf`.
+    fn find_hashed(&self, leaf: &Hash, hash: KeyedHash, size: u64) -> Option<u64> {
         let is_leaf = |index| self.leaves.at(index) == *leaf;
-        let hit = self.table.find(self.table.hash(leaf), is_leaf);
+        let hit = self.table.find(hash, is_leaf);
         hit.map(|hit| hit.0).filter(|hit| *hit < size)
+    }
+
+    /// As [`find`](Self::find), for each of `leaves`.
+    fn find_each(&self, leaves: &[Hash], size: u64) -> Vec<Option<u64>> {
+        // All leaves are hashed first: the processor then waits for many places of the table at once.
+        let hashes: Vec<_> = leaves.iter().map(|leaf| self.table.hash(leaf)).collect();
+        let found = leaves.iter().zip(hashes);
+        found.map(|(leaf, hash)| self.find_hashed(leaf, hash, size)).collect()
     }
 
     /// All leaves of the table and below `size` that are equal to `leaf`.
@@ -111,9 +124,7 @@ impl Tree {
     pub(super) fn find_each(&self, leaves: &[Hash], size: u64) -> Result<Vec<Option<u64>>> {
         let mut firsts = Vec::with_capacity(leaves.len());
         for leaves in leaves.chunks(CHUNK) {
-            let (parts, recent) = self.ask(size, |asked| {
-                leaves.iter().map(|leaf| asked.find(leaf, size)).collect::<Vec<_>>()
-            })?;
+            let (parts, recent) = self.ask(size, |asked| asked.find_each(leaves, size))?;
             let first = parts.find_each(leaves, size, &self.finder.scans)?;
             firsts.extend(first.into_iter().zip(recent).map(|(first, recent)| first.or(recent)));
         }
@@ -239,8 +250,8 @@ impl Leaves<'_> {
     }
 }
 
-/// A key that nobody knows. It is for this table alone.
-fn fresh_key() -> IndexKey {
+/// A key that nobody knows, for one table in memory.
+pub(super) fn fresh_key() -> IndexKey {
     let random = || RandomState::new().hash_one(0u64).to_le_bytes();
     let mut key = [0; 16];
     let (low, high) = key.split_at_mut(8);

@@ -35,13 +35,22 @@ impl<'a> Filter<'a> {
         Self { lines }
     }
 
+    /// The line of a hash. `None` without a filter.
+    #[inline]
+    fn line(&self, hash: KeyedHash) -> Option<&'a [u8; LINE]> {
+        self.lines.get(usize::try_from(hash.scaled(self.lines.len() as u64)).ok()?)
+    }
+
+    /// Reads a byte of the line of a hash.
+    #[inline]
+    pub(super) fn touch(&self, hash: KeyedHash) -> u8 {
+        self.line(hash).map_or(0, |line| line[0])
+    }
+
     /// Whether the index may have this hash. `false` is certain if the bytes are intact.
     #[inline]
     pub(crate) fn contains(&self, hash: KeyedHash) -> bool {
-        let line = hash.scaled(self.lines.len() as u64);
-        let Some(line) = usize::try_from(line).ok().and_then(|line| self.lines.get(line)) else {
-            return true;
-        };
+        let Some(line) = self.line(hash) else { return true };
         let (words, _) = line.as_chunks::<WORD>();
         let missing = words
             .iter()

@@ -35,6 +35,11 @@ impl<'a> Index<'a> {
         self.layout.leaves() > 0 && self.filter.contains(hash)
     }
 
+    /// Reads a byte of the line of the filter that [`may_contain`](Self::may_contain) reads.
+    pub(crate) fn touch(&self, hash: KeyedHash) -> u8 {
+        self.filter.touch(hash)
+    }
+
     /// Returns the first leaf with this hash that `is_leaf` accepts. `read` returns a block by its number in the index.
     #[cfg(test)]
     pub(crate) fn find<B, E>(

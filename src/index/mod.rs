@@ -46,7 +46,7 @@ mod tests;
 mod write;
 
 pub(crate) use builder::{BuildError, Builder};
-pub(crate) use key::IndexKey;
+pub(crate) use key::{IndexKey, KeyedHash};
 pub(crate) use layout::{BLOCK, Layout, MAX_LEAVES};
 pub(crate) use lookup::Index;
 pub(crate) use recent::RecentTable;

@@ -18,6 +18,9 @@ use super::layout::{BLOCK, FINGERPRINT_BITS, Layout};
 use super::near::partition_near;
 use crate::codec::Decoder;
 
+/// Bytes that the processor fetches at a time.
+const LINE: usize = 64;
+
 /// The place of a leaf behind the first leaf of its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LeafOffset(pub(crate) u32);
@@ -110,6 +113,11 @@ impl<'a> RecordBlock<'a> {
     /// stands among all: the search starts there and touches two or three cache lines.
     pub(super) fn lower_bound(&self, fingerprint: u16) -> usize {
         let guess = (usize::from(fingerprint) * self.len) >> FINGERPRINT_BITS;
+        // The lines around the guess are read at once, and not one after the other as the search meets them.
+        let at = guess * self.record_bits / 8;
+        let around = [at.wrapping_sub(LINE), at, at + LINE];
+        let touched = around.into_iter().filter_map(|at| self.bytes.get(at));
+        std::hint::black_box(touched.fold(0, |all, byte| all | byte));
         partition_near(self.len, guess, |record| {
             self.get(record).is_some_and(|(found, _)| found < fingerprint)
         })

@@ -110,11 +110,11 @@ impl Finder {
 }
 
 /// An open index, and its generation.
-type Opened = (u64, Arc<IndexFile>);
+pub(super) type Opened = (u64, Arc<IndexFile>);
 
 impl Part {
     /// The index, if the part has a useful one. Opens it the first time.
-    fn index(&self) -> Option<Opened> {
+    pub(super) fn index(&self) -> Option<Opened> {
         let Known { generation, state } = self.finder.known();
         match state {
             State::Open(index) => return Some((generation, index)),
@@ -204,7 +204,19 @@ impl Part {
         most: usize,
         scans: &Scans,
     ) -> Result<Vec<u64>, ReadError> {
-        if let Some(mut hits) = self.look_up(leaf, most)? {
+        self.find_with(self.index(), leaf, end, most, scans)
+    }
+
+    /// As [`find`](Self::find), with the index of the part if it has one.
+    pub(super) fn find_with(
+        &self,
+        index: Option<Opened>,
+        leaf: &Hash,
+        end: u64,
+        most: usize,
+        scans: &Scans,
+    ) -> Result<Vec<u64>, ReadError> {
+        if let Some(mut hits) = self.look_up(index, leaf, most)? {
             hits.retain(|hit| *hit < end);
             return Ok(hits);
         }
@@ -227,11 +239,16 @@ impl Part {
         end: u64,
         scans: &Scans,
     ) -> Result<(), ReadError> {
+        let opened = self.index();
+        // All filters are asked first: the processor then waits for many of their lines at once. A filter that cannot be
+        // read rules out nothing. The search below handles that.
+        let possible = opened.as_ref().and_then(|(_, index)| index.may_contain_each(leaves).ok());
         for (at, leaf) in leaves.iter().enumerate() {
-            if first[at].is_some() {
+            let ruled_out = possible.as_ref().is_some_and(|possible| !possible[at]);
+            if ruled_out || first[at].is_some() {
                 continue;
             }
-            let Some(hits) = self.look_up(leaf, 1)? else {
+            let Some(hits) = self.look_up(self.index(), leaf, 1)? else {
                 return self.search_each(leaves, first, end, scans);
             };
             first[at] = hits.into_iter().find(|hit| *hit < end);
@@ -261,9 +278,14 @@ impl Part {
         })
     }
 
-    /// The first leaves of the part that are equal to `leaf`, at most `most` of them, by the index. `None` if there is no
+    /// The first leaves of the part that are equal to `leaf`, at most `most` of them, by the `index`. `None` if there is no
     /// useful one.
-    fn look_up(&self, leaf: &Hash, most: usize) -> Result<Option<Vec<u64>>, ReadError> {
+    fn look_up(
+        &self,
+        mut index: Option<Opened>,
+        leaf: &Hash,
+        most: usize,
+    ) -> Result<Option<Vec<u64>>, ReadError> {
         let first = self.reference().from;
         let is_leaf = |offset: u64| {
             let mut found = [[0; 32]];
@@ -272,14 +294,15 @@ impl Part {
         };
         // The file may have been replaced by another one since it was opened.
         for last_try in [false, true] {
-            let Some((generation, index)) = self.index() else { return Ok(None) };
-            let found = index.find_all(leaf, is_leaf).map(|hit| hit.map(|offset| first + offset));
+            let Some((generation, opened)) = index else { return Ok(None) };
+            let found = opened.find_all(leaf, is_leaf).map(|hit| hit.map(|offset| first + offset));
             match found.take(most).collect() {
                 Ok(hits) => return Ok(Some(hits)),
-                Err(error) if !is_of(&error, index.path()) => return Err(error),
+                Err(error) if !is_of(&error, opened.path()) => return Err(error),
                 Err(error) if last_try => self.give_up_index(generation, &error.into()),
                 Err(_) => self.finder.forget(generation),
             }
+            index = self.index();
         }
         Ok(None)
     }

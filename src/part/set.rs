@@ -2,34 +2,36 @@
 
 use std::sync::Arc;
 
-use super::find::Scans;
+use super::find::{Opened, Scans};
 use super::format::PartRef;
 use super::reader::Part;
 use crate::column::{Archive, EntryBytes, EntryHash};
 use crate::error::ReadError;
+use crate::index::KeyedHash;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
 /// The parts of a tree, oldest first. Each part begins at the size at which the one before ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PartSet {
-    parts: Vec<Arc<Part>>,
+    parts: Arc<[Arc<Part>]>,
 }
 
 impl PartSet {
     pub(crate) fn new(parts: Vec<Arc<Part>>) -> Self {
-        Self { parts }
+        Self { parts: parts.into() }
     }
 
     /// This set with one more part at the end.
     pub(crate) fn with(&self, part: Arc<Part>) -> Self {
-        let mut parts = self.parts.clone();
-        parts.push(part);
-        Self { parts }
+        Self::new(self.parts.iter().cloned().chain([part]).collect())
     }
 
     /// Removes the last part and returns its reference.
     pub(crate) fn take_last(&mut self) -> Option<PartRef> {
-        self.parts.pop().map(|part| part.reference())
+        let (last, before) = self.parts.split_last()?;
+        let reference = last.reference();
+        *self = Self::new(before.to_vec());
+        Some(reference)
     }
 
     /// This set with `merged` in place of `inputs`. `None` unless the set has all inputs, side by side.
@@ -41,9 +43,9 @@ impl PartSet {
         if !there.iter().map(number).eq(inputs.iter().map(number)) {
             return None;
         }
-        let mut parts = self.parts.clone();
+        let mut parts = self.parts.to_vec();
         parts.splice(at..at + inputs.len(), [merged]);
-        Some(Self { parts })
+        Some(Self::new(parts))
     }
 
     pub(crate) fn parts(&self) -> &[Arc<Part>] {
@@ -84,8 +86,33 @@ impl PartSet {
         end: u64,
         scans: &Scans,
     ) -> Result<Option<u64>, ReadError> {
-        for part in self.parts.iter().take_while(|part| part.reference().from < end) {
-            if let Some(first) = part.find(leaf, end, 1, scans)?.first() {
+        struct Asked<'a> {
+            part: &'a Part,
+            index: Option<(Opened, KeyedHash)>,
+        }
+        let parts = self.parts.iter().take_while(|part| part.reference().from < end);
+        let asked = parts.map(|part| {
+            let with_hash = |opened: Opened| {
+                let hash = opened.1.hash(leaf);
+                (opened, hash)
+            };
+            Asked { part, index: part.index().map(with_hash) }
+        });
+        let asked: Vec<_> = asked.collect();
+        // A byte of every filter is read first, and nothing else is done: the processor then waits for all of them at once.
+        let indexes = asked.iter().filter_map(|asked| asked.index.as_ref());
+        let touched = indexes.map(|((_, index), hash)| index.touch(*hash));
+        std::hint::black_box(touched.fold(0, |all, byte| all | byte));
+        for Asked { part, index } in asked {
+            // A filter that cannot be read rules out nothing. The search in its part handles that.
+            let ruled_out = |((_, index), hash): &(Opened, KeyedHash)| {
+                index.may_contain(*hash).is_ok_and(|may| !may)
+            };
+            if index.as_ref().is_some_and(ruled_out) {
+                continue;
+            }
+            let opened = index.map(|(opened, _)| opened);
+            if let Some(first) = part.find_with(opened, leaf, end, 1, scans)?.first() {
                 return Ok(Some(*first));
             }
         }

@@ -290,6 +290,42 @@ fn an_index_that_is_lost_damaged_or_of_another_part_costs_time_and_no_answer() {
 }
 
 #[test]
+fn a_batch_with_a_damaged_index_inserts_only_what_is_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, tree) = open(config(dir.path()));
+    tree.insert_many(&leaves(0..3000)).unwrap();
+    store.checkpoint().unwrap();
+    tree.insert_many(&leaves(1000..4000)).unwrap();
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    let files = index_files(dir.path());
+    let bytes: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    for (next, damaged) in (6000..).zip(0..40) {
+        for (file, bytes) in files.iter().zip(&bytes) {
+            let mut changed = bytes.clone();
+            // All bits of a block: of the filter, the records, the fences or the checksums.
+            changed[damaged % (bytes.len() / 4096) * 4096..][..4096]
+                .iter_mut()
+                .for_each(|byte| *byte = !*byte);
+            std::fs::write(file, changed).unwrap();
+        }
+        let mode = if damaged % 2 == 0 { ReadMode::Mapped } else { ReadMode::Pread };
+        let (store, tree) = open(config(dir.path()).read_mode(mode));
+        let new = leaf(next + 10_000);
+        let batch: Vec<_> = leaves((0..4000).step_by(7)).into_iter().chain([new, new]).collect();
+        let done = tree.insert_unique_many(&batch).unwrap();
+        for (number, done) in (0..4000).step_by(7).zip(&done) {
+            let index = if number < 3000 { number } else { 3000 + number - 1000 };
+            assert_eq!((done.is_new(), done.index().0), (false, index), "leaf {number}");
+        }
+        let [.., first, second] = &done[..] else { panic!("{done:?}") };
+        assert_eq!((first.is_new(), second.is_new()), (true, false));
+        assert_eq!((first.index().0, second.index().0), (next, next));
+        store.close().unwrap();
+    }
+}
+
+#[test]
 fn a_scrub_finds_a_damaged_index_and_a_repair_writes_it_again() {
     let dir = tempfile::tempdir().unwrap();
     let (store, tree) = open(config(dir.path()));

@@ -11,17 +11,21 @@
 //!   after [`TRIES`] of them the rest is compared under the lock, however many leaves it is.
 //! - A refused request inserts nothing.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::addition::Addition;
 use super::insert::{Intake, LARGE_FROM, hash_large};
 use crate::durability::DurabilityToken;
 use crate::engine::Tree;
+use crate::engine::find::fresh_key;
 use crate::engine::shared::Engine;
 use crate::error::Result;
 use crate::ids::Seq;
+use crate::index::IndexKey;
 use crate::merkle::Hash;
 use crate::sync;
 
@@ -61,8 +65,9 @@ const TRIES: usize = if cfg!(duramen_loom) { 1 } else { 4 };
 struct Search {
     /// The leaves that have to be unique, each once.
     leaves: Vec<Hash>,
-    /// The positions of these leaves in the list, unless it has only one.
-    positions: HashMap<Hash, usize>,
+    /// The positions of these leaves in the list by their hash, unless it has only one.
+    positions: HashTable<usize>,
+    key: IndexKey,
     /// For each leaf of the request, its position in the list, if it is there.
     listed: Vec<Option<usize>>,
     /// For each leaf of the list, the first equal one below `end` in the tree.
@@ -73,31 +78,61 @@ struct Search {
 
 impl Search {
     fn new(request: &Request<'_>) -> Self {
-        let mut positions = HashMap::new();
-        let mut leaves = Vec::new();
-        let unique = request.leaves.iter().zip(request.unique);
-        for (leaf, _) in unique.filter(|(_, unique)| **unique) {
-            if request.leaves.len() == 1 {
+        let key = fresh_key();
+        let mut search = Self {
+            leaves: Vec::with_capacity(request.leaves.len()),
+            positions: HashTable::new(),
+            key,
+            listed: Vec::with_capacity(request.leaves.len()),
+            first: Vec::new(),
+            end: None,
+        };
+        if request.leaves.len() > 1 {
+            search.positions.reserve(request.leaves.len(), |_| 0);
+        }
+        let listed = request
+            .leaves
+            .iter()
+            .zip(request.unique)
+            .map(|(leaf, unique)| unique.then(|| search.list(leaf, request.leaves.len() == 1)));
+        let listed: Vec<_> = listed.collect();
+        // A leaf that need not be unique counts for equal ones that have to be.
+        let listed = request.leaves.iter().zip(listed);
+        search.listed = listed.map(|(leaf, at)| at.or_else(|| search.position(leaf))).collect();
+        search.first = vec![None; search.leaves.len()];
+        search
+    }
+
+    /// The position of a leaf in the list, to which it is added if it is not there.
+    fn list(&mut self, leaf: &Hash, alone: bool) -> usize {
+        let Self { leaves, positions, key, .. } = self;
+        let next = leaves.len();
+        if alone {
+            leaves.push(*leaf);
+            return next;
+        }
+        let is_it = |at: &usize| leaves.get(*at) == Some(leaf);
+        let again = |at: &usize| leaves.get(*at).map_or(0, |leaf| key.hash(leaf).0);
+        match positions.entry(key.hash(leaf).0, is_it, again) {
+            Entry::Occupied(there) => *there.get(),
+            Entry::Vacant(vacant) => {
+                vacant.insert(next);
                 leaves.push(*leaf);
-            } else {
-                positions.entry(*leaf).or_insert_with(|| {
-                    leaves.push(*leaf);
-                    leaves.len() - 1
-                });
+                next
             }
         }
-        let first = vec![None; leaves.len()];
-        let mut search = Self { leaves, positions, listed: Vec::new(), first, end: None };
-        search.listed = request.leaves.iter().map(|leaf| search.position(leaf)).collect();
-        search
     }
 
     /// The position of a leaf in the list.
     fn position(&self, leaf: &Hash) -> Option<usize> {
         match &self.leaves[..] {
+            [] => None,
             // To compare one leaf with another costs less than to look it up.
             [only] => (only == leaf).then_some(0),
-            _ => self.positions.get(leaf).copied(),
+            leaves => {
+                let is_it = |at: &usize| leaves.get(*at) == Some(leaf);
+                self.positions.find(self.key.hash(leaf).0, is_it).copied()
+            }
         }
     }
 

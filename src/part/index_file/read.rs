@@ -13,7 +13,7 @@ use crate::config::ReadMode;
 use crate::error::{Damage, Error, Problem, ReadError, Result};
 use crate::fs::{Access, FileName, FileSystem, backing};
 use crate::ids::{ByteOffset, StoreId};
-use crate::index::{BLOCK, Index, IndexKey};
+use crate::index::{BLOCK, Index, IndexKey, KeyedHash};
 use crate::merkle::Hash;
 use crate::part::bytes::{Block, Bytes};
 use crate::part::checked::Checked;
@@ -26,9 +26,15 @@ pub(in crate::part) struct IndexFile {
     layout: FileLayout,
     bytes: Bytes,
     checked: Checked,
-    /// Of each run.
-    resident: Vec<OnceLock<Resident>>,
+    runs: Vec<Run>,
     path: PathBuf,
+}
+
+/// An index of some of the leaves.
+#[derive(Debug)]
+struct Run {
+    place: IndexRun,
+    resident: OnceLock<Resident>,
 }
 
 /// What a search needs before it reads a block of records. `None` where the file is mapped.
@@ -83,9 +89,9 @@ impl IndexFile {
         };
         file.read_at(ByteOffset(wanted - PART_BLOCK), &mut block).map_err(fail)?;
         let bytes = Bytes::open(fs, file, name, (wanted, seal_of(&block)), mode)?;
-        let resident = layout.runs().map(|_| OnceLock::new()).collect();
+        let runs = layout.runs().map(|place| Run { place, resident: OnceLock::new() }).collect();
         let (key, checked) = (IndexKey::new(header.key), Checked::new(layout.blocks));
-        Ok(Some(Self { key, layout, bytes, checked, resident, path }))
+        Ok(Some(Self { key, layout, bytes, checked, runs, path }))
     }
 
     /// What the header of an index says. `None` if it cannot be read.
@@ -134,21 +140,59 @@ impl IndexFile {
         is_leaf: impl Fn(u64) -> Result<bool, ReadError> + Copy + 'a,
     ) -> impl Iterator<Item = Result<u64, ReadError>> + 'a {
         let hash = self.key.hash(leaf);
-        self.layout.runs().zip(&self.resident).flat_map(move |(run, resident)| {
-            let areas = self.areas(&run, resident);
-            let (index, failed) = match areas {
-                Ok((filter, fences)) => (Some(Index::new(run.layout, filter, fences)), None),
+        self.runs.iter().flat_map(move |run| {
+            let (index, failed) = match self.index_of(run) {
+                Ok(index) => (Some(index), None),
                 Err(error) => (None, Some(Err(error))),
             };
-            let first = run.block;
+            let first = run.place.block;
             let read = move |number: u64| self.block(first + number);
-            let before = run.before;
+            let before = run.place.before;
             let is_leaf =
                 move |offset: crate::index::LeafOffset| is_leaf(before + u64::from(offset.0));
             let hits = index.into_iter().flat_map(move |index| index.find_all(hash, read, is_leaf));
             let found = hits.map(move |hit| hit.map(move |offset| before + u64::from(offset.0)));
             failed.into_iter().chain(found)
         })
+    }
+
+    /// For each of `leaves`, whether the part may have it. `false` is certain. Reads no block of records.
+    pub(in crate::part) fn may_contain_each(
+        &self,
+        leaves: &[Hash],
+    ) -> Result<Vec<bool>, ReadError> {
+        let runs = self.runs.iter().map(|run| self.index_of(run)).collect::<Result<Vec<_>, _>>()?;
+        // All leaves are hashed first: the processor then waits for many lines of the filter at once.
+        let hashes: Vec<_> = leaves.iter().map(|leaf| self.key.hash(leaf)).collect();
+        Ok(hashes.iter().map(|hash| runs.iter().any(|run| run.may_contain(*hash))).collect())
+    }
+
+    /// As [`may_contain_each`](Self::may_contain_each), for one leaf by its hash.
+    pub(in crate::part) fn may_contain(&self, hash: KeyedHash) -> Result<bool, ReadError> {
+        for run in &self.runs {
+            if self.index_of(run)?.may_contain(hash) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads a byte that [`may_contain`](Self::may_contain) will need, in a way that the processor need not wait
+    /// for it before it goes on.
+    pub(in crate::part) fn touch(&self, hash: KeyedHash) -> u8 {
+        let touch = |run| self.index_of(run).map_or(0, |index| index.touch(hash));
+        self.runs.iter().fold(0, |all, run| all | touch(run))
+    }
+
+    /// The index of a run. Reads and checks its filter and its fences the first time.
+    fn index_of<'a>(&'a self, run: &'a Run) -> Result<Index<'a>, ReadError> {
+        let (filter, fences) = self.areas(&run.place, &run.resident)?;
+        Ok(Index::new(run.place.layout, filter, fences))
+    }
+
+    /// The place of a leaf in this index.
+    pub(in crate::part) fn hash(&self, leaf: &Hash) -> KeyedHash {
+        self.key.hash(leaf)
     }
 
     /// The filter and the fences of a run. Reads and checks them the first time.
