@@ -229,6 +229,11 @@ impl Error {
             Self::Stopped { failures: Failures(failures), .. }
             | Self::Several(Failures(failures)) => Status::of_all(failures),
             Self::KeyNotShown { source, .. } => source.status(),
+            // Where output goes is the caller's choice. It is not the store that is full.
+            Self::Write { .. } => match Status::of_chain(self) {
+                Status::NoSpace => Status::Failed,
+                status => status,
+            },
             Self::Store(error) => Status::of_chain(error),
             error => Status::of_chain(error),
         }

@@ -24,7 +24,7 @@ pub(crate) enum Status {
     NoStore = 3,
     /// Another process has the store.
     Locked = 4,
-    /// A file system, a quota or a limit of a file's size is full.
+    /// The disk of the store, a quota or a limit of its files' size is full.
     NoSpace = 5,
     /// The store is damaged where the command needs it.
     Damaged = 6,
@@ -122,9 +122,9 @@ mod tests {
 
     #[test]
     fn the_first_failure_that_is_no_check_gives_the_status() {
-        let full = || Error::Write {
-            name: "x".to_owned(),
-            source: io::Error::from(io::ErrorKind::StorageFull),
+        let full = || {
+            let source = io::Error::from(io::ErrorKind::StorageFull);
+            Error::Serve { action: "write", place: "x".to_owned(), source }
         };
         let refused = || Error::Refused { reason: Refusal::NoHead };
         let newer = Error::Store(duramen::Error::UnknownFormat {

@@ -61,7 +61,7 @@ fn whatever_cannot_be_printed_is_an_error() {
         "append store --ack proof".to_owned(),
     ] {
         let (status, error) = status_of(place.dir(), &format!("\"$D\" {line} >/dev/full"));
-        assert_eq!(status, Some(5), "{line}: {error}");
+        assert_eq!(status, Some(2), "{line}: {error}");
         assert!(error.contains("cannot write standard output: "), "{line}: {error}");
         assert_eq!(error.lines().count(), 1, "{line}: {error}");
     }
