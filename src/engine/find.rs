@@ -20,7 +20,6 @@
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::AtomicU64;
 
 use super::tree::Tree;
 use crate::column::View;
@@ -28,34 +27,12 @@ use crate::error::{Error, ReadError, Result};
 use crate::index::{IndexKey, KeyedHash, RecentTable};
 use crate::merkle::{Hash, LeafIndex, Level, NodeIndex, NodeSource as _};
 use crate::part::{PartSet, Scans};
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::Ordering;
 
 /// Leaves that are looked for in the table under one hold of its lock.
 const CHUNK: usize = if cfg!(duramen_loom) { 2 } else { 4096 };
 /// Leaves that are added to the table under one hold of its lock.
 const STEP: u64 = if cfg!(duramen_loom) { 2 } else { 4096 };
-
-/// Whether a tree has an index, and the table of its last leaves.
-pub(super) struct Finder {
-    indexed: AtomicBool,
-    /// `None` before the first question.
-    table: Mutex<Option<RecentTable>>,
-    /// The searches of parts without a useful index, and how many of them have requested indexes.
-    scans: Scans,
-    reported: AtomicU64,
-}
-
-impl Default for Finder {
-    fn default() -> Self {
-        Self {
-            indexed: AtomicBool::new(false),
-            table: Mutex::default(),
-            scans: Scans::new(),
-            reported: AtomicU64::new(0),
-        }
-    }
-}
 
 /// A table that is up to date, under its lock.
 struct Asked<'a> {

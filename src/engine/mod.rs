@@ -14,6 +14,7 @@ mod counters;
 mod create;
 mod edges;
 mod find;
+mod finder;
 mod flushing;
 mod follow;
 mod gate;

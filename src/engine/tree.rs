@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::edges::EdgeCache;
-use super::find::Finder;
+use super::finder::Finder;
 use crate::column::{Columns, EntryBytes, Layout, LeafWriter, NodeWriter, View};
 use crate::entry::Framing;
 use crate::error::{ReadError, Result};

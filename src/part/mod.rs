@@ -8,6 +8,7 @@ mod compress;
 mod entries;
 mod entry_writer;
 mod find;
+mod finder;
 mod format;
 mod handle;
 mod index_file;
@@ -19,7 +20,7 @@ mod reader;
 mod set;
 mod writer;
 
-pub(crate) use find::Scans;
+pub(crate) use finder::Scans;
 pub(crate) use format::BlockFault as HeaderFault;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use format::{Footer, PartLayout, seal_of};

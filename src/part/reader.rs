@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use super::bytes::{Block, Bytes};
 use super::checked::Checked;
-use super::find::Finder;
+use super::finder::Finder;
 use super::format::{
     BlockFault, Footer, PART_BLOCK, PART_BLOCK_LEN, PART_VERSION, PartIdentity, PartLayout,
     PartRef, SUMS_PER_BLOCK, seal_of,

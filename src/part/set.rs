@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::find::{Opened, Scans};
+use super::find::Opened;
+use super::finder::Scans;
 use super::format::PartRef;
 use super::reader::Part;
 use crate::column::{Archive, EntryBytes, EntryHash};
