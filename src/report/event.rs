@@ -187,7 +187,9 @@ pub enum Event {
     /// An insert has to wait, because a limit is reached.
     #[non_exhaustive]
     BackpressureBegun {
-        /// The limit.
+        /// The trees of the insert.
+        trees: Vec<TreeName>,
+        /// The limit, which is about all trees of the store.
         limit: Limit,
         /// The current value, in the unit of the limit.
         held: u64,
@@ -197,6 +199,8 @@ pub enum Event {
     /// The insert does not wait any more.
     #[non_exhaustive]
     BackpressureEnded {
+        /// The trees of the insert.
+        trees: Vec<TreeName>,
         /// The limit at which it waited.
         limit: Limit,
         /// How long the insert waited.

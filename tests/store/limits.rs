@@ -8,7 +8,7 @@ use duramen::fs::FileKind;
 use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, CheckpointReason, CompactionPolicy, Config, DynAccumulator,
-    Error, Event, FlushPolicy, Limit,
+    Error, Event, FlushPolicy, Limit, Store, TreeConfig, TreeName,
 };
 use testkit::stores::leaves;
 
@@ -236,6 +236,44 @@ fn too_many_parts_stop_inserts_until_they_are_merged() {
     store.insert([40; 32]).unwrap();
     assert!(store.stats().parts < 10);
     assert_eq!(store.size().get(), 35);
+}
+
+#[test]
+fn an_insert_that_waits_names_its_trees() {
+    let disk = SimDisk::new();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let events = Arc::clone(&log);
+    let names = |trees: &[TreeName]| trees.iter().map(TreeName::to_string).collect::<Vec<_>>();
+    let config =
+        config(&disk).max_uncheckpointed_bytes(LIMIT).unwrap().backpressure_wait(SOON).listener(
+            move |event: &Event| match event {
+                Event::BackpressureBegun { trees, .. } => {
+                    events.lock().unwrap().push(("begun", names(trees)));
+                }
+                Event::BackpressureEnded { trees, .. } => {
+                    events.lock().unwrap().push(("ended", names(trees)));
+                }
+                _ => {}
+            },
+        );
+    let store = Store::open(config).unwrap();
+    let [a, b] = ["a", "b"].map(|name| store.tree::<Blake3, 4>(name).unwrap());
+    let c = store.tree_dyn("c", TreeConfig::of::<Blake3, 4>().indexed()).unwrap();
+    // No checkpoint comes to its end, so there is no room.
+    let hold = disk.hold(part(OperationKind::Create));
+    let waited = || std::mem::take(&mut *log.lock().unwrap());
+    insert_until_refused(&a, 0);
+    assert_eq!(waited(), ["begun", "ended"].map(|event| (event, vec!["a".to_owned()])));
+    let mut batch = store.batch();
+    batch.insert(&b, [1; 32]).unwrap().insert(&a, [2; 32]).unwrap();
+    batch.commit().unwrap_err();
+    let both = || vec!["b".to_owned(), "a".to_owned()];
+    assert_eq!(waited(), ["begun", "ended"].map(|event| (event, both())));
+    c.insert_unique([3; 32]).unwrap_err();
+    assert_eq!(waited(), ["begun", "ended"].map(|event| (event, vec!["c".to_owned()])));
+    hold.release();
+    store.wait_idle();
+    a.insert([4; 32]).unwrap();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::addition::Addition;
-use super::room::Demand;
+use super::room::{Demand, Trees};
 use super::state::{Ingest, Written};
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
@@ -103,7 +103,8 @@ impl Engine {
         let Addition { tree, leaves, .. } = addition;
         addition.check()?;
         let large = addition.bytes() >= LARGE_FROM;
-        let mut ingest = self.enter(how, large, || addition.node_bytes())?;
+        let trees = || vec![tree.name().clone()];
+        let mut ingest = self.enter(how, large, || addition.node_bytes(), &trees)?;
         let first;
         if large {
             first = ingest.check_tree(tree)?;
@@ -131,7 +132,8 @@ impl Engine {
         additions.iter().try_for_each(Addition::check)?;
         let large = additions.iter().map(Addition::bytes).sum::<u64>() >= LARGE_FROM;
         let bytes = || additions.iter().map(Addition::node_bytes).fold(0, u64::saturating_add);
-        let mut ingest = self.enter(how, large, bytes)?;
+        let trees = || additions.iter().map(|addition| addition.tree.name().clone()).collect();
+        let mut ingest = self.enter(how, large, bytes, &trees)?;
         let mut ranges = Vec::with_capacity(additions.len());
         for Addition { tree, leaves, .. } in additions {
             let first = ingest.check_tree(tree)?;
@@ -179,18 +181,19 @@ impl Engine {
         large.publish()
     }
 
-    /// Takes the insertion lock for an insert of `bytes` bytes, once there is room for it.
+    /// Takes the insertion lock for an insert of `bytes` bytes into `trees`, once there is room for it.
     #[inline(always)]
     pub(super) fn enter(
         &self,
         how: Intake,
         large: bool,
         bytes: impl FnOnce() -> u64,
+        trees: Trees<'_>,
     ) -> Result<MutexGuard<'_, Ingest>> {
         let ingest = self.inflow.lock();
         ingest.check()?;
         if ingest.presses() || large {
-            return self.enter_under_pressure(ingest, how, Demand { bytes: bytes(), large });
+            return self.enter_under_pressure(ingest, how, Demand { bytes: bytes(), large }, trees);
         }
         Ok(ingest)
     }
@@ -202,9 +205,10 @@ impl Engine {
         ingest: MutexGuard<'a, Ingest>,
         how: Intake,
         demand: Demand,
+        trees: Trees<'_>,
     ) -> Result<MutexGuard<'a, Ingest>> {
         match how {
-            Intake::Insert | Intake::Durable => self.wait_for_admission(ingest, demand),
+            Intake::Insert | Intake::Durable => self.wait_for_admission(ingest, demand, trees),
             Intake::Try => self.try_admit(ingest, demand),
         }
     }

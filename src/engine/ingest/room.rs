@@ -15,6 +15,7 @@ use crate::engine::limits::Pressure;
 use crate::engine::shared::Engine;
 use crate::error::Limit;
 use crate::error::{Error, Result};
+use crate::merkle::TreeName;
 use crate::report::CheckpointReason;
 use crate::report::Event;
 use crate::sync::{Instant, MutexGuard};
@@ -30,6 +31,9 @@ pub(super) struct Demand {
     /// Whether the insert is a large batch.
     pub(super) large: bool,
 }
+
+/// The names of the trees of an insert. Called for events only.
+pub(super) type Trees<'a> = &'a dyn Fn() -> Vec<TreeName>;
 
 impl Engine {
     /// Admits an insert that must not wait, or refuses it. Requests room if it runs short.
@@ -67,11 +71,13 @@ impl Engine {
         }
     }
 
-    /// Slows down or waits until there is room for `demand`. Calls listeners without the lock.
+    /// Slows down or waits until there is room for `demand`, for an insert into `trees`. Calls listeners without
+    /// the lock.
     pub(super) fn wait_for_admission<'a>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
         demand: Demand,
+        trees: Trees<'_>,
     ) -> Result<MutexGuard<'a, Ingest>> {
         let mut stall = None;
         let mut paid = false;
@@ -83,7 +89,8 @@ impl Engine {
             match (pressure, stall) {
                 (Pressure::Full { limit, held, allowed }, None) => {
                     stall = Some((limit, Instant::now()));
-                    let begun = || Event::BackpressureBegun { limit, held, allowed };
+                    let begun =
+                        || Event::BackpressureBegun { trees: trees(), limit, held, allowed };
                     ingest = self.tell_unlocked(ingest, begun)?;
                 }
                 (Pressure::Full { limit, held, allowed }, Some((_, since))) => {
@@ -91,8 +98,7 @@ impl Engine {
                     if let Err(error) = &waited {
                         let waited = since.elapsed();
                         self.counters.stalled(waited, matches!(error, Error::Backpressure { .. }));
-                        let ended = || Event::BackpressureEnded { limit, waited, admitted: false };
-                        self.gate.tell(ended)?;
+                        self.gate.tell(|| ended(trees(), limit, waited, false))?;
                     }
                     ingest = waited?;
                 }
@@ -100,7 +106,7 @@ impl Engine {
                     let waited = since.elapsed();
                     self.counters.stalled(waited, false);
                     stall = None;
-                    let ended = || Event::BackpressureEnded { limit, waited, admitted: true };
+                    let ended = || ended(trees(), limit, waited, true);
                     ingest = self.tell_unlocked(ingest, ended)?;
                 }
                 (Pressure::Slow(limit, share), None) if !paid => {
@@ -213,4 +219,8 @@ impl Engine {
             ingest = self.inflow.wait(ingest, Some(time - waited))?;
         }
     }
+}
+
+fn ended(trees: Vec<TreeName>, limit: Limit, waited: Duration, admitted: bool) -> Event {
+    Event::BackpressureEnded { trees, limit, waited, admitted }
 }

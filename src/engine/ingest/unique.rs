@@ -239,6 +239,7 @@ impl Engine {
             requests.iter().map(|request| request.addition().bytes()).sum::<u64>() >= LARGE_FROM;
         let node_bytes = |request: &Request<'_>| request.addition().node_bytes();
         let bytes = || requests.iter().map(node_bytes).fold(0, u64::saturating_add);
+        let trees = || requests.iter().map(|request| request.tree.name().clone()).collect();
         let mut searches: Vec<_> = requests.iter().map(Search::new).collect();
         let mut tries = 0;
         loop {
@@ -246,7 +247,7 @@ impl Engine {
                 search.look(request.tree)?;
                 self.mend_indexes(request.tree);
             }
-            let mut ingest = self.enter(how, large, bytes)?;
+            let mut ingest = self.enter(how, large, bytes, &trees)?;
             let size = |request: &Request<'_>| ingest.check_tree(request.tree);
             let sizes = requests.iter().map(size).collect::<Result<Vec<_>>>()?;
             let mut lags = searches.iter().zip(&sizes).map(|(search, size)| search.lag(*size));
