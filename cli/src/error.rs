@@ -227,7 +227,9 @@ impl Error {
         match self {
             Self::Refused { .. } => Status::Refused,
             Self::Stopped { failures: Failures(failures), .. }
-            | Self::Several(Failures(failures)) => Status::of_all(failures),
+            | Self::Several(Failures(failures)) => {
+                Status::of_all(failures.iter().map(Self::status))
+            }
             Self::KeyNotShown { source, .. } => source.status(),
             // Where output goes is the caller's choice. It is not the store that is full.
             Self::Write { .. } => match Status::of_chain(self) {

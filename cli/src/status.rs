@@ -10,8 +10,6 @@ use std::sync::Arc;
 
 use duramen_log::{ExportError, LogError};
 
-use crate::error::Error;
-
 /// Why a command failed, as the number that it exits with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -56,9 +54,8 @@ impl Status {
 
     /// The status of several failures in a row: that of the first one. A check that failed is named only if nothing
     /// else did.
-    pub(crate) fn of_all(failures: &[Error]) -> Self {
-        let mut all = failures.iter().map(Error::status);
-        all.find(|status| *status != Self::Refused).unwrap_or(Self::Refused)
+    pub(crate) fn of_all(mut failures: impl Iterator<Item = Self>) -> Self {
+        failures.find(|status| *status != Self::Refused).unwrap_or(Self::Refused)
     }
 
     /// The status of an error: what the first of its causes says that says something.
@@ -118,7 +115,7 @@ fn get<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Failures, Refusal};
+    use crate::error::{Error, Failures, Refusal};
 
     #[test]
     fn the_first_failure_that_is_no_check_gives_the_status() {
