@@ -1,6 +1,7 @@
 //! The access log of a service as JSON lines, and an auditor that has nothing but the heads that the log published.
 //!
-//! The lines are appended, followed, found, proven and verified.
+//! The lines are appended, followed, found, proven and verified. Those of one account are erased, and all heads and
+//! proofs stay what they were.
 //!
 //! `cargo run --release --example audit_log [LINES]`
 
@@ -8,7 +9,8 @@ use std::error::Error;
 use std::thread;
 
 use duramen::{
-    Config, DynAccumulator, EntryConfig, Hasher, LeafIndex, Rfc6962Sha256, Store, Tail, TreeConfig,
+    Compact, Config, DynAccumulator, EntryConfig, Hasher, LeafIndex, Rfc6962Sha256, Store, Tail,
+    TreeConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +72,20 @@ fn run_with(count: u64) -> Result<(), Box<dyn Error>> {
             Err(reason) => println!("the auditor refuses {claim}: {reason}"),
         }
     }
+
+    // The customer closes the account. The data of its lines goes, also from the files. Their leaves stay.
+    let erased = forget(&log, serde_json::from_str::<Access<'_>>(line)?.account)?;
+    let compacted = store.compact(Compact::new())?;
+    println!("{erased} lines are erased, {} old files are still read", compacted.pinned_files);
+    assert!(matches!(log.entry(index), Err(duramen::Error::Erased { .. })));
+    // So the log has the head that it published, and proves every other line as before.
+    assert_eq!(log.durable_head()?, today);
+    let kept = log.entries(0..today.size.get())?.filter_map(Result::ok).count();
+    assert_eq!(kept as u64 + erased, today.size.get());
+    let other = log.prove(index.get() + 1)?;
+    auditor.check(LeafIndex(index.get() + 1), &morning[morning.len() / 3 + 1], other.siblings())?;
+    // Whoever has kept an erased line can still show that it was in the log.
+    auditor.check(index, line, log.prove(index)?.siblings())?;
     drop(log);
     Ok(store.close()?)
 }
@@ -81,6 +97,21 @@ fn append(log: &DynAccumulator, lines: &[String]) -> duramen::Result<()> {
         log.insert_entries(batch)?;
     }
     log.flush()
+}
+
+/// Erases the lines of an account, and returns how many there were.
+fn forget(log: &DynAccumulator, account: u64) -> Result<u64, Box<dyn Error>> {
+    let mut lines = Vec::new();
+    for (index, entry) in (0..).zip(log.entries(0..log.size().get())?) {
+        let access = entry?;
+        if serde_json::from_slice::<Access<'_>>(&access)?.account == account {
+            lines.push(index);
+        }
+    }
+    let erased = lines.len() as u64;
+    // The reason is kept for ever, so it does not say whose lines they were.
+    log.erase(lines, "an account was closed, ticket 4711")?.wait()?;
+    Ok(erased)
 }
 
 /// Follows the log over so many lines, and counts the requests that failed.

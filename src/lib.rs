@@ -158,7 +158,7 @@ pub use config::{
 #[cfg(feature = "std")]
 pub use durability::DurabilityToken;
 #[cfg(feature = "std")]
-pub use entry::{Compression, EntryConfig};
+pub use entry::{Compression, EntryConfig, EntryRanges, Erasure};
 #[cfg(feature = "std")]
 pub use error::{Damage, Displaced, Displacement, Error, FormatFeature, Limit, Problem, Result};
 #[cfg(feature = "std")]
@@ -169,8 +169,9 @@ pub use memory::MemoryAccumulator;
 pub use reader::Reader;
 #[cfg(feature = "std")]
 pub use report::{
-    BackupInfo, CheckpointInfo, CheckpointReason, Distribution, Event, EventGroup, EventListener,
-    JobStats, RecoveryReport, Stats, Times, TreeCheckpoint, TreeFlush, TreeInfo, TreeRecovery,
+    BackupInfo, CheckpointInfo, CheckpointReason, Compact, CompactInfo, Distribution, Event,
+    EventGroup, EventListener, JobStats, RecoveryReport, Stats, Times, TreeCheckpoint, TreeFlush,
+    TreeInfo, TreeRecovery,
 };
 #[cfg(feature = "std")]
 pub use snapshot::{Entries, Entry, FoundLeaves, Leaves, Snapshot};

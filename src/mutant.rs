@@ -35,6 +35,16 @@ pub enum Mutant {
     DropFreesEarly,
     /// A store that pauses claims that groups are durable which it has not synced.
     ClaimUnsynced,
+    /// A merge copies bundles as they are stored, whatever is erased in them.
+    ErasedCopied,
+    /// The parts that a compaction replaces are wiped before the manifest that does without them is durable.
+    WipedEarly,
+    /// A part that a compaction replaced is removed and not wiped, and a segment is used again as it is.
+    NothingWiped,
+    /// A file that was wiped is removed before its zeros are durable.
+    WipeUnsynced,
+    /// A manifest does without the erasures since the one before, and the log that has them is released.
+    ErasuresForgotten,
 }
 
 /// Whether the engine on this file system makes this mistake.

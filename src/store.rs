@@ -12,7 +12,7 @@ use crate::engine::{self, Engine, Slot, Wanted};
 use crate::entry::EntryConfig;
 use crate::error::{Error, Result};
 use crate::merkle::{Hasher, StoreHead, TreeName, TreeSize};
-use crate::report::{BackupInfo, CheckpointInfo, CheckpointReason};
+use crate::report::{BackupInfo, CheckpointInfo, CheckpointReason, Compact, CompactInfo};
 use crate::report::{RecoveryReport, Stats, TreeInfo};
 use crate::scrub;
 use crate::shared::Shared;
@@ -253,6 +253,15 @@ impl Store {
     /// As [`DynAccumulator::checkpoint`].
     pub fn checkpoint(&self) -> Result<CheckpointInfo> {
         self.shared.engine.checkpoint(CheckpointReason::Manual)
+    }
+
+    /// Removes the data of erased entries from every file of the store. See [`DynAccumulator::compact`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DynAccumulator::compact`].
+    pub fn compact(&self, how: Compact) -> Result<CompactInfo> {
+        self.shared.engine.compact(how)
     }
 
     /// Copies the store, with all its trees, to the directory `dir` while the store is in use. See

@@ -1,6 +1,7 @@
 //! The handles of one tree of a store.
 
 mod dynamic;
+mod erasing;
 mod finding;
 mod typed;
 

@@ -41,6 +41,8 @@ use crate::snapshot::{Entries, Entry, Leaves, Snapshot};
 /// | [`head`](DynAccumulator::head), `head_at`, `durable_head`, proofs, `leaf`, `leaves`, `leaves_iter`, `entry`, `entries`, `frontier` | hashing of leaves that are not hashed yet; reads of parts from the disk |
 /// | [`snapshot`](DynAccumulator::snapshot), `size`, `durable_size` | nothing |
 /// | [`stats`](DynAccumulator::stats) | other threads that copy less than 1 MiB of leaves |
+/// | [`erase`](DynAccumulator::erase) | the lock of inserts |
+/// | [`compact`](DynAccumulator::compact) | a flush, a running checkpoint or merge, and writing its parts and zeros |
 /// | [`snapshot_to`](DynAccumulator::snapshot_to), [`scrub`](DynAccumulator::scrub) | a running flush or checkpoint, and their own reading and writing |
 /// | [`open`](Self::open) | recovery: the log since the last checkpoint |
 /// | [`close`](Self::close), drop | running background work, a flush, and a checkpoint if the policy requires one |

@@ -178,11 +178,12 @@ impl<'a> Target<'a> {
         if self.parts.contains_key(&name) {
             return Ok(());
         }
+        // While it is open, the part is not overwritten. Afterwards the link shows that it is in use.
+        let from = open(source, name).map_err(Failure::Source)?;
         // If copying fails for the same reason as linking, copying reports the error.
         let taken = match self.fs.link_from(source, name) {
             Ok(()) => Taken::Linked(part.len),
             Err(_) => {
-                let from = open(source, name).map_err(Failure::Source)?;
                 let to = self.create(name).map_err(Failure::Target)?;
                 self.copy(source, name, &*from, &*to, 0..part.len)?;
                 Taken::Copied(part.len)

@@ -3,6 +3,7 @@
 use super::manifest;
 use super::manifest::Manifest;
 use crate::error::{Damage, Error, Problem, Result};
+use crate::fs::wipe::{Wiped, give_up};
 use crate::fs::{Access, Dir, Entry, FileName, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::SegmentId;
@@ -97,12 +98,23 @@ fn is_blank(fs: &dyn FileSystem, name: FileName) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes files that nothing refers to.
-pub(crate) fn remove(fs: &dyn FileSystem, names: &[FileName]) -> Result<()> {
+/// Removes files that nothing refers to, of a store in which entries were `erased` or not. Those that would have to be
+/// wiped and are read are left and returned.
+pub(crate) fn remove(
+    fs: &dyn FileSystem,
+    names: &[FileName],
+    erased: bool,
+) -> Result<Vec<FileName>> {
+    let mut pinned = Vec::new();
     for name in names {
-        fs.remove(*name).map_err(|error| Error::io("remove", fs.display(*name), error))?;
+        match give_up(fs, *name, erased)
+            .map_err(|error| Error::io("remove", fs.display(*name), error))?
+        {
+            Wiped::InUse { .. } => pinned.push(*name),
+            Wiped::Zeros { .. } | Wiped::Linked => {}
+        }
     }
-    Ok(())
+    Ok(pinned)
 }
 
 /// The segment id of a segment file.

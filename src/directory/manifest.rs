@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
-use crate::entry::Framing;
+use crate::entry::{Erasures, Framing};
 use crate::error::{Damage, Error, FormatFeature, Problem, Result};
 use crate::fs::backing;
 use crate::fs::{Access, Dir, Displaced, Displacement, Entry, FileKind, FileName, FileSystem};
@@ -28,8 +28,12 @@ use crate::tree_spec::TreeSpec;
 use crate::wal::{Extent, Log, LogKey, LoggedTree, LoggedTrees, Position};
 
 const MAGIC: [u8; 8] = *b"duraMAN\n";
-pub(crate) const MANIFEST_VERSION: u16 = 5;
+pub(crate) const MANIFEST_VERSION: u16 = 6;
 const FLAG_CLEAN: u16 = 1;
+/// The flag of a store in which entries were erased.
+const FLAG_ERASED: u16 = 2;
+/// All flags of a manifest.
+const FLAGS: u16 = FLAG_CLEAN | FLAG_ERASED;
 /// The flag of a tree that takes no more leaves.
 const FLAG_SEALED: u16 = 1;
 /// The flag of a tree that has an index.
@@ -52,6 +56,8 @@ pub(crate) struct Manifest {
     /// The id of the next tree to be created.
     pub(crate) next_tree: u64,
     pub(crate) log: Log,
+    /// Whether entries were ever erased, also of a tree that is gone. Files that are given up are wiped from then on.
+    pub(crate) erased: bool,
     /// Sorted by id. No two trees have the same name.
     pub(crate) trees: Vec<Arc<TreeEntry>>,
 }
@@ -70,6 +76,8 @@ pub(crate) struct TreeEntry {
     pub(crate) parts: Vec<PartRef>,
     /// The last leaves, if they are too few for a part.
     pub(crate) tail: Box<[Hash]>,
+    /// The entries that are erased.
+    pub(crate) erasures: Arc<Erasures>,
 }
 
 impl TreeEntry {
@@ -132,7 +140,7 @@ impl std::fmt::Display for ManifestFault {
                 "it has format version {found}, and this program reads version {MANIFEST_VERSION}"
             ),
             Self::Flags(found) => {
-                write!(f, "it has the flags {found:#x}, and this program knows {FLAG_CLEAN:#x}")
+                write!(f, "it has the flags {found:#x}, and this program knows {FLAGS:#x}")
             }
             Self::Checksum { stored, computed } => {
                 write!(f, "checksum stored {stored:#018x}, computed {computed:#018x}")
@@ -173,15 +181,21 @@ impl Manifest {
             sealed: tree.sealed,
             indexed: tree.indexed,
             entry_bytes: 0,
+            erasures: Arc::clone(&tree.erasures),
         });
-        LoggedTrees::new(trees, self.next_tree)
+        LoggedTrees::new(trees, self.next_tree, self.erased)
+    }
+
+    fn flags(&self) -> u16 {
+        let clean = if self.log.clean { FLAG_CLEAN } else { 0 };
+        clean | if self.erased { FLAG_ERASED } else { 0 }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
         out.bytes(&MAGIC)
             .u16(MANIFEST_VERSION)
-            .u16(if self.log.clean { FLAG_CLEAN } else { 0 })
+            .u16(self.flags())
             .u32(0)
             .bytes(&self.store.0)
             .u64(self.number)
@@ -209,9 +223,10 @@ impl Manifest {
                 .u32(count(&tree.parts));
             for part in &tree.parts {
                 out.u64(part.number.0).u64(part.from).u64(part.to).u64(part.len).u64(part.checksum);
-                out.u64(part.entry_bytes);
+                out.u64(part.entry_bytes).u64(part.erased);
             }
             out.u32(count(&tree.tail)).bytes(tree.tail.as_flattened());
+            tree.erasures.encode(&mut out);
         }
         let sum = checksum(&out.0);
         out.u64(sum);
@@ -235,16 +250,17 @@ impl Manifest {
             return Err(ManifestFault::Version(version));
         }
         let flags = fields.u16().ok_or(ManifestFault::Fields)?;
-        if flags & !FLAG_CLEAN != 0 {
+        if flags & !FLAGS != 0 {
             return Err(ManifestFault::Flags(flags));
         }
-        match Self::fields(&mut fields, flags & FLAG_CLEAN != 0) {
+        match Self::fields(&mut fields, flags) {
             Some(manifest) if fields.remaining() == 0 => Ok(manifest),
             _ => Err(ManifestFault::Fields),
         }
     }
 
-    fn fields(fields: &mut Decoder<'_>, clean: bool) -> Option<Self> {
+    fn fields(fields: &mut Decoder<'_>, flags: u16) -> Option<Self> {
+        let (clean, erased) = (flags & FLAG_CLEAN != 0, flags & FLAG_ERASED != 0);
         fields.u32()?;
         let store = StoreId(fields.array()?);
         let number = decode_number(fields)?;
@@ -262,7 +278,8 @@ impl Manifest {
         let rising = trees.is_sorted_by(|one, other| one.spec.id < other.spec.id);
         let below = trees.last().is_none_or(|last| u64::from(last.spec.id.0) < next_tree);
         let names: HashSet<_> = trees.iter().map(|tree| &tree.spec.name).collect();
-        let valid = rising && below && names.len() == trees.len();
+        let noted = erased || trees.iter().all(|tree| tree.erasures.is_empty());
+        let valid = rising && below && noted && names.len() == trees.len();
         valid.then_some(Self {
             store,
             number,
@@ -271,6 +288,7 @@ impl Manifest {
             next_part,
             next_tree,
             log,
+            erased,
             trees,
         })
     }
@@ -302,9 +320,11 @@ impl TreeEntry {
                 len: fields.u64()?,
                 checksum: fields.u64()?,
                 entry_bytes: fields.u64()?,
+                erased: fields.u64()?,
             })
         })?;
         let tail = decode_list(fields, Decoder::array)?.into_boxed_slice();
+        let erasures = Arc::new(Erasures::decode(fields)?);
         // The parts cover the leaves from 0 on without gaps, and the tail covers the rest up to the
         // size.
         let mut end = 0;
@@ -319,7 +339,13 @@ impl TreeEntry {
             return None;
         }
         let end = end.checked_add(tail.len() as u64)?;
-        (end == size).then_some(Self { spec, size, root, sealed, indexed, parts, tail })
+        // Only entries that are there are erased, and no part lacks one that is not erased.
+        if !erasures.is_empty() && (spec.entries.is_none() || erasures.end() > size)
+            || parts.iter().any(|part| part.erased > erasures.count_in(part.from..part.to))
+        {
+            return None;
+        }
+        (end == size).then_some(Self { spec, size, root, sealed, indexed, parts, tail, erasures })
     }
 }
 
@@ -498,7 +524,7 @@ fn reject(path: &std::path::Path, len: u64, fault: ManifestFault) -> Error {
             path: path.into(),
             feature: FormatFeature::ManifestFlags,
             found: u32::from(found),
-            supported: u32::from(FLAG_CLEAN),
+            supported: u32::from(FLAGS),
         },
         ManifestFault::Version(found) => Error::UnknownFormat {
             path: path.into(),
@@ -515,6 +541,7 @@ fn reject(path: &std::path::Path, len: u64, fault: ManifestFault) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Cause;
 
     fn manifest() -> Manifest {
         let at = |segment, offset, group| Position {
@@ -535,7 +562,8 @@ mod tests {
                 seq: Seq(100),
                 clean: true,
             },
-            next_tree: 8,
+            erased: true,
+            next_tree: 12,
             trees: vec![
                 Arc::new(TreeEntry {
                     spec: spec(0, b"main"),
@@ -545,6 +573,7 @@ mod tests {
                     indexed: false,
                     parts: vec![part(1, 0, 50), part(2, 50, 90)],
                     tail: Box::default(),
+                    erasures: Arc::default(),
                 }),
                 Arc::new(TreeEntry {
                     spec: spec(7, b"receipts"),
@@ -554,14 +583,61 @@ mod tests {
                     indexed: true,
                     parts: Vec::new(),
                     tail: Box::new([[3; 32], [4; 32]]),
+                    erasures: Arc::default(),
                 }),
+                Arc::new(kept_tree()),
             ],
         }
     }
 
+    /// A tree with entries, some of which are erased.
+    fn kept_tree() -> TreeEntry {
+        let settings = [1, 0, 0, 0, 100, 0, 0, 0];
+        let cause = |at, reason: &str| Cause { at, reason: reason.into() };
+        let erasures = Erasures::default().with(&[3..5, 200..300], cause(7, "asked for")).unwrap();
+        let erasures = erasures.with(std::slice::from_ref(&(0..4)), cause(9, "")).unwrap();
+        TreeEntry {
+            spec: TreeSpec::read(TreeId(11), b"log", b"blake3", 4, settings).unwrap(),
+            size: 300,
+            root: [9; 32],
+            sealed: false,
+            indexed: false,
+            parts: vec![
+                PartRef { entry_bytes: 5000, erased: 4, ..part(5, 0, 250) },
+                PartRef { entry_bytes: 77, ..part(6, 250, 300) },
+            ],
+            tail: Box::default(),
+            erasures: Arc::new(erasures),
+        }
+    }
+
+    #[test]
+    fn a_manifest_in_which_more_is_erased_than_there_is_is_refused() {
+        type Change = fn(&mut TreeEntry);
+        let changes: [(Change, bool); 5] = [
+            (|_| {}, true),
+            (|tree| tree.parts[0].erased = 55, true),
+            (|tree| tree.parts[0].erased = 56, false),
+            (|tree| tree.parts[1].to = 299, false),
+            (|tree| tree.spec = spec(11, b"log"), false),
+        ];
+        for (change, right) in changes {
+            let mut manifest = manifest();
+            let tree = Arc::make_mut(manifest.trees.last_mut().unwrap());
+            change(tree);
+            tree.size = tree.parts[1].to;
+            assert_eq!(Manifest::decode(&manifest.encode()).is_ok(), right, "{manifest:?}");
+        }
+        let unnoted = Manifest { erased: false, ..manifest() };
+        assert_eq!(Manifest::decode(&unnoted.encode()), Err(ManifestFault::Fields));
+        // What was erased is gone with its tree, and was erased all the same.
+        let gone = Manifest { trees: Vec::new(), ..manifest() };
+        assert_eq!(Manifest::decode(&gone.encode()), Ok(gone));
+    }
+
     fn part(number: u64, from: u64, to: u64) -> PartRef {
         let (number, checksum) = (PartId(number), number);
-        PartRef { number, from, to, len: 16384, checksum, entry_bytes: 0 }
+        PartRef { number, from, to, len: 16384, checksum, entry_bytes: 0, erased: 0 }
     }
 
     fn spec(id: u32, name: &[u8]) -> Arc<TreeSpec> {
@@ -605,7 +681,7 @@ mod tests {
 
     #[test]
     fn flags_that_this_version_does_not_know_are_another_format() {
-        for flags in [2, 3, 0x8000] {
+        for flags in [4, 5, 0x8000] {
             let mut bytes = manifest().encode();
             bytes[10..12].copy_from_slice(&u16::to_le_bytes(flags));
             let end = bytes.len() - 8;
@@ -656,7 +732,7 @@ mod tests {
             |manifest| main_tree(manifest).spec = spec(0, b"receipts"),
             |manifest| main_tree(manifest).spec = spec(7, b"main"),
             |manifest| manifest.trees.reverse(),
-            |manifest| manifest.next_tree = 7,
+            |manifest| manifest.next_tree = 11,
         ];
         for change in changes {
             let mut manifest = manifest();
@@ -677,13 +753,14 @@ mod tests {
                 indexed: false,
                 parts: Vec::new(),
                 tail: Box::default(),
+                erasures: Arc::default(),
             })
         };
         assert_eq!(manifest.tree(TreeId(3)), None);
         manifest.put(entry(3, 0));
         manifest.put(entry(3, 5));
         assert_eq!(manifest.tree(TreeId(3)).unwrap().size, 5);
-        assert_eq!(manifest.trees.len(), 3);
+        assert_eq!(manifest.trees.len(), 4);
         assert_eq!(
             Manifest::decode(&manifest.encode()).map(|_| ()),
             Err(ManifestFault::Fields),

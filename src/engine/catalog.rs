@@ -21,7 +21,7 @@ use super::tally::Tally;
 use super::tree::Tree;
 use crate::column::LeafWriter;
 use crate::directory::manifest::TreeEntry;
-use crate::entry::EntryConfig;
+use crate::entry::{EntryConfig, Erasures};
 use crate::error::{Error, Result};
 use crate::hashers::Hashers;
 use crate::ids::{Seq, TreeId};
@@ -254,6 +254,15 @@ impl Slot {
     /// How many leaves the tree has, valid if it is asleep.
     pub(super) fn stored(&self) -> u64 {
         self.entry().map_or(0, |entry| entry.size)
+    }
+
+    /// The erased entries of the tree.
+    pub(super) fn erasures(&self) -> Arc<Erasures> {
+        match (self.tree(), self.entry()) {
+            (Some(tree), _) => tree.erasures(),
+            (None, Some(entry)) => Arc::clone(&entry.erasures),
+            (None, None) => Arc::default(),
+        }
     }
 
     /// Drops the tree with `accept`, while no thread loads it.

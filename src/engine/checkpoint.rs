@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counted::Counted;
+use super::holds::Retired;
 use super::keeper::{Given, Live};
 use super::log::{Changed, FlushPoint};
 use super::shared::Engine;
@@ -24,7 +25,10 @@ use super::tree::Tree;
 use crate::config::{Install, Since};
 use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::entry::Erasures;
 use crate::error::{Error, Result};
+use crate::fs::FileKind;
+use crate::fs::wipe::{Wiped, give_up};
 use crate::ids::{PartId, TreeId};
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource as _, TreeSize};
 use crate::mutant::mutant;
@@ -34,6 +38,16 @@ use crate::report::Steps;
 use crate::report::{CheckpointInfo, CheckpointReason, TreeCheckpoint};
 use crate::sync;
 use crate::wal::Log;
+
+/// When a checkpoint publishes a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Publish {
+    /// If something has changed.
+    IfChanged,
+    Always,
+    /// Always, and the manifest notes that the store was closed cleanly.
+    Clean,
+}
 
 impl Engine {
     /// How much was inserted and logged since the last checkpoint.
@@ -87,6 +101,7 @@ impl Engine {
             Ok(info) => {
                 self.keeper.upkeep().checkpoint_succeeded(automatic);
                 self.gate.tell(|| Event::CheckpointCompleted { info: info.clone() })?;
+                self.retry_strays();
             }
             Err(Error::Forked { .. }) => {}
             Err(error) => {
@@ -102,7 +117,7 @@ impl Engine {
     }
 
     /// Makes a checkpoint of what is durable after `flush`. `waited` is how long the job has waited before.
-    fn flush_and_checkpoint(
+    pub(super) fn flush_and_checkpoint(
         &self,
         reason: CheckpointReason,
         waited: Duration,
@@ -112,17 +127,21 @@ impl Engine {
         let mut live = self.keeper.lock();
         flush()?;
         let wait = waited + started.elapsed();
-        self.checkpoint_now(&mut live, reason, wait, false)
+        let manifest = match reason {
+            // The log begins in a later segment, even if nothing else is new.
+            CheckpointReason::Compaction => Publish::Always,
+            _ => Publish::IfChanged,
+        };
+        self.checkpoint_now(&mut live, reason, wait, manifest)
     }
 
-    /// Makes a checkpoint of what is durable. `wait` is how long it has waited before. With `clean` its manifest
-    /// notes that the store was closed cleanly at this point.
+    /// Makes a checkpoint of what is durable. `wait` is how long it has waited before.
     pub(super) fn checkpoint_now(
         &self,
         live: &mut Live,
         reason: CheckpointReason,
         wait: Duration,
-        clean: bool,
+        manifest: Publish,
     ) -> Result<CheckpointInfo> {
         let before = live.numbers();
         self.inflow.reset_copied();
@@ -131,7 +150,7 @@ impl Engine {
         // The hash function may panic. The store is then unchanged, except for files that `discard` removes.
         let (point, changed) = self.log.changed();
         sync::returns(|| {
-            done = self.write_checkpoint(live, &point, &changed, reason, clean, &mut steps);
+            done = self.write_checkpoint(live, &point, &changed, reason, manifest, &mut steps);
         });
         match &done {
             Ok(info) if !changed.is_empty() => {
@@ -170,11 +189,16 @@ impl Engine {
             let (part, index) = (PartId(number).file(), PartId(number).index_file());
             [index.tmp(), index, part.tmp(), part]
         });
+        let unerased = self.keeper.unless_erasing();
         for name in names.chain(manifests) {
-            match self.fs.remove(name) {
+            match give_up(&*self.fs, name, unerased.is_none()) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
+                    if name.kind == FileKind::Part {
+                        self.keeper.strays().add(name);
+                    }
                     tracing::warn!(%error, file = %name, "cannot remove a file of a checkpoint or a merge that failed");
                 }
+                Ok(Wiped::InUse { .. }) => self.keeper.strays().add(name),
                 _ => {}
             }
         }
@@ -197,7 +221,7 @@ impl Engine {
         point: &FlushPoint,
         changed: &[Changed],
         reason: CheckpointReason,
-        clean: bool,
+        manifest: Publish,
         steps: &mut Steps,
     ) -> Result<CheckpointInfo> {
         let started = Instant::now();
@@ -211,12 +235,14 @@ impl Engine {
             duration: wait,
         };
         self.catalog.lock().forget(point.tally.seq);
-        if changed.is_empty() && !clean {
+        if changed.is_empty() && manifest == Publish::IfChanged {
             return Ok(info);
         }
+        let clean = manifest == Publish::Clean;
         let with_part = self.with_part(live.manifest(), changed);
         let parts = self.write_parts(live, changed, &with_part, steps)?;
         let mut next = live.manifest().clone();
+        next.erased = self.keeper.is_erasing();
         next.next_tree = point.tally.next_tree;
         let mut freed = Vec::new();
         let mut installs = Vec::new();
@@ -229,10 +255,16 @@ impl Engine {
             let stored = next.tree(change.spec.id);
             let sealed = change.sealed || stored.is_some_and(|entry| entry.sealed);
             let indexed = change.indexed || stored.is_some_and(|entry| entry.indexed);
+            let stored_only = mutant!(&*self.fs, ErasuresForgotten);
+            let erasures = match stored.filter(|_| stored_only) {
+                Some(entry) => Arc::clone(&entry.erasures),
+                None => erasures_of(change, stored.map(|entry| &**entry)),
+            };
             let Some(tree) = &change.tree else {
-                // The tree is asleep, so it has no new leaf.
+                // The tree was asleep when the seal was found, so it has no new leaf.
                 if let Some(entry) = stored {
-                    next.put(Arc::new(TreeEntry { sealed, indexed, ..TreeEntry::clone(entry) }));
+                    let entry = TreeEntry { sealed, indexed, erasures, ..TreeEntry::clone(entry) };
+                    next.put(Arc::new(entry));
                 }
                 continue;
             };
@@ -273,6 +305,7 @@ impl Engine {
                 indexed,
                 parts: set.references(),
                 tail,
+                erasures,
             }));
         }
         info.leaves = info.trees.iter().map(|tree| tree.leaves).sum();
@@ -346,9 +379,12 @@ impl Engine {
         let mut publisher = Publisher::new(&self.fs, strict, steps);
         let mut written = Vec::new();
         let changed = changed.iter().zip(with_part).filter(|(_, with_part)| **with_part);
-        for (Changed { spec, tree, size, .. }, _) in changed {
-            let Some(tree) = tree else { continue };
-            let from = live.manifest().tree(spec.id).map_or(0, |entry| entry.parts_end());
+        for (change, _) in changed {
+            let Changed { spec, tree: Some(tree), size, .. } = change else { continue };
+            let stored = live.manifest().tree(spec.id);
+            let from = stored.map_or(0, |entry| entry.parts_end());
+            // Only what is durably erased is left out: a crash takes the rest back.
+            let erasures = erasures_of(change, stored.map(|entry| &**entry));
             let mut identity = PartIdentity {
                 store: self.store,
                 tree: spec.id,
@@ -369,7 +405,11 @@ impl Engine {
             }
             let view = tree.view_at(*size);
             let source = Counted { source: &view, copied: copied.clone() };
-            let entries = spec.entries.map(|kept| PartEntries::Stored(&source, kept.stored()));
+            let entries = spec.entries.map(|kept| PartEntries::Stored {
+                source: &source,
+                compression: kept.stored(),
+                erasures: &erasures,
+            });
             publisher.build(identity, &source, entries, &hurry)?;
             if tree.is_indexed() {
                 publisher.build_index(&view, &hurry)?;
@@ -386,7 +426,8 @@ impl Engine {
         let stays: Vec<_> = read.parts().iter().filter(|part| !self.keep(part)).collect();
         let unread =
             |part: &&PartRef| !stays.iter().any(|stays| stays.reference().number == part.number);
-        self.retire(entry.parts.iter().filter(unread).map(|part| part.number.file()));
+        stays.iter().for_each(|part| self.keeper.strays().leave(&part.reference()));
+        self.retire(entry.parts.iter().filter(unread).map(Retired::of));
     }
 
     /// Called when the drop of a tree became durable. Requests a checkpoint, which frees the tree's space.
@@ -417,6 +458,12 @@ impl Engine {
         next.log.clean = true;
         self.publish(live, next)
     }
+}
+
+/// The erased entries of a tree at a point: those of `change`, or else those of the manifest in force.
+fn erasures_of(change: &Changed, stored: Option<&TreeEntry>) -> Arc<Erasures> {
+    let stored = || stored.map(|entry| Arc::clone(&entry.erasures));
+    change.erasures.clone().or_else(stored).unwrap_or_default()
 }
 
 /// Reads leaves `range` of a tree, from memory or its parts.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::checkpoint::Publish;
 use super::shared::Engine;
 use crate::error::{Error, Result};
 use crate::report::CheckpointReason;
@@ -49,6 +50,9 @@ impl Engine {
 
     /// The last steps, when the store has no other thread any more.
     fn finish(&self) -> Result<()> {
+        // A compaction on another thread fails soon, and has to end before the lock is released.
+        // Fails if a listener of its events closes the store. It then merges and wipes nothing any more.
+        let turn = self.keeper.alone().begin("close");
         let seq = self.inflow.last();
         // This returns at once: the flusher has ended, and `seq` is durable or the log has failed.
         self.log.wait_to_the_end(seq)?;
@@ -58,13 +62,20 @@ impl Engine {
         let stretches = self.keeper.lock().manifest().log.closed.len();
         if self.settings.checkpoint.is_due_at_close(&since, stretches) {
             self.with_events(reason, false, || {
-                self.checkpoint_now(&mut self.keeper.lock(), reason, Duration::ZERO, true)
+                let live = &mut self.keeper.lock();
+                self.checkpoint_now(live, reason, Duration::ZERO, Publish::Clean)
             })?;
         } else {
             let published = self.publish_clean_end(&mut self.keeper.lock(), &point);
             self.poison_if_noted()?;
             published?;
         }
-        self.merge_at_close()
+        if turn.is_err() {
+            return Ok(());
+        }
+        self.merge_at_close()?;
+        // What cannot be wiped is left to the next open.
+        self.retry_strays();
+        Ok(())
     }
 }

@@ -17,16 +17,20 @@
 //!
 //! [`Install`]: crate::config::Install
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::background::Job;
+use super::holds::Retired;
 use super::keeper::{Given, Live};
 use super::shared::Engine;
 use super::tree::Tree;
 use crate::directory::manifest::TreeEntry;
+use crate::entry::Erasures;
 use crate::error::{Damage, Error, Result};
+use crate::fs::Access;
+use crate::fs::wipe::overwrite;
 use crate::mutant::mutant;
 use crate::part::{Merged, Part, PartEntries, PartIdentity, PartSet, Publisher};
 use crate::report::Event;
@@ -40,16 +44,43 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A large merge starts once the store has been open for one second per so many bytes of its inputs.
 const BYTES_PER_SECOND: u64 = 256 << 20;
 
-/// Parts of one tree to be merged into one.
-struct Merge {
+/// Parts of one tree to be merged into one, or one part to be written again.
+pub(super) struct Merge {
     tree: Arc<Tree>,
-    inputs: Vec<Arc<Part>>,
+    pub(super) inputs: Vec<Arc<Part>>,
     identity: PartIdentity,
+    /// The entries that are erased in the manifest in force. A crash takes none of them back.
+    erasures: Arc<Erasures>,
     /// Whether the merge is completed even if the store closes.
     to_the_end: bool,
 }
 
+/// How a merge ended.
+pub(super) enum Outcome {
+    Merged,
+    /// The inputs were no longer live, or the store closes.
+    Abandoned,
+    Failed(Error),
+}
+
 impl Merge {
+    /// The total length of the inputs.
+    pub(super) fn bytes(&self) -> u64 {
+        bytes_of(&self.inputs)
+    }
+
+    /// Whether `input` has an entry that the merged part leaves out.
+    #[cfg(duramen_mutants)]
+    fn unfiltered(&self, input: &Part) -> bool {
+        let part = input.reference();
+        self.erasures.count_in(part.from..part.to) > part.erased
+    }
+
+    #[cfg(not(duramen_mutants))]
+    fn unfiltered(&self, _: &Part) -> bool {
+        false
+    }
+
     /// The number of the merged part, and `manifests`.
     fn given(&self, manifests: Range<u64>) -> Given {
         let number = self.identity.number.0;
@@ -69,10 +100,17 @@ fn leaves_of(parts: &PartSet) -> Vec<u64> {
 }
 
 /// A merge of the parts `range` of a tree, with a new part number.
-fn begin(live: &mut Live, tree: Arc<Tree>, range: Range<usize>, to_the_end: bool) -> Option<Merge> {
+pub(super) fn begin(
+    live: &mut Live,
+    tree: Arc<Tree>,
+    range: Range<usize>,
+    to_the_end: bool,
+) -> Option<Merge> {
     let inputs = tree.parts().parts()[range].to_vec();
     let identity = Merged::identity(&inputs, live.number_part())?;
-    Some(Merge { tree, inputs, identity, to_the_end })
+    let entry = live.manifest().tree(tree.id());
+    let erasures = entry.map(|entry| Arc::clone(&entry.erasures)).unwrap_or_default();
+    Some(Merge { tree, inputs, identity, erasures, to_the_end })
 }
 
 impl Engine {
@@ -88,16 +126,25 @@ impl Engine {
         let Some(retry) = self.keeper.upkeep().take_compaction() else { return };
         self.background.count(|work| work.compaction.retries += u64::from(retry));
         let mut wait = waited;
-        while let Some(merge) = self.next_merge() {
-            let Ok(ControlFlow::Continue(())) = self.run_merge(merge, std::mem::take(&mut wait))
-            else {
+        // A compaction that has the turn requests this job again when it ends.
+        while let Some(turn) = self.keeper.alone().try_begin()
+            && let Some(merge) = self.next_merge()
+        {
+            let done = self.run_merge(merge, std::mem::take(&mut wait));
+            if done.is_err() {
+                // In a forked child the turn is the parent's.
+                std::mem::forget(turn);
                 return;
-            };
+            }
+            if matches!(done, Ok(Outcome::Failed(_))) {
+                return;
+            }
         }
     }
 
     /// Makes the remaining small merges when the store has no other thread any more, and merges the smallest parts
-    /// of a tree that still has too many. A failure is reported and its merge left to the next run.
+    /// of a tree that still has too many. A failure is reported and its merge left to the next run. The caller has
+    /// the turn.
     ///
     /// # Errors
     ///
@@ -109,16 +156,20 @@ impl Engine {
         let mut left = self.settings.merge_at_close;
         while let Some(merge) = self.last_merge(left) {
             left = left.saturating_sub(bytes_of(&merge.inputs));
-            if self.run_merge(merge, Duration::ZERO)?.is_break() {
+            if let Outcome::Failed(_) = self.run_merge(merge, Duration::ZERO)? {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Does `merge` and reports how it ended. A break means that no other merge should follow now.
-    fn run_merge(&self, merge: Merge, wait: Duration) -> Result<ControlFlow<()>> {
-        let done = self.merge_with_events(&merge, wait);
+    /// Does `merge` and reports how it ended. After a failure no other merge should follow now.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) if this has become a forked child.
+    pub(super) fn run_merge(&self, mut merge: Merge, wait: Duration) -> Result<Outcome> {
+        let done = self.merge_with_events(&mut merge, wait);
         if done.is_err() {
             // In a forked child. Dropping the merge may close its inputs, which belong to the parent.
             std::mem::forget(merge);
@@ -127,14 +178,14 @@ impl Engine {
     }
 
     /// As [`run_merge`](Self::run_merge). Fails only in a forked child.
-    fn merge_with_events(&self, merge: &Merge, wait: Duration) -> Result<ControlFlow<()>> {
+    fn merge_with_events(&self, merge: &mut Merge, wait: Duration) -> Result<Outcome> {
         let mut steps = Steps { wait, ..Steps::default() };
         let parts = merge.inputs.len();
         let leaves = merge.identity.to - merge.identity.from;
-        let tree = || merge.tree.name().clone();
+        let name = merge.tree.name().clone();
+        let tree = || name.clone();
         self.gate.tell(|| Event::CompactionBegun { tree: tree(), parts, leaves })?;
         let started = Instant::now();
-        let mut next = ControlFlow::Continue(());
         let merged = self.merge(merge, &mut steps);
         if !matches!(merged, Err(Error::Forked { .. })) {
             self.poison_if_noted()?;
@@ -144,7 +195,7 @@ impl Engine {
                 let duration = started.elapsed();
                 self.background.count(|work| work.compaction.complete(&steps, bytes));
                 self.keeper.upkeep().compaction_succeeded();
-                tracing::info!(tree = %merge.tree.name(), parts, leaves, bytes, ?duration, "parts merged");
+                tracing::info!(tree = %name, parts, leaves, bytes, ?duration, "parts merged");
                 self.gate.tell(|| Event::CompactionCompleted {
                     tree: tree(),
                     parts,
@@ -152,22 +203,26 @@ impl Engine {
                     bytes,
                     duration,
                 })?;
+                Ok(Outcome::Merged)
             }
             Ok(None) | Err(Error::Closed) => {
                 self.gate.tell(|| Event::CompactionAbandoned { tree: tree(), parts })?;
+                Ok(Outcome::Abandoned)
             }
-            Err(forked @ Error::Forked { .. }) => return Err(forked),
+            Err(forked @ Error::Forked { .. }) => Err(forked),
             Err(error) => {
                 self.poison_if_displaced(&error)?;
                 self.background.count(|work| work.compaction.failed += 1);
                 let retry_in = self.compaction_failed(&error);
-                tracing::error!(%error, tree = %merge.tree.name(), ?retry_in, "merging parts failed; they stay");
-                let failed = || Event::CompactionFailed { tree: tree(), parts, error, retry_in };
+                tracing::error!(%error, tree = %name, ?retry_in, "merging parts failed; they stay");
+                let failed = || {
+                    let error = error.clone();
+                    Event::CompactionFailed { tree: tree(), parts, error, retry_in }
+                };
                 self.gate.tell(failed)?;
-                next = ControlFlow::Break(());
+                Ok(Outcome::Failed(error))
             }
         }
-        Ok(next)
     }
 
     /// Which parts of a tree the policy wants merged.
@@ -220,7 +275,7 @@ impl Engine {
 
     /// Fails if a merge must not start or continue: in a poisoned store, and in a closing store unless the merge
     /// goes `to_the_end`.
-    fn check_continues(&self, to_the_end: bool) -> Result<()> {
+    pub(super) fn check_continues(&self, to_the_end: bool) -> Result<()> {
         if self.background.is_closing() && !to_the_end {
             return Err(Error::Closed);
         }
@@ -249,12 +304,16 @@ impl Engine {
     }
 
     /// Merges parts. Returns the bytes of the new part, or `None` if its inputs were no longer live.
-    fn merge(&self, merge: &Merge, steps: &mut Steps) -> Result<Option<u64>> {
+    fn merge(&self, merge: &mut Merge, steps: &mut Steps) -> Result<Option<u64>> {
         let step = Mutex::new(Instant::now());
         let source =
             Merged { inputs: &merge.inputs, go_on: &|| self.give_way(&step, merge.to_the_end) };
         let kept = merge.tree.spec.entries;
-        let entries = kept.map(|kept| PartEntries::Stored(&source, kept.stored()));
+        let entries = kept.map(|kept| PartEntries::Stored {
+            source: &source,
+            compression: kept.stored(),
+            erasures: &merge.erasures,
+        });
         let mut publisher = Publisher::new(&self.fs, true, steps);
         let made = publisher
             .build(merge.identity.clone(), &source, entries, &|| false)
@@ -271,6 +330,14 @@ impl Engine {
                 let _ = self.fs.remove(input.reference().number.file());
             }
         }
+        if mutant!(&*self.fs, WipedEarly) {
+            for input in merge.inputs.iter().filter(|input| merge.unfiltered(input)) {
+                let _ = self
+                    .fs
+                    .open(input.reference().number.file(), Access::ReadWrite)
+                    .and_then(|file| overwrite(&*file, 0));
+            }
+        }
         let built = Instant::now();
         if !self.install(merge, part)? {
             self.discard(merge.given(0..0));
@@ -278,9 +345,17 @@ impl Engine {
         }
         steps.install = built.elapsed();
         // Readers may still use inputs that are no longer in the manifest.
-        let unread = |input: &&Arc<Part>| Arc::strong_count(input) == 1 || self.keep(input);
-        let inputs = merge.inputs.iter().filter(unread);
-        self.retire(inputs.map(|input| input.reference().number.file()));
+        let mut old = Vec::with_capacity(merge.inputs.len());
+        for input in &merge.inputs {
+            if Arc::strong_count(input) == 1 || self.keep(input) {
+                old.push(Retired::of(&input.reference()));
+            } else {
+                self.keeper.strays().leave(&input.reference());
+            }
+        }
+        // A file that this merge still reads cannot be wiped.
+        merge.inputs.clear();
+        self.retire(old.into_iter());
         steps.release = built.elapsed() - steps.install;
         Ok(Some(bytes))
     }

@@ -30,7 +30,7 @@ pub(super) fn create(
     first: Option<&Wanted>,
 ) -> Result<Opened> {
     let leftovers = files::check_empty(&**fs, &config.path)?;
-    files::remove(&**fs, &leftovers)?;
+    files::remove(&**fs, &leftovers, false)?;
     let store = StoreId(random::id(&**fs)?);
     let loader = loader(config, fs, store)?;
     let mut admitted = Vec::new();
@@ -49,6 +49,7 @@ pub(super) fn create(
             indexed: *indexed,
             parts: Vec::new(),
             tail: Box::default(),
+            erasures: Arc::default(),
         }));
         if *indexed {
             tree.give_index();
@@ -68,6 +69,7 @@ pub(super) fn create(
         next_part: 1,
         next_tree: entries.len() as u64,
         log: Log { closed: Vec::new(), open: position, seq: Seq(0), clean: false },
+        erased: false,
         trees: entries,
     };
     manifest::publish(&**fs, &manifest)?;
@@ -90,6 +92,8 @@ pub(super) fn create(
         segments,
         point,
         checkpointed: tally,
+        erasing: false,
+        pinned: Vec::new(),
         report: RecoveryReport { created: true, ..RecoveryReport::default() },
         loader,
     })

@@ -84,6 +84,10 @@ impl LogSource for Engine {
         }
     }
 
+    fn rolled(&self, left: bool) {
+        self.log.rolled(left);
+    }
+
     fn request_segment(&self) {
         self.request_job(Job::PrepareSegment);
     }

@@ -388,7 +388,8 @@ impl Followed {
         let stored = entry.map_or(0, |entry| entry.size);
         let size = TreeSize(logged.size);
         let flags = (logged.sealed, logged.indexed);
-        let info = TreeInfo { size, ..TreeInfo::asleep(spec, stored, flags, lengths) };
+        let erased = logged.erasures.count();
+        let info = TreeInfo { size, erased, ..TreeInfo::asleep(spec, stored, flags, lengths) };
         match self.grown.get(spec.id) {
             Some(grown) => grown.tree.describe(size, info),
             None => info,
@@ -403,6 +404,9 @@ impl Followed {
         let Some(entry) = self.manifest.tree(id) else { return Ok(()) };
         let Some(hasher) = self.hashers.find(&entry.spec.hasher) else { return Ok(()) };
         let (tree, leaves) = self.loader.load(self.manifest.number, entry, hasher)?;
+        if let Some(logged) = self.logged.get(id) {
+            tree.set_erasures(Arc::clone(&logged.erasures));
+        }
         self.grown.insert(id, Grown { tree, leaves, sealed: false });
         Ok(())
     }
@@ -443,7 +447,7 @@ impl Followed {
         if let Some(last) = group {
             self.known.group(&last);
         }
-        self.logged.check_names(|| fs.display(replayed.end.segment.file()))?;
+        self.logged.check_end(|| fs.display(replayed.end.segment.file()))?;
         let again = replayed.torn.is_some() && replayed.tail == self.stop.tail();
         self.unreadable = if again { self.unreadable + 1 } else { 0 };
         self.stop = Stop::at(&replayed);
@@ -493,9 +497,16 @@ impl Followed {
             Change::Leaves(id, logged) => {
                 self.grow(id)?;
                 if let Some(Grown { tree, leaves, .. }) = self.grown.get_mut(id) {
-                    tree.append_logged(leaves, &logged)
+                    let bare = tree
+                        .append_logged(leaves, &logged)
                         .map_err(|index| not_the_entry(fs, header, index))?;
+                    self.logged.note_bare(id, bare);
                     self.known.grew(id, leaves.len());
+                }
+            }
+            Change::Erased(id, erasures) => {
+                if let Some(Grown { tree, .. }) = self.grown.get(id) {
+                    tree.set_erasures(erasures);
                 }
             }
             Change::Dropped(tree) => drop(self.grown.remove(tree.spec.id)),

@@ -7,10 +7,10 @@
 //! lock a manifest can come into force that no longer names a file. Later files are not kept, so a long backup
 //! beside a busy writer takes no room for them.
 
+use super::holds::Retired;
 use super::keeper::Live;
 use super::shared::Engine;
 use crate::error::Error;
-use crate::fs::FileName;
 use crate::ids::PartId;
 use crate::wal::SegmentHold;
 
@@ -32,18 +32,35 @@ impl Engine {
 
     /// Removes parts that the manifest in force no longer names, now or when the last hold on them ends. The
     /// caller may hold the checkpoint lock.
-    pub(super) fn retire(&self, parts: impl Iterator<Item = FileName>) {
+    pub(super) fn retire(&self, parts: impl Iterator<Item = Retired>) {
         self.remove_parts(self.keeper.holds().retire(parts));
     }
 
-    fn remove_parts(&self, parts: Vec<FileName>) {
-        for name in parts {
+    fn remove_parts(&self, parts: Vec<Retired>) {
+        for Retired { name, keeps_entries } in parts {
+            // An erasure that begins meanwhile waits until the file is gone.
+            let unerased = self.keeper.unless_erasing();
+            let wipe = keeps_entries && unerased.is_none();
             let index = PartId(name.number).index_file();
-            let removed = match self.fs.remove(index) {
+            let index = match self.fs.remove(index) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err((index, error)),
-                _ => self.fs.remove(name).map_err(|error| (name, error)),
+                _ => Ok(()),
             };
-            if let Err((name, error)) = removed {
+            let part = match (wipe, &index) {
+                (true, _) => {
+                    self.keeper.strays().add(name);
+                    self.wipe_stray(name);
+                    Ok(())
+                }
+                // No index is left without its part.
+                (false, Err(_)) => Ok(()),
+                (false, Ok(())) => self.fs.remove(name).map_err(|error| (name, error)),
+            };
+            if !wipe && (index.is_err() || part.is_err()) {
+                // Entries may be erased later that the part has.
+                self.keeper.strays().add(name);
+            }
+            for (name, error) in [index, part].into_iter().filter_map(Result::err) {
                 let error = Error::io("remove", self.fs.display(name), error);
                 self.keeper.note_if_displaced(&error);
                 // The next open removes it.

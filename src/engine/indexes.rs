@@ -63,6 +63,8 @@ impl Engine {
             }
         }
         self.keeper.upkeep().indexed(failure.as_ref(), self.settings.backoff, &self.log);
+        // A part is read while its index is written.
+        self.retry_strays();
     }
 
     /// Writes the indexes that the parts of `tree` lack. Returns the first failure once all parts were tried.

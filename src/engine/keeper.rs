@@ -12,10 +12,13 @@
 //!   flusher's clock and of the workers.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::alone::Alone;
 use super::holds::Holds;
 use super::log::FlushPoint;
+use super::strays::Strays;
 use super::tally::Tally;
 use super::upkeep::Upkeep;
 use crate::config::Since;
@@ -33,6 +36,13 @@ pub(super) struct Keeper {
     live: Mutex<Live>,
     marks: Mutex<Marks>,
     holds: Holds,
+    /// Whose turn it is to merge parts.
+    alone: Alone,
+    strays: Strays,
+    /// Whether entries were erased, in this run or before. Never set back.
+    erasing: AtomicBool,
+    /// Held by the threads that give up files as they are, and by the one that erases entries for the first time.
+    unerased: Mutex<()>,
     upkeep: Upkeep,
     /// Held by the thread that writes indexes.
     indexing: Mutex<()>,
@@ -49,13 +59,16 @@ struct Marks {
 }
 
 impl Keeper {
-    /// For a store whose last checkpoint has `checkpointed`.
-    pub(super) fn new(live: Live, checkpointed: Tally) -> Self {
+    /// For a store whose last checkpoint has `checkpointed`. `erasing` says whether it has erased entries.
+    pub(super) fn new(live: Live, checkpointed: Tally, erasing: bool) -> Self {
         let marks = Marks { tally: checkpointed, log_bytes: 0, at: Instant::now() };
         let (live, marks) = (Mutex::new(live), Mutex::new(marks));
         let (holds, upkeep) = (Holds::default(), Upkeep::default());
         let (indexing, displaced) = (Mutex::default(), Mutex::default());
-        Self { live, marks, holds, upkeep, indexing, displaced }
+        let (alone, strays) = (Alone::default(), Strays::default());
+        let erasing = AtomicBool::new(erasing);
+        let unerased = Mutex::default();
+        Self { live, marks, holds, alone, strays, erasing, unerased, upkeep, indexing, displaced }
     }
 
     /// Takes the checkpoint lock.
@@ -108,6 +121,38 @@ impl Keeper {
     /// The lock of the thread that writes indexes. A thread takes it before any other.
     pub(super) fn indexing(&self) -> &Mutex<()> {
         &self.indexing
+    }
+
+    /// Whose turn it is to merge parts.
+    pub(super) fn alone(&self) -> &Alone {
+        &self.alone
+    }
+
+    /// The files of parts that have to be wiped.
+    pub(super) fn strays(&self) -> &Strays {
+        &self.strays
+    }
+
+    /// Whether files may have data of erased entries.
+    pub(super) fn is_erasing(&self) -> bool {
+        self.erasing.load(Ordering::Acquire)
+    }
+
+    /// From now on files may have data of erased entries.
+    pub(super) fn begin_erasing(&self) {
+        if !self.is_erasing() {
+            let _unerased = self.unerased.lock();
+            self.erasing.store(true, Ordering::Release);
+        }
+    }
+
+    /// Unless files may have data of erased entries: a guard that keeps it so.
+    pub(super) fn unless_erasing(&self) -> Option<MutexGuard<'_, ()>> {
+        if self.is_erasing() {
+            return None;
+        }
+        let unerased = self.unerased.lock();
+        (!self.is_erasing()).then_some(unerased)
     }
 
     /// What is requested and retried.

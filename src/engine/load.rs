@@ -52,6 +52,7 @@ impl Loader {
         }
         self.check_root(manifest, entry, &tree)?;
         tree.set_durable(entry.size);
+        tree.set_erasures(Arc::clone(&entry.erasures));
         Ok((Arc::new(tree), leaves))
     }
 

@@ -3,16 +3,20 @@
 //! The engine is not generic. It drives each [`Tree`] through an object-safe hasher whose calls take
 //! whole runs of nodes; [`Accumulator`](crate::Accumulator) is a typed view of one tree of a store.
 
+pub(crate) mod alone;
 mod background;
 mod backup;
 mod catalog;
 mod checkpoint;
 mod close;
 mod compact;
+mod compaction;
 mod counted;
 mod counters;
 mod create;
 mod edges;
+mod erase;
+pub(crate) mod erased;
 mod find;
 mod finder;
 mod flushing;
@@ -35,6 +39,7 @@ mod scrub;
 mod settings;
 mod shared;
 mod stats;
+mod strays;
 mod tails;
 mod tally;
 mod tree;

@@ -110,9 +110,10 @@ fn start(
     lock: Box<dyn StoreLock>,
 ) -> Result<(Arc<Engine>, JoinHandle<()>)> {
     let Opened { loader, slots, admitted, changed, live, .. } = opened;
-    let Opened { segments, log, point, checkpointed, report, .. } = opened;
+    let Opened { segments, log, point, checkpointed, report, erasing, pinned, .. } = opened;
     let process = loader.process;
     let inflow = Inflow::new(point.tally, checkpointed, Limits::of(config), config.flush);
+    inflow.set_erased_ranges(slots.iter().map(|slot| slot.erasures().ranges()).sum());
     for Admitted { tree, leaves, sealed } in admitted {
         inflow.admit(&tree, leaves, sealed);
     }
@@ -137,11 +138,12 @@ fn start(
             inflow,
             background,
             log: LogSide::new(process, segments, Flushed::new(point, changed)),
-            keeper: Keeper::new(live, checkpointed),
+            keeper: Keeper::new(live, checkpointed, erasing),
             gate: Gate::new(config.listeners.clone(), process),
             lock: Mutex::new(Some(lock)),
         }
     });
+    pinned.into_iter().for_each(|name| engine.keeper.strays().add(name));
     let flusher = Flusher::new(Arc::clone(&engine) as Arc<dyn LogSource>, log, point);
     let thread = sync::spawn("duramen-flusher", move || flusher.run())
         .map_err(|error| Error::io("start the flusher of", &config.path, error))?;

@@ -11,7 +11,7 @@ use super::tree::Tree;
 use crate::column::LeafWriter;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::fs::FileSystem;
+use crate::fs::{FileName, FileSystem};
 use crate::ids::StoreId;
 use crate::report::recovery::RecoveryReport;
 use crate::sync::process::Process;
@@ -38,6 +38,10 @@ pub(super) struct Opened {
     /// How much of `point` the manifest has.
     pub(super) checkpointed: Tally,
     pub(super) report: RecoveryReport,
+    /// Whether entries are erased, so that files may have their data.
+    pub(super) erasing: bool,
+    /// Files of parts that have to be wiped and that are read.
+    pub(super) pinned: Vec<FileName>,
 }
 
 /// The current process, the only one that may use what it opens.

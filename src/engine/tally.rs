@@ -77,6 +77,12 @@ impl Tally {
         self.records += CONTROL + spec.name.as_str().len() as u64;
     }
 
+    /// Counts a record that erases entries, with a payload of `bytes` bytes.
+    pub(crate) fn add_erasure(&mut self, spec: &TreeSpec, bytes: usize) {
+        self.add_control(spec);
+        self.records += bytes as u64;
+    }
+
     /// Bytes of records that came since `earlier`.
     #[inline]
     pub(crate) fn record_bytes_since(self, earlier: Self) -> u64 {

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::edges::EdgeCache;
+use super::erased::Erased;
 use super::finder::Finder;
 use crate::column::{Columns, EntryBytes, Layout, LeafWriter, NodeWriter, View};
-use crate::entry::Framing;
-use crate::error::{ReadError, Result};
+use crate::entry::{Erasures, Framing};
+use crate::error::{Error, ReadError, Result};
 use crate::ids::TreeId;
-use crate::merkle::{Arity, Hash, Hasher, RightEdge, TreeHead, TreeName, TreeSize, root_at};
+use crate::merkle::{
+    Arity, Hash, Hasher, LeafIndex, RightEdge, TreeHead, TreeName, TreeSize, root_at,
+};
 use crate::part::PartSet;
 use crate::report::TreeInfo;
 use crate::sync::Mutex;
@@ -45,6 +48,7 @@ pub(crate) struct Tree {
     /// How many leaves are known to be durable. Only rises.
     durable: AtomicU64,
     pub(super) finder: Finder,
+    erased: Erased,
     /// The only process that may use the tree, if threads of a store work on it.
     process: Option<Process>,
 }
@@ -62,7 +66,6 @@ impl Tree {
         let edges = EdgeCache::default();
         let durable = AtomicU64::new(0);
         let framing = spec.entries.map(Framing::of);
-        let (finder, process) = (Finder::default(), None);
         Self {
             spec,
             hasher,
@@ -73,8 +76,9 @@ impl Tree {
             parts,
             edges,
             durable,
-            finder,
-            process,
+            finder: Finder::default(),
+            erased: Erased::new(),
+            process: None,
         }
     }
 
@@ -150,12 +154,43 @@ impl Tree {
         self.durable.store(size, Ordering::Release);
     }
 
+    /// The erased entries.
+    pub(crate) fn erasures(&self) -> Arc<Erasures> {
+        self.erased.set()
+    }
+
+    /// How many entries are erased.
+    #[inline]
+    pub(crate) fn erased(&self) -> u64 {
+        self.erased.count()
+    }
+
+    /// Replaces the erased entries by `erasures`, which has all of them. Only the thread that accepts erasures
+    /// may call this, or the one that reads the log.
+    pub(crate) fn set_erasures(&self, erasures: Arc<Erasures>) {
+        self.erased.replace(erasures);
+    }
+
+    /// Fails if entry `index` is erased.
+    #[inline]
+    fn check_erased(&self, index: u64) -> Result<()> {
+        if self.erased() == 0 { Ok(()) } else { self.check_erased_in(&self.erasures(), index) }
+    }
+
+    #[cold]
+    fn check_erased_in(&self, erasures: &Erasures, index: u64) -> Result<()> {
+        match erasures.cause(index) {
+            None => Ok(()),
+            Some(cause) => Err(Error::Erased { index: LeafIndex(index), at: cause.time() }),
+        }
+    }
+
     /// Updates `info`, which describes the tree's entry in the manifest, for the loaded tree with this size.
     pub(super) fn describe(&self, size: TreeSize, info: TreeInfo) -> TreeInfo {
         let memory_bytes = self.columns.memory_bytes() + self.table_bytes();
         let pinned_bytes = self.columns.pinned_bytes();
-        let durable_size = self.durable();
-        TreeInfo { size, durable_size, loaded: true, memory_bytes, pinned_bytes, ..info }
+        let (durable_size, erased) = (self.durable(), self.erased());
+        TreeInfo { size, durable_size, loaded: true, memory_bytes, pinned_bytes, erased, ..info }
     }
 
     /// The right edge of `size`, if it is requested repeatedly. `view` must be able to answer for `size`.
@@ -185,27 +220,34 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// The index of the first leaf that is not the hash of its entry. Nothing was then appended.
+    /// The index of the first leaf that is not the hash of its entry, if that has data. Nothing was then appended.
     pub(crate) fn append_logged(
         &self,
         writer: &mut LeafWriter,
         logged: &LoggedLeaves<'_>,
-    ) -> Result<(), u64> {
+    ) -> Result<Vec<u64>, u64> {
         let LoggedLeaves { first, leaves, entries } = logged;
         if self.framing.is_none() {
             writer.append(leaves);
-            return Ok(());
+            return Ok(Vec::new());
         }
         if let Some(wrong) = self.first_wrong(leaves, entries) {
             return Err(first + wrong);
         }
         writer.append_entries(leaves, entries);
-        Ok(())
+        let pairs = (*first..).zip(leaves.iter().zip(entries));
+        let mut empty = pairs.filter(|(_, (_, entry))| entry.is_empty()).peekable();
+        if empty.peek().is_none() {
+            return Ok(Vec::new());
+        }
+        let right = self.hasher.leaf(&[]);
+        Ok(empty.filter(|(_, (leaf, _))| **leaf != right).map(|(index, _)| index).collect())
     }
 
-    /// The position of the first of `leaves` that is not the hash of its entry.
+    /// The position of the first of `leaves` that is not the hash of its entry, and whose entry has data.
     pub(crate) fn first_wrong(&self, leaves: &[Hash], entries: &[&[u8]]) -> Option<u64> {
-        let wrong = |(leaf, entry): (&Hash, &&[u8])| self.hasher.leaf(entry) != *leaf;
+        let wrong =
+            |(leaf, entry): (&Hash, &&[u8])| !entry.is_empty() && self.hasher.leaf(entry) != *leaf;
         let bytes: usize = entries.iter().map(|entry| entry.len()).sum();
         let position = match pool().filter(|_| bytes >= PARALLEL_FROM) {
             Some(pool) => pool.install(|| {
@@ -232,15 +274,33 @@ impl Tree {
     }
 
     /// The entry `index`, which must be published.
+    ///
+    /// # Errors
+    ///
+    /// [`Erased`](Error::Erased).
     pub(crate) fn entry(&self, index: u64, framing: Framing) -> Result<EntryBytes> {
         let hash = |entry: &[u8]| self.hasher.leaf(entry);
-        Ok(self.columns.view().entry(index, framing.prefix_len(), &hash)?)
+        // The parts of a view lack only entries that were erased before it was made.
+        let view = self.columns.view();
+        self.check_erased(index)?;
+        Ok(view.entry(index, framing.prefix_len(), &hash)?)
     }
 
-    /// Adjacent entries from `from` on, framed, and none behind `to`. At least one.
+    /// Adjacent entries from `from` on, framed, and none behind `to`. At least one, and none that is erased.
+    ///
+    /// # Errors
+    ///
+    /// [`Erased`](Error::Erased) if entry `from` is.
     pub(crate) fn entry_run(&self, from: u64, to: u64) -> Result<EntryBytes> {
         let hash = |entry: &[u8]| self.hasher.leaf(entry);
-        Ok(self.columns.view().entry_run(from, to, &hash)?)
+        let view = self.columns.view();
+        let mut to = to;
+        if self.erased() > 0 {
+            let erasures = self.erasures();
+            self.check_erased_in(&erasures, from)?;
+            to = erasures.next(from).map_or(to, |next| next.min(to));
+        }
+        Ok(view.entry_run(from, to, &hash)?)
     }
 
     /// Bytes of the entries of leaves `[from, to)` in the log. The leaves are in memory.

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::catalog::{Slot, Wanted};
+use super::holds::Retired;
 use super::ingest::Fate;
 use super::shared::Engine;
 use super::tree::Tree;
@@ -85,14 +86,14 @@ impl Engine {
         self.process.check()?;
         let mut names = self.catalog.lock();
         let slot = names.get(name)?;
-        let token = slot.drop_by(|| self.accept_drop(&slot.spec))?;
+        let token = slot.drop_by(|| self.accept_drop(&slot.spec, slot.erasures().ranges()))?;
         let id = slot.spec.id;
         names.remove(slot, token.seq(), self.log.durable());
         drop(names);
         if mutant!(&*self.fs, DropFreesEarly)
             && let Some(entry) = self.keeper.lock().manifest().tree(id)
         {
-            self.retire(entry.parts.iter().map(|part| part.number.file()));
+            self.retire(entry.parts.iter().map(Retired::of));
         }
         Ok(token)
     }
@@ -128,6 +129,7 @@ impl Engine {
         };
         let stored = slot.stored();
         let info = TreeInfo::asleep(&slot.spec, stored, (sealed, indexed), lengths);
+        let info = TreeInfo { erased: slot.erasures().count(), ..info };
         match tree {
             Some(tree) => tree.describe(TreeSize(tree.columns.leaves()), info),
             None => info,

@@ -8,13 +8,20 @@
 //!   hashes to its leaf.
 
 mod config;
+pub(crate) mod erasure;
+mod erasures;
 mod framing;
 mod marks;
+mod ranges;
 mod source;
 
 pub use config::{Compression, EntryConfig};
+pub(crate) use erasure::Cause;
+pub use erasures::Erasure;
+pub(crate) use erasures::Erasures;
 pub(crate) use framing::{Entries, Framing};
 pub(crate) use marks::{MARKS, Marks, STRIDE};
+pub use ranges::EntryRanges;
 pub(crate) use source::{EntrySource, StoredBundle};
 
 /// Entries in a full bundle. Bundle `i` of a tree has the entries from `256 i` on.

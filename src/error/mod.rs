@@ -11,7 +11,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use displaced::{Displaced, Displacement};
 pub use feature::FormatFeature;
@@ -363,6 +363,35 @@ pub enum Error {
         len: u64,
         /// The most that the tree accepts.
         longest: u32,
+    },
+
+    /// The entry was erased. Its leaf and all proofs are unchanged.
+    #[error("entry {index} was erased at {}", words::moment(*at))]
+    Erased {
+        /// The index of the entry.
+        index: LeafIndex,
+        /// The moment of the erasure, by the clock of the machine that wrote it.
+        at: SystemTime,
+    },
+
+    /// No entry was named to be erased: there is no range, or one of the ranges is empty. Nothing was erased.
+    #[error("nothing to erase: there is no range, or one without an entry")]
+    NothingToErase,
+
+    /// The reason of an erasure is too long or has control characters. Nothing was erased.
+    #[error("the reason of an erasure cannot be kept: {fault}")]
+    EraseReason {
+        /// What is wrong with the reason.
+        fault: String,
+    },
+
+    /// The ranges are too many for one erasure, or those of all erasures for the store. Nothing was erased.
+    #[error("too many erased ranges: {found}; at most {most} are possible")]
+    TooManyErasures {
+        /// How many ranges there would be.
+        found: u64,
+        /// The most that are possible.
+        most: u64,
     },
 
     /// The hash function does not accept one of the leaves. Nothing of the batch was inserted.

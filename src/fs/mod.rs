@@ -20,6 +20,13 @@
 //! Names are built from kinds and numbers, never from text that was read from a file, so nothing on
 //! the disk can direct an access out of the store's directory.
 //!
+//! # Who reads a part
+//!
+//! A part is mapped, and what is mapped must not change. So a part that is opened with [`Access::Read`] counts as
+//! read, in this process and every other, until that handle and every [`Region`] of it are dropped, and
+//! [`FileSystem::open_to_wipe`] then says [`Wipeable::InUse`]. While a file is open to be wiped, opening it for
+//! reading fails as if it were not there. A forked child reads what its parent read.
+//!
 //! # Which directory
 //!
 //! A path may lead elsewhere at any moment: a restore moves directories, a clean-up removes files. So
@@ -43,6 +50,7 @@ mod name;
 #[cfg(unix)]
 mod os;
 pub(crate) mod owned;
+pub(crate) mod wipe;
 
 #[cfg(not(unix))]
 compile_error!("the storage engine needs a Unix system; build without the feature `std` elsewhere");
@@ -82,6 +90,21 @@ pub enum Entry {
     File(FileName, u64),
     /// Anything else, by its name: another name, a directory, a symbolic link, a FIFO.
     Other(OsString),
+}
+
+/// A file that is to be overwritten.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Wipeable {
+    /// The file, open for writing. Nobody reads it, and it has no other name.
+    Alone(Arc<dyn File>),
+    /// Somebody reads the file.
+    InUse {
+        /// The length of the file in bytes.
+        len: u64,
+    },
+    /// The file has another name: it is in a backup, say, which must not lose its bytes.
+    Linked,
 }
 
 /// Where a store's directory is, or will be. See the [module](self) for what it promises.
@@ -141,6 +164,17 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// `NotFound` if there is none; `InvalidInput` if the name is not a regular file (links are not
     /// followed); [`Displaced`] if it is opened for writing under the lock and is not this store's.
     fn open(&self, name: FileName, access: Access) -> io::Result<Arc<dyn File>>;
+
+    /// Opens an existing regular file to be overwritten, unless that would change what others see. Never
+    /// waits. Where it is not implemented, every file is in use.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](FileSystem::open) for writing.
+    fn open_to_wipe(&self, name: FileName) -> io::Result<Wipeable> {
+        let len = self.open(name, Access::Read)?.len()?;
+        Ok(Wipeable::InUse { len })
+    }
 
     /// Renames a file within one directory without replacing anything.
     ///
@@ -334,6 +368,12 @@ pub struct Region(Bytes);
 enum Bytes {
     Mapped(Arc<memmap2::Mmap>),
     Owned(Arc<[u8]>),
+    /// With what has to live as long as a mapping would.
+    #[cfg(any(test, feature = "testing"))]
+    Held {
+        bytes: Arc<[u8]>,
+        _held: Arc<dyn Send + Sync>,
+    },
 }
 
 impl Region {
@@ -359,6 +399,12 @@ impl Region {
         Self(Bytes::Owned(bytes))
     }
 
+    /// Wraps bytes that were read. Keeps `held` until the region and all its clones are dropped.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn holding(bytes: Arc<[u8]>, held: Arc<dyn Send + Sync>) -> Self {
+        Self(Bytes::Held { bytes, _held: held })
+    }
+
     /// Brings `len` bytes at `at` into memory now and returns whether they are there. Where a disk fails,
     /// reading mapped bytes ends the process; this returns false instead. It returns false as well where
     /// the operating system cannot do it.
@@ -373,6 +419,8 @@ impl Region {
             #[cfg(not(target_os = "linux"))]
             Bytes::Mapped(_) => false,
             Bytes::Owned(bytes) => at.checked_add(len).is_some_and(|end| end <= bytes.len()),
+            #[cfg(any(test, feature = "testing"))]
+            Bytes::Held { bytes, .. } => at.checked_add(len).is_some_and(|end| end <= bytes.len()),
         }
     }
 }
@@ -384,6 +432,8 @@ impl Deref for Region {
         match &self.0 {
             Bytes::Mapped(map) => map,
             Bytes::Owned(bytes) => bytes,
+            #[cfg(any(test, feature = "testing"))]
+            Bytes::Held { bytes, .. } => bytes,
         }
     }
 }

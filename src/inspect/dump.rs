@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file::Looked;
+use super::utc;
 use crate::checksum::checksum;
 use crate::directory::manifest::{Manifest, ManifestFault};
+use crate::entry::Erasure;
 use crate::error::Printable;
 use crate::fs::{File, backing};
 use crate::ids::ByteOffset;
@@ -160,12 +162,21 @@ impl Dump<'_> {
             for part in &tree.parts {
                 writeln!(
                     out,
-                    "  part {}: {}, {}, checksum {:#018x}",
+                    "  part {}: {}, {}, checksum {:#018x}{}",
                     part.number,
                     span(part.from..part.to, "leaf", "leaves"),
                     bytes(part.len),
-                    part.checksum
+                    part.checksum,
+                    match part.erased {
+                        0 => String::new(),
+                        some =>
+                            format!(", without {}", count(some, "erased entry", "erased entries")),
+                    }
                 )?;
+            }
+            for Erasure { at, reason, ranges } in tree.erasures.list() {
+                let (at, reason) = (utc(at), Printable::new(&reason));
+                writeln!(out, "  erased at {at}, {}: {reason}", erased(&ranges))?;
             }
             for (at, leaf) in (tree.parts_end()..).zip(&tree.tail) {
                 writeln!(out, "  leaf {at}: {}", hex(leaf))?;
@@ -350,6 +361,15 @@ impl Dump<'_> {
                         }
                         Frame::Drop { tree } => {
                             writeln!(self.out, "  tree {} is dropped", tree.0)?;
+                        }
+                        Frame::Erase { tree, ranges, cause } => {
+                            let (at, reason) = (utc(cause.time()), Printable::new(&*cause.reason));
+                            let erased = erased(&ranges);
+                            writeln!(
+                                self.out,
+                                "  tree {}: {erased} erased at {at}: {reason}",
+                                tree.0
+                            )?;
                         }
                         Frame::Point => {
                             writeln!(self.out, "  the groups before end at a point")?;
@@ -539,6 +559,22 @@ fn leaves_with_entries_in(part: &RawPart, block: u64, bundle: &mut u64) -> Optio
         leaves = Some(first..found.leaves.end);
     }
     leaves
+}
+
+/// How many entries are erased, and the first of their ranges.
+fn erased(ranges: &[Range<u64>]) -> String {
+    const SHOWN: usize = 16;
+    let all: u64 = ranges.iter().map(|range| range.end - range.start).fold(0, u64::saturating_add);
+    let shown = ranges.iter().take(SHOWN).map(|range| match range.end - range.start {
+        1 => range.start.to_string(),
+        _ => format!("{} to {}", range.start, range.end - 1),
+    });
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = match ranges.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {}", count(more, "more range", "more ranges")),
+    };
+    format!("{} ({shown}{more})", count(all, "entry", "entries"))
 }
 
 fn hex(hash: &Hash) -> String {

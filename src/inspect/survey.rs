@@ -281,7 +281,11 @@ impl Look<'_> {
             match change {
                 Change::Leaves(_, logged) => size += logged.leaves.len() as u64,
                 Change::Dropped(tree) => size -= tree.size,
-                Change::Nothing | Change::Created(_) | Change::Sealed(_) | Change::Indexed(_) => {}
+                Change::Nothing
+                | Change::Created(_)
+                | Change::Sealed(_)
+                | Change::Indexed(_)
+                | Change::Erased(..) => {}
             }
             held.0.end = size.max(held.0.start);
             Ok(())
@@ -376,15 +380,19 @@ fn leaves_of(manifest: &Manifest) -> u64 {
 
 fn describe(manifest: &Manifest) -> String {
     let trees = manifest.trees.iter().map(|tree| {
-        let TreeEntry { spec, size, sealed, indexed, parts, tail, .. } = &**tree;
+        let TreeEntry { spec, size, sealed, indexed, parts, tail, erasures, .. } = &**tree;
         let sealed = if *sealed { ", sealed" } else { "" };
         let indexed = if *indexed { ", indexed" } else { "" };
+        let erased = match erasures.count() {
+            0 => String::new(),
+            some => format!(", {} erased", count(some, "entry", "entries")),
+        };
         let (size, parts) = (leaves(*size), count(parts.len(), "part", "parts"));
         let tail = match tail.len() {
             0 => String::new(),
             few => format!(" and {few} in the manifest"),
         };
-        format!("{spec}, {size} in {parts}{tail}{sealed}{indexed}")
+        format!("{spec}, {size} in {parts}{tail}{sealed}{indexed}{erased}")
     });
     let end = if manifest.log.clean { "closed in order" } else { "in use" };
     let trees: Vec<_> = trees.collect();

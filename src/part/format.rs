@@ -65,6 +65,9 @@ pub(crate) struct PartRef {
     pub(crate) checksum: u64,
     /// Bytes of the entries as they are stored. 0 in a tree without entries.
     pub(crate) entry_bytes: u64,
+    /// How many entries the part does not have, because they were erased when it was written. Each is stored as
+    /// an entry without data.
+    pub(crate) erased: u64,
 }
 
 /// One level's nodes in a part.

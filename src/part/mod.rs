@@ -7,6 +7,7 @@ mod checked;
 mod compress;
 mod entries;
 mod entry_writer;
+mod filter;
 mod find;
 mod finder;
 mod format;

@@ -166,6 +166,8 @@ impl RawPart {
             len: layout.len(),
             checksum: seal_of(&footer),
             entry_bytes,
+            // A part does not say it of itself.
+            erased: 0,
         };
         let path = path.to_path_buf();
         let held = backing::too_few(&*file, 0..len).unwrap_or(None);

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use super::blocks::{Blocks, Output};
 use super::entry_writer::{Writing, copy_blocks, expected_bytes};
+use super::filter::Filtered;
 use super::format::{
     Footer, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartLayout, PartRef,
     SUMS_PER_BLOCK, seal_of,
 };
 use super::raw::RawPart;
 use crate::checksum::block_checksum;
-use crate::entry::Compression;
-use crate::entry::EntrySource;
+use crate::entry::{Compression, EntrySource, Erasures};
 use crate::error::{Error, Result};
 use crate::fs::{File, FileSystem};
 use crate::merkle::{Hash, NodeIndex, NodeSource};
+use crate::mutant::mutant;
 
 /// Nodes copied at a time: 1 MiB.
 const STEP_NODES: u64 = 1 << 15;
@@ -23,8 +24,8 @@ const _: () = assert!(STEP_NODES.is_multiple_of(NODES_PER_BLOCK));
 /// The entries of a part.
 #[derive(Clone, Copy)]
 pub(crate) enum PartEntries<'a> {
-    /// From a source, to be stored like this.
-    Stored(&'a dyn EntrySource, Compression),
+    /// From a source, without the data of erased entries.
+    Stored { source: &'a dyn EntrySource, compression: Compression, erasures: &'a Erasures },
     /// The blocks of an old part with the same leaves, intact or not.
     Copied(&'a RawPart),
 }
@@ -114,12 +115,26 @@ where
             Error::io("lay out", &path, error)
         })
     };
-    let expected = match &entries {
-        Some(PartEntries::Stored(source, compression)) => {
-            expected_bytes(identity, *source, *compression)?
+    let filtered = match (&entries, identity.entries) {
+        (Some(PartEntries::Stored { source, compression, erasures }), Some(framing)) => {
+            let copies_all = mutant!(fs, ErasedCopied);
+            Some((
+                framing,
+                Filtered { source: *source, framing, erasures, copies_all },
+                *compression,
+            ))
         }
-        Some(PartEntries::Copied(part)) => part.reference.entry_bytes,
-        None => 0,
+        _ => None,
+    };
+    let erased = match (&entries, &filtered) {
+        (_, Some((_, filtered, _))) => filtered.erasures.count_in(identity.from..identity.to),
+        (Some(PartEntries::Copied(part)), None) => part.reference.erased,
+        _ => 0,
+    };
+    let expected = match (&entries, &filtered) {
+        (_, Some((_, source, compression))) => expected_bytes(identity, source, *compression)?,
+        (Some(PartEntries::Copied(part)), None) => part.reference.entry_bytes,
+        _ => 0,
     };
     let reserved = layout(expected)?;
     let file = fs.create(name).map_err(|error| Error::io("create", &path, error))?;
@@ -144,13 +159,12 @@ where
             at += len;
         }
     }
-    let entry_bytes = match (&entries, identity.entries) {
-        (Some(PartEntries::Stored(source, compression)), Some(framing)) => {
-            let writing =
-                Writing { framing, source: *source, compression: *compression, path: &path };
+    let entry_bytes = match (&entries, filtered) {
+        (_, Some((framing, source, compression))) => {
+            let writing = Writing { framing, source: &source, compression, path: &path };
             writing.write_all(identity.from..identity.to, &mut blocks)?
         }
-        (Some(PartEntries::Copied(part)), Some(_)) => {
+        (Some(PartEntries::Copied(part)), None) => {
             copy_blocks(part, &mut blocks)?;
             part.reference.entry_bytes
         }
@@ -183,6 +197,7 @@ where
         len: layout.len(),
         checksum: seal_of(&footer),
         entry_bytes,
+        erased,
     };
     Ok((reference, file))
 }

@@ -28,11 +28,13 @@ pub enum CheckpointReason {
     Backpressure,
     /// A tree was dropped, and the checkpoint frees its space.
     TreeDropped,
+    /// [`compact`](crate::DynAccumulator::compact) was called.
+    Compaction,
 }
 
 impl CheckpointReason {
     /// All reasons.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Manual,
         Self::Leaves,
         Self::WalBytes,
@@ -42,6 +44,7 @@ impl CheckpointReason {
         Self::Close,
         Self::Backpressure,
         Self::TreeDropped,
+        Self::Compaction,
     ];
 }
 
@@ -57,6 +60,7 @@ impl fmt::Display for CheckpointReason {
             Self::Close => "close",
             Self::Backpressure => "backpressure",
             Self::TreeDropped => "tree dropped",
+            Self::Compaction => "compaction",
         })
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod checkpoint;
+pub(crate) mod compact;
 pub(crate) mod distribution;
 pub(crate) mod event;
 pub(crate) mod jobs;
@@ -12,6 +13,7 @@ pub(crate) mod tree;
 
 pub use backup::BackupInfo;
 pub use checkpoint::{CheckpointInfo, CheckpointReason, TreeCheckpoint};
+pub use compact::{Compact, CompactInfo};
 pub use distribution::Distribution;
 pub(crate) use distribution::Recorder;
 pub(crate) use event::Listeners;

@@ -20,10 +20,12 @@ pub struct Report {
     pub parts: u64,
     /// Intact leaves in these parts and in the manifest.
     pub leaves: u64,
-    /// Entries in these parts that hash to their leaf.
+    /// Entries in these parts that hash to their leaf. Erased entries do not count.
     pub entries: u64,
     /// Indexes of these parts that are what the leaves give.
     pub indexes: u64,
+    /// Entries of the trees in the manifest that are erased.
+    pub erased: u64,
     /// Bytes of the parts that were read.
     pub part_bytes: u64,
     /// How long verifying the parts took.

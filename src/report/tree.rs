@@ -26,6 +26,8 @@ pub struct TreeInfo {
     pub sealed: bool,
     /// Whether the tree has an index, so that its leaves are found by their hash.
     pub indexed: bool,
+    /// The number of erased entries, see [`DynAccumulator::erase`](crate::DynAccumulator::erase).
+    pub erased: u64,
     /// Whether the tree was used since the store was opened. An unused tree takes no memory for nodes
     /// and no open file.
     pub loaded: bool,
@@ -58,6 +60,7 @@ impl TreeInfo {
             durable_size: TreeSize(size),
             sealed,
             indexed,
+            erased: 0,
             loaded: false,
             memory_bytes: 0,
             pinned_bytes: 0,

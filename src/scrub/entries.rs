@@ -39,7 +39,7 @@ pub(super) struct EntryFaults {
     /// Blocks of which only the padding is damaged.
     pub(super) padding: BTreeMap<BlockId, BlockFault>,
     pub(super) wrong: Vec<WrongEntries>,
-    /// Entries that hash to their leaf.
+    /// Entries that hash to their leaf. Erased entries are not counted.
     pub(super) intact: u64,
     pub(super) interrupted: bool,
 }
@@ -73,8 +73,10 @@ impl TreeParts {
                     let leaves = part.leaves_of_bundle(bundle);
                     let bad: u64 =
                         wrong.iter().map(|wrong| wrong.leaves.end - wrong.leaves.start).sum();
+                    let erased = self.erasures.count_in(leaves.clone());
                     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                    found.push((bundle, (leaves.end - leaves.start).saturating_sub(bad), wrong));
+                    let intact = (leaves.end - leaves.start).saturating_sub(bad + erased);
+                    found.push((bundle, intact, wrong));
                 };
                 match &pool {
                     Some(pool) => pool.install(|| (at..end).into_par_iter().for_each(work)),
@@ -201,14 +203,17 @@ impl TreeParts {
         }
     }
 
-    /// The entries whose `hashes` differ from the leaves as stored. Leaves that cannot be read are found
-    /// elsewhere.
+    /// The entries whose `hashes` differ from the leaves as stored, but for erased ones. Leaves that cannot be
+    /// read are found elsewhere.
     fn compare(&self, number: usize, raw: &RawBundle, hashes: &[Hash]) -> Vec<WrongEntries> {
         let part = &self.parts[number];
         let mut wrong: Vec<WrongEntries> = Vec::new();
         let mut block = [0; PART_BLOCK_LEN];
         let mut known = None;
         for (index, hash) in raw.leaves.clone().zip(hashes) {
+            if self.erasures.has(index) {
+                continue;
+            }
             let (at, skip) = part.place(Level::LEAVES, index);
             if known != Some(at) {
                 if part.read(at, &mut block).is_err()
@@ -236,8 +241,8 @@ impl TreeParts {
         wrong
     }
 
-    /// The leaves `range` of part `number`, computed from their entries. `None` if one of the entries is
-    /// in a damaged block.
+    /// The leaves `range` of part `number`, computed from their entries. Those of erased entries are as they are
+    /// stored, damaged or not. `None` if one of the entries is in a damaged block.
     pub(super) fn leaves_from_entries(
         &self,
         number: usize,
@@ -245,6 +250,12 @@ impl TreeParts {
         faults: &BTreeMap<BlockId, BlockFault>,
     ) -> Option<Vec<Hash>> {
         let part = self.parts.get(number)?;
+        let stored = |index| {
+            let (at, skip) = part.place(Level::LEAVES, index);
+            let mut block = [0; PART_BLOCK_LEN];
+            part.read(at, &mut block).ok()?;
+            block.as_chunks().0.get(usize::try_from(skip).ok()?).copied()
+        };
         let intact = |blocks: Range<u64>| {
             faults.range((number, blocks.start)..(number, blocks.end)).next().is_none()
         };
@@ -256,8 +267,9 @@ impl TreeParts {
             }
             let raw = part.bundle(bundle).ok().filter(|_| intact(part.record_blocks(bundle)))?;
             let hashes = self.hash_bundle(part, &raw).ok().filter(|_| intact(raw.blocks()))?;
-            let wanted = within.zip(hashes).filter(|(index, _)| range.contains(index));
-            leaves.extend(wanted.map(|(_, hash)| hash));
+            for (index, hash) in within.zip(hashes).filter(|(index, _)| range.contains(index)) {
+                leaves.push(if self.erasures.has(index) { stored(index)? } else { hash });
+            }
         }
         (leaves.len() as u64 == range.end - range.start).then_some(leaves)
     }

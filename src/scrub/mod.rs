@@ -234,6 +234,7 @@ impl Source<'_> {
             hasher: (self.hasher)(entry)?,
             arity: entry.spec.arity,
             size: entry.parts_end(),
+            erasures: Arc::clone(&entry.erasures),
         })
     }
 
@@ -339,6 +340,7 @@ fn parts(
         leaves: 0,
         entries: 0,
         indexes: 0,
+        erased: 0,
         part_bytes: 0,
         part_time: started.elapsed(),
         log_groups: 0,
@@ -386,6 +388,7 @@ fn parts(
             entries = tree.verify_entries(tree.node_len(), pace.as_mut(), progress);
         }
         report.entries = report.entries.saturating_add(entries.intact);
+        report.erased = report.erased.saturating_add(entry.erasures.count());
         report.part_time = started.elapsed();
         if entries.interrupted {
             report.interrupted = true;

@@ -19,6 +19,7 @@ use rayon::prelude::*;
 
 use super::Progress;
 use super::pace::Pace;
+use crate::entry::Erasures;
 use crate::error::{Damage, Problem};
 use crate::merkle::{Arity, Hash, Hasher, Level, Shape, TreeSize, prefetch};
 use crate::part::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartFrame, RawPart, Verdict};
@@ -48,6 +49,8 @@ pub(super) struct TreeParts {
     pub(super) hasher: Arc<dyn Hasher>,
     pub(super) arity: Arity,
     pub(super) size: u64,
+    /// The erased entries. A part may have their data or not.
+    pub(super) erasures: Arc<Erasures>,
 }
 
 /// A block of a column: the number of its part in the tree, and its number in the file.

@@ -152,9 +152,8 @@ impl Planner<'_> {
             if !only_padding(&self.tree.parts[id.0], id.1, &fault)
                 && (contradicted || !is_doubtful(&fault))
                 && let Some(block) = self.leaves_from_entries(id)
+                && self.patch_leaves(id, block)
             {
-                self.patches.insert(id, block);
-                self.unproven |= !self.has_intact_parents(id);
                 let damage = fault.damage().clone();
                 let (element, remedy) = (Element::Leaves, Remedy::Rebuild);
                 self.cases.push(Case { id, element, damage, remedy });
@@ -182,6 +181,21 @@ impl Planner<'_> {
                 self.unproven = true;
             }
         }
+    }
+
+    /// Rebuilds a block of leaves. Returns false, and does not, if it has leaves of erased entries, which nothing
+    /// can compute, and no intact parent shows that they are right.
+    fn patch_leaves(&mut self, id: BlockId, block: Box<[u8; PART_BLOCK_LEN]>) -> bool {
+        let leaves = self.tree.parts[id.0].nodes_of(id.1).map(|(_, leaves)| leaves);
+        let computed = leaves.is_some_and(|leaves| self.tree.erasures.count_in(leaves) == 0);
+        self.patches.insert(id, block);
+        let proven = self.has_intact_parents(id);
+        if !computed && !proven {
+            self.patches.remove(&id);
+            return false;
+        }
+        self.unproven |= !proven;
+        true
     }
 
     /// A block of leaves, computed from their entries.

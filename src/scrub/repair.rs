@@ -20,6 +20,7 @@ use crate::directory::files;
 use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Error, Result};
+use crate::fs::wipe::wipe_and_remove;
 use crate::fs::{Dir, FileName, FileSystem};
 use crate::ids::PartId;
 use crate::part::{Part, PartEntries, PartIdentity, PartRef, write_part_with};
@@ -46,8 +47,8 @@ pub(super) fn rebuild(
         .and_then(|()| check(source, &next, plans));
     if let Err(error) = done {
         for name in &made {
-            // Nothing refers to the file. The next open removes it if this fails.
-            let _ = fs.remove(*name);
+            // Nothing refers to the file, which may have copies of erased entries. The next open removes it if this fails.
+            let _ = wipe_and_remove(&**fs, *name);
         }
         return Err(error);
     }

@@ -79,6 +79,7 @@ fn store(node: (Level, u64)) -> Config {
         next_part: 3,
         log: Log { closed: Vec::new(), open, seq: crate::ids::Seq(1000), clean: true },
         next_tree: 1,
+        erased: false,
         trees: vec![Arc::new(TreeEntry {
             spec: TreeSpec::read(TreeId(0), b"main", b"blake3", 4, [0; 8]).unwrap(),
             size: 1000,
@@ -87,6 +88,7 @@ fn store(node: (Level, u64)) -> Config {
             indexed: false,
             parts,
             tail: Box::default(),
+            erasures: Arc::default(),
         })],
     };
     manifest::publish(&disk, &manifest).unwrap();

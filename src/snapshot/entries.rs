@@ -63,7 +63,7 @@ impl fmt::Debug for Entry {
 }
 
 /// The entries of a range, in order. There is one item per entry, which is an error if the entry cannot
-/// be read. After an error the iterator continues with the next entry.
+/// be read or was erased. After an error the iterator continues with the next entry.
 ///
 /// [`try_visit`](Self::try_visit) reads the same entries faster, as slices. Made by
 /// [`Snapshot::entries`](crate::Snapshot::entries).
@@ -75,12 +75,14 @@ pub struct Entries {
     range: Range<u64>,
     /// The run with the next entries, if one was read, and where in it they begin.
     run: Option<(EntryBytes, usize)>,
+    /// How many entries of the tree were erased when the run was read.
+    erased: u64,
 }
 
 impl Entries {
     pub(crate) fn new(tree: Arc<Tree>, framing: Framing, range: Range<u64>) -> Self {
         let range = range.start..range.end.max(range.start);
-        Self { tree, framing, range, run: None }
+        Self { tree, framing, range, run: None, erased: 0 }
     }
 
     /// Calls `visit` with the index and the data of each entry that is still to come, until it breaks.
@@ -109,6 +111,9 @@ impl Entries {
             };
             let bytes = run.get();
             while at < bytes.len() && self.range.start < self.range.end {
+                if self.is_stale() {
+                    break;
+                }
                 let Some((entry, rest)) = self.framing.split(&bytes[at..]) else {
                     self.range.start += 1;
                     return Err(self.absent(self.range.start - 1));
@@ -133,11 +138,20 @@ impl Entries {
 
     /// The run with the next entry, and where in it the entry begins.
     fn take_run(&mut self) -> Result<(EntryBytes, usize)> {
-        if let Some(run) = self.run.take() {
+        if let Some(run) = self.run.take()
+            && !self.is_stale()
+        {
             return Ok(run);
         }
         self.tree.check_process()?;
+        self.erased = self.tree.erased();
         Ok((self.tree.entry_run(self.range.start, self.range.end)?, 0))
+    }
+
+    /// Whether the run may have entries that were erased since it was read.
+    #[inline]
+    fn is_stale(&self) -> bool {
+        self.erased != self.tree.erased()
     }
 
     fn absent(&self, at: u64) -> Error {
@@ -152,7 +166,7 @@ impl Iterator for Entries {
         if self.range.start >= self.range.end {
             return None;
         }
-        if self.run.is_none() {
+        if self.run.is_none() || self.is_stale() {
             match self.take_run() {
                 Ok(run) => self.run = Some(run),
                 Err(_) => {

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::column::View;
 use crate::engine::Tree;
-use crate::entry::Framing;
+use crate::entry::{Erasure, Framing};
 use crate::error::{Error, ReadError, Result};
 use crate::merkle::{
     Arity, ConsistencyProof, EdgeNodes, Frontier, Hash, Hasher, InclusionProof, LeafIndex, Level,
@@ -323,7 +323,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`Error::NoEntries`] if the tree keeps no entries; [`Error::IndexOutOfRange`] at or beyond the
-    /// size; [`Error::Damaged`] if a part cannot be read, or if the entry does not hash to its leaf.
+    /// size; [`Error::Erased`] if the entry was erased, before the snapshot or after it; [`Error::Damaged`] if a part cannot be read, or if the entry does not hash to its leaf.
     pub fn entry(&self, index: impl Into<LeafIndex>) -> Result<Entry> {
         self.tree.check_process()?;
         let index = index.into();
@@ -345,6 +345,16 @@ impl Snapshot {
         let framing = self.framing()?;
         self.check_size(TreeSize(range.end))?;
         Ok(Entries::new(Arc::clone(&self.tree), framing, range))
+    }
+
+    /// All erasures of the tree, oldest first, also those after the snapshot. Empty if there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`].
+    pub fn erasures(&self) -> Result<Vec<Erasure>> {
+        self.tree.check_process()?;
+        Ok(self.tree.erasures().list())
     }
 
     fn framing(&self) -> Result<Framing> {

@@ -60,7 +60,8 @@ impl Snapshot {
     /// # Errors
     ///
     /// As [`tile`](Self::tile); also [`Error::NoEntries`] if the tree keeps no entries, and [`Error::NoTiles`] if its
-    /// entries may be longer than 65,535 bytes, because such a length has no place in a bundle.
+    /// entries may be longer than 65,535 bytes, because such a length has no place in a bundle; [`Error::Erased`] if
+    /// one of the entries was erased: nothing can stand in its place.
     pub fn entry_bundle(&self, index: u64, width: u16) -> Result<Vec<u8>> {
         self.check_tiled()?;
         if self.framing()? != Framing::Short {

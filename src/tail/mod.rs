@@ -20,7 +20,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::engine::Tree;
 use crate::error::{Error, Result};
@@ -40,8 +40,10 @@ pub struct Appended {
     pub index: LeafIndex,
     /// The leaf.
     pub leaf: Hash,
-    /// The data of the leaf. `None` if the tree keeps no entries.
+    /// The data of the leaf. `None` if the tree keeps no entries, and if the entry was erased.
     pub entry: Option<Entry>,
+    /// The moment of the erasure, if the entry was [erased](crate::DynAccumulator::erase).
+    pub erased: Option<SystemTime>,
 }
 
 /// Follows a tree: an iterator over its durable leaves, which waits for more at the end.
@@ -138,8 +140,11 @@ impl Run {
     /// The next leaf, which gets this `index`. `None` at the end of the run.
     fn next(&mut self, index: u64) -> Option<Result<Appended>> {
         let leaf = self.leaves.next()?;
-        let entry = self.entries.as_mut().and_then(Iterator::next).transpose();
-        let appended = |(leaf, entry)| Appended { index: LeafIndex(index), leaf, entry };
+        let (entry, erased) = match self.entries.as_mut().and_then(Iterator::next) {
+            Some(Err(Error::Erased { at, .. })) => (Ok(None), Some(at)),
+            entry => (entry.transpose(), None),
+        };
+        let appended = |(leaf, entry)| Appended { index: LeafIndex(index), leaf, entry, erased };
         Some(leaf.and_then(|leaf| Ok((leaf, entry?))).map(appended))
     }
 }

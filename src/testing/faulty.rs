@@ -31,7 +31,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::fs::{Access, Dir, Entry, File, FileKind, FileName, FileSystem, Place, Region};
+use crate::fs::{
+    Access, Dir, Entry, File, FileKind, FileName, FileSystem, Place, Region, Wipeable,
+};
 use crate::fs::{ByteOffset, StoreLock, Watch};
 use crate::wal::frame;
 use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupHeader};
@@ -152,6 +154,13 @@ impl FileSystem for FaultyFs {
 
     fn open(&self, name: FileName, access: Access) -> io::Result<Arc<dyn File>> {
         Ok(self.file(name, self.fs.open(name, access)?))
+    }
+
+    fn open_to_wipe(&self, name: FileName) -> io::Result<Wipeable> {
+        Ok(match self.fs.open_to_wipe(name)? {
+            Wipeable::Alone(file) => Wipeable::Alone(self.file(name, file)),
+            other => other,
+        })
     }
 
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {

@@ -58,6 +58,7 @@ pub enum Work {
     Spill,
     Claim,
     Tick,
+    Roll,
     Stop,
 }
 
@@ -93,8 +94,61 @@ impl Control {
             flush::Work::Spill => Work::Spill,
             flush::Work::Claim => Work::Claim,
             flush::Work::Tick => Work::Tick,
+            flush::Work::Roll => Work::Roll,
             flush::Work::Stop => Work::Stop,
         }
+    }
+}
+
+/// [`Alone`](crate::engine::alone::Alone).
+#[derive(Clone, Default)]
+pub struct Alone(Arc<crate::engine::alone::Alone>);
+
+impl Alone {
+    /// Runs `work` with the turn.
+    pub fn wait(&self, work: impl FnOnce()) {
+        if let Ok(_turn) = self.0.begin("work") {
+            work();
+        }
+    }
+
+    /// Runs `work` with the turn, if it is free.
+    pub fn try_now(&self, work: impl FnOnce()) {
+        if let Some(_turn) = self.0.try_begin() {
+            work();
+        }
+    }
+}
+
+/// [`Erased`](crate::engine::erased::Erased).
+#[derive(Clone)]
+pub struct Erased(Arc<crate::engine::erased::Erased>);
+
+impl Default for Erased {
+    fn default() -> Self {
+        Self(Arc::new(crate::engine::erased::Erased::new()))
+    }
+}
+
+impl Erased {
+    /// Erases entry `index`.
+    pub fn erase(&self, index: u64) {
+        let cause = crate::entry::Cause { at: index, reason: "".into() };
+        if let Some(set) = self.0.set().with(std::slice::from_ref(&(index..index + 1)), cause) {
+            self.0.replace(Arc::new(set));
+        }
+    }
+
+    /// The count.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.count()
+    }
+
+    /// How many entries the set has.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.0.set().count()
     }
 }
 

@@ -6,6 +6,9 @@
 //! - A frame must fit the state of its tree. Leaves follow the last leaf without a gap. A sealed tree
 //!   takes no leaves. A tree that was dropped or never created has no frames.
 //! - Tree ids rise with each created tree, and no id is reused.
+//! - Only entries that the tree has are erased.
+//! - A leaf that is not the hash of its entry has an entry without data, which the log erases before its next point: it
+//!   was inserted as erased.
 //! - At the end of a group no two trees have the same name. Frames in a group are sorted by kind, not by
 //!   the order of the calls. So within a group a name may pass from one tree to another.
 
@@ -14,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::frame::{Frame, GroupHeader};
-use crate::entry::{Entries, Framing};
+use crate::entry::{Entries, Erasures, Framing};
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::FileSystem;
 use crate::ids::TreeId;
@@ -32,6 +35,8 @@ pub(crate) struct LoggedTree {
     pub(crate) indexed: bool,
     /// Bytes of entries that the log has, framed.
     pub(crate) entry_bytes: u64,
+    /// The entries that are erased.
+    pub(crate) erasures: Arc<Erasures>,
 }
 
 /// All trees of a store at one position in its log.
@@ -40,6 +45,10 @@ pub(crate) struct LoggedTrees {
     trees: PerTree<LoggedTree>,
     /// The id of the next tree to be created.
     next: u64,
+    /// Whether entries were ever erased.
+    erased: bool,
+    /// Leaves since the last point that are not the hash of their entry, which has no data.
+    bare: Vec<(TreeId, u64)>,
 }
 
 /// The effect of a frame.
@@ -51,6 +60,8 @@ pub(crate) enum Change<'a> {
     Sealed(TreeId),
     Indexed(TreeId),
     Dropped(LoggedTree),
+    /// With all entries that are erased now.
+    Erased(TreeId, Arc<Erasures>),
 }
 
 /// Leaves in the log, of one tree.
@@ -64,10 +75,15 @@ pub(crate) struct LoggedLeaves<'a> {
 }
 
 impl LoggedTrees {
-    /// The trees of a manifest. `next` is the id of the next tree to be created.
-    pub(crate) fn new(trees: impl IntoIterator<Item = LoggedTree>, next: u64) -> Self {
+    /// The trees of a manifest. `next` is the id of the next tree to be created, and `erased` whether entries were ever
+    /// erased.
+    pub(crate) fn new(
+        trees: impl IntoIterator<Item = LoggedTree>,
+        next: u64,
+        erased: bool,
+    ) -> Self {
         let trees = trees.into_iter().map(|tree| (tree.spec.id, tree)).collect();
-        Self { trees, next }
+        Self { trees, next, erased, bare: Vec::new() }
     }
 
     pub(crate) fn get(&self, id: TreeId) -> Option<&LoggedTree> {
@@ -81,6 +97,11 @@ impl LoggedTrees {
     /// The id of the next tree to be created.
     pub(crate) fn next(&self) -> u64 {
         self.next
+    }
+
+    /// Whether entries were ever erased, also of a tree that was dropped.
+    pub(crate) fn has_erased(&self) -> bool {
+        self.erased
     }
 
     /// The tree with this name. O(trees).
@@ -116,6 +137,7 @@ impl LoggedTrees {
                     sealed: false,
                     indexed: false,
                     entry_bytes: 0,
+                    erasures: Arc::default(),
                 };
                 self.trees.insert(spec.id, tree);
                 Ok(Change::Created(Arc::clone(spec)))
@@ -170,6 +192,25 @@ impl LoggedTrees {
                 tree.indexed = true;
                 Ok(Change::Indexed(*id))
             }
+            Frame::Erase { tree: id, ranges, cause } => {
+                let keeps = |tree: &&mut LoggedTree| tree.spec.entries.is_some();
+                let Some(tree) = self.trees.get_mut(*id).filter(keeps) else {
+                    return fail(
+                        "number of a tree with erased entries",
+                        &"one with entries",
+                        &id.0,
+                    );
+                };
+                let end = ranges.last().map_or(0, |last| last.end);
+                if end > tree.size {
+                    return fail("end of the erased entries", &tree.size, &end);
+                }
+                self.erased = true;
+                if let Some(after) = tree.erasures.with(ranges, cause.clone()) {
+                    tree.erasures = Arc::new(after);
+                }
+                Ok(Change::Erased(*id, Arc::clone(&tree.erasures)))
+            }
             Frame::Drop { tree: id } => match self.trees.remove(*id) {
                 Some(tree) => Ok(Change::Dropped(tree)),
                 None => fail("number of a tree to drop", &"the number of an existing tree", &id.0),
@@ -177,9 +218,23 @@ impl LoggedTrees {
         }
     }
 
-    /// Fails if two trees have the same name: the log is then damaged. `path` is the file in which the
-    /// log ends. O(trees).
-    pub(crate) fn check_names(&self, path: impl FnOnce() -> PathBuf) -> Result<()> {
+    /// Notes leaves of a tree that are not the hash of their entry, which has no data.
+    pub(crate) fn note_bare(&mut self, id: TreeId, leaves: Vec<u64>) {
+        self.bare.extend(leaves.into_iter().map(|index| (id, index)));
+    }
+
+    /// Fails if the log is damaged although every frame fits: if two trees have the same name, or a leaf is not the hash
+    /// of its entry, which is not erased. `path` is the file in which the log ends. Call this at a point. O(trees).
+    pub(crate) fn check_end(&mut self, path: impl Fn() -> PathBuf) -> Result<()> {
+        for (id, index) in std::mem::take(&mut self.bare) {
+            if self.trees.get(id).is_some_and(|tree| !tree.erasures.has(index)) {
+                return Err(Damage::new(path(), 0, Problem::NotTheEntry { index }).into());
+            }
+        }
+        self.check_names(path)
+    }
+
+    fn check_names(&self, path: impl FnOnce() -> PathBuf) -> Result<()> {
         let mut names = HashMap::with_capacity(self.trees.len());
         for tree in self.iter() {
             if let Some(other) = names.insert(&tree.spec.name, tree.spec.id) {
@@ -235,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_tree_is_created_filled_sealed_and_dropped_in_this_order_only() {
-        let mut trees = LoggedTrees::new([], 3);
+        let mut trees = LoggedTrees::new([], 3, false);
         let frames = [
             Frame::Create(spec(3, "a")),
             leaves(3, 0),
@@ -262,6 +317,68 @@ mod tests {
             again.contains("number of a new tree") && again.contains("expected 4, found 3"),
             "{again}"
         );
+    }
+
+    #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "some sets of entries have one range")]
+    fn only_entries_that_a_tree_has_are_erased() {
+        use crate::entry::Cause;
+        let kept = Some(crate::entry::EntryConfig::new());
+        let keeping = TreeSpec::clone(&spec(0, "a")).with_entries(kept);
+        let tree = |spec, size| LoggedTree {
+            spec,
+            size,
+            sealed: true,
+            indexed: false,
+            entry_bytes: 0,
+            erasures: Arc::default(),
+        };
+        let all = [tree(Arc::new(keeping), 10), tree(spec(1, "b"), 10)];
+        let mut trees = LoggedTrees::new(all, 2, false);
+        let erase = |tree: u32, ranges: &[std::ops::Range<u64>], at| {
+            let cause = Cause { at, reason: "".into() };
+            Frame::Erase { tree: TreeId(tree), ranges: ranges.to_vec(), cause }
+        };
+        apply(&mut trees, &erase(0, &[2..4, 9..10], 1)).unwrap();
+        apply(&mut trees, &erase(0, &[0..3], 2)).unwrap();
+        apply(&mut trees, &erase(0, &[9..10], 3)).unwrap();
+        let erasures = &trees.get(TreeId(0)).unwrap().erasures;
+        let at = |index| erasures.cause(index).map(|cause| cause.at);
+        assert_eq!(
+            [0, 1, 2, 3, 4, 9].map(at),
+            [2, 2, 1, 1, 0, 1].map(|at| Some(at).filter(|at| *at > 0))
+        );
+        let beyond = apply(&mut trees, &erase(0, &[9..11], 4)).unwrap_err();
+        assert!(beyond.contains("expected 10, found 11"), "{beyond}");
+        apply(&mut trees, &erase(1, &[0..1], 4)).unwrap_err();
+        apply(&mut trees, &erase(2, &[0..1], 4)).unwrap_err();
+    }
+
+    #[test]
+    fn a_leaf_that_is_not_the_hash_of_its_entry_has_to_be_erased_by_the_next_point() {
+        let kept = Some(crate::entry::EntryConfig::new());
+        let keeping = Arc::new(TreeSpec::clone(&spec(0, "a")).with_entries(kept));
+        let tree = || LoggedTree {
+            spec: Arc::clone(&keeping),
+            size: 10,
+            sealed: false,
+            indexed: false,
+            entry_bytes: 0,
+            erasures: Arc::default(),
+        };
+        for (erased, right) in [(0..10, true), (4..9, true), (5..9, false), (4..8, false)] {
+            let mut trees = LoggedTrees::new([tree()], 1, false);
+            trees.note_bare(TreeId(0), vec![4, 8]);
+            let cause = crate::entry::Cause { at: 1, reason: "".into() };
+            let frame = Frame::Erase { tree: TreeId(0), ranges: vec![erased.clone()], cause };
+            apply(&mut trees, &frame).unwrap();
+            assert_eq!(trees.check_end(PathBuf::new).is_ok(), right, "{erased:?}");
+            assert!(trees.check_end(PathBuf::new).is_ok(), "it is looked at once");
+            // What a tree had that is gone does not matter.
+            trees.note_bare(TreeId(0), vec![0, 9]);
+            apply(&mut trees, &Frame::Drop { tree: TreeId(0) }).unwrap();
+            trees.check_end(PathBuf::new).unwrap();
+        }
     }
 
     #[test]

@@ -11,11 +11,13 @@
 //! header within its sector, old bytes in front lack the current life, and old bytes at the end lack the
 //! right checksum.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Life;
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
+use crate::entry::{Cause, erasure};
 use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
@@ -23,7 +25,7 @@ use crate::merkle::Hash;
 use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
 
 pub(crate) const GROUP_MAGIC: [u8; 8] = *b"duraWAL\n";
-pub(crate) const GROUP_VERSION: u16 = 4;
+pub(crate) const GROUP_VERSION: u16 = 5;
 pub(crate) const GROUP_HEADER_LEN: usize = 128;
 pub(crate) const FRAME_HEADER_LEN: usize = 32;
 
@@ -42,6 +44,7 @@ const KIND_CREATE: u16 = 4;
 const KIND_SEAL: u16 = 5;
 const KIND_DROP: u16 = 6;
 const KIND_ENTRIES: u16 = 7;
+const KIND_ERASE: u16 = 8;
 const KIND_INDEX: u16 = 9;
 /// The highest known frame kind.
 pub(crate) const LAST_KIND: u16 = KIND_INDEX;
@@ -202,6 +205,8 @@ pub(crate) enum Frame<'a> {
     Index { tree: TreeId },
     /// The tree is removed.
     Drop { tree: TreeId },
+    /// Entries of the tree are erased.
+    Erase { tree: TreeId, ranges: Vec<Range<u64>>, cause: Cause },
 }
 
 impl Frame<'_> {
@@ -209,7 +214,11 @@ impl Frame<'_> {
     pub(crate) fn weight(&self) -> u64 {
         match self {
             Self::Leaves { leaves, .. } | Self::Entries { leaves, .. } => leaves.len() as u64,
-            Self::Create(_) | Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => 1,
+            Self::Create(_)
+            | Self::Seal { .. }
+            | Self::Index { .. }
+            | Self::Drop { .. }
+            | Self::Erase { .. } => 1,
             Self::Roll { .. } | Self::Point => 0,
         }
     }
@@ -245,6 +254,9 @@ pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
         FrameHeader::Seal { tree } => header(KIND_SEAL, tree.0, 0, 0, 0),
         FrameHeader::Index { tree } => header(KIND_INDEX, tree.0, 0, 0, 0),
         FrameHeader::Drop { tree } => header(KIND_DROP, tree.0, 0, 0, 0),
+        FrameHeader::Erase { tree, at, ranges, bytes } => {
+            header(KIND_ERASE, tree.0, at, ranges, bytes)
+        }
     }
 }
 
@@ -277,6 +289,13 @@ pub(crate) enum FrameHeader<'a> {
     },
     Drop {
         tree: TreeId,
+    },
+    /// With `bytes` of payload, see [`erasure::encode`].
+    Erase {
+        tree: TreeId,
+        at: u64,
+        ranges: u64,
+        bytes: u64,
     },
 }
 
@@ -362,6 +381,10 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
             Some(spec) => Ok(Frame::Create(spec)),
             None => Err(("description of a tree", u64::from(tree.0))),
         },
+        KIND_ERASE => match erased(number, count, payload) {
+            Some((ranges, cause)) => Ok(Frame::Erase { tree, ranges, cause }),
+            None => Err(("erasure", count)),
+        },
         // A frame of these kinds with a payload would have another meaning.
         KIND_ROLL | KIND_POINT | KIND_SEAL | KIND_INDEX | KIND_DROP => Err(("payload length", len)),
         _ => Err((FRAME_KIND, u64::from(kind))),
@@ -372,6 +395,11 @@ fn created(tree: TreeId, children: u64, name: u64, payload: &[u8]) -> Option<Arc
     let (entries, payload) = payload.split_first_chunk()?;
     let (name, hasher) = payload.split_at_checked(usize::try_from(name).ok()?)?;
     TreeSpec::read(tree, name, hasher, u16::try_from(children).ok()?, *entries)
+}
+
+fn erased(at: u64, count: u64, payload: &[u8]) -> Option<(Vec<Range<u64>>, Cause)> {
+    let (ranges, reason) = erasure::decode(payload, count)?;
+    Some((ranges, Cause::read(at, reason)?))
 }
 
 #[cfg(test)]
@@ -438,6 +466,10 @@ mod tests {
         bytes.extend(frame_header(FrameHeader::Entries { tree, first, count, bytes: 7 }));
         bytes.extend(leaves.as_flattened());
         bytes.extend(b"\0\0\0\x03abc");
+        let payload = erasure::encode(&[0..1, 300..301], "gone");
+        let (at, len) = (1_795_687_518_000, payload.len() as u64);
+        bytes.extend(frame_header(FrameHeader::Erase { tree, at, ranges: 2, bytes: len }));
+        bytes.extend(payload);
         bytes.extend(frame_header(FrameHeader::Seal { tree: TreeId(4) }));
         bytes.extend(frame_header(FrameHeader::Drop { tree: TreeId(5) }));
         bytes.extend(frame_header(FrameHeader::Point));
@@ -469,6 +501,11 @@ mod tests {
         body.extend(b"\0\x03abc");
         body.extend(frame_header(FrameHeader::Leaves { tree: TreeId(4), first: 9, count: 2 }));
         body.extend(leaves.as_flattened());
+        let ranges = vec![3..4, 5..1000];
+        let payload = erasure::encode(&ranges, "gone");
+        let (at, len) = (77, payload.len() as u64);
+        body.extend(frame_header(FrameHeader::Erase { tree, at, ranges: 2, bytes: len }));
+        body.extend(payload);
         body.extend(frame_header(FrameHeader::Seal { tree: TreeId(4) }));
         body.extend(frame_header(FrameHeader::Drop { tree: TreeId(9) }));
         body.extend(frame_header(FrameHeader::Roll { next: SegmentId(6) }));
@@ -476,17 +513,18 @@ mod tests {
             Frame::Create(spec),
             Frame::Entries { tree, first, leaves: &leaves[..1], entries: b"\0\x03abc" },
             Frame::Leaves { tree: TreeId(4), first: 9, leaves: &leaves },
+            Frame::Erase { tree, ranges, cause: Cause { at, reason: "gone".into() } },
             Frame::Seal { tree: TreeId(4) },
             Frame::Drop { tree: TreeId(9) },
             Frame::Roll { next: SegmentId(6) },
         ];
-        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 6);
-        assert_eq!(frames(&body, 6).as_deref(), Ok(&expected[..]));
+        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 7);
+        assert_eq!(frames(&body, 7).as_deref(), Ok(&expected[..]));
         for len in 0..body.len() {
-            assert!(frames(&body[..len], 6).is_err(), "{len}");
+            assert!(frames(&body[..len], 7).is_err(), "{len}");
         }
-        assert!(frames(&body, 5).is_err());
-        assert!(frames(&body, 7).is_err());
+        assert!(frames(&body, 6).is_err());
+        assert!(frames(&body, 8).is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) use recovery::{
     Extent, Log, Purpose, Replayed, Stop, Stretch, copy_closed, replay, replay_closed,
     replay_onward, replay_read_only,
 };
-pub(crate) use segments::{Segment, SegmentHold, SegmentLimits, Segments};
+pub(crate) use segments::{Segment, SegmentHold, SegmentLimits, Segments, Unwiped};
 pub(crate) use writer::{LogWriter, Record};
 
 use crate::ids::{ByteOffset, GroupNumber, SegmentId};

@@ -12,6 +12,9 @@
 //!   out. Other segments are not affected.
 //! - A [hold](Segments::hold) keeps the segments that made up the log when the hold began. The supply
 //!   does not reuse or remove them until the hold ends.
+//! - Once the store has [erased](Segments::begin_erasing) entries, every spare file is wiped: all its bytes are
+//!   zeros, durably. A released file is dirty until then, and dirty files are neither reused nor removed. A wipe that
+//!   failed begins anew with all bytes of the file, which is then removed and not reused.
 //! - A prepared segment is at least as long as a first segment and as the last request, so the next
 //!   `take` can use it. A last request above the largest length is ignored here. Spare files shorter
 //!   than a first segment are removed.
@@ -25,6 +28,8 @@ use std::sync::Arc;
 
 use super::{BLOCK, block_align};
 use crate::error::{Error, Result};
+use crate::fs::wipe;
+use crate::fs::wipe::Wiped;
 use crate::fs::{Access, Dir, File, FileName, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::SegmentId;
@@ -56,6 +61,17 @@ pub(crate) struct Segments {
     fs: Arc<dyn FileSystem>,
     limits: SegmentLimits,
     state: Mutex<State>,
+    /// Held by the thread that prepares or wipes segments.
+    making: Mutex<()>,
+    /// Held by the thread that removes spare files, and by the one that begins to wipe them.
+    removing: Mutex<()>,
+}
+
+/// What of the log's files is not wiped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unwiped {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The length of a segment that is not used again. A file that is shorter than a first segment is removed.
@@ -74,6 +90,12 @@ struct State {
     ready: VecDeque<Segment>,
     /// Files that the log has released, under their old names.
     spare: Vec<(FileName, u64)>,
+    /// Released files that may have data of erased entries.
+    dirty: Vec<(FileName, u64)>,
+    /// Whether entries were erased, in this run or before.
+    erasing: bool,
+    /// Bytes of zeros written over released files.
+    wiped: u64,
     /// Spare files of an earlier run. The sync of their length may have failed.
     inherited: BTreeSet<FileName>,
     /// One entry per hold: the newest segment that the hold keeps.
@@ -103,7 +125,9 @@ impl Drop for SegmentHold<'_> {
         // The next release removes the surplus.
         let free =
             state.held.extract_if(.., |(id, _)| !state.holds.iter().any(|hold| *id <= *hold));
-        state.spare.extend(free.map(|(id, len)| (id.file(), len)));
+        let free = free.map(|(id, len)| (id.file(), len));
+        let free: Vec<_> = free.collect();
+        state.free(free);
     }
 }
 
@@ -130,12 +154,90 @@ impl Segments {
             in_use,
             ready: VecDeque::new(),
             spare: Vec::new(),
+            dirty: Vec::new(),
+            erasing: false,
+            wiped: 0,
             inherited: BTreeSet::new(),
             holds: Vec::new(),
             held: Vec::new(),
             failed: None,
         };
-        Self { fs, limits, state: Mutex::new(state) }
+        Self {
+            fs,
+            limits,
+            state: Mutex::new(state),
+            making: Mutex::new(()),
+            removing: Mutex::new(()),
+        }
+    }
+
+    /// From now on files are wiped before they are reused or removed.
+    pub(crate) fn begin_erasing(&self) {
+        if self.state.lock().erasing {
+            return;
+        }
+        // No thread removes files as they are meanwhile.
+        let _removing = self.removing.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if !std::mem::replace(&mut state.erasing, true) {
+            state.dirty.append(&mut state.spare);
+            state.soil_ready();
+        }
+    }
+
+    /// Wipes every file that is not in the log: the released ones and the prepared ones.
+    pub(crate) fn wipe_all(&self) -> Result<()> {
+        let _making = self.making.lock();
+        self.state.lock().soil_ready();
+        self.wipe_dirty()
+    }
+
+    /// Bytes of zeros written over released files so far.
+    pub(crate) fn wiped_bytes(&self) -> u64 {
+        self.state.lock().wiped
+    }
+
+    /// The files that a hold keeps from being wiped.
+    pub(crate) fn unwiped(&self) -> Unwiped {
+        let state = self.state.lock();
+        let files =
+            state.held.iter().map(|(_, len)| *len).chain(state.dirty.iter().map(|(_, len)| *len));
+        files.fold(Unwiped::default(), |sum, len| Unwiped {
+            files: sum.files + 1,
+            bytes: sum.bytes.saturating_add(len),
+        })
+    }
+
+    /// Wipes the dirty files, and makes them spare ones. The caller holds `making`.
+    fn wipe_dirty(&self) -> Result<()> {
+        loop {
+            // A file stays in the list until it is wiped.
+            let Some((name, len)) = self.state.lock().dirty.first().copied() else { return Ok(()) };
+            let wiped = match wipe::wipe(&*self.fs, name) {
+                Ok(wiped) => Some(wiped),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => {
+                    let mut state = self.state.lock();
+                    for (_, len) in state.dirty.iter_mut().filter(|(other, _)| *other == name) {
+                        *len = NOT_REUSED;
+                    }
+                    return Err(Error::io("wipe", self.fs.display(name), error));
+                }
+            };
+            if let Some(Wiped::InUse { .. } | Wiped::Linked) = wiped {
+                // Somebody has given the file another name. It must not be written to.
+                self.fs
+                    .remove(name)
+                    .map_err(|error| Error::io("remove", self.fs.display(name), error))?;
+            }
+            let mut state = self.state.lock();
+            state.dirty.retain(|(other, _)| *other != name);
+            if let Some(Wiped::Zeros { bytes }) = wiped {
+                state.wiped += bytes;
+                state.spare.push((name, len));
+            }
+        }
     }
 
     /// Keeps every segment that the log consists of now, until the returned guard is dropped. The log
@@ -156,7 +258,7 @@ impl Segments {
     pub(crate) fn add_spare(&self, files: Vec<(FileName, u64)>) {
         let mut state = self.state.lock();
         state.inherited.extend(files.iter().map(|(name, _)| *name));
-        state.spare.extend(files);
+        state.free(files);
     }
 
     /// The number that the next segment will have.
@@ -189,7 +291,7 @@ impl Segments {
             }
             // The segment is too short, or it was made so slowly that the log has already passed its
             // number. Numbers rise along the log, so this number cannot be used later.
-            state.spare.push((segment.id.file(), segment.len));
+            state.free([(segment.id.file(), segment.len)]);
         }
         drop(state);
         let segment = match found {
@@ -210,6 +312,7 @@ impl Segments {
 
     /// Prepares one segment ahead of need, unless one is ready.
     pub(crate) fn prepare(&self) -> Result<()> {
+        let _making = self.making.lock();
         let needed = {
             let state = self.state.lock();
             if let Some(error) = &state.failed {
@@ -223,6 +326,7 @@ impl Segments {
             let needed = Some(state.needed).filter(|needed| *needed <= self.limits.largest);
             needed.unwrap_or(0).max(self.limits.first)
         };
+        self.wipe_dirty()?;
         self.remove_short();
         let segment = match self.recycle_one(needed)? {
             Some(segment) => segment,
@@ -235,6 +339,7 @@ impl Segments {
     /// Removes spare files that are shorter than a first segment. They come from a backup or from a hold
     /// that ended.
     fn remove_short(&self) {
+        let _removing = self.removing.lock();
         let mut state = self.state.lock();
         let short: Vec<_> =
             state.spare.extract_if(.., |(_, len)| *len < self.limits.first).collect();
@@ -267,16 +372,22 @@ impl Segments {
             if state.holds.iter().any(|hold| id <= *hold) {
                 state.held.push((id, len));
             } else {
-                state.spare.push((id.file(), len));
+                state.free([(id.file(), len)]);
             }
         }
+        let dirty = !state.dirty.is_empty();
         drop(state);
+        if dirty {
+            let _making = self.making.lock();
+            self.wipe_dirty()?;
+        }
         self.remove_surplus()
     }
 
     /// Removes spare files that exceed the limit or are shorter than a first segment. Call this only
     /// when a durable manifest needs none of them.
     pub(crate) fn remove_surplus(&self) -> Result<()> {
+        let _removing = self.removing.lock();
         let mut state = self.state.lock();
         let mut kept: u64 = state.ready.iter().map(|segment| segment.len).sum();
         let limit = self.limits.spare;
@@ -300,7 +411,15 @@ impl Segments {
 
     /// Removes a segment that [`take`](Self::take) returned and that was never written to.
     pub(crate) fn discard(&self, segment: &Segment) {
-        self.state.lock().in_use.retain(|(id, _)| *id != segment.id);
+        {
+            let mut state = self.state.lock();
+            state.in_use.retain(|(id, _)| *id != segment.id);
+            if state.erasing {
+                // It may have been recycled before entries were erased.
+                state.dirty.push((segment.id.file(), NOT_REUSED));
+                return;
+            }
+        }
         if let Err(error) = self.remove(segment.id.file(), segment.len) {
             // The next open finds the file.
             tracing::warn!(%error, file = %segment.id.file(), "cannot remove a log segment");
@@ -309,6 +428,12 @@ impl Segments {
 
     /// Truncates a segment of the log to `len` bytes, if the segment is longer.
     pub(crate) fn shorten(&self, segment: &mut Segment, len: u64) -> Result<()> {
+        if self.state.lock().erasing && segment.len > len {
+            // What is truncated may be the rest of an earlier life.
+            let wiped = wipe::overwrite(&*segment.file, len)
+                .map_err(|error| Error::io("wipe", self.fs.display(segment.id.file()), error))?;
+            self.state.lock().wiped += wiped;
+        }
         // Bounds the number of steps to a few hundred, also for a segment that was made for one huge
         // group or extended by a hole.
         let step = FREE_STEP.max(segment.len / 256);
@@ -447,6 +572,19 @@ impl Segments {
     }
 }
 
+impl State {
+    /// Keeps files that the log does not need any more.
+    fn free(&mut self, files: impl IntoIterator<Item = (FileName, u64)>) {
+        if self.erasing { self.dirty.extend(files) } else { self.spare.extend(files) }
+    }
+
+    /// Declares the prepared segments dirty.
+    fn soil_ready(&mut self) {
+        let ready = self.ready.drain(..).map(|segment| (segment.id.file(), segment.len));
+        self.dirty.extend(ready);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -475,6 +613,70 @@ mod tests {
         segments.take(0, false).unwrap();
         segments.take(0, false).unwrap();
         assert!(!there(1) && !there(2) && there(7));
+    }
+
+    fn written(segment: &Segment) {
+        segment.file.write_at(ByteOffset(0), &mut [IoSlice::new(b"secret")]).unwrap();
+        segment.file.sync().unwrap();
+    }
+
+    /// How many files of `disk` have what was written.
+    fn secrets(disk: &SimDisk) -> usize {
+        let has = |name: &FileName| disk.read(*name).unwrap().starts_with(b"secret");
+        disk.files().iter().filter(|name| has(name)).count()
+    }
+
+    #[test]
+    fn once_entries_are_erased_a_file_is_zeros_before_it_is_used_again_or_removed() {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let len = Segments::SHORTEST;
+        let limits = SegmentLimits { first: len, largest: len, spare: 2 * len };
+        let segments = Segments::new(Arc::new(disk.clone()), limits, 1, Vec::new());
+        for _ in 0..3 {
+            written(&segments.take(0, false).unwrap());
+        }
+        segments.begin_erasing();
+        let hold = segments.hold();
+        segments.take(0, false).unwrap();
+        segments.release_before(SegmentId(4)).unwrap();
+        segments.wipe_all().unwrap();
+        assert_eq!(segments.unwiped(), Unwiped { files: 3, bytes: 3 * len });
+        assert_eq!(secrets(&disk), 3, "they are held");
+        drop(hold);
+        segments.wipe_all().unwrap();
+        assert_eq!((segments.unwiped(), secrets(&disk)), (Unwiped::default(), 0));
+        assert_eq!(secrets(&disk.crash(CrashChoice::NothingKept)), 0);
+        assert!(segments.wiped_bytes() >= 3 * b"secret".len() as u64);
+        written(&segments.take(0, false).unwrap());
+        assert_eq!(renames(&disk), 1);
+        // What a release makes surplus is wiped as well.
+        for _ in 0..3 {
+            written(&segments.take(0, false).unwrap());
+        }
+        segments.release_before(SegmentId(segments.next_id())).unwrap();
+        assert_eq!(secrets(&disk.crash(CrashChoice::NothingKept)), 0);
+        assert_eq!(disk.files().len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_wiped_is_tried_again_and_not_used_again() {
+        let disk = SimDisk::new();
+        disk.make_dirs().unwrap();
+        let len = Segments::SHORTEST;
+        let limits = SegmentLimits { first: len, largest: len, spare: 100 * len };
+        let segments = Segments::new(Arc::new(disk.clone()), limits, 1, Vec::new());
+        segments.begin_erasing();
+        written(&segments.take(0, false).unwrap());
+        segments.take(0, false).unwrap();
+        let sync = When::nth(OperationKind::Sync, 1).on(FileKind::Segment);
+        disk.inject(Fault::new(sync, FaultError::EIO).keeping(CrashChoice::NothingKept));
+        segments.release_before(SegmentId(2)).unwrap_err();
+        assert_eq!(segments.unwiped().files, 1);
+        segments.wipe_all().unwrap();
+        assert_eq!(secrets(&disk.crash(CrashChoice::NothingKept)), 0);
+        segments.remove_surplus().unwrap();
+        assert_eq!(disk.files(), [SegmentId(2).file()]);
     }
 
     /// How often files were given a new number.

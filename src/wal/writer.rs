@@ -41,6 +41,8 @@ pub(crate) enum Record<'a> {
     Index { tree: TreeId },
     /// Drops a tree.
     Drop { tree: TreeId },
+    /// Erases entries of a tree. The payload has so many `ranges`.
+    Erase { tree: TreeId, at: u64, ranges: u64, payload: &'a [u8] },
 }
 
 /// Writes at the end of the log.
@@ -188,6 +190,16 @@ impl LogWriter {
         Ok(true)
     }
 
+    /// Whether the last group ended at a point.
+    pub(crate) fn ends_at_point(&self) -> bool {
+        self.end == GroupEnd::Point
+    }
+
+    /// Leaves the segment, which the log then no longer writes to, and makes the groups in it durable.
+    pub(crate) fn leave_segment(&mut self) -> Result<()> {
+        self.roll(2 * ROLL_LEN)
+    }
+
     /// Makes every appended group durable.
     pub(crate) fn sync(&mut self) -> Result<()> {
         let file = self.segment.id.file();
@@ -314,6 +326,7 @@ impl<'a> Record<'a> {
                 ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len()
             }
             Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => 0,
+            Self::Erase { payload, .. } => payload.len(),
         }
     }
 
@@ -332,6 +345,10 @@ impl<'a> Record<'a> {
             Self::Seal { tree } => FrameHeader::Seal { tree: *tree },
             Self::Index { tree } => FrameHeader::Index { tree: *tree },
             Self::Drop { tree } => FrameHeader::Drop { tree: *tree },
+            Self::Erase { tree, at, ranges, payload } => {
+                let bytes = payload.len() as u64;
+                FrameHeader::Erase { tree: *tree, at: *at, ranges: *ranges, bytes }
+            }
         })
     }
 
@@ -347,6 +364,7 @@ impl<'a> Record<'a> {
                 body.extend([&settings[..], spec.name.as_str().as_bytes(), spec.hasher.as_bytes()]);
             }
             Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => {}
+            Self::Erase { payload, .. } => body.push(payload),
         }
     }
 }

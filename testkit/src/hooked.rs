@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use duramen::fs::{
     Access, ByteOffset, Dir, Entry, File, FileName, FileSystem, Place, Region, StoreLock, Watch,
+    Wipeable,
 };
 use duramen::testing::sim::SimDisk;
 
@@ -116,6 +117,10 @@ impl FileSystem for Bound {
 
     fn open(&self, name: FileName, access: Access) -> io::Result<Arc<dyn File>> {
         Ok(self.hooks.file(name, self.fs.open(name, access)?))
+    }
+
+    fn open_to_wipe(&self, name: FileName) -> io::Result<Wipeable> {
+        self.fs.open_to_wipe(name)
     }
 
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {

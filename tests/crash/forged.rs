@@ -64,7 +64,7 @@ fn number(header: &[u8], at: usize) -> u64 {
 }
 
 /// The version of the groups that the store writes. What is forged in another one is no attack.
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 
 /// A block that is a group at `block` of the segment, as far as he can make it one.
 fn forged(aim: Aim, known: Knowledge, block: usize) -> Vec<u8> {

@@ -45,6 +45,7 @@ fn outcome<T>(what: &str, call: impl FnOnce() -> Result<T, Error>) -> Result<T, 
         Error::OtherStore { .. } => "another store",
         Error::UnknownHasher { .. } => "of an unknown hash function",
         Error::NoTree { .. } => "without the tree",
+        Error::EntryTooLong { .. } => "of shorter entries",
         error => panic!("{what}: {error:?}"),
     })
 }

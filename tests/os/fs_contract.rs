@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use duramen::fs::{
     Access, ByteOffset, Dir, Displaced, Displacement, Entry, File, FileKind, FileName, FileSystem,
-    OsPlace, Place,
+    OsPlace, Place, Wipeable,
 };
 
 const SEGMENT: FileName = FileName::new(FileKind::Segment, 7);
@@ -36,6 +36,8 @@ fn every_rule(mut empty: impl FnMut() -> Arc<dyn Place>) {
         ("handles of one file see the same bytes", handles_of_one_file_see_the_same_bytes),
         ("a reader cannot write", a_reader_cannot_write),
         ("hints do no harm", hints_do_no_harm),
+        ("a part that is read is not overwritten", a_part_that_is_read_is_not_overwritten),
+        ("a part that is overwritten is not read", a_part_that_is_overwritten_is_not_read),
     ];
     for (name, rule) in rules {
         println!("rule: {name}");
@@ -340,4 +342,65 @@ fn hints_do_no_harm(place: &dyn Place) {
     file.sync().unwrap();
     file.drop_cache();
     assert_eq!(read(&*file, 0, 10_000), [1; 10_000]);
+}
+
+/// Waits for what a child process delays that another test has forked: it shares the locks of this process until it ends.
+fn soon(mut done: impl FnMut() -> bool) -> bool {
+    let started = std::time::Instant::now();
+    while !done() {
+        if started.elapsed() > std::time::Duration::from_secs(60) {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    true
+}
+
+fn is_alone(fs: &dyn FileSystem) -> bool {
+    match fs.open_to_wipe(PART).unwrap() {
+        Wipeable::Alone(_) => true,
+        Wipeable::InUse { len } => {
+            assert_eq!(len, 4);
+            false
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn a_part_that_is_read_is_not_overwritten(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
+    drop(made(fs, PART, b"part"));
+    assert!(soon(|| is_alone(fs)));
+    let reading = fs.open(PART, Access::Read).unwrap();
+    assert!(!is_alone(fs));
+    let again = place.bind().unwrap().open(PART, Access::Read).unwrap();
+    drop(reading);
+    assert!(!is_alone(fs), "one of two readers is left");
+    // What is mapped is read for as long as the map is there, with the handle or without it.
+    let map = again.map(4).unwrap();
+    let clone = map.clone();
+    drop((again, map));
+    assert!(!is_alone(fs), "a part is mapped");
+    assert_eq!(&clone[..], b"part");
+    drop(clone);
+    assert!(soon(|| is_alone(fs)));
+    let missing = FileName::new(FileKind::Part, 4);
+    assert_eq!(fs.open_to_wipe(missing).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+fn a_part_that_is_overwritten_is_not_read(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
+    drop(made(fs, PART, b"part"));
+    let Wipeable::Alone(file) = fs.open_to_wipe(PART).unwrap() else { panic!("it is not read") };
+    assert_eq!(fs.open(PART, Access::Read).unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!is_alone(fs), "it is overwritten by another handle");
+    write(&*file, 0, b"\0\0\0\0");
+    file.sync().unwrap();
+    drop(file);
+    let mut opened = None;
+    assert!(soon(|| {
+        opened = fs.open(PART, Access::Read).ok();
+        opened.is_some()
+    }));
+    assert_eq!(read(&*opened.unwrap(), 0, 4), [0; 4]);
 }

@@ -3,6 +3,8 @@
 
 #[cfg(target_os = "linux")]
 mod cold_proof;
+#[cfg(all(feature = "std", target_os = "linux"))]
+mod erased_device;
 #[cfg(all(feature = "testing", target_os = "linux"))]
 mod fork;
 #[cfg(feature = "std")]

@@ -427,13 +427,13 @@ fn a_log_of_a_later_format_is_refused_by_its_version() {
         let copy = copy_of(subject.dir.path());
         let mut bytes = std::fs::read(copy.path().join(file)).unwrap();
         for group in bytes.chunks_mut(4096).filter(|group| group.starts_with(b"duraWAL\n")) {
-            group[8] = 5;
+            group[8] = 6;
             let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, &group[..120]);
             group[120..128].copy_from_slice(&sum.to_le_bytes());
         }
         std::fs::write(copy.path().join(file), bytes).unwrap();
         match Store::open(config(copy.path())) {
-            Err(Error::UnknownFormat { path, found: 5, supported: 4, .. }) => {
+            Err(Error::UnknownFormat { path, found: 6, supported: 5, .. }) => {
                 assert!(path.ends_with(file), "{}", path.display());
                 refused += 1;
             }

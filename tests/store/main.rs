@@ -8,11 +8,13 @@ mod backup;
 mod backup_crash;
 mod bad_input;
 #[cfg(feature = "testing")]
+mod compact;
 mod compaction;
 #[cfg(feature = "testing")]
 mod configuration;
 #[cfg(feature = "testing")]
 mod entries;
+mod erase;
 mod events;
 #[cfg(feature = "testing")]
 mod find;

@@ -5,6 +5,7 @@
 mod columns;
 mod control;
 mod engine;
+mod erasing;
 mod jobs;
 mod mutants;
 mod sum;

@@ -92,6 +92,11 @@ impl Inflow {
         self.state.lock().admit(tree, writer, sealed);
     }
 
+    /// Notes the ranges that the erased entries of all trees are stored as.
+    pub(in crate::engine) fn set_erased_ranges(&self, ranges: u64) {
+        self.state.lock().set_erased_ranges(ranges);
+    }
+
     /// Fails if the store has ended.
     pub(in crate::engine) fn check(&self) -> Result<()> {
         self.state.lock().check()

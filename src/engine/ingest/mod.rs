@@ -1,6 +1,7 @@
 //! The insertion path: from the call of an insert to what the flusher cuts.
 
 mod addition;
+mod erased;
 mod inflow;
 mod inlet;
 mod insert;
@@ -13,6 +14,6 @@ mod unique;
 pub(crate) use addition::Addition;
 pub(super) use inflow::Inflow;
 pub(crate) use insert::Intake;
-pub(crate) use pending::{Control, Cut, Stretch};
+pub(crate) use pending::{Control, Cut, Erasing, Stretch};
 pub(crate) use state::Fate;
 pub(crate) use unique::{Found, Request};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::engine::Tree;
 use crate::engine::tally::Tally;
+use crate::entry::Erasures;
 use crate::error::ReadError;
 use crate::merkle::Hash;
 use crate::tree_spec::TreeSpec;
@@ -30,6 +31,20 @@ pub(crate) enum Control {
     Indexed(Arc<Tree>),
     /// With the tree, where it is awake.
     Dropped(Arc<TreeSpec>, Option<Arc<Tree>>),
+    Erased(Arc<Tree>, Erasing),
+}
+
+/// An erasure that was accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Erasing {
+    /// Milliseconds since the start of 1970.
+    pub(crate) at: u64,
+    /// How many ranges the payload has.
+    pub(crate) ranges: u64,
+    /// The payload of the record.
+    pub(crate) payload: Arc<[u8]>,
+    /// All entries of the tree that are erased then.
+    pub(crate) after: Arc<Erasures>,
 }
 
 /// Everything that was accepted from the cut before up to some moment.
@@ -91,6 +106,7 @@ impl Control {
             Self::Created(tree) => tally.add_created(&tree.spec),
             Self::Sealed(tree) | Self::Indexed(tree) => tally.add_control(&tree.spec),
             Self::Dropped(spec, _) => tally.add_control(spec),
+            Self::Erased(tree, erasing) => tally.add_erasure(&tree.spec, erasing.payload.len()),
         }
     }
 }

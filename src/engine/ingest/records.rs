@@ -1,7 +1,8 @@
-//! Records without leaves: trees that are created, sealed, indexed and dropped.
+//! Records without leaves: trees that are created, sealed, indexed and dropped, and entries that are erased.
 //!
 //! Such records are few and short, and never wait for room.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::insert::Intake;
@@ -10,6 +11,7 @@ use crate::column::LeafWriter;
 use crate::durability::DurabilityToken;
 use crate::engine::Tree;
 use crate::engine::shared::Engine;
+use crate::entry::Cause;
 use crate::error::Result;
 use crate::ids::Seq;
 use crate::tree_spec::TreeSpec;
@@ -41,9 +43,24 @@ impl Engine {
         self.accept(|ingest| Ok(((), ingest.add_index(tree)?))).map(|((), token)| token)
     }
 
-    /// Accepts a record that drops the tree of `spec`.
-    pub(in crate::engine) fn accept_drop(&self, spec: &Arc<TreeSpec>) -> Result<DurabilityToken> {
-        self.accept(|ingest| Ok(((), Some(ingest.drop_tree(spec))))).map(|((), token)| token)
+    /// Accepts a record that drops the tree of `spec`, which had so many ranges of erased entries.
+    pub(in crate::engine) fn accept_drop(
+        &self,
+        spec: &Arc<TreeSpec>,
+        erased_ranges: u64,
+    ) -> Result<DurabilityToken> {
+        self.accept(|ingest| Ok(((), Some(ingest.drop_tree(spec, erased_ranges)))))
+            .map(|((), token)| token)
+    }
+
+    /// Accepts a record that erases the entries `ranges` of `tree`, which are in order.
+    pub(in crate::engine) fn accept_erasure(
+        &self,
+        tree: &Arc<Tree>,
+        ranges: &[Range<u64>],
+        cause: Cause,
+    ) -> Result<DurabilityToken> {
+        self.accept(|ingest| Ok(((), ingest.erase(tree, ranges, cause)?))).map(|((), token)| token)
     }
 
     /// Runs `accept` under the insertion lock. `accept` returns the number of its record, or `None` if no record

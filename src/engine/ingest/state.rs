@@ -12,23 +12,28 @@
 //! - Under [`FlushPolicy::Manual`] the flusher and automatic checkpoints reach the last point that a caller
 //!   named, and no further. A point is named under the insertion lock, so it lies between two inserts.
 //! - Every accepted record is in exactly one cut.
+//! - Entries of a tree are erased under the lock, and only entries that the store has accepted. The ranges of all
+//!   trees together have a bound.
 //! - After the end the store accepts nothing, and every insert that waits for room fails.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::addition::Addition;
 use super::inlet::Inlet;
-use super::pending::{Control, Cut, Pending};
+use super::pending::{Control, Cut, Erasing, Pending};
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
 use crate::engine::Tree;
 use crate::engine::counted::Copied;
 use crate::engine::limits::{Gate, Held, LONGEST_PACE, Limits, pace};
 use crate::engine::tally::Tally;
+use crate::entry::{Cause, erasure};
 use crate::error::{Error, Result};
 use crate::ids::{Seq, TreeId};
+use crate::merkle::{LeafIndex, TreeSize};
 use crate::per_tree::PerTree;
 use crate::sync::Instant;
 use crate::tree_spec::TreeSpec;
@@ -100,6 +105,8 @@ pub(super) struct Ingest {
     /// Whether an insert has requested an early flush or spill since the last cut.
     pub(super) hurried: bool,
     pub(super) waiting: usize,
+    /// How many ranges the erased entries of all trees are stored as.
+    erased_ranges: u64,
     ended: Option<Error>,
 }
 
@@ -149,6 +156,7 @@ impl Ingest {
             notified: false,
             hurried: false,
             waiting: 0,
+            erased_ranges: 0,
             ended: None,
         };
         ingest.set_gate();
@@ -209,8 +217,71 @@ impl Ingest {
         Ok(tree.give_index().then(|| self.control(Control::Indexed(Arc::clone(tree)))))
     }
 
-    /// Accepts a record that drops the tree of `spec`.
-    pub(super) fn drop_tree(&mut self, spec: &Arc<TreeSpec>) -> Seq {
+    /// Notes the ranges that the erased entries of all trees are stored as.
+    pub(super) fn set_erased_ranges(&mut self, ranges: u64) {
+        self.erased_ranges = ranges;
+    }
+
+    /// Accepts a record that erases the entries `ranges` of `tree`, which are in order. They can be read no more
+    /// when this returns. `None` if all of them were erased before. Fails if the tree was dropped, if it does not
+    /// have all of them, or if the store would have too many ranges.
+    pub(super) fn erase(
+        &mut self,
+        tree: &Arc<Tree>,
+        ranges: &[Range<u64>],
+        cause: Cause,
+    ) -> Result<Option<Seq>> {
+        let inlet = self.inlets.get(tree.id()).ok_or_else(|| dropped(tree))?;
+        let end = ranges.last().map_or(0, |last| last.end);
+        if end > inlet.size {
+            return Err(Error::IndexOutOfRange {
+                index: LeafIndex(end - 1),
+                size: TreeSize(inlet.size),
+            });
+        }
+        let Some(erasing) = self.begin_erasure(tree, ranges, cause)? else { return Ok(None) };
+        Ok(Some(self.control(Control::Erased(Arc::clone(tree), erasing))))
+    }
+
+    /// Appends leaves whose entries are erased from the beginning. Returns the index of the first. The entries of
+    /// `addition` have no data.
+    pub(super) fn append_erased(&mut self, addition: &Addition<'_>, cause: Cause) -> Result<u64> {
+        let tree = addition.tree;
+        let first = self.check_tree(tree)?;
+        let range = first..first + addition.leaves.len() as u64;
+        // Before the leaves can be seen, so no reader takes them for leaves of empty entries.
+        if let Some(erasing) = self.begin_erasure(tree, &[range], cause)? {
+            self.append(addition)?;
+            self.control(Control::Erased(Arc::clone(tree), erasing));
+        }
+        Ok(first)
+    }
+
+    /// Makes readers see the entries `ranges` as erased. `None` if all of them were before.
+    fn begin_erasure(
+        &mut self,
+        tree: &Tree,
+        ranges: &[Range<u64>],
+        cause: Cause,
+    ) -> Result<Option<Erasing>> {
+        let before = tree.erasures();
+        let (at, payload) = (cause.at, erasure::encode(ranges, &cause.reason));
+        let Some(after) = before.with(ranges, cause) else { return Ok(None) };
+        let all = (self.erased_ranges + after.ranges()).saturating_sub(before.ranges());
+        if all > erasure::MOST_OF_STORE {
+            let (found, most) = (all, erasure::MOST_OF_STORE);
+            return Err(Error::TooManyErasures { found, most });
+        }
+        self.erased_ranges = all;
+        let after = Arc::new(after);
+        tree.set_erasures(Arc::clone(&after));
+        let (ranges, payload) = (ranges.len() as u64, payload.into());
+        Ok(Some(Erasing { at, ranges, payload, after }))
+    }
+
+    /// Accepts a record that drops the tree of `spec`. The tree had so many ranges of erased entries.
+    pub(super) fn drop_tree(&mut self, spec: &Arc<TreeSpec>, erased_ranges: u64) -> Seq {
+        self.erased_ranges = self.erased_ranges.saturating_sub(erased_ranges);
         let tree = self.inlets.remove(spec.id).map(|inlet| inlet.tree);
         self.control(Control::Dropped(Arc::clone(spec), tree))
     }

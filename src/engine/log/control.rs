@@ -24,6 +24,8 @@ pub(crate) enum Work {
     Claim,
     /// Check whether a checkpoint is due.
     Tick,
+    /// Write what is new, sync it, and leave the segment.
+    Roll,
     /// Flush for the last time and end.
     Stop,
 }
@@ -47,6 +49,7 @@ struct State {
     spill: bool,
     /// When to write that the last group is durable.
     claim: Option<Instant>,
+    roll: bool,
     /// When to check the checkpoint policy.
     tick: Option<Instant>,
     stop: bool,
@@ -79,6 +82,13 @@ impl Control {
     pub(crate) fn spill(&self) {
         let mut state = self.state.lock();
         state.spill = true;
+        self.wake(state);
+    }
+
+    /// Requests that the flusher flushes and then leaves the log's segment.
+    pub(crate) fn roll(&self) {
+        let mut state = self.state.lock();
+        state.roll = true;
         self.wake(state);
     }
 
@@ -133,7 +143,7 @@ impl Control {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn is_idle(&self, durable: Seq) -> bool {
         let state = self.state.lock();
-        state.asleep && !state.stop && !state.spill && state.wanted <= durable
+        state.asleep && !state.stop && !state.spill && !state.roll && state.wanted <= durable
     }
 
     /// Waits for work. `durable` is what is durable now. With an `interval`, leaves are flushed that long after
@@ -144,6 +154,9 @@ impl Control {
         loop {
             if state.stop {
                 return Work::Stop;
+            }
+            if std::mem::take(&mut state.roll) {
+                return Work::Roll;
             }
             let now = Instant::now();
             let flush_at = match (interval, state.dirty_since) {

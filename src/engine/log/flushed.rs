@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::engine::ingest::{Control, Stretch};
 use crate::engine::tally::Tally;
 use crate::engine::tree::Tree;
+use crate::entry::Erasures;
 use crate::per_tree::PerTree;
 use crate::tree_spec::TreeSpec;
 use crate::wal::Position;
@@ -54,6 +55,8 @@ pub(crate) struct Changed {
     pub(crate) indexed: bool,
     /// Whether the tree was dropped.
     pub(crate) dropped: bool,
+    /// The erased entries, if some were erased since the manifest.
+    pub(crate) erasures: Option<Arc<Erasures>>,
 }
 
 impl Changed {
@@ -65,7 +68,20 @@ impl Changed {
             sealed: false,
             indexed: false,
             dropped: false,
+            erasures: None,
         }
+    }
+
+    /// Whether a manifest that has `held` has all of this.
+    fn is_held(&self, held: &Self) -> bool {
+        let same = |one: &Arc<Erasures>, other: &Arc<Erasures>| one.count() == other.count();
+        let erased = match (&self.erasures, &held.erasures) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(now), Some(held)) => same(now, held),
+        };
+        let state = |change: &Self| (change.size, change.sealed, change.indexed, change.dropped);
+        state(self) == state(held) && erased
     }
 }
 
@@ -99,8 +115,12 @@ impl Flushed {
                     dropped = true;
                     let id = spec.id;
                     let (size, sealed, indexed, dropped) = (0, false, false, true);
-                    let gone = Changed { spec, tree, size, sealed, indexed, dropped };
+                    let erasures = None;
+                    let gone = Changed { spec, tree, size, sealed, indexed, dropped, erasures };
                     self.changed.insert(id, gone);
+                }
+                Control::Erased(tree, erasing) => {
+                    self.change(&tree).erasures = Some(erasing.after);
                 }
             }
         }
@@ -131,11 +151,7 @@ impl Flushed {
     pub(super) fn checkpointed(&mut self, held: &[Changed]) {
         for held in held {
             let id = held.spec.id;
-            let state = |change: &Changed| {
-                let Changed { size, sealed, indexed, dropped, .. } = *change;
-                (size, sealed, indexed, dropped)
-            };
-            if self.changed.get(id).map(state) == Some(state(held)) {
+            if self.changed.get(id).is_some_and(|now| now.is_held(held)) {
                 self.changed.remove(id);
             } else if let Some(now) = self.changed.get_mut(id).filter(|now| !now.dropped) {
                 // The manifest has the seal and the index by now.

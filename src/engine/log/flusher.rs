@@ -6,8 +6,8 @@
 //!   insertion lock. A large group is written as several provisional groups and a last one that ends at the point.
 //!   So a batch counts whole or not at all, whatever its trees, and no group goes beyond a point that is known
 //!   when the group is cut.
-//! - A group first creates trees, then has leaves, then seals trees, then drops trees. So a tree has no record
-//!   before it is created and none after it is dropped.
+//! - A group first creates trees, then has leaves, then erases entries, then seals trees, then drops trees. So a
+//!   tree has no record before it is created and none after it is dropped, and no entry is erased before it is there.
 //! - The records of provisional groups count only once a group that ends at a point follows. They are claimed as
 //!   durable only after that group is synced.
 //! - A claim is an empty group that is not synced. The last point stays the one before it, so nothing relies on the
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use super::control::Work;
 use super::flushed::{FlushPoint, News};
 use super::source::{Group, LogSource};
-use crate::engine::ingest::{Control, Cut, Stretch};
+use crate::engine::ingest::{Control, Cut, Erasing, Stretch};
 use crate::engine::tally::Tally;
 use crate::engine::tree::Tree;
 use crate::error::{Error, Result};
@@ -81,6 +81,7 @@ impl Flusher {
                 Work::Flush => self.flush()?,
                 Work::Spill => self.spill()?,
                 Work::Claim => self.claimed |= self.log.claim()?,
+                Work::Roll => self.roll()?,
                 Work::Tick => self.source.checkpoint_if_due(),
                 Work::Stop => {
                     self.flush()?;
@@ -99,6 +100,27 @@ impl Flusher {
             (cut, more) = self.source.cut();
             self.flush_to(cut)?;
         }
+        Ok(())
+    }
+
+    /// Flushes, and leaves the segment if the log then ends at a point.
+    fn roll(&mut self) -> Result<()> {
+        self.flush()?;
+        let left = self.log.ends_at_point();
+        if left {
+            let done = self.log.leave_segment();
+            if let Err(error) = done {
+                self.source.poison(error.clone())?;
+                return Err(error);
+            }
+            // The segment was synced, and the next one has no group yet.
+            self.claimed = false;
+            let (position, bytes) = (self.log.position(), self.log.bytes_written());
+            let log_bytes = self.found_bytes + bytes;
+            self.point = FlushPoint { position, log_bytes, ..self.point };
+            self.source.flushed(self.point, News::default())?;
+        }
+        self.source.rolled(left);
         Ok(())
     }
 
@@ -238,7 +260,10 @@ impl Flusher {
         let mut records = Vec::with_capacity(stretches.len() + controls.len());
         records.extend(controls.iter().filter_map(|control| match control {
             Control::Created(tree) => Some(Record::create(&tree.spec)),
-            Control::Sealed(_) | Control::Indexed(_) | Control::Dropped(..) => None,
+            Control::Sealed(_)
+            | Control::Indexed(_)
+            | Control::Dropped(..)
+            | Control::Erased(..) => None,
         }));
         let mut start = 0;
         for ((Stretch { tree, from, .. }, end), entries) in stretches.iter().zip(ends).zip(&entries)
@@ -251,13 +276,25 @@ impl Flusher {
             start = end;
         }
         records.extend(controls.iter().filter_map(|control| match control {
+            Control::Erased(tree, Erasing { at, ranges, payload, .. }) => {
+                Some(Record::Erase { tree: tree.id(), at: *at, ranges: *ranges, payload })
+            }
+            Control::Created(_)
+            | Control::Sealed(_)
+            | Control::Indexed(_)
+            | Control::Dropped(..) => None,
+        }));
+        records.extend(controls.iter().filter_map(|control| match control {
             Control::Sealed(tree) => Some(Record::Seal { tree: tree.id() }),
             Control::Indexed(tree) => Some(Record::Index { tree: tree.id() }),
-            Control::Created(_) | Control::Dropped(..) => None,
+            Control::Created(_) | Control::Dropped(..) | Control::Erased(..) => None,
         }));
         records.extend(controls.iter().filter_map(|control| match control {
             Control::Dropped(spec, _) => Some(Record::Drop { tree: spec.id }),
-            Control::Created(_) | Control::Sealed(_) | Control::Indexed(_) => None,
+            Control::Created(_)
+            | Control::Sealed(_)
+            | Control::Indexed(_)
+            | Control::Erased(..) => None,
         }));
         self.log.append(&records, tally.seq, end)?;
         let leaves = tally.leaves - self.written.leaves;

@@ -14,9 +14,9 @@ use super::flushed::{Changed, FlushPoint, Flushed, News};
 use crate::durability::{DurabilityToken, Ending, Watermark};
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, Seq};
-use crate::sync::Mutex;
 use crate::sync::process::Process;
-use crate::wal::{SegmentHold, Segments};
+use crate::sync::{Condvar, Mutex};
+use crate::wal::{SegmentHold, Segments, Unwiped};
 
 /// The state of the log that callers, workers and the flusher share.
 #[derive(Debug)]
@@ -27,7 +27,13 @@ pub(in crate::engine) struct LogSide {
     /// The last point that the flusher synced. Under [`FlushPolicy::Manual`](crate::FlushPolicy) a caller named
     /// this point.
     flushed: Mutex<Flushed>,
+    /// How often the flusher has answered a request to leave the log's segment, and whether it left it last.
+    rolls: Mutex<(u64, bool)>,
+    answered: Condvar,
 }
+
+/// How often a thread that waits for the flusher looks whether the log has ended.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Requests, and answers.
 impl LogSide {
@@ -38,7 +44,8 @@ impl LogSide {
         flushed: Flushed,
     ) -> Self {
         let watermark = Arc::new(Watermark::new(flushed.point().tally.seq, process));
-        Self { control: Control::default(), watermark, segments, flushed: Mutex::new(flushed) }
+        let (flushed, rolls, answered) = (Mutex::new(flushed), Mutex::default(), Condvar::new());
+        Self { control: Control::default(), watermark, segments, flushed, rolls, answered }
     }
 
     /// Requests a flush up to `seq` now.
@@ -75,6 +82,21 @@ impl LogSide {
     #[cfg(any(test, feature = "testing"))]
     pub(in crate::engine) fn end_pause(&self) {
         self.control.end_pause();
+    }
+
+    /// Has the flusher leave the log's segment. Returns false if the log did not end at a point then: more was
+    /// written after the last point that a caller named. `check` fails once the store has ended.
+    pub(in crate::engine) fn leave_segment(&self, check: impl Fn() -> Result<()>) -> Result<bool> {
+        let before = self.rolls.lock().0;
+        self.control.roll();
+        loop {
+            check()?;
+            let rolls = self.rolls.lock();
+            if rolls.0 != before {
+                return Ok(rolls.1);
+            }
+            drop(self.answered.wait_for(rolls, LOOK));
+        }
     }
 
     /// Has the flusher flush for the last time and end.
@@ -154,6 +176,14 @@ impl LogSide {
         self.control.next(self.durable(), interval)
     }
 
+    /// Notes that a request to leave the log's segment was answered.
+    pub(in crate::engine) fn rolled(&self, left: bool) {
+        let mut rolls = self.rolls.lock();
+        *rolls = (rolls.0 + 1, left);
+        drop(rolls);
+        self.answered.notify_all();
+    }
+
     /// Notes that everything up to `point` is durable, `news` among it. Returns whether a tree was dropped.
     ///
     /// # Errors
@@ -221,6 +251,26 @@ impl LogSide {
     /// Releases the segments before `floor`.
     pub(in crate::engine) fn release_before(&self, floor: SegmentId) -> Result<()> {
         self.segments.release_before(floor)
+    }
+
+    /// From now on segments are wiped before they are reused or removed.
+    pub(in crate::engine) fn begin_erasing(&self) {
+        self.segments.begin_erasing();
+    }
+
+    /// Wipes every segment that is not in the log.
+    pub(in crate::engine) fn wipe_segments(&self) -> Result<()> {
+        self.segments.wipe_all()
+    }
+
+    /// Bytes of zeros written over segments so far.
+    pub(in crate::engine) fn wiped_bytes(&self) -> u64 {
+        self.segments.wiped_bytes()
+    }
+
+    /// The segments that are not in the log and not wiped.
+    pub(in crate::engine) fn unwiped_segments(&self) -> Unwiped {
+        self.segments.unwiped()
     }
 
     /// Keeps the segments that are in the log now.

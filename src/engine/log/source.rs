@@ -58,6 +58,9 @@ pub(in crate::engine) trait LogSource: Send + Sync {
     /// Requests that the flusher writes a claim, if nothing comes for as long as the store is configured for.
     fn claim_later(&self) {}
 
+    /// Notes that the request to leave the log's segment was answered. `left` says whether the log has left it.
+    fn rolled(&self, left: bool);
+
     /// Requests that a worker prepares a log segment.
     fn request_segment(&self);
 

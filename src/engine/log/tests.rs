@@ -93,6 +93,8 @@ impl LogSource for Source {
         if self.forks { Process::another().check() } else { Ok(()) }
     }
 
+    fn rolled(&self, _: bool) {}
+
     fn request_segment(&self) {}
 
     fn checkpoint_if_due(&self) {

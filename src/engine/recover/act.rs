@@ -24,6 +24,7 @@ use crate::engine::log::{Changed, FlushPoint};
 use crate::engine::opened::{Admitted, Opened};
 use crate::engine::tally::Tally;
 use crate::error::{Error, Result};
+use crate::fs::wipe::give_up;
 use crate::fs::{Access, FileName, FileSystem};
 use crate::hashers::Hashers;
 use crate::ids::ByteOffset;
@@ -72,6 +73,11 @@ pub(crate) fn recover(
         .find(|(id, _)| *id == replayed.tail.segment)
         .map_or(0, |(_, len)| len);
     let segments = Arc::new(Segments::new(Arc::clone(fs), limits, facts.next_segment, in_use));
+    let erasing = logged.has_erased();
+    manifest.erased = erasing;
+    if erasing {
+        segments.begin_erasing();
+    }
     let leftovers = !orphans.is_empty() || !spare.is_empty() || facts.old_manifests;
     if mutant!(&**fs, SparesUsedEarly) {
         segments.add_spare(std::mem::take(&mut spare));
@@ -93,18 +99,19 @@ pub(crate) fn recover(
     };
     let position = match settling.settle(&mut manifest, &mut segment, leftovers) {
         Err(error) if is_full(&error) => {
-            settling.make_room(&mut segment, &orphans, &mut spare)?;
+            settling.make_room(&mut segment, &orphans, &mut spare, erasing)?;
             settling.settle(&mut manifest, &mut segment, leftovers)?
         }
         settled => settled?,
     };
     segments.add_spare(spare);
-    files::remove(&**fs, &orphans)?;
+    let pinned = files::remove(&**fs, &orphans, erasing)?;
     manifest::remove_old(&**fs, manifest.number)?;
     if let Err(error) = segments.remove_surplus() {
         tracing::warn!(%error, "cannot remove a log segment");
     }
-    report.removed = orphans.into_iter().map(|name| fs.display(name)).collect();
+    let removed = orphans.into_iter().filter(|name| !pinned.contains(name));
+    report.removed = removed.map(|name| fs.display(name)).collect();
     report.settle_time = started.elapsed();
 
     let log = LogWriter::new(
@@ -138,9 +145,11 @@ pub(crate) fn recover(
                 size: TreeSize(found.size),
             });
         }
-        if entry.is_none_or(|entry| {
+        let erased = entry.map_or(0, |entry| entry.erasures.count()) < found.erasures.count();
+        let differs = entry.is_none_or(|entry| {
             (entry.size, entry.sealed, entry.indexed) != (found.size, found.sealed, found.indexed)
-        }) {
+        });
+        if differs || erased {
             changed.push(Changed {
                 spec: Arc::clone(&found.spec),
                 tree: tree.cloned(),
@@ -148,6 +157,7 @@ pub(crate) fn recover(
                 sealed: found.sealed,
                 indexed: found.indexed,
                 dropped: false,
+                erasures: erased.then(|| Arc::clone(&found.erasures)),
             });
         }
         slots.extend(match (tree, entry) {
@@ -164,6 +174,7 @@ pub(crate) fn recover(
         sealed: false,
         indexed: false,
         dropped: true,
+        erasures: None,
     }));
     let sealed = |id| logged.get(id).is_some_and(|tree| tree.sealed);
     let ids: Vec<_> = grown.iter().map(|(id, _)| id).collect();
@@ -185,6 +196,8 @@ pub(crate) fn recover(
         checkpointed,
         report,
         loader,
+        erasing,
+        pinned,
     })
 }
 
@@ -270,13 +283,14 @@ impl Settling<'_> {
         segment: &mut Segment,
         orphans: &[FileName],
         spare: &mut Vec<(FileName, u64)>,
+        erased: bool,
     ) -> Result<()> {
         let (_, manifests) = manifest::list(self.fs)?;
         let temporary = orphans.iter().copied().filter(|name| name.temporary).chain(manifests);
         let end = segment.id.0;
         let behind = spare.extract_if(.., |(name, _)| name.number > end).map(|(name, _)| name);
         for name in temporary.chain(behind) {
-            match self.fs.remove(name) {
+            match give_up(self.fs, name, erased) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::io("remove", self.fs.display(name), error));
                 }

@@ -110,19 +110,27 @@ pub(super) fn read(
                 let tree = Arc::new(tree.only_in(loader.process));
                 grown.insert(id, Grown { tree, leaves });
             }
-            Change::Leaves(id, logged) => {
+            Change::Leaves(id, added) => {
                 load(&mut grown, id)?;
                 if let Some(Grown { tree, leaves }) = grown.get_mut(id) {
-                    tree.append_logged(leaves, &logged)
+                    let bare = tree
+                        .append_logged(leaves, &added)
                         .map_err(|index| not_the_entry(fs, header, index))?;
-                    report.replayed_leaves += logged.leaves.len() as u64;
+                    logged.note_bare(id, bare);
+                    report.replayed_leaves += added.leaves.len() as u64;
+                }
+            }
+            Change::Erased(id, erasures) => {
+                load(&mut grown, id)?;
+                if let Some(Grown { tree, .. }) = grown.get(id) {
+                    tree.set_erasures(erasures);
                 }
             }
             Change::Dropped(tree) => drop(grown.remove(tree.spec.id)),
         }
         Ok(())
     })?;
-    logged.check_names(|| fs.display(replayed.end.segment.file()))?;
+    logged.check_end(|| fs.display(replayed.end.segment.file()))?;
     check_first(&logged)?;
     report.clean = replayed.clean;
     report.replayed_groups = replayed.groups;

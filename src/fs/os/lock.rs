@@ -1,4 +1,5 @@
-//! The store's lock: an `flock` on the directory and one on a file in it that stays.
+//! The store's lock: an `flock` on the directory and one on a file in it that stays. And those of parts: shared by
+//! all who read one, exclusive for the thread that wipes it.
 //!
 //! # Invariants
 //!
@@ -8,6 +9,8 @@
 //!   them at once, so that it keeps no lock which a parent that was killed had, and does not release the
 //!   lock by dropping its copy of the guard. A fork by another thread between taking the lock and noting
 //!   its descriptors leaves the child with them.
+//! - The lock of a part belongs to the description that was opened, which a mapping keeps alive when the descriptor
+//!   is closed. So it lasts as long as anybody can read the file through it, a forked child too.
 
 use std::fs::File;
 use std::io;
@@ -34,6 +37,25 @@ pub(super) fn acquire(
     let file = open_regular(root, LOCK, OFlags::CREATE | OFlags::RDWR)?;
     exclude(&file)?;
     Ok((dir, file))
+}
+
+/// Shares a file that was opened for reading. Where the file system knows no such locks, no wiper can exclude the
+/// readers either: see [`is_alone`].
+///
+/// # Errors
+///
+/// `NotFound` while the file is being wiped: it is not part of the store any more.
+pub(super) fn share(file: impl AsFd) -> io::Result<()> {
+    match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockShared)) {
+        Err(Errno::WOULDBLOCK) => Err(io::ErrorKind::NotFound.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Excludes all who would share the file, for as long as it is open. Returns false if another opener shares it, or if
+/// that cannot be known.
+pub(super) fn is_alone(file: impl AsFd) -> bool {
+    retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)).is_ok()
 }
 
 fn exclude(file: impl AsFd) -> io::Result<()> {

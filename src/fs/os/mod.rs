@@ -41,6 +41,7 @@ mod writeback;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,7 +54,8 @@ use self::file::OsFile;
 pub(crate) use self::holes::data;
 use super::owned::Owned;
 use super::{
-    Access, Dir, Displaced, Displacement, Entry, File, FileName, FileSystem, Place, StoreLock,
+    Access, Dir, Displaced, Displacement, Entry, File, FileKind, FileName, FileSystem, Place,
+    StoreLock, Wipeable,
 };
 use crate::sync::Mutex;
 
@@ -229,6 +231,13 @@ impl FileSystem for OsDirectory {
             Access::ReadWrite => OFlags::RDWR,
         };
         let file = open_regular(self.handle(name.dir())?, &name.base(), flags)?;
+        if access == Access::Read && name.kind == FileKind::Part {
+            lock::share(&file)?;
+            // It may have been wiped and removed between its opening and its lock.
+            if file.metadata()?.nlink() == 0 {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+        }
         if access == Access::ReadWrite
             && let Some(Held { owned, .. }) = &*self.held.lock()
         {
@@ -236,6 +245,20 @@ impl FileSystem for OsDirectory {
             checked.map_err(|how| Displaced::error(self.display(name), how))?;
         }
         Ok(Arc::new(OsFile::new(file)))
+    }
+
+    fn open_to_wipe(&self, name: FileName) -> io::Result<Wipeable> {
+        self.check_place()?;
+        self.check_owned(name)?;
+        let file = open_regular(self.handle(name.dir())?, &name.base(), OFlags::RDWR)?;
+        let found = file.metadata()?;
+        if !lock::is_alone(&file) {
+            return Ok(Wipeable::InUse { len: found.len() });
+        }
+        if file.metadata()?.nlink() != 1 {
+            return Ok(Wipeable::Linked);
+        }
+        Ok(Wipeable::Alone(Arc::new(OsFile::new(file))))
     }
 
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {

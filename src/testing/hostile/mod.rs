@@ -37,6 +37,9 @@ pub fn group(bytes: &[u8]) -> bool {
         | Frame::Seal { .. }
         | Frame::Index { .. }
         | Frame::Drop { .. } => 0,
+        Frame::Erase { ranges, cause, .. } => {
+            crate::entry::erasure::encode(ranges, &cause.reason).len()
+        }
     };
     let len: usize = frames.iter().map(payload).sum();
     assert_eq!(len + frames.len() * frame::FRAME_HEADER_LEN, body.len());
@@ -108,9 +111,10 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
         len: bytes.len() as u64,
         checksum: part::seal(bytes.last_chunk()?),
         entry_bytes: part::entry_bytes(&bytes),
+        erased: 0,
     };
     let own = tree.parts.iter().position(|part| part.number.0 == name.number)?;
-    tree.parts[own] = part;
+    tree.parts[own] = PartRef { erased: tree.parts[own].erased, ..part };
     if own + 1 == tree.parts.len() {
         tree.size = to.saturating_add(tree.tail.len() as u64);
     }

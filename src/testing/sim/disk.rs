@@ -16,7 +16,8 @@ use super::state::{History, Shared, State};
 use super::watch::SimWatch;
 use crate::fs::owned::Owned;
 use crate::fs::{
-    Access, Dir, Displaced, Entry, File, FileName, FileSystem, Place, StoreLock, Watch,
+    Access, Dir, Displaced, Entry, File, FileKind, FileName, FileSystem, Place, StoreLock, Watch,
+    Wipeable,
 };
 
 /// A disk in memory with room for one store. See the [module](super).
@@ -54,6 +55,19 @@ impl SimDisk {
 
     fn with(contents: Contents) -> Self {
         Self::of(Arc::new(Shared::new(contents)))
+    }
+
+    /// A disk that comes after one in this state.
+    fn after(state: &State, contents: Contents) -> Self {
+        let disk = Self::with(contents);
+        disk.shared.lock().random = state.random;
+        disk
+    }
+
+    /// Has random bytes follow from `seed`, on this disk and on those that are left of it. So stores on it do the
+    /// same in every run.
+    pub fn fix_random(&self, seed: u64) {
+        self.shared.lock().random = Some(seed);
     }
 
     pub(super) fn of(shared: Arc<Shared>) -> Self {
@@ -144,7 +158,7 @@ impl SimDisk {
     #[must_use]
     pub fn crash(&self, choice: CrashChoice) -> Self {
         let state = self.shared.lock();
-        Self::with(state.contents.after_crash(choice))
+        Self::after(&state, state.contents.after_crash(choice))
     }
 
     /// The disk after a power cut when `operations` of them had been done and the next one had not
@@ -157,7 +171,7 @@ impl SimDisk {
         } else {
             state.history.as_ref()?.at(operations)?
         };
-        Some(Self::with(contents.after_crash(choice)))
+        Some(Self::after(&state, contents.after_crash(choice)))
     }
 
     /// The disk after the process was killed at this moment and the power stayed on: what was written
@@ -167,7 +181,7 @@ impl SimDisk {
     #[must_use]
     pub fn kill(&self) -> Self {
         let state = self.shared.lock();
-        let disk = Self::with(state.contents.clone());
+        let disk = Self::after(&state, state.contents.clone());
         {
             let mut new = disk.shared.lock();
             new.continue_clock_of(&state);
@@ -299,8 +313,46 @@ impl FileSystem for SimDisk {
         if access == Access::ReadWrite {
             self.check_owned(&state, name)?;
         }
+        if access == Access::Read && name.kind == FileKind::Part && state.wiping(id) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         state.opened(id);
-        Ok(Arc::new(SimFile::new(Arc::clone(&self.shared), id, access)))
+        let file = SimFile::new(Arc::clone(&self.shared), id, access);
+        Ok(Arc::new(match name.kind {
+            FileKind::Part if access == Access::Read => file.sharing(&mut state),
+            _ => file,
+        }))
+    }
+
+    fn random(&self, out: &mut [u8]) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        let Some(seed) = &mut state.random else {
+            return getrandom::fill(out).map_err(io::Error::from);
+        };
+        for bytes in out.chunks_mut(8) {
+            // SplitMix64.
+            *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut next = *seed;
+            next = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            next = (next ^ (next >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            next ^= next >> 31;
+            bytes.copy_from_slice(&next.to_le_bytes()[..bytes.len()]);
+        }
+        Ok(())
+    }
+
+    fn open_to_wipe(&self, name: FileName) -> io::Result<Wipeable> {
+        let mut state = self.shared.lock();
+        state.running()?;
+        let id = state.contents.find(name)?;
+        self.check(&state, Some(name))?;
+        if state.is_shared(id) {
+            let len = state.contents.file(id)?.cache().len();
+            return Ok(Wipeable::InUse { len });
+        }
+        state.opened(id);
+        let file = SimFile::new(Arc::clone(&self.shared), id, Access::ReadWrite);
+        Ok(Wipeable::Alone(Arc::new(file.wiping(&mut state))))
     }
 
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {

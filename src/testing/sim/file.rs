@@ -18,12 +18,44 @@ pub(super) struct SimFile {
     shared: Arc<Shared>,
     id: InodeId,
     access: Access,
+    /// The lock that the handle and its mappings have.
+    lock: Option<Arc<HeldLock>>,
+}
+
+/// A lock of a file, until the handle and all its mappings are dropped.
+struct HeldLock {
+    shared: Arc<Shared>,
+    id: InodeId,
+}
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        self.shared.lock().unlock(self.id);
+    }
 }
 
 impl SimFile {
     /// A handle that `State::opened` has counted.
     pub(super) fn new(shared: Arc<Shared>, id: InodeId, access: Access) -> Self {
-        Self { shared, id, access }
+        Self { shared, id, access, lock: None }
+    }
+
+    /// This handle, which shares the file with others that read it.
+    pub(super) fn sharing(mut self, state: &mut State) -> Self {
+        state.share(self.id);
+        self.lock = Some(self.held());
+        self
+    }
+
+    /// This handle, which excludes all who would read the file.
+    pub(super) fn wiping(mut self, state: &mut State) -> Self {
+        state.exclude(self.id);
+        self.lock = Some(self.held());
+        self
+    }
+
+    fn held(&self) -> Arc<HeldLock> {
+        Arc::new(HeldLock { shared: Arc::clone(&self.shared), id: self.id })
     }
 
     fn name(&self, state: &State) -> io::Result<FileName> {
@@ -162,7 +194,10 @@ impl File for SimFile {
         bytes.try_reserve_exact(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
         bytes.resize(size, 0);
         self.read(0, &mut bytes)?;
-        Ok(Region::owned(bytes.into()))
+        Ok(match &self.lock {
+            Some(lock) => Region::holding(bytes.into(), Arc::clone(lock) as _),
+            None => Region::owned(bytes.into()),
+        })
     }
 }
 

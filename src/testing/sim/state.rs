@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) contents: Contents,
     /// How many handles each open file has.
     open: BTreeMap<InodeId, usize>,
+    /// How many handles and mappings share each part that is read, or the one handle that excludes them.
+    locks: BTreeMap<InodeId, FileLock>,
     pub(super) locked: bool,
     pub(super) identity: Identity,
     pub(super) trace: Vec<Operation>,
@@ -55,11 +57,49 @@ pub(super) struct State {
     /// How many bytes the disk holds, if that is limited.
     pub(super) space: Option<u64>,
     clock: Stamp,
+    /// What random bytes follow from, if they are to be the same in every run.
+    pub(super) random: Option<u64>,
     /// How many changes there were that a watch reports.
     pub(super) changes: u64,
 }
 
+/// A lock of a file, as `flock` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileLock {
+    Shared(usize),
+    Exclusive,
+}
+
 impl State {
+    /// Whether the file is read or wiped.
+    pub(super) fn is_shared(&self, id: InodeId) -> bool {
+        self.locks.contains_key(&id)
+    }
+
+    /// Whether the file is being wiped.
+    pub(super) fn wiping(&self, id: InodeId) -> bool {
+        self.locks.get(&id) == Some(&FileLock::Exclusive)
+    }
+
+    pub(super) fn exclude(&mut self, id: InodeId) {
+        self.locks.insert(id, FileLock::Exclusive);
+    }
+
+    pub(super) fn share(&mut self, id: InodeId) {
+        let lock = self.locks.entry(id).or_insert(FileLock::Shared(0));
+        if let FileLock::Shared(count) = lock {
+            *count += 1;
+        }
+    }
+
+    /// Ends one lock of the file.
+    pub(super) fn unlock(&mut self, id: InodeId) {
+        match self.locks.get_mut(&id) {
+            Some(FileLock::Shared(count)) if *count > 1 => *count -= 1,
+            _ => drop(self.locks.remove(&id)),
+        }
+    }
+
     pub(super) fn operations(&self) -> u64 {
         self.trace.len() as u64
     }

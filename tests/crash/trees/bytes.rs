@@ -28,6 +28,8 @@ struct Subject {
 impl Subject {
     fn new(seed: u64) -> Self {
         let mut rig = Rig::new(SETUP);
+        // Another id and other keys as well.
+        rig.disk.fix_random(seed);
         rig.create().unwrap();
         // Other leaves for another seed.
         drop(rig.model.seeds(usize::try_from(seed % 1000).unwrap()));
@@ -38,7 +40,9 @@ impl Subject {
             Step::Insert(2, 2),
             Step::Flush,
             Step::Checkpoint,
+            Step::Erase(1),
             Step::Batch(2),
+            Step::Erase(1),
             Step::Seal(1),
             Step::Flush,
             Step::Reopen,
@@ -100,6 +104,14 @@ impl Subject {
             answer(handle.leaves(0..size).map(|leaves| leaves == tree.leaves))?;
             for index in 0..if handle.entry_config().is_some() { size } else { 0 } {
                 let leaf = &tree.leaves[usize::try_from(index).unwrap()];
+                if tree.erased.contains(&index) {
+                    let is_erased = matches!(
+                        handle.entry(index),
+                        Err(Error::Erased { .. } | Error::Damaged(_))
+                    );
+                    answer(Ok(is_erased))?;
+                    continue;
+                }
                 answer(handle.entry(index).map(|entry| handle.hasher().leaf(&entry) == *leaf))?;
             }
             answer(

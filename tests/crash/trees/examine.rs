@@ -5,12 +5,15 @@ use std::rc::Rc;
 
 use duramen::fs::FileKind;
 use duramen::testing::sim::{CrashChoice, SimDisk};
-use duramen::{Error, Hash, Store, StoreReader};
+use duramen::{Compact, Error, Hash, Store, StoreReader};
 
+use super::gone::Gone;
 use super::model::{Bounds, check};
 use super::rig::{Rig, Span, abandon, known, refused, reopen};
 use super::setup::Setup;
-use super::state::{Known, New, State, followed, has_known, leaves_of, opened, shown};
+use super::state::{
+    Known, New, State, followed, has_known, keeps_entries, leaves_of, opened, shown,
+};
 use crate::check::fingerprint;
 use crate::examine::Depth;
 use crate::findings::{Finding, Kind, Outcome, Tally};
@@ -39,6 +42,7 @@ pub(crate) fn moment(
         }
         tally.count("crash images", 1);
         tally.count("crash images of several trees", 1);
+        span.gone(moment).check(&left)?;
         let mut image = Image { setup: &rig.setup, depth, random, tally };
         image.examine(&left, span.bounds(moment), &known).map_err(|finding| {
             let Span { from, to, .. } = span;
@@ -153,17 +157,34 @@ impl Image<'_> {
     /// The recovered store fills, drops and creates trees, makes a checkpoint, is closed and opened again.
     fn goes_on(&mut self, image: &SimDisk, store: Store, before: &Bounds) -> Outcome {
         let mut state = (*before.states[0]).clone();
-        let seeds: Vec<Hash> = (0..9).map(|byte| [byte; 32]).collect();
+        // Other ones for each kind of tree, so that no leaf is the beginning of an entry.
+        let seeds = |kind: usize| -> Vec<Hash> {
+            (0..9)
+                .map(|number: usize| {
+                    blake3::hash(&[kind, number].map(usize::to_le_bytes).concat()).into()
+                })
+                .collect()
+        };
+        let mut gone = Gone::default();
         let mut batch = store.batch();
         for (name, tree) in &mut state {
             if !tree.sealed {
                 let handle = store.existing_tree(name).map_err(refused)?;
-                let new = New::of_kind(tree.kind, seeds.clone());
+                let new = New::of_kind(tree.kind, seeds(tree.kind));
                 new.add(&mut batch, &handle).map_err(refused)?;
                 tree.leaves.extend(&new.leaves);
+                new.entries.last().inspect(|entry| gone.add(entry));
             }
         }
         drop(batch.commit().map_err(refused)?);
+        for (name, tree) in &mut state {
+            let last = tree.leaves.len().checked_sub(1).filter(|_| keeps_entries(tree.kind));
+            if let Some(last) = last.filter(|last| !tree.erased.contains(&(*last as u64))) {
+                let handle = store.existing_tree(name).map_err(refused)?;
+                let range = tree.erase(last as u64);
+                drop(handle.erase(range, "").map_err(refused)?);
+            }
+        }
         store.flush().map_err(refused)?;
         let flushed = Rc::new(state.clone());
         if let Some(first) = state.keys().next().cloned() {
@@ -180,7 +201,20 @@ impl Image<'_> {
         let bounds = Bounds { states: vec![flushed], checkpoints: before.checkpoints.clone() };
         self.has(&left, &bounds).map_err(|finding| finding.context("cut later"))?;
         store.checkpoint().map_err(refused)?;
+        // What was read until then, such as a tree that was dropped, is wiped by the next one.
+        store.wait_idle();
+        store.checkpoint().map_err(refused)?;
         only_needed_parts(&store, image)?;
+        let compacted = self.random.one_in(2);
+        if compacted {
+            let done = store.compact(Compact::new()).map_err(refused)?;
+            if done.pinned_files > 0 {
+                return Err(Finding::new(Kind::Answer, format!("files are pinned: {done:?}")));
+            }
+            only_needed_parts(&store, image)?;
+            gone.check(image)?;
+            gone.check(&image.crash(CrashChoice::NothingKept))?;
+        }
         store.close().map_err(refused)?;
         let again = reopen(self.setup, image)?;
         let found = opened(&again)?;

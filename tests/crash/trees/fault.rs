@@ -1,16 +1,16 @@
 //! Every operation of a store of several trees fails: once and for ever, with and without having happened.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use duramen::fs::FileKind;
 use duramen::testing::sim::{CrashChoice, Fault, Operation, OperationKind, SimDisk};
-use duramen::{DurabilityToken, Error, Store};
+use duramen::{Compact, DurabilityToken, Error, Store};
 
 use super::model::{Bounds, Model, NAMES, check};
 use super::rig::{Step, abandon, refused, reopen};
 use super::setup::Setup;
-use super::state::{shown, tree_config};
+use super::state::{Tree, keeps_entries, shown, tree_config};
 use crate::check::fingerprint;
 use crate::fault::{all_plans, plans};
 use crate::findings::{Finding, Kind, Outcome, Tally};
@@ -31,6 +31,8 @@ struct Patient<'a> {
     since: u64,
     /// Checkpoints that may come back: of a manifest that can be seen and whose last sync failed.
     in_doubt: Vec<u64>,
+    /// Whether entries were erased.
+    has_erased: bool,
     tally: &'a Tally,
 }
 
@@ -44,7 +46,8 @@ enum Went {
 impl<'a> Patient<'a> {
     fn new(setup: Setup, disk: SimDisk, fault: u64, tally: &'a Tally) -> Self {
         let (model, tokens, in_doubt) = (Model::new(), Vec::new(), Vec::new());
-        Self { setup, disk, model, store: None, tokens, fault, since: 0, in_doubt, tally }
+        let (store, since, has_erased) = (None, 0, false);
+        Self { setup, disk, model, store, tokens, fault, since, in_doubt, has_erased, tally }
     }
 
     /// Runs the steps. Whatever fails, the store is looked at, and opened again once the disk is well, and the
@@ -74,6 +77,9 @@ impl<'a> Patient<'a> {
             Step::Create(name) => self.create(NAMES[name]).map(drop),
             Step::Seal(name) => self.seal(NAMES[name]),
             Step::Drop(name) => self.drop_tree(NAMES[name]),
+            Step::Erase(name) => self.erase(NAMES[name]),
+            Step::Bare(name, count) => self.bare(NAMES[name], count),
+            Step::Compact => self.compact(),
             Step::Flush => self.flush(),
             Step::Checkpoint => self.checkpoint(),
             Step::Claim => {
@@ -184,6 +190,102 @@ impl<'a> Patient<'a> {
             }
             Err(Error::NoTree { .. }) if !self.model.now.contains_key(name) => Ok(()),
             Err(error) => self.must_be_poison(&error),
+        }
+    }
+
+    fn erase(&mut self, name: &str) -> Outcome {
+        let Some(known) = self.model.now.get(name) else { return Ok(()) };
+        let Some(index) = known.not_erased() else { return Ok(()) };
+        let tree = match self.store().existing_tree(name) {
+            Ok(tree) => tree,
+            Err(error) => return self.must_be_poison(&error),
+        };
+        let range = known.clone().erase(index);
+        let erased = tree.erase(range, "asked for");
+        self.has_erased = true;
+        drop(tree);
+        match erased {
+            Ok(token) => {
+                self.model.now.get_mut(name).unwrap().erase(index);
+                self.tokens.push(token);
+                Ok(())
+            }
+            Err(error) => self.must_be_poison(&error),
+        }
+    }
+
+    fn bare(&mut self, name: &str, count: usize) -> Outcome {
+        let takes = |tree: &Tree| keeps_entries(tree.kind) && !tree.sealed;
+        if !self.model.now.get(name).is_some_and(takes) {
+            return Ok(());
+        }
+        let new = self.model.new_leaves(name, count);
+        let tree = match self.store().existing_tree(name) {
+            Ok(tree) => tree,
+            Err(error) => return self.must_be_poison(&error),
+        };
+        let inserted = tree.insert_erased(&new.leaves, SystemTime::now(), "erased elsewhere");
+        self.has_erased = true;
+        drop(tree);
+        match inserted {
+            Ok(inserted) => {
+                let known = self.model.now.get_mut(name).unwrap();
+                known.leaves.extend(new.leaves);
+                known.erased.extend(inserted.range);
+                self.tokens.push(inserted.token);
+                Ok(())
+            }
+            Err(error) => self.must_be_poison(&error),
+        }
+    }
+
+    /// A compaction that fails leaves the store as it is, and another one ends it.
+    fn compact(&mut self) -> Outcome {
+        self.model.name_point();
+        let _ = self.store().flush();
+        self.store().wait_idle();
+        let before = self.model.checkpoints.clone();
+        match self.try_compact() {
+            Ok(Went::Well | Went::Poisoned) => Ok(()),
+            Err(None) => {
+                self.tally.count("failed compactions", 1);
+                self.model.checkpoints.extend(before);
+                self.acknowledged()?;
+                self.judge()?;
+                self.heal();
+                match self.try_compact() {
+                    Ok(Went::Well) => Ok(()),
+                    Ok(Went::Poisoned) | Err(None) => {
+                        Err(Finding::new(Kind::Answer, "no compaction once the disk is well"))
+                    }
+                    Err(Some(finding)) => Err(finding),
+                }
+            }
+            Err(Some(finding)) => Err(finding),
+        }
+    }
+
+    /// `None` if the compaction failed and the store goes on.
+    fn try_compact(&mut self) -> Result<Went, Option<Finding>> {
+        self.model.checkpoints.push(super::state::leaves_of(&self.model.now));
+        match self.store().compact(Compact::new()) {
+            Ok(done) if done.pinned_files > 0 => {
+                let text = format!("files are pinned: {done:?}");
+                Err(Some(Finding::new(Kind::Answer, text)))
+            }
+            Ok(_) => {
+                self.model.checkpoint();
+                self.model.compacted();
+                self.model.gone.check(&self.disk)?;
+                self.acknowledged()?;
+                Ok(Went::Well)
+            }
+            Err(error @ Error::Poisoned { .. }) => {
+                self.must_be_poison(&error)?;
+                Ok(Went::Poisoned)
+            }
+            Err(Error::Io { .. }) => Err(None),
+            Err(error) => Err(Some(refused(error))),
         }
     }
 
@@ -357,6 +459,7 @@ impl<'a> Patient<'a> {
             ("tree_dyn", store.tree_dyn("another", tree_config(0)).err()),
             ("flush", store.flush().err()),
             ("checkpoint", store.checkpoint().err()),
+            ("compact", store.compact(Compact::new()).err()),
         ];
         for (name, tree) in &self.model.now {
             let handle = store.existing_tree(name).map_err(refused)?;
@@ -366,6 +469,9 @@ impl<'a> Patient<'a> {
                 batch.insert_data(&handle, &[1; 32]).map_err(refused)?;
                 answers.push(("commit", batch.commit().err()));
                 answers.push(("seal", store.seal(name).err()));
+            }
+            if let Some(index) = tree.not_erased() {
+                answers.push(("erase", handle.erase(index..index + 1, "").err()));
             }
             answers.push(("drop_tree", store.drop_tree(name).err()));
         }
@@ -390,6 +496,8 @@ impl<'a> Patient<'a> {
     ///
     /// The name of an index may be used again. A file is only created where there is none, so that is another file, and
     /// nothing that was lost of the first one is taken for written.
+    ///
+    /// Once entries were erased, a released file may also be overwritten from its beginning.
     fn no_retry(&self) -> Outcome {
         let trace = self.disk.trace();
         let at = usize::try_from(self.fault).unwrap();
@@ -401,10 +509,15 @@ impl<'a> Patient<'a> {
         let again = trace[at..].iter().find(|operation| {
             operation.file() == Some(file) && operation.kind() != OperationKind::Remove
         });
-        let is_new_index = |again: &&Operation| {
+        let is_new_index = |again: &Operation| {
             file.kind == FileKind::Index && again.kind() == OperationKind::Create
         };
-        again.filter(|again| !is_new_index(again)).map_or(Ok(()), |again| {
+        let wipes = |again: &Operation| match *again {
+            Operation::Write { at, len, .. } => at.0 == 0 && len >= 4096,
+            _ => false,
+        };
+        let allowed = |again: &&Operation| is_new_index(again) || self.has_erased && wipes(again);
+        again.filter(|again| !allowed(again)).map_or(Ok(()), |again| {
             Err(Finding::new(Kind::Answer, format!("{failed} failed, then {again}")))
         })
     }
@@ -469,7 +582,7 @@ impl Drop for Patient<'_> {
 }
 
 /// A workload that meets every kind of operation on up to three trees.
-const STEPS: [Step; 22] = [
+const STEPS: [Step; 29] = [
     Step::Insert(0, 2),
     Step::Insert(1, 5),
     Step::Batch(3),
@@ -478,11 +591,16 @@ const STEPS: [Step; 22] = [
     Step::Checkpoint,
     Step::Create(2),
     Step::Batch(60),
+    Step::Erase(1),
+    Step::Bare(1, 3),
     Step::Flush,
+    Step::Compact,
     Step::Seal(1),
     Step::Checkpoint,
     Step::Batch(2),
+    Step::Erase(1),
     Step::Reopen,
+    Step::Compact,
     Step::Drop(1),
     Step::Flush,
     Step::Claim,
@@ -492,6 +610,8 @@ const STEPS: [Step; 22] = [
     Step::Reopen,
     Step::Batch(1),
     Step::Checkpoint,
+    Step::Erase(2),
+    Step::Compact,
 ];
 
 fn setups() -> [Setup; 3] {

@@ -10,6 +10,7 @@
 mod bytes;
 mod examine;
 mod fault;
+mod gone;
 mod model;
 mod rig;
 mod setup;

@@ -1,10 +1,12 @@
 //! What a store of several trees must have, and what of it was acknowledged.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use duramen::{Hash, Store};
 
+use super::gone::Gone;
 use super::state::{KINDS, New, State, Tree, leaves_of, opened};
 use crate::findings::{Finding, Kind, Outcome};
 
@@ -42,6 +44,10 @@ pub(crate) struct Model {
     /// How many trees were created, lost ones too.
     created: usize,
     fresh: u64,
+    /// The entries of the leaves, of all trees that keep some.
+    entries: BTreeMap<Hash, Vec<u8>>,
+    /// The entries that no file may have any more.
+    pub(crate) gone: Gone,
 }
 
 impl Model {
@@ -55,13 +61,27 @@ impl Model {
             next_id: 0..=0,
             created: 0,
             fresh: 0,
+            entries: BTreeMap::new(),
+            gone: Gone::default(),
         }
     }
 
     /// Leaves for the tree `name` that nothing else ever was.
     pub(crate) fn new_leaves(&mut self, name: &str, count: usize) -> New {
         let kind = self.kind_of(name);
-        New::of_kind(kind, self.seeds(count))
+        let new = New::of_kind(kind, self.seeds(count));
+        self.entries.extend(new.leaves.iter().copied().zip(new.entries.iter().cloned()));
+        new
+    }
+
+    /// A compaction is done: no file has what is erased.
+    pub(crate) fn compacted(&mut self) {
+        for tree in self.now.values() {
+            for index in &tree.erased {
+                let leaf = tree.leaves[usize::try_from(*index).unwrap()];
+                self.gone.add(&self.entries[&leaf]);
+            }
+        }
     }
 
     /// Hashes that nothing else ever was.
@@ -87,7 +107,8 @@ impl Model {
         let kind = self.kind_of(name);
         self.next_id = id + 1..=id + 1;
         self.created += 1;
-        self.now.insert(name.to_owned(), Tree { id, kind, leaves: Vec::new(), sealed: false });
+        let (leaves, erased) = (Vec::new(), BTreeSet::new());
+        self.now.insert(name.to_owned(), Tree { id, kind, leaves, sealed: false, erased });
         Ok(())
     }
 
@@ -168,6 +189,7 @@ fn kind_of_loss(found: &State, bounds: &Bounds) -> Kind {
     let has = |state: &State, name: &str, tree: &Tree| {
         state
             .get(name)
+            .filter(|other| tree.erased.is_subset(&other.erased))
             .is_some_and(|other| other.id == tree.id && other.leaves.starts_with(&tree.leaves))
     };
     // A tree that stands at every point must be there, with the leaves that it has at the first.

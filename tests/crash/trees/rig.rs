@@ -1,11 +1,14 @@
 //! Runs workloads of several trees step by step on a disk that records.
 
-use duramen::testing::sim::{CrashChoice, SimDisk};
-use duramen::{DurabilityToken, Error, Store, StoreReader};
+use std::time::SystemTime;
 
+use duramen::testing::sim::{CrashChoice, SimDisk};
+use duramen::{Compact, DurabilityToken, Error, Store, StoreReader};
+
+use super::gone::Gone;
 use super::model::{Bounds, Model, NAMES, check};
 use super::setup::Setup;
-use super::state::{Known, State, followed, known_of, tree_config};
+use super::state::{Known, State, Tree, followed, keeps_entries, known_of, tree_config};
 use crate::findings::{Finding, Kind, Outcome};
 use testkit::words::words;
 
@@ -19,6 +22,12 @@ pub(crate) enum Step {
     Create(usize),
     Seal(usize),
     Drop(usize),
+    /// Erases up to three entries of a tree that keeps some.
+    Erase(usize),
+    /// Inserts so many leaves with erased entries into a tree that keeps entries.
+    Bare(usize, usize),
+    /// Removes the data of erased entries from all files.
+    Compact,
     Flush,
     Checkpoint,
     /// A pause is over after which a store says that its last group is durable.
@@ -66,12 +75,19 @@ pub(crate) struct Span {
     pub(crate) to: u64,
     /// What a cut leaves from which moment on. The first holds from the start.
     bounds: Vec<(u64, Bounds)>,
+    /// What no file has from the start, and at the end.
+    gone: (Gone, Gone),
 }
 
 impl Span {
     pub(crate) fn bounds(&self, moment: u64) -> &Bounds {
         let later = self.bounds.partition_point(|(from, _)| *from <= moment);
         &self.bounds[later.max(1) - 1].1
+    }
+
+    /// The erased entries that no file has after a cut.
+    pub(crate) fn gone(&self, moment: u64) -> &Gone {
+        if moment == self.to { &self.gone.1 } else { &self.gone.0 }
     }
 }
 
@@ -95,6 +111,8 @@ impl Rig {
     pub(crate) fn new(setup: Setup) -> Self {
         let disk = SimDisk::new();
         disk.record();
+        // Which places of a torn index are read depends on its key.
+        disk.fix_random(1);
         Self {
             setup,
             disk,
@@ -120,6 +138,9 @@ impl Rig {
             Step::Create(name) => self.span(|rig| rig.create_tree(NAMES[name]).map(drop)),
             Step::Seal(name) => self.span(|rig| rig.seal(NAMES[name])),
             Step::Drop(name) => self.span(|rig| rig.drop_tree(NAMES[name])),
+            Step::Erase(name) => self.span(|rig| rig.erase(NAMES[name])),
+            Step::Bare(name, count) => self.span(|rig| rig.bare(NAMES[name], count)),
+            Step::Compact => self.span(Self::compact),
             Step::Flush => self.span(Self::flush),
             Step::Checkpoint => self.span(Self::checkpoint),
             Step::Claim => self.span(Self::claim),
@@ -153,7 +174,9 @@ impl Rig {
         let after = Bounds { states, checkpoints: vec![checkpointed] };
         self.restarted = Some((found, checkpointed));
         let to = self.disk.operations();
-        Ok(Span { disk: self.disk.clone(), from: 0, to, bounds: vec![(0, before), (shown, after)] })
+        let gone = (self.model.gone.clone(), self.model.gone.clone());
+        let bounds = vec![(0, before), (shown, after)];
+        Ok(Span { disk: self.disk.clone(), from: 0, to, bounds, gone })
     }
 
     /// Makes the model forget what the last restart lost. Not done at once, since the moments of the
@@ -167,6 +190,7 @@ impl Rig {
     fn span(&mut self, act: impl FnOnce(&mut Self) -> Outcome) -> Outcome<Span> {
         self.marks.clear();
         let from = self.disk.operations();
+        let before = self.model.gone.clone();
         let start = (from, self.model.acked(), self.model.checkpoints.clone());
         act(self)?;
         self.store().wait_idle();
@@ -181,7 +205,8 @@ impl Rig {
             bounds.push((moment, self.model.bounds(acked, checkpoints.clone())));
         }
         bounds.reverse();
-        Ok(Span { disk: self.disk.clone(), from, to, bounds })
+        let gone = (before, self.model.gone.clone());
+        Ok(Span { disk: self.disk.clone(), from, to, bounds, gone })
     }
 
     pub(crate) fn store(&self) -> Store {
@@ -261,6 +286,46 @@ impl Rig {
             (Ok(token), Some(_)) => self.keep(token),
             (answer, there) => Self::no_tree(answer, there.is_some()),
         }
+    }
+
+    fn erase(&mut self, name: &str) -> Outcome {
+        let Some(known) = self.model.now.get_mut(name) else { return Ok(()) };
+        let Some(index) = known.not_erased() else { return Ok(()) };
+        let range = known.erase(index);
+        let tree = self.store().existing_tree(name).map_err(refused)?;
+        let token = tree.erase(range, "asked for").map_err(refused)?;
+        self.keep(token)
+    }
+
+    fn bare(&mut self, name: &str, count: usize) -> Outcome {
+        let takes = |tree: &Tree| keeps_entries(tree.kind) && !tree.sealed;
+        if !self.model.now.get(name).is_some_and(takes) {
+            return Ok(());
+        }
+        let new = self.model.new_leaves(name, count);
+        let tree = self.store().existing_tree(name).map_err(refused)?;
+        let inserted = tree
+            .insert_erased(&new.leaves, SystemTime::now(), "erased elsewhere")
+            .map_err(refused)?;
+        let known = self.model.now.get_mut(name).unwrap();
+        known.leaves.extend(new.leaves);
+        known.erased.extend(inserted.range);
+        self.keep(inserted.token)
+    }
+
+    fn compact(&mut self) -> Outcome {
+        // A reader keeps parts from being wiped.
+        self.reader = None;
+        self.flush()?;
+        self.store().wait_idle();
+        let done = self.store().compact(Compact::new()).map_err(refused)?;
+        if done.pinned_files > 0 {
+            return Err(Finding::new(Kind::Answer, format!("files are pinned: {done:?}")));
+        }
+        self.model.checkpoint();
+        self.mark();
+        self.model.compacted();
+        Ok(())
     }
 
     /// A tree that is not there can be neither sealed nor dropped.

@@ -1,6 +1,6 @@
 //! What the trees of a store have, and what a store shows of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,21 +14,39 @@ use crate::findings::{Finding, Kind, Outcome};
 use testkit::reference::{self, BLAKE3, Oracle, RFC6962};
 use testkit::words::words;
 
-/// One tree: its id, its kind, its leaves, whether it is sealed.
+/// One tree: its id, its kind, its leaves, whether it is sealed, which entries are erased.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Tree {
     pub(crate) id: u32,
     pub(crate) kind: usize,
     pub(crate) leaves: Vec<Hash>,
     pub(crate) sealed: bool,
+    pub(crate) erased: BTreeSet<u64>,
+}
+
+impl Tree {
+    /// The next entry to erase, if the tree keeps entries.
+    pub(crate) fn not_erased(&self) -> Option<u64> {
+        let size = self.leaves.len() as u64;
+        let mut from = (size / 3..size).chain(0..size / 3);
+        from.find(|index| keeps_entries(self.kind) && !self.erased.contains(index))
+    }
+
+    /// What the calls that erase entries from `index` on erase, up to three of them.
+    pub(crate) fn erase(&mut self, index: u64) -> std::ops::Range<u64> {
+        let range = index..self.leaves.len().min(usize::try_from(index).unwrap() + 3) as u64;
+        self.erased.extend(range.clone());
+        range
+    }
 }
 
 impl std::fmt::Debug for Tree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id, kind, leaves, sealed } = self;
+        let Self { id, kind, leaves, sealed, erased } = self;
         let sum = blake3::hash(leaves.as_flattened()).to_hex();
         let sealed = if *sealed { ", sealed" } else { "" };
-        write!(f, "{id} of kind {kind}, {} leaves {}{sealed}", leaves.len(), &sum[..8])
+        write!(f, "{id} of kind {kind}, {} leaves {}{sealed}", leaves.len(), &sum[..8])?;
+        if erased.is_empty() { Ok(()) } else { write!(f, ", erased {erased:?}") }
     }
 }
 
@@ -53,14 +71,14 @@ pub(crate) fn tree_config(number: usize) -> TreeConfig {
 }
 
 /// Whether trees of this kind keep entries and have an index.
-fn keeps_entries(number: usize) -> bool {
+pub(crate) fn keeps_entries(number: usize) -> bool {
     number == 1
 }
 
 /// Leaves for a tree, with the entries that they are the hashes of, if the tree keeps entries.
 pub(crate) struct New {
     pub(crate) leaves: Vec<Hash>,
-    entries: Vec<Vec<u8>>,
+    pub(crate) entries: Vec<Vec<u8>>,
 }
 
 impl New {
@@ -193,14 +211,19 @@ fn state_of(
             .ok_or_else(|| Finding::new(Kind::Phantom, format!("a tree of no kind: {info:?}")))?;
         let snapshot = tree(name)?;
         let leaves = snapshot.leaves(0..info.size.get()).map_err(read)?;
-        if keeps_entries(number) {
-            if !info.indexed {
-                let text = format!("{name:?} has no index");
-                return Err(Finding::new(Kind::Lost, text));
-            }
-            check_entries(&snapshot, &leaves)
-                .and_then(|()| check_found(&snapshot, &leaves))
-                .map_err(|finding| finding.context(format_args!("in the tree {name:?}")))?;
+        if keeps_entries(number) && !info.indexed {
+            return Err(Finding::new(Kind::Lost, format!("{name:?} has no index")));
+        }
+        let erased = match keeps_entries(number) {
+            true => check_entries(&snapshot, &leaves)
+                .and_then(|erased| check_found(&snapshot, &leaves).map(|()| erased))
+                .map_err(|finding| finding.context(format_args!("in the tree {name:?}")))?,
+            false => BTreeSet::new(),
+        };
+        if info.erased != erased.len() as u64 {
+            let text =
+                format!("{} erased entries of {name} are listed, not {erased:?}", info.erased);
+            return Err(Finding::new(Kind::Answer, text));
         }
         let root = check(&snapshot, number, &leaves)
             .map_err(|finding| finding.context(format_args!("in the tree {name:?}")))?;
@@ -211,7 +234,7 @@ fn state_of(
             size: info.size.get(),
             root,
         });
-        let tree = Tree { id: info.id, kind: number, leaves, sealed: info.sealed };
+        let tree = Tree { id: info.id, kind: number, leaves, sealed: info.sealed, erased };
         state.insert(name.to_owned(), tree);
     }
     let commitment = head.commitment();
@@ -229,30 +252,51 @@ fn state_of(
     Ok(state)
 }
 
-/// Every entry hashes to its leaf, whichever way it is read.
-fn check_entries(snapshot: &Snapshot, leaves: &[Hash]) -> Outcome {
+/// Every entry hashes to its leaf or is erased, whichever way it is read. Returns which are erased.
+fn check_entries(snapshot: &Snapshot, leaves: &[Hash]) -> Outcome<BTreeSet<u64>> {
     let size = leaves.len() as u64;
     let wrong = |index: u64| {
         let text = format!("entry {index} of {size} does not hash to its leaf");
         Err(Finding::new(Kind::Phantom, text))
     };
-    let mut read_so_far = 0;
+    let (mut read_so_far, mut erased) = (0, BTreeSet::new());
     for ((index, leaf), entry) in (0..).zip(leaves).zip(snapshot.entries(0..size).map_err(read)?) {
-        if snapshot.hasher().leaf(&entry.map_err(read)?) != *leaf {
-            return wrong(index);
+        match entry {
+            Err(Error::Erased { index: named, .. }) if named.get() == index => {
+                erased.insert(index);
+            }
+            entry => {
+                if snapshot.hasher().leaf(&entry.map_err(read)?) != *leaf {
+                    return wrong(index);
+                }
+            }
         }
         read_so_far += 1;
+    }
+    let listed = snapshot.erasures().map_err(read)?;
+    let listed = listed.into_iter().flat_map(|erasure| erasure.ranges).flatten();
+    if listed.collect::<BTreeSet<_>>() != erased {
+        return Err(Finding::new(Kind::Answer, format!("not {erased:?} are listed as erased")));
     }
     if read_so_far != size {
         return Err(Finding::new(Kind::Lost, format!("{read_so_far} entries of {size}")));
     }
     for index in [0, size / 2, size.saturating_sub(1)] {
         let Some(leaf) = leaves.get(usize::try_from(index).unwrap()) else { continue };
+        if erased.contains(&index) {
+            match snapshot.entry(index) {
+                Err(Error::Erased { .. }) => continue,
+                answer => {
+                    let text = format!("erased entry {index} of {size}: {answer:?}");
+                    return Err(Finding::new(Kind::Answer, text));
+                }
+            }
+        }
         if snapshot.hasher().leaf(&snapshot.entry(index).map_err(read)?) != *leaf {
             return wrong(index);
         }
     }
-    Ok(())
+    Ok(erased)
 }
 
 /// Leaves are found where the first equal one is, and one that is not there is not found.

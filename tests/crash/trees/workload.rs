@@ -19,12 +19,14 @@ use testkit::random::Random;
 
 /// The steps that all short workloads are made of. The first tree is the one that is created, sealed and
 /// dropped; the large batch takes several blocks of log.
-const ALPHABET: [Step; 10] = [
+const ALPHABET: [Step; 12] = [
     Step::Insert(0, 2),
     Step::Batch(40),
     Step::Create(2),
     Step::Seal(0),
     Step::Drop(0),
+    Step::Erase(1),
+    Step::Compact,
     Step::Flush,
     Step::Checkpoint,
     Step::Follow,
@@ -71,6 +73,38 @@ const MERGES: [Step; 19] = [
     Step::Batch(3),
     Step::Checkpoint,
     Step::Reopen,
+];
+
+/// A workload in which entries are erased that are in memory, in the log, in parts and in parts that are merged,
+/// and in which files are wiped.
+const ERASURES: [Step; 27] = [
+    Step::Insert(0, 3),
+    Step::Insert(1, 5),
+    Step::Erase(1),
+    Step::Flush,
+    Step::Compact,
+    Step::Batch(6),
+    Step::Checkpoint,
+    Step::Erase(1),
+    Step::Insert(1, 4),
+    Step::Bare(1, 2),
+    Step::Compact,
+    Step::Insert(1, 4),
+    Step::Bare(1, 3),
+    Step::Erase(1),
+    Step::Kill,
+    Step::Batch(40),
+    Step::Erase(1),
+    Step::Checkpoint,
+    Step::Erase(1),
+    Step::Reopen,
+    Step::Compact,
+    Step::Seal(1),
+    Step::Erase(1),
+    Step::Compact,
+    Step::Batch(5),
+    Step::Drop(1),
+    Step::Compact,
 ];
 
 /// One workload: nothing is examined before its last `examined` steps.
@@ -162,6 +196,11 @@ pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
         workloads.push(Workload { setup, seed, steps, examined });
     }
     for setup in setups {
+        let seed = run.seed(SHORT + workloads.len() as u64);
+        let (steps, examined) = (ERASURES.to_vec(), ERASURES.len());
+        workloads.push(Workload { setup, seed, steps, examined });
+    }
+    for setup in setups {
         for last in ALPHABET {
             let mut steps = PAST.to_vec();
             steps.extend([Step::Flush, Step::Claim, last]);
@@ -194,7 +233,7 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
     let step = |random: &mut Random| {
         let tree = usize::try_from(random.below(3)).unwrap();
         let mut leaves = |most| 1 + usize::try_from(random.below(most)).unwrap();
-        match leaves(43) {
+        match leaves(54) {
             1..=9 => Step::Insert(tree, leaves(30)),
             10..=16 => Step::Batch(leaves(20)),
             17 => Step::Batch(60 + leaves(150)),
@@ -206,7 +245,10 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
             32 | 33 => Step::Follow,
             34..=36 => Step::Reopen,
             37 | 38 => Step::Kill,
-            39..=41 => Step::Claim,
+            39..=44 => Step::Claim,
+            45..=48 => Step::Erase(tree),
+            49..=51 => Step::Compact,
+            52 => Step::Bare(tree, leaves(20)),
             _ => Step::Cut(match random.below(4) {
                 0 => CrashChoice::NothingKept,
                 1 => CrashChoice::AllKept,
@@ -292,6 +334,11 @@ fn flaws_are_found_in_stores_of_several_trees() {
         Mutant::DropFreesEarly,
         Mutant::LogReleasedEarly,
         Mutant::ClaimUnsynced,
+        Mutant::ErasedCopied,
+        Mutant::WipedEarly,
+        Mutant::NothingWiped,
+        Mutant::WipeUnsynced,
+        Mutant::ErasuresForgotten,
     ]
     .map(Flaw::Engine);
     #[cfg(not(duramen_mutants))]

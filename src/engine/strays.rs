@@ -1,0 +1,120 @@
+//! Files of parts that no manifest names, and that may have data of erased entries.
+//!
+//! # Invariants
+//!
+//! - A file is listed here before it is wiped for the first time, and until it is removed. So a file that is
+//!   read, or that could not be written to, is tried again. After a restart it is found by listing the directory.
+//! - A file that a reader of this process has to open again is left to the next open of the store.
+
+use std::collections::BTreeMap;
+
+use super::shared::Engine;
+use crate::error::Error;
+use crate::fs::FileName;
+use crate::fs::wipe::{Wiped, wipe_and_remove};
+use crate::part::PartRef;
+use crate::sync::Mutex;
+
+/// The files, with their lengths where they are read.
+#[derive(Debug, Default)]
+pub(super) struct Strays {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<FileName, u64>,
+    /// The lengths of the files that the next open wipes.
+    left: Vec<u64>,
+    /// Bytes of zeros written over such files so far.
+    wiped: u64,
+}
+
+impl Strays {
+    pub(super) fn add(&self, name: FileName) {
+        self.state.lock().files.entry(name).or_default();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.state.lock().files.is_empty()
+    }
+
+    /// Counts a part that is left to the next open.
+    pub(super) fn leave(&self, part: &PartRef) {
+        if part.entry_bytes > 0 {
+            self.state.lock().left.push(part.len);
+        }
+    }
+
+    /// The lengths of all files that are not wiped.
+    pub(super) fn lengths(&self) -> Vec<u64> {
+        let state = self.state.lock();
+        state.files.values().chain(&state.left).copied().collect()
+    }
+
+    /// The files to wipe.
+    fn files(&self) -> Vec<FileName> {
+        self.state.lock().files.keys().copied().collect()
+    }
+
+    pub(super) fn wiped_bytes(&self) -> u64 {
+        self.state.lock().wiped
+    }
+
+    fn note(&self, name: FileName, wiped: Wiped) {
+        let mut state = self.state.lock();
+        match wiped {
+            Wiped::InUse { len } => {
+                state.files.insert(name, len);
+            }
+            Wiped::Zeros { bytes } => {
+                state.files.remove(&name);
+                state.wiped += bytes;
+            }
+            Wiped::Linked => {
+                state.files.remove(&name);
+            }
+        }
+    }
+
+    fn is_gone(&self, name: FileName) {
+        self.state.lock().files.remove(&name);
+    }
+}
+
+impl Engine {
+    /// Wipes a file that is listed, and removes it. Returns the error, which is reported as well, if that failed.
+    pub(super) fn wipe_stray(&self, name: FileName) -> Option<Error> {
+        match wipe_and_remove(&*self.fs, name) {
+            Ok(wiped) => self.keeper.strays().note(name, wiped),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.keeper.strays().is_gone(name);
+            }
+            Err(error) => {
+                let error = Error::io("wipe", self.fs.display(name), error);
+                self.keeper.note_if_displaced(&error);
+                tracing::warn!(%error, file = %name, "cannot wipe a part with erased entries");
+                return Some(error);
+            }
+        }
+        None
+    }
+
+    /// Wipes the files that are listed, if there are some. A file that was read when it was given up may be free by
+    /// now.
+    pub(super) fn retry_strays(&self) {
+        let wanted = self.keeper.is_erasing() && !self.keeper.strays().is_empty();
+        if wanted && self.process.is_current() && self.check_continues(true).is_ok() {
+            // A failure is reported, and the next call tries again.
+            self.wipe_strays();
+        }
+    }
+
+    /// Wipes all files that are listed. Returns the first error.
+    pub(super) fn wipe_strays(&self) -> Option<Error> {
+        let names = self.keeper.strays().files();
+        // All are tried, whatever fails.
+        let failed: Vec<_> = names.into_iter().filter_map(|name| self.wipe_stray(name)).collect();
+        failed.into_iter().next()
+    }
+}
