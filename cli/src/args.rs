@@ -2,6 +2,7 @@
 
 mod anchor;
 mod entries;
+mod erase;
 #[cfg(test)]
 mod manual;
 mod proofs;
@@ -20,6 +21,7 @@ use duramen::{
 
 pub(crate) use anchor::AnchorArgs;
 pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, FindArgs, IndexArgs, TailArgs};
+pub(crate) use erase::{CompactArgs, EraseArgs};
 pub(crate) use proofs::{
     ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat, ProveArgs,
     ProveConsistencyArgs, VerifyArgs,
@@ -110,6 +112,16 @@ pub(crate) enum Command {
     ///
     /// Writes only what is new since the checkpoint that is there. May be interrupted and called again.
     ExportTiles(ExportTilesArgs),
+    /// Erase entries: their data can be read no more, and their leaves, the root and all proofs stay.
+    ///
+    /// When the command ends, that is durable. The data is in the files until compact has run. Nothing brings
+    /// it back.
+    Erase(EraseArgs),
+    /// Remove the data of erased entries from every file of a store.
+    ///
+    /// Parts with such entries are written again without them. Old files are overwritten with zeros. Ends with
+    /// status 2 if a file was left because something reads it.
+    Compact(CompactArgs),
     /// Make a key that signs checkpoints: writes the private key to a file, prints the public one.
     ///
     /// Both are one line of text, as the Go module golang.org/x/mod/sumdb/note and C2SP signed-note

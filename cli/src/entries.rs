@@ -3,11 +3,14 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
+use std::time::SystemTime;
 
+use duramen::inspect::count;
 use duramen::{Config, Hash, Leaves, ReadMode, StoreReader};
 use serde::Serialize;
 
 use crate::args::{EntriesArgs, EntriesFormat, EntryArgs};
+use crate::erase::moment;
 use crate::error::Error;
 use crate::output::{self, cannot_print};
 use crate::{hex, store};
@@ -25,6 +28,29 @@ struct EntryJson<'a> {
     /// The entry in hex, if it is no text.
     #[serde(skip_serializing_if = "Option::is_none")]
     entry_hex: Option<String>,
+    /// The moment of the erasure, if the entry was erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<String>,
+}
+
+/// What a leaf is printed with.
+#[derive(Clone, Copy)]
+pub(crate) enum Data<'a> {
+    /// The tree keeps no entries.
+    None,
+    Entry(&'a [u8]),
+    Erased(SystemTime),
+}
+
+/// Says how many entries are not printed because they were erased.
+pub(crate) fn tell_left_out(erased: u64) {
+    if erased > 0 {
+        let (entries, are) = (
+            count(erased, "erased entry", "erased entries"),
+            if erased == 1 { "is" } else { "are" },
+        );
+        output::tell(&format!("{entries} {are} left out"));
+    }
 }
 
 /// Prints one entry.
@@ -47,17 +73,30 @@ pub(crate) fn many(args: &EntriesArgs) -> Result<(), Error> {
     let mut entries = tree.entries(from..to)?;
     let out = BufWriter::with_capacity(BUFFER_BYTES, output::standard_output()?);
     let leaves = tree.leaves_iter(from..to)?;
-    let mut printer = Printer { out, format: args.format, leaves };
-    let printed = entries.try_visit(|index, entry| match printer.print(index.get(), entry) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => ControlFlow::Break(error),
-    });
+    let mut printer = Printer { out, format: args.format, leaves, left_out: 0 };
+    let printed = loop {
+        let visited = entries.try_visit(|index, entry| {
+            match printer.print(index.get(), Data::Entry(entry)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            }
+        });
+        match visited {
+            Ok(ControlFlow::Continue(())) => break Ok(()),
+            Ok(ControlFlow::Break(error)) => break Err(error),
+            // The iterator goes on behind it.
+            Err(duramen::Error::Erased { index, at }) => {
+                if let Err(error) = printer.print(index.get(), Data::Erased(at)) {
+                    break Err(error);
+                }
+            }
+            Err(error) => break Err(error.into()),
+        }
+    };
     // What could be read before an error is printed.
     let flushed = printer.out.flush().map_err(cannot_print);
-    match printed? {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => flushed,
-    }
+    tell_left_out(printer.left_out);
+    printed.and(flushed)
 }
 
 /// Prints entries in one of the formats.
@@ -66,21 +105,27 @@ struct Printer {
     format: EntriesFormat,
     /// The leaves of the entries that are still to come, where they are printed.
     leaves: Leaves,
+    /// How many erased entries were not printed.
+    left_out: u64,
 }
 
 impl Printer {
-    fn print(&mut self, index: u64, entry: &[u8]) -> Result<(), Error> {
+    fn print(&mut self, index: u64, data: Data<'_>) -> Result<(), Error> {
         let line;
-        let bytes = match self.format {
-            EntriesFormat::Lines => entry,
-            EntriesFormat::Jsonl => {
+        let bytes = match (self.format, data) {
+            (EntriesFormat::Jsonl, data) => {
                 let Some(leaf) = self.leaves.next() else { return Ok(()) };
-                line = json(index, &leaf?, Some(entry))?;
+                line = json(index, &leaf?, data)?;
                 line.as_bytes()
             }
-            EntriesFormat::Hex => {
+            (EntriesFormat::Lines, Data::Entry(entry)) => entry,
+            (EntriesFormat::Hex, Data::Entry(entry)) => {
                 line = const_hex::encode(entry);
                 line.as_bytes()
+            }
+            (EntriesFormat::Lines | EntriesFormat::Hex, _) => {
+                self.left_out += 1;
+                return Ok(());
             }
         };
         let written = self.out.write_all(bytes).and_then(|()| self.out.write_all(b"\n"));
@@ -89,11 +134,14 @@ impl Printer {
 }
 
 /// A leaf, with its entry if there is one, as a line of JSON.
-pub(crate) fn json(index: u64, leaf: &Hash, entry: Option<&[u8]>) -> Result<String, Error> {
+pub(crate) fn json(index: u64, leaf: &Hash, data: Data<'_>) -> Result<String, Error> {
+    let (entry, erased) = match data {
+        Data::None => (None, None),
+        Data::Entry(entry) => (Some(entry), None),
+        Data::Erased(at) => (None, Some(moment(at))),
+    };
     let text = entry.and_then(|entry| str::from_utf8(entry).ok());
-    let hex = entry.filter(|_| text.is_none()).map(const_hex::encode);
-    output::to_json(
-        &EntryJson { index, leaf: hex::encode(leaf), entry: text, entry_hex: hex },
-        false,
-    )
+    let entry_hex = entry.filter(|_| text.is_none()).map(const_hex::encode);
+    let leaf = hex::encode(leaf);
+    output::to_json(&EntryJson { index, leaf, entry: text, entry_hex, erased }, false)
 }

@@ -124,6 +124,16 @@ pub(crate) enum Error {
     #[error("no signed proof of leaf {index}: a head of {} may be signed now", count(*size, "leaf", "leaves"))]
     NotSigned { index: u64, size: u64 },
 
+    /// Files with erased entries are left.
+    #[error(
+        "{} still read, and may have erased entries; run duramen compact again when nothing reads the store",
+        match files {
+            1 => "1 old file is".to_owned(),
+            files => format!("{files} old files are"),
+        }
+    )]
+    Pinned { files: u64 },
+
     /// What was asked for does not go together.
     #[error("{0}")]
     Usage(String),

@@ -11,6 +11,7 @@ mod backup;
 mod dump;
 mod ended;
 mod entries;
+mod erase;
 mod error;
 mod export_tiles;
 mod find;
@@ -66,6 +67,8 @@ fn main() -> ExitCode {
         Command::Import(args) => transfer::import(args),
         Command::Find(args) => find::find(args),
         Command::Index(args) => find::index(args),
+        Command::Erase(args) => erase::run(args),
+        Command::Compact(args) => erase::compact(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Scrub(args) => scrub::run(args),

@@ -24,6 +24,7 @@ struct ScrubJson {
     parts: u64,
     leaves: u64,
     entries: u64,
+    erased: u64,
     part_bytes: u64,
     seconds: f64,
     leaves_per_second: f64,
@@ -121,7 +122,11 @@ fn text(report: &Report, kernel: f64, keeps_entries: bool) -> String {
     ];
     if keeps_entries {
         let entries = count(report.entries, "entry", "entries");
-        lines.push(format!("verified {entries} against the leaves"));
+        let erased = match report.erased {
+            0 => String::new(),
+            some => format!(", {} erased", count(some, "entry is", "entries are")),
+        };
+        lines.push(format!("verified {entries} against the leaves{erased}"));
     }
     if report.leaves > 0 {
         let rate = report.leaves_per_second();
@@ -162,6 +167,7 @@ fn json(report: &Report, kernel: f64) -> ScrubJson {
         parts: report.parts,
         leaves: report.leaves,
         entries: report.entries,
+        erased: report.erased,
         part_bytes: report.part_bytes,
         seconds: report.part_time.as_secs_f64(),
         leaves_per_second: report.leaves_per_second(),

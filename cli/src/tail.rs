@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use duramen::{Appended, Config, ReadMode, Reader, Tail, TreeConfig, TreeSize};
 
 use crate::args::{EntriesFormat, HasherName, TailArgs};
-use crate::entries::{BUFFER_BYTES, json};
+use crate::entries::{BUFFER_BYTES, Data, json, tell_left_out};
 use crate::error::Error;
 use crate::output::{self, cannot_print};
 use crate::{hex, signals, store};
@@ -28,7 +29,8 @@ pub(crate) fn run(args: &TailArgs) -> Result<(), Error> {
     }
     let tail = reader.tail(from)?;
     let out = BufWriter::with_capacity(BUFFER_BYTES, output::standard_output()?);
-    let printer = Printer { out: Arc::new(Mutex::new(out)), format: args.format };
+    let left_out = AtomicU64::new(0);
+    let printer = Printer { out: Arc::new(Mutex::new(out)), format: args.format, left_out };
     let printed = match args.follow {
         true => {
             end_when_asked(&printer.out)?;
@@ -38,6 +40,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<(), Error> {
     };
     // What could be read before an error is printed.
     let flushed = printer.flush();
+    tell_left_out(printer.left_out.load(Ordering::Relaxed));
     printed.and(flushed)
 }
 
@@ -82,23 +85,34 @@ struct Printer {
     /// A thread that holds the lock writes whole lines.
     out: Out,
     format: EntriesFormat,
+    /// How many erased entries were not printed.
+    left_out: AtomicU64,
 }
 
 impl Printer {
     fn print(&self, appended: &Appended) -> Result<(), Error> {
-        let Appended { index, leaf, entry, .. } = appended;
+        let Appended { index, leaf, .. } = appended;
+        let data = match (&appended.entry, appended.erased) {
+            (Some(entry), _) => Data::Entry(entry),
+            (None, Some(at)) => Data::Erased(at),
+            (None, None) => Data::None,
+        };
         let line;
-        let bytes = match (self.format, entry) {
-            (EntriesFormat::Lines, Some(entry)) => &entry[..],
-            (EntriesFormat::Jsonl, entry) => {
-                line = json(index.get(), leaf, entry.as_deref())?;
+        let bytes = match (self.format, data) {
+            (EntriesFormat::Lines, Data::Entry(entry)) => entry,
+            (EntriesFormat::Jsonl, data) => {
+                line = json(index.get(), leaf, data)?;
                 line.as_bytes()
             }
-            (EntriesFormat::Hex, Some(entry)) => {
-                line = const_hex::encode(&entry[..]);
+            (EntriesFormat::Hex, Data::Entry(entry)) => {
+                line = const_hex::encode(entry);
                 line.as_bytes()
             }
-            (EntriesFormat::Lines | EntriesFormat::Hex, None) => {
+            (EntriesFormat::Lines | EntriesFormat::Hex, Data::Erased(_)) => {
+                self.left_out.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            (EntriesFormat::Lines | EntriesFormat::Hex, Data::None) => {
                 line = hex::encode(leaf);
                 line.as_bytes()
             }

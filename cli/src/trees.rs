@@ -25,6 +25,7 @@ struct TreeJson {
     durable_size: u64,
     sealed: bool,
     indexed: bool,
+    erased: u64,
     parts: u64,
     part_bytes: u64,
 }
@@ -59,6 +60,7 @@ fn json(tree: &TreeInfo) -> TreeJson {
         durable_size: tree.durable_size.get(),
         sealed: tree.sealed,
         indexed: tree.indexed,
+        erased: tree.erased,
         parts: tree.parts,
         part_bytes: tree.part_bytes,
     }
@@ -73,13 +75,17 @@ fn entries_json(entries: EntryConfig) -> EntriesJson {
 }
 
 fn text(tree: &TreeInfo) -> String {
-    let TreeInfo { name, hasher, arity, entries, size, sealed, indexed, .. } = tree;
+    let TreeInfo { name, hasher, arity, entries, size, sealed, indexed, erased, .. } = tree;
     let leaves = count(size.get(), "leaf", "leaves");
     let sealed = if *sealed { ", sealed" } else { "" };
     let indexed = if *indexed { ", indexed" } else { "" };
     let entries = entries.map_or_else(String::new, |entries| format!(", {entries}"));
+    let erased = match erased {
+        0 => String::new(),
+        some => format!(", {} erased", count(*some, "entry", "entries")),
+    };
     let name = Printable::new(name.as_str());
-    format!("{name}: {leaves}, {hasher}, arity {arity}{entries}{indexed}{sealed}\n")
+    format!("{name}: {leaves}, {hasher}, arity {arity}{entries}{erased}{indexed}{sealed}\n")
 }
 
 /// Seals a tree, and returns when that is durable.

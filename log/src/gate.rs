@@ -249,7 +249,12 @@ fn extend(tree: &mut Recheck, read: &Snapshot, size: TreeSize) -> Result<(), Log
         Err(error) => return Err(error.into()),
     };
     for (index, entry) in range.zip(entries) {
-        let (leaf, computed) = (next_leaf(index)?, leaf_of(&entry?));
+        let leaf = next_leaf(index)?;
+        let computed = match entry {
+            // Nothing can hash it again. The root has to agree all the same.
+            Err(duramen::Error::Erased { .. }) => leaf,
+            entry => leaf_of(&entry?),
+        };
         if leaf != computed {
             let what = format!(
                 "entry {index} hashes to {}, and its leaf is {}",
@@ -299,6 +304,21 @@ mod tests {
         let anchor = Box::new(DirectoryAnchor::new(place.join("anchor"), ORIGIN).unwrap());
         let first = anchor.load().unwrap().is_none();
         open(anchor, "store", tree, Asked { first, adopt: false })
+    }
+
+    #[test]
+    fn a_head_over_an_entry_that_was_erased_before_it_was_signed_passes() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("store");
+        let tree = tree(&path);
+        let mut gate = gate(place.path(), &tree).unwrap();
+        let reader = StoreReader::open(Config::new(&path)).unwrap();
+        for entry in 0u32..5 {
+            tree.insert_entry_durable(entry.to_be_bytes()).unwrap();
+        }
+        tree.erase(2, "").unwrap().wait().unwrap();
+        let head = tree.durable_head().unwrap();
+        assert_eq!(gate.pass(head, &reader, "main").unwrap().head(), head);
     }
 
     #[test]

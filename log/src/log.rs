@@ -372,6 +372,15 @@ impl Log {
         self.core.publish()
     }
 
+    /// Reads the files of the store anew, so that the log keeps no file open that a merge or a compaction has replaced.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`StoreReader::refresh`].
+    pub fn refresh(&self) -> Result<(), LogError> {
+        self.core.refresh()
+    }
+
     /// Takes no more entries, answers those that were taken, and publishes a last checkpoint.
     ///
     /// # Errors
@@ -431,6 +440,19 @@ impl Core {
         let published = Published { head: passed.head(), signed, note, snapshot, at, time };
         self.published.store(Some(Arc::new(published)));
         self.size.send_replace(passed.head().size.get());
+        Ok(())
+    }
+
+    fn refresh(&self) -> Result<(), LogError> {
+        // No checkpoint is published meanwhile.
+        let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reader.refresh()?;
+        if let Some(last) = self.published.load_full() {
+            let Published { head, signed, note, at, time, .. } = &*last;
+            let (signed, note, snapshot) = (signed.clone(), note.clone(), self.tree.snapshot());
+            let same = Published { head: *head, signed, note, snapshot, at: *at, time: *time };
+            self.published.store(Some(Arc::new(same)));
+        }
         Ok(())
     }
 

@@ -2,13 +2,15 @@
 
 use std::io::Write;
 use std::ops::{ControlFlow, Range};
+use std::time::SystemTime;
 
-use duramen::{Config, ReadMode, Snapshot, StoreReader};
+use duramen::{Config, Erasure, ReadMode, Snapshot, StoreReader};
 
 use super::framed;
 use super::header::Header;
+use super::item::{Cause, Erased};
 use crate::args::{ExportArgs, TransferFormat};
-use crate::entries::json;
+use crate::entries::{Data, json};
 use crate::error::Error;
 use crate::output::{self, Written};
 
@@ -63,31 +65,78 @@ fn framed(tree: &Snapshot, header: &Header, out: &mut dyn Write) -> Written {
     let root = tree.head_at(to)?.root;
     let mut entries = tree.entries(from..to)?;
     let mut writer = framed::Writer::new(out, header)?;
-    let pushed = entries.try_visit(|_, entry| match writer.push(entry) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => ControlFlow::Break(error),
-    })?;
-    match pushed {
-        ControlFlow::Break(error) => Err(error.into()),
-        ControlFlow::Continue(()) => Ok(writer.finish(&root)?),
+    let mut causes = Causes::default();
+    loop {
+        let pushed = entries.try_visit(|_, entry| match writer.push(entry) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        });
+        match pushed {
+            Ok(ControlFlow::Continue(())) => return Ok(writer.finish(&root)?),
+            Ok(ControlFlow::Break(error)) => return Err(error.into()),
+            // The iterator goes on behind it.
+            Err(error @ duramen::Error::Erased { index, .. }) => {
+                let Some(erasure) = causes.of(tree, index.get())? else { return Err(error.into()) };
+                let since = erasure.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                let at = u64::try_from(since.as_millis()).unwrap_or_default();
+                let cause = Cause { at, reason: &erasure.reason };
+                writer.push_erased(&Erased { leaf: tree.leaf(index)?, cause })?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The erasures of a tree, as far as they are needed.
+#[derive(Default)]
+struct Causes {
+    erasures: Vec<Erasure>,
+    /// The ranges of all of them in order, each with its erasure.
+    ranges: Vec<(Range<u64>, usize)>,
+}
+
+impl Causes {
+    /// The erasure of entry `index`, which is erased.
+    fn of(&mut self, tree: &Snapshot, index: u64) -> Result<Option<&Erasure>, duramen::Error> {
+        if self.find(index).is_none() {
+            // It may have been erased meanwhile.
+            self.erasures = tree.erasures()?;
+            let ranges = self.erasures.iter().enumerate().flat_map(|(number, erasure)| {
+                erasure.ranges.iter().map(move |range| (range.clone(), number))
+            });
+            self.ranges = ranges.collect();
+            self.ranges.sort_unstable_by_key(|(range, _)| range.start);
+        }
+        Ok(self.find(index).and_then(|number| self.erasures.get(number)))
+    }
+
+    fn find(&self, index: u64) -> Option<usize> {
+        let at = self.ranges.partition_point(|(range, _)| range.end <= index);
+        self.ranges.get(at).filter(|(range, _)| range.start <= index).map(|(_, number)| *number)
     }
 }
 
 fn lines(tree: &Snapshot, range: Range<u64>, out: &mut dyn Write) -> Written {
     let mut leaves = tree.leaves_iter(range.clone())?;
-    let mut write = |index: u64, entry: &[u8]| -> Written {
+    let mut write = |index: u64, data: Data<'_>| -> Written {
         let Some(leaf) = leaves.next() else { return Ok(()) };
-        let line = json(index, &leaf?, Some(entry))?;
+        let line = json(index, &leaf?, data)?;
         out.write_all(line.as_bytes())?;
         Ok(out.write_all(b"\n")?)
     };
-    let written =
-        tree.entries(range)?.try_visit(|index, entry| match write(index.get(), entry) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(broken) => ControlFlow::Break(broken),
-        })?;
-    match written {
-        ControlFlow::Break(broken) => Err(broken),
-        ControlFlow::Continue(()) => Ok(()),
+    let mut entries = tree.entries(range)?;
+    loop {
+        let written =
+            entries.try_visit(|index, entry| match write(index.get(), Data::Entry(entry)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(broken) => ControlFlow::Break(broken),
+            });
+        match written {
+            Ok(ControlFlow::Continue(())) => return Ok(()),
+            Ok(ControlFlow::Break(broken)) => return Err(broken),
+            // The iterator goes on behind it.
+            Err(duramen::Error::Erased { index, at }) => write(index.get(), Data::Erased(at))?,
+            Err(error) => return Err(error.into()),
+        }
     }
 }

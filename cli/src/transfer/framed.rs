@@ -15,6 +15,7 @@ use duramen::Hash;
 
 use super::header::{CHECK, Chain, Header};
 use super::input::Input;
+use super::item::{Cause, Erased, Item};
 use super::malformed::{Failure, Malformed, Part};
 
 /// A block ends with the entry that makes it as long as this.
@@ -25,6 +26,18 @@ const HEAD: usize = 8;
 
 /// Bytes of an entry's length.
 const LENGTH: usize = 4;
+
+/// The length that stands for an erased entry.
+const ERASED: u32 = u32::MAX;
+
+/// Bytes behind it before the reason: the leaf, the moment, and the length of the reason.
+const ERASED_HEAD: usize = 32 + 8 + 2;
+
+/// The longest reason, in bytes.
+const LONGEST_REASON: usize = 1024;
+
+/// The end of the year 9999, in milliseconds since the start of 1970. No entry is erased later.
+const LAST_MOMENT: u64 = 253_402_300_799_999;
 
 /// Bytes of the end frame behind its head, without its checksum: how many entries there are, and the root.
 const END: u8 = 40;
@@ -53,6 +66,22 @@ impl<W: Write> Writer<W> {
         let length = u32::try_from(entry.len()).map_err(io::Error::other)?;
         self.block.extend(length.to_le_bytes());
         self.block.extend(entry);
+        self.pushed()
+    }
+
+    /// Adds an entry that was erased.
+    pub(super) fn push_erased(&mut self, erased: &Erased<'_>) -> io::Result<()> {
+        let Erased { leaf, cause: Cause { at, reason } } = erased;
+        let length = u16::try_from(reason.len()).map_err(io::Error::other)?;
+        self.block.extend(ERASED.to_le_bytes());
+        self.block.extend(leaf);
+        self.block.extend(at.to_le_bytes());
+        self.block.extend(length.to_le_bytes());
+        self.block.extend(reason.as_bytes());
+        self.pushed()
+    }
+
+    fn pushed(&mut self) -> io::Result<()> {
         self.count += 1;
         if self.block.len() - HEAD >= BLOCK_BYTES {
             self.write_block()?;
@@ -111,7 +140,7 @@ pub(super) struct Reader<R> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
     /// Entries that follow one another, and the index of the first.
-    Entries(u64, Vec<&'a [u8]>),
+    Entries(u64, Vec<Item<'a>>),
     /// The end: the root of the tree behind the last entry.
     End(Hash),
 }
@@ -210,7 +239,8 @@ fn check_lengths(
     if u64::from(count) > left {
         return field("number of entries", start, count, format!("at most {left}"));
     }
-    let most = (BLOCK_BYTES - 1 + LENGTH) as u64 + u64::from(longest);
+    let longest = u64::from(longest).max((ERASED_HEAD + LONGEST_REASON) as u64);
+    let most = (BLOCK_BYTES - 1 + LENGTH) as u64 + longest;
     if count == 0 && bytes != u32::from(END) {
         return field("length of the end frame", start + 4, bytes, END.to_string());
     }
@@ -221,7 +251,7 @@ fn check_lengths(
 }
 
 /// The entries of a block whose bytes begin at `at`.
-fn entries(body: &[u8], at: u64, count: u32, longest: u32) -> Result<Vec<&[u8]>, Malformed> {
+fn entries(body: &[u8], at: u64, count: u32, longest: u32) -> Result<Vec<Item<'_>>, Malformed> {
     let mut entries = Vec::new();
     let mut rest = body;
     for _ in 0..count {
@@ -237,6 +267,12 @@ fn entries(body: &[u8], at: u64, count: u32, longest: u32) -> Result<Vec<&[u8]>,
             return Err(wrong(format!("{} bytes", rest.len()), format!("{LENGTH} bytes")));
         };
         let length = u32::from_le_bytes(*length);
+        if length == ERASED {
+            let (erased, after) = erased(after, at + (begin + LENGTH) as u64)?;
+            entries.push(Item::Erased(erased));
+            rest = after;
+            continue;
+        }
         if length > longest {
             return Err(wrong(length.to_string(), format!("at most {longest}")));
         }
@@ -244,7 +280,7 @@ fn entries(body: &[u8], at: u64, count: u32, longest: u32) -> Result<Vec<&[u8]>,
         let Some((entry, after)) = split else {
             return Err(wrong(length.to_string(), format!("at most {}", after.len())));
         };
-        entries.push(entry);
+        entries.push(Item::Entry(entry));
         rest = after;
     }
     if rest.is_empty() {
@@ -253,6 +289,37 @@ fn entries(body: &[u8], at: u64, count: u32, longest: u32) -> Result<Vec<&[u8]>,
     let (what, at) = ("end of the block", at + (body.len() - rest.len()) as u64);
     let (found, expected) = (format!("{} bytes", rest.len()), "none".to_owned());
     Err(Malformed::Field { what, at, found, expected })
+}
+
+/// Reads what is left of an erased entry from `body`, which begins at `at`. Returns what is behind it.
+fn erased(body: &[u8], at: u64) -> Result<(Erased<'_>, &[u8]), Malformed> {
+    let wrong = |what, behind: usize, found: String, expected: String| {
+        Err(Malformed::Field { what, at: at + behind as u64, found, expected })
+    };
+    let fields = body.split_first_chunk::<ERASED_HEAD>();
+    let Some((fields, rest)) = fields else {
+        let found = format!("{} bytes", body.len());
+        return wrong("erased entry", 0, found, format!("{ERASED_HEAD} bytes"));
+    };
+    let (mut leaf, mut moment) = ([0; 32], [0; 8]);
+    for (to, from) in leaf.iter_mut().chain(&mut moment).zip(fields) {
+        *to = *from;
+    }
+    let [.., low, high] = *fields;
+    let (moment, length) = (u64::from_le_bytes(moment), u16::from_le_bytes([low, high]));
+    if moment > LAST_MOMENT {
+        let expected = format!("at most {LAST_MOMENT}");
+        return wrong("moment of an erasure", 32, moment.to_string(), expected);
+    }
+    let split = Some(usize::from(length)).filter(|length| *length <= LONGEST_REASON);
+    let Some((reason, rest)) = split.and_then(|length| rest.split_at_checked(length)) else {
+        let expected = format!("at most {}", rest.len().min(LONGEST_REASON));
+        return wrong("length of a reason", 40, length.to_string(), expected);
+    };
+    match str::from_utf8(reason) {
+        Ok(reason) => Ok((Erased { leaf, cause: Cause { at: moment, reason } }, rest)),
+        Err(_) => wrong("reason", ERASED_HEAD, "other bytes".to_owned(), "UTF-8".to_owned()),
+    }
 }
 
 #[cfg(test)]

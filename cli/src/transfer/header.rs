@@ -8,7 +8,7 @@ use super::input::Input;
 use super::malformed::{Failure, Malformed, Part};
 
 pub(super) const MAGIC: [u8; 8] = *b"duraEXP\n";
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 
 /// Bytes before the names.
 const FIXED: usize = 92;

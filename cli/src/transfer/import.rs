@@ -2,6 +2,7 @@
 
 use super::header::MAGIC;
 use super::input::Input;
+use super::item::Item;
 use super::malformed::{Failure, Malformed};
 use super::target::Target;
 use super::{framed, jsonl};
@@ -87,7 +88,8 @@ impl Records {
                 while let Some((first, entries)) =
                     reader.read(tree.hasher()).map_err(|failure| failure.of(name))?
                 {
-                    target.take(first, &entries)?;
+                    let items: Vec<_> = entries.into_iter().map(Item::Entry).collect();
+                    target.take(first, &items)?;
                 }
                 Ok(())
             }

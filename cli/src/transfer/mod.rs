@@ -8,6 +8,7 @@ mod framed;
 mod header;
 mod import;
 mod input;
+mod item;
 mod jsonl;
 mod malformed;
 mod target;

@@ -2,12 +2,16 @@
 //!
 //! # Invariants
 //!
-//! - Entry `i` of the input becomes leaf `i` of the tree, or is compared with that leaf. None is left out.
+//! - Entry `i` of the input becomes leaf `i` of the tree, or is compared with that leaf. None is left out. One that was
+//!   erased becomes a leaf with an erased entry.
 //! - Nothing is appended behind an entry that is not the one of the tree.
+
+use std::time::{Duration, SystemTime};
 
 use duramen::{Config, DynAccumulator, EntryConfig, Snapshot};
 
 use super::header::Header;
+use super::item::{Cause, Item};
 use crate::append::{CLAIM_IDLE, MAX_TAIL_BYTES};
 use crate::args::{HasherName, ImportArgs};
 use crate::error::{Error, Refusal};
@@ -72,7 +76,7 @@ impl Target {
     }
 
     /// Appends the entries that the tree does not have, and compares the others. `first` is the index of the first.
-    pub(super) fn take(&mut self, first: u64, entries: &[&[u8]]) -> Result<(), Error> {
+    pub(super) fn take(&mut self, first: u64, entries: &[Item<'_>]) -> Result<(), Error> {
         if !self.begun {
             self.begin(first)?;
         }
@@ -83,22 +87,42 @@ impl Target {
         if new.is_empty() {
             return Ok(());
         }
-        let inserted = self.tree.insert_entries(new)?;
-        self.size = inserted.range.end;
-        self.appended += new.len() as u64;
+        // Those that were erased together are inserted together.
+        for run in new.chunk_by(|one, other| one.cause() == other.cause()) {
+            self.append(run)?;
+            self.appended += run.len() as u64;
+        }
         if self.tree.stats().memory_bytes > MAX_TAIL_BYTES {
             self.tree.checkpoint()?;
         }
         Ok(())
     }
 
-    fn compare(&self, first: u64, entries: &[&[u8]]) -> Result<(), Error> {
+    /// Appends entries, or leaves whose entries were all erased for the same reason.
+    fn append(&mut self, run: &[Item<'_>]) -> Result<(), Error> {
+        let inserted = match run.first().and_then(|item| item.cause()) {
+            None => {
+                let entries: Vec<_> = run.iter().filter_map(|item| item.entry()).collect();
+                self.tree.insert_entries(&entries)?
+            }
+            Some(Cause { at, reason }) => {
+                let leaves: Vec<_> = run.iter().map(|item| item.leaf(self.tree.hasher())).collect();
+                let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(at));
+                let at = at.unwrap_or(SystemTime::UNIX_EPOCH);
+                self.tree.insert_erased(&leaves, at, reason)?
+            }
+        };
+        self.size = inserted.range.end;
+        Ok(())
+    }
+
+    fn compare(&self, first: u64, entries: &[Item<'_>]) -> Result<(), Error> {
         if entries.is_empty() {
             return Ok(());
         }
         let leaves = self.before.leaves_iter(first..first + entries.len() as u64)?;
         for ((index, entry), leaf) in (first..).zip(entries).zip(leaves) {
-            if self.tree.hasher().leaf(entry) != leaf? {
+            if entry.leaf(self.tree.hasher()) != leaf? {
                 return Err(Error::Refused { reason: Refusal::OtherEntry { index } });
             }
         }

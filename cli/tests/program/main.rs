@@ -12,6 +12,7 @@ mod backup;
 mod common;
 mod consistency;
 mod entries;
+mod erase;
 mod errors;
 
 mod files;

@@ -687,6 +687,58 @@ fn operators_need_the_token_and_see_their_jobs_to_the_end() {
 }
 
 #[test]
+fn operators_compact_a_log_that_is_served_and_no_file_keeps_what_was_erased() {
+    let (place, _) = keyed();
+    let served = Served::start(&place, "");
+    (0..300).for_each(|number| assert_eq!(served.add(&entry(number)), number as u64));
+    served.stop();
+    let secret = entry(7);
+    let has_secret = || {
+        let files = ["wal", "parts", "manifest"].map(|inner| place.path("store").join(inner));
+        let files = files.iter().flat_map(|dir| std::fs::read_dir(dir).unwrap());
+        let mut bytes = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        bytes.any(|bytes| bytes.windows(secret.len()).any(|found| found == secret))
+    };
+    let mut erase = duramen(&place, "erase DIR 7 --yes");
+    erase.args(["--reason", "asked for"]);
+    printed(erase);
+    assert!(has_secret());
+    let socket = place.path("admin.sock");
+    let served = Served::start(&place, &format!("--admin unix:{}", socket.display()));
+    // The log that is served reads the parts.
+    assert_eq!(served.get("/v1/entry?index=8").body, entry(8));
+    served.add(b"another");
+    let ask = |request: &str| {
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let body = "{\"full\":true}";
+    let started = ask(&format!(
+        "POST /v1/admin/compact HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert!(started.starts_with("HTTP/1.1 202"), "{started}");
+    let done = (0..1000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        let job = ask("GET /v1/admin/jobs/1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        (!job.contains("\"state\":\"running\"")).then_some(job)
+    });
+    let done = done.expect("the compaction does not end");
+    assert!(done.contains("\"pinned_files\":0"), "{done}");
+    assert!(!has_secret());
+    assert_eq!(served.get("/v1/entry?index=7").status, 410);
+    assert_eq!(served.get("/v1/entry?index=8").body, entry(8));
+    let started = ask(
+        "POST /v1/admin/compact HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+    );
+    assert!(started.starts_with("HTTP/1.1 202"), "{started}");
+    served.stop();
+}
+
+#[test]
 fn a_log_as_files_is_what_the_server_answers() {
     let (place, key) = keyed();
     let served = Served::start(&place, "");
@@ -764,5 +816,32 @@ fn a_connection_that_sends_nothing_or_half_a_request_is_closed() {
         let _ = stream.read_to_end(&mut rest);
         assert!(!String::from_utf8_lossy(&rest).contains("200 OK"));
     }
+    served.stop();
+}
+
+#[test]
+fn an_erased_entry_is_answered_as_gone_and_the_log_goes_on_with_the_same_tree() {
+    let (place, key) = keyed();
+    let served = Served::start(&place, "");
+    for number in 0..3 {
+        served.add(&entry(number));
+    }
+    let head = published(&served, 3, &key);
+    served.stop();
+    let mut erase = duramen(&place, "erase DIR 1 --yes");
+    erase.args(["--reason", "asked for"]);
+    printed(erase);
+    printed(duramen(&place, "compact DIR"));
+    let served = Served::start(&place, "");
+    assert_eq!(published(&served, 3, &key), head);
+    for gone in ["/v1/entry?index=1", "/tile/entries/000.p/3"] {
+        let answer = served.get(gone);
+        assert_eq!(answer.status, 410, "{gone}: {answer:?}");
+        assert!(answer.json()["error"].as_str().unwrap().starts_with("entry 1 was erased at "));
+    }
+    assert_eq!(served.get("/v1/entry?index=2").body, entry(2));
+    assert_eq!(served.get("/v1/proof?index=1").status, 200);
+    assert_eq!(served.add(&entry(3)), 3);
+    published(&served, 4, &key);
     served.stop();
 }

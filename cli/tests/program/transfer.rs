@@ -314,7 +314,7 @@ fn a_line_that_is_no_entry_is_named_and_those_before_it_are_kept() {
         ("hello\n", "what begins at byte 0 is neither an export nor a line of JSON"),
         ("", "it is empty"),
         ("duraEXP", "it ends at byte 7, within the header that begins at byte 0"),
-        ("duraEXP\n\u{2}\0", "the format at byte 8 has version 2, this program knows version 1"),
+        ("duraEXP\n\u{1}\0", "the format at byte 8 has version 1, this program knows version 2"),
     ] {
         let place = Place::new();
         let error = refused(given(&place, "import DIR", input), 2);

@@ -1,4 +1,4 @@
-//! What operators may: flush, checkpoint, back up, scrub, and look at figures.
+//! What operators may: flush, checkpoint, back up, scrub, compact, and look at figures.
 //!
 //! It listens on an address of its own, or on a unix socket, and never where everybody may reach it. On an address it
 //! asks for a token.
@@ -20,7 +20,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use duramen::{Store, scrub};
+use duramen::{Compact, Store, scrub};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -140,6 +140,7 @@ pub fn admin(operator: &Arc<Operator>) -> Router {
         .route("/v1/admin/checkpoint", post(checkpoint))
         .route("/v1/admin/backup", post(backup))
         .route("/v1/admin/scrub", post(scrub_all))
+        .route("/v1/admin/compact", post(compact))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(operator), only_operators))
         .with_state(Arc::clone(operator))
 }
@@ -261,6 +262,40 @@ async fn scrub_all(State(operator): State<Arc<Operator>>) -> Result<Response, Fa
             "parts": report.parts,
             "leaves": report.leaves,
             "findings": findings,
+        }))
+    })
+}
+
+/// `{"full": BOOL}`: whether all parts of each tree are merged into one. Not without a body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Compaction {
+    #[serde(default)]
+    full: bool,
+}
+
+async fn compact(
+    State(operator): State<Arc<Operator>>,
+    asked: Option<Json<Compaction>>,
+) -> Result<Response, Failed> {
+    let Json(Compaction { full }) = asked.unwrap_or_default();
+    operator.start("compact", move |operator, _| {
+        let mut info = operator.store.compact(Compact::new().full(full))?;
+        if info.pinned_files > 0 {
+            // The logs themselves read the old parts until they publish again.
+            operator.site.refresh();
+            let again = operator.store.compact(Compact::new())?;
+            info.parts += again.parts;
+            info.bytes_read += again.bytes_read;
+            info.bytes_wiped += again.bytes_wiped;
+            (info.pinned_files, info.pinned_bytes) = (again.pinned_files, again.pinned_bytes);
+        }
+        Ok(json!({
+            "parts": info.parts,
+            "bytes_read": info.bytes_read,
+            "bytes_wiped": info.bytes_wiped,
+            "pinned_files": info.pinned_files,
+            "pinned_bytes": info.pinned_bytes,
         }))
     })
 }

@@ -82,6 +82,15 @@ impl Site {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Has every log read the files of its store anew. A log that cannot keeps the files that it has.
+    pub(super) fn refresh(&self) {
+        for served in &self.served {
+            if let Err(error) = served.log.refresh() {
+                tracing::warn!(log = %served.name, %error, "cannot read the files of the store anew");
+            }
+        }
+    }
+
     /// Ends the streams, which would never end by themselves.
     pub(super) fn stop(&self) {
         self.stopping.send_replace(true);

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use duramen::inspect::utc;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -111,7 +112,12 @@ fn events_from(published: &Published, next: u64) -> Result<(Bytes, u64), duramen
     let (mut events, mut at) = (String::new(), next);
     for (leaf, entry) in leaves.into_iter().zip(snapshot.entries(next..end)?) {
         let leaf = const_hex::encode(leaf);
-        let data = json!({ "index": at, "leaf": leaf, "entry": STANDARD.encode(entry?) });
+        let data = match entry {
+            Err(duramen::Error::Erased { at: when, .. }) => {
+                json!({ "index": at, "leaf": leaf, "erased": utc(when).to_string() })
+            }
+            entry => json!({ "index": at, "leaf": leaf, "entry": STANDARD.encode(entry?) }),
+        };
         events += &format!("id: {at}\ndata: {data}\n\n");
         at += 1;
         if events.len() > STEP_BYTES {

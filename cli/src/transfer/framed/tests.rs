@@ -6,6 +6,7 @@ use duramen::{Arity, Compression, EntryConfig, TreeName};
 
 use super::super::header::{Chain, Header, LONGEST_ENTRY};
 use super::super::input::Input;
+use super::super::item::{Cause, Erased, Item};
 use super::super::malformed::{Failure, Malformed, Part};
 use super::*;
 
@@ -29,6 +30,14 @@ fn header() -> Header {
             .compression(Compression::zstd(3).unwrap()),
         hasher: "blake3".to_owned(),
         name: TreeName::new("logs").unwrap(),
+    }
+}
+
+/// What an item has, so that it can be kept.
+fn owned(item: Item<'_>) -> Vec<u8> {
+    match item {
+        Item::Entry(entry) => entry.to_vec(),
+        Item::Erased(erased) => format!("{erased:?}").into_bytes(),
     }
 }
 
@@ -57,7 +66,7 @@ fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, Result<Hash, Malformed>) {
             Ok(Piece::Entries(first, entries)) => {
                 assert_eq!(first, next);
                 next += entries.len() as u64;
-                found.extend(entries.into_iter().map(<[u8]>::to_vec));
+                found.extend(entries.into_iter().map(owned));
             }
             Ok(Piece::End(root)) => return (found, Ok(root)),
             Err(failure) => return (found, Err(malformed(failure))),
@@ -107,6 +116,70 @@ fn what_is_written_is_read_in_blocks_of_every_kind() {
     let bytes = export(&header(), &ENTRIES);
     let reader = Reader::new(Input::new(&bytes[..])).map_err(|_| ()).unwrap();
     assert_eq!(*reader.header(), header());
+}
+
+/// What is left of an erased entry.
+fn gone(reason: &str) -> Erased<'_> {
+    Erased { leaf: [0xaa; 32], cause: Cause { at: 0x0102_0304, reason } }
+}
+
+#[test]
+fn an_erased_entry_is_its_leaf_with_the_moment_and_the_reason() {
+    let long = "ä".repeat(512);
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(&mut bytes, &header()).unwrap();
+    writer.push(b"one").unwrap();
+    writer.push_erased(&gone("")).unwrap();
+    writer.push_erased(&gone(&long)).unwrap();
+    writer.push(b"").unwrap();
+    writer.finish(&ROOT).unwrap();
+    let (found, end) = read(&bytes);
+    let expected = [Item::Entry(b"one"), Item::Erased(gone("")), Item::Erased(gone(&long))];
+    let expected: Vec<_> = expected.into_iter().chain([Item::Entry(b"")]).map(owned).collect();
+    assert!(found == expected && end == Ok(ROOT));
+    let head = usize::try_from(HEADER).unwrap() + 8 + 4 + 3;
+    let fields = [&[0xff; 4][..], &[0xaa; 32], &[4, 3, 2, 1, 0, 0, 0, 0], &[0, 0]].concat();
+    assert_eq!(bytes[head..head + 46], fields);
+}
+
+#[test]
+fn an_erased_entry_that_no_writer_writes_is_refused_under_right_checksums() {
+    let mut whole = Vec::new();
+    let header = Header { to: 11, ..header() };
+    let mut writer = Writer::new(&mut whole, &header).unwrap();
+    writer.push_erased(&gone("why")).unwrap();
+    writer.finish(&ROOT).unwrap();
+    let (head, rest) = whole.split_at(usize::try_from(HEADER).unwrap());
+    let (block, end) = rest.split_at(8 + 4 + 42 + 3 + 32);
+    let parts = [head, block, end].map(|part| part[..part.len() - 32].to_vec());
+    assert_eq!(read(&sealed(&parts)).1, Ok(ROOT));
+    let at = 8 + 4;
+    let cases: [(usize, &[u8], usize, &str); 5] = [
+        (at + 39, &[1], at + 32, "moment of an erasure"),
+        (at + 40, &[4], at + 40, "length of a reason"),
+        (at + 40, &[1, 4], at + 40, "length of a reason"),
+        (at + 40, &[2], at + 45, "length of an entry"),
+        (at + 43, &[0xff], at + 42, "reason"),
+    ];
+    for (offset, bytes, place, name) in cases {
+        let mut parts = parts.clone();
+        parts[1][offset..offset + bytes.len()].copy_from_slice(bytes);
+        match read(&sealed(&parts)).1 {
+            Err(Malformed::Field { what, at, .. }) if name == "length of an entry" => {
+                // Where the next entry should begin, which is not there.
+                assert!(what == "end of the block" || what == name, "{what} at {at}");
+            }
+            Err(Malformed::Field { what, at, .. }) => {
+                assert_eq!((what, at), (name, HEADER + place as u64));
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    let mut short = parts.clone();
+    short[1].truncate(8 + 4 + 41);
+    short[1][4..8].copy_from_slice(&45_u32.to_le_bytes());
+    let error = read(&sealed(&short)).1;
+    assert!(matches!(error, Err(Malformed::Field { what: "erased entry", .. })), "{error:?}");
 }
 
 #[test]
@@ -199,7 +272,7 @@ fn what_no_writer_writes_is_refused_under_right_checksums() {
             other => panic!("{name}: {other:?}"),
         }
     }
-    assert_eq!(set(0, 8, &[2]), Err(Malformed::Version { found: 2, known: 1 }));
+    assert_eq!(set(0, 8, &[1]), Err(Malformed::Version { found: 1, known: 2 }));
     assert_eq!(set(0, 7, b" "), Err(Malformed::NotFramed));
     // Fewer entries than the block has bytes for.
     let mut few = parts();

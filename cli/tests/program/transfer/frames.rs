@@ -29,7 +29,7 @@ impl Frames<'_> {
             out.extend(check);
         };
         let to = self.from + self.entries.len() as u64;
-        let mut header = b"duraEXP\n\x01\0".to_vec();
+        let mut header = b"duraEXP\n\x02\0".to_vec();
         header.extend(self.arity.to_le_bytes());
         header.extend([0; 4]);
         let store = self.store.replace('-', "");
