@@ -1,6 +1,6 @@
 //! The entries that the workloads insert: 200 bytes each, all different.
 
-use crate::leaves::Random;
+use crate::leaves::{Leaf, Random};
 
 /// Bytes of an entry.
 pub const LEN: usize = 200;
@@ -29,6 +29,13 @@ impl Batch {
         }
         self.bytes.chunks_exact(LEN).collect()
     }
+}
+
+/// An entry that begins with these bytes.
+pub fn of(leaf: Leaf) -> [u8; LEN] {
+    let mut entry = [0xA5; LEN];
+    entry[..leaf.len()].copy_from_slice(&leaf);
+    entry
 }
 
 const _: () = assert!(LEN.is_multiple_of(8));

@@ -5,13 +5,18 @@
 //! leaves a second. It has three stretches: *quiet*, without checkpoints; *checkpoint*,
 //! while the 16 M leaves that were inserted before are checkpointed at once; *compaction*, eight
 //! seconds with a checkpoint in each, so that duramen merges the small parts they make.
+//!
+//! With entries the load has about as many bytes: 2.4 M entries of 200 bytes are there before, and the batches have
+//! 1,500 of them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use duramen::{Arity, Blake3, DynAccumulator, EntryConfig, TreeConfig};
 
+use crate::entries;
 use crate::env::Env;
 use crate::leaves::{self, Leaf, Random};
 use crate::measure::{Metric, Row, Sample, Who, interleave, less, percentile, side};
@@ -19,7 +24,17 @@ use crate::plot;
 use crate::sides::{self, batches};
 use crate::trace::{Call, Trace, latencies};
 
-const BATCH: u64 = 10_000;
+/// What is there before the load begins, and what a batch of the load has.
+#[derive(Clone, Copy)]
+struct Load {
+    before: u64,
+    batch: u64,
+}
+
+const LEAVES: Load = Load { before: 16_000_000, batch: 10_000 };
+const ENTRIES: Load = Load { before: 2_400_000, batch: 1_500 };
+/// How many batches are made ahead.
+const BATCHES: u64 = 16;
 const BATCH_EVERY: Duration = Duration::from_millis(5);
 const SINGLE_EVERY: Duration = Duration::from_micros(50);
 const WAITING_THREADS: u64 = 4;
@@ -93,13 +108,53 @@ impl Target for sides::Rotor {
     }
 }
 
+/// A tree that keeps entries, each of which begins with a leaf of the load.
+struct WithEntries(DynAccumulator);
+
+impl Target for WithEntries {
+    fn insert(&self, leaf: Leaf) -> Result<()> {
+        Ok(self.0.insert_entry(entries::of(leaf)).map(drop)?)
+    }
+    fn insert_durable(&self, leaf: Leaf) -> Result<()> {
+        Ok(self.0.insert_entry_durable(entries::of(leaf)).map(drop)?)
+    }
+    fn insert_many(&self, leaves: &[Leaf]) -> Result<()> {
+        let entries: Vec<_> = leaves.iter().map(|leaf| entries::of(*leaf)).collect();
+        Ok(self.0.insert_entries(&entries).map(drop)?)
+    }
+    fn checkpoint(&self) -> Result<()> {
+        Ok(self.0.checkpoint().map(drop)?)
+    }
+}
+
+/// The same load with entries, beside leaves alone.
+pub fn with_entries(env: &Env, name: &str) -> Result<Vec<Row>> {
+    let entries = side(Who::Duramen, || {
+        let dir = env.fresh_dir()?;
+        let store = sides::duramen_store(dir.path())?;
+        let kept = TreeConfig::new(std::sync::Arc::new(Blake3), Arity::Four);
+        let tree = store.tree_dyn("log", kept.entries(EntryConfig::new()))?;
+        let target = WithEntries(tree);
+        let trace = drive(env, Who::Duramen, &target, ENTRIES)?;
+        drop(target);
+        store.close()?;
+        Ok(summary(&trace))
+    });
+    let leaves_alone = side(Who::LeavesAlone, || {
+        let dir = env.fresh_dir()?;
+        let store = sides::duramen(dir.path(), None)?;
+        let trace = drive(env, Who::LeavesAlone, &store, LEAVES)?;
+        store.close()?;
+        Ok(summary(&trace))
+    });
+    interleave(env, name, &METRICS, vec![entries, leaves_alone])
+}
+
 /// Percentiles of both kinds of inserts in each stretch.
 pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
-    let before = env.scaled(16_000_000, BATCH);
-    let pool = leaves::many(13, 16 * BATCH);
     let traces = std::cell::RefCell::new(Vec::new());
     let measure = |who, target: &dyn Target| -> Result<Sample> {
-        let trace = drive(env, who, target, &pool, before)?;
+        let trace = drive(env, who, target, LEAVES)?;
         let sample = summary(&trace);
         traces.borrow_mut().push(trace);
         Ok(sample)
@@ -127,8 +182,9 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn drive(env: &Env, who: Who, target: &dyn Target, pool: &[Leaf], before: u64) -> Result<Trace> {
-    for batch in batches(pool, BATCH, before) {
+fn drive(env: &Env, who: Who, target: &dyn Target, load: Load) -> Result<Trace> {
+    let pool = &leaves::many(13, BATCHES * load.batch);
+    for batch in batches(pool, load.batch, env.scaled(load.before, load.batch)) {
         target.insert_many(batch)?;
     }
     let stop = AtomicBool::new(false);
@@ -148,7 +204,7 @@ fn drive(env: &Env, who: Who, target: &dyn Target, pool: &[Leaf], before: u64) -
             calls(start, goes_on, || target.insert(random.leaf()), Some(SINGLE_EVERY))
         });
         let batch = scope.spawn(move || {
-            let mut cycle = pool.chunks_exact(BATCH as usize).cycle();
+            let mut cycle = pool.chunks_exact(load.batch as usize).cycle();
             let insert = || cycle.next().map_or(Ok(()), |batch| target.insert_many(batch));
             calls(start, goes_on, insert, Some(BATCH_EVERY))
         });

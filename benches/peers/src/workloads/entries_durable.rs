@@ -4,9 +4,8 @@ use anyhow::Result;
 use duramen::{Arity, Blake3, EntryConfig, TreeConfig};
 
 use super::insert_durable::{group_commit, many_threads};
-use crate::entries::LEN;
+use crate::entries;
 use crate::env::Env;
-use crate::leaves::Leaf;
 use crate::limit::device::WrittenFile;
 use crate::measure::{Row, Who, interleave, less, more, side};
 use crate::sides;
@@ -28,7 +27,7 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
             sample
         })
     };
-    let entries = |unique: bool| {
+    let with_entries = |unique: bool| {
         side(Who::Duramen, move || {
             let dir = env.fresh_dir()?;
             let store = sides::duramen_store(dir.path())?;
@@ -39,7 +38,7 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
             }
             let log = store.tree_dyn("log", kept)?;
             let sample = many_threads(THREADS, time, |leaf| {
-                let entry = entry(leaf);
+                let entry = entries::of(leaf);
                 if unique {
                     drop(log.insert_unique_entry_durable(entry)?);
                 } else {
@@ -56,23 +55,17 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
         side(Who::Limit, || {
             let dir = env.fresh_dir()?;
             let file = WrittenFile::create(&dir.path().join("file"), FILE_BYTES)?;
-            group_commit(&file, THREADS, time, |leaf| [&entry(leaf)[..], &leaf].concat())
+            group_commit(&file, THREADS, time, |leaf| [&entries::of(leaf)[..], &leaf].concat())
         })
     };
     let metrics = [more("entries_per_second"), less("p50_microseconds"), less("p99_microseconds")];
-    let mut rows = interleave(env, name, &metrics, vec![entries(false), leaves_alone(), limit()])?;
+    let mut rows =
+        interleave(env, name, &metrics, vec![with_entries(false), leaves_alone(), limit()])?;
     let metrics = [
         more("unique_entries_per_second"),
         less("unique_p50_microseconds"),
         less("unique_p99_microseconds"),
     ];
-    rows.extend(interleave(env, name, &metrics, vec![entries(true), leaves_alone()])?);
+    rows.extend(interleave(env, name, &metrics, vec![with_entries(true), leaves_alone()])?);
     Ok(rows)
-}
-
-/// An entry that begins with these bytes.
-fn entry(leaf: Leaf) -> [u8; LEN] {
-    let mut entry = [0xA5; LEN];
-    entry[..leaf.len()].copy_from_slice(&leaf);
-    entry
 }

@@ -189,6 +189,11 @@ pub const ALL: &[Workload] = &[
         run: entries_memory::run,
     },
     Workload {
+        name: "entries-stall",
+        about: "checkpoint-stall with entries of 200 bytes, beside leaves alone of about as many bytes",
+        run: checkpoint_stall::with_entries,
+    },
+    Workload {
         name: "find",
         about: "leaves by their hash among 50 M in the parts of a checkpoint every 4 M, with everything in memory and \
                 with nothing, a process per run",
