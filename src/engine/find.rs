@@ -20,19 +20,24 @@
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use super::tree::Tree;
 use crate::column::View;
 use crate::error::{Error, ReadError, Result};
-use crate::index::{IndexKey, KeyedHash, RecentTable};
+use crate::index::{AT_ONCE, IndexKey, KeyedHash, RecentTable};
 use crate::merkle::{Hash, LeafIndex, Level, NodeIndex, NodeSource as _};
 use crate::part::{PartSet, Scans};
 use crate::sync::atomic::Ordering;
+use crate::sync::pool::pool;
 
 /// Leaves that are looked for in the table under one hold of its lock.
 const CHUNK: usize = if cfg!(duramen_loom) { 2 } else { 4096 };
 /// Leaves that are added to the table under one hold of its lock.
 const STEP: u64 = if cfg!(duramen_loom) { 2 } else { 4096 };
+
+/// So many leaves are worth waking another core, which adds them to the table.
+const MANY: usize = 256;
 
 /// A table that is up to date, under its lock.
 struct Asked<'a> {
@@ -55,10 +60,14 @@ impl Asked<'_> {
 
     /// As [`find`](Self::find), for each of `leaves`.
     fn find_each(&self, leaves: &[Hash], size: u64) -> Vec<Option<u64>> {
-        // All leaves are hashed first: the processor then waits for many places of the table at once.
-        let hashes: Vec<_> = leaves.iter().map(|leaf| self.table.hash(leaf)).collect();
-        let found = leaves.iter().zip(hashes);
-        found.map(|(leaf, hash)| self.find_hashed(leaf, hash, size)).collect()
+        let mut found = Vec::with_capacity(leaves.len());
+        for leaves in leaves.chunks(AT_ONCE) {
+            let hashes: Vec<_> = leaves.iter().map(|leaf| self.table.hash(leaf)).collect();
+            self.table.touch(&hashes);
+            let leaves = leaves.iter().zip(hashes);
+            found.extend(leaves.map(|(leaf, hash)| self.find_hashed(leaf, hash, size)));
+        }
+        found
     }
 
     /// All leaves of the table and below `size` that are equal to `leaf`.
@@ -106,6 +115,15 @@ impl Tree {
             firsts.extend(first.into_iter().zip(recent).map(|(first, recent)| first.or(recent)));
         }
         Ok(firsts)
+    }
+
+    /// Has another core bring the table up to date, if the `count` leaves that it lacks are many. No thread waits for that: the
+    /// next search does what is left, and meets a failure again.
+    pub(super) fn prepare_to_find(self: &Arc<Self>, count: usize) {
+        if let Some(pool) = pool().filter(|_| count >= MANY) {
+            let tree = Arc::clone(self);
+            pool.spawn(move || drop(tree.ask(tree.columns.leaves(), |_| ())));
+        }
     }
 
     /// Calls `each` with the leaves `[from, to)`, which are published, and their indexes. Reads a part only if a
@@ -220,8 +238,8 @@ impl Leaves<'_> {
     fn add(&self, table: &mut RecentTable, from: u64, to: u64) -> Result<(), ReadError> {
         let mut runs = Vec::new();
         self.view.leaf_runs(from, to, &mut runs)?;
-        for leaf in runs.into_iter().flatten() {
-            table.add(leaf, |index| self.at(index));
+        for run in runs {
+            table.add(run, |index| self.at(index));
         }
         Ok(())
     }

@@ -49,5 +49,5 @@ pub(crate) use builder::{BuildError, Builder};
 pub(crate) use key::{IndexKey, KeyedHash};
 pub(crate) use layout::{BLOCK, Layout, MAX_LEAVES};
 pub(crate) use lookup::Index;
-pub(crate) use recent::RecentTable;
+pub(crate) use recent::{AT_ONCE, RecentTable};
 pub(crate) use records::LeafOffset;

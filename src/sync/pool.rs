@@ -4,8 +4,8 @@
 //!
 //! Hashing runs under a lock, and may be called from a rayon thread of the user's. A rayon thread
 //! that waits takes up other work, which might want the same lock; and the user's pool may be full of
-//! threads that wait for it. So hashing has a pool of its own, whose threads never take a lock, and
-//! does without it when the caller is itself a rayon thread.
+//! threads that wait for it. So hashing has a pool of its own, whose threads take no lock but those that are never held by
+//! a thread that waits for the pool, and does without it when the caller is itself a rayon thread.
 
 use std::sync::OnceLock;
 

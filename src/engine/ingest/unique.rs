@@ -277,8 +277,11 @@ impl Engine {
                 }
                 self.leave(ingest, how)
             };
-            additions.iter().for_each(|addition| hash_large(addition.tree, addition.leaves.len()));
-            drop(additions);
+            for Addition { tree, leaves, .. } in additions {
+                hash_large(tree, leaves.len());
+                // More of this kind are likely to follow.
+                tree.prepare_to_find(leaves.len());
+            }
             return Ok((chosen.into_iter().map(|chosen| chosen.settled).collect(), seq));
         }
     }
@@ -313,6 +316,27 @@ mod tests {
 
     fn leaf(number: u64) -> Hash {
         std::array::from_fn(|at| number.to_le_bytes().get(at).copied().unwrap_or(7))
+    }
+
+    #[test]
+    fn a_large_batch_is_added_to_the_table_before_the_next_search() {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, flusher) = open(&dir);
+        let tree = Arc::clone(engine.slot(&TreeName::main()).unwrap().tree().unwrap());
+        if crate::sync::pool::pool().is_none() {
+            // There is one core.
+            return engine.close(flusher).unwrap();
+        }
+        let leaves: Vec<_> = (0..1000).map(leaf).collect();
+        let request = Request { tree: &tree, leaves: &leaves, entries: &[], unique: &[true; 1000] };
+        engine.insert_unique(&[request], Intake::Insert).unwrap();
+        let started = std::time::Instant::now();
+        while tree.table_bytes() < 8000 {
+            assert!(started.elapsed().as_secs() < 30, "no thread adds the leaves");
+            std::thread::yield_now();
+        }
+        engine.flush().unwrap();
+        engine.close(flusher).unwrap();
     }
 
     /// More leaves than a lag come between the search and the lock, and a checkpoint puts them into a part.

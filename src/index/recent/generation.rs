@@ -7,7 +7,7 @@
 //!   comparison each and no search, and the first one is found at once.
 //! - Of equal leaves the last one is compared. If it lies below the floor of the table, so do all of them.
 
-use super::super::key::{IndexKey, KeyedHash};
+use super::super::key::KeyedHash;
 use super::shards::Shards;
 use crate::merkle::{Hash, LeafIndex};
 
@@ -49,18 +49,28 @@ impl Generation {
         self.len >= LINKED - 1
     }
 
-    /// Adds the next leaf. The generation is not full.
-    pub(super) fn add(&mut self, key: &IndexKey, leaf: &Hash, leaf_at: impl Fn(LeafIndex) -> Hash) {
+    /// Adds the next leaf, which has this hash. The generation is not full.
+    pub(super) fn add(
+        &mut self,
+        hash: KeyedHash,
+        leaf: &Hash,
+        leaf_at: impl Fn(LeafIndex) -> Hash,
+    ) {
         let Self { first, len, shards, links } = self;
         let leaf_of = |slot: u32, links: &[Link]| leaf_at(index(*first, last_of(slot, links)));
         let offset = *len;
         *len += 1;
-        let hash = key.hash(leaf);
-        if let Some(slot) = shards.find_mut(hash, |slot| leaf_of(slot, links) == *leaf) {
-            *slot = link(*slot, offset, links);
-        } else {
-            shards.add(hash, offset, |slot| key.hash(&leaf_of(slot, links)));
+        let equal = shards.find(hash, |slot| leaf_of(slot, links) == *leaf);
+        match equal.and_then(|equal| Some((equal, shards.slot(equal)?))) {
+            Some((equal, slot)) => shards.set_slot(equal, link(slot, offset, links)),
+            None => shards.add(hash, offset),
         }
+    }
+
+    /// Reads bytes that [`find_all`](Self::find_all) and [`add`](Self::add) will need.
+    #[inline]
+    pub(super) fn touch(&self, hash: KeyedHash) -> u64 {
+        self.shards.touch(hash)
     }
 
     /// The leaves from `floor` on with this hash, if `is_leaf` accepts the last of them.
@@ -71,10 +81,11 @@ impl Generation {
         is_leaf: &mut F,
     ) -> impl Iterator<Item = LeafIndex> + use<'a, F> {
         let last_leaf = |slot| index(self.first, last_of(slot, &self.links));
-        let slot = self.shards.find(hash, |slot| {
+        let found = self.shards.find(hash, |slot| {
             let last = last_leaf(slot);
             last.0 >= floor && is_leaf(last)
         });
+        let slot = found.and_then(|found| self.shards.slot(found));
         let offsets = slot.into_iter().flat_map(|slot| self.offsets(slot));
         let found = offsets.map(|offset| index(self.first, offset));
         found.skip_while(move |found| found.0 < floor)

@@ -10,6 +10,7 @@
 //!   there were behind the parts when the generation ended.
 //! - No leaf below the floor is asked for. So the table reads no part.
 
+mod filter;
 mod generation;
 mod shards;
 
@@ -19,6 +20,9 @@ use generation::Generation;
 
 use super::key::{IndexKey, KeyedHash};
 use crate::merkle::{Hash, LeafIndex};
+
+/// Leaves whose places are read before the first of them is added or looked for.
+pub(crate) const AT_ONCE: usize = 64;
 
 /// Finds leaves in memory.
 pub(crate) struct RecentTable {
@@ -45,15 +49,32 @@ impl RecentTable {
         self.generations.back().map_or(self.floor, Generation::end)
     }
 
-    /// Adds the next leaf. `leaf_at` returns the leaf at an index below it, from the first one of the generation on.
-    pub(crate) fn add(&mut self, leaf: &Hash, leaf_at: impl Fn(LeafIndex) -> Hash) {
-        if self.generations.back().is_none_or(Generation::is_full) {
-            self.start_generation();
+    /// Adds the next leaves. `leaf_at` returns the leaf at an index below them, from the first one of the generation on.
+    pub(crate) fn add(&mut self, leaves: &[Hash], leaf_at: impl Fn(LeafIndex) -> Hash) {
+        let mut hashes = [KeyedHash::MAX; AT_ONCE];
+        for leaves in leaves.chunks(AT_ONCE) {
+            for (hash, leaf) in hashes.iter_mut().zip(leaves) {
+                *hash = self.key.hash(leaf);
+            }
+            self.touch(&hashes[..leaves.len()]);
+            for (hash, leaf) in hashes.iter().zip(leaves) {
+                if self.generations.back().is_none_or(Generation::is_full) {
+                    self.start_generation();
+                }
+                if let Some(generation) = self.generations.back_mut() {
+                    generation.add(*hash, leaf, &leaf_at);
+                }
+            }
         }
-        let key = self.key;
-        if let Some(generation) = self.generations.back_mut() {
-            generation.add(&key, leaf, leaf_at);
-        }
+    }
+
+    /// Reads where these hashes have their places, and nothing else is done: the processor then waits for all of them at
+    /// once, and not for one after the other. Of use for at most [`AT_ONCE`].
+    pub(crate) fn touch(&self, hashes: &[KeyedHash]) {
+        let places = |hash: &KeyedHash| {
+            self.generations.iter().fold(0, |all, generation| all | generation.touch(*hash))
+        };
+        std::hint::black_box(hashes.iter().map(places).fold(0, |all, word| all | word));
     }
 
     /// Starts a generation with the next leaf.
