@@ -171,6 +171,13 @@ impl<T: Slot> Slots<T> {
         }
     }
 
+    /// Has the operating system provide all pages now, and not one by one as they are first written. Only a hint.
+    pub(crate) fn populate(&self) {
+        if let Some(memory) = &self.memory {
+            memory.populate();
+        }
+    }
+
     /// The slots `[slot, slot + len)` for writing.
     ///
     /// # Safety
@@ -296,6 +303,14 @@ impl<T: Slot> Memory<T> {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = (&self.bytes, from, to);
+    }
+
+    /// Has the operating system provide all pages of a map.
+    fn populate(&self) {
+        #[cfg(target_os = "linux")]
+        if let Bytes::Mapped(map) = &self.bytes {
+            let _ = map.advise(memmap2::Advice::PopulateWrite);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::chunk::Slots;
 use super::entries::EntryChunk;
 use super::shared::Columns;
 use crate::entry::Framing;
+use crate::sync::pool::pool;
 
 /// Bytes of the first chunk of a tree. Each further one has twice as many as the one before.
 const FIRST: usize = if cfg!(duramen_loom) { 8 } else { 1 << 10 };
@@ -105,6 +106,9 @@ impl EntryWriter {
             bytes: Slots::new(0, size, false, columns.account()),
             ends: Slots::new(0, ends, false, columns.account()),
         };
+        if size >= LARGEST {
+            populate(chunk.bytes.clone());
+        }
         columns.add_entries(&chunk);
         let before = self.end.chunk.replace(chunk);
         if let Some(undo) = &mut self.undo {
@@ -127,5 +131,13 @@ impl EntryWriter {
         *count += 1;
         // A chunk of more than 4 MiB has one entry, of at most 64 MiB.
         ends.fill(u32::try_from(*used).unwrap_or(u32::MAX));
+    }
+}
+
+/// Has a thread that hashes get the pages of a chunk: a tree that has filled as much before will soon fill all of it, and
+/// each page would make the writer wait. Without such a thread they come when they are first written.
+fn populate(bytes: Slots<u8>) {
+    if let Some(pool) = pool() {
+        pool.spawn(move || bytes.populate());
     }
 }
