@@ -32,6 +32,7 @@ struct ScrubJson {
     log_groups: u64,
     log_bytes: u64,
     log_leaves: u64,
+    log_entries: u64,
     torn: Option<String>,
     findings: Vec<FindingJson>,
     rebuilt: Vec<String>,
@@ -137,8 +138,12 @@ fn text(report: &Report, kernel: f64, keeps_entries: bool) -> String {
             100.0 * rate / kernel
         ));
     }
+    let entries = match report.log_entries {
+        0 => String::new(),
+        some => format!(", {} verified", count(some, "entry", "entries")),
+    };
     lines.push(format!(
-        "log {} in {}, {}",
+        "log {} in {}, {}{entries}",
         count(report.log_leaves, "leaf", "leaves"),
         count(report.log_groups, "group", "groups"),
         count(report.log_bytes, "byte", "bytes")
@@ -175,6 +180,7 @@ fn json(report: &Report, kernel: f64) -> ScrubJson {
         log_groups: report.log_groups,
         log_bytes: report.log_bytes,
         log_leaves: report.log_leaves,
+        log_entries: report.log_entries,
         torn: report.torn.clone(),
         findings: report.findings.iter().map(finding).collect(),
         rebuilt: report.rebuilt.clone(),

@@ -155,11 +155,11 @@ impl Catalog {
     }
 
     /// The hash function of a tree. A tree that is awake has its own, which need not be among the known ones.
-    pub(super) fn hasher_of(&self, entry: &TreeEntry) -> Result<Arc<dyn Hasher>> {
-        let awake = self.names.lock().slots.get(entry.spec.id).cloned();
+    pub(super) fn hasher_of(&self, spec: &TreeSpec) -> Result<Arc<dyn Hasher>> {
+        let awake = self.names.lock().slots.get(spec.id).cloned();
         match awake.as_ref().and_then(|slot| slot.tree()) {
             Some(tree) => Ok(Arc::clone(&tree.hasher)),
-            None => self.hasher(&entry.spec),
+            None => self.hasher(spec),
         }
     }
 

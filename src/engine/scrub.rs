@@ -17,7 +17,7 @@ impl Engine {
         let source = Source {
             fs: &*self.fs,
             mode: self.settings.read_mode,
-            hasher: &|entry| self.catalog.hasher_of(entry),
+            hasher: &|spec| self.catalog.hasher_of(spec),
             newest: &|| Ok(self.keeper.manifest()),
         };
         let manifest = self.keeper.manifest();
@@ -34,7 +34,7 @@ impl Engine {
             if log.open != end {
                 log.closed.push(Extent { from: log.open, to: end });
             }
-            let intact = scrub::add_closed(&*self.fs, &manifest, &log, &mut report)?;
+            let intact = scrub::add_closed(&source, &manifest, &log, &mut report)?;
             // Segments are reused once a checkpoint releases them.
             if intact || self.keeper.lock().manifest().number == manifest.number {
                 break;

@@ -216,7 +216,8 @@ impl Tree {
         }
     }
 
-    /// Appends leaves that were read from the log, through the tree's one `writer`.
+    /// Appends leaves that were read from the log, through the tree's one `writer`. Returns those that are
+    /// [bare](LoggedLeaves::bare).
     ///
     /// # Errors
     ///
@@ -226,37 +227,14 @@ impl Tree {
         writer: &mut LeafWriter,
         logged: &LoggedLeaves<'_>,
     ) -> Result<Vec<u64>, u64> {
-        let LoggedLeaves { first, leaves, entries } = logged;
+        let LoggedLeaves { leaves, entries, .. } = logged;
         if self.framing.is_none() {
             writer.append(leaves);
             return Ok(Vec::new());
         }
-        if let Some(wrong) = self.first_wrong(leaves, entries) {
-            return Err(first + wrong);
-        }
+        let bare = logged.bare(&*self.hasher)?;
         writer.append_entries(leaves, entries);
-        let pairs = (*first..).zip(leaves.iter().zip(entries));
-        let mut empty = pairs.filter(|(_, (_, entry))| entry.is_empty()).peekable();
-        if empty.peek().is_none() {
-            return Ok(Vec::new());
-        }
-        let right = self.hasher.leaf(&[]);
-        Ok(empty.filter(|(_, (leaf, _))| **leaf != right).map(|(index, _)| index).collect())
-    }
-
-    /// The position of the first of `leaves` that is not the hash of its entry, and whose entry has data.
-    pub(crate) fn first_wrong(&self, leaves: &[Hash], entries: &[&[u8]]) -> Option<u64> {
-        let wrong =
-            |(leaf, entry): (&Hash, &&[u8])| !entry.is_empty() && self.hasher.leaf(entry) != *leaf;
-        let bytes: usize = entries.iter().map(|entry| entry.len()).sum();
-        let position = match pool().filter(|_| bytes >= PARALLEL_FROM) {
-            Some(pool) => pool.install(|| {
-                let pairs = leaves.par_iter().zip(entries.par_iter());
-                pairs.position_first(wrong)
-            }),
-            None => leaves.iter().zip(entries).position(wrong),
-        };
-        position.map(|position| position as u64)
+        Ok(bare)
     }
 
     /// The leaves of `entries`. A large batch is hashed on every core.

@@ -36,6 +36,8 @@ pub struct Report {
     pub log_bytes: u64,
     /// Leaves in the log behind the last checkpoint.
     pub log_leaves: u64,
+    /// How many entries of the log hash to their leaf.
+    pub log_entries: u64,
     /// A torn write behind the end of the log, if the store was not closed cleanly. The next open
     /// truncates it. This is not damage.
     pub torn: Option<String>,

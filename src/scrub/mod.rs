@@ -61,6 +61,7 @@ use crate::ids::PartId;
 use crate::merkle::{Hasher, Level, StoreHead};
 use crate::part::{PartRef, RawPart};
 use crate::per_tree::PerTree;
+use crate::tree_spec::TreeSpec;
 use crate::wal::Log;
 
 /// The options of a scrub.
@@ -148,13 +149,13 @@ pub fn run(config: &Config, options: &Options, progress: OnProgress<'_>) -> Resu
     let source = Source {
         fs,
         mode: config.read_mode,
-        hasher: &|entry| hashers.of(&config.path, &entry.spec),
+        hasher: &|spec| hashers.of(&config.path, spec),
         newest: &|| newest(config, fs),
     };
     let manifest = newest(config, fs)?;
     let Verified { mut report, plans, indexes } = parts(&source, &manifest, options, progress)?;
     if !report.interrupted {
-        let log = settled(config, fs, |manifest| log::verify(fs, manifest))?;
+        let log = settled(config, fs, |manifest| log::verify(&source, manifest))?;
         report.add_log(log);
         if repair::is_wanted(options, &plans) {
             let rebuilt = repair::rebuild(&bound, &source, &manifest, &plans)?;
@@ -189,12 +190,12 @@ pub(crate) fn online(
 
 /// Verifies the closed stretches of `log` and adds the result to `report`.
 pub(crate) fn add_closed(
-    fs: &dyn FileSystem,
+    source: &Source<'_>,
     manifest: &Manifest,
     log: &Log,
     report: &mut Report,
 ) -> Result<bool> {
-    let facts = log::verify_closed(fs, manifest, log)?;
+    let facts = log::verify_closed(source, manifest, log)?;
     let intact = facts.finding.is_none();
     report.add_log(facts);
     Ok(intact)
@@ -205,6 +206,7 @@ impl Report {
         self.log_groups = facts.groups;
         self.log_bytes = facts.bytes;
         self.log_leaves = facts.leaves;
+        self.log_entries = facts.entries;
         self.torn = facts.torn;
         self.findings.retain(|finding| finding.element != Element::Log);
         self.findings.extend(facts.finding);
@@ -216,7 +218,7 @@ pub(crate) struct Source<'a> {
     pub(crate) fs: &'a dyn FileSystem,
     pub(crate) mode: ReadMode,
     /// The hash function of a tree, or the error if it is unknown.
-    pub(crate) hasher: &'a dyn Fn(&TreeEntry) -> Result<Arc<dyn Hasher>>,
+    pub(crate) hasher: &'a dyn Fn(&TreeSpec) -> Result<Arc<dyn Hasher>>,
     /// The manifest in force.
     pub(crate) newest: &'a dyn Fn() -> Result<Manifest>,
 }
@@ -231,7 +233,7 @@ impl Source<'_> {
         Ok(TreeParts {
             frames: parts.iter().map(RawPart::frame).collect(),
             parts,
-            hasher: (self.hasher)(entry)?,
+            hasher: (self.hasher)(&entry.spec)?,
             arity: entry.spec.arity,
             size: entry.parts_end(),
             erasures: Arc::clone(&entry.erasures),
@@ -330,7 +332,7 @@ fn parts(
 ) -> Result<Verified> {
     let started = Instant::now();
     for entry in &manifest.trees {
-        (source.hasher)(entry)?;
+        (source.hasher)(&entry.spec)?;
     }
     let mut heads: PerTree<_> =
         manifest.trees.iter().map(|entry| (entry.spec.id, entry.head())).collect();
@@ -346,6 +348,7 @@ fn parts(
         log_groups: 0,
         log_bytes: 0,
         log_leaves: 0,
+        log_entries: 0,
         torn: None,
         findings: Vec::new(),
         rebuilt: Vec::new(),

@@ -17,11 +17,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::frame::{Frame, GroupHeader};
+use super::logged::LoggedLeaves;
 use crate::entry::{Entries, Erasures, Framing};
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::FileSystem;
 use crate::ids::TreeId;
-use crate::merkle::{Hash, TreeName};
+use crate::merkle::TreeName;
 use crate::per_tree::PerTree;
 use crate::tree_spec::TreeSpec;
 
@@ -62,16 +63,6 @@ pub(crate) enum Change<'a> {
     Dropped(LoggedTree),
     /// With all entries that are erased now.
     Erased(TreeId, Arc<Erasures>),
-}
-
-/// Leaves in the log, of one tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LoggedLeaves<'a> {
-    /// The index of the first.
-    pub(crate) first: u64,
-    pub(crate) leaves: &'a [Hash],
-    /// The entries that hash to the leaves, in a tree that keeps entries. Not verified. Else nothing.
-    pub(crate) entries: Vec<&'a [u8]>,
 }
 
 impl LoggedTrees {

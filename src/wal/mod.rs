@@ -9,14 +9,16 @@
 mod apply;
 pub(crate) mod frame;
 mod key;
+mod logged;
 mod reader;
 mod recovery;
 mod segments;
 mod writer;
 
-pub(crate) use apply::{Change, LoggedLeaves, LoggedTree, LoggedTrees, not_the_entry};
+pub(crate) use apply::{Change, LoggedTree, LoggedTrees, not_the_entry};
 pub(crate) use frame::GroupEnd;
 pub(crate) use key::{Life, LogKey};
+pub(crate) use logged::LoggedLeaves;
 pub(crate) use reader::owner;
 pub(crate) use recovery::{
     Extent, Log, Purpose, Replayed, Stop, Stretch, copy_closed, replay, replay_closed,

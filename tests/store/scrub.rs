@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use duramen::scrub::{self, Element, Finding, Options, Remedy, Report};
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
-    Hash, Hasher, HasherId, LeafIndex, Problem, Store, TreeConfig, TreeHead, TreeSize,
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, EntryConfig, Error,
+    FlushPolicy, Hash, Hasher, HasherId, LeafIndex, Problem, Store, TreeConfig, TreeHead, TreeSize,
 };
 use testkit::stores::{copy_of, leaves, root_of};
 
@@ -381,6 +381,45 @@ fn a_damaged_group_of_the_log_is_found() {
     }
     // The group before the checkpoint is not needed any more.
     assert_eq!(found, 5);
+}
+
+#[test]
+fn an_entry_of_the_log_that_does_not_hash_to_its_leaf_is_found_under_right_checksums() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(config(dir.path())).unwrap();
+    let tree = store.tree_with_entries::<Blake3, 4>("log", EntryConfig::new()).unwrap();
+    tree.insert_entries(&["in a part"; 10]).unwrap();
+    store.checkpoint().unwrap();
+    tree.insert_entries(&["paid 10 to ann", "paid 20 to bob", ""]).unwrap();
+    store.flush().unwrap();
+    tree.insert_erased(&[[7; 32]], std::time::SystemTime::now(), "moved").unwrap();
+    store.flush().unwrap();
+    let online = || store.scrub(&Options::new(), &mut |_| ControlFlow::Continue(())).unwrap();
+    let clean = [look(dir.path()), online()];
+    assert!(clean.iter().all(Report::is_clean), "{clean:?}");
+    assert_eq!(clean.map(|report| (report.log_leaves, report.log_entries)), [(4, 3); 2]);
+
+    for entry in std::fs::read_dir(dir.path().join("wal")).unwrap() {
+        edit(&entry.unwrap().path(), |bytes| {
+            let text = b"paid 20";
+            let Some(at) = bytes.windows(text.len()).position(|found| found == text) else {
+                return;
+            };
+            bytes[at + 5] = b'9';
+            let group = at / BLOCK * BLOCK;
+            let len = u64::from_le_bytes(bytes[group + 72..][..8].try_into().unwrap());
+            let len = usize::try_from(len).unwrap();
+            duramen::testing::hostile::fix_group(&mut bytes[group..group + len]);
+        });
+    }
+    for report in [look(dir.path()), online()] {
+        let [finding] = &report.findings[..] else { panic!("{report:#?}") };
+        assert_eq!(finding.element, Element::Log);
+        assert_eq!(finding.damage.problem, Problem::NotTheEntry { index: 11 });
+    }
+    drop((tree, store));
+    let opened = Store::open(config(dir.path())).unwrap_err();
+    assert!(matches!(opened, Error::Damaged(_)), "{opened}");
 }
 
 #[test]
