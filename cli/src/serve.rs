@@ -34,6 +34,13 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
             args.tree.len()
         )));
     }
+    if !args.minimum_index.is_empty() && args.minimum_index.len() != args.tree.len() {
+        return Err(Error::Usage(format!(
+            "each log has a minimum index of its own: {} --minimum-index for {} --tree",
+            args.minimum_index.len(),
+            args.tree.len()
+        )));
+    }
     // What the log reports while it runs goes to standard error, a line each.
     let messages = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false);
     let _ = messages.with_max_level(tracing_subscriber::filter::LevelFilter::INFO).try_init();
@@ -42,9 +49,11 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
     let config = Config::new(&args.dir).read_mode(ReadMode::Pread);
     let store = Store::open(config.clone().flush_policy(FlushPolicy::Manual))?;
     let reader = Arc::new(StoreReader::open(config)?);
-    let logs = args.tree.iter().zip(&args.key);
-    let logs =
-        logs.map(|(tree, key)| Ok((tree.to_string(), open(args, &store, &reader, tree, key)?)));
+    let logs = args.tree.iter().zip(&args.key).enumerate();
+    let logs = logs.map(|(place, (tree, key))| {
+        let least = args.minimum_index.get(place).copied().unwrap_or(0);
+        Ok((tree.to_string(), open(args, (&store, &reader), (tree, least), key)?))
+    });
     let logs = logs.collect::<Result<Vec<_>, Error>>()?;
 
     let connections = usize::try_from(args.connections).unwrap_or(usize::MAX);
@@ -95,9 +104,8 @@ fn existing(store: &Store, trees: &[TreeName]) -> Result<Store, Error> {
 /// Opens one log.
 fn open(
     args: &ServeArgs,
-    store: &Store,
-    reader: &Arc<StoreReader>,
-    tree: &TreeName,
+    (store, reader): (&Store, &Arc<StoreReader>),
+    (tree, least): (&TreeName, u64),
     file: &Path,
 ) -> Result<Log, Error> {
     let signer = Arc::new(key::read(file)?);
@@ -118,7 +126,7 @@ fn open(
         .adopt_store(args.anchor.adopt_store)
         .unique(!args.duplicates)
         .interval(args.checkpoint_interval)
-        .minimum_index(args.minimum_index);
+        .minimum_index(least);
     Log::open(store, Arc::clone(reader), config).map_err(failed)
 }
 

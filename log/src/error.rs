@@ -39,6 +39,15 @@ pub enum LogError {
         store: String,
     },
 
+    /// No key has the name of the log, by which readers find it: C2SP `tlog-policy` wants both to be equal.
+    #[error("no key of the log {origin} has its name; they are named {found}")]
+    KeyName {
+        /// The name of the log.
+        origin: String,
+        /// The names of its keys.
+        found: String,
+    },
+
     /// There is no anchor. Either no head of the log was ever signed, or its anchor is lost or somewhere else.
     #[error(
         "the log {origin} of {size} leaves has no anchor; if its key never signed a head, ask for a first anchor"
@@ -153,4 +162,26 @@ pub enum LogError {
     /// The log is being closed.
     #[error("the log is being closed")]
     Closing,
+}
+
+impl LogError {
+    /// Whether the cause is a full disk.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        is_disk_full(self)
+    }
+}
+
+/// Whether the disk, or the quota, is full.
+pub(crate) fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let shared = error.downcast_ref::<std::sync::Arc<std::io::Error>>().map(|error| &**error);
+        let kind = error.downcast_ref().or(shared).map(std::io::Error::kind);
+        let full = [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded];
+        if kind.is_some_and(|kind| full.contains(&kind)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

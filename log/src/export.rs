@@ -1,15 +1,17 @@
 //! A log as files: the static tree of C2SP `tlog-tiles`, for a web server or a CDN.
 //!
-//! The tiles and bundles that the checkpoint before does not need are written first, each under another name that is then
-//! changed. They are synced together. The checkpoint is replaced last.
+//! The tiles and bundles that the checkpoint before does not need are written first, each as a file in `.export` that is
+//! then renamed. They are synced together. The checkpoint is replaced last. Then the partial tiles are removed that are full
+//! by now: `.export/from` says since which size they may be left, until they are gone.
 //!
 //! # Invariants
 //!
 //! - Whatever the checkpoint in the directory needs is there, at any moment and after a power cut.
 //! - An export never replaces a checkpoint by one of another log, of another history, or of a smaller size.
 //! - A partial tile is removed only once the full tile and its checkpoint are durable.
+//! - A name that is not in `.export` is that of a whole file.
 
-use std::fs::{File, create_dir_all, read_to_string, remove_dir_all, rename};
+use std::fs::{File, create_dir_all, read_to_string, remove_dir_all, remove_file, rename};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -115,38 +117,30 @@ pub fn export_tiles(
         }
     };
     let (from, to) = (old.map_or(0, |old| old.head().size.get()), new.head().size.get());
+    let files = Files { out };
     let mut exported = Exported { from, to, ..Exported::default() };
-    let mut outgrown = Vec::new();
-    let mut write_one = |path: String, full: bool, bytes: Vec<u8>| -> Result<(), ExportError> {
-        let path = out.join(path);
-        write(&path, &bytes)?;
-        if full {
-            let mut partial = path.into_os_string();
-            partial.push(".p");
-            outgrown.push(PathBuf::from(partial));
-        }
-        Ok(())
-    };
+    let left_since = files.left_since(from)?;
     for tile in Tiles::between(from, to) {
         let bytes = snapshot.tile(tile.level(), tile.index(), tile.width().get())?;
-        write_one(tile.to_string(), tile.width().is_full(), bytes)?;
+        files.write(&tile.to_string(), &bytes)?;
         exported.tiles += 1;
     }
     for bundle in Bundles::between(from, to) {
         let bytes = snapshot.entry_bundle(bundle.index(), bundle.width().get())?;
-        write_one(bundle.to_string(), bundle.width().is_full(), bytes)?;
+        files.write(&bundle.to_string(), &bytes)?;
         exported.bundles += 1;
     }
     let sync = || syncfs(&dir).map_err(|source| failed("sync", out, source.into()));
     sync()?;
-    write(&at, checkpoint.to_string().as_bytes())?;
+    files.write("checkpoint", checkpoint.to_string().as_bytes())?;
     sync()?;
-    for partial in outgrown {
-        match remove_dir_all(&partial) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            removed => removed.map_err(|source| failed("remove", &partial, source))?,
-        }
-    }
+    let full = |path: String, full: bool| full.then_some(path);
+    let tiles = Tiles::between(left_since, to);
+    let tiles = tiles.filter_map(|tile| full(tile.to_string(), tile.width().is_full()));
+    let bundles = Bundles::between(left_since, to);
+    let bundles = bundles.filter_map(|one| full(one.to_string(), one.width().is_full()));
+    tiles.chain(bundles).try_for_each(|path| files.remove_partial(&path))?;
+    files.nothing_left()?;
     Ok(exported)
 }
 
@@ -162,23 +156,70 @@ fn of_tree(snapshot: &Snapshot, note: &SignedNote, at: &Path) -> Result<Checkpoi
     Ok(checkpoint)
 }
 
-/// Writes a file as a whole.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    create_dir_all(dir).map_err(|source| failed("create", dir, source))?;
-    let mut temporary = path.to_owned().into_os_string();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
-    let put = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        // A tile is synced with all others. The checkpoint must never be seen empty.
-        if path.ends_with("checkpoint") {
-            file.sync_all()?;
+/// The directory that is written.
+struct Files<'a> {
+    out: &'a Path,
+}
+
+/// What is being written, and what has to be tidied up.
+const OWN: &str = ".export";
+
+impl Files<'_> {
+    /// Writes a file as a whole.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
+        let path = self.out.join(name);
+        let (own, dir) = (self.out.join(OWN), path.parent().unwrap_or(self.out));
+        for dir in [&own, dir] {
+            create_dir_all(dir).map_err(|source| failed("create", dir, source))?;
         }
-        rename(&temporary, path)
-    };
-    put().map_err(|source| failed("write", path, source))
+        let temporary = own.join("new");
+        let put = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(bytes)?;
+            // A tile is synced with all others. These must never be seen empty.
+            if name == "checkpoint" || name.starts_with(OWN) {
+                file.sync_all()?;
+            }
+            rename(&temporary, &path)
+        };
+        put().map_err(|source| failed("write", &path, source))
+    }
+
+    /// Since which size partial tiles may be left that are full by now: `from`, or where an export began that was
+    /// interrupted. Notes it.
+    fn left_since(&self, from: u64) -> Result<u64, ExportError> {
+        let path = self.out.join(OWN).join("from");
+        let noted = match read_to_string(&path) {
+            // What cannot be read as a size is taken for the first one.
+            Ok(text) => Some(text.trim().parse().unwrap_or(0)),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(source) => return Err(failed("read", &path, source)),
+        };
+        match noted {
+            Some(since) if since <= from => Ok(since),
+            _ => {
+                self.write(&format!("{OWN}/from"), format!("{from}\n").as_bytes())?;
+                Ok(from)
+            }
+        }
+    }
+
+    /// Removes the partial tiles of a tile that is full.
+    fn remove_partial(&self, full: &str) -> Result<(), ExportError> {
+        let path = self.out.join(format!("{full}.p"));
+        match remove_dir_all(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(failed("remove", &path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that no partial tile is left that is full.
+    fn nothing_left(&self) -> Result<(), ExportError> {
+        let path = self.out.join(OWN).join("from");
+        remove_file(&path).map_err(|source| failed("remove", &path, source))
+    }
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> ExportError {
@@ -245,6 +286,8 @@ mod tests {
         let exported = export_tiles(&snapshot, &signed(&snapshot, from, "log"), &once).unwrap();
         assert_eq!((exported.tiles, exported.bundles), (273 + 1 + 1 + 1 + 1, 274));
         let (steps, once) = (files(&steps), files(&once));
+        let own = |path: &&PathBuf| path.starts_with(OWN);
+        assert_eq!(steps.keys().chain(once.keys()).find(own), None);
         for (path, bytes) in &once {
             assert_eq!(steps.get(path), Some(bytes), "{}", path.display());
         }
@@ -288,6 +331,45 @@ mod tests {
         assert!(matches!(refused, Err(ExportError::Io { action: "lock", .. })), "{refused:?}");
         assert!(files(&out).is_empty());
         drop(other);
+        export_tiles(&snapshot, &signed(&snapshot, 3, "log"), &out).unwrap();
+    }
+
+    #[test]
+    fn partial_tiles_that_an_interrupted_export_left_are_removed_by_the_next() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = tree(&place.path().join("store"));
+        tree.insert_entries(&(0u32..600).map(u32::to_be_bytes).collect::<Vec<_>>()).unwrap();
+        let snapshot = tree.snapshot();
+        let out = place.path().join("out");
+        let export = |size| export_tiles(&snapshot, &signed(&snapshot, size, "log"), &out);
+        export(300).unwrap();
+        // The checkpoint is replaced, and then the directory of a partial tile cannot be removed.
+        let partial = out.join("tile/0/001.p");
+        std::fs::rename(&partial, out.join("aside")).unwrap();
+        File::create(&partial).unwrap();
+        let failed = export(600).unwrap_err();
+        assert!(matches!(failed, ExportError::Io { action: "remove", .. }), "{failed}");
+        remove_file(&partial).unwrap();
+        std::fs::rename(out.join("aside"), &partial).unwrap();
+        assert!(partial.join("44").exists() && out.join("tile/entries/001.p/44").exists());
+        let exported = export(600).unwrap();
+        assert_eq!((exported.from, exported.to, exported.tiles), (600, 600, 0));
+        assert!(!partial.exists() && !out.join("tile/entries/001.p").exists());
+        assert!(out.join("tile/0/001").exists() && !out.join(OWN).join("from").exists());
+    }
+
+    #[test]
+    fn a_file_that_is_half_written_has_no_name_of_a_tile() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = tree(&place.path().join("store"));
+        tree.insert_entries(&["a", "b", "c"]).unwrap();
+        let snapshot = tree.snapshot();
+        let out = place.path().join("out");
+        // A directory in the place of the file that is renamed, so that nothing can be written.
+        create_dir_all(out.join(OWN).join("new")).unwrap();
+        export_tiles(&snapshot, &signed(&snapshot, 3, "log"), &out).unwrap_err();
+        assert!(files(&out).is_empty(), "{:?}", files(&out));
+        std::fs::remove_dir(out.join(OWN).join("new")).unwrap();
         export_tiles(&snapshot, &signed(&snapshot, 3, "log"), &out).unwrap();
     }
 

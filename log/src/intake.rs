@@ -8,7 +8,8 @@
 //! # Invariants
 //!
 //! - An answer with an index is given only when the entry is durable.
-//! - Every submission that was taken gets exactly one answer: an error if the store failed or the log is being closed.
+//! - Every submission that was taken gets exactly one answer: its indexes, or one of two errors. Nothing is in the log,
+//!   or everything is and may be lost with the next crash.
 //! - What waits is bounded in bytes and in number. Beyond the bound a submission is refused, and nothing of it stays.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -48,6 +49,8 @@ pub enum Refused {
     Stopped {
         /// The error that stopped it.
         reason: String,
+        /// Whether that is a full disk.
+        disk_full: bool,
     },
     /// Too much waits to be inserted. Try again later.
     #[error("{entries} entries of {bytes} bytes wait to be inserted; try again later")]
@@ -62,8 +65,21 @@ pub enum Refused {
     Closing,
 }
 
+/// Why entries that were taken are not answered with their indexes.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// Nothing of them is in the log, now and after a restart.
+    #[error("the entries are not in the log")]
+    NotInserted(#[source] LogError),
+    /// They are in the tree, and are not known to be durable. After a restart they may be there or not, but all of those
+    /// before an entry that is there are there as well.
+    #[error("the entries are in the log, and not known to be durable")]
+    NotDurable(#[source] LogError),
+}
+
 /// The answer to a submission, one item for every entry.
-pub type Answer = Result<Vec<Added>, LogError>;
+pub type Answer = Result<Vec<Added>, AddError>;
 
 struct Job {
     entries: Vec<Bytes>,
@@ -99,7 +115,7 @@ impl Queue {
         waiting.closing = true;
         (waiting.entries, waiting.bytes) = (0, 0);
         for job in waiting.jobs.drain(..) {
-            let _ = job.answer.send(Err(LogError::Closing));
+            let _ = job.answer.send(Err(AddError::NotInserted(LogError::Closing)));
         }
         self.changed.notify_all();
     }
@@ -142,11 +158,12 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// Starts the threads. `most_bytes` is how much may wait. With `unique` an entry that the tree has is not inserted.
+    /// `settled` is told after each answer whether it was that entries are durable.
     pub(crate) fn start(
         tree: Arc<DynAccumulator>,
         unique: bool,
         (most_bytes, longest): (usize, usize),
-        durable: impl Fn() + Send + 'static,
+        settled: impl Fn(&Result<(), LogError>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (waiting, changed) = (Mutex::new(Waiting::default()), Condvar::new());
         let queue = Arc::new(Queue { waiting, changed, most_bytes });
@@ -166,8 +183,7 @@ impl Intake {
         let waiting = move || {
             let _ends = ends;
             for ready in receive {
-                answer(ready);
-                durable();
+                settled(&answer(ready));
             }
         };
         let intake = Self { queue, longest, threads: Mutex::default() };
@@ -253,7 +269,7 @@ fn insert(tree: &DynAccumulator, unique: bool, jobs: Vec<Job>) -> Option<Ready> 
         Ok(added) => added,
         Err(error) => {
             for job in jobs {
-                let _ = job.answer.send(Err(error.clone()));
+                let _ = job.answer.send(Err(AddError::NotInserted(error.clone())));
             }
             return None;
         }
@@ -279,12 +295,13 @@ fn add(tree: &DynAccumulator, unique: bool, entries: &[&Bytes]) -> Result<Vec<Ad
     Ok(inserted.range.map(|index| Added { index, new: true }).collect())
 }
 
-fn answer(ready: Ready) {
+fn answer(ready: Ready) -> Result<(), LogError> {
     let durable = ready.token.and_then(|token| token.wait().map_err(LogError::from));
     for (answer, added) in ready.answers {
         // A submitter that went away does not hear that its entries are in the log.
-        let _ = answer.send(durable.clone().map(|()| added));
+        let _ = answer.send(durable.clone().map(|()| added).map_err(AddError::NotDurable));
     }
+    durable
 }
 
 #[cfg(test)]
@@ -294,17 +311,20 @@ mod tests {
 
     use super::*;
 
-    fn intake(dir: &std::path::Path, durable: impl Fn() + Send + 'static) -> Intake {
+    fn intake(
+        dir: &std::path::Path,
+        settled: impl Fn(&Result<(), LogError>) + Send + 'static,
+    ) -> Intake {
         let config = TreeConfig::new(Arc::new(Rfc6962Sha256), Arity::Two);
         let store = Store::open(Config::new(dir.join("store"))).unwrap();
         let tree = store.tree_dyn("main", config.entries(EntryConfig::new()).indexed()).unwrap();
-        Intake::start(Arc::new(tree), true, (1000, 20), durable).unwrap()
+        Intake::start(Arc::new(tree), true, (1000, 20), settled).unwrap()
     }
 
     #[test]
     fn entries_that_are_too_long_are_refused_and_no_entries_are_answered_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let intake = intake(dir.path(), || {});
+        let intake = intake(dir.path(), |_| {});
         let refused = intake.submit(vec!["a".into(), "x".repeat(21).into()]).unwrap_err();
         assert_eq!(refused, Refused::TooLong { position: 1, len: 21, longest: 20 });
         assert_eq!(intake.submit(Vec::new()).unwrap().blocking_recv().unwrap().unwrap(), []);
@@ -316,7 +336,7 @@ mod tests {
     #[test]
     fn after_a_thread_has_panicked_nobody_waits_for_it() {
         let dir = tempfile::tempdir().unwrap();
-        let intake = intake(dir.path(), || panic!("a test"));
+        let intake = intake(dir.path(), |_| panic!("a test"));
         // The first answer is given before the panic.
         intake.submit(vec!["a".into()]).unwrap().blocking_recv().unwrap().unwrap();
         for number in 0..1000 {

@@ -30,6 +30,8 @@
 //! ```
 
 mod anchor;
+mod config;
+
 mod error;
 mod export;
 mod gate;
@@ -37,12 +39,20 @@ pub mod http;
 mod intake;
 mod log;
 mod offline;
+mod outside;
+mod published;
 mod publisher;
 mod recheck;
+mod shared;
+mod timed;
 
 pub use anchor::{Anchor, AnchorError, Anchored, DirectoryAnchor};
+pub use config::{LogConfig, LogSigner, ReceiptSigner};
 pub use error::LogError;
 pub use export::{ExportError, Exported, export_tiles};
-pub use intake::{Added, Answer, Refused};
-pub use log::{Log, LogConfig, LogSigner, Published, anchor_must_be_outside};
+pub use intake::{AddError, Added, Answer, Refused};
+pub use log::Log;
 pub use offline::HeadRequest;
+pub use outside::anchor_must_be_outside;
+pub use published::Published;
+pub use timed::TimedSigner;

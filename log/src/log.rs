@@ -1,199 +1,24 @@
 //! One log: a tree, its gate, its signers, and the checkpoint that stands.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use duramen::tlog::{Checkpoint, NoteSigner, SignedNote};
+use duramen::tlog::Signer;
 use duramen::{
-    Arity, DynAccumulator, EntryConfig, Hasher, Rfc6962Sha256, Snapshot, Store, StoreReader,
-    TreeConfig, TreeHead, TreeName, TreeSize,
+    Arity, DynAccumulator, Hasher, Rfc6962Sha256, Store, StoreReader, TreeConfig, TreeSize,
 };
 use tokio::sync::{oneshot, watch};
 
-use crate::anchor::{Anchor, AnchorError};
+use crate::config::{LogConfig, ReceiptSigner};
 use crate::error::LogError;
-use crate::gate::{self, Asked, Expected, Gate};
+use crate::gate::{self, Expected, Gate};
 use crate::intake::{Answer, Intake, Refused};
+use crate::published::Published;
 use crate::publisher::Publisher;
-
-/// A key that signs the checkpoints of a log, from any thread.
-pub type LogSigner = Arc<dyn NoteSigner + Send + Sync>;
-
-/// What a log is made of.
-pub struct LogConfig {
-    pub(crate) tree: TreeName,
-    pub(crate) origin: String,
-    pub(crate) signers: Vec<LogSigner>,
-    pub(crate) anchor: Box<dyn Anchor>,
-    asked: Asked,
-    unique: bool,
-    entries: Option<EntryConfig>,
-    interval: Duration,
-    most_waiting: usize,
-    minimum_index: u64,
-}
-
-impl LogConfig {
-    /// The log in the tree `tree`, with the name `origin`. `signer` is the log's own key; `anchor` keeps the last head
-    /// that could be signed, and is outside the store.
-    #[must_use]
-    pub fn new(
-        tree: TreeName,
-        origin: impl Into<String>,
-        signer: LogSigner,
-        anchor: Box<dyn Anchor>,
-    ) -> Self {
-        Self {
-            tree,
-            origin: origin.into(),
-            signers: vec![signer],
-            anchor,
-            asked: Asked::default(),
-            unique: true,
-            entries: None,
-            interval: Duration::from_secs(1),
-            most_waiting: 64 << 20,
-            minimum_index: 0,
-        }
-    }
-
-    /// Signs with one more key.
-    #[must_use]
-    pub fn signer(mut self, signer: LogSigner) -> Self {
-        self.signers.push(signer);
-        self
-    }
-
-    /// Says that the log's key never signed a head, so that there is no anchor yet. Without it a missing anchor is an
-    /// error, and with it an existing one.
-    #[must_use]
-    pub fn first_anchor(mut self, first: bool) -> Self {
-        self.asked.first = first;
-        self
-    }
-
-    /// Says that the log has moved to this store, so that the anchor names another one. The tree must have the anchor's
-    /// head all the same. The old store can then not be opened as this log any more.
-    #[must_use]
-    pub fn adopt_store(mut self, adopt: bool) -> Self {
-        self.asked.adopt = adopt;
-        self
-    }
-
-    /// Whether an entry that the log has is answered with its index instead of being inserted again (default: yes).
-    #[must_use]
-    pub fn unique(self, unique: bool) -> Self {
-        Self { unique, ..self }
-    }
-
-    /// How a new tree keeps its entries. An existing tree keeps what it has.
-    #[must_use]
-    pub fn entries(self, entries: EntryConfig) -> Self {
-        Self { entries: Some(entries), ..self }
-    }
-
-    /// The shortest time between two checkpoints (default: one second).
-    #[must_use]
-    pub fn interval(self, interval: Duration) -> Self {
-        Self { interval, ..self }
-    }
-
-    /// How many bytes of entries may wait to be inserted (default: 64 MiB).
-    #[must_use]
-    pub fn most_waiting(self, bytes: usize) -> Self {
-        Self { most_waiting: bytes, ..self }
-    }
-
-    /// The smallest index that the log publishes (default: 0), at most the size of the log. Full tiles and bundles that end
-    /// at or below it are not served any more. They stay in the store.
-    #[must_use]
-    pub fn minimum_index(self, index: u64) -> Self {
-        Self { minimum_index: index, ..self }
-    }
-}
-
-impl fmt::Debug for LogConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.signers.iter().map(|signer| signer.name()).collect();
-        f.debug_struct("LogConfig")
-            .field("tree", &self.tree)
-            .field("origin", &self.origin)
-            .field("signers", &names)
-            .field("anchor", &self.anchor)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A checkpoint that was verified, anchored and signed.
-#[derive(Debug)]
-pub struct Published {
-    head: TreeHead,
-    signed: SignedNote,
-    note: Bytes,
-    snapshot: Snapshot,
-    at: Instant,
-    time: SystemTime,
-}
-
-impl Published {
-    /// Size and root.
-    #[must_use]
-    pub fn head(&self) -> TreeHead {
-        self.head
-    }
-
-    /// The signed checkpoint, as text.
-    #[must_use]
-    pub fn note(&self) -> &Bytes {
-        &self.note
-    }
-
-    /// The signed checkpoint.
-    #[must_use]
-    pub fn signed(&self) -> &SignedNote {
-        &self.signed
-    }
-
-    /// The tree, at least as large as the checkpoint. Make proofs for the size of [`head`](Self::head).
-    #[must_use]
-    pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
-    }
-
-    /// How long ago the log signed it.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.at.elapsed()
-    }
-
-    /// When the log signed it, by the clock of the system.
-    #[must_use]
-    pub fn time(&self) -> SystemTime {
-        self.time
-    }
-}
-
-/// What the threads of a log share.
-pub(crate) struct Core {
-    pub(crate) origin: String,
-    pub(crate) tree: Arc<DynAccumulator>,
-    reader: Arc<StoreReader>,
-    signers: Vec<LogSigner>,
-    gate: Mutex<Gate>,
-    published: ArcSwapOption<Published>,
-    /// The size of the last checkpoint, for those who wait for one.
-    size: watch::Sender<u64>,
-    /// The last error of publishing.
-    failure: Mutex<Option<LogError>>,
-    /// The error after which nothing is ever signed again.
-    stopped: OnceLock<LogError>,
-    /// Since when more is durable than was published.
-    behind: Mutex<Option<Instant>>,
-}
+use crate::shared::Core;
 
 /// A log that takes entries and publishes checkpoints.
 ///
@@ -205,6 +30,7 @@ pub struct Log {
     publisher: Publisher,
     longest: usize,
     minimum_index: u64,
+    receipts: Option<(ReceiptSigner, Vec<u8>)>,
     interval: Duration,
 }
 
@@ -216,12 +42,13 @@ impl Log {
     ///
     /// [`LogError::NotALog`] if the tree exists and is not of SHA-256, arity 2, with entries of up to 65,535 bytes;
     /// [`LogError::NoAnchor`], [`LogError::RolledBack`], [`LogError::Forked`] and [`LogError::Mismatch`] if the store
-    /// must not be signed.
+    /// must not be signed; [`LogError::KeyName`] if no key has the name of the log.
     pub fn open(
         store: &Store,
         reader: Arc<StoreReader>,
         config: LogConfig,
     ) -> Result<Self, LogError> {
+        config.check_names()?;
         let entries = config.entries.unwrap_or_default();
         let existing = match store.existing_tree(&config.tree) {
             Ok(tree) => Some(tree),
@@ -268,19 +95,26 @@ impl Log {
         }
         let behind = Arc::clone(&core);
         let publish = move || if behind.is_behind() { behind.publish() } else { Ok(()) };
-        let publisher = Publisher::start(core.origin.clone(), config.interval, publish);
+        let stopped = Arc::clone(&core);
+        let panicked = move || stopped.stop("the thread that publishes checkpoints has panicked");
+        let publisher = Publisher::start(core.origin.clone(), config.interval, publish, panicked);
         let publisher = publisher.map_err(|error| no_thread(&core, &error))?;
         let longest = usize::try_from(entries.longest_bytes()).unwrap_or(usize::MAX);
         let (wake, grown) = (publisher.waker(), Arc::clone(&core));
-        let durable = move || {
-            grown.is_now_behind();
-            wake.wake();
+        let settled = move |durable: &Result<(), LogError>| match durable {
+            Ok(()) => {
+                grown.is_now_behind();
+                wake.wake();
+            }
+            // Nothing of this store becomes durable any more.
+            Err(error) => drop(grown.stopped.set(error.clone())),
         };
         let limits = (config.most_waiting, longest);
-        let intake = Intake::start(Arc::clone(&core.tree), config.unique, limits, durable);
+        let intake = Intake::start(Arc::clone(&core.tree), config.unique, limits, settled);
         let intake = intake.map_err(|error| no_thread(&core, &error))?;
         let (minimum_index, interval) = (config.minimum_index, config.interval);
-        Ok(Self { core, intake, publisher, longest, minimum_index, interval })
+        let receipts = config.receipts;
+        Ok(Self { core, intake, publisher, longest, minimum_index, receipts, interval })
     }
 
     /// The name of the log.
@@ -313,6 +147,11 @@ impl Log {
         self.minimum_index
     }
 
+    /// The key of receipts, and its header `kid`. `None` if the log gives none.
+    pub(crate) fn receipts(&self) -> Option<(&dyn Signer, &[u8])> {
+        self.receipts.as_ref().map(|(signer, key_id)| (&**signer as &dyn Signer, &key_id[..]))
+    }
+
     /// Submits entries, which are inserted together and in order. The answer comes once they are durable.
     ///
     /// # Errors
@@ -320,7 +159,9 @@ impl Log {
     /// [`Refused`] if too much waits already, or if the log is being closed. Nothing of the entries is then inserted.
     pub fn submit(&self, entries: Vec<Bytes>) -> Result<oneshot::Receiver<Answer>, Refused> {
         match self.core.stopped.get() {
-            Some(error) => Err(Refused::Stopped { reason: error.to_string() }),
+            Some(error) => {
+                Err(Refused::Stopped { reason: error.to_string(), disk_full: error.is_disk_full() })
+            }
             None => self.intake.submit(entries),
         }
     }
@@ -408,94 +249,6 @@ impl fmt::Debug for Log {
     }
 }
 
-impl Core {
-    /// Publishes a checkpoint of all that is durable, if that is more than the last one.
-    pub(crate) fn publish(&self) -> Result<(), LogError> {
-        let published = self.try_publish();
-        match &published {
-            Ok(()) => self.is_now_published(),
-            Err(error) if is_final(error) => drop(self.stopped.set(error.clone())),
-            Err(_) => {}
-        }
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.clone_from(&published.as_ref().err().cloned());
-        published
-    }
-
-    fn try_publish(&self) -> Result<(), LogError> {
-        // Held to the end, so that checkpoints are published in the order of their sizes.
-        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = self.tree.snapshot();
-        let claimed = snapshot.durable_head()?;
-        let last = self.published.load();
-        if last.as_ref().is_some_and(|last| last.head == claimed) {
-            return Ok(());
-        }
-        let passed = gate.pass(claimed, &self.reader, self.tree.name().as_str())?;
-        let (hasher, arity) = (self.tree.hasher().id(), self.tree.arity());
-        let checkpoint = Checkpoint::new(&self.origin, hasher, arity, passed.head())?;
-        let signed = self.sign(&checkpoint)?;
-        let note = signed.to_string().into();
-        let (at, time) = (Instant::now(), SystemTime::now());
-        let published = Published { head: passed.head(), signed, note, snapshot, at, time };
-        self.published.store(Some(Arc::new(published)));
-        self.size.send_replace(passed.head().size.get());
-        Ok(())
-    }
-
-    fn refresh(&self) -> Result<(), LogError> {
-        // No checkpoint is published meanwhile.
-        let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        self.reader.refresh()?;
-        if let Some(last) = self.published.load_full() {
-            let Published { head, signed, note, at, time, .. } = &*last;
-            let (signed, note, snapshot) = (signed.clone(), note.clone(), self.tree.snapshot());
-            let same = Published { head: *head, signed, note, snapshot, at: *at, time: *time };
-            self.published.store(Some(Arc::new(same)));
-        }
-        Ok(())
-    }
-
-    fn sign(&self, checkpoint: &Checkpoint) -> Result<SignedNote, LogError> {
-        let mut signers = self.signers.iter();
-        let none =
-            || LogError::Signer { name: self.origin.clone(), reason: "there is no key".into() };
-        let first = signers.next().ok_or_else(none)?;
-        let mut note = SignedNote::sign(&checkpoint.to_string(), &**first)?;
-        for signer in signers {
-            note.add_signature(&**signer)?;
-        }
-        Ok(note)
-    }
-
-    /// Notes that something became durable.
-    fn is_now_behind(&self) {
-        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        if behind.is_none() && self.is_behind() {
-            *behind = Some(Instant::now());
-        }
-    }
-
-    /// Notes that a checkpoint was published.
-    fn is_now_published(&self) {
-        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        *behind = self.is_behind().then(Instant::now);
-    }
-
-    /// Whether more is durable than was published.
-    pub(crate) fn is_behind(&self) -> bool {
-        let published = self.published.load();
-        let size = published.as_ref().map_or(0, |published| published.head.size.get());
-        published.is_none() || self.tree.durable_size().get() > size
-    }
-}
-
-/// Whether nothing is signed any more after this error, until the log is opened again.
-fn is_final(error: &LogError) -> bool {
-    let changed = matches!(error, LogError::Anchor(AnchorError::Changed { .. }));
-    changed || matches!(error, LogError::Mismatch { .. } | LogError::Forked { .. })
-}
-
 fn check_tree(tree: &DynAccumulator) -> Result<(), LogError> {
     let refuse = |reason: String| Err(LogError::NotALog { tree: tree.name().clone(), reason });
     if tree.arity() != Arity::Two || tree.hasher().id() != Rfc6962Sha256.id() {
@@ -518,26 +271,4 @@ fn check_tree(tree: &DynAccumulator) -> Result<(), LogError> {
 fn no_thread(core: &Core, error: &std::io::Error) -> LogError {
     let reason = format!("no thread can be started: {error}");
     LogError::ReadOnly { origin: core.origin.clone(), reason }
-}
-
-/// Refuses an anchor that lies within the store: a copy of the store would have a copy of it. Both directories must
-/// exist, so that links are followed.
-///
-/// # Errors
-///
-/// [`LogError::AnchorInStore`]; [`LogError::Anchor`] if a directory cannot be found.
-pub fn anchor_must_be_outside(anchor: &Path, store: &Path) -> Result<(), LogError> {
-    let full = |path: &Path| {
-        path.canonicalize().map_err(|error| AnchorError::Io {
-            action: "find the directory of",
-            place: path.display().to_string(),
-            reason: error.to_string(),
-        })
-    };
-    let (anchor, store) = (full(anchor)?, full(store)?);
-    if !anchor.starts_with(&store) {
-        return Ok(());
-    }
-    let text = |path: PathBuf| path.display().to_string();
-    Err(LogError::AnchorInStore { anchor: text(anchor), store: text(store) })
 }

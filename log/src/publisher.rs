@@ -51,19 +51,34 @@ pub(crate) struct Publisher {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Calls its function if its thread panics.
+struct OnPanic<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnPanic<F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)();
+        }
+    }
+}
+
 /// How long the publisher waits after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 impl Publisher {
-    /// Calls `publish` after changes, which publishes what is new.
+    /// Calls `publish` after changes, which publishes what is new. If that panics, the thread ends with a call of
+    /// `panicked`.
     pub(crate) fn start(
         origin: String,
         interval: Duration,
         publish: impl Fn() -> Result<(), LogError> + Send + 'static,
+        panicked: impl FnMut() + Send + 'static,
     ) -> std::io::Result<Self> {
         let waker = Waker::default();
         let own = waker.clone();
+        let panicked = OnPanic(panicked);
         let body = move || {
+            let _panicked = panicked;
             while own.changed() {
                 let started = Instant::now();
                 let mut pause = interval;

@@ -39,9 +39,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     pub(crate) checkpoint_interval: Duration,
 
-    /// Do not serve what ends at or below this index. It stays in the store.
-    #[arg(long, value_name = "N", default_value = "0", value_parser = number)]
-    pub(crate) minimum_index: u64,
+    /// Do not publish what is below this index. It stays in the store. Once for each --tree, in the same order
+    /// [default: 0].
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub(crate) minimum_index: Vec<u64>,
 
     /// Where operators connect: an address, or unix:PATH for a socket that only this user reaches.
     #[arg(long, value_name = "PLACE")]

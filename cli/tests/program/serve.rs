@@ -787,6 +787,8 @@ fn full_tiles_below_the_minimum_index_are_gone_and_proofs_stay() {
     served.stop();
     let line = "serve DIR --listen 127.0.0.1:0 --key @key --minimum-index 601";
     assert!(refused(duramen(&place, line), 2).contains("it has 600 leaves"));
+    let twice = format!("{line} --minimum-index 3");
+    assert!(refused(duramen(&place, &twice), 2).contains("2 --minimum-index for 1 --tree"));
     let served = Served::start(&place, "--minimum-index 300");
     for (path, status) in [
         ("/tile/0/000", 410),

@@ -6,19 +6,25 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::{Buf, Bytes};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{Failed, blocking};
+use super::answer::Failed;
+use super::asked::Asked;
+use super::room::Held;
 use super::site::Served;
 use super::v1::tlog_proof;
 use crate::error::LogError;
-use crate::intake::{Added, Refused};
+use crate::intake::{AddError, Added, Refused};
+
+/// Memory that an entry of a batch takes beside its bytes: its place, its answer, and the text of that.
+const PER_ENTRY: usize = 128;
 
 /// `?wait=checkpoint`.
 #[derive(Debug, Default, Deserialize)]
@@ -38,14 +44,14 @@ enum WaitFor {
 /// Answers its index once it is durable. With `?wait=checkpoint` it answers the `tlog-proof` once a checkpoint has it.
 pub(super) async fn one(
     State(served): State<Arc<Served>>,
-    Query(wait): Query<Wait>,
+    Asked(wait): Asked<Wait>,
     body: Body,
 ) -> Result<Response, Failed> {
     let begun = Instant::now();
-    let entry = read(body, served.log.longest(), &served).await?;
+    let (entry, _held) = read(body, served.log.longest(), &served).await?;
     let len = entry.len();
     let added = added(&served, vec![entry]).await?;
-    let Some(added) = added.first() else { return Err(dropped()) };
+    let Some(added) = added.first() else { return Err(unknown()) };
     served.counted.added(1, len as u64, begun.elapsed());
     if wait.wait.is_some() {
         return proof_of(&served, added.index).await;
@@ -63,7 +69,7 @@ pub(super) async fn many(
     body: Body,
 ) -> Result<Response, Failed> {
     let begun = Instant::now();
-    let body = read(body, served.limits.batch_bytes, &served).await?;
+    let (body, mut held) = read(body, served.limits.batch_bytes, &served).await?;
     let len = body.len();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let most = (served.limits.batch_entries, served.log.longest());
@@ -75,9 +81,11 @@ pub(super) async fn many(
     if count == 0 {
         return Ok(Json(json!({ "entries": [] })).into_response());
     }
+    held.grow(entries.len() * PER_ENTRY)?;
     let added = added(&served, entries).await?;
     served.counted.added(count, len as u64, begun.elapsed());
-    Ok(([(header::CONTENT_TYPE, "application/json")], batch_answer(&added)).into_response())
+    let answer = held.bind(batch_answer(&added).into_bytes());
+    Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
 }
 
 /// Hands entries to the log and waits until they are durable.
@@ -87,48 +95,81 @@ async fn added(served: &Served, entries: Vec<Bytes>) -> Result<Vec<Added>, Faile
         Failed::from(refused)
     };
     let answer = served.log.submit(entries).map_err(refuse)?;
-    let unknown = |error: LogError| {
-        // The entries may be inserted, and the flush failed. Whether a restart finds them is not known.
-        tracing::error!(%error, "entries are not answered");
-        match error {
-            LogError::Closing => Failed::from(Refused::Closing),
-            _ => dropped(),
+    let failed = |error: AddError| match error {
+        AddError::NotInserted(LogError::Closing) => Failed::from(Refused::Closing),
+        AddError::NotInserted(error) => {
+            tracing::warn!(log = %served.name, %error, "entries are not inserted");
+            served.counted.refused.add(1);
+            Failed::not_inserted(error)
+        }
+        AddError::NotDurable(error) => {
+            tracing::error!(log = %served.name, %error, "entries are not answered");
+            unknown()
         }
     };
-    answer.await.map_err(|_| dropped())?.map_err(unknown)
+    // The thread that had the entries is gone.
+    answer.await.map_err(|_| unknown())?.map_err(failed)
 }
 
-/// The proof of an entry, once a checkpoint has it.
+/// The proof of an entry, once a checkpoint has it. A server that stops publishes one at once.
 async fn proof_of(served: &Arc<Served>, index: u64) -> Result<Response, Failed> {
-    let mut sizes = served.log.sizes();
-    let published = tokio::time::timeout(served.limits.wait, sizes.wait_for(|size| *size > index));
-    match published.await {
-        Ok(Ok(_)) => {}
+    let (mut sizes, mut stopping) = (served.log.sizes(), served.stopping.clone());
+    let published = async {
+        tokio::select! {
+            grown = sizes.wait_for(|size| *size > index) => return grown.is_ok(),
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+        let publish = |served: &Served| served.log.publish().map_err(Failed::from);
+        // If that fails, the log is tried once more when it is closed, and nobody is there to be answered then.
+        served.blocking(publish).await.is_ok() && *sizes.borrow() > index
+    };
+    match tokio::time::timeout(served.limits.wait, published).await {
+        Ok(true) => served.blocking(move |served| tlog_proof(served, index)).await,
         _ => {
             let message = format!(
                 "entry {index} is durable, and no checkpoint has it yet; ask for its proof later"
             );
-            return Err(Failed::later(StatusCode::GATEWAY_TIMEOUT, message, 1));
+            Err(Failed::later(StatusCode::GATEWAY_TIMEOUT, message, 1))
         }
     }
-    let served = Arc::clone(served);
-    blocking(move || tlog_proof(&served, index)).await
 }
 
-/// The whole body, if it is not longer than `most` and comes in time.
-async fn read(body: Body, most: usize, served: &Served) -> Result<Bytes, Failed> {
-    let body = Limited::new(body, most).collect();
+/// The whole body, if it is not longer than `most` and comes in time, and the memory that it takes.
+async fn read(mut body: Body, most: usize, served: &Served) -> Result<(Bytes, Held), Failed> {
+    let too_long = || {
+        let message = format!("the body is longer than {most} bytes");
+        Failed::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_long());
+    }
+    let whole = async {
+        // What came is held, and not what was announced: a client that announces much and sends little takes little.
+        let (mut held, mut first, mut rest) = (served.room.empty(), Bytes::new(), BytesMut::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                Failed::bad(format!("the body did not come to its end: {error}"))
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            let before = first.len().max(rest.len());
+            if data.len() > most - before {
+                return Err(too_long());
+            }
+            held.grow(data.len())?;
+            if before == 0 {
+                first = data;
+                continue;
+            }
+            if rest.is_empty() {
+                rest = BytesMut::from(&std::mem::take(&mut first)[..]);
+            }
+            rest.extend_from_slice(&data);
+        }
+        Ok((if rest.is_empty() { first } else { rest.freeze() }, held))
+    };
     let too_slow =
         |_| Failed::new(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long");
-    let body = tokio::time::timeout(served.limits.body, body).await.map_err(too_slow)?;
-    let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-        Some(_) => {
-            let message = format!("the body is longer than {most} bytes");
-            Failed::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-        }
-        None => Failed::bad(format!("the body did not come to its end: {error}")),
-    })?;
-    Ok(body.to_bytes())
+    tokio::time::timeout(served.limits.body, whole).await.map_err(too_slow)?
 }
 
 /// Entries with their lengths. None is copied.
@@ -189,9 +230,9 @@ fn batch_answer(added: &[Added]) -> String {
     text
 }
 
-fn dropped() -> Failed {
+fn unknown() -> Failed {
     let message =
-        "the log failed before the entry was answered; whether it is in the log is not known";
+        "the log failed before the entry was durable; whether it is in the log is not known";
     Failed::new(StatusCode::INTERNAL_SERVER_ERROR, message)
 }
 

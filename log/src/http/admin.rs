@@ -152,7 +152,10 @@ async fn only_operators(
 ) -> Response {
     let Some(token) = &operator.token else { return next.run(request).await };
     let given = request.headers().get(header::AUTHORIZATION).and_then(|given| given.to_str().ok());
-    let given = given.and_then(|given| given.strip_prefix("Bearer ")).unwrap_or_default();
+    // The name of the scheme has no case.
+    let given = given.and_then(|given| given.split_once(' '));
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let given = given.map_or("", |(_, token)| token);
     if equal(token, &hash(given.as_bytes())) {
         return next.run(request).await;
     }

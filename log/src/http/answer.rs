@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::error::LogError;
+use crate::error::{LogError, is_disk_full};
 use crate::intake::Refused;
 
 /// Why a request is not done.
@@ -34,6 +34,19 @@ impl Failed {
         Self { retry: Some(seconds), ..Self::new(status, message) }
     }
 
+    /// Nothing of the entries was inserted. Another try may succeed, but for errors that say so.
+    pub(super) fn not_inserted(error: LogError) -> Self {
+        let failed = Self::from(error);
+        match failed.status {
+            // Whoever added something did nothing wrong, and is told so.
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                let message = "the log failed before the entry was inserted; it is not in the log";
+                Self::later(StatusCode::SERVICE_UNAVAILABLE, message, 30)
+            }
+            _ => failed,
+        }
+    }
+
     /// No checkpoint stands, so nothing can be published.
     pub(super) fn no_checkpoint() -> Self {
         Self::later(StatusCode::SERVICE_UNAVAILABLE, "the log has no checkpoint yet", 1)
@@ -58,10 +71,13 @@ impl From<Refused> for Failed {
             Refused::TooLong { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, refused.to_string())
             }
-            Refused::Stopped { .. } => {
+            Refused::Stopped { disk_full, .. } => {
                 tracing::error!(%refused, "an entry is refused");
-                let message = "the log is stopped by an error, and its operator must look at it";
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                let (status, message) = match disk_full {
+                    true => (StatusCode::INSUFFICIENT_STORAGE, "the disk of the log was full"),
+                    false => (StatusCode::SERVICE_UNAVAILABLE, "the log is stopped by an error"),
+                };
+                Self::new(status, format!("{message}, and its operator must look at it"))
             }
             Refused::Full { .. } => {
                 Self::later(StatusCode::TOO_MANY_REQUESTS, refused.to_string(), 1)
@@ -77,7 +93,12 @@ impl From<LogError> for Failed {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Store(error) => error.into(),
-            error => Self::later(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), 10),
+            error => {
+                // It may name files of the machine.
+                tracing::error!(%error, "a request fails");
+                let message = "the log cannot do this at the moment";
+                Self::later(StatusCode::SERVICE_UNAVAILABLE, message, 10)
+            }
         }
     }
 }
@@ -86,7 +107,11 @@ impl From<duramen::Error> for Failed {
     fn from(error: duramen::Error) -> Self {
         use duramen::Error;
         let message = with_causes(&error);
-        match error {
+        let hidden = |status, message: &str| {
+            tracing::error!(error = %with_causes(&error), "a request fails");
+            Self::new(status, message)
+        };
+        match &error {
             Error::IndexOutOfRange { .. }
             | Error::SizeOutOfRange { .. }
             | Error::TileOutOfRange { .. }
@@ -97,35 +122,20 @@ impl From<duramen::Error> for Failed {
             Error::OldBeyondNew { .. } => Self::bad(message),
             Error::EntryTooLong { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
             Error::Backpressure { .. } => Self::later(StatusCode::TOO_MANY_REQUESTS, message, 1),
-            error if is_full(&error) => Self::later(StatusCode::INSUFFICIENT_STORAGE, message, 30),
-            Error::Closed | Error::Poisoned { .. } => {
-                Self::later(StatusCode::SERVICE_UNAVAILABLE, message, 30)
+            // These name files of the machine.
+            error if is_disk_full(error) => {
+                let failed =
+                    hidden(StatusCode::INSUFFICIENT_STORAGE, "the disk of the log is full");
+                Self { retry: Some(30), ..failed }
             }
-            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
+            Error::Closed | Error::Poisoned { .. } => {
+                let message = "the log takes and reads nothing until it is opened again";
+                let failed = hidden(StatusCode::SERVICE_UNAVAILABLE, message);
+                Self { retry: Some(30), ..failed }
+            }
+            _ => hidden(StatusCode::INTERNAL_SERVER_ERROR, "the store cannot answer this"),
         }
     }
-}
-
-/// Runs `work`, which may read the disk, where it keeps no other request from going on.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failed> + Send + 'static,
-) -> Result<T, Failed> {
-    let ended = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was given up");
-    tokio::task::spawn_blocking(work).await.map_err(ended)?
-}
-
-/// Whether the disk, or the quota, is full.
-fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        let full = [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded];
-        if kind.is_some_and(|kind| full.contains(&kind)) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
@@ -136,4 +146,37 @@ fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_store_without_room_is_answered_with_the_time_of_another_try() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let failed = duramen::Error::Io {
+            action: "write",
+            path: "/secret/path".into(),
+            offset: None,
+            source: Arc::new(full()),
+        };
+        let waited = std::time::Duration::from_secs(1);
+        let limit = duramen::Limit::UnflushedBytes;
+        let pressure = duramen::Error::Backpressure { limit, held: 2, allowed: 1, waited };
+        let blocked = duramen::Error::CheckpointsFail { held: 2, source: Arc::new(failed.clone()) };
+        for (error, status, retry) in [
+            (pressure, 429, Some("1")),
+            (blocked, 507, Some("30")),
+            (failed, 507, Some("30")),
+            (duramen::Error::Closed, 503, Some("30")),
+        ] {
+            let answer = Failed::not_inserted(LogError::Store(error)).into_response();
+            assert_eq!(answer.status().as_u16(), status);
+            let found = answer.headers().get(header::RETRY_AFTER);
+            assert_eq!(found.and_then(|value| value.to_str().ok()), retry);
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! Whether the process lives, and whether its logs are fit to serve.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,9 +9,6 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::site::{Served, Site};
-
-/// How long durable leaves may lack a checkpoint before the log is not ready.
-const LONGEST_LAG: Duration = Duration::from_secs(60);
 
 /// `GET /healthz`: the process answers.
 pub(super) async fn alive() -> &'static str {
@@ -47,7 +43,8 @@ fn why_not(served: &Served) -> Option<String> {
     if served.log.published().is_none() {
         return Some("the log has no checkpoint".to_owned());
     }
-    let behind = served.log.behind().filter(|behind| *behind > LONGEST_LAG + served.log.interval());
+    let most = served.limits.lag.saturating_add(served.log.interval());
+    let behind = served.log.behind().filter(|behind| *behind > most);
     behind
         .map(|behind| format!("leaves are durable for {} s without a checkpoint", behind.as_secs()))
 }

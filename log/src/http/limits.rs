@@ -20,8 +20,19 @@ pub struct Limits {
     pub wait: Duration,
     /// How long the requests that run may take when the server stops (default: 30 seconds).
     pub drain: Duration,
+    /// For how long, beside the time between two checkpoints, leaves may be durable without a checkpoint before the log
+    /// is not ready (default: 60 seconds).
+    pub lag: Duration,
     /// Streams of `/v1/tail` at a time (default: 1,000).
     pub tails: usize,
+    /// Bytes that requests and answers of all clients together take in memory (default: 256 MiB). A request for which
+    /// there is no room is refused with 503.
+    pub memory: usize,
+    /// Reads of the store at a time that may wait for the disk (default: 32). More wait.
+    pub reads: usize,
+    /// Bytes of tiles and bundles that are kept in memory, of all logs together (default: 64 MiB). They are a part of
+    /// [`memory`](Self::memory), at most a quarter.
+    pub cache: usize,
 }
 
 impl Default for Limits {
@@ -34,7 +45,11 @@ impl Default for Limits {
             batch_entries: 1 << 16,
             wait: Duration::from_secs(30),
             drain: Duration::from_secs(30),
+            lag: Duration::from_secs(60),
             tails: 1000,
+            memory: 256 << 20,
+            reads: 32,
+            cache: 64 << 20,
         }
     }
 }

@@ -12,14 +12,18 @@
 mod add;
 mod admin;
 mod answer;
+mod asked;
+mod cache;
 mod counted;
 mod health;
 mod limits;
 mod metrics;
 mod read;
+mod room;
 mod server;
 mod site;
 mod tail;
+mod tls;
 mod v1;
 
 use std::sync::Arc;
@@ -32,6 +36,7 @@ pub use admin::{Operator, admin};
 pub use limits::Limits;
 pub use server::{Listener, serve};
 pub use site::Site;
+pub use tls::{Tls, TlsError};
 
 /// What everybody may reach. Each log is under its name; the first one is at the root as well.
 pub fn public(site: &Arc<Site>) -> Router {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use duramen::tlog::tiles::{EntryBundlePath, TilePath};
 
-use super::answer::{Failed, blocking};
+use super::answer::Failed;
+use super::cache::Key;
 use super::site::Served;
 
 /// A tile never changes.
@@ -21,7 +23,7 @@ const ANY: HeaderValue = HeaderValue::from_static("*");
 
 /// `GET /checkpoint`.
 pub(super) async fn checkpoint(State(served): State<Arc<Served>>) -> Result<Response, Failed> {
-    let published = served.log.published().ok_or_else(Failed::no_checkpoint)?;
+    let published = served.published()?;
     let headers = [
         (header::CONTENT_TYPE, TEXT),
         (header::CACHE_CONTROL, BRIEF),
@@ -33,7 +35,7 @@ pub(super) async fn checkpoint(State(served): State<Arc<Served>>) -> Result<Resp
 /// `GET /tile/L/N` and `GET /tile/L/N.p/W`.
 pub(super) async fn tile(State(served): State<Arc<Served>>, uri: Uri) -> Result<Response, Failed> {
     let path: TilePath = path_of(&uri).parse().map_err(not_a_path)?;
-    let published = served.log.published().ok_or_else(Failed::no_checkpoint)?;
+    let published = served.published()?;
     if !path.is_within(published.head().size.get()) {
         return Err(Failed::not_found("the log has no such tile in its checkpoint"));
     }
@@ -41,7 +43,9 @@ pub(super) async fn tile(State(served): State<Arc<Served>>, uri: Uri) -> Result<
         return Err(pruned(&served));
     }
     let (level, index, width) = (path.level(), path.index(), path.width().get());
-    let bytes = published.snapshot().tile(level, index, width)?;
+    let key = Key { level: Some(level), index, width };
+    let bytes =
+        cached(&served, key, move || published.snapshot().tile(level, index, width)).await?;
     served.counted.tiles.add(1);
     Ok(immutable(bytes))
 }
@@ -52,7 +56,7 @@ pub(super) async fn bundle(
     uri: Uri,
 ) -> Result<Response, Failed> {
     let path: EntryBundlePath = path_of(&uri).parse().map_err(not_a_path)?;
-    let published = served.log.published().ok_or_else(Failed::no_checkpoint)?;
+    let published = served.published()?;
     if !path.is_within(published.head().size.get()) {
         return Err(Failed::not_found("the log has no such bundle in its checkpoint"));
     }
@@ -60,10 +64,30 @@ pub(super) async fn bundle(
         return Err(pruned(&served));
     }
     let (index, width) = (path.index(), path.width().get());
-    let read = move || Ok(published.snapshot().entry_bundle(index, width)?);
-    let bytes = blocking(read).await?;
+    let key = Key { level: None, index, width };
+    let read = move || published.snapshot().entry_bundle(index, width);
+    let bytes = cached(&served, key, read).await?;
     served.counted.bundles.add(1);
     Ok(immutable(bytes))
+}
+
+/// What the cache has, or else what `read` finds on the disk.
+async fn cached(
+    served: &Arc<Served>,
+    key: Key,
+    read: impl FnOnce() -> Result<Vec<u8>, duramen::Error> + Send + 'static,
+) -> Result<Bytes, Failed> {
+    if let Some(bytes) = served.cache.get(key) {
+        return Ok(bytes);
+    }
+    let read = move |served: &Served| {
+        let bytes = read()?;
+        // Held until the last client has taken it and the cache has dropped it.
+        let bytes = served.room.take(bytes.len())?.bind(bytes);
+        served.cache.put(key, &bytes);
+        Ok(bytes)
+    };
+    served.blocking(read).await
 }
 
 /// The path as the client sent it: a tile has one path, and not one more for every way to encode it.
@@ -71,7 +95,7 @@ fn path_of(uri: &Uri) -> &str {
     uri.path().strip_prefix('/').unwrap_or_default()
 }
 
-fn immutable(bytes: Vec<u8>) -> Response {
+fn immutable(bytes: Bytes) -> Response {
     let headers = [
         (header::CONTENT_TYPE, BYTES),
         (header::CACHE_CONTROL, IMMUTABLE),

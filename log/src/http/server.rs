@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,12 +25,18 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::limits::Limits;
 use super::site::Site;
+use super::tls::Tls;
+
+/// Bytes of requests that a connection has read ahead, and of small answers that wait to be sent.
+const MOST_BUFFERED: usize = 64 << 10;
 
 /// Where connections come from.
 #[derive(Debug)]
 pub enum Listener {
     /// An address.
     Tcp(TcpListener),
+    /// An address, with TLS.
+    Tls(TcpListener, Tls),
     /// A socket in the file system.
     Unix(UnixListener),
 }
@@ -53,6 +60,7 @@ pub async fn serve(
     // connection that sends nothing as well.
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.head).keep_alive(true);
+    builder.max_buf_size(MOST_BUFFERED);
     let mut failed = None;
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -62,11 +70,11 @@ pub async fn serve(
             () = &mut stop => break,
         };
         let accepted = tokio::select! {
-            accepted = accept(&listener, limits.body) => accepted,
+            accepted = accept(&listener, &limits) => accepted,
             () = &mut stop => break,
         };
-        let io = match accepted {
-            Ok(io) => io,
+        let connecting = match accepted {
+            Ok(connecting) => connecting,
             Err(error) if passes(&error) => {
                 // Out of descriptors, for instance. Others may close some.
                 tracing::warn!(%error, "a connection is not accepted");
@@ -79,11 +87,14 @@ pub async fn serve(
             }
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(io, service);
-        let connection = graceful.watch(connection);
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
         let site = Arc::clone(&site);
         tokio::spawn(async move {
             site.open.fetch_add(1, Ordering::Relaxed);
+            let connection = async {
+                let io = connecting.await?;
+                watcher.watch(builder.serve_connection(io, service)).await.map_err(io::Error::other)
+            };
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ends");
             }
@@ -102,17 +113,36 @@ trait Connection: Read + Write + Unpin + Send {}
 
 impl<T: Read + Write + Unpin + Send> Connection for T {}
 
-/// Accepts a connection. A client that takes nothing of its answer for `patience` loses it.
-async fn accept(listener: &Listener, patience: Duration) -> io::Result<Box<dyn Connection>> {
-    match listener {
+/// A connection that is being set up, which must not keep others from being accepted.
+type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Connection>>> + Send>>;
+
+/// Accepts a connection. A client that takes nothing of its answer for some time loses it, and so does one that does not
+/// come to the end of its handshake.
+async fn accept(listener: &Listener, limits: &Limits) -> io::Result<Connecting> {
+    let (patience, handshake) = (limits.body, limits.head);
+    let tcp = async |listener: &TcpListener| {
+        let (stream, _) = listener.accept().await?;
+        // It fails for a connection that is gone already.
+        let _ = stream.set_nodelay(true);
+        io::Result::Ok(stream)
+    };
+    Ok(match listener {
         Listener::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
-            // It fails for a connection that is gone already.
-            let _ = stream.set_nodelay(true);
-            Ok(patient(stream, patience))
+            let stream = tcp(listener).await?;
+            Box::pin(async move { Ok(patient(stream, patience)) })
         }
-        Listener::Unix(listener) => Ok(patient(listener.accept().await?.0, patience)),
-    }
+        Listener::Tls(listener, Tls(acceptor)) => {
+            let handshaking = acceptor.accept(tcp(listener).await?);
+            Box::pin(async move {
+                let stream = tokio::time::timeout(handshake, handshaking).await??;
+                Ok(patient(stream, patience))
+            })
+        }
+        Listener::Unix(listener) => {
+            let (stream, _) = listener.accept().await?;
+            Box::pin(async move { Ok(patient(stream, patience)) })
+        }
+    })
 }
 
 fn patient<S>(stream: S, patience: Duration) -> Box<dyn Connection>

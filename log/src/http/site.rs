@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::http::StatusCode;
 use tokio::sync::{Semaphore, watch};
 
+use super::answer::Failed;
+use super::cache::Cache;
 use super::counted::Counted;
 use super::limits::Limits;
+use super::room::Room;
 use crate::error::LogError;
 use crate::log::Log;
+use crate::published::Published;
 
 /// One log, with what its handlers need.
 #[derive(Debug)]
@@ -18,8 +23,47 @@ pub(super) struct Served {
     pub(super) limits: Limits,
     pub(super) counted: Counted,
     pub(super) tails: Arc<Semaphore>,
+    /// The memory that all requests share.
+    pub(super) room: Room,
+    /// Reads that may wait for the disk.
+    pub(super) reads: Arc<Semaphore>,
+    pub(super) cache: Cache,
     /// True once the server stops.
     pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl Served {
+    /// The checkpoint that stands.
+    pub(super) fn published(&self) -> Result<Arc<Published>, Failed> {
+        self.log.published().ok_or_else(Failed::no_checkpoint)
+    }
+
+    /// Refuses an index below the smallest one that the log publishes. The store has it still.
+    pub(super) fn must_be_published(&self, index: u64) -> Result<(), Failed> {
+        let least = self.log.minimum_index();
+        if index >= least {
+            return Ok(());
+        }
+        let message = format!("the log publishes nothing below index {least}, and this is {index}");
+        Err(Failed::new(StatusCode::GONE, message))
+    }
+
+    /// Runs `work`, which may wait for the disk, where it keeps no other request from going on.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Failed> + Send + 'static,
+    ) -> Result<T, Failed> {
+        let given_up =
+            || Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was given up");
+        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| given_up())?;
+        let served = Arc::clone(self);
+        let run = move || {
+            let done = work(&served);
+            drop(permit);
+            done
+        };
+        tokio::task::spawn_blocking(run).await.map_err(|_| given_up())?
+    }
 }
 
 /// The logs of one process.
@@ -54,11 +98,16 @@ impl Site {
             }
         }
         let stopping = watch::Sender::new(false);
+        let room = Room::new(limits.memory);
+        let reads = Arc::new(Semaphore::new(limits.reads.max(1)));
+        // The cache must leave room for requests.
+        let cached = limits.cache.min(limits.memory / 4) / logs.len().max(1);
         let serve = |(name, log)| {
             let tails = Arc::new(Semaphore::new(limits.tails));
             let (limits, stopping) = (limits.clone(), stopping.subscribe());
-            let counted = Counted::default();
-            Arc::new(Served { name, log, limits, counted, tails, stopping })
+            let (room, reads) = (room.clone(), Arc::clone(&reads));
+            let (counted, cache) = (Counted::default(), Cache::new(cached));
+            Arc::new(Served { name, log, limits, counted, tails, room, reads, cache, stopping })
         };
         let served = logs.into_iter().map(serve).collect();
         Ok(Arc::new(Self { served, stopping, open: AtomicU64::new(0) }))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -18,9 +18,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::answer::{Failed, blocking};
+use super::answer::Failed;
+use super::asked::Asked;
 use super::site::Served;
-use crate::log::Published;
+use crate::published::Published;
 
 /// Entries that are read at a time.
 const STEP: u64 = 256;
@@ -39,7 +40,7 @@ pub(super) struct From {
 /// Streams entries from `from` on, or from now on.
 pub(super) async fn events(
     State(served): State<Arc<Served>>,
-    Query(From { from }): Query<From>,
+    Asked(From { from }): Asked<From>,
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
     let busy = |_| {
@@ -53,6 +54,7 @@ pub(super) async fn events(
     });
     let sizes = served.log.sizes();
     let next = last.transpose()?.or(from).unwrap_or_else(|| *sizes.borrow());
+    served.must_be_published(next)?;
     let stopping = served.stopping.clone();
     let follower = Follower { served, next, sizes, stopping, _permit: permit };
     let stream = futures_util::stream::unfold(follower, |mut follower| async move {
@@ -90,8 +92,8 @@ impl Follower {
             }
         }
         let Some(published) = self.served.log.published() else { return Some(Bytes::new()) };
-        let read = move || Ok(events_from(&published, next));
-        match blocking(read).await.ok()? {
+        let read = move |_: &Served| Ok(events_from(&published, next));
+        match self.served.blocking(read).await.ok()? {
             Ok((events, end)) => {
                 self.next = end;
                 Some(events)

@@ -3,23 +3,25 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::http::header;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use duramen::tlog::TlogProof;
-use duramen::{Hash, Hasher, Rfc6962Sha256};
+use duramen::tlog::cose::{ConsistencyReceipt, CoseError, InclusionReceipt};
+use duramen::{Hash, Hasher, LeafIndex, Rfc6962Sha256, TreeSize};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Failed, blocking};
+use super::answer::Failed;
+use super::asked::Asked;
 use super::site::Served;
-use crate::log::Published;
+use crate::published::Published;
 
 type Answer = Result<Json<Value>, Failed>;
 
 /// `GET /v1/head`.
 pub(super) async fn head(State(served): State<Arc<Served>>) -> Answer {
-    let published = published(&served)?;
+    let published = served.published()?;
     let head = published.head();
     Ok(Json(json!({
         "origin": served.log.origin(),
@@ -29,7 +31,8 @@ pub(super) async fn head(State(served): State<Arc<Served>>) -> Answer {
     })))
 }
 
-/// `GET /v1/proof?index=N` or `?leaf=HEX`, with `&size=M` for an older tree and `&format=tlog-proof` for text.
+/// `GET /v1/proof?index=N` or `?leaf=HEX`, with `&size=M` for an older tree and `&format=tlog-proof` or `cose-receipt` for
+/// one that is signed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProofOf {
@@ -44,29 +47,34 @@ pub(super) struct ProofOf {
 enum ProofFormat {
     Json,
     TlogProof,
+    CoseReceipt,
 }
 
 /// Proves that a leaf is in the log.
 pub(super) async fn proof(
     State(served): State<Arc<Served>>,
-    Query(asked): Query<ProofOf>,
+    Asked(asked): Asked<ProofOf>,
 ) -> Result<Response, Failed> {
-    blocking(move || prove(&served, &asked)).await
+    served.blocking(move |served| prove(served, &asked)).await
 }
 
 fn prove(served: &Served, asked: &ProofOf) -> Result<Response, Failed> {
-    let published = published(served)?;
+    let published = served.published()?;
     let index = match (asked.index, &asked.leaf) {
         (Some(index), None) => index,
         (None, Some(leaf)) => found(&published, &leaf_of(leaf)?)?,
         _ => return Err(Failed::bad("give either index or leaf")),
     };
-    if asked.format == Some(ProofFormat::TlogProof) {
-        if asked.size.is_some() {
-            return Err(Failed::bad("a tlog-proof is for the checkpoint; leave out size"));
-        }
-        return tlog_proof(served, index);
+    let format = asked.format.unwrap_or(ProofFormat::Json);
+    if format != ProofFormat::Json && asked.size.is_some() {
+        return Err(Failed::bad("what is signed is of the checkpoint; leave out size"));
     }
+    match format {
+        ProofFormat::TlogProof => return tlog_proof(served, index),
+        ProofFormat::CoseReceipt => return receipt(served, index),
+        ProofFormat::Json => {}
+    }
+    served.must_be_published(index)?;
     let current = published.head().size.get();
     let size = asked.size.unwrap_or(current);
     within(size, current)?;
@@ -88,7 +96,8 @@ fn prove(served: &Served, asked: &ProofOf) -> Result<Response, Failed> {
 
 /// The proof of the leaf `index` for the checkpoint that stands, as text.
 pub(super) fn tlog_proof(served: &Served, index: u64) -> Result<Response, Failed> {
-    let published = published(served)?;
+    served.must_be_published(index)?;
+    let published = served.published()?;
     let proof = published.snapshot().prove_at(index, published.head().size)?;
     let checkpoint = published.signed().clone();
     let proof = TlogProof { extra: None, index: index.into(), proof, checkpoint };
@@ -97,29 +106,80 @@ pub(super) fn tlog_proof(served: &Served, index: u64) -> Result<Response, Failed
     Ok((headers, proof.to_string()).into_response())
 }
 
-/// `GET /v1/consistency?from=M&to=N`.
+/// The COSE receipt of the leaf `index` for the checkpoint that stands.
+fn receipt(served: &Served, index: u64) -> Result<Response, Failed> {
+    served.must_be_published(index)?;
+    let published = served.published()?;
+    let proof = published.snapshot().prove_at(index, published.head().size)?;
+    let (signer, key_id) = served.log.receipts().ok_or_else(no_receipts)?;
+    let (checkpoint, index) = (published.checkpoint(), LeafIndex(index));
+    let receipt = InclusionReceipt::sign(signer, Some(key_id), checkpoint, index, proof);
+    Ok(cose(served, receipt.map_err(no_receipt)?.as_bytes()))
+}
+
+fn cose(served: &Served, receipt: &[u8]) -> Response {
+    served.counted.proofs.add(1);
+    let kind = (header::CONTENT_TYPE, "application/cose; cose-type=\"cose-sign1\"");
+    ([kind], receipt.to_vec()).into_response()
+}
+
+fn no_receipts() -> Failed {
+    Failed::not_found("the log gives no receipts")
+}
+
+fn no_receipt(error: CoseError) -> Failed {
+    match error {
+        CoseError::EmptyPath => Failed::not_found(error.to_string()),
+        error => {
+            tracing::error!(%error, "a receipt is not signed");
+            Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "the receipt cannot be signed")
+        }
+    }
+}
+
+/// `GET /v1/consistency?from=M&to=N`, with `&format=cose-receipt` for one that is signed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Between {
     from: u64,
     to: Option<u64>,
+    format: Option<ConsistencyFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ConsistencyFormat {
+    Json,
+    CoseReceipt,
 }
 
 /// Proves that the tree of one size is a prefix of that of another.
 pub(super) async fn consistency(
     State(served): State<Arc<Served>>,
-    Query(Between { from, to }): Query<Between>,
-) -> Answer {
-    blocking(move || prove_consistency(&served, from, to)).await
+    Asked(asked): Asked<Between>,
+) -> Result<Response, Failed> {
+    served.blocking(move |served| prove_consistency(served, &asked)).await
 }
 
-fn prove_consistency(served: &Served, from: u64, to: Option<u64>) -> Answer {
-    let published = published(served)?;
+fn prove_consistency(served: &Served, asked: &Between) -> Result<Response, Failed> {
+    let Between { from, to, format } = *asked;
+    let published = served.published()?;
     let current = published.head().size.get();
     let to = to.unwrap_or(current);
     within(to, current)?;
+    // A tree of a smaller size has no root that the tiles which are left lead to.
+    served.must_be_published(from.min(to))?;
     let snapshot = published.snapshot();
     let proof = snapshot.prove_consistency_between(from, to)?;
+    if format == Some(ConsistencyFormat::CoseReceipt) {
+        if to != current {
+            return Err(Failed::bad("what is signed is of the checkpoint; leave out to"));
+        }
+        let (signer, key_id) = served.log.receipts().ok_or_else(no_receipts)?;
+        let (checkpoint, from) = (published.checkpoint(), TreeSize(from));
+        let receipt = ConsistencyReceipt::sign(signer, Some(key_id), from, checkpoint, proof);
+        return Ok(cose(served, receipt.map_err(no_receipt)?.as_bytes()));
+    }
     served.counted.proofs.add(1);
     Ok(Json(json!({
         "kind": "consistency",
@@ -130,7 +190,8 @@ fn prove_consistency(served: &Served, from: u64, to: Option<u64>) -> Answer {
         "new_size": to,
         "new_root": const_hex::encode(snapshot.head_at(to)?.root),
         "hashes": hex(proof.hashes()),
-    })))
+    }))
+    .into_response())
 }
 
 /// `?index=N`.
@@ -143,11 +204,16 @@ pub(super) struct At {
 /// `GET /v1/entry?index=N`: the bytes of the entry.
 pub(super) async fn entry(
     State(served): State<Arc<Served>>,
-    Query(At { index }): Query<At>,
+    Asked(At { index }): Asked<At>,
 ) -> Result<Response, Failed> {
-    let published = published(&served)?;
+    let published = served.published()?;
     within(index.saturating_add(1), published.head().size.get())?;
-    let entry = blocking(move || Ok(published.snapshot().entry(index)?.to_vec())).await?;
+    served.must_be_published(index)?;
+    let read = move |served: &Served| {
+        let entry = published.snapshot().entry(index)?.to_vec();
+        Ok(served.room.take(entry.len())?.bind(entry))
+    };
+    let entry = served.blocking(read).await?;
     let kind = (header::CONTENT_TYPE, "application/octet-stream");
     Ok(([kind, (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], entry).into_response())
 }
@@ -163,15 +229,16 @@ pub(super) struct Sought {
 /// `GET /v1/find`: the index of the first leaf that is equal.
 pub(super) async fn find(
     State(served): State<Arc<Served>>,
-    Query(sought): Query<Sought>,
+    Asked(sought): Asked<Sought>,
 ) -> Answer {
     let leaf = match (&sought.leaf, &sought.data) {
         (Some(leaf), None) => leaf_of(leaf)?,
         (None, Some(data)) => Rfc6962Sha256.leaf(data.as_bytes()),
         _ => return Err(Failed::bad("give either leaf or data")),
     };
-    let published = published(&served)?;
-    let index = blocking(move || found(&published, &leaf)).await?;
+    let published = served.published()?;
+    let index = served.blocking(move |_| found(&published, &leaf)).await?;
+    served.must_be_published(index)?;
     Ok(Json(json!({ "index": index, "leaf": const_hex::encode(leaf) })))
 }
 
@@ -210,10 +277,6 @@ pub(super) async fn state(State(served): State<Arc<Served>>) -> Answer {
         "merges": stats.compactions,
         "active_jobs": stats.active_jobs,
     })))
-}
-
-fn published(served: &Served) -> Result<Arc<Published>, Failed> {
-    served.log.published().ok_or_else(Failed::no_checkpoint)
 }
 
 /// The index of the first equal leaf in the checkpoint.

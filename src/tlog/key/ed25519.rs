@@ -82,6 +82,12 @@ impl<K: Signer> Ed25519Signer<K> {
     pub fn verifier(&self) -> Ed25519Verifier {
         self.verifier.clone()
     }
+
+    /// The key itself, which signs receipts too.
+    #[must_use]
+    pub const fn key(&self) -> &K {
+        &self.key
+    }
 }
 
 impl Ed25519Signer {

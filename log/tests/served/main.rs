@@ -1,0 +1,13 @@
+//! A log over HTTP, without sockets where that is possible, on a simulated disk.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
+
+mod drain;
+mod durable;
+mod jobs;
+mod memory;
+mod pruned;
+mod ready;
+mod receipts;
+mod rig;
+mod tls;
