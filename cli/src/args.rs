@@ -23,8 +23,8 @@ pub(crate) use anchor::AnchorArgs;
 pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, FindArgs, IndexArgs, TailArgs};
 pub(crate) use erase::{CompactArgs, EraseArgs};
 pub(crate) use proofs::{
-    ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat, ProveArgs,
-    ProveConsistencyArgs, VerifyArgs,
+    CheckpointArgs, ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat,
+    ProveArgs, ProveConsistencyArgs, TrustArgs, VerifyArgs,
 };
 pub(crate) use serve::{ExportTilesArgs, ServeArgs};
 pub(crate) use transfer::{ExportArgs, ImportArgs, TransferFormat};

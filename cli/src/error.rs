@@ -208,6 +208,9 @@ pub(crate) enum Refusal {
 
     #[error(transparent)]
     Checkpoint(#[from] duramen::tlog::TlogError),
+
+    #[error(transparent)]
+    Receipt(#[from] duramen::tlog::cose::CoseError),
 }
 
 /// Failures of one command, in the order in which they came.

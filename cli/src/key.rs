@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use duramen::tlog::{Checkpoint, Ed25519Signer, SignedNote};
+use duramen::tlog::{Checkpoint, Ed25519Signer, NoteSigner, SignedNote};
 use duramen::{Arity, Hasher, Rfc6962Sha256, Snapshot, TreeHead};
 
 use crate::error::Error;
@@ -63,6 +63,11 @@ pub(crate) fn checkpoint(
 /// The checkpoint with the key's signature.
 pub(crate) fn sign(checkpoint: &Checkpoint, key: &Ed25519Signer) -> Result<SignedNote, Error> {
     SignedNote::sign(&checkpoint.to_string(), key).map_err(cannot_make)
+}
+
+/// What a receipt says of the key that signed it: the first two parts of its public text.
+pub(crate) fn receipt_id(key: &Ed25519Signer) -> String {
+    format!("{}+{:08x}", NoteSigner::name(key), NoteSigner::id(key))
 }
 
 fn cannot_make(error: duramen::tlog::TlogError) -> Error {

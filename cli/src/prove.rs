@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use duramen::tlog::cose::InclusionReceipt;
 use duramen::tlog::{Checkpoint, SignedNote, TlogProof};
 use duramen::{Config, InclusionProof, LeafIndex, Snapshot, StoreReader, TreeHead, TreeSize};
 
 use crate::args::{HasherName, ProofFormat, ProveArgs};
 use crate::error::{Error, Refusal};
 use crate::hex::encode;
-use crate::proof::{AnyInclusion, Inclusion};
+use crate::proof::{AnyInclusion, Inclusion, Signed};
 use crate::{anchored, input, key, output};
 
 /// Longer notes than the library reads need not be read.
@@ -44,8 +45,10 @@ fn prove(
     signing: &Signing,
     may_be_signed: Option<TreeHead>,
 ) -> Result<Vec<u8>, Error> {
-    if args.format == ProofFormat::TlogProof {
-        key::must_be_rfc6962("a tlog-proof", store)?;
+    match args.format {
+        ProofFormat::TlogProof => key::must_be_rfc6962("a tlog-proof", store)?,
+        ProofFormat::CoseReceipt => key::must_be_rfc6962("a receipt", store)?,
+        ProofFormat::Json | ProofFormat::Binary => {}
     }
     let snapshot = store;
     let head = match (may_be_signed, signing) {
@@ -63,10 +66,12 @@ fn prove(
         [index] => AnyInclusion::Single(snapshot.prove_at(*index, size)?),
         many => AnyInclusion::Multi(snapshot.prove_many_at(many, size)?),
     };
-    if let ([index], AnyInclusion::Single(proof), ProofFormat::TlogProof) =
-        (indexes, &proof, args.format)
-    {
-        return tlog_proof(store, head, *index, proof, signing);
+    if let ([index], AnyInclusion::Single(proof)) = (indexes, &proof) {
+        match args.format {
+            ProofFormat::TlogProof => return tlog_proof(store, head, *index, proof, signing),
+            ProofFormat::CoseReceipt => return receipt(store, head, *index, proof, signing),
+            ProofFormat::Json | ProofFormat::Binary => {}
+        }
     }
     let leaf = |index: &LeafIndex| Ok((*index, Some(snapshot.leaf(*index)?)));
     let inclusion = Inclusion {
@@ -76,7 +81,7 @@ fn prove(
         root: Some(head.root),
         leaves: indexes.iter().map(leaf).collect::<Result<_, Error>>()?,
         proof,
-        checkpoint: None,
+        signed: Signed::Nothing,
     };
     match args.format {
         ProofFormat::Binary => inclusion.to_binary(),
@@ -97,6 +102,32 @@ fn tlog_proof(
     Ok(proof.to_string().into_bytes())
 }
 
+/// A receipt, signed by the key.
+fn receipt(
+    store: &Snapshot,
+    head: TreeHead,
+    index: LeafIndex,
+    proof: &InclusionProof,
+    signing: &Signing,
+) -> Result<Vec<u8>, Error> {
+    let Signing::Key { signer, origin, .. } = signing else {
+        return Err(Error::Usage("a receipt is signed: give --key FILE".into()));
+    };
+    let origin = anchored::origin(origin.as_deref(), &**signer);
+    let checkpoint = key::checkpoint(store, head, origin)?;
+    let id = key::receipt_id(signer);
+    let receipt = InclusionReceipt::sign(
+        signer.key(),
+        Some(id.as_bytes()),
+        &checkpoint,
+        index,
+        proof.clone(),
+    );
+    let receipt =
+        receipt.map_err(|source| Error::Make { what: "a receipt", source: source.into() })?;
+    Ok(receipt.as_bytes().to_vec())
+}
+
 fn known(store: &Snapshot) -> Result<HasherName, Error> {
     let id = store.hasher().id();
     HasherName::by_id(id.as_str())
@@ -106,17 +137,22 @@ fn known(store: &Snapshot) -> Result<HasherName, Error> {
 /// Refuses what does not go together, before anything is opened.
 fn check(args: &ProveArgs, indexes: &[LeafIndex]) -> Result<(), Error> {
     let tlog = args.format == ProofFormat::TlogProof;
+    let receipt = args.format == ProofFormat::CoseReceipt;
     let signing = args.key.is_some() || args.origin.is_some() || args.checkpoint.is_some();
     let wrong = if args.json && args.format != ProofFormat::Json {
         "--json belongs to --format json"
-    } else if !tlog && signing {
-        "--origin, --key and --checkpoint belong to --format tlog-proof"
+    } else if !tlog && !receipt && signing {
+        "--origin, --key and --checkpoint belong to --format tlog-proof or cose-receipt"
+    } else if receipt && args.checkpoint.is_some() {
+        "--checkpoint belongs to --format tlog-proof"
+    } else if receipt && args.key.is_none() {
+        "a receipt is signed: give --key FILE"
     } else if args.key.is_none() && args.anchor.is_given() {
         "--anchor, --first-anchor and --adopt-store belong to --key"
     } else if tlog && args.key.is_none() && args.checkpoint.is_none() {
         "a tlog-proof has a signed checkpoint: give --key FILE or --checkpoint FILE"
-    } else if tlog && indexes.len() > 1 {
-        "a tlog-proof is of one leaf; json and binary take several"
+    } else if (tlog || receipt) && indexes.len() > 1 {
+        "a tlog-proof or a receipt is of one leaf; json and binary take several"
     } else {
         return Ok(());
     };

@@ -121,7 +121,9 @@ fn open(
         true => anchor.exclusive().map_err(|error| failed(error.into()))?,
         false => anchor,
     };
+    let receipts = (Arc::new(signer.key().clone()), key::receipt_id(&signer));
     let config = LogConfig::new(tree.clone(), origin.clone(), signer, Box::new(anchor))
+        .receipts(receipts.0, receipts.1)
         .first_anchor(args.anchor.first_anchor)
         .adopt_store(args.anchor.adopt_store)
         .unique(!args.duplicates)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use duramen::tlog::Ed25519Verifier;
+use duramen::tlog::AnyVerifier;
 use duramen::{Arity, Hash, TreeHead, TreeName};
 
 use super::{AnchorArgs, HasherName, arity, hash, head};
@@ -92,11 +92,11 @@ pub(crate) struct ProveArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// tlog-proof: the name of the log [default: the name of the key].
+    /// tlog-proof, cose-receipt: the name of the log [default: the name of the key].
     #[arg(long, value_name = "NAME")]
     pub(crate) origin: Option<String>,
 
-    /// tlog-proof: sign a checkpoint of the tree with the private key in this file, through the anchor of its log.
+    /// tlog-proof, cose-receipt: sign a checkpoint of the tree with the private key in this file, through the anchor of its log.
     /// Only leaves that are known to be durable are signed for.
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
@@ -119,6 +119,8 @@ pub(crate) enum ProofFormat {
     Binary,
     /// A C2SP tlog-proof: one leaf, together with a signed checkpoint; for rfc6962-sha256 and arity 2.
     TlogProof,
+    /// A COSE receipt of RFC 9942: one leaf, or two sizes, with a signature of the root; for rfc6962-sha256 and arity 2.
+    CoseReceipt,
 }
 
 /// `duramen prove-consistency`.
@@ -139,7 +141,7 @@ pub(crate) struct ProveConsistencyArgs {
     #[arg(value_parser = number)]
     pub(crate) new: Option<u64>,
 
-    /// How to write the proof: json or binary.
+    /// How to write the proof: json, binary or cose-receipt.
     #[arg(long, value_enum, default_value_t = ProofFormat::Json, hide_possible_values = true)]
     pub(crate) format: ProofFormat,
 
@@ -150,6 +152,17 @@ pub(crate) struct ProveConsistencyArgs {
     /// Write the proof to this file, replacing it as a whole, instead of printing it; - is standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+
+    /// cose-receipt: the name of the log [default: the name of the key].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
+
+    /// cose-receipt: sign the new head with the private key in this file, through the anchor of its log.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) anchor: AnchorArgs,
 }
 
 /// `duramen keygen`.
@@ -180,6 +193,36 @@ pub(crate) enum VerifyArgs {
     Inclusion(Box<InclusionArgs>),
     /// Check that the tree of a trusted head is a prefix of that of another trusted head.
     Consistency(ConsistencyArgs),
+    /// Check that a log, and the witnesses that a policy asks for, signed a checkpoint. Prints its head.
+    Checkpoint(CheckpointArgs),
+}
+
+/// Whose signatures are trusted.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrustArgs {
+    /// Trust a checkpoint that this public key of a log, NAME+ID+BASE64 of any type, signed.
+    #[arg(long, value_name = "KEY", value_parser = vkey)]
+    pub(crate) vkey: Option<AnyVerifier>,
+
+    /// Trust a checkpoint that a log and the quorum of witnesses of this C2SP tlog-policy signed. With --vkey the log is
+    /// that one; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// The origin that the signed checkpoint must have [default: the name of the key].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
+}
+
+/// `duramen verify checkpoint`.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("trusted").args(["vkey", "policy"]).required(true).multiple(true)))]
+pub(crate) struct CheckpointArgs {
+    /// The signed checkpoint; - is standard input.
+    pub(crate) checkpoint: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 }
 
 /// `duramen verify inclusion`.
@@ -193,17 +236,12 @@ pub(crate) struct InclusionArgs {
         long,
         value_name = "SIZE:ROOT",
         value_parser = head,
-        required_unless_present = "vkey"
+        required_unless_present_any = ["vkey", "policy"]
     )]
     pub(crate) head: Option<TreeHead>,
 
-    /// Trust the checkpoint in a tlog-proof if this public key, NAME+ID+BASE64, signed it.
-    #[arg(long, value_name = "KEY", value_parser = vkey)]
-    pub(crate) vkey: Option<Ed25519Verifier>,
-
-    /// The origin that the signed checkpoint must have [default: the name of the key].
-    #[arg(long, value_name = "NAME", requires = "vkey")]
-    pub(crate) origin: Option<String>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 
     /// The leaf's index.
     #[arg(
@@ -252,8 +290,12 @@ pub(crate) struct ConsistencyArgs {
     pub(crate) old_head: TreeHead,
 
     /// The trusted head of the new tree.
-    #[arg(long, value_name = "SIZE:ROOT", value_parser = head)]
-    pub(crate) head: TreeHead,
+    #[arg(long, value_name = "SIZE:ROOT", value_parser = head, required_unless_present = "vkey")]
+    pub(crate) head: Option<TreeHead>,
+
+    /// Trust the new root of a COSE receipt if this public key, NAME+ID+BASE64, signed it.
+    #[arg(long, value_name = "KEY", value_parser = vkey)]
+    pub(crate) vkey: Option<AnyVerifier>,
 
     /// Refuse a proof that is not made with this hash function.
     #[arg(long, value_enum)]
@@ -264,6 +306,6 @@ pub(crate) struct ConsistencyArgs {
     pub(crate) arity: Option<Arity>,
 }
 
-fn vkey(text: &str) -> Result<Ed25519Verifier, String> {
+fn vkey(text: &str) -> Result<AnyVerifier, String> {
     text.parse().map_err(|error: duramen::tlog::TlogError| error.to_string())
 }

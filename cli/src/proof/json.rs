@@ -4,7 +4,7 @@ use duramen::inspect::count;
 use duramen::{Arity, Hash, InclusionProof, LeafIndex, MultiProof, TreeSize};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{AnyInclusion, Consistency, Inclusion};
+use super::{AnyInclusion, Consistency, Inclusion, Signed};
 use crate::args::HasherName;
 use crate::error::start_of;
 use crate::hex;
@@ -112,7 +112,7 @@ impl InclusionJson {
             root: Some(self.root.0),
             leaves: vec![(LeafIndex(self.index), Some(self.leaf.0))],
             proof: AnyInclusion::Single(InclusionProof::from_siblings(of_hex(&self.siblings))),
-            checkpoint: None,
+            signed: Signed::Nothing,
         })
     }
 }
@@ -150,7 +150,7 @@ impl MultiJson {
             root: Some(self.root.0),
             leaves,
             proof: AnyInclusion::Multi(MultiProof::from_hashes(of_hex(&self.hashes))),
-            checkpoint: None,
+            signed: Signed::Nothing,
         })
     }
 }
@@ -179,6 +179,7 @@ impl ConsistencyJson {
             new: TreeSize(self.new_size),
             roots: Some((self.old_root.0, self.new_root.0)),
             proof: duramen::ConsistencyProof::from_hashes(of_hex(&self.hashes)),
+            receipt: None,
         })
     }
 }

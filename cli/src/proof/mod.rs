@@ -8,6 +8,7 @@ mod read;
 
 use duramen::merkle::codec::{ClaimError, ConsistencyClaim, InclusionClaim, MultiClaim};
 use duramen::tlog::SignedNote;
+use duramen::tlog::cose::{ConsistencyReceipt, InclusionReceipt};
 use duramen::{
     Arity, ConsistencyProof, Hash, InclusionProof, LeafIndex, MultiProof, TreeHead, TreeSize,
 };
@@ -29,8 +30,16 @@ pub(crate) struct Inclusion {
     /// The indexes, ascending, with the leaves where the format has them.
     pub(crate) leaves: Vec<(LeafIndex, Option<Hash>)>,
     pub(crate) proof: AnyInclusion,
-    /// The checkpoint that the proof leads to, where the format has it.
-    pub(crate) checkpoint: Option<SignedNote>,
+    /// Who signed what the proof leads to, where the format has it.
+    pub(crate) signed: Signed<InclusionReceipt>,
+}
+
+/// What a proof has that was signed.
+#[derive(Debug)]
+pub(crate) enum Signed<R> {
+    Nothing,
+    Checkpoint(SignedNote),
+    Receipt(R),
 }
 
 /// A proof for one leaf or for several.
@@ -50,6 +59,7 @@ pub(crate) struct Consistency {
     /// The two roots, where the format has them.
     pub(crate) roots: Option<(Hash, Hash)>,
     pub(crate) proof: ConsistencyProof,
+    pub(crate) receipt: Option<ConsistencyReceipt>,
 }
 
 impl Inclusion {

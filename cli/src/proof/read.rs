@@ -5,10 +5,11 @@ use std::path::Path;
 
 use duramen::Arity;
 use duramen::merkle::codec::{ConsistencyClaim, Header, InclusionClaim, Kind as Code, MultiClaim};
+use duramen::tlog::cose::{ConsistencyReceipt, InclusionReceipt};
 use duramen::tlog::{Checkpoint, TlogProof};
 
 use super::json::{ConsistencyJson, InclusionJson, Kind, KindJson, MultiJson};
-use super::{AnyInclusion, Consistency, Inclusion};
+use super::{AnyInclusion, Consistency, Inclusion, Signed};
 use crate::args::HasherName;
 use crate::error::Error;
 use crate::input;
@@ -40,6 +41,7 @@ fn parse_inclusion(bytes: &[u8]) -> Result<Inclusion, Unreadable> {
     match Format::of(bytes) {
         Format::Binary => binary_inclusion(bytes),
         Format::Tlog => tlog_inclusion(std::str::from_utf8(bytes)?),
+        Format::Receipt => receipt_of_inclusion(bytes),
         Format::Json => match kind(bytes)? {
             Kind::Inclusion => {
                 Ok(serde_json::from_slice::<InclusionJson>(bytes)?.into_inclusion()?)
@@ -65,9 +67,22 @@ fn parse_consistency(bytes: &[u8]) -> Result<Consistency, Unreadable> {
                 new: claim.new,
                 roots: None,
                 proof: claim.proof,
+                receipt: None,
             })
         }
         Format::Tlog => Err("it is an inclusion proof".into()),
+        Format::Receipt => {
+            let receipt = ConsistencyReceipt::read(bytes)?;
+            Ok(Consistency {
+                hasher: HasherName::Sha256,
+                arity: Arity::Two,
+                old: receipt.old_size(),
+                new: receipt.new_size(),
+                roots: None,
+                proof: receipt.proof().clone(),
+                receipt: Some(receipt),
+            })
+        }
         Format::Json => match kind(bytes)? {
             Kind::Consistency => {
                 Ok(serde_json::from_slice::<ConsistencyJson>(bytes)?.into_consistency()?)
@@ -89,7 +104,20 @@ fn binary_inclusion(bytes: &[u8]) -> Result<Inclusion, Unreadable> {
         let claim = InclusionClaim::decode(bytes, id, arity)?;
         (claim.size, vec![(claim.index, None)], AnyInclusion::Single(claim.proof))
     };
-    Ok(Inclusion { hasher, arity, size, root: None, leaves, proof, checkpoint: None })
+    Ok(Inclusion { hasher, arity, size, root: None, leaves, proof, signed: Signed::Nothing })
+}
+
+fn receipt_of_inclusion(bytes: &[u8]) -> Result<Inclusion, Unreadable> {
+    let receipt = InclusionReceipt::read(bytes)?;
+    Ok(Inclusion {
+        hasher: HasherName::Sha256,
+        arity: Arity::Two,
+        size: receipt.size(),
+        root: None,
+        leaves: vec![(receipt.index(), None)],
+        proof: AnyInclusion::Single(receipt.proof().clone()),
+        signed: Signed::Receipt(receipt),
+    })
 }
 
 fn tlog_inclusion(text: &str) -> Result<Inclusion, Unreadable> {
@@ -102,7 +130,7 @@ fn tlog_inclusion(text: &str) -> Result<Inclusion, Unreadable> {
         root: Some(checkpoint.head().root),
         leaves: vec![(proof.index, None)],
         proof: AnyInclusion::Single(proof.proof),
-        checkpoint: Some(proof.checkpoint),
+        signed: Signed::Checkpoint(proof.checkpoint),
     })
 }
 
@@ -115,7 +143,11 @@ enum Format {
     Json,
     Binary,
     Tlog,
+    Receipt,
 }
+
+/// The first byte of a receipt: the tag of a `COSE_Sign1`, which no text begins with.
+const RECEIPT: u8 = 0xd2;
 
 impl Format {
     fn of(bytes: &[u8]) -> Self {
@@ -123,6 +155,8 @@ impl Format {
             Self::Binary
         } else if bytes.starts_with(b"c2sp.org/tlog-proof@") {
             Self::Tlog
+        } else if bytes.first() == Some(&RECEIPT) {
+            Self::Receipt
         } else {
             Self::Json
         }

@@ -4,15 +4,15 @@ use std::fmt::{self, Display};
 use std::path::Path;
 
 use duramen::inspect::count;
-use duramen::tlog::NoteVerifier;
 use duramen::{Hash, Hasher, LeafIndex, TreeHead};
 
+use super::trust::{Trust, by_witnesses};
 use super::{made_with, same, same_hash};
 use crate::args::InclusionArgs;
 use crate::error::{Error, Refusal};
 use crate::hex;
 use crate::number::number;
-use crate::proof::{AnyInclusion, Inclusion};
+use crate::proof::{AnyInclusion, Inclusion, Signed};
 use crate::{input, output, proof};
 
 /// The longest list of leaves that is read, in bytes.
@@ -20,28 +20,40 @@ const MAX_LIST: u64 = 64 << 20;
 
 /// Reads an inclusion proof and checks it.
 pub(super) fn run(args: &InclusionArgs) -> Result<(), Error> {
+    let trust = Trust::read(&args.trust)?;
     let proof = proof::inclusion(&args.proof)?;
-    if args.vkey.is_some() && proof.checkpoint.is_none() {
-        return Err(Error::Usage(
-            "--vkey is for a tlog-proof: other proofs have no signed checkpoint".into(),
-        ));
+    let wrong = match &proof.signed {
+        Signed::Nothing if trust.is_some() => {
+            "--vkey and --policy are for a tlog-proof or a receipt: other proofs have no signature"
+        }
+        Signed::Receipt(_) if args.trust.policy.is_some() || args.trust.origin.is_some() => {
+            "a receipt has no origin and no witnesses: --policy and --origin are for a tlog-proof"
+        }
+        _ => "",
+    };
+    if !wrong.is_empty() {
+        return Err(Error::Usage(wrong.into()));
     }
     let leaves = leaves(args, &*proof.hasher.hasher())?;
-    let head = verify(&proof, args, &leaves).map_err(|reason| Error::Refused { reason })?;
-    let tree = count(head.size.get(), "leaf", "leaves");
+    let verified = verify(&proof, (args, &trust), &leaves);
+    let (head, cosigned) = verified.map_err(|reason| Error::Refused { reason })?;
+    let (tree, by) = (count(head.size.get(), "leaf", "leaves"), by_witnesses(cosigned));
     output::print(&match leaves.as_slice() {
-        [(index, _)] => format!("verified: leaf {index} is in the tree of {tree}\n"),
-        many => format!("verified: {} leaves are in the tree of {tree}\n", many.len()),
+        [(index, _)] => format!("verified: leaf {index} is in the tree of {tree}{by}\n"),
+        many => format!("verified: {} leaves are in the tree of {tree}{by}\n", many.len()),
     })
 }
 
+/// How many of how many witnesses cosigned.
+type Cosigned = Option<(usize, usize)>;
+
 fn verify(
     proof: &Inclusion,
-    args: &InclusionArgs,
+    (args, trust): (&InclusionArgs, &Trust<'_>),
     leaves: &[(LeafIndex, Hash)],
-) -> Result<TreeHead, Refusal> {
+) -> Result<(TreeHead, Cosigned), Refusal> {
     made_with((proof.hasher, proof.arity), args.hasher, args.arity)?;
-    let head = trusted_head(proof, args)?;
+    let (head, cosigned) = trusted_head(proof, (args, trust), leaves)?;
     same("size", &proof.size, &head.size)?;
     if let Some(root) = &proof.root {
         same_hash("root", root, &head.root)?;
@@ -54,7 +66,7 @@ fn verify(
     same(if asked.0.len() == 1 { "index" } else { "indexes" }, &stated, &asked)?;
     let hasher = &*proof.hasher.hasher();
     let AnyInclusion::Multi(multi) = &proof.proof else {
-        return single(proof, hasher, &head, leaves).map(|()| head);
+        return single(proof, hasher, &head, leaves).map(|()| (head, cosigned));
     };
     if stated.0.len() == leaves.len() {
         for ((_, stated), (_, leaf)) in proof.leaves.iter().zip(leaves) {
@@ -62,7 +74,7 @@ fn verify(
         }
     }
     multi.verify(hasher, proof.arity, &head, leaves)?;
-    Ok(head)
+    Ok((head, cosigned))
 }
 
 fn single(
@@ -84,21 +96,31 @@ fn single(
 }
 
 /// The head on the command line, or the one that a trusted key signed.
-fn trusted_head(proof: &Inclusion, args: &InclusionArgs) -> Result<TreeHead, Refusal> {
-    let signed = match (&args.vkey, &proof.checkpoint) {
-        (Some(key), Some(note)) => {
-            let origin = args.origin.as_deref().unwrap_or_else(|| NoteVerifier::name(key));
-            Some(note.verify_checkpoint(&[key], origin)?.head())
+fn trusted_head(
+    proof: &Inclusion,
+    (args, trust): (&InclusionArgs, &Trust<'_>),
+    leaves: &[(LeafIndex, Hash)],
+) -> Result<(TreeHead, Cosigned), Refusal> {
+    let (signed, cosigned) = match (&proof.signed, &args.trust.vkey) {
+        (Signed::Checkpoint(note), _) if trust.is_some() => {
+            let trusted = trust.verify(note)?;
+            (Some(trusted.checkpoint.head()), trusted.cosigned)
         }
-        _ => None,
+        (Signed::Receipt(receipt), Some(key)) => {
+            // The root that is signed is the one that the leaf leads to. The size is what the receipt says.
+            let (_, leaf) = leaves.first().ok_or(Refusal::NoHead)?;
+            let root = receipt.verify(&key.public_key(), leaf)?;
+            (Some(TreeHead { size: receipt.size(), root }), None)
+        }
+        _ => (None, None),
     };
     match (args.head, signed) {
         (Some(head), Some(signed)) => {
             same("size", &signed.size, &head.size)?;
             same_hash("root", &signed.root, &head.root)?;
-            Ok(head)
+            Ok((head, cosigned))
         }
-        (Some(head), None) | (None, Some(head)) => Ok(head),
+        (Some(head), None) | (None, Some(head)) => Ok((head, cosigned)),
         (None, None) => Err(Refusal::NoHead),
     }
 }

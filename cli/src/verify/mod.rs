@@ -1,7 +1,9 @@
 //! `duramen verify`: everything that is trusted comes from the command line, nothing from the proof.
 
+mod checkpoint;
 mod consistency;
 mod inclusion;
+mod trust;
 
 use std::fmt::Display;
 
@@ -16,6 +18,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<(), Error> {
     match args {
         VerifyArgs::Inclusion(args) => inclusion::run(args),
         VerifyArgs::Consistency(args) => consistency::run(args),
+        VerifyArgs::Checkpoint(args) => checkpoint::run(args),
     }
 }
 

@@ -177,7 +177,7 @@ fn what_is_no_consistency_proof_is_unreadable() {
         ("prove-consistency DIR 18 17", "18"),
         ("prove-consistency DIR 62", "62"),
         ("prove-consistency DIR 17 62", "62"),
-        ("prove-consistency DIR 17 --format tlog-proof", "json or binary"),
+        ("prove-consistency DIR 17 --format tlog-proof", "json, binary or"),
         ("prove-consistency DIR 17 --format binary --json", "--json belongs"),
         ("prove-consistency DIR", "required"),
     ] {

@@ -33,6 +33,7 @@ mod tlog;
 mod trace;
 mod transfer;
 mod trees;
+mod trust;
 mod words;
 // The library's testkit as a dependency would build the program with what is there for tests alone.
 #[cfg(target_os = "linux")]

@@ -212,7 +212,10 @@ fn what_does_not_make_a_checkpoint_or_a_tlog_proof_is_told() {
     let proof = store.prove(3, COUNT).to_string();
     let leaf = store.leaf(3);
     let flags = format!("--vkey {vkey} --index 3 --leaf {leaf}");
-    assert!(refused(store.verify(&proof, &flags), 2).contains("--vkey is for a tlog-proof"));
+    assert!(
+        refused(store.verify(&proof, &flags), 2)
+            .contains("--vkey and --policy are for a tlog-proof")
+    );
     let flags = format!("--vkey x+y --index 3 --leaf {leaf}");
     assert!(refused(store.verify(&proof, &flags), 2).contains("NAME+ID+BASE64"));
     let head = store.head(COUNT);
