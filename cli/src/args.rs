@@ -3,12 +3,15 @@
 mod anchor;
 mod entries;
 mod erase;
+mod follow;
 #[cfg(test)]
 mod manual;
+mod network;
 mod proofs;
 mod serve;
 mod transfer;
 mod trees;
+mod witness;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,13 +25,16 @@ use duramen::{
 pub(crate) use anchor::AnchorArgs;
 pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, FindArgs, IndexArgs, TailArgs};
 pub(crate) use erase::{CompactArgs, EraseArgs};
+pub(crate) use follow::{FollowArgs, MirrorArgs, MonitorArgs};
+pub(crate) use network::NetworkArgs;
 pub(crate) use proofs::{
-    CheckpointArgs, ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeygenArgs, ProofFormat,
-    ProveArgs, ProveConsistencyArgs, TrustArgs, VerifyArgs,
+    CheckpointArgs, ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeyKind, KeygenArgs,
+    ProofFormat, ProveArgs, ProveConsistencyArgs, TrustArgs, VerifyArgs,
 };
 pub(crate) use serve::{ExportTilesArgs, ServeArgs};
 pub(crate) use transfer::{ExportArgs, ImportArgs, TransferFormat};
 pub(crate) use trees::{DropTreeArgs, SealArgs, TreesArgs};
+pub(crate) use witness::WitnessArgs;
 
 use crate::ended::MAX_LINE;
 use crate::error::start_of;
@@ -108,6 +114,23 @@ pub(crate) enum Command {
     /// Prints the address once it can be reached. After SIGTERM, SIGINT or SIGHUP nothing new is accepted, requests that
     /// run are answered, and the last checkpoint is published. A second signal ends the program at once.
     Serve(ServeArgs),
+    /// Cosign the checkpoints of other people's logs over HTTP, as a witness of C2SP tlog-witness.
+    ///
+    /// Prints the address once it can be reached. A checkpoint is durable as the last one of its log before its
+    /// cosignature is answered. After SIGTERM, SIGINT or SIGHUP nothing new is accepted, and requests that run are
+    /// answered. A second signal ends the program at once.
+    Witness(WitnessArgs),
+    /// Follow somebody else's log, C2SP tlog-tiles, and verify everything that it publishes.
+    ///
+    /// Verifies that each checkpoint is signed and extends the one before, and every tile and every entry against it.
+    /// Prints a line for each checkpoint. A second history ends the program with status 1; both signed notes and the
+    /// tiles that prove it are kept. SIGTERM, SIGINT or SIGHUP ends it with status 0, and it goes on there later.
+    Monitor(MonitorArgs),
+    /// Keep a verified copy of somebody else's log in a store, and serve it.
+    ///
+    /// Verifies what monitor verifies, and inserts each entry once it is verified. The checkpoint of the copy is a file in
+    /// the directory of the state, for export-tiles, and is served with --listen.
+    Mirror(MirrorArgs),
     /// Write a log as files: the checkpoint, tiles and entry bundles of C2SP tlog-tiles, for a web server or a CDN.
     ///
     /// Writes only what is new since the checkpoint that is there. May be interrupted and called again.
@@ -125,7 +148,7 @@ pub(crate) enum Command {
     /// Make a key that signs checkpoints: writes the private key to a file, prints the public one.
     ///
     /// Both are one line of text, as the Go module golang.org/x/mod/sumdb/note and C2SP signed-note
-    /// define them: PRIVATE+KEY+NAME+ID+BASE64 and NAME+ID+BASE64, Ed25519.
+    /// define them: PRIVATE+KEY+NAME+ID+BASE64 and NAME+ID+BASE64.
     Keygen(KeygenArgs),
     /// Check a proof against a head that is trusted; needs no store.
     #[command(subcommand)]

@@ -153,6 +153,14 @@ pub(crate) enum Error {
         source: Box<duramen_log::LogError>,
     },
 
+    /// A witness cannot be opened.
+    #[error("the witness")]
+    Witness(#[source] Box<duramen_log::WitnessError>),
+
+    /// A log cannot be followed.
+    #[error("cannot follow the log")]
+    Follow(#[source] Box<duramen_log::follow::FollowError>),
+
     /// A log cannot be written as files.
     #[error("cannot export")]
     Export(#[source] Box<duramen_log::ExportError>),
@@ -175,6 +183,9 @@ pub(crate) enum Error {
 pub(crate) enum Refusal {
     #[error(transparent)]
     Export(Box<duramen_log::ExportError>),
+
+    #[error(transparent)]
+    Follow(Box<duramen_log::follow::FollowError>),
 
     #[error("the proof is for {field} {in_proof}, the caller trusts {trusted}")]
     Other { field: &'static str, in_proof: String, trusted: String },

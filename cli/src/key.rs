@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use duramen::tlog::{Checkpoint, Ed25519Signer, NoteSigner, SignedNote};
+use duramen::tlog::{Checkpoint, Ed25519Signer, NoteSigner, SignedNote, TlogError};
 use duramen::{Arity, Hasher, Rfc6962Sha256, Snapshot, TreeHead};
 
 use crate::error::Error;
@@ -13,15 +13,20 @@ use crate::input;
 /// Far longer than any key's text.
 const MAX_KEY: u64 = 4096;
 
-/// Reads the key in `file`.
+/// Reads the key of a log in `file`.
 pub(crate) fn read(file: &Path) -> Result<Ed25519Signer, Error> {
+    read_text(file, str::parse)
+}
+
+/// Reads the text of a key in `file`.
+pub(crate) fn read_text<K>(
+    file: &Path,
+    parse: impl FnOnce(&str) -> Result<K, TlogError>,
+) -> Result<K, Error> {
     let (name, bytes) = input::read_all(file, MAX_KEY)?;
     let unreadable = |source| Error::Unreadable { name, what: "a private key", source };
     match std::str::from_utf8(&bytes) {
-        Ok(text) => text
-            .trim_end()
-            .parse()
-            .map_err(|error: duramen::tlog::TlogError| unreadable(error.into())),
+        Ok(text) => parse(text.trim_end()).map_err(|error| unreadable(error.into())),
         Err(error) => Err(unreadable(error.into())),
     }
 }
@@ -70,6 +75,6 @@ pub(crate) fn receipt_id(key: &Ed25519Signer) -> String {
     format!("{}+{:08x}", NoteSigner::name(key), NoteSigner::id(key))
 }
 
-fn cannot_make(error: duramen::tlog::TlogError) -> Error {
+fn cannot_make(error: TlogError) -> Error {
     Error::Make { what: "a checkpoint", source: error.into() }
 }

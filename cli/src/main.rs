@@ -5,6 +5,7 @@
 
 mod ack;
 mod anchored;
+mod any_key;
 mod append;
 mod args;
 mod backup;
@@ -15,6 +16,7 @@ mod erase;
 mod error;
 mod export_tiles;
 mod find;
+mod follow;
 mod fsck;
 mod head;
 mod hex;
@@ -22,6 +24,9 @@ mod input;
 mod key;
 mod keygen;
 mod lines;
+mod listen;
+mod mirror;
+mod monitor;
 mod number;
 mod output;
 mod policy;
@@ -37,6 +42,8 @@ mod tail;
 mod transfer;
 mod trees;
 mod verify;
+mod witness;
+mod witness_policy;
 
 use std::process::ExitCode;
 
@@ -73,6 +80,9 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Scrub(args) => scrub::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Witness(args) => witness::run(args),
+        Command::Monitor(args) => monitor::run(args),
+        Command::Mirror(args) => mirror::run(args),
         Command::ExportTiles(args) => export_tiles::run(args),
         Command::Backup(args) => backup::run(args),
         Command::Fsck(args) => fsck::run(args),

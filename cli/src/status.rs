@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 
+use duramen_log::follow::{FollowError, StateError};
 use duramen_log::{ExportError, LogError};
 
 /// Why a command failed, as the number that it exits with.
@@ -72,6 +73,9 @@ impl Status {
         }
         if let Some(ExportError::Store(error)) = get(error) {
             return Some(Self::of_chain(error));
+        }
+        if let Some(FollowError::State(StateError::InUse { .. })) = get(error) {
+            return Some(Self::Locked);
         }
         match get(error) {
             Some(error) => Self::of_store(error),

@@ -10,6 +10,7 @@ use duramen::{EntryConfig, TreeName};
 use crate::anchor::Anchor;
 use crate::error::LogError;
 use crate::gate::Asked;
+use crate::witnesses::WitnessPolicy;
 
 /// A key that signs the checkpoints of a log, from any thread.
 pub type LogSigner = Arc<dyn NoteSigner + Send + Sync>;
@@ -30,6 +31,7 @@ pub struct LogConfig {
     pub(crate) most_waiting: usize,
     pub(crate) minimum_index: u64,
     pub(crate) receipts: Option<(ReceiptSigner, Vec<u8>)>,
+    pub(crate) witnesses: Option<WitnessPolicy>,
 }
 
 impl LogConfig {
@@ -54,6 +56,7 @@ impl LogConfig {
             most_waiting: 64 << 20,
             minimum_index: 0,
             receipts: None,
+            witnesses: None,
         }
     }
 
@@ -109,6 +112,12 @@ impl LogConfig {
     #[must_use]
     pub fn most_waiting(self, bytes: usize) -> Self {
         Self { most_waiting: bytes, ..self }
+    }
+
+    /// Publishes a checkpoint only once enough witnesses have cosigned it. Until then the one before stands.
+    #[must_use]
+    pub fn witnesses(self, policy: WitnessPolicy) -> Self {
+        Self { witnesses: Some(policy), ..self }
     }
 
     /// The smallest index that the log publishes (default: 0), at most the size of the log. Full tiles and bundles that end

@@ -150,6 +150,26 @@ pub enum LogError {
         reason: String,
     },
 
+    /// The policy of witnesses cannot be used.
+    #[error("the policy of witnesses cannot be used: {reason}")]
+    Policy {
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// Too few witnesses cosigned a checkpoint in time. It is not published; the one before stands.
+    #[error("{cosigned} of {witnesses} witnesses cosigned the checkpoint of size {size} in time, too few for the policy{}", or_none(.reasons))]
+    NotWitnessed {
+        /// The size of the checkpoint.
+        size: u64,
+        /// How many cosigned it.
+        cosigned: usize,
+        /// How many witnesses the policy has.
+        witnesses: usize,
+        /// What became of the others, where it is known.
+        reasons: String,
+    },
+
     /// A signature failed.
     #[error("the signer {name} failed: {reason}")]
     Signer {
@@ -184,4 +204,8 @@ pub(crate) fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+fn or_none(reasons: &str) -> String {
+    if reasons.is_empty() { String::new() } else { format!(" ({reasons})") }
 }

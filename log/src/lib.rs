@@ -30,10 +30,11 @@
 //! ```
 
 mod anchor;
+mod client;
 mod config;
-
 mod error;
 mod export;
+pub mod follow;
 mod gate;
 pub mod http;
 mod intake;
@@ -45,6 +46,8 @@ mod publisher;
 mod recheck;
 mod shared;
 mod timed;
+mod witness;
+mod witnesses;
 
 pub use anchor::{Anchor, AnchorError, Anchored, DirectoryAnchor};
 pub use config::{LogConfig, LogSigner, ReceiptSigner};
@@ -56,3 +59,8 @@ pub use offline::HeadRequest;
 pub use outside::anchor_must_be_outside;
 pub use published::Published;
 pub use timed::TimedSigner;
+pub use witness::{
+    Declined, KnownLogs, LogListError, LogListErrorKind, MAX_REQUEST, Witness, WitnessConfig,
+    WitnessError, WitnessSigner,
+};
+pub use witnesses::{WitnessPolicy, WitnessState};

@@ -19,6 +19,7 @@ use crate::intake::{Answer, Intake, Refused};
 use crate::published::Published;
 use crate::publisher::Publisher;
 use crate::shared::Core;
+use crate::witnesses::{WitnessState, Witnesses};
 
 /// A log that takes entries and publishes checkpoints.
 ///
@@ -81,13 +82,18 @@ impl Log {
             signers: config.signers,
             gate: Mutex::new(gate),
             published: ArcSwapOption::empty(),
+            replacing: Mutex::new(()),
+            witnesses: OnceLock::new(),
             size: watch::Sender::new(0),
             failure: Mutex::new(None),
             stopped: OnceLock::new(),
             behind: Mutex::new(None),
         });
-        core.publish()?;
-        let size = core.published.load().as_ref().map_or(0, |last| last.head.size.get());
+        let size = core.tree.durable_size().get();
+        match config.witnesses {
+            None => core.publish()?,
+            Some(policy) => core.await_witnesses(policy)?,
+        }
         if config.minimum_index > size {
             let least = config.minimum_index;
             let reason = format!("it has {size} leaves, and is to publish none below {least}");
@@ -98,7 +104,10 @@ impl Log {
         let stopped = Arc::clone(&core);
         let panicked = move || stopped.stop("the thread that publishes checkpoints has panicked");
         let publisher = Publisher::start(core.origin.clone(), config.interval, publish, panicked);
-        let publisher = publisher.map_err(|error| no_thread(&core, &error))?;
+        let publisher = publisher.map_err(|error| core.no_thread(&error))?;
+        if core.is_behind() {
+            publisher.waker().wake();
+        }
         let longest = usize::try_from(entries.longest_bytes()).unwrap_or(usize::MAX);
         let (wake, grown) = (publisher.waker(), Arc::clone(&core));
         let settled = move |durable: &Result<(), LogError>| match durable {
@@ -111,7 +120,7 @@ impl Log {
         };
         let limits = (config.most_waiting, longest);
         let intake = Intake::start(Arc::clone(&core.tree), config.unique, limits, settled);
-        let intake = intake.map_err(|error| no_thread(&core, &error))?;
+        let intake = intake.map_err(|error| core.no_thread(&error))?;
         let (minimum_index, interval) = (config.minimum_index, config.interval);
         let receipts = config.receipts;
         Ok(Self { core, intake, publisher, longest, minimum_index, receipts, interval })
@@ -204,11 +213,18 @@ impl Log {
         self.core.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The witnesses of the log, in the order of their policy, as they were last seen. None if it has no policy.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<WitnessState> {
+        self.core.witnesses.get().map(Witnesses::states).unwrap_or_default()
+    }
+
     /// Publishes a checkpoint of all that is durable now.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); [`LogError::Signer`] if a key cannot sign.
+    /// As [`open`](Self::open); [`LogError::Signer`] if a key cannot sign; [`LogError::NotWitnessed`] if too few witnesses
+    /// cosigned.
     pub fn publish(&self) -> Result<(), LogError> {
         self.core.publish()
     }
@@ -233,7 +249,9 @@ impl Log {
         // What a merge or a busy disk makes fail succeeds a little later.
         let mut published = self.core.publish();
         for _ in 0..5 {
-            if published.is_ok() || self.core.stopped.get().is_some() {
+            // For witnesses it was waited already.
+            let waited = matches!(published, Err(LogError::NotWitnessed { .. }));
+            if published.is_ok() || waited || self.core.stopped.get().is_some() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(200));
@@ -266,9 +284,4 @@ fn check_tree(tree: &DynAccumulator) -> Result<(), LogError> {
         )),
         Some(_) => Ok(()),
     }
-}
-
-fn no_thread(core: &Core, error: &std::io::Error) -> LogError {
-    let reason = format!("no thread can be started: {error}");
-    LogError::ReadOnly { origin: core.origin.clone(), reason }
 }

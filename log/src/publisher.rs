@@ -76,14 +76,20 @@ impl Publisher {
     ) -> std::io::Result<Self> {
         let waker = Waker::default();
         let own = waker.clone();
-        let panicked = OnPanic(panicked);
+        let (panicked, mut told) = (OnPanic(panicked), String::new());
         let body = move || {
             let _panicked = panicked;
             while own.changed() {
                 let started = Instant::now();
                 let mut pause = interval;
-                if let Err(error) = publish() {
-                    tracing::error!(log = %origin, %error, "no checkpoint");
+                let published = publish();
+                let failure = published.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                // Each is told once, however often it comes again.
+                if !failure.is_empty() && failure != told {
+                    tracing::error!(log = %origin, error = %failure, "no checkpoint");
+                }
+                told = failure;
+                if published.is_err() {
                     pause = interval.max(AFTER_FAILURE);
                     own.wake();
                 }

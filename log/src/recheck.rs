@@ -44,10 +44,24 @@ impl Recheck {
 
     /// The root. That of the empty tree is the hash of nothing.
     pub(crate) fn root(&self) -> Hash {
-        let mut peaks = self.peaks.iter().rev();
-        let Some(last) = peaks.next() else { return digest(&[]) };
-        peaks.fold(*last, |right, left| node_of(left, &right))
+        root_of(&self.peaks)
     }
+}
+
+/// The root over complete subtrees, the greatest first.
+pub(crate) fn root_of(peaks: &[Hash]) -> Hash {
+    let mut peaks = peaks.iter().rev();
+    let Some(last) = peaks.next() else { return digest(&[]) };
+    peaks.fold(*last, |right, left| node_of(left, &right))
+}
+
+/// The root over a power of two of hashes.
+pub(crate) fn root_of_complete(hashes: &[Hash]) -> Hash {
+    let mut nodes = hashes.to_vec();
+    while nodes.len() > 1 {
+        nodes = nodes.chunks(2).map(|pair| node_of(&pair[0], &pair[pair.len() - 1])).collect();
+    }
+    root_of(&nodes)
 }
 
 /// The leaf of an entry.

@@ -177,9 +177,25 @@ pub(crate) struct KeygenArgs {
     #[arg(short, long, value_name = "FILE", required_unless_present = "public")]
     pub(crate) output: Option<PathBuf>,
 
+    /// What the key signs, and how.
+    #[arg(long = "type", value_enum, default_value_t = KeyKind::Log, conflicts_with = "public")]
+    pub(crate) kind: KeyKind,
+
     /// Make nothing: print the public half of the private key in this file; - is standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "output"])]
     pub(crate) public: Option<PathBuf>,
+}
+
+/// What a key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyKind {
+    /// The checkpoints of a log of one's own, with Ed25519.
+    Log,
+    /// The checkpoints of other people's logs, with Ed25519: for a witness.
+    Cosigner,
+    /// Checkpoints, with ML-DSA-44: those of other people's logs as a witness, or of a log of one's own beside its key.
+    #[value(name = "ml-dsa-44")]
+    MlDsa44,
 }
 
 /// `duramen verify`.

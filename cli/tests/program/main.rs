@@ -17,6 +17,8 @@ mod errors;
 
 mod files;
 mod find;
+#[cfg(target_os = "linux")]
+mod follow;
 mod kill;
 mod multi;
 mod names;
@@ -24,6 +26,7 @@ mod proofs;
 mod reading;
 mod scrub;
 mod serve;
+mod serve_keys;
 mod signals;
 mod statuses;
 mod streams;
@@ -34,6 +37,9 @@ mod trace;
 mod transfer;
 mod trees;
 mod trust;
+#[cfg(target_os = "linux")]
+mod witness;
+mod witnessed;
 mod words;
 // The library's testkit as a dependency would build the program with what is there for tests alone.
 #[cfg(target_os = "linux")]

@@ -9,15 +9,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::{Buf, Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::Body as _;
+use bytes::{Buf, Bytes};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::Failed;
 use super::asked::Asked;
-use super::room::Held;
+use super::body::whole;
 use super::site::Served;
 use super::v1::tlog_proof;
 use crate::error::LogError;
@@ -48,7 +46,8 @@ pub(super) async fn one(
     body: Body,
 ) -> Result<Response, Failed> {
     let begun = Instant::now();
-    let (entry, _held) = read(body, served.log.longest(), &served).await?;
+    let (entry, _held) =
+        whole(body, served.log.longest(), served.limits.body, &served.room).await?;
     let len = entry.len();
     let added = added(&served, vec![entry]).await?;
     let Some(added) = added.first() else { return Err(unknown()) };
@@ -69,7 +68,8 @@ pub(super) async fn many(
     body: Body,
 ) -> Result<Response, Failed> {
     let begun = Instant::now();
-    let (body, mut held) = read(body, served.limits.batch_bytes, &served).await?;
+    let (body, mut held) =
+        whole(body, served.limits.batch_bytes, served.limits.body, &served.room).await?;
     let len = body.len();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let most = (served.limits.batch_entries, served.log.longest());
@@ -132,44 +132,6 @@ async fn proof_of(served: &Arc<Served>, index: u64) -> Result<Response, Failed> 
             Err(Failed::later(StatusCode::GATEWAY_TIMEOUT, message, 1))
         }
     }
-}
-
-/// The whole body, if it is not longer than `most` and comes in time, and the memory that it takes.
-async fn read(mut body: Body, most: usize, served: &Served) -> Result<(Bytes, Held), Failed> {
-    let too_long = || {
-        let message = format!("the body is longer than {most} bytes");
-        Failed::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
-    if body.size_hint().lower() > most as u64 {
-        return Err(too_long());
-    }
-    let whole = async {
-        // What came is held, and not what was announced: a client that announces much and sends little takes little.
-        let (mut held, mut first, mut rest) = (served.room.empty(), Bytes::new(), BytesMut::new());
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                Failed::bad(format!("the body did not come to its end: {error}"))
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            let before = first.len().max(rest.len());
-            if data.len() > most - before {
-                return Err(too_long());
-            }
-            held.grow(data.len())?;
-            if before == 0 {
-                first = data;
-                continue;
-            }
-            if rest.is_empty() {
-                rest = BytesMut::from(&std::mem::take(&mut first)[..]);
-            }
-            rest.extend_from_slice(&data);
-        }
-        Ok((if rest.is_empty() { first } else { rest.freeze() }, held))
-    };
-    let too_slow =
-        |_| Failed::new(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long");
-    tokio::time::timeout(served.limits.body, whole).await.map_err(too_slow)?
 }
 
 /// Entries with their lengths. None is copied.

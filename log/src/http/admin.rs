@@ -28,11 +28,13 @@ use serde_json::{Value, json};
 use super::answer::Failed;
 use super::metrics;
 use super::site::Site;
+use super::witness::Cosigning;
 
 /// What operators reach: the store, its logs, and the jobs that they started.
 pub struct Operator {
     store: Store,
     site: Arc<Site>,
+    cosigning: Option<Arc<Cosigning>>,
     /// The hash of the token. Its comparison tells nothing about the token.
     token: Option<[u8; 32]>,
     jobs: Mutex<Jobs>,
@@ -71,7 +73,21 @@ impl Operator {
     #[must_use]
     pub fn new(store: Store, site: Arc<Site>, token: Option<&str>) -> Arc<Self> {
         let token = token.map(|token| hash(token.as_bytes()));
-        Arc::new(Self { store, site, token, jobs: Mutex::default() })
+        Arc::new(Self { store, site, cosigning: None, token, jobs: Mutex::default() })
+    }
+
+    /// The operator of a witness, whose store is `store`. `site` counts its connections. With a token, every request must
+    /// have it.
+    #[must_use]
+    pub fn of_witness(
+        store: Store,
+        site: Arc<Site>,
+        cosigning: Arc<Cosigning>,
+        token: Option<&str>,
+    ) -> Arc<Self> {
+        let token = token.map(|token| hash(token.as_bytes()));
+        let cosigning = Some(cosigning);
+        Arc::new(Self { store, site, cosigning, token, jobs: Mutex::default() })
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
@@ -175,7 +191,7 @@ fn equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
 }
 
 async fn figures(State(operator): State<Arc<Operator>>) -> Response {
-    metrics::metrics(&operator.site, &operator.store)
+    metrics::metrics(&operator.site, &operator.store, operator.cosigning.as_deref())
 }
 
 async fn stats(State(operator): State<Arc<Operator>>) -> Json<Value> {

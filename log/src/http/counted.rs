@@ -32,7 +32,7 @@ pub(super) struct Latency {
 }
 
 impl Latency {
-    fn record(&self, time: Duration) {
+    pub(super) fn record(&self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.buckets[BOUNDS.partition_point(|bound| *bound < micros)].add(1);
         self.micros.add(micros);

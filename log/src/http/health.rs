@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::site::{Served, Site};
+use crate::error::LogError;
 
 /// `GET /healthz`: the process answers.
 pub(super) async fn alive() -> &'static str {
@@ -38,6 +39,11 @@ fn why_not(served: &Served) -> Option<String> {
     }
     if let Some(failure) = served.log.failure() {
         tracing::warn!(log = %served.name, %failure, "not ready");
+        if let LogError::NotWitnessed { size, cosigned, witnesses, .. } = failure {
+            return Some(format!(
+                "too few witnesses cosign: {cosigned} of {witnesses} did for size {size}"
+            ));
+        }
         return Some("the last checkpoint could not be published".to_owned());
     }
     if served.log.published().is_none() {

@@ -1,21 +1,24 @@
 //! The figures of a process in the text form of Prometheus.
 
-use std::fmt::Write;
-
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use duramen::Store;
 
-use super::counted::BOUNDS;
+use super::figures::{Text, escaped};
 use super::site::{Served, Site};
+use super::witness::Cosigning;
+use crate::witnesses::WitnessState;
 
-/// The figures of the logs of `site`, and of their store.
-pub(super) fn metrics(site: &Site, store: &Store) -> Response {
-    let mut text = Text(String::new());
+/// The figures of the logs of `site` or of a witness, and of their store.
+pub(super) fn metrics(site: &Site, store: &Store, cosigning: Option<&Cosigning>) -> Response {
+    let mut text = Text::default();
     text.family("duramen_connections", "gauge", "Open connections.");
     text.sample("duramen_connections", "", site.connections());
     for served in site.all() {
         of_log(&mut text, served);
+    }
+    if let Some(cosigning) = cosigning {
+        cosigning.figures(&mut text);
     }
     let stats = store.stats();
     for (name, kind, help, value) in [
@@ -51,7 +54,7 @@ pub(super) fn metrics(site: &Site, store: &Store) -> Response {
         text.sample(&name, "", value);
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], text.0).into_response()
+    ([(header::CONTENT_TYPE, kind)], text.into_string()).into_response()
 }
 
 fn of_log(text: &mut Text, served: &Served) {
@@ -78,50 +81,27 @@ fn of_log(text: &mut Text, served: &Served) {
         text.family(&name, kind, help);
         text.sample(&name, &labels, value);
     }
+    of_witnesses(text, served);
     let name = "duramen_log_add_seconds";
     text.family(name, "histogram", "Time until what was added was durable.");
-    let mut below = 0;
-    for (place, bucket) in counted.latency.buckets.iter().enumerate() {
-        below += bucket.get();
-        let bound = BOUNDS.get(place).map_or_else(|| "+Inf".to_owned(), |bound| seconds(*bound));
-        let labels = format!("{{log=\"{}\",le=\"{bound}\"}}", escaped(&served.name));
-        text.sample(&format!("{name}_bucket"), &labels, below);
-    }
-    text.sample(&format!("{name}_count"), &labels, below);
-    text.sample(&format!("{name}_sum"), &labels, seconds(counted.latency.micros.get()));
+    text.latency(name, &format!("log=\"{}\"", escaped(&served.name)), &counted.latency);
 }
 
-fn seconds(micros: u64) -> String {
-    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
-}
-
-/// A value of a label.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-struct Text(String);
-
-impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Several logs have the same families, which are described once.
-        if !self.0.contains(&format!("# TYPE {name} ")) {
-            let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+fn of_witnesses(text: &mut Text, served: &Served) {
+    type Value = fn(&WitnessState) -> u64;
+    let witnesses = served.log.witnesses();
+    let families: [(&str, &str, &str, Value); 3] = [
+        ("cosigned_total", "counter", "Checkpoints that a witness cosigned.", |one| one.cosigned),
+        ("failed_total", "counter", "How often a witness was asked in vain.", |one| one.failed),
+        ("cosigned_size", "gauge", "The size that a witness cosigned last.", |one| one.size),
+    ];
+    for (name, kind, help, value) in families {
+        let name = format!("duramen_log_witness_{name}");
+        for witness in &witnesses {
+            text.family(&name, kind, help);
+            let (log, witness_name) = (escaped(&served.name), escaped(&witness.name));
+            let labels = format!("{{log=\"{log}\",witness=\"{witness_name}\"}}");
+            text.sample(&name, &labels, value(witness));
         }
-    }
-
-    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "{name}{labels} {value}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_are_decimal() {
-        assert_eq!(seconds(1_500), "0.001500");
-        assert_eq!(seconds(2_000_001), "2.000001");
     }
 }

@@ -13,11 +13,14 @@ mod add;
 mod admin;
 mod answer;
 mod asked;
+mod body;
 mod cache;
 mod counted;
+mod figures;
 mod health;
 mod limits;
 mod metrics;
+mod mirror;
 mod read;
 mod room;
 mod server;
@@ -25,18 +28,21 @@ mod site;
 mod tail;
 mod tls;
 mod v1;
+mod witness;
 
 use std::sync::Arc;
 
-use axum::Router;
+pub use axum::Router;
 use axum::routing::{get, post};
 use tower_http::compression::CompressionLayer;
 
 pub use admin::{Operator, admin};
 pub use limits::Limits;
+pub use mirror::{Shown, mirror};
 pub use server::{Listener, serve};
 pub use site::Site;
 pub use tls::{Tls, TlsError};
+pub use witness::{Cosigning, witness};
 
 /// What everybody may reach. Each log is under its name; the first one is at the root as well.
 pub fn public(site: &Arc<Site>) -> Router {

@@ -1,6 +1,7 @@
 //! What the tests of the program share: how to start it, how to read what it prints, and a tree that is
 //! too slow to be wrong.
 
+pub(crate) mod process;
 pub(crate) mod shell;
 pub(crate) mod store;
 pub(crate) mod writer;

@@ -1,0 +1,65 @@
+//! `duramen witness`: cosigns checkpoints over HTTP, until a signal.
+
+use std::sync::Arc;
+
+use duramen::{Config, FlushPolicy, ReadMode, Store};
+use duramen_log::http::{self, Cosigning, Operator, Site};
+use duramen_log::{KnownLogs, Witness, WitnessConfig, WitnessError};
+
+use crate::args::WitnessArgs;
+use crate::error::Error;
+use crate::{any_key, input, listen, output};
+
+/// Far longer than a list of a hundred thousand logs.
+const MAX_LOGS: u64 = 256 << 20;
+
+/// Serves until a signal asks the program to end.
+pub(crate) fn run(args: &WitnessArgs) -> Result<(), Error> {
+    listen::show_messages();
+    let token = args.network.token()?;
+    let mut keys = args.key.iter().map(|file| any_key::cosigner(file));
+    let first = keys.next().ok_or_else(|| Error::Usage("a witness has a key".to_owned()))??;
+    let config = WitnessConfig::new(logs(args)?, first).history(args.history);
+    let config = keys.try_fold(config, |config, key| Ok::<_, Error>(config.key(key?)))?;
+    // A mapped file on a disk that fails would kill the witness.
+    let store = Config::new(&args.dir).read_mode(ReadMode::Pread);
+    let store = Store::open(store.flush_policy(FlushPolicy::Manual))?;
+    let witness = Witness::open(&store, config).map_err(failed)?;
+
+    let limits = args.network.limits();
+    let site = Site::new(Vec::new(), &limits);
+    let site =
+        site.map_err(|source| Error::Log { log: String::new(), source: Box::new(source) })?;
+    let cosigning = Cosigning::new(Arc::clone(&witness), limits.clone());
+    let operator = Operator::of_witness(
+        witness.store(),
+        Arc::clone(&site),
+        Arc::clone(&cosigning),
+        token.as_deref(),
+    );
+    let (listed, seen) = witness.logs();
+    tracing::info!("logs that are listed: {listed}, that were cosigned before: {seen}");
+    let routers = (http::witness(&cosigning), http::admin(&operator));
+    let (served, closed) =
+        listen::until_asked(&args.network, routers, &site, &limits, || store.close());
+    served?;
+    closed?;
+    output::tell("served to the end: every checkpoint that was cosigned is durable");
+    Ok(())
+}
+
+fn logs(args: &WitnessArgs) -> Result<KnownLogs, Error> {
+    let (name, bytes) = input::read_all(&args.logs, MAX_LOGS)?;
+    let unreadable = |source| Error::Unreadable { name, what: "a list of logs", source };
+    match str::from_utf8(&bytes) {
+        Ok(text) => KnownLogs::read(text).map_err(|error| unreadable(error.into())),
+        Err(error) => Err(unreadable(error.into())),
+    }
+}
+
+fn failed(error: WitnessError) -> Error {
+    match error {
+        WitnessError::Store(error) => error.into(),
+        error => Error::Witness(Box::new(error)),
+    }
+}

@@ -1,0 +1,195 @@
+//! What a follower knows of a log, in a directory: a restart goes on there.
+//!
+//! - `checkpoint`: the last checkpoint of which everything was verified, as the log signed it.
+//! - `pending`: a later one that was accepted, and how many of its entries were verified.
+//! - `evidence/`: what was seen that must not be.
+//!
+//! # Invariants
+//!
+//! - Both files are replaced as a whole. Of both, the checkpoint with the larger size is the one that was accepted last.
+//! - One process uses a directory.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use duramen::tlog::{Checkpoint, SignedNote};
+use rustix::fs::{FlockOperation, flock};
+
+use super::evidence::Evidence;
+
+/// The longest file that is read.
+const MOST_BYTES: u64 = SignedNote::MAX_BYTES as u64 + 100;
+
+/// The state of a follower in a directory.
+#[derive(Debug)]
+pub struct FollowState {
+    dir: PathBuf,
+    /// Locked for as long as this lives.
+    _lock: File,
+    accepted: Option<SignedNote>,
+    /// How many entries were verified.
+    verified: u64,
+}
+
+/// Why a state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The system refuses.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// The operation, as a verb.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// Another process uses the directory.
+    #[error("another process uses {}", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file is not what was written.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl FollowState {
+    /// Opens the state in `dir`, which is created if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`].
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, StateError> {
+        let dir = dir.into();
+        fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
+        let lock = dir.join("lock");
+        let file = File::create(&lock).map_err(failed("open", &lock))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StateError::InUse { path: dir }),
+            Err(error) => return Err(failed("lock", &lock)(error.into())),
+        }
+        let mut state = Self { dir, _lock: file, accepted: None, verified: 0 };
+        if let Some(text) = state.read("checkpoint")? {
+            let (note, size) = state.note("checkpoint", &text)?;
+            (state.accepted, state.verified) = (Some(note), size);
+        }
+        if let Some(text) = state.read("pending")? {
+            let bad = |reason: &str| StateError::Damaged {
+                path: state.dir.join("pending"),
+                reason: reason.to_owned(),
+            };
+            let (first, text) = text.split_once("\n\n").ok_or_else(|| bad("it has no head"))?;
+            let verified = first.strip_prefix("verified ").and_then(|number| number.parse().ok());
+            let verified: u64 =
+                verified.ok_or_else(|| bad("its first line is not `verified N`"))?;
+            let (note, size) = state.note("pending", text)?;
+            // If it was completed, the other file has it or a later one.
+            if size > state.verified {
+                state.accepted = Some(note);
+                state.verified = state.verified.max(verified.min(size));
+            }
+        }
+        Ok(state)
+    }
+
+    /// The checkpoint that was accepted last.
+    #[must_use]
+    pub fn accepted(&self) -> Option<&SignedNote> {
+        self.accepted.as_ref()
+    }
+
+    /// How many entries were verified.
+    #[must_use]
+    pub fn verified(&self) -> u64 {
+        self.verified
+    }
+
+    /// The file that has the last checkpoint of which everything was verified, as the log signed it.
+    #[must_use]
+    pub fn checkpoint_file(&self) -> PathBuf {
+        self.dir.join("checkpoint")
+    }
+
+    /// Notes that `note` was accepted, and how many of its entries were verified. If these are all, everything of it was
+    /// verified. When this returns, that is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`]. The files are then as they were.
+    pub(super) fn set(&mut self, note: &SignedNote, verified: u64) -> Result<(), StateError> {
+        let (note, size) = self.note("checkpoint", &note.to_string())?;
+        if verified >= size {
+            self.write("checkpoint", &note.to_string())?;
+            let pending = self.dir.join("pending");
+            match fs::remove_file(&pending) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(failed("remove", &pending)(error));
+                }
+                _ => {}
+            }
+        } else {
+            self.write("pending", &format!("verified {verified}\n\n{note}"))?;
+        }
+        (self.accepted, self.verified) = (Some(note), verified);
+        Ok(())
+    }
+
+    /// Keeps evidence. Returns where.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`].
+    pub fn keep(&self, evidence: &Evidence) -> Result<PathBuf, StateError> {
+        let dir = self.dir.join("evidence");
+        fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
+        evidence.keep(&dir).map_err(failed("write", &dir))
+    }
+
+    fn note(&self, name: &str, text: &str) -> Result<(SignedNote, u64), StateError> {
+        let bad = |error: duramen::tlog::TlogError| StateError::Damaged {
+            path: self.dir.join(name),
+            reason: error.to_string(),
+        };
+        let note: SignedNote = text.parse().map_err(bad)?;
+        let checkpoint: Checkpoint = note.unverified_text().parse().map_err(bad)?;
+        Ok((note, checkpoint.head().size.get()))
+    }
+
+    fn read(&self, name: &str) -> Result<Option<String>, StateError> {
+        let path = self.dir.join(name);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed("open", &path))?,
+        };
+        let mut text = String::new();
+        file.take(MOST_BYTES).read_to_string(&mut text).map_err(failed("read", &path))?;
+        Ok(Some(text))
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), StateError> {
+        let (path, temporary) = (self.dir.join(name), self.dir.join(format!("{name}.tmp")));
+        let replace = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&self.dir)?.sync_all()
+        };
+        replace().map_err(failed("write", &path))
+    }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |source| StateError::Io { action, path, source }
+}
