@@ -90,7 +90,9 @@ impl Status {
                 Some(Self::NoStore)
             }
             Error::Locked { .. } => Some(Self::Locked),
-            Error::UnknownFormat { .. } => Some(Self::NewerFormat),
+            Error::UnknownFormat { found, supported, .. } if found > supported => {
+                Some(Self::NewerFormat)
+            }
             Error::Damaged(_) => Some(Self::Damaged),
             Error::Io { source, .. } => Self::of_system(source),
             _ => None,
@@ -128,16 +130,22 @@ mod tests {
             Error::Serve { action: "write", place: "x".to_owned(), source }
         };
         let refused = || Error::Refused { reason: Refusal::NoHead };
-        let newer = Error::Store(duramen::Error::UnknownFormat {
-            path: "x".into(),
-            feature: duramen::FormatFeature::Version,
-            found: 9,
-            supported: 8,
-        });
+        let newer = format(9, 8);
         assert_eq!(newer.status(), Status::NewerFormat);
         assert_eq!(Error::Several(Failures(vec![refused()])).status(), Status::Refused);
         assert_eq!(Error::Several(Failures(vec![refused(), full()])).status(), Status::NoSpace);
         assert_eq!(Error::Several(Failures(vec![newer, full()])).status(), Status::NewerFormat);
+    }
+
+    #[test]
+    fn a_format_that_is_older_is_not_called_newer() {
+        assert_eq!(format(8, 9).status(), Status::Failed);
+        assert_eq!(format(10, 9).status(), Status::NewerFormat);
+    }
+
+    fn format(found: u32, supported: u32) -> Error {
+        let feature = duramen::FormatFeature::Version;
+        Error::Store(duramen::Error::UnknownFormat { path: "x".into(), feature, found, supported })
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub enum LogError {
     #[error(transparent)]
     Store(#[from] duramen::Error),
 
-    /// The anchor failed, or somebody else replaced it: another process signs for this log.
+    /// The anchor failed, or another process replaced it: that process signs for this log too.
     #[error(transparent)]
     Anchor(#[from] AnchorError),
 

@@ -97,7 +97,7 @@ pub fn export_tiles(
     let at = out.join("checkpoint");
     let new = of_tree(snapshot, checkpoint, &at)?;
     create_dir_all(out).map_err(|source| failed("create", out, source))?;
-    // It tells of every write that fails from here on, so it is opened before the first.
+    // Its sync reports every write that failed since it was opened, so it is opened before the first.
     let dir = File::open(out).map_err(|source| failed("open", out, source))?;
     // Two exports at once would exchange each other's files. The lock ends with `dir`.
     flock(&dir, FlockOperation::NonBlockingLockExclusive)

@@ -128,7 +128,7 @@ impl Gate {
     /// # Errors
     ///
     /// [`LogError::Mismatch`] if anything differs, and from then on always; [`LogError::Anchor`] if the anchor cannot be
-    /// replaced. If it was changed by somebody else, nothing is handed out any more either.
+    /// replaced. If it was changed by another process, nothing is handed out any more either.
     pub(crate) fn pass(
         &mut self,
         head: TreeHead,

@@ -3,7 +3,7 @@
 //! # Invariant
 //!
 //! A charge lives exactly as long as the memory that it stands for. So the account has the bytes of all this
-//! memory, whoever keeps it. The number guards no memory: every access is relaxed, and the models leave it out.
+//! memory, whichever part of the program keeps it. The number guards no memory: every access is relaxed, and the models leave it out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

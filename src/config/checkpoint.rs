@@ -94,7 +94,7 @@ impl CheckpointPolicy {
     }
 
     /// A checkpoint once the log since the last checkpoint has this many bytes and the last checkpoint is at
-    /// least this long ago. Whoever opens the store replays its log. With this trigger the log stays short
+    /// least this long ago. Each open of the store replays its log. With this trigger the log stays short
     /// under a moderate load, where a checkpoint now and then costs nothing that is noticed. Under a heavy
     /// load [`wal_bytes`](Self::wal_bytes) is reached first.
     ///
@@ -221,9 +221,11 @@ impl CheckpointPolicy {
             .then_some(CheckpointReason::Interval)
     }
 
-    /// The time until the interval trigger. `since` is the time since the last checkpoint.
-    pub(crate) fn next_interval(&self, since: Duration) -> Option<Duration> {
-        self.interval.map(|interval| interval.saturating_sub(since))
+    /// The time until a checkpoint is due without anything more.
+    pub(crate) fn due_in(&self, since: &Since) -> Option<Duration> {
+        let long_enough = self.wal_bytes_after.filter(|(bytes, _)| since.wal_bytes >= *bytes);
+        let ages = self.interval.into_iter().chain(long_enough.map(|(_, age)| age));
+        ages.min().map(|age| age.saturating_sub(since.time))
     }
 }
 
@@ -319,6 +321,12 @@ mod tests {
         assert_eq!(policy.due(&Since { time: age - Duration::from_millis(1), ..since }), None);
         let heavy = Since { wal_bytes: 128 << 20, time: Duration::ZERO, ..since };
         assert_eq!(policy.due(&heavy), Some(CheckpointReason::WalBytes));
+        // Without another leaf it is due once the time has come.
+        let young = Since { time: Duration::from_secs(2), ..since };
+        assert_eq!(policy.due_in(&young), Some(Duration::from_secs(3)));
+        assert_eq!(policy.due_in(&Since { wal_bytes: bytes - 1, ..young }), None);
+        let often = policy.interval(Duration::from_secs(4)).unwrap();
+        assert_eq!(often.due_in(&young), Some(Duration::from_secs(2)));
         assert!(CheckpointPolicy::manual().wal_bytes_after(0, age).is_err());
         assert!(CheckpointPolicy::manual().wal_bytes_after(1, Duration::ZERO).is_err());
     }

@@ -1,7 +1,7 @@
 //! Finds leaves of a tree by their hash.
 //!
 //! Parts have an index each. For the leaves behind them there is a table in memory, which is brought up to date by
-//! whoever asks.
+//! the thread that asks.
 //!
 //! # Invariants
 //!
@@ -245,7 +245,7 @@ impl Leaves<'_> {
     }
 }
 
-/// A key that nobody knows, for one table in memory.
+/// A key that no inserter knows, for one table in memory.
 pub(super) fn fresh_key() -> IndexKey {
     let random = || RandomState::new().hash_one(0u64).to_le_bytes();
     let mut key = [0; 16];

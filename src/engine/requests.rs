@@ -14,10 +14,10 @@ impl Engine {
         let policy = &self.settings.checkpoint;
         let since = self.since_checkpoint(&self.log.point());
         let due = policy.due(&since);
-        let interval = policy.next_interval(since.time).filter(|_| since.records > 0);
+        let due_in = policy.due_in(&since).filter(|_| since.records > 0);
         // A checkpoint that is due is already requested, so checking again at once would be of no use.
-        let interval = interval.map(|wait| wait.max(Duration::from_millis(10)));
-        self.keeper.upkeep().request_due(due, interval, &self.background, &self.log);
+        let due_in = due_in.map(|wait| wait.max(Duration::from_millis(10)));
+        self.keeper.upkeep().request_due(due, due_in, &self.background, &self.log);
     }
 
     /// Requests a checkpoint, unless a retry is already scheduled. Fails with the permanent failure, if there was

@@ -108,11 +108,11 @@ impl State {
 
 impl Upkeep {
     /// Requests a checkpoint if one is `due`, and every retry that is due. Sets the flusher's clock to the time at
-    /// which more may be due: after `interval` at the latest, if there is one.
+    /// which more may be due: after `due_in` at the latest, if there is one.
     pub(super) fn request_due(
         &self,
         due: Option<CheckpointReason>,
-        interval: Option<Duration>,
+        due_in: Option<Duration>,
         background: &Background,
         log: &LogSide,
     ) {
@@ -136,7 +136,7 @@ impl Upkeep {
         let tries = [&state.checkpoint, &state.compaction, &state.index];
         let large_merge = state.large_merge.map(|at| at.saturating_duration_since(now));
         let waits = tries.iter().filter_map(|tries| tries.wait(now));
-        let wait = waits.chain(interval).chain(large_merge).min();
+        let wait = waits.chain(due_in).chain(large_merge).min();
         let mut state = Some(state);
         if sync::defect("the flusher's clock is set without the lock") {
             state = None;

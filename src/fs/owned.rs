@@ -4,7 +4,7 @@
 //!
 //! Only two kinds of files belong to the holder: those that had a name of the store's format when it acquired the
 //! lock, and those that it made since. The first kind includes what a crash has left: while no other process holds
-//! the lock, nobody else makes such files. A file that another process puts there later never belongs to the holder,
+//! the lock, no other program makes such files. A file that another process puts there later never belongs to the holder,
 //! nor does one that replaces a file of the holder.
 
 use std::collections::BTreeMap;

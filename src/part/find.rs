@@ -161,7 +161,7 @@ impl Part {
             if ruled_out || first[at].is_some() {
                 continue;
             }
-            let Some(hits) = self.look_up(self.index(), leaf, 1)? else {
+            let Some(hits) = self.look_up(opened.clone(), leaf, 1)? else {
                 return self.search_each(leaves, first, end, scans);
             };
             first[at] = hits.into_iter().find(|hit| *hit < end);

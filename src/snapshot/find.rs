@@ -54,7 +54,7 @@ impl Snapshot {
         Ok(FoundLeaves { tree, leaf, size, parts, next: 0, hits: Vec::new().into_iter(), behind })
     }
 
-    /// How often a part of the tree was searched without an index, by whomever.
+    /// How often a part of the tree was searched without an index, by all snapshots together.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn index_scans(&self) -> u64 {

@@ -166,6 +166,21 @@ fn an_interval_fires_once_after_its_time_when_there_is_something_new() {
 }
 
 #[test]
+fn a_log_that_is_long_enough_is_written_once_the_last_checkpoint_is_old_although_nothing_more_comes()
+ {
+    let disk = SimDisk::new();
+    let reasons = Reasons::default();
+    let policy = CheckpointPolicy::manual().wal_bytes_after(1, Duration::from_millis(300)).unwrap();
+    let store = open(quiet(&disk).checkpoint_policy(policy).listener(reasons.listener()));
+    store.insert_durable([1; 32]).unwrap();
+    while reasons.get().is_empty() {
+        std::thread::yield_now();
+    }
+    store.wait_idle();
+    assert_eq!(reasons.get(), [CheckpointReason::WalBytes]);
+}
+
+#[test]
 fn closing_makes_a_checkpoint_from_the_bytes_of_log_on_that_are_asked_for() {
     let disk = SimDisk::new();
     let reasons = Reasons::default();

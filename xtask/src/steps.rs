@@ -143,8 +143,8 @@ fn prints(command: &str, text: &str) -> bool {
 const LOOM: &[(&str, &str)] =
     &[("RUSTFLAGS", "--cfg duramen_loom"), ("CARGO_TARGET_DIR", "target/loom")];
 
-/// Compiles the mistakes into the engine that its tests must notice. Whoever lints and tests by these commands
-/// does both with it, and so builds everything once.
+/// Compiles the mistakes into the engine that its tests must notice. These commands lint and
+/// test with it, and so everything is built once.
 pub(crate) const MUTANTS: (&str, &str) = ("RUSTFLAGS", "--cfg duramen_mutants");
 
 pub(crate) fn test() -> Steps {

@@ -60,7 +60,7 @@ pub trait Anchor: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnchorError {
-    /// Somebody else replaced it.
+    /// Another process replaced it.
     #[error("the anchor {place} holds {}, and not {}", or_nothing(.found), or_nothing(.expected))]
     Changed {
         /// Where the anchor is.

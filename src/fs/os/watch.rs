@@ -1,7 +1,7 @@
 //! Notices changes of a store's directory, by inotify.
 //!
 //! The watches are on the directories that the store has open and not on their paths, so that they stay with
-//! these directories. The kernel reports one change for many writes that nobody has looked at.
+//! these directories. The kernel reports one change for many writes that were not looked at yet.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

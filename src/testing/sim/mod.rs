@@ -87,10 +87,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Whoever moves a store's directory away under the store does so with a [`SimPath`], and with
+//! A test that moves a store's directory away under the store does so with a [`SimPath`], and with
 //! [`SimDisk::replace_dir`] and [`SimDisk::remove_lock_file`].
 //!
-//! Whoever wants to measure a harness and not the engine puts a [`Faulty`](super::faulty::Faulty) file system
+//! A test of a harness, and not of the engine, puts a [`Faulty`](super::faulty::Faulty) file system
 //! between the two.
 //!
 //! # What it does not model
