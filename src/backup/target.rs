@@ -128,7 +128,8 @@ impl<'a> Target<'a> {
         head: StoreHead,
         started: Instant,
     ) -> Result<BackupInfo> {
-        manifest::publish(&*self.fs, &super::copy_of(state, self.key, random::id(&*self.fs)?))?;
+        let copy = super::copy_of(state, self.key, random::id(&*self.fs)?);
+        manifest::publish(&*self.fs, &copy, None)?;
         self.remove(MARK)?;
         self.sync_dir(Dir::Parts)?;
         self.complete = true;

@@ -400,8 +400,13 @@ pub(crate) fn file(number: u64) -> FileName {
 }
 
 /// Publishes `manifest` as the store's newest. After `Ok` the next open reads it, even after a power
-/// cut. After an error the next open reads either the old manifest or the new one.
-pub(crate) fn publish(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
+/// cut. After an error the next open reads either the old manifest or the new one. Fails before the
+/// manifest has its name if one of the files that it has `relied_on` is no longer the store's.
+pub(crate) fn publish(
+    fs: &dyn FileSystem,
+    manifest: &Manifest,
+    relied_on: impl IntoIterator<Item = FileName>,
+) -> Result<()> {
     let name = file(manifest.number);
     let path = fs.display(name);
     let fail = |action| {
@@ -412,6 +417,9 @@ pub(crate) fn publish(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
     let bytes = manifest.encode();
     tmp.write_at(ByteOffset(0), &mut [IoSlice::new(&bytes)]).map_err(fail("write"))?;
     tmp.sync().map_err(fail("sync"))?;
+    for file in relied_on {
+        fs.check_file(file).map_err(|error| Error::io("look at", fs.display(file), error))?;
+    }
     fs.rename(name.tmp(), name).map_err(fail("rename"))?;
     fs.sync_dir(Dir::Manifest).map_err(fail("sync the directory of"))
 }

@@ -440,7 +440,8 @@ impl Engine {
 
     /// Makes `next` the manifest in force.
     pub(super) fn publish(&self, live: &mut Live, next: Manifest) -> Result<()> {
-        live.publish(&*self.fs, next, self.log.next_segment())?;
+        let log = self.log.segments().into_iter();
+        live.publish(&*self.fs, next, log, self.log.next_segment())?;
         if let Err(error) = manifest::remove_old(&*self.fs, live.manifest().number) {
             self.keeper.note_if_displaced(&error);
             tracing::warn!(%error, "cannot remove an old manifest");

@@ -72,7 +72,7 @@ pub(super) fn create(
         erased: false,
         trees: entries,
     };
-    manifest::publish(&**fs, &manifest)?;
+    manifest::publish(&**fs, &manifest, None)?;
     let tally = Tally::opened(Seq(0), 0, manifest.next_tree);
     let point = FlushPoint { tally, position, log_bytes: 0 };
     Ok(Opened {

@@ -12,6 +12,7 @@
 //!   flusher's clock and of the workers.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -23,10 +24,10 @@ use super::tally::Tally;
 use super::upkeep::Upkeep;
 use crate::config::Since;
 use crate::directory::manifest;
-use crate::directory::manifest::Manifest;
+use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::error::{Error, Result};
 use crate::fs::FileSystem;
-use crate::ids::PartId;
+use crate::ids::{PartId, SegmentId};
 use crate::random;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -210,12 +211,17 @@ impl Live {
         PartId(number)
     }
 
-    /// Makes `next` durable in `fs`, and then the manifest in force. `next_segment` is the number of the log's
-    /// next new segment.
+    /// Makes `next` durable in `fs`, and then the manifest in force. The segments `log` make up the log.
+    /// `next_segment` is the number of its next new one.
+    ///
+    /// # Errors
+    ///
+    /// [`Displaced`](Error::Displaced) if a file that `next` relies on has lost its name.
     pub(super) fn publish(
         &mut self,
         fs: &dyn FileSystem,
         mut next: Manifest,
+        log: impl Iterator<Item = SegmentId>,
         next_segment: u64,
     ) -> Result<()> {
         next.number = self.numbers.manifest;
@@ -223,7 +229,14 @@ impl Live {
         next.next_segment = next_segment;
         next.next_part = self.numbers.part;
         self.numbers.manifest += 1;
-        manifest::publish(fs, &next)?;
+        // What a manifest does not change is not looked at again: there can be ten thousand trees.
+        let is_new = |entry: &&Arc<TreeEntry>| {
+            let old = self.manifest.tree(entry.spec.id);
+            old.is_none_or(|old| !Arc::ptr_eq(old, entry))
+        };
+        let parts = next.trees.iter().filter(is_new).flat_map(|entry| &entry.parts);
+        let relied_on = parts.map(|part| part.number.file()).chain(log.map(SegmentId::file));
+        manifest::publish(fs, &next, relied_on)?;
         self.manifest = next;
         Ok(())
     }

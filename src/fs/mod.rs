@@ -37,8 +37,11 @@
 //!   the path leads by now. It never reaches another store's.
 //! - [`FileSystem::check_place`] fails with [`Displaced`] if the path, or the name of an inner
 //!   directory, no longer leads to what was bound, or if the lock file is no longer the one that this
-//!   `FileSystem` holds. Calls that create, rename or remove a name check this themselves, before they
-//!   change anything.
+//!   `FileSystem` holds, or if a manifest of the store is gone or exchanged. Calls that create, rename or
+//!   remove a name check this themselves, before they change anything.
+//! - [`FileSystem::check_file`] does the same for one file. The engine asks for the segment in use before it
+//!   acknowledges a group, and for what a manifest relies on before it publishes that manifest. So a copy that is
+//!   restored file by file under a running writer is not written to.
 //! - While the lock is held, a name is renamed, removed or opened for writing only if it leads to a file
 //!   that was there when the lock was acquired, or that this `FileSystem` made since. Any other
 //!   file is not the store's: the call fails with [`Displaced`] and leaves it alone.
@@ -132,13 +135,21 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// The name of `file` as a user knows it, for messages.
     fn display(&self, file: FileName) -> PathBuf;
 
-    /// Returns whether the path, the inner directories and the lock file, if its lock is held, are
-    /// still those of this directory.
+    /// Returns whether the path, the inner directories and, if the lock is held, the lock file and the
+    /// store's own manifests are still those of this directory.
     ///
     /// # Errors
     ///
     /// [`Displaced`] if one of them is not; else whatever the disk reports.
     fn check_place(&self) -> io::Result<()>;
+
+    /// Fails if `name` is this store's and no longer leads to the store's own file. A name that is not the store's
+    /// passes, and so does every name before the lock is acquired.
+    ///
+    /// # Errors
+    ///
+    /// [`Displaced`] if the name leads to another file or to none; else whatever the disk reports.
+    fn check_file(&self, name: FileName) -> io::Result<()>;
 
     /// Lists a directory of the store, in no particular order. The directories of the store itself,
     /// the lock file and the directory `lost+found` of a file system's root are not listed. A directory

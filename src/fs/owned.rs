@@ -6,10 +6,13 @@
 //! lock, and those that it made since. The first kind includes what a crash has left: while no other process holds
 //! the lock, no other program makes such files. A file that another process puts there later never belongs to the holder,
 //! nor does one that replaces a file of the holder.
+//!
+//! While the holder renames or removes a file, neither name is its own. So another thread that compares the names
+//! never finds one missing that is just being changed.
 
 use std::collections::BTreeMap;
 
-use super::{Displacement, FileName};
+use super::{Displacement, FileKind, FileName};
 
 /// The store's own names, each with the identity of the file that it leads to.
 #[derive(Debug)]
@@ -30,17 +33,25 @@ impl<Id: Copy + PartialEq> Owned<Id> {
         }
     }
 
+    /// The store's manifests, with temporary ones.
+    pub(crate) fn manifests(&self) -> impl Iterator<Item = (FileName, Id)> {
+        let first = |kind| FileName::new(kind, 0);
+        let manifests = first(FileKind::Manifest)..first(FileKind::Segment);
+        self.0.range(manifests).map(|(name, id)| (*name, *id))
+    }
+
+    /// The file that the store's `name` leads to; `None` if the name is not the store's.
+    pub(crate) fn get(&self, name: FileName) -> Option<Id> {
+        self.0.get(&name).copied()
+    }
+
+    /// Notes a file that the store has made.
     pub(crate) fn made(&mut self, name: FileName, id: Id) {
         self.0.insert(name, id);
     }
 
-    pub(crate) fn renamed(&mut self, from: FileName, to: FileName) {
-        if let Some(id) = self.0.remove(&from) {
-            self.0.insert(to, id);
-        }
-    }
-
-    pub(crate) fn removed(&mut self, name: FileName) {
-        self.0.remove(&name);
+    /// Gives `name` up before the store renames or removes it, and returns the file that the name led to.
+    pub(crate) fn given_up(&mut self, name: FileName) -> Option<Id> {
+        self.0.remove(&name)
     }
 }

@@ -355,6 +355,11 @@ impl Segments {
         }
     }
 
+    /// The segments of the log, oldest first.
+    pub(crate) fn of_the_log(&self) -> Vec<SegmentId> {
+        self.state.lock().in_use.iter().map(|(id, _)| *id).collect()
+    }
+
     /// The number of segments in the log.
     pub(crate) fn in_use(&self) -> u64 {
         self.state.lock().in_use.len() as u64
@@ -469,6 +474,8 @@ impl Segments {
     /// of it at once delays every other write meanwhile.
     fn remove(&self, name: FileName, len: u64) -> std::io::Result<()> {
         if len > FREE_STEP {
+            // A copy that was restored here may need a file that it did not have to replace.
+            self.fs.check_place()?;
             let file = self.fs.open(name, Access::ReadWrite)?;
             let mut left = len;
             while left > FREE_STEP {

@@ -5,6 +5,7 @@
 //! - Groups are written one after another, each in blocks of its own.
 //! - The log leaves a segment only through a roll frame. The roll frame and every group before it are
 //!   durable before any group in the next segment can be acknowledged.
+//! - A group is durable only in a segment that has its name: [`LogWriter::sync`] looks before it says so.
 //! - After an error the writer is unusable. The owner drops the writer and poisons the store. Nothing is
 //!   retried, and no group number is used twice.
 
@@ -203,10 +204,10 @@ impl LogWriter {
     /// Makes every appended group durable.
     pub(crate) fn sync(&mut self) -> Result<()> {
         let file = self.segment.id.file();
-        self.segment
-            .file
-            .sync()
-            .map_err(|error| Error::io("sync", self.fs.display(file), error))?;
+        let fail = |action, error| Error::io(action, self.fs.display(file), error);
+        self.segment.file.sync().map_err(|error| fail("sync", error))?;
+        // What is durable in a file without a name, or under the name of another file, is lost at the next open.
+        self.fs.check_file(file).map_err(|error| fail("look at", error))?;
         self.durable = self.number;
         Ok(())
     }

@@ -104,6 +104,10 @@ impl FileSystem for Bound {
         self.fs.check_place()
     }
 
+    fn check_file(&self, name: FileName) -> io::Result<()> {
+        self.fs.check_file(name)
+    }
+
     fn list(&self, dir: Dir) -> io::Result<Vec<Entry>> {
         self.fs.list(dir)
     }

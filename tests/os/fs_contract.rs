@@ -27,6 +27,8 @@ fn every_rule(mut empty: impl FnMut() -> Arc<dyn Place>) {
         ("the lock has one holder", the_lock_has_one_holder),
         ("what is there when the lock is acquired is owned", what_is_there_under_the_lock_is_owned),
         ("what somebody else put there is left alone", what_somebody_else_put_there_is_left_alone),
+        ("a file that lost its name is noticed", a_file_that_lost_its_name_is_noticed),
+        ("a name that is being changed is not missed", a_name_that_is_being_changed_is_not_missed),
         ("a write lands where it was aimed", a_write_lands_where_it_was_aimed),
         ("three thousand slices are one write", three_thousand_slices_are_one_write),
         ("a short file is not read past its end", a_short_file_is_not_read_past_its_end),
@@ -227,6 +229,60 @@ fn what_somebody_else_put_there_is_left_alone(place: &dyn Place) {
         assert_eq!(fs.create(name).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs.list(name.dir()).unwrap(), [Entry::File(name, bytes)]);
     }
+}
+
+const MANIFEST: FileName = FileName::new(FileKind::Manifest, 5);
+
+fn a_file_that_lost_its_name_is_noticed(place: &dyn Place) {
+    let fs = place.make().unwrap();
+    let other = place.bind().unwrap();
+    made(&*fs, MANIFEST, b"before the lock");
+    fs.check_file(SEGMENT).unwrap();
+    let _lock = fs.lock().unwrap();
+    for name in [SEGMENT, PART] {
+        made(&*fs, name, b"mine");
+    }
+    made(&*other, PART.tmp(), b"planted");
+    for name in [SEGMENT, PART, MANIFEST, PART.tmp(), MANIFEST.tmp()] {
+        fs.check_file(name).unwrap();
+    }
+    for name in [SEGMENT, PART, MANIFEST] {
+        other.remove(name).unwrap();
+        assert_displaced(fs.check_file(name), name, Displacement::Removed);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    for name in [SEGMENT, PART, MANIFEST] {
+        made(&*other, name, b"another");
+        assert_displaced(fs.check_file(name), name, Displacement::Replaced);
+        fs.check_file(name.tmp()).unwrap();
+        fs.sync_dir(name.dir()).unwrap();
+    }
+    // Without its manifests nothing else of the store is changed.
+    assert_displaced(fs.check_place(), MANIFEST, Displacement::Replaced);
+    assert_displaced(fs.create(SEGMENT.tmp()), MANIFEST, Displacement::Replaced);
+    assert_displaced(fs.remove(PART.tmp()), MANIFEST, Displacement::Replaced);
+    other.check_place().unwrap();
+}
+
+fn a_name_that_is_being_changed_is_not_missed(place: &dyn Place) {
+    let fs = place.make().unwrap();
+    let _lock = fs.lock().unwrap();
+    std::thread::scope(|threads| {
+        let changes = threads.spawn(|| {
+            for _ in 0..2000 {
+                fs.create(MANIFEST.tmp()).unwrap();
+                fs.rename(MANIFEST.tmp(), MANIFEST).unwrap();
+                fs.remove(MANIFEST).unwrap();
+            }
+        });
+        let mut looked = Ok(());
+        while looked.is_ok() && !changes.is_finished() {
+            looked = fs.check_place();
+            looked = looked.and_then(|()| fs.check_file(MANIFEST));
+            looked = looked.and_then(|()| fs.check_file(MANIFEST.tmp()));
+        }
+        looked.unwrap();
+    });
 }
 
 fn a_write_lands_where_it_was_aimed(place: &dyn Place) {

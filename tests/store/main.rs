@@ -47,6 +47,8 @@ mod refusals;
 #[cfg(feature = "testing")]
 mod repair;
 #[cfg(feature = "testing")]
+mod restored;
+#[cfg(feature = "testing")]
 mod retry;
 mod scrub;
 #[cfg(feature = "testing")]

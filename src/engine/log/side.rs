@@ -238,6 +238,11 @@ impl LogSide {
         self.segments.failure()
     }
 
+    /// The segments of the log, oldest first.
+    pub(in crate::engine) fn segments(&self) -> Vec<SegmentId> {
+        self.segments.of_the_log()
+    }
+
     /// How many segments are in the log.
     pub(in crate::engine) fn segments_in_use(&self) -> u64 {
         self.segments.in_use()

@@ -258,7 +258,7 @@ impl Settling<'_> {
         next.number = *self.next_manifest;
         *self.next_manifest += 1;
         next.checkpoint = random::id(self.fs)?;
-        if let Err(error) = manifest::publish(self.fs, &next) {
+        if let Err(error) = manifest::publish(self.fs, &next, None) {
             // If the manifest has its name, the next open reads it, and needs the segment.
             let seen = manifest::list(self.fs).map(|(complete, _)| complete);
             let unseen = seen.is_ok_and(|seen| !seen.contains(&next.number));

@@ -156,11 +156,28 @@ impl OsDirectory {
         owned.check(name, found).map_err(|how| Displaced::error(self.display(name), how))
     }
 
+    /// Fails unless `name` leads to `own`.
+    fn compare_own(&self, name: FileName, own: Id) -> io::Result<()> {
+        let path = self.display(name);
+        let found = Id::at(self.handle(name.dir())?, &name.base()).path(&path, "look at")?;
+        compare(&path, own, found)
+    }
+
+    /// Gives up a name that is about to be renamed or removed.
+    fn give_up(&self, name: FileName) -> Option<Id> {
+        self.held.lock().as_mut().and_then(|held| held.owned.given_up(name))
+    }
+
     fn change_owned(&self, change: impl FnOnce(&mut Owned<Id>)) {
         if let Some(held) = &mut *self.held.lock() {
             change(&mut held.owned);
         }
     }
+}
+
+/// Whether nothing has this name for certain.
+fn is_nothing(dir: BorrowedFd<'_>, name: FileName) -> bool {
+    matches!(Id::at(dir, &name.base()), Ok(None))
 }
 
 /// Compares what was found under a name with what has to be there.
@@ -188,11 +205,20 @@ impl FileSystem for OsDirectory {
                 compare(&path, *id, Id::at(&self.root, dir.path()).path(&path, "look at")?)?;
             }
         }
-        if let Some(Held { lock, .. }) = &*self.held.lock() {
+        if let Some(Held { lock, owned }) = &*self.held.lock() {
             let path = self.place.shown.join(LOCK);
             compare(&path, *lock, Id::at(&self.root, LOCK).path(&path, "look at")?)?;
+            // A copy that is restored in place exchanges these under a running writer.
+            for (name, own) in owned.manifests() {
+                self.compare_own(name, own)?;
+            }
         }
         Ok(())
+    }
+
+    fn check_file(&self, name: FileName) -> io::Result<()> {
+        let Some(Held { owned, .. }) = &*self.held.lock() else { return Ok(()) };
+        owned.get(name).map_or(Ok(()), |own| self.compare_own(name, own))
     }
 
     fn list(&self, dir: Dir) -> io::Result<Vec<Entry>> {
@@ -271,10 +297,12 @@ impl FileSystem for OsDirectory {
         self.check_place()?;
         self.check_owned(from)?;
         let dir = self.handle(from.dir())?;
+        let own = self.give_up(from);
         let renamed = rename::without_replacing(dir, &from.base(), &to.base());
         // A call that failed may have happened nevertheless.
-        if renamed.is_ok() || matches!(Id::at(dir, &from.base()), Ok(None)) {
-            self.change_owned(|owned| owned.renamed(from, to));
+        let happened = renamed.is_ok() || is_nothing(dir, from);
+        if let Some(own) = own {
+            self.change_owned(|owned| owned.made(if happened { to } else { from }, own));
         }
         renamed
     }
@@ -283,9 +311,16 @@ impl FileSystem for OsDirectory {
         self.check_place()?;
         self.check_owned(name)?;
         let dir = self.handle(name.dir())?;
-        retry_on_intr(|| unlinkat(dir, name.base(), AtFlags::empty()))?;
-        self.change_owned(|owned| owned.removed(name));
-        Ok(())
+        let own = self.give_up(name);
+        let removed = retry_on_intr(|| unlinkat(dir, name.base(), AtFlags::empty()));
+        // A call that failed may have happened nevertheless.
+        if let Some(own) = own
+            && removed.is_err()
+            && !is_nothing(dir, name)
+        {
+            self.change_owned(|owned| owned.made(name, own));
+        }
+        Ok(removed?)
     }
 
     fn sync_dir(&self, dir: Dir) -> io::Result<()> {

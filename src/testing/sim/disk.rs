@@ -283,6 +283,12 @@ impl FileSystem for SimDisk {
         self.bound.as_ref().map_or(Ok(()), |bound| bound.check(&self.shared, &state))
     }
 
+    fn check_file(&self, name: FileName) -> io::Result<()> {
+        let state = self.shared.lock();
+        state.running()?;
+        self.bound.as_ref().map_or(Ok(()), |bound| bound.check_file(&state, name))
+    }
+
     fn list(&self, dir: Dir) -> io::Result<Vec<Entry>> {
         let state = self.shared.lock();
         state.running()?;
@@ -362,7 +368,11 @@ impl FileSystem for SimDisk {
                 self.check(state, Some(from))?;
                 step.happens()?;
                 state.contents.rename(step.now, from, to)?;
-                self.change_owned(state, |owned| owned.renamed(from, to));
+                self.change_owned(state, |owned| {
+                    if let Some(own) = owned.given_up(from) {
+                        owned.made(to, own);
+                    }
+                });
                 Ok(())
             },
         )
@@ -375,7 +385,9 @@ impl FileSystem for SimDisk {
                 self.check(state, Some(name))?;
                 step.happens()?;
                 state.contents.remove(step.now, name)?;
-                self.change_owned(state, |owned| owned.removed(name));
+                self.change_owned(state, |owned| {
+                    owned.given_up(name);
+                });
                 state.sweep();
                 Ok(())
             },

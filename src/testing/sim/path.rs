@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::identity::Holder;
 use super::state::{Shared, State};
 use crate::fs::owned::Owned;
-use crate::fs::{Dir, Displaced, Displacement};
+use crate::fs::{Dir, Displaced, Displacement, FileName};
 use crate::sync::Mutex;
 
 /// The path of the store's directory in messages.
@@ -94,9 +94,23 @@ impl Bound {
         let Some(holder) = self.holder(state) else { return Ok(()) };
         let path = Path::new(ROOT).join("LOCK");
         match state.identity.lock {
-            Some(found) if found == holder.lock => Ok(()),
-            Some(_) => fail(path, Displacement::Replaced),
-            None => fail(path, Displacement::Removed),
+            Some(found) if found == holder.lock => {}
+            Some(_) => return fail(path, Displacement::Replaced),
+            None => return fail(path, Displacement::Removed),
         }
+        holder.owned.manifests().try_for_each(|(name, _)| self.check_file(state, name))
+    }
+
+    /// Fails if a name of the store leads to another file or to none.
+    pub(super) fn check_file(&self, state: &State, name: FileName) -> io::Result<()> {
+        let Some(own) = self.holder(state).and_then(|holder| holder.owned.get(name)) else {
+            return Ok(());
+        };
+        let how = match state.contents.find(name) {
+            Ok(found) if found == own => return Ok(()),
+            Ok(_) => Displacement::Replaced,
+            Err(_) => Displacement::Removed,
+        };
+        Err(Displaced::error(Path::new(ROOT).join(name.dir().path()).join(name.base()), how))
     }
 }
