@@ -174,7 +174,9 @@ pub use report::{
     TreeInfo, TreeRecovery,
 };
 #[cfg(feature = "std")]
-pub use snapshot::{Entries, Entry, FoundLeaves, Leaves, Snapshot};
+pub use snapshot::{
+    Entries, Entry, EntryRun, EntryRuns, FoundLeaves, Leaves, RunEntries, Snapshot,
+};
 #[cfg(feature = "std")]
 pub use store::{Store, StoreSnapshot};
 #[cfg(feature = "std")]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::account::{Account, Charge};
 use super::chunk::Slots;
+use crate::fs::Region;
 
 /// Adjacent entries in memory. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -102,17 +103,19 @@ pub(crate) struct EntryBytes {
     len: usize,
 }
 
+/// Adjacent entries of a tree.
+pub(crate) struct EntrySpan {
+    /// The entries, framed. At least one.
+    pub(crate) bytes: EntryBytes,
+    /// The index behind the last one.
+    pub(crate) end: u64,
+}
+
 #[derive(Clone)]
 enum Held {
     Memory(Slots<u8>),
-    Archived(Arc<dyn ArchivedBytes>),
+    Mapped(Region),
     Owned(Arc<[u8]>, Option<Arc<Charge>>),
-}
-
-/// Bytes of an archive that are in memory for as long as it lives, and never change.
-pub(crate) trait ArchivedBytes: Send + Sync {
-    /// The bytes `[start, start + len)`. Empty if they are not in memory.
-    fn get(&self, start: usize, len: usize) -> &[u8];
 }
 
 impl EntryBytes {
@@ -125,9 +128,10 @@ impl EntryBytes {
         Self { held: Held::Memory(chunk.memory().clone()), start: run.start, len: run.len }
     }
 
-    /// Bytes of an archive.
-    pub(crate) fn archived(archive: Arc<dyn ArchivedBytes>, start: usize, len: usize) -> Self {
-        Self { held: Held::Archived(archive), start, len }
+    /// Bytes of a file that never change.
+    #[inline]
+    pub(crate) fn mapped(region: &Region, start: usize, len: usize) -> Self {
+        Self { held: Held::Mapped(region.clone()), start, len }
     }
 
     /// Bytes that were read.
@@ -152,7 +156,7 @@ impl EntryBytes {
             // SAFETY: the entries were published when this was made, and a published slot is never
             // written again. `slice` only makes the range smaller.
             Held::Memory(bytes) => unsafe { bytes.read(*start, *len) },
-            Held::Archived(archive) => archive.get(*start, *len),
+            Held::Mapped(region) => region.get(*start..*start + *len).unwrap_or_default(),
             Held::Owned(bytes, _) => bytes.get(*start..*start + *len).unwrap_or_default(),
         }
     }

@@ -33,7 +33,7 @@ mod tests;
 mod version;
 mod view;
 
-pub(crate) use entries::{ArchivedBytes, EntryBytes};
+pub(crate) use entries::{EntryBytes, EntrySpan};
 pub(crate) use layout::Layout;
 pub(crate) use leaves::LeafWriter;
 pub(crate) use nodes::NodeWriter;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::account::Account;
 use super::chunk::{Chunk, Slots};
-use super::entries::{EntryBytes, EntryChunk};
+use super::entries::{EntryBytes, EntryChunk, EntrySpan};
 use super::layout::{Layout, Place};
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex};
@@ -32,8 +32,8 @@ pub(crate) trait Archive: Send + Sync + fmt::Debug {
         Err(ReadError::Absent { level: Level::LEAVES, at: index })
     }
 
-    /// Adjacent entries from `from` on, framed, and none behind `to`. At least one.
-    fn entry_run(&self, from: u64, to: u64, hash: EntryHash<'_>) -> Result<EntryBytes, ReadError> {
+    /// Adjacent entries from `from` on, and none behind `to`.
+    fn entry_run(&self, from: u64, to: u64, hash: EntryHash<'_>) -> Result<EntrySpan, ReadError> {
         let _ = (to, hash);
         Err(ReadError::Absent { level: Level::LEAVES, at: from })
     }

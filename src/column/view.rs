@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::entries::{EntryBytes, EntryChunk};
+use super::entries::{EntryBytes, EntryChunk, EntrySpan};
 use super::layout::{Layout, Place};
 use super::version::{Archive, EntryHash, Version};
 use crate::error::ReadError;
@@ -124,20 +124,21 @@ impl View {
         Ok(framed.slice(prefix, usize::MAX))
     }
 
-    /// Adjacent entries from `from` on, framed, and none behind `to`. At least one.
+    /// Adjacent entries from `from` on, and none behind `to`.
     pub(crate) fn entry_run(
         &self,
         from: u64,
         to: u64,
         hash: EntryHash<'_>,
-    ) -> Result<EntryBytes, ReadError> {
+    ) -> Result<EntrySpan, ReadError> {
         let Ok((chunk, end)) = self.entry_chunk(from) else {
-            let read = self.entry_archive(from)?.entry_run(from, to, hash)?;
-            return Ok(read.charged(&self.version.account));
+            let EntrySpan { bytes, end } = self.entry_archive(from)?.entry_run(from, to, hash)?;
+            return Ok(EntrySpan { bytes: bytes.charged(&self.version.account), end });
         };
         let end = end.min(to);
         // SAFETY: as in `entry_slices`.
-        Ok(unsafe { EntryBytes::in_memory(chunk, chunk.framed(from, end)) })
+        let bytes = unsafe { EntryBytes::in_memory(chunk, chunk.framed(from, end)) };
+        Ok(EntrySpan { bytes, end })
     }
 
     /// The chunk with the published entry `index`, and where it ends.

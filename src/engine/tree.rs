@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::edges::EdgeCache;
 use super::erased::Erased;
 use super::finder::Finder;
-use crate::column::{Columns, EntryBytes, Layout, LeafWriter, NodeWriter, View};
+use crate::column::{Columns, EntryBytes, EntrySpan, Layout, LeafWriter, NodeWriter, View};
 use crate::entry::{Erasures, Framing};
 use crate::error::{Error, ReadError, Result};
 use crate::ids::TreeId;
@@ -264,12 +264,12 @@ impl Tree {
         Ok(view.entry(index, framing.prefix_len(), &hash)?)
     }
 
-    /// Adjacent entries from `from` on, framed, and none behind `to`. At least one, and none that is erased.
+    /// Adjacent entries from `from` on, and none behind `to`. None of them is erased.
     ///
     /// # Errors
     ///
     /// [`Erased`](Error::Erased) if entry `from` is.
-    pub(crate) fn entry_run(&self, from: u64, to: u64) -> Result<EntryBytes> {
+    pub(crate) fn entry_run(&self, from: u64, to: u64) -> Result<EntrySpan> {
         let hash = |entry: &[u8]| self.hasher.leaf(entry);
         let view = self.columns.view();
         let mut to = to;

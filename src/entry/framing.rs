@@ -70,8 +70,17 @@ impl Framing {
     /// within it.
     #[inline]
     pub(crate) fn split(self, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-        let (prefix, rest) = bytes.split_at_checked(self.prefix_len())?;
-        rest.split_at_checked(self.len_of(prefix))
+        let (len, rest) = match self {
+            Self::Short => {
+                let (prefix, rest) = bytes.split_first_chunk()?;
+                (usize::from(u16::from_be_bytes(*prefix)), rest)
+            }
+            Self::Long => {
+                let (prefix, rest) = bytes.split_first_chunk()?;
+                (usize::try_from(u32::from_be_bytes(*prefix)).ok()?, rest)
+            }
+        };
+        rest.split_at_checked(len)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The directory of a part's entries: a record for each bundle. Pure.
 
+use std::ops::Range;
+
 use super::compress;
 use super::format::{EntryArea, RECORD_LEN};
 use crate::codec::{Decoder, Encoder};
@@ -55,6 +57,27 @@ impl Record {
     }
 }
 
+/// Where stride `number` of a bundle lies in the `area`, from its record. `None` if the bundle is compressed or the
+/// numbers that were read do not fit the area. Reads no others.
+#[inline]
+pub(super) fn stride(
+    record: &[u8; RECORD_LEN],
+    area: &EntryArea,
+    number: usize,
+) -> Option<Range<u64>> {
+    let (words, _) = record.as_chunks();
+    let word = |at: usize| words.get(at).map(|word| u64::from_le_bytes(*word));
+    let (start, stored, len, flags) = (word(0)?, word(1)?, word(2)?, word(3)?);
+    let mark = |number: usize| if number < MARKS { word(4 + number) } else { Some(len) };
+    let from = match number.checked_sub(1) {
+        None => 0,
+        Some(before) => mark(before)?,
+    };
+    let to = mark(number)?;
+    let fits = from <= to && to <= len && start.checked_add(len)? <= area.bytes;
+    (flags == 0 && stored == len && fits).then(|| start + from..start + to)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +122,58 @@ mod tests {
             let mut unknown = bytes(&right);
             unknown[at] = 2;
             assert_eq!(Record::decode(&unknown, &AREA), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_stride_lies_where_the_whole_record_says() {
+        let marks = std::array::from_fn(|at| 10 + at as u64 * 200);
+        let record = Record { start: 1000, stored: 4000, len: 4000, compressed: false, marks };
+        let ends: Vec<_> = marks.into_iter().chain([4000]).collect();
+        let mut from = 0;
+        for (number, to) in ends.into_iter().enumerate() {
+            assert_eq!(stride(&bytes(&record), &AREA, number), Some(1000 + from..1000 + to));
+            from = to;
+        }
+    }
+
+    #[test]
+    fn a_stride_of_a_record_that_contradicts_itself_or_is_compressed_is_none_or_in_the_area() {
+        let marks = std::array::from_fn(|at| at as u64 * 100);
+        let right = Record { start: 1000, stored: 4000, len: 4000, compressed: false, marks };
+        let numbers = 0..=MARKS + 1;
+        let none = [
+            Record { start: 1001, ..right },
+            Record { start: u64::MAX, ..right },
+            Record { len: 4001, ..right },
+            Record { stored: 3999, len: 4000, compressed: true, ..right },
+        ];
+        for record in none {
+            for number in numbers.clone() {
+                assert_eq!(stride(&bytes(&record), &AREA, number), None, "{record:?}");
+            }
+        }
+        // One mark is wrong, which the strides on both sides of it have.
+        for (at, wrong) in [(3, 100), (3, 401), (3, 4001), (3, u64::MAX)] {
+            let mut other = right;
+            other.marks[at] = wrong;
+            for number in numbers.clone() {
+                let found = stride(&bytes(&other), &AREA, number);
+                if let Some(found) = &found {
+                    assert!(found.start <= found.end && (1000..=5000).contains(&found.end));
+                }
+                if number != at && number != at + 1 {
+                    assert_eq!(found, stride(&bytes(&right), &AREA, number));
+                }
+            }
+            assert!(
+                [at, at + 1].iter().any(|number| stride(&bytes(&other), &AREA, *number).is_none())
+            );
+        }
+        for at in 24..32 {
+            let mut unknown = bytes(&right);
+            unknown[at] = 2;
+            assert!(numbers.clone().all(|number| stride(&unknown, &AREA, number).is_none()));
         }
     }
 }

@@ -94,6 +94,15 @@ impl Bytes {
         }
     }
 
+    /// The bytes in mapped memory. `None` if the part is not mapped.
+    #[inline]
+    pub(super) fn region(&self) -> Option<&Region> {
+        match &self.source {
+            Source::Mapped(region) => Some(region),
+            Source::File(_) => None,
+        }
+    }
+
     /// The bytes of `range` in mapped memory. `None` if the part is not mapped.
     #[inline]
     pub(crate) fn borrow(&self, range: Range<u64>) -> Option<&[u8]> {

@@ -16,7 +16,7 @@ use super::bundles::Record;
 use super::compress;
 use super::format::{EntryArea, PART_BLOCK, RECORD_LEN};
 use super::reader::Part;
-use crate::column::{ArchivedBytes, EntryBytes, EntryHash};
+use crate::column::{EntryBytes, EntryHash, EntrySpan};
 use crate::entry::{
     BUNDLE, Entries, EntrySource, Framing, Marks, STRIDE, StoredBundle, bundle_end,
 };
@@ -55,38 +55,40 @@ impl Bundle {
 
 impl Part {
     /// Entry `index`. The first time that it is read, it is compared with its leaf.
-    pub(super) fn entry(
-        self: &Arc<Self>,
-        index: u64,
-        hash: EntryHash<'_>,
-    ) -> Result<EntryBytes, ReadError> {
+    pub(super) fn entry(&self, index: u64, hash: EntryHash<'_>) -> Result<EntryBytes, ReadError> {
         let (area, framing) = self.entry_area(index)?;
-        let bundle = self.bundle(&area, index, false)?;
+        // Asked first: the processor then waits for this bit and for the entry at once.
+        let known = self.is_hashed(index);
+        let entry = match self.entry_in_place(&area, framing, index) {
+            Some(entry) => entry,
+            None => self.entry_of_bundle(&area, framing, index)?,
+        };
+        if !known {
+            self.check_leaf(index, entry.get(), hash)?;
+        }
+        Ok(entry)
+    }
+
+    /// Entry `index`, by way of its bundle. It is not compared with its leaf.
+    fn entry_of_bundle(
+        &self,
+        area: &EntryArea,
+        framing: Framing,
+        index: u64,
+    ) -> Result<EntryBytes, ReadError> {
+        let bundle = self.bundle(area, index, false)?;
         let (start, end, skip) = bundle.stride(index);
         let wrong = || self.wrong_bundle(bundle.start);
-        let entry = if bundle.record.compressed {
+        if bundle.record.compressed {
             let bytes = self.decompressed(&bundle, false)?;
             let within = usize::try_from(start).ok().zip(usize::try_from(end).ok());
             let (start, end) = within.ok_or_else(wrong)?;
             let stride = bytes.get(start..end).ok_or_else(wrong)?;
             let (at, len) = locate_in(stride, framing, skip).ok_or_else(wrong)?;
-            EntryBytes::owned(bytes).slice(start + at, len)
-        } else if let Some(stride) = self.intact_stride(bundle.start + start, end - start) {
-            touch(stride, skip);
-            let (at, len) = locate_in(stride, framing, skip).ok_or_else(wrong)?;
-            self.file_bytes(bundle.start + start + at as u64, len as u64)?
-        } else {
-            let (at, len) = self.locate(&bundle, framing, start..end, skip)?;
-            self.file_bytes(bundle.start + at, len)?
-        };
-        self.check_leaf(index, entry.get(), hash)?;
-        Ok(entry)
-    }
-
-    /// The bytes of a stride in mapped memory, if all their blocks are marked as intact.
-    #[inline]
-    fn intact_stride(&self, at: u64, len: u64) -> Option<&[u8]> {
-        self.borrow_bytes(at, len).filter(|_| self.are_checked(at, len))
+            return Ok(EntryBytes::owned(bytes).slice(start + at, len));
+        }
+        let (at, len) = self.locate(&bundle, framing, start..end, skip)?;
+        self.file_bytes(bundle.start + at, len)
     }
 
     /// Where in the bundle the data of an entry is, and its length: the entry behind `skip` others in `stride`. Only the
@@ -121,8 +123,7 @@ impl Part {
 
     /// Compares an entry with its leaf, unless that was done before.
     fn check_leaf(&self, index: u64, entry: &[u8], hash: EntryHash<'_>) -> Result<(), ReadError> {
-        let number = index - self.identity().from;
-        if self.hashed.has(number) {
+        if self.is_hashed(index) {
             return Ok(());
         }
         let mut leaf = [[0; 32]];
@@ -132,39 +133,46 @@ impl Part {
             let problem = Problem::NotTheEntry { index };
             return Err(Damage::new(self.path(), at, problem).into());
         }
-        self.hashed.mark(number);
+        self.hashed.mark(index - self.identity().from);
         Ok(())
     }
 
-    /// Adjacent entries from `from` on, framed, of one bundle and below `to`, each compared with its leaf
-    /// the first time that it is read.
+    /// Whether entry `index` was compared with its leaf.
+    #[inline]
+    fn is_hashed(&self, index: u64) -> bool {
+        self.hashed.has(index - self.identity().from)
+    }
+
+    /// Adjacent entries from `from` on, of one bundle and below `to`, each compared with its leaf the first
+    /// time that it is read.
     pub(super) fn entry_run(
-        self: &Arc<Self>,
+        &self,
         from: u64,
         to: u64,
         hash: EntryHash<'_>,
-    ) -> Result<EntryBytes, ReadError> {
+    ) -> Result<EntrySpan, ReadError> {
         let (area, framing) = self.entry_area(from)?;
         let bundle = self.bundle(&area, from, false)?;
+        let end = bundle.end.min(to);
         let number = self.bundle_in_part(from);
-        let whole = from == bundle.first && bundle.end <= to;
+        let whole = (from, end) == (bundle.first, bundle.end);
         if whole && self.whole.has(number) {
-            return self.bundle_bytes(&bundle);
+            return Ok(EntrySpan { bytes: self.bundle_bytes(&bundle)?, end });
         }
-        let run = self.framed_run(framing, &bundle, from, to)?;
-        for (index, entry) in (from..).zip(Entries::new(framing, run.get())) {
+        let bytes = self.framed_run(framing, &bundle, from, to)?;
+        for (index, entry) in (from..).zip(Entries::new(framing, bytes.get())) {
             let wrong = || self.wrong_bundle(self.layout().entries.map_or(0, |area| area.block));
             self.check_leaf(index, entry.ok_or_else(wrong)?, hash)?;
         }
         if whole {
             self.whole.mark(number);
         }
-        Ok(run)
+        Ok(EntrySpan { bytes, end })
     }
 
     /// The entries from `from` on and below `to` that are in `bundle`, framed.
     fn framed_run(
-        self: &Arc<Self>,
+        &self,
         framing: Framing,
         bundle: &Bundle,
         from: u64,
@@ -220,7 +228,7 @@ impl Part {
     }
 
     /// All bytes of a bundle, decompressed.
-    fn bundle_bytes(self: &Arc<Self>, bundle: &Bundle) -> Result<EntryBytes, ReadError> {
+    fn bundle_bytes(&self, bundle: &Bundle) -> Result<EntryBytes, ReadError> {
         match bundle.record.compressed {
             true => Ok(EntryBytes::owned(self.decompressed(bundle, false)?)),
             false => self.file_bytes(bundle.start, bundle.record.len),
@@ -228,11 +236,12 @@ impl Part {
     }
 
     /// Bytes of the file, without a copy if it is mapped.
-    fn file_bytes(self: &Arc<Self>, at: u64, len: u64) -> Result<EntryBytes, ReadError> {
+    fn file_bytes(&self, at: u64, len: u64) -> Result<EntryBytes, ReadError> {
         if self.borrow_intact(at, len, false)?.is_some()
+            && let Some(region) = self.region()
             && let (Ok(at), Ok(len)) = (usize::try_from(at), usize::try_from(len))
         {
-            return Ok(EntryBytes::archived(Arc::clone(self) as _, at, len));
+            return Ok(EntryBytes::mapped(region, at, len));
         }
         Ok(EntryBytes::owned(self.read_intact(at, len, false)?))
     }
@@ -257,7 +266,7 @@ impl Part {
     }
 
     /// The number of the bundle with entry `index` among those of this part.
-    fn bundle_in_part(&self, index: u64) -> u64 {
+    pub(super) fn bundle_in_part(&self, index: u64) -> u64 {
         index / BUNDLE - self.identity().from / BUNDLE
     }
 
@@ -308,29 +317,13 @@ impl Part {
 
 /// Where in `stride` the data of the entry behind `skip` others is, and its length.
 #[inline]
-fn locate_in(stride: &[u8], framing: Framing, skip: usize) -> Option<(usize, usize)> {
+pub(super) fn locate_in(stride: &[u8], framing: Framing, skip: usize) -> Option<(usize, usize)> {
     let mut rest = stride;
     for _ in 0..skip {
         (_, rest) = framing.split(rest)?;
     }
     let (entry, behind) = framing.split(rest)?;
     Some((stride.len() - behind.len() - entry.len(), entry.len()))
-}
-
-/// Reads a byte where each of the first `skip + 1` entries of a stride is likely to begin: the processor then waits for
-/// all of them at once, and not for one after the other when the lengths are read.
-#[inline]
-fn touch(stride: &[u8], skip: usize) {
-    let step = stride.len() / STRIDE;
-    let touched = (0..=skip).filter_map(|entry| stride.get(entry * step));
-    std::hint::black_box(touched.fold(0, |all, byte| all | byte));
-}
-
-impl ArchivedBytes for Part {
-    fn get(&self, start: usize, len: usize) -> &[u8] {
-        let (start, len) = (start as u64, len as u64);
-        self.borrow_bytes(start, len).unwrap_or_default()
-    }
 }
 
 /// The entries of one part, for a merge: every block is verified again.

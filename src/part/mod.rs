@@ -12,6 +12,7 @@ mod find;
 mod finder;
 mod format;
 mod handle;
+mod in_place;
 mod index_file;
 mod merge;
 mod publish;

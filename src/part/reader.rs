@@ -26,7 +26,7 @@ use crate::checksum::block_checksum;
 use crate::codec::Decoder;
 use crate::config::ReadMode;
 use crate::error::{Damage, Error, FormatFeature, Problem, ReadError, Result};
-use crate::fs::{Access, FileKind, FileName, FileSystem, backing};
+use crate::fs::{Access, FileKind, FileName, FileSystem, Region, backing};
 use crate::ids::ByteOffset;
 use crate::ids::StoreId;
 use crate::merkle::{Hash, Level};
@@ -290,6 +290,11 @@ impl Part {
     /// Bytes `[at, at + len)` in mapped memory, intact or not.
     pub(super) fn borrow_bytes(&self, at: u64, len: u64) -> Option<&[u8]> {
         self.bytes.borrow(at..at.checked_add(len)?)
+    }
+
+    /// All bytes in mapped memory, intact or not. `None` if the part is not mapped.
+    pub(super) fn region(&self) -> Option<&Region> {
+        self.bytes.region()
     }
 
     /// Whether all blocks of the bytes `[at, at + len)` are marked as intact.

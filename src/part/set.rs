@@ -6,7 +6,7 @@ use super::find::Opened;
 use super::finder::Scans;
 use super::format::PartRef;
 use super::reader::Part;
-use crate::column::{Archive, EntryBytes, EntryHash};
+use crate::column::{Archive, EntryBytes, EntryHash, EntrySpan};
 use crate::error::ReadError;
 use crate::index::KeyedHash;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
@@ -152,7 +152,7 @@ impl Archive for PartSet {
         self.of_leaf(index)?.entry(index, hash)
     }
 
-    fn entry_run(&self, from: u64, to: u64, hash: EntryHash<'_>) -> Result<EntryBytes, ReadError> {
+    fn entry_run(&self, from: u64, to: u64, hash: EntryHash<'_>) -> Result<EntrySpan, ReadError> {
         self.of_leaf(from)?.entry_run(from, to, hash)
     }
 

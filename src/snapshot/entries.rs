@@ -5,7 +5,8 @@ use std::iter::FusedIterator;
 use std::ops::{ControlFlow, Deref, Range};
 use std::sync::Arc;
 
-use crate::column::EntryBytes;
+use super::runs::{EntryRun, EntryRuns};
+use crate::column::{EntryBytes, EntrySpan};
 use crate::engine::Tree;
 use crate::entry::Framing;
 use crate::error::{Error, ReadError, Result};
@@ -65,7 +66,8 @@ impl fmt::Debug for Entry {
 /// The entries of a range, in order. There is one item per entry, which is an error if the entry cannot
 /// be read or was erased. After an error the iterator continues with the next entry.
 ///
-/// [`try_visit`](Self::try_visit) reads the same entries faster, as slices. Made by
+/// An item keeps its bytes from being freed, which costs more than to read a short entry. [`runs`](Self::runs) and
+/// [`try_visit`](Self::try_visit) read the same entries as slices, at the speed of memory. Made by
 /// [`Snapshot::entries`](crate::Snapshot::entries).
 #[must_use = "an iterator reads nothing until it is asked for items"]
 pub struct Entries {
@@ -73,10 +75,17 @@ pub struct Entries {
     framing: Framing,
     /// The entries that are still to come.
     range: Range<u64>,
-    /// The run with the next entries, if one was read, and where in it they begin.
-    run: Option<(EntryBytes, usize)>,
+    /// The run with the next entries, if one was read.
+    run: Option<Run>,
     /// How many entries of the tree were erased when the run was read.
     erased: u64,
+}
+
+/// A run of entries, some of which were read.
+struct Run {
+    span: EntrySpan,
+    /// Where in the bytes the next entry begins.
+    at: usize,
 }
 
 impl Entries {
@@ -95,7 +104,7 @@ impl Entries {
         mut visit: impl FnMut(LeafIndex, &[u8]) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>> {
         while self.range.start < self.range.end {
-            let (run, mut at) = match self.take_run() {
+            let Run { span, mut at } = match self.take_run() {
                 Ok(run) => run,
                 Err(_) => {
                     // Perhaps only another entry of the run cannot be read.
@@ -109,7 +118,7 @@ impl Entries {
                     continue;
                 }
             };
-            let bytes = run.get();
+            let bytes = span.bytes.get();
             while at < bytes.len() && self.range.start < self.range.end {
                 if self.is_stale() {
                     break;
@@ -122,7 +131,7 @@ impl Entries {
                 self.range.start += 1;
                 at = bytes.len() - rest.len();
                 if let ControlFlow::Break(value) = visit(LeafIndex(index), entry) {
-                    self.run = (at < bytes.len()).then_some((run, at));
+                    self.run = (at < bytes.len()).then_some(Run { span, at });
                     return Ok(ControlFlow::Break(value));
                 }
             }
@@ -136,8 +145,8 @@ impl Entries {
         self.tree.entry(index, self.framing)
     }
 
-    /// The run with the next entry, and where in it the entry begins.
-    fn take_run(&mut self) -> Result<(EntryBytes, usize)> {
+    /// The run with the next entry.
+    fn take_run(&mut self) -> Result<Run> {
         if let Some(run) = self.run.take()
             && !self.is_stale()
         {
@@ -145,7 +154,48 @@ impl Entries {
         }
         self.tree.check_process()?;
         self.erased = self.tree.erased();
-        Ok((self.tree.entry_run(self.range.start, self.range.end)?, 0))
+        Ok(Run { span: self.tree.entry_run(self.range.start, self.range.end)?, at: 0 })
+    }
+
+    /// The entries that are still to come, as runs that lie together in memory: bundles of 256 entries, or pieces of
+    /// memory of up to 4 MiB.
+    ///
+    /// ```
+    /// # use duramen::{DynAccumulator, EntryConfig, Rfc6962Sha256, Store, Config, TreeConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(Config::new(dir.path()))?;
+    /// # let kept = TreeConfig::of::<Rfc6962Sha256, 2>().entries(EntryConfig::new());
+    /// # let log = store.tree_dyn("log", kept)?;
+    /// log.insert_entries(&["first", "second"])?;
+    /// for run in log.entries(0..2)?.runs() {
+    ///     for (index, entry) in &run? {
+    ///         println!("{index}: {} bytes", entry.len());
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn runs(self) -> EntryRuns {
+        EntryRuns::new(self)
+    }
+
+    /// The entries that are still to come of the run with the next one, or that one alone if not all of them can be
+    /// read.
+    pub(super) fn next_run(&mut self) -> Option<Result<EntryRun>> {
+        let first = self.range.start;
+        if first >= self.range.end {
+            return None;
+        }
+        Some(match self.take_run() {
+            Ok(Run { span, at }) => {
+                self.range.start = span.end;
+                let bytes = span.bytes.slice(at, usize::MAX);
+                Ok(EntryRun::framed(self.framing, first..span.end, bytes))
+            }
+            Err(_) => {
+                self.range.start += 1;
+                self.one(first).map(|bytes| EntryRun::one(first, bytes))
+            }
+        })
     }
 
     /// Whether the run may have entries that were erased since it was read.
@@ -178,16 +228,16 @@ impl Iterator for Entries {
             }
         }
         // The run stays where it is: to move it out and in again takes longer than all else.
-        let (run, at) = self.run.as_mut()?;
+        let Run { span, at } = self.run.as_mut()?;
         self.range.start += 1;
-        let bytes = run.get();
+        let bytes = span.bytes.get();
         let Some((entry, rest)) = bytes.get(*at..).and_then(|bytes| self.framing.split(bytes))
         else {
             self.run = None;
             return Some(Err(self.absent(self.range.start - 1)));
         };
         let (next, len, ends) = (bytes.len() - rest.len(), entry.len(), rest.is_empty());
-        let entry = Entry::new(run.slice(next - len, len));
+        let entry = Entry::new(span.bytes.slice(next - len, len));
         *at = next;
         if ends {
             self.run = None;

@@ -3,6 +3,7 @@
 mod entries;
 mod find;
 mod leaves;
+mod runs;
 mod tiles;
 
 use std::fmt;
@@ -36,6 +37,7 @@ pub struct Snapshot {
 pub use entries::{Entries, Entry};
 pub use find::FoundLeaves;
 pub use leaves::Leaves;
+pub use runs::{EntryRun, EntryRuns, RunEntries};
 
 /// Leaves per read: 2 MiB.
 const PIECE: u64 = 1 << 16;

@@ -74,7 +74,7 @@ impl Snapshot {
         let (mut at, end) = (first, first + u64::from(width));
         let mut bundle = Vec::new();
         while at < end {
-            let run = self.tree.entry_run(at, end)?;
+            let run = self.tree.entry_run(at, end)?.bytes;
             let (mut rest, before) = (run.get(), at);
             while let Some((_, behind)) = Framing::Short.split(rest) {
                 rest = behind;

@@ -44,6 +44,9 @@ fn handles_can_be_sent_shared_and_printed() {
     shared::<StoreSnapshot>();
     shared::<Leaves>();
     shared::<Entries>();
+    shared::<EntryRuns>();
+    shown::<EntryRun>();
+    shown::<RunEntries<'_>>();
     shared::<FoundLeaves>();
     shared::<Tail>();
     shared::<TailStream>();
@@ -116,6 +119,8 @@ fn iterators_stay_at_their_end() {
     fn fused<T: std::iter::FusedIterator>() {}
     fused::<Leaves>();
     fused::<Entries>();
+    fused::<EntryRuns>();
+    fused::<RunEntries<'_>>();
     fused::<FoundLeaves>();
     fused::<Tail>();
     fused::<Tiles>();

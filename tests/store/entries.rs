@@ -85,13 +85,34 @@ fn check_reads(
             ControlFlow::<()>::Continue(())
         });
         assert!(done.unwrap().is_continue());
-        assert_eq!(visited, range.clone().zip(entries(range)).collect::<Vec<_>>());
+        assert_eq!(visited, range.clone().zip(entries(range.clone())).collect::<Vec<_>>());
+        check_runs(range.clone(), all(range.clone()).runs());
+        // The rest of a run that was begun.
+        let mut begun = all(range.clone());
+        let skipped = u64::from(begun.next().is_some()) + u64::from(begun.next().is_some());
+        check_runs(range.start + skipped..range.end, begun.runs());
     }
     let mut skipping = all(0..size);
     for index in (0..size).step_by(50) {
         assert_eq!(skipping.next().unwrap().unwrap()[..], entry(index));
         skipping.nth(48);
     }
+}
+
+/// The runs have the entries of `range`, and no others.
+fn check_runs(range: std::ops::Range<u64>, runs: duramen::EntryRuns) {
+    let mut next = range.start;
+    for run in runs {
+        let run = run.unwrap();
+        assert!(run.range().start == next && !run.range().is_empty());
+        assert_eq!(run.iter().len() as u64, run.range().end - next);
+        for (index, bytes) in &run {
+            assert_eq!((index.get(), bytes), (next, &entry(next)[..]));
+            next += 1;
+        }
+        assert_eq!(run.range().end, next);
+    }
+    assert_eq!(next, range.end);
 }
 
 #[test]
@@ -522,6 +543,11 @@ fn a_damaged_block_makes_only_the_entries_in_it_unreadable() {
         let all: Vec<_> = tree.entries(0..16).unwrap().collect();
         let wrong: Vec<_> = (0..).zip(&all).filter(|(_, entry)| entry.is_err()).collect();
         assert_eq!((all.len(), wrong.len(), wrong[0].0), (16, 1, 8));
+        let runs: Vec<_> = tree.entries(0..16).unwrap().runs().collect();
+        let read = runs.iter().flatten().flatten();
+        let read: Vec<_> = read.map(|(index, entry)| (index.get(), entry.to_vec())).collect();
+        let whole: Vec<_> = (0..8).chain(9..16).map(|index| (index, long(index))).collect();
+        assert_eq!((read, runs.iter().filter(|run| run.is_err()).count()), (whole, 1));
         let mut visited = Vec::new();
         let mut visiting = tree.entries(0..16).unwrap();
         for _ in 0..2 {

@@ -53,6 +53,21 @@ pub(crate) fn check(tree: &DynAccumulator, size: u64, erased: &[Range<u64>]) {
         for (index, found) in range.clone().zip(found) {
             right(index, found.map(|entry| entry.to_vec()));
         }
+        let mut next = range.start;
+        for run in tree.entries(range.clone()).unwrap().runs() {
+            match run {
+                Err(error) => {
+                    right(next, Err(error));
+                    next += 1;
+                }
+                Ok(run) => {
+                    assert_eq!(run.range().start, next);
+                    run.iter().for_each(|(index, entry)| right(index.get(), Ok(entry.to_vec())));
+                    next = run.range().end;
+                }
+            }
+        }
+        assert_eq!(next, range.end);
         let (mut visiting, mut visited) = (tree.entries(range.clone()).unwrap(), Vec::new());
         while let Err(error) = visiting.try_visit(|index, entry| {
             right(index.get(), Ok(entry.to_vec()));

@@ -57,7 +57,9 @@ pub(crate) fn read(bytes: &[u8]) -> bool {
             assert_eq!(one, read.entry(index, hash).ok().map(bytes));
         }
         for begin in [from, from + (to - from) / 2] {
-            let run = |set: &PartSet| set.entry_run(begin, to, hash).ok().map(bytes);
+            let run = |set: &PartSet| {
+                set.entry_run(begin, to, hash).ok().map(|run| (bytes(run.bytes), run.end))
+            };
             assert_eq!(run(&mapped), run(&read));
         }
     }
