@@ -46,6 +46,7 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
         less("nanoseconds_hot_checkpointed"),
         less("nanoseconds_random_checkpointed"),
         more("stream_bytes_per_second"),
+        more("runs_bytes_per_second"),
         more("iterator_bytes_per_second"),
     ];
     let rate = |start: Instant| Some((total * LEN as u64) as f64 / start.elapsed().as_secs_f64());
@@ -54,6 +55,15 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
         let start = Instant::now();
         ensure!(stream(&snapshot, total)? == streamed, "the entries have changed");
         sample.push(rate(start));
+        let start = Instant::now();
+        let mut all = 0u64;
+        for run in snapshot.entries(0..total)?.runs() {
+            for (_, entry) in &run? {
+                all = all.wrapping_add(sum(entry));
+            }
+        }
+        sample.push(rate(start));
+        ensure!(all == streamed, "the entries have changed");
         let start = Instant::now();
         let mut all = 0u64;
         for entry in snapshot.entries(0..total)? {
@@ -66,7 +76,8 @@ pub fn run(env: &Env, name: &str) -> Result<Vec<Row>> {
     let limit = side(Who::Limit, || {
         let start = Instant::now();
         black_box(bytes.chunks_exact(LEN).fold(0, |all: u64, entry| all.wrapping_add(sum(entry))));
-        Ok(vec![None, None, rate(start), rate(start)])
+        let rate = rate(start);
+        Ok(vec![None, None, rate, rate, rate])
     });
     rows.extend(interleave(env, name, &metrics, vec![duramen, limit])?);
     drop((snapshot, log));
