@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use duramen::tlog::{Cosigner, Ed25519Key, Ed25519Signer, KeyType, MlDsa44Key, TlogError};
+use duramen::tlog::{
+    AnyVerifier, Cosigner, Ed25519Key, Ed25519Signer, KeyType, MlDsa44Key, TlogError,
+};
 use duramen_log::{LogSigner, TimedSigner, WitnessSigner};
 
 use crate::args::KeyKind;
@@ -64,11 +66,20 @@ impl AnyKey {
     }
 }
 
-/// Reads a key of a log with which it cosigns its own checkpoints.
-pub(crate) fn of_own_log(file: &Path) -> Result<LogSigner, Error> {
-    match AnyKey::read(file)? {
-        AnyKey::Cosigner(key) => Ok(Arc::new(TimedSigner::new(key))),
-        AnyKey::MlDsa44(key) => Ok(Arc::new(TimedSigner::new(key))),
+/// A key with which a log cosigns its own checkpoints.
+pub(crate) struct OwnCosigner {
+    pub(crate) signer: LogSigner,
+    pub(crate) public: AnyVerifier,
+}
+
+/// Reads a key with which a log cosigns its own checkpoints.
+pub(crate) fn of_own_log(file: &Path) -> Result<OwnCosigner, Error> {
+    let key = AnyKey::read(file)?;
+    let cannot = |source: TlogError| Error::Make { what: "a public key", source: source.into() };
+    let public = key.vkey().parse().map_err(cannot)?;
+    match key {
+        AnyKey::Cosigner(key) => Ok(OwnCosigner { signer: Arc::new(TimedSigner::new(key)), public }),
+        AnyKey::MlDsa44(key) => Ok(OwnCosigner { signer: Arc::new(TimedSigner::new(key)), public }),
         AnyKey::Log(_) => Err(Error::Usage(
             "the key signs the checkpoints of a log, and is for --key; one for --cosigner-key is made by keygen --type ml-dsa-44 or cosigner"
                 .to_owned(),

@@ -9,14 +9,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use duramen::tlog::Policy;
-use duramen::{Config, FlushPolicy, ReadMode, Store, StoreReader, TreeName};
-use duramen_log::http::{self, Operator, Site};
-use duramen_log::{Anchor, Log, LogConfig, LogSigner, WitnessPolicy};
+use duramen::tlog::{AnyVerifier, Policy};
+use duramen::{Config, Event, FlushPolicy, ReadMode, Store, StoreReader, TreeName};
+use duramen_log::http::{self, Operator, Site, Watch};
+use duramen_log::{Anchor, Log, LogConfig, WitnessPolicy};
 
+use crate::any_key::{self, OwnCosigner};
 use crate::args::ServeArgs;
 use crate::error::Error;
-use crate::{anchored, any_key, key, listen, output, witness_policy};
+use crate::{anchored, key, listen, output, witness_policy};
 
 /// Serves until a signal asks the program to end.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
@@ -38,7 +39,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
     let token = args.network.token()?;
     // A mapped file on a disk that fails would kill the server.
     let config = Config::new(&args.dir).read_mode(ReadMode::Pread);
-    let store = Store::open(config.clone().flush_policy(FlushPolicy::Manual))?;
+    let watch = Watch::new(&args.dir);
+    let events = watch.clone();
+    let watched = config.clone().listener(move |event: &Event| events.event(event));
+    let store = Store::open(watched.flush_policy(FlushPolicy::Manual))?;
     let reader = Arc::new(StoreReader::open(config)?);
     let cosigners = cosigners(&args.cosigner_key)?;
     let policy = args.policy.as_deref().map(witness_policy::read).transpose()?;
@@ -50,12 +54,13 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
         Ok((tree.to_string(), open(args, (&store, &reader), &wanted)?))
     });
     let logs = logs.collect::<Result<Vec<_>, Error>>()?;
-    if let Some(other) = cosigners.iter().find(|one| !is_of(&logs, one.name())) {
-        return Err(Error::Usage(format!("no log is served that {} could cosign", other.name())));
+    if let Some(other) = cosigners.iter().find(|one| !is_of(&logs, one.signer.name())) {
+        let name = other.signer.name();
+        return Err(Error::Usage(format!("no log is served that {name} could cosign")));
     }
 
     let limits = args.network.limits();
-    let site = Site::new(logs, &limits);
+    let site = Site::watched(logs, &limits, &watch);
     let site = site
         .map_err(|source| Error::Log { log: "of --tree".to_owned(), source: Box::new(source) })?;
     let handle = existing(&store, &args.tree)?;
@@ -76,7 +81,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
 }
 
 /// The keys that cosign beside those of the logs.
-fn cosigners(files: &[PathBuf]) -> Result<Vec<LogSigner>, Error> {
+fn cosigners(files: &[PathBuf]) -> Result<Vec<OwnCosigner>, Error> {
     files.iter().map(|file| any_key::of_own_log(file)).collect()
 }
 
@@ -98,7 +103,7 @@ struct Wanted<'a> {
     /// The smallest index that it publishes.
     least: u64,
     /// Keys of all logs that cosign.
-    cosigners: &'a [LogSigner],
+    cosigners: &'a [OwnCosigner],
     policy: Option<&'a Policy>,
 }
 
@@ -132,15 +137,21 @@ fn open(
             Ok::<_, Error>(witnesses.timeout(args.witness_timeout))
         })
         .transpose()?;
+    let public = AnyVerifier::Ed25519(signer.verifier());
     let config = LogConfig::new(tree.clone(), origin.clone(), signer, Box::new(anchor))
+        .public_key(public)
         .receipts(receipts.0, receipts.1)
         .first_anchor(args.anchor.first_anchor)
         .adopt_store(args.anchor.adopt_store)
         .unique(!args.duplicates)
         .interval(args.checkpoint_interval)
         .minimum_index(wanted.least);
-    let of_log = wanted.cosigners.iter().filter(|cosigner| cosigner.name() == origin);
-    let config = of_log.fold(config, |config, cosigner| config.signer(Arc::clone(cosigner)));
+    let of_log = wanted.cosigners.iter().filter(|cosigner| cosigner.signer.name() == origin);
+    let config = of_log.fold(config, |config, OwnCosigner { signer, public }| {
+        config.signer(Arc::clone(signer)).public_key(public.clone())
+    });
+    let known = wanted.policy.into_iter().flat_map(Policy::witnesses);
+    let config = known.fold(config, |config, witness| config.public_key(witness.key.clone()));
     let config = match witnesses {
         Some(witnesses) => config.witnesses(witnesses),
         None => config,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use duramen::tlog::{NoteSigner, Signer};
+use duramen::tlog::{AnyVerifier, NoteSigner, Signer};
 use duramen::{EntryConfig, TreeName};
 
 use crate::anchor::Anchor;
@@ -23,6 +23,7 @@ pub struct LogConfig {
     pub(crate) tree: TreeName,
     pub(crate) origin: String,
     pub(crate) signers: Vec<LogSigner>,
+    pub(crate) public_keys: Vec<AnyVerifier>,
     pub(crate) anchor: Box<dyn Anchor>,
     pub(crate) asked: Asked,
     pub(crate) unique: bool,
@@ -48,6 +49,7 @@ impl LogConfig {
             tree,
             origin: origin.into(),
             signers: vec![signer],
+            public_keys: Vec::new(),
             anchor,
             asked: Asked::default(),
             unique: true,
@@ -64,6 +66,14 @@ impl LogConfig {
     #[must_use]
     pub fn signer(mut self, signer: LogSigner) -> Self {
         self.signers.push(signer);
+        self
+    }
+
+    /// Shows this public key to those who look at the log's page: first that of the log, then those of its cosigners and
+    /// witnesses. They are not compared with the signers.
+    #[must_use]
+    pub fn public_key(mut self, key: AnyVerifier) -> Self {
+        self.public_keys.push(key);
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use duramen::tlog::Signer;
+use duramen::tlog::{AnyVerifier, Signer};
 use duramen::{
     Arity, DynAccumulator, Hasher, Rfc6962Sha256, Store, StoreReader, TreeConfig, TreeSize,
 };
@@ -30,6 +30,8 @@ pub struct Log {
     intake: Intake,
     publisher: Publisher,
     longest: usize,
+    most_waiting: usize,
+    public_keys: Vec<AnyVerifier>,
     minimum_index: u64,
     receipts: Option<(ReceiptSigner, Vec<u8>)>,
     interval: Duration,
@@ -121,9 +123,17 @@ impl Log {
         let limits = (config.most_waiting, longest);
         let intake = Intake::start(Arc::clone(&core.tree), config.unique, limits, settled);
         let intake = intake.map_err(|error| core.no_thread(&error))?;
-        let (minimum_index, interval) = (config.minimum_index, config.interval);
-        let receipts = config.receipts;
-        Ok(Self { core, intake, publisher, longest, minimum_index, receipts, interval })
+        Ok(Self {
+            core,
+            intake,
+            publisher,
+            longest,
+            most_waiting: config.most_waiting,
+            public_keys: config.public_keys,
+            minimum_index: config.minimum_index,
+            receipts: config.receipts,
+            interval: config.interval,
+        })
     }
 
     /// The name of the log.
@@ -193,6 +203,18 @@ impl Log {
     #[must_use]
     pub fn backlog(&self) -> (usize, usize) {
         self.intake.backlog()
+    }
+
+    /// How many bytes of entries may wait to be inserted.
+    #[must_use]
+    pub fn most_waiting(&self) -> usize {
+        self.most_waiting
+    }
+
+    /// The public keys that the log shows: first its own, then those of its cosigners.
+    #[must_use]
+    pub fn public_keys(&self) -> &[AnyVerifier] {
+        &self.public_keys
     }
 
     /// The checkpoint that stands.

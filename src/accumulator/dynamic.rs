@@ -554,6 +554,18 @@ impl DynAccumulator {
         self.engine().stats()
     }
 
+    /// The leaves of each part of the tree on the disk, in order. What is behind the last one is in the log and in memory,
+    /// or in the manifest. A checkpoint adds a part at most, and a merge makes one of several.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](crate::Error::Forked) in a forked child.
+    pub fn part_ranges(&self) -> Result<Vec<Range<u64>>> {
+        self.tree.check_process()?;
+        let parts = self.tree.parts().references();
+        Ok(parts.iter().map(|part| part.from..part.to).collect())
+    }
+
     /// What opening the store found.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {

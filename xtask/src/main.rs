@@ -1,6 +1,7 @@
 //! The project's own commands. `cargo xtask` lists them.
 
 mod crash;
+mod page;
 mod steps;
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ enum Run {
     Own(fn(&[String]) -> ExitCode),
 }
 
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 11] = [
     Command {
         name: "test",
         about: "all tests, in under 10 minutes on 2 cores",
@@ -33,6 +34,11 @@ const COMMANDS: [Command; 10] = [
         name: "check",
         about: "formatting, lints, docs, no_std targets, fuzz targets",
         run: Run::Steps(steps::check),
+    },
+    Command {
+        name: "page",
+        about: "makes the verifier of a served log's page; --check compares it with the one checked in",
+        run: Run::Own(page::run),
     },
     Command {
         name: "torture",

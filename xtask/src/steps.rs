@@ -193,6 +193,11 @@ pub(crate) fn check() -> Steps {
         )
         .needing("rustup target add wasm32-unknown-unknown", ""),
         Step::cargo(
+            "the verifier of the page",
+            "check --target wasm32-unknown-unknown -p duramen-verifier --target-dir target/verifier",
+        )
+        .needing("rustup target add wasm32-unknown-unknown", ""),
+        Step::cargo(
             "fuzz targets",
             "check --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-check",
         )

@@ -182,6 +182,39 @@ fn published(served: &Served, size: u64, key: &Ed25519Verifier) -> (u64, [u8; 32
 }
 
 #[test]
+fn the_page_comes_from_the_program_alone_and_shows_the_logs_key() {
+    let (place, key) = keyed();
+    let served = Served::start(&place, "");
+    for path in ["/", "/main/"] {
+        let page = served.get(path);
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (200, Some("text/html; charset=utf-8"))
+        );
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self' 'wasm-unsafe-eval';"));
+        // No script or style within, and no address of another server.
+        for inline in ["<style", "style=", "onclick", "<script>", "http:", "https:", "//"] {
+            assert!(!page.text().contains(inline), "{inline}");
+        }
+        // Every file that it names is there.
+        let named = page.text().split(['"']).filter(|text| text.starts_with("page/"));
+        for file in named.chain(["page/verifier.wasm"]) {
+            assert_eq!(served.get(&format!("{path}{file}")).status, 200, "{file}");
+        }
+    }
+    assert_eq!(served.get("/main").header("location"), Some("main/"));
+    assert_eq!(served.get("/page/other").status, 404);
+    let state = served.get("/v1/state").json();
+    assert_eq!(state["keys"][0], key.to_string());
+    assert!(state["free_thousandths"].as_u64().unwrap() <= 1000);
+    served.add(b"an entry");
+    let history = served.get("/v1/history").json();
+    assert!(history["now_ms"].is_u64() && history["seconds"].is_array());
+    served.stop();
+}
+
+#[test]
 fn an_entry_that_is_added_comes_back_with_a_proof_that_a_checkpoint_signs() {
     let (place, key) = keyed();
     let served = Served::start(&place, "");

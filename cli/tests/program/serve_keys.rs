@@ -47,6 +47,8 @@ fn a_log_signs_with_ml_dsa_44_as_well_and_a_client_that_knows_that_key_alone_ver
     }
     let note: SignedNote = served.get("/checkpoint").text().parse().unwrap();
     assert_eq!(note.signatures().len(), 3);
+    let state: serde_json::Value = serde_json::from_str(served.get("/v1/state").text()).unwrap();
+    assert_eq!(state["keys"], serde_json::json!(keys));
     // A cosignature has the time of the day.
     for vkey in &keys[1..] {
         let key: AnyVerifier = vkey.parse().unwrap();

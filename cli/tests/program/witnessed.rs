@@ -123,6 +123,10 @@ fn a_checkpoint_is_published_with_two_of_three_witnesses_and_one_of_them_dead() 
     assert_eq!(witnessed.cosigned[2], None);
     proof.verify_witnessed(&policy, &Rfc6962Sha256.leaf(b"the last")).unwrap();
     assert_eq!(served.get("/readyz").status, 200);
+    // The page verifies their cosignatures with the keys that the policy has.
+    let state: serde_json::Value = serde_json::from_str(served.get("/v1/state").text()).unwrap();
+    let log = printed(duramen(&place, "keygen --public @key"));
+    assert_eq!(state["keys"], serde_json::json!([log.trim(), one, two, three]));
     served.stop();
 }
 

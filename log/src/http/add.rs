@@ -51,7 +51,7 @@ pub(super) async fn one(
     let len = entry.len();
     let added = added(&served, vec![entry]).await?;
     let Some(added) = added.first() else { return Err(unknown()) };
-    served.counted.added(1, len as u64, begun.elapsed());
+    served.added(1, len as u64, begun.elapsed());
     if wait.wait.is_some() {
         return proof_of(&served, added.index).await;
     }
@@ -83,7 +83,7 @@ pub(super) async fn many(
     }
     held.grow(entries.len() * PER_ENTRY)?;
     let added = added(&served, entries).await?;
-    served.counted.added(count, len as u64, begun.elapsed());
+    served.added(count, len as u64, begun.elapsed());
     let answer = held.bind(batch_answer(&added).into_bytes());
     Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
 }

@@ -37,23 +37,6 @@ impl Latency {
         self.buckets[BOUNDS.partition_point(|bound| *bound < micros)].add(1);
         self.micros.add(micros);
     }
-
-    /// An upper bound of this quantile, in milliseconds. `None` before the first request.
-    pub(super) fn quantile(&self, quantile: f64) -> Option<f64> {
-        let counts: Vec<u64> = self.buckets.iter().map(Counter::get).collect();
-        let all = counts.iter().sum::<u64>();
-        #[expect(clippy::cast_precision_loss, reason = "a quantile of counts is approximate")]
-        let wanted = all as f64 * quantile;
-        let mut seen = 0;
-        for (bound, count) in BOUNDS.iter().zip(counts) {
-            seen += count;
-            #[expect(clippy::cast_precision_loss, reason = "as above")]
-            if seen > 0 && seen as f64 >= wanted {
-                return Some(*bound as f64 / 1000.0);
-            }
-        }
-        None
-    }
 }
 
 /// What is counted of one log.
@@ -76,23 +59,5 @@ impl Counted {
         self.entries.add(entries);
         self.bytes.add(bytes);
         self.latency.record(time);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quantile_is_an_upper_bound_of_what_was_recorded() {
-        let latency = Latency::default();
-        assert_eq!(latency.quantile(0.5), None);
-        for _ in 0..99 {
-            latency.record(Duration::from_micros(900));
-        }
-        latency.record(Duration::from_millis(15));
-        assert_eq!(latency.quantile(0.5), Some(1.0));
-        assert_eq!(latency.quantile(0.99), Some(1.0));
-        assert_eq!(latency.quantile(1.0), Some(20.0));
     }
 }

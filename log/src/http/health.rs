@@ -33,7 +33,7 @@ pub(super) async fn ready(State(site): State<Arc<Site>>) -> Response {
 }
 
 /// In words for everybody: they name no path of the machine.
-fn why_not(served: &Served) -> Option<String> {
+pub(super) fn why_not(served: &Served) -> Option<String> {
     if !served.log.is_open() {
         return Some("the log takes no entries".to_owned());
     }

@@ -18,16 +18,20 @@ mod cache;
 mod counted;
 mod figures;
 mod health;
+mod history;
 mod limits;
 mod metrics;
 mod mirror;
+mod page;
 mod read;
 mod room;
 mod server;
 mod site;
+mod state;
 mod tail;
 mod tls;
 mod v1;
+mod watch;
 mod witness;
 
 use std::sync::Arc;
@@ -42,6 +46,7 @@ pub use mirror::{Shown, mirror};
 pub use server::{Listener, serve};
 pub use site::Site;
 pub use tls::{Tls, TlsError};
+pub use watch::Watch;
 pub use witness::{Cosigning, witness};
 
 /// What everybody may reach. Each log is under its name; the first one is at the root as well.
@@ -54,8 +59,10 @@ pub fn public(site: &Arc<Site>) -> Router {
         let Some(one) = site.log(name) else { continue };
         let routes = of_log().with_state(Arc::clone(one));
         router = router.nest(&format!("/{name}"), routes.clone());
+        router = router.merge(page::at(&format!("/{name}/")).layer(CompressionLayer::new()));
         if place == 0 {
             router = router.merge(routes);
+            router = router.merge(page::at("/").layer(CompressionLayer::new()));
         }
     }
     let nothing = || async { answer::Failed::not_found("there is nothing here") };
@@ -76,7 +83,8 @@ fn of_log() -> Router<Arc<site::Served>> {
         .route("/v1/consistency", get(v1::consistency))
         .route("/v1/entry", get(v1::entry))
         .route("/v1/find", get(v1::find))
-        .route("/v1/state", get(v1::state))
+        .route("/v1/state", get(state::state))
+        .route("/v1/history", get(state::history))
         .layer(CompressionLayer::new());
     Router::new()
         .route("/checkpoint", get(read::checkpoint))

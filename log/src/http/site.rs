@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use tokio::sync::{Semaphore, watch};
@@ -9,8 +10,10 @@ use tokio::sync::{Semaphore, watch};
 use super::answer::Failed;
 use super::cache::Cache;
 use super::counted::Counted;
+use super::history::History;
 use super::limits::Limits;
 use super::room::Room;
+use super::watch::Watch;
 use crate::error::LogError;
 use crate::log::Log;
 use crate::published::Published;
@@ -22,6 +25,10 @@ pub(super) struct Served {
     pub(super) log: Log,
     pub(super) limits: Limits,
     pub(super) counted: Counted,
+    pub(super) history: History,
+    /// The names of all logs of the site.
+    pub(super) names: Arc<[String]>,
+    pub(super) watch: Option<Watch>,
     pub(super) tails: Arc<Semaphore>,
     /// The memory that all requests share.
     pub(super) room: Room,
@@ -64,6 +71,12 @@ impl Served {
         };
         tokio::task::spawn_blocking(run).await.map_err(|_| given_up())?
     }
+
+    /// Counts a request that added entries, and how long it took to become durable.
+    pub(super) fn added(&self, entries: u64, bytes: u64, took: Duration) {
+        self.counted.added(entries, bytes, took);
+        self.history.record(entries, took, || self.log.backlog().1 as u64);
+    }
 }
 
 /// The logs of one process.
@@ -82,6 +95,27 @@ impl Site {
     /// [`LogError::Served`] if a name is not of letters, digits, `.`, `_` and `-`, and if two logs have one name or one
     /// origin.
     pub fn new(logs: Vec<(String, Log)>, limits: &Limits) -> Result<Arc<Self>, LogError> {
+        Self::build(logs, limits, None)
+    }
+
+    /// As [`new`](Self::new), and the page of each log shows what `watch` sees of the store.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn watched(
+        logs: Vec<(String, Log)>,
+        limits: &Limits,
+        watch: &Watch,
+    ) -> Result<Arc<Self>, LogError> {
+        Self::build(logs, limits, Some(watch))
+    }
+
+    fn build(
+        logs: Vec<(String, Log)>,
+        limits: &Limits,
+        watch: Option<&Watch>,
+    ) -> Result<Arc<Self>, LogError> {
         for (place, (name, log)) in logs.iter().enumerate() {
             let refuse = |reason: &str| {
                 Err(LogError::Served { name: name.clone(), reason: reason.to_owned() })
@@ -102,12 +136,22 @@ impl Site {
         let reads = Arc::new(Semaphore::new(limits.reads.max(1)));
         // The cache must leave room for requests.
         let cached = limits.cache.min(limits.memory / 4) / logs.len().max(1);
+        let names: Arc<[String]> = logs.iter().map(|(name, _)| name.clone()).collect();
         let serve = |(name, log)| {
-            let tails = Arc::new(Semaphore::new(limits.tails));
-            let (limits, stopping) = (limits.clone(), stopping.subscribe());
-            let (room, reads) = (room.clone(), Arc::clone(&reads));
-            let (counted, cache) = (Counted::default(), Cache::new(cached));
-            Arc::new(Served { name, log, limits, counted, tails, room, reads, cache, stopping })
+            Arc::new(Served {
+                name,
+                log,
+                limits: limits.clone(),
+                counted: Counted::default(),
+                history: History::default(),
+                names: Arc::clone(&names),
+                watch: watch.cloned(),
+                tails: Arc::new(Semaphore::new(limits.tails)),
+                room: room.clone(),
+                reads: Arc::clone(&reads),
+                cache: Cache::new(cached),
+                stopping: stopping.subscribe(),
+            })
         };
         let served = logs.into_iter().map(serve).collect();
         Ok(Arc::new(Self { served, stopping, open: AtomicU64::new(0) }))

@@ -242,43 +242,6 @@ pub(super) async fn find(
     Ok(Json(json!({ "index": index, "leaf": const_hex::encode(leaf) })))
 }
 
-/// `GET /v1/state`: what the page shows, and nothing secret.
-pub(super) async fn state(State(served): State<Arc<Served>>) -> Answer {
-    let tree = served.log.tree();
-    let stats = tree.stats();
-    let (entries, bytes) = served.log.backlog();
-    let published = served.log.published();
-    let checkpoint = published.as_ref().map(|published| {
-        json!({
-            "size": published.head().size.get(),
-            "root": const_hex::encode(published.head().root),
-            "age_ms": u64::try_from(published.age().as_millis()).unwrap_or(u64::MAX),
-            "note": text(published),
-        })
-    });
-    let latency = &served.counted.latency;
-    Ok(Json(json!({
-        "origin": served.log.origin(),
-        "tree": tree.name().as_str(),
-        "size": tree.size().get(),
-        "durable": tree.durable_size().get(),
-        "checkpoint": checkpoint,
-        "failing": served.log.failure().is_some(),
-        "backlog": { "entries": entries, "bytes": bytes },
-        "added": served.counted.entries.get(),
-        "refused": served.counted.refused.get(),
-        "latency_ms": { "p50": latency.quantile(0.5), "p99": latency.quantile(0.99) },
-        "parts": stats.parts,
-        "log_segments": stats.wal_segments,
-        "memory_bytes": stats.memory_bytes,
-        "unflushed_bytes": stats.unflushed_bytes,
-        "uncheckpointed_bytes": stats.uncheckpointed_bytes,
-        "checkpoints": stats.checkpoints,
-        "merges": stats.compactions,
-        "active_jobs": stats.active_jobs,
-    })))
-}
-
 /// The index of the first equal leaf in the checkpoint.
 fn found(published: &Published, leaf: &Hash) -> Result<u64, Failed> {
     let size = published.head().size;
