@@ -134,7 +134,7 @@ impl Queue {
     }
 }
 
-/// Ends the queue with its thread, also if that panics: nobody must wait for a thread that is gone.
+/// Ends the queue with its thread, also if that panics: no request must wait for a thread that is gone.
 struct Ends(Arc<Queue>);
 
 impl Drop for Ends {

@@ -251,7 +251,7 @@ impl Log {
         self.core.publish()
     }
 
-    /// Reads the files of the store anew, so that the log keeps no file open that a merge or a compaction has replaced.
+    /// Reads the files of the store again, so that the log keeps no file open that a merge or a compaction has replaced.
     ///
     /// # Errors
     ///

@@ -81,7 +81,7 @@ impl Core {
         Ok(())
     }
 
-    /// Reads the files of the store anew. The checkpoint that stands then reads the present files too.
+    /// Reads the files of the store again. The checkpoint that stands then reads the present files too.
     pub(crate) fn refresh(&self) -> Result<(), LogError> {
         // No checkpoint is published meanwhile.
         let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,7 +171,7 @@ impl Core {
         Ok(note)
     }
 
-    /// Signs a checkpoint that was published before, and is in `kept`. Only the log's own key signs anew. A cosignature
+    /// Signs a checkpoint that was published before, and is in `kept`. Only the log's own key signs again. A cosignature
     /// says which checkpoint is the largest at its time, so one of today would contradict that of a larger one which
     /// was signed and not published; that of `kept` is taken.
     fn sign_again(

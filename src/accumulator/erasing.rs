@@ -59,7 +59,7 @@ impl DynAccumulator {
     /// returns. For copies of a tree with [erased](Self::erase) entries: the copy gets the same root.
     ///
     /// The leaves are one batch, as with [`insert_many`](Self::insert_many), and are inserted together with the record
-    /// that erases them. Nothing compares a leaf with data that nobody has: compare the root of the copy with the one
+    /// that erases them. Nothing compares a leaf with data that is gone: compare the root of the copy with the one
     /// that it has to have. Other inserts wait until the leaves are copied.
     ///
     /// ```

@@ -25,7 +25,7 @@ const STEP: u64 = 256 << 10;
 pub(crate) enum Wiped {
     /// All its bytes are zeros, durably. So many were written.
     Zeros { bytes: u64 },
-    /// Somebody reads it. It is unchanged.
+    /// A reader has it open. It is unchanged.
     InUse {
         /// Bytes of the file.
         len: u64,

@@ -14,7 +14,7 @@
 //!   does not reuse or remove them until the hold ends.
 //! - Once the store has [erased](Segments::begin_erasing) entries, every spare file is wiped: all its bytes are
 //!   zeros, durably. A released file is dirty until then, and dirty files are neither reused nor removed. A wipe that
-//!   failed begins anew with all bytes of the file, which is then removed and not reused.
+//!   failed begins again with all bytes of the file, which is then removed and not reused.
 //! - A prepared segment is at least as long as a first segment and as the last request, so the next
 //!   `take` can use it. A last request above the largest length is ignored here. Spare files shorter
 //!   than a first segment are removed.
@@ -226,7 +226,7 @@ impl Segments {
                 }
             };
             if let Some(Wiped::InUse { .. } | Wiped::Linked) = wiped {
-                // Somebody has given the file another name. It must not be written to.
+                // The file has a second name, or is open elsewhere. It must not be written to.
                 self.fs
                     .remove(name)
                     .map_err(|error| Error::io("remove", self.fs.display(name), error))?;

@@ -1,4 +1,4 @@
-//! A log and somebody who follows it, in one process.
+//! A log and a follower of it, in one process.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
 use std::ops::ControlFlow;
@@ -200,7 +200,7 @@ fn partial_tiles_are_fetched_for_the_size_of_a_verified_checkpoint() {
         };
         assert!(sizes.into_iter().any(needed), "{path}");
     }
-    // Nothing is fetched for a checkpoint that nobody signed.
+    // Nothing is fetched for a checkpoint without a signature.
     let before = log.count(|_| true);
     let log = log.changing(|path, bytes| match path {
         LogPath::Checkpoint => Ok(String::from_utf8(bytes).unwrap().replace('6', "7").into()),

@@ -120,7 +120,7 @@ async fn proof_of(served: &Arc<Served>, index: u64) -> Result<Response, Failed> 
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
         let publish = |served: &Served| served.log.publish().map_err(Failed::from);
-        // If that fails, the log is tried once more when it is closed, and nobody is there to be answered then.
+        // If that fails, the log is tried once more when it is closed, and no client is there to be answered then.
         served.blocking(publish).await.is_ok() && *sizes.borrow() > index
     };
     match tokio::time::timeout(served.limits.wait, published).await {

@@ -6,7 +6,7 @@
 //! # Invariants
 //!
 //! - One job of a kind runs at a time.
-//! - The token is compared in constant time, so that nobody learns it a byte at a time.
+//! - The token is compared in constant time, so that it cannot be guessed a byte at a time.
 
 use std::collections::BTreeMap;
 use std::fmt;

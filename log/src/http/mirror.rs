@@ -1,4 +1,4 @@
-//! A copy of somebody else's log over HTTP: the read side of C2SP `tlog-tiles`, and nothing that writes.
+//! A copy of another operator's log over HTTP: the read side of C2SP `tlog-tiles`, and nothing that writes.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //!
-//! - What is published is at most the checkpoint that stands: nobody sees a leaf whose head was not verified and signed.
+//! - What is published is at most the checkpoint that stands: no leaf is shown whose head was not verified and signed.
 //!   An answer to `/add` is the exception: it names an index that is durable.
 //! - A request ends with an answer or with its connection. It never changes half of what it asks for.
 

@@ -175,7 +175,7 @@ impl Site {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Has every log read the files of its store anew. A log that cannot keeps the files that it has.
+    /// Has every log read the files of its store again. A log that cannot keeps the files that it has.
     pub(super) fn refresh(&self) {
         for served in &self.served {
             if let Err(error) = served.log.refresh() {
