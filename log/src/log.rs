@@ -24,7 +24,7 @@ use crate::witnesses::{WitnessState, Witnesses};
 /// A log that takes entries and publishes checkpoints.
 ///
 /// An entry that was answered is durable. It is in the next checkpoint, which is signed after its entries were read back
-/// from the disk and hashed by other code. See [`Anchor`] for what keeps a log from signing two histories.
+/// from the disk and hashed by other code. See [`Anchor`](crate::Anchor) for what keeps a log from signing two histories.
 pub struct Log {
     core: Arc<Core>,
     intake: Intake,

@@ -2,7 +2,7 @@
 //!
 //! It is the library's own code for notes, proofs and SHA-256, compiled for `wasm32-unknown-unknown`. The page puts a
 //! request into memory, and gets an answer: [`answer`] is all of it, and `abi` makes it callable. Both are
-//! [fields](fields): bytes with their length before them.
+//! `fields`: bytes with their length before them.
 //!
 //! # Invariants
 //!
