@@ -171,7 +171,7 @@ pub use reader::Reader;
 pub use report::{
     BackupInfo, CheckpointInfo, CheckpointReason, Compact, CompactInfo, Distribution, Event,
     EventGroup, EventListener, JobStats, RecoveryReport, Stats, Times, TreeCheckpoint, TreeFlush,
-    TreeInfo, TreeRecovery,
+    TreeInfo, TreeRecovery, TreeStats,
 };
 #[cfg(feature = "std")]
 pub use snapshot::{

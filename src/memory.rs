@@ -65,7 +65,8 @@ impl<H: Hasher + Default, const N: usize> MemoryAccumulator<H, N> {
     pub fn extend(&mut self, leaves: &[Hash]) -> Result<Range<u64>> {
         let hasher = &self.tree.hasher;
         if let Some(position) = hasher.first_refused(leaves) {
-            return Err(Error::LeafRefused { position, hasher: hasher.id().to_string() });
+            let (tree, hasher) = (self.tree.name().clone(), hasher.id().to_string());
+            return Err(Error::LeafRefused { tree, position, hasher });
         }
         let first = self.leaves.len();
         self.tree.append(&mut self.leaves, leaves);

@@ -13,7 +13,7 @@ use crate::entry::EntryConfig;
 use crate::error::{Error, Result};
 use crate::merkle::{Hasher, StoreHead, TreeName, TreeSize};
 use crate::report::{BackupInfo, CheckpointInfo, CheckpointReason, Compact, CompactInfo};
-use crate::report::{RecoveryReport, Stats, TreeInfo};
+use crate::report::{RecoveryReport, Stats, TreeInfo, TreeStats};
 use crate::scrub;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
@@ -291,6 +291,13 @@ impl Store {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.engine.stats()
+    }
+
+    /// Counters of each tree that was used since the store was opened, in the order of their creation. In a
+    /// forked child there are none.
+    #[must_use]
+    pub fn tree_stats(&self) -> Vec<TreeStats> {
+        self.shared.engine.tree_stats()
     }
 
     /// What opening the store found.

@@ -18,7 +18,7 @@ use crate::merkle::{
 };
 use crate::report::BackupInfo;
 use crate::report::{CheckpointInfo, CheckpointReason};
-use crate::report::{RecoveryReport, Stats};
+use crate::report::{RecoveryReport, Stats, TreeStats};
 use crate::scrub;
 use crate::shared::Shared;
 use crate::snapshot::{Entries, Entry, Leaves, Snapshot};
@@ -548,7 +548,7 @@ impl DynAccumulator {
         self.tree.arity
     }
 
-    /// Counters. In a forked child all of them are zero.
+    /// Counters of the store, over all its trees. In a forked child all of them are zero.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine().stats()
@@ -564,6 +564,29 @@ impl DynAccumulator {
         self.tree.check_process()?;
         let parts = self.tree.parts().references();
         Ok(parts.iter().map(|part| part.from..part.to).collect())
+    }
+
+    /// Counters of this tree alone. It holds nothing and waits for nothing but the brief lock of the list of
+    /// parts.
+    ///
+    /// ```
+    /// use duramen::{Accumulator, Blake3, Config};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let log = Accumulator::<Blake3, 4>::open(Config::new(dir.path()))?;
+    /// log.insert([7; 32])?;
+    /// log.checkpoint()?;
+    /// let stats = log.tree_stats()?;
+    /// assert_eq!((stats.size.get(), stats.checkpointed_size.get()), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) in a forked child.
+    pub fn tree_stats(&self) -> Result<TreeStats> {
+        self.tree.check_process()?;
+        Ok(self.tree.stats())
     }
 
     /// What opening the store found.

@@ -17,7 +17,7 @@ use crate::merkle::{
 use crate::reader::Reader;
 use crate::report::BackupInfo;
 use crate::report::CheckpointInfo;
-use crate::report::{RecoveryReport, Stats};
+use crate::report::{RecoveryReport, Stats, TreeStats};
 use crate::scrub;
 use crate::snapshot::{Entries, Entry, Leaves, Snapshot};
 
@@ -556,6 +556,15 @@ impl<H, const N: usize> Accumulator<H, N> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.stats()
+    }
+
+    /// Counters of this tree alone. See [`DynAccumulator::tree_stats`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DynAccumulator::tree_stats`].
+    pub fn tree_stats(&self) -> Result<TreeStats> {
+        self.inner.tree_stats()
     }
 
     /// What opening the store found. See

@@ -92,7 +92,8 @@ impl Engine {
         automatic: bool,
         make: impl FnOnce() -> Result<CheckpointInfo>,
     ) -> Result<CheckpointInfo> {
-        self.gate.tell(|| Event::CheckpointBegun { reason })?;
+        let begun = || Event::CheckpointBegun { trees: self.uncheckpointed_trees(), reason };
+        self.gate.tell(begun)?;
         let done = make();
         if !matches!(done, Err(Error::Forked { .. })) {
             self.poison_if_noted()?;
@@ -110,7 +111,11 @@ impl Engine {
                 let retried = automatic && !matches!(error, Error::Closed);
                 let retry_in = if retried { self.checkpoint_failed(reason, error) } else { None };
                 let error = error.clone();
-                self.gate.tell(|| Event::CheckpointFailed { reason, error, retry_in })?;
+                let failed = || {
+                    let trees = self.uncheckpointed_trees();
+                    Event::CheckpointFailed { trees, reason, error, retry_in }
+                };
+                self.gate.tell(failed)?;
             }
         }
         done
@@ -246,6 +251,7 @@ impl Engine {
         next.next_tree = point.tally.next_tree;
         let mut freed = Vec::new();
         let mut installs = Vec::new();
+        let mut grown = Vec::new();
         let mut parts = parts.into_iter().peekable();
         for change in changed {
             if change.dropped {
@@ -277,6 +283,7 @@ impl Engine {
                     set.take_last();
                 }
                 let reference = part.reference();
+                grown.push(tree);
                 info.trees.push(TreeCheckpoint {
                     tree: tree.name().clone(),
                     size: TreeSize(change.size),
@@ -289,6 +296,7 @@ impl Engine {
                 let from = stored.map_or(0, |entry| entry.parts_end());
                 tail = leaves_of(tree, from..change.size)?;
                 if change.size > before {
+                    grown.push(tree);
                     info.trees.push(TreeCheckpoint {
                         tree: tree.name().clone(),
                         size: TreeSize(change.size),
@@ -318,6 +326,9 @@ impl Engine {
         self.publish(live, next)?;
         let published = started.elapsed();
 
+        for (tree, written) in grown.into_iter().zip(&info.trees) {
+            tree.activity.checkpoint(written);
+        }
         for (tree, size, parts) in installs {
             let last = parts.parts().last().cloned();
             tree.install(size, parts);

@@ -194,6 +194,7 @@ impl Engine {
             Ok(Some(bytes)) => {
                 let duration = started.elapsed();
                 self.background.count(|work| work.compaction.complete(&steps, bytes));
+                merge.tree.activity.merged(bytes);
                 self.keeper.upkeep().compaction_succeeded();
                 tracing::info!(tree = %name, parts, leaves, bytes, ?duration, "parts merged");
                 self.gate.tell(|| Event::CompactionCompleted {
@@ -213,6 +214,7 @@ impl Engine {
             Err(error) => {
                 self.poison_if_displaced(&error)?;
                 self.background.count(|work| work.compaction.failed += 1);
+                merge.tree.activity.merge_failed();
                 let retry_in = self.compaction_failed(&error);
                 tracing::error!(%error, tree = %name, ?retry_in, "merging parts failed; they stay");
                 let failed = || {

@@ -53,6 +53,7 @@ impl Loader {
         self.check_root(manifest, entry, &tree)?;
         tree.set_durable(entry.size);
         tree.set_erasures(Arc::clone(&entry.erasures));
+        tree.activity.stored(entry.size);
         Ok((Arc::new(tree), leaves))
     }
 

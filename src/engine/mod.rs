@@ -3,6 +3,7 @@
 //! The engine is not generic. It drives each [`Tree`] through an object-safe hasher whose calls take
 //! whole runs of nodes; [`Accumulator`](crate::Accumulator) is a typed view of one tree of a store.
 
+mod activity;
 pub(crate) mod alone;
 mod background;
 mod backup;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::activity::Activity;
 use super::edges::EdgeCache;
 use super::erased::Erased;
 use super::finder::Finder;
@@ -49,6 +50,7 @@ pub(crate) struct Tree {
     durable: AtomicU64,
     pub(super) finder: Finder,
     erased: Erased,
+    pub(super) activity: Activity,
     /// The only process that may use the tree, if threads of a store work on it.
     process: Option<Process>,
 }
@@ -78,6 +80,7 @@ impl Tree {
             durable,
             finder: Finder::default(),
             erased: Erased::new(),
+            activity: Activity::default(),
             process: None,
         }
     }

@@ -120,6 +120,10 @@ pub enum Event {
     /// A checkpoint is requested. It may have to wait for a running checkpoint.
     #[non_exhaustive]
     CheckpointBegun {
+        /// The trees with something that no checkpoint has, by rising id: new leaves, durable or not, and a
+        /// creation, a seal, an index or a drop that is durable. What comes before the checkpoint flushes may
+        /// become part of it.
+        trees: Vec<TreeName>,
         /// The reason for the checkpoint.
         reason: CheckpointReason,
     },
@@ -132,6 +136,8 @@ pub enum Event {
     /// The checkpoint failed. The last one stays in force.
     #[non_exhaustive]
     CheckpointFailed {
+        /// The trees with something that no checkpoint has, as in [`CheckpointBegun`](Self::CheckpointBegun).
+        trees: Vec<TreeName>,
         /// The reason for the checkpoint.
         reason: CheckpointReason,
         /// The cause of the failure.

@@ -10,6 +10,7 @@ pub(crate) mod recovery;
 pub(crate) mod scrub;
 pub(crate) mod stats;
 pub(crate) mod tree;
+pub(crate) mod tree_stats;
 
 pub use backup::BackupInfo;
 pub use checkpoint::{CheckpointInfo, CheckpointReason, TreeCheckpoint};
@@ -23,3 +24,4 @@ pub(crate) use jobs::{Reasons, Steps, Work};
 pub use recovery::{RecoveryReport, TreeRecovery};
 pub use stats::Stats;
 pub use tree::TreeInfo;
+pub use tree_stats::TreeStats;

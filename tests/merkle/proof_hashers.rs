@@ -101,7 +101,7 @@ fn a_leaf_outside_the_field_is_refused_by_trees_stores_frontiers_and_verificatio
     match tree.extend(&[number(3), beyond]) {
         Err(error @ Error::LeafRefused { position: 1, .. }) => assert_eq!(
             error.to_string(),
-            "leaf 1 of the batch is not a valid input of hasher poseidon-bn254"
+            "leaf 1 of the batch is not a valid input of hasher poseidon-bn254 of the tree \"main\""
         ),
         other => panic!("{other:?}"),
     }

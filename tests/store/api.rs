@@ -202,6 +202,7 @@ fn values_can_be_copied_and_compared() {
     value::<StoreInfo>();
     value::<TreeInfo>();
     value::<Stats>();
+    value::<TreeStats>();
     value::<CheckpointInfo>();
     value::<TreeCheckpoint>();
     value::<TreeFlush>();

@@ -191,6 +191,52 @@ fn every_flush_names_its_trees_also_one_that_fails() {
 }
 
 #[test]
+fn every_checkpoint_names_its_trees_also_one_that_fails() {
+    let disk = SimDisk::new();
+    let log = Log::default();
+    let store = Store::open(quiet(&disk).listener(log.listener())).unwrap();
+    let [a, b] = ["a", "b"].map(|name| store.tree::<Blake3, 4>(name).unwrap());
+    store.tree::<Blake3, 4>("c").unwrap();
+    let trees_of = |event: &Event| {
+        let names = match event {
+            Event::CheckpointBegun { trees, .. } | Event::CheckpointFailed { trees, .. } => {
+                trees.clone()
+            }
+            Event::CheckpointCompleted { info, .. } => {
+                info.trees.iter().map(|tree| tree.tree.clone()).collect()
+            }
+            _ => return None,
+        };
+        Some(names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    };
+    let checkpoints = || log.take().iter().filter_map(trees_of).collect::<Vec<_>>();
+    // The creations are not durable before the checkpoint flushes, and there is no leaf.
+    store.checkpoint().unwrap();
+    assert_eq!(checkpoints(), ["", ""]);
+    // The one is durable, the other is not.
+    b.insert([1; 32]).unwrap();
+    store.flush().unwrap();
+    a.insert([2; 32]).unwrap();
+    store.checkpoint().unwrap();
+    assert_eq!(checkpoints(), ["a b", "a b"]);
+    store.checkpoint().unwrap();
+    assert_eq!(checkpoints(), ["", ""]);
+    a.insert([3; 32]).unwrap();
+    let rename = When::nth(OperationKind::Rename, 1).on(FileKind::Manifest);
+    disk.inject(Fault::new(rename, FaultError::EIO));
+    assert!(store.checkpoint().is_err());
+    assert_eq!(checkpoints(), ["a", "a"]);
+    // A drop that is durable is of a checkpoint too.
+    store.drop_tree("c").unwrap();
+    store.flush().unwrap();
+    disk.inject(Fault::new(rename, FaultError::EIO));
+    assert!(store.checkpoint().is_err());
+    assert_eq!(checkpoints(), ["a c", "a c"]);
+    store.checkpoint().unwrap();
+    assert_eq!(checkpoints(), ["a c", "a"]);
+}
+
+#[test]
 fn whatever_is_told_as_completed_survives_a_power_cut_at_that_moment() {
     let disk = SimDisk::new();
     let seen = Log::default();

@@ -60,4 +60,5 @@ mod tail;
 mod tail_reader;
 #[cfg(all(feature = "testing", feature = "keccak"))]
 mod tails;
+mod tree_stats;
 mod trees;

@@ -26,7 +26,11 @@ impl Addition<'_> {
         let hasher = &self.tree.hasher;
         match hasher.first_refused(self.leaves) {
             None => Ok(()),
-            Some(position) => Err(Error::LeafRefused { position, hasher: hasher.id().to_string() }),
+            Some(position) => Err(Error::LeafRefused {
+                tree: self.tree.name().clone(),
+                position,
+                hasher: hasher.id().to_string(),
+            }),
         }
     }
 
