@@ -395,7 +395,9 @@ pub enum Error {
     },
 
     /// The hash function does not accept one of the leaves. Nothing of the batch was inserted.
-    #[error("leaf {position} of the batch is not a valid input of hasher {hasher} of the tree {tree:?}")]
+    #[error(
+        "leaf {position} of the batch is not a valid input of hasher {hasher} of the tree {tree:?}"
+    )]
     LeafRefused {
         /// The tree. A [`MemoryAccumulator`](crate::MemoryAccumulator) has the name `main`.
         tree: TreeName,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use duramen::fs::FileKind;
 use duramen::testing::sim::{Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
-    Blake3, CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, Rfc6962Sha256, Store, TreeStats,
+    Blake3, CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, Rfc6962Sha256, Store,
+    TreeStats,
 };
 
 fn config(disk: &SimDisk) -> Config {
@@ -62,7 +63,8 @@ fn each_number_is_of_its_own_tree() {
     assert_eq!(sum(&all, |tree| tree.parts), stats.parts);
     assert_eq!(sum(&all, |tree| tree.memory_bytes), stats.memory_bytes);
     assert_eq!(sum(&all, |tree| tree.size.get()), stats.leaves);
-    let infos: Vec<_> = store.trees().iter().map(|tree| (tree.name.clone(), tree.parts)).collect();
+    let infos: Vec<_> =
+        store.trees().unwrap().iter().map(|tree| (tree.name.clone(), tree.parts)).collect();
     assert_eq!(infos, all.iter().map(|tree| (tree.tree.clone(), tree.parts)).collect::<Vec<_>>());
 }
 
@@ -86,7 +88,10 @@ fn what_fails_counts_for_its_tree_alone() {
         a.insert([leaf; 32]).unwrap();
     }
     // The third part of the tree, which is then to be merged.
-    disk.inject(Fault::new(When::nth(OperationKind::Create, 2).on(FileKind::Part), FaultError::EIO));
+    disk.inject(Fault::new(
+        When::nth(OperationKind::Create, 2).on(FileKind::Part),
+        FaultError::EIO,
+    ));
     store.checkpoint().unwrap();
     a.wait_idle();
     assert_eq!(a.tree_stats().unwrap().failed_compactions, store.stats().failed_compactions);
