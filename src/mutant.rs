@@ -45,6 +45,10 @@ pub enum Mutant {
     WipeUnsynced,
     /// A manifest does without the erasures since the one before, and the log that has them is released.
     ErasuresForgotten,
+    /// A manifest that is written whole replaces the one before it as base before it is durable.
+    BaseReplacedEarly,
+    /// The manifest to which the newest one has changes is removed as old.
+    BaseForgotten,
 }
 
 /// Whether the engine on this file system makes this mistake.

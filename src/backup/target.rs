@@ -19,8 +19,8 @@ use std::time::Instant;
 
 use crate::config::Config;
 use crate::config::ReadMode;
-use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::directory::manifests;
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
 use crate::ids::ByteOffset;
@@ -129,7 +129,7 @@ impl<'a> Target<'a> {
         started: Instant,
     ) -> Result<BackupInfo> {
         let copy = super::copy_of(state, self.key, random::id(&*self.fs)?);
-        manifest::publish(&*self.fs, &copy, None)?;
+        manifests::publish(&*self.fs, &copy, &[])?;
         self.remove(MARK)?;
         self.sync_dir(Dir::Parts)?;
         self.complete = true;
@@ -321,7 +321,7 @@ impl<'a> Target<'a> {
     /// Removes all files, the mark last. Keeps them if there is a manifest, because the copy may then be
     /// complete.
     fn discard(&self) -> Result<()> {
-        if !manifest::list(&*self.fs)?.0.is_empty() {
+        if !manifests::list(&*self.fs)?.0.is_empty() {
             return Ok(());
         }
         for dir in [Dir::Manifest, Dir::Wal, Dir::Parts] {

@@ -69,6 +69,8 @@ pub struct Config {
     pub(crate) wal_spare_bytes: u64,
     /// A group of the log with at least this many bytes of leaves is written in pieces.
     pub(crate) group_bytes: u64,
+    /// A manifest is written whole unless its base has at least this many bytes.
+    pub(crate) whole_below: u64,
 }
 
 /// A limit that leaves room for an insert. One may take more than the limit if nothing else is there.
@@ -112,6 +114,7 @@ impl Config {
             wal_segment_bytes: 64 << 20,
             wal_spare_bytes: 256 << 20,
             group_bytes: 32 << 20,
+            whole_below: 16 << 10,
         }
     }
 
@@ -349,6 +352,14 @@ impl Config {
     #[must_use]
     pub fn wal_group_bytes(mut self, bytes: u64) -> Self {
         self.group_bytes = bytes;
+        self
+    }
+
+    /// A manifest is written whole unless its base has at least this many bytes. Default: 16 KiB.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn whole_manifests_below(mut self, bytes: u64) -> Self {
+        self.whole_below = bytes;
         self
     }
 

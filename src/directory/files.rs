@@ -1,7 +1,7 @@
 //! The files in a store's directory, and the files that nothing refers to.
 
-use super::manifest;
 use super::manifest::Manifest;
+use super::manifests;
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::wipe::{Wiped, give_up};
 use crate::fs::{Access, Dir, Entry, FileName, FileSystem};
@@ -24,7 +24,7 @@ pub(crate) fn files(fs: &dyn FileSystem, dir: Dir) -> Result<Files> {
         match entry {
             Entry::File(name, _) if name.temporary => files.temporary.push(name),
             Entry::File(name, len) => files.complete.push((name, len)),
-            Entry::Other(base) => manifest::refuse_impostor(fs, dir, &base)?,
+            Entry::Other(base) => manifests::refuse_impostor(fs, dir, &base)?,
         }
     }
     files.complete.sort_unstable_by_key(|(name, _)| *name);
@@ -56,7 +56,7 @@ pub(crate) fn check_empty(fs: &dyn FileSystem, root: &Path) -> Result<Vec<FileNa
         return Err(Error::NotAStore { path: root.to_owned(), found });
     }
     let manifest_gone = || {
-        let first = fs.display(manifest::file(1));
+        let first = fs.display(manifests::file(1));
         let dir = first.parent().unwrap_or(&first);
         Error::from(Damage::new(dir, 0, Problem::NoManifest))
     };

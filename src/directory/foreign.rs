@@ -4,7 +4,7 @@
 //! here by mistake. If the manifest was copied here by mistake, nothing refers to the files of this
 //! store. In both cases no file may be touched.
 
-use super::manifest;
+use super::manifests;
 use crate::error::{Damage, Result};
 use crate::fs::{FileKind, FileName, FileSystem};
 use crate::ids::StoreId;
@@ -20,13 +20,13 @@ pub(crate) fn refuse(
     newest: u64,
     unused: impl Iterator<Item = FileName>,
 ) -> Result<()> {
-    let (manifests, _) = manifest::list(fs)?;
-    let older = manifests.into_iter().filter(|number| *number < newest).map(manifest::file);
+    let (manifests, _) = manifests::list(fs)?;
+    let older = manifests.into_iter().filter(|number| *number < newest).map(manifests::file);
     for name in unused.filter(|name| !name.temporary).chain(older) {
         let owner = match name.kind {
             FileKind::Segment => wal::owner(fs, name),
             FileKind::Part | FileKind::Index => Part::owner(fs, name),
-            FileKind::Manifest => manifest::owner(fs, name.number),
+            FileKind::Manifest => manifests::owner(fs, name.number),
         };
         if let Some(found) = owner.unwrap_or_default().filter(|owner| *owner != store) {
             return Err(Damage::field(&fs.display(name), 0, "store id", store, found).into());

@@ -1,23 +1,14 @@
-//! The manifest: the only list of what is live in a store.
+//! The manifest: the only list of what is live in a store, and its bytes. Pure.
 //!
-//! # Invariants
-//!
-//! - A manifest is written whole under a temporary name, made durable, and renamed to the next number.
-//!   Only this rename, made durable, adds anything to the store.
-//! - The newest manifest counts. The store never falls back to an older one if the newest is damaged,
-//!   because a crash cannot damage it. The previous manifest is kept for manual repair.
+//! A manifest is written whole, or as what changed since a whole one, see [`changes`](super::changes).
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::io::IoSlice;
 use std::sync::Arc;
 
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
 use crate::entry::{Erasures, Framing};
-use crate::error::{Damage, Error, FormatFeature, Problem, Result};
-use crate::fs::backing;
-use crate::fs::{Access, Dir, Displaced, Displacement, Entry, FileKind, FileName, FileSystem};
+use crate::fs::FileName;
 use crate::ids::ByteOffset;
 use crate::ids::PartId;
 use crate::ids::Seq;
@@ -32,15 +23,14 @@ pub(crate) const MANIFEST_VERSION: u16 = 6;
 const FLAG_CLEAN: u16 = 1;
 /// The flag of a store in which entries were erased.
 const FLAG_ERASED: u16 = 2;
+/// The flag of a manifest that has only what changed since another one.
+const FLAG_CHANGES: u16 = 4;
 /// All flags of a manifest.
-const FLAGS: u16 = FLAG_CLEAN | FLAG_ERASED;
+pub(super) const FLAGS: u16 = FLAG_CLEAN | FLAG_ERASED | FLAG_CHANGES;
 /// The flag of a tree that takes no more leaves.
 const FLAG_SEALED: u16 = 1;
 /// The flag of a tree that has an index.
 const FLAG_INDEXED: u16 = 2;
-/// The longest manifest that is accepted. A store with a million parts has a manifest of about 40 MB.
-const LONGEST: u64 = 1 << 30;
-
 /// The state of a store: everything that is live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -121,6 +111,26 @@ impl TreeEntry {
     }
 }
 
+/// One manifest as its file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// With a link, `trees` are only those that the base does not have so.
+    pub(crate) manifest: Manifest,
+    /// Where everything else is. `None` in a manifest that is whole.
+    pub(crate) link: Option<Link>,
+}
+
+/// Refers to the whole manifest to which another one has the changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// The number of the whole manifest.
+    pub(crate) base: u64,
+    /// The checksum at the end of that manifest.
+    pub(crate) checksum: u64,
+    /// The trees that are gone since, by rising id.
+    pub(crate) gone: Vec<TreeId>,
+}
+
 /// Why bytes are not a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ManifestFault {
@@ -191,11 +201,17 @@ impl Manifest {
         clean | if self.erased { FLAG_ERASED } else { 0 }
     }
 
+    /// The bytes of this manifest, whole.
     pub(crate) fn encode(&self) -> Vec<u8> {
+        self.encode_with(None)
+    }
+
+    fn encode_with(&self, link: Option<&Link>) -> Vec<u8> {
+        let changes = if link.is_some() { FLAG_CHANGES } else { 0 };
         let mut out = Encoder::default();
         out.bytes(&MAGIC)
             .u16(MANIFEST_VERSION)
-            .u16(self.flags())
+            .u16(self.flags() | changes)
             .u32(0)
             .bytes(&self.store.0)
             .u64(self.number)
@@ -210,6 +226,12 @@ impl Manifest {
             encode_position(&mut out, extent.to);
         }
         encode_position(&mut out, self.log.open);
+        if let Some(link) = link {
+            out.u64(link.base).u64(link.checksum).u32(count(&link.gone));
+            for id in &link.gone {
+                out.u32(id.0);
+            }
+        }
         out.u32(count(&self.trees));
         for tree in &self.trees {
             out.u32(tree.spec.id.0);
@@ -233,6 +255,65 @@ impl Manifest {
         out.0
     }
 
+    /// The manifest with these bytes, which is whole.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ManifestFault> {
+        let Written { manifest, link } = Written::decode(bytes)?;
+        if link.is_none() { Ok(manifest) } else { Err(ManifestFault::Fields) }
+    }
+
+    fn fields(fields: &mut Decoder<'_>, flags: u16) -> Option<Written> {
+        fields.u32()?;
+        let store = StoreId(fields.array()?);
+        let number = decode_number(fields)?;
+        let checkpoint = fields.array()?;
+        let next_segment = decode_number(fields)?;
+        let next_part = decode_number(fields)?;
+        let next_tree = fields.u64().filter(|next| *next <= u64::from(u32::MAX) + 1)?;
+        let seq = Seq(decode_number(fields)?);
+        let closed = decode_list(fields, |fields| {
+            Some(Extent { from: decode_position(fields)?, to: decode_position(fields)? })
+        })?;
+        let open = decode_position(fields)?;
+        let (clean, erased) = (flags & FLAG_CLEAN != 0, flags & FLAG_ERASED != 0);
+        let log = Log { closed, open, seq, clean };
+        let link = match flags & FLAG_CHANGES {
+            0 => None,
+            _ => Some(Link::decode(fields).filter(|link| link.base < number)?),
+        };
+        let trees = decode_list(fields, |fields| TreeEntry::decode(fields).map(Arc::new))?;
+        let manifest = Self {
+            store,
+            number,
+            checkpoint,
+            next_segment,
+            next_part,
+            next_tree,
+            log,
+            erased,
+            trees,
+        };
+        manifest.is_consistent().then_some(Written { manifest, link })
+    }
+
+    /// Whether the trees, which are sorted by id, have different ids below the next one and different names, and
+    /// nothing is erased in them unless the store notes that.
+    pub(super) fn is_consistent(&self) -> bool {
+        let Self { trees, next_tree, erased, .. } = self;
+        let rising = trees.is_sorted_by(|one, other| one.spec.id < other.spec.id);
+        let below = trees.last().is_none_or(|last| u64::from(last.spec.id.0) < *next_tree);
+        let noted = *erased || trees.iter().all(|tree| tree.erasures.is_empty());
+        let names: HashSet<_> = trees.iter().map(|tree| &tree.spec.name).collect();
+        rising && below && noted && names.len() == trees.len()
+    }
+}
+
+impl Written {
+    /// The bytes of the file.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        self.manifest.encode_with(self.link.as_ref())
+    }
+
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ManifestFault> {
         if !bytes.starts_with(&MAGIC) {
             return Err(ManifestFault::Magic);
@@ -253,44 +334,18 @@ impl Manifest {
         if flags & !FLAGS != 0 {
             return Err(ManifestFault::Flags(flags));
         }
-        match Self::fields(&mut fields, flags) {
-            Some(manifest) if fields.remaining() == 0 => Ok(manifest),
+        match Manifest::fields(&mut fields, flags) {
+            Some(written) if fields.remaining() == 0 => Ok(written),
             _ => Err(ManifestFault::Fields),
         }
     }
+}
 
-    fn fields(fields: &mut Decoder<'_>, flags: u16) -> Option<Self> {
-        let (clean, erased) = (flags & FLAG_CLEAN != 0, flags & FLAG_ERASED != 0);
-        fields.u32()?;
-        let store = StoreId(fields.array()?);
-        let number = decode_number(fields)?;
-        let checkpoint = fields.array()?;
-        let next_segment = decode_number(fields)?;
-        let next_part = decode_number(fields)?;
-        let next_tree = fields.u64().filter(|next| *next <= u64::from(u32::MAX) + 1)?;
-        let seq = Seq(decode_number(fields)?);
-        let closed = decode_list(fields, |fields| {
-            Some(Extent { from: decode_position(fields)?, to: decode_position(fields)? })
-        })?;
-        let open = decode_position(fields)?;
-        let log = Log { closed, open, seq, clean };
-        let trees: Vec<_> = decode_list(fields, |fields| TreeEntry::decode(fields).map(Arc::new))?;
-        let rising = trees.is_sorted_by(|one, other| one.spec.id < other.spec.id);
-        let below = trees.last().is_none_or(|last| u64::from(last.spec.id.0) < next_tree);
-        let names: HashSet<_> = trees.iter().map(|tree| &tree.spec.name).collect();
-        let noted = erased || trees.iter().all(|tree| tree.erasures.is_empty());
-        let valid = rising && below && noted && names.len() == trees.len();
-        valid.then_some(Self {
-            store,
-            number,
-            checkpoint,
-            next_segment,
-            next_part,
-            next_tree,
-            log,
-            erased,
-            trees,
-        })
+impl Link {
+    fn decode(fields: &mut Decoder<'_>) -> Option<Self> {
+        let (base, checksum) = (decode_number(fields)?, fields.u64()?);
+        let gone = decode_list(fields, |fields| fields.u32().map(TreeId))?;
+        gone.is_sorted_by(|one, other| one < other).then_some(Self { base, checksum, gone })
     }
 }
 
@@ -393,157 +448,6 @@ fn decode_position(fields: &mut Decoder<'_>) -> Option<Position> {
         group: GroupNumber(decode_number(fields)?),
         key: LogKey(fields.array()?),
     })
-}
-
-pub(crate) fn file(number: u64) -> FileName {
-    FileName::new(FileKind::Manifest, number)
-}
-
-/// Publishes `manifest` as the store's newest. After `Ok` the next open reads it, even after a power
-/// cut. After an error the next open reads either the old manifest or the new one. Fails before the
-/// manifest has its name if one of the files that it has `relied_on` is no longer the store's.
-pub(crate) fn publish(
-    fs: &dyn FileSystem,
-    manifest: &Manifest,
-    relied_on: impl IntoIterator<Item = FileName>,
-) -> Result<()> {
-    let name = file(manifest.number);
-    let path = fs.display(name);
-    let fail = |action| {
-        let path = &path;
-        move |error| Error::io(action, path, error)
-    };
-    let tmp = fs.create(name.tmp()).map_err(fail("create"))?;
-    let bytes = manifest.encode();
-    tmp.write_at(ByteOffset(0), &mut [IoSlice::new(&bytes)]).map_err(fail("write"))?;
-    tmp.sync().map_err(fail("sync"))?;
-    for file in relied_on {
-        fs.check_file(file).map_err(|error| Error::io("look at", fs.display(file), error))?;
-    }
-    fs.rename(name.tmp(), name).map_err(fail("rename"))?;
-    fs.sync_dir(Dir::Manifest).map_err(fail("sync the directory of"))
-}
-
-/// The numbers of the complete manifests in the directory, ascending, and the temporary files.
-pub(crate) fn list(fs: &dyn FileSystem) -> Result<(Vec<u64>, Vec<FileName>)> {
-    let entries =
-        fs.list(Dir::Manifest).map_err(|error| Error::io("list", Dir::Manifest.path(), error))?;
-    let mut complete = Vec::new();
-    let mut temporary = Vec::new();
-    for entry in entries {
-        match entry {
-            Entry::File(name, _) if name.temporary => temporary.push(name),
-            Entry::File(name, _) => complete.push(name.number),
-            Entry::Other(base) => refuse_impostor(fs, Dir::Manifest, &base)?,
-        }
-    }
-    complete.sort_unstable();
-    Ok((complete, temporary))
-}
-
-/// Fails if `base` is a name of this store's format. The caller found a link, a directory or the like
-/// under this name, so the store's file is missing.
-pub(crate) fn refuse_impostor(fs: &dyn FileSystem, dir: Dir, base: &OsStr) -> Result<()> {
-    match FileName::parse(dir, base) {
-        Some(name) => {
-            let path = fs.display(name);
-            Err(Damage::field(&path, 0, "file type", "a regular file", "something else").into())
-        }
-        None => Ok(()),
-    }
-}
-
-/// The number of the manifest after `newest`. It is higher than the number of every manifest file there,
-/// including incomplete ones. Numbers that no store can reach are ignored.
-pub(crate) fn next_number(fs: &dyn FileSystem, newest: u64) -> Result<u64> {
-    let (complete, temporary) = list(fs)?;
-    let seen = complete.into_iter().map(file).chain(temporary);
-    Ok(FileName::beyond(newest.saturating_add(1), seen))
-}
-
-/// Reads the manifest with this number.
-pub(crate) fn read(fs: &dyn FileSystem, number: u64) -> Result<Manifest> {
-    let path = fs.display(file(number));
-    let bytes = read_bytes(fs, number)?;
-    let manifest =
-        Manifest::decode(&bytes).map_err(|fault| reject(&path, bytes.len() as u64, fault))?;
-    if manifest.number != number {
-        return Err(Damage::field(&path, 0, "manifest number", number, manifest.number).into());
-    }
-    Ok(manifest)
-}
-
-/// The store that the manifest with this number belongs to, if the manifest can be decoded.
-pub(crate) fn owner(fs: &dyn FileSystem, number: u64) -> Result<Option<StoreId>> {
-    let bytes = read_bytes(fs, number)?;
-    Ok(Manifest::decode(&bytes).ok().map(|manifest| manifest.store))
-}
-
-fn read_bytes(fs: &dyn FileSystem, number: u64) -> Result<Vec<u8>> {
-    let name = file(number);
-    let path = fs.display(name);
-    let fail = |action| {
-        let path = &path;
-        move |error| Error::io(action, path, error)
-    };
-    let file = fs.open(name, Access::Read).map_err(fail("open"))?;
-    file.drop_cache();
-    let len = file.len().map_err(fail("measure"))?;
-    if len > LONGEST {
-        return Err(Damage::field(&path, 0, "length", "at most 1 GiB", len).into());
-    }
-    if let Some(found) = backing::too_few(&*file, 0..len).map_err(fail("measure"))? {
-        return Err(Damage::new(&path, 0, Problem::Hollow { expected: len, found }).into());
-    }
-    let mut bytes = backing::zeros(len).map_err(fail("read"))?;
-    file.read_at(ByteOffset(0), &mut bytes).map_err(fail("read"))?;
-    Ok(bytes)
-}
-
-/// Removes every older manifest except the one before `newest`, and temporary files. Keeps files that
-/// another process has put there since the lock was acquired.
-pub(crate) fn remove_old(fs: &dyn FileSystem, newest: u64) -> Result<()> {
-    for name in old(fs, newest)? {
-        match fs.remove(name).map_err(|error| Error::io("remove", fs.display(name), error)) {
-            Err(Error::Displaced(Displaced { how: Displacement::Planted, .. })) => {}
-            removed => removed?,
-        }
-    }
-    Ok(())
-}
-
-/// Whether [`remove_old`] would remove anything.
-pub(crate) fn has_old(fs: &dyn FileSystem, newest: u64) -> Result<bool> {
-    old(fs, newest).map(|old| !old.is_empty())
-}
-
-fn old(fs: &dyn FileSystem, newest: u64) -> Result<Vec<FileName>> {
-    let (complete, temporary) = list(fs)?;
-    let before = complete.iter().rev().find(|number| **number < newest).copied();
-    let old = complete.into_iter().filter(|number| *number < newest && Some(*number) != before);
-    Ok(old.map(file).chain(temporary).collect())
-}
-
-fn reject(path: &std::path::Path, len: u64, fault: ManifestFault) -> Error {
-    match fault {
-        ManifestFault::Magic => Damage::field(path, 0, "magic", "a manifest", "other bytes").into(),
-        ManifestFault::Fields => Damage::field(path, 0, "fields", "valid ones", "others").into(),
-        ManifestFault::Flags(found) => Error::UnknownFormat {
-            path: path.into(),
-            feature: FormatFeature::ManifestFlags,
-            found: u32::from(found),
-            supported: u32::from(FLAGS),
-        },
-        ManifestFault::Version(found) => Error::UnknownFormat {
-            path: path.into(),
-            feature: FormatFeature::Version,
-            found: u32::from(found),
-            supported: u32::from(MANIFEST_VERSION),
-        },
-        ManifestFault::Checksum { stored, computed } => {
-            Damage::new(path, len.saturating_sub(8), Problem::Checksum { stored, computed }).into()
-        }
-    }
 }
 
 #[cfg(test)]
@@ -689,16 +593,13 @@ mod tests {
 
     #[test]
     fn flags_that_this_version_does_not_know_are_another_format() {
-        for flags in [4, 5, 0x8000] {
+        for flags in [8, 9, 0x8000] {
             let mut bytes = manifest().encode();
             bytes[10..12].copy_from_slice(&u16::to_le_bytes(flags));
             let end = bytes.len() - 8;
             let sum = checksum(&bytes[..end]);
             bytes[end..].copy_from_slice(&sum.to_le_bytes());
             assert_eq!(Manifest::decode(&bytes), Err(ManifestFault::Flags(flags)));
-            let error =
-                reject(std::path::Path::new("a"), bytes.len() as u64, ManifestFault::Flags(flags));
-            assert!(error.to_string().contains("manifest flags"), "{error}");
         }
     }
 
@@ -707,16 +608,43 @@ mod tests {
         crate::testing::golden::check("manifest.hex", &manifest().encode());
     }
 
+    /// The same manifest as changes to another one.
+    fn changes() -> Written {
+        let gone = vec![TreeId(1), TreeId(6)];
+        Written { manifest: manifest(), link: Some(Link { base: 2, checksum: 0x0102_0304, gone }) }
+    }
+
+    #[test]
+    fn changes_have_the_bytes_of_the_golden_file() {
+        let bytes = changes().encode();
+        crate::testing::golden::check("manifest_changes.hex", &bytes);
+        assert_eq!(Written::decode(&bytes), Ok(changes()));
+        assert_eq!(Manifest::decode(&bytes), Err(ManifestFault::Fields), "not whole");
+    }
+
+    #[test]
+    fn changes_to_a_manifest_that_is_not_older_are_refused() {
+        for (base, good) in [(3, true), (4, false), (5, false), (u64::MAX, false)] {
+            let mut written = changes();
+            written.link.as_mut().unwrap().base = base;
+            assert_eq!(Written::decode(&written.encode()).is_ok(), good, "{base}");
+        }
+        let mut written = changes();
+        written.link.as_mut().unwrap().gone.reverse();
+        assert_eq!(Written::decode(&written.encode()), Err(ManifestFault::Fields));
+    }
+
     #[test]
     fn a_manifest_with_any_bit_changed_or_any_length_is_refused() {
-        let bytes = manifest().encode();
-        for bit in 0..bytes.len() * 8 {
-            let mut bytes = bytes.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(Manifest::decode(&bytes).is_err(), "bit {bit}");
-        }
-        for len in 0..bytes.len() {
-            assert!(Manifest::decode(&bytes[..len]).is_err(), "length {len}");
+        for bytes in [manifest().encode(), changes().encode()] {
+            for bit in 0..bytes.len() * 8 {
+                let mut bytes = bytes.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                assert!(Written::decode(&bytes).is_err(), "bit {bit}");
+            }
+            for len in 0..bytes.len() {
+                assert!(Written::decode(&bytes[..len]).is_err(), "length {len}");
+            }
         }
     }
 

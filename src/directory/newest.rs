@@ -11,9 +11,9 @@ use std::io;
 use std::path::Path;
 
 use super::files;
-use super::manifest;
 use super::manifest::Manifest;
-use crate::error::{Error, Result};
+use super::manifests;
+use crate::error::{Error, Problem, Result};
 use crate::fs::{FileName, FileSystem, StoreLock};
 
 /// How often to retry if the newest manifest disappears before it can be read.
@@ -25,9 +25,13 @@ pub(crate) fn newest_manifest(fs: &dyn FileSystem, path: &Path) -> Result<Manife
     // finds the new one.
     for _ in 0..TRIES {
         let Some(newest) = newest_number(fs, path)? else { break };
-        match manifest::read(fs, newest) {
+        match manifests::read(fs, newest) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            read => return read,
+            // Or both the newest manifest and its base.
+            Err(Error::Damaged(damage))
+                if damage.problem == Problem::Missing
+                    && newest_number(fs, path)? != Some(newest) => {}
+            read => return read.map(|stored| stored.manifest),
         }
     }
     Err(Error::NoStore { path: path.to_owned() })
@@ -35,7 +39,7 @@ pub(crate) fn newest_manifest(fs: &dyn FileSystem, path: &Path) -> Result<Manife
 
 /// The number of the manifest in force. `None` if there is no store and one can be created.
 pub(crate) fn newest_number(fs: &dyn FileSystem, path: &Path) -> Result<Option<u64>> {
-    let newest = || in_force(fs, manifest::list(fs)?.0);
+    let newest = || in_force(fs, manifests::list(fs)?.0);
     if let Some(newest) = newest()? {
         return Ok(Some(newest));
     }
@@ -65,7 +69,7 @@ pub(crate) fn in_force(
 
 /// Whether the file with this number is a whole manifest with this number, of any version.
 fn is_manifest(fs: &dyn FileSystem, number: u64) -> Result<bool> {
-    match manifest::read(fs, number) {
+    match manifests::read_alone(fs, number) {
         Ok(_) | Err(Error::UnknownFormat { .. }) => Ok(true),
         Err(Error::Damaged(_)) => Ok(false),
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -23,8 +23,8 @@ use super::shared::Engine;
 use super::tails::{PART_FROM, with_part};
 use super::tree::Tree;
 use crate::config::{Install, Since};
-use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::directory::manifests;
 use crate::entry::Erasures;
 use crate::error::{Error, Result};
 use crate::fs::FileKind;
@@ -184,11 +184,11 @@ impl Engine {
         if !self.process.is_current() {
             return;
         }
-        let seen = manifest::list(&*self.fs).map(|(complete, _)| complete);
+        let seen = manifests::list(&*self.fs).map(|(complete, _)| complete);
         if !seen.is_ok_and(|seen| seen.iter().all(|number| !manifests.contains(number))) {
             return;
         }
-        let manifests = manifests.map(|number| manifest::file(number).tmp());
+        let manifests = manifests.map(|number| manifests::file(number).tmp());
         let parts = parts.map(PartId);
         let names = parts.flat_map(|PartId(number)| {
             let (part, index) = (PartId(number).file(), PartId(number).index_file());
@@ -453,7 +453,7 @@ impl Engine {
     pub(super) fn publish(&self, live: &mut Live, next: Manifest) -> Result<()> {
         let log = self.log.segments().into_iter();
         live.publish(&*self.fs, next, log, self.log.next_segment())?;
-        if let Err(error) = manifest::remove_old(&*self.fs, live.manifest().number) {
+        if let Err(error) = live.remove_old(&*self.fs) {
             self.keeper.note_if_displaced(&error);
             tracing::warn!(%error, "cannot remove an old manifest");
         }

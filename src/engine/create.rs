@@ -11,8 +11,8 @@ use super::tally::Tally;
 use super::tree::Tree;
 use crate::config::Config;
 use crate::directory::files;
-use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::directory::manifests::Stored;
 use crate::error::Result;
 use crate::fs::FileSystem;
 use crate::ids::ByteOffset;
@@ -72,8 +72,8 @@ pub(super) fn create(
         erased: false,
         trees: entries,
     };
-    manifest::publish(&**fs, &manifest, None)?;
     let tally = Tally::opened(Seq(0), 0, manifest.next_tree);
+    let stored = Stored::publish(&**fs, manifest, &[])?;
     let point = FlushPoint { tally, position, log_bytes: 0 };
     Ok(Opened {
         slots: admitted.iter().map(|admitted| Slot::awake(&admitted.tree)).collect(),
@@ -88,7 +88,7 @@ pub(super) fn create(
             Seq(0),
             false,
         ),
-        live: Live::new(manifest, Numbers { manifest: 2, part: 1 }),
+        live: Live::new(stored, Numbers { manifest: 2, part: 1 }, config.whole_below),
         segments,
         point,
         checkpointed: tally,

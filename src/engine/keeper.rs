@@ -23,8 +23,9 @@ use super::strays::Strays;
 use super::tally::Tally;
 use super::upkeep::Upkeep;
 use crate::config::Since;
-use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::directory::manifests;
+use crate::directory::manifests::Stored;
 use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::{PartId, SegmentId};
@@ -79,7 +80,7 @@ impl Keeper {
 
     /// The manifest in force.
     pub(super) fn manifest(&self) -> Manifest {
-        self.lock().manifest.clone()
+        self.lock().manifest().clone()
     }
 
     /// How much was inserted and logged up to `point` since the last checkpoint. The log has `segments` segments.
@@ -165,8 +166,10 @@ impl Keeper {
 /// The manifest in force, and the next numbers.
 #[derive(Debug)]
 pub(super) struct Live {
-    manifest: Manifest,
+    stored: Stored,
     numbers: Numbers,
+    /// Manifests whose base has fewer bytes are written whole.
+    whole_below: u64,
 }
 
 /// The numbers of the next manifest and of the next part.
@@ -184,13 +187,18 @@ pub(super) struct Given {
 }
 
 impl Live {
-    pub(super) fn new(manifest: Manifest, next: Numbers) -> Self {
-        Self { manifest, numbers: next }
+    pub(super) fn new(stored: Stored, next: Numbers, whole_below: u64) -> Self {
+        Self { stored, numbers: next, whole_below }
     }
 
     /// The manifest in force.
     pub(super) fn manifest(&self) -> &Manifest {
-        &self.manifest
+        &self.stored.manifest
+    }
+
+    /// Removes the manifests that are no longer needed.
+    pub(super) fn remove_old(&self, fs: &dyn FileSystem) -> Result<()> {
+        manifests::remove_old(fs, self.stored.manifest.number, &self.stored.base)
     }
 
     /// The next numbers.
@@ -231,13 +239,12 @@ impl Live {
         self.numbers.manifest += 1;
         // What a manifest does not change is not looked at again: there can be ten thousand trees.
         let is_new = |entry: &&Arc<TreeEntry>| {
-            let old = self.manifest.tree(entry.spec.id);
+            let old = self.stored.manifest.tree(entry.spec.id);
             old.is_none_or(|old| !Arc::ptr_eq(old, entry))
         };
         let parts = next.trees.iter().filter(is_new).flat_map(|entry| &entry.parts);
-        let relied_on = parts.map(|part| part.number.file()).chain(log.map(SegmentId::file));
-        manifest::publish(fs, &next, relied_on)?;
-        self.manifest = next;
-        Ok(())
+        let parts = parts.map(|part| part.number.file());
+        let relied_on: Vec<_> = parts.chain(log.map(SegmentId::file)).collect();
+        self.stored.replace(fs, next, self.whole_below, &relied_on)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::tree::Tree;
 use crate::column::{Columns, Layout, LeafWriter, NodeWriter, Seed};
 use crate::config::ReadMode;
-use crate::directory::manifest;
 use crate::directory::manifest::TreeEntry;
+use crate::directory::manifests;
 use crate::error::{Damage, Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::StoreId;
@@ -77,7 +77,7 @@ impl Loader {
         }
         let hex =
             |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let path = self.fs.display(manifest::file(manifest));
+        let path = self.fs.display(manifests::file(manifest));
         let damage = Damage::field(&path, 0, "root", hex(entry.root), hex(root));
         Err(Error::Damaged(damage))
     }

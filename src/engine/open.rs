@@ -25,8 +25,8 @@ use super::settings::Settings;
 use super::shared::Engine;
 use crate::config::Config;
 use crate::directory;
-use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
+use crate::directory::manifests;
 use crate::error::{Damage, Error, Result};
 use crate::fs::{FileName, FileSystem, StoreLock};
 use crate::hashers::Hashers;
@@ -58,10 +58,10 @@ fn open_store(config: &Config, first: Option<&Wanted>) -> Result<(Arc<Engine>, J
     // Reads the directory again: it may have changed before the lock was held.
     let mut opened = match directory::newest_number(&*fs, &config.path)? {
         Some(number) => {
-            let manifest = manifest::read(&*fs, number)?;
-            check_numbers(&*fs, &manifest)?;
-            let loader = loader(config, &fs, manifest.store)?;
-            recover::recover(config, loader, &hashers, first, manifest)?
+            let stored = manifests::read(&*fs, number)?;
+            check_numbers(&*fs, &stored.manifest)?;
+            let loader = loader(config, &fs, stored.manifest.store)?;
+            recover::recover(config, loader, &hashers, first, stored)?
         }
         None => super::create::create(config, &fs, first)?,
     };
@@ -95,7 +95,7 @@ fn check_numbers(fs: &dyn FileSystem, manifest: &Manifest) -> Result<()> {
     let highest = numbers.into_iter().chain(sizes).max();
     match highest {
         Some(found) if found > LAST => {
-            let path = fs.display(manifest::file(*number));
+            let path = fs.display(manifests::file(*number));
             Err(Damage::field(&path, 0, "highest number", "below 2^61", found).into())
         }
         _ => Ok(()),

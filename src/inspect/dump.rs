@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::file::Looked;
 use super::utc;
 use crate::checksum::checksum;
-use crate::directory::manifest::{Manifest, ManifestFault};
+use crate::directory::manifest::{Link, ManifestFault, Written};
 use crate::entry::Erasure;
 use crate::error::Printable;
 use crate::fs::{File, backing};
@@ -111,7 +111,7 @@ impl Dump<'_> {
         }
         let mut bytes = backing::zeros(len)?;
         file.read_at(ByteOffset(0), &mut bytes)?;
-        let manifest = match Manifest::decode(&bytes) {
+        let written = match Written::decode(&bytes) {
             Err(ManifestFault::Checksum { stored, computed }) => {
                 self.damage(format_args!(
                     "checksum stored {stored:#018x}, computed {computed:#018x}; do not trust the following values"
@@ -119,12 +119,12 @@ impl Dump<'_> {
                 let end = bytes.len().saturating_sub(8);
                 let sum = checksum(&bytes[..end]).to_le_bytes();
                 bytes[end..].copy_from_slice(&sum);
-                Manifest::decode(&bytes)
+                Written::decode(&bytes)
             }
             decoded => decoded,
         };
-        match manifest {
-            Ok(manifest) => self.manifest_fields(&manifest),
+        match written {
+            Ok(written) => self.manifest_fields(&written),
             Err(ManifestFault::Version(version)) => {
                 self.unknown = Some(version);
                 Ok(())
@@ -133,7 +133,8 @@ impl Dump<'_> {
         }
     }
 
-    fn manifest_fields(&mut self, manifest: &Manifest) -> io::Result<()> {
+    fn manifest_fields(&mut self, written: &Written) -> io::Result<()> {
+        let Written { manifest, link } = written;
         let out = &mut self.out;
         writeln!(out, "store {}", manifest.store)?;
         writeln!(out, "number {}", manifest.number)?;
@@ -148,6 +149,12 @@ impl Dump<'_> {
             writeln!(out, "  closed: {} to {}", place(extent.from), place(extent.to))?;
         }
         writeln!(out, "  open: {}", place(manifest.log.open))?;
+        if let Some(Link { base, checksum, gone }) = link {
+            writeln!(out, "changes to manifest {base} with checksum {checksum:#018x}:")?;
+            for id in gone {
+                writeln!(out, "{} is gone", id.0)?;
+            }
+        }
         for tree in &manifest.trees {
             writeln!(
                 out,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
+use std::fmt::Write as _;
 use std::io::ErrorKind::NotFound;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,9 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::config::ReadMode;
 use crate::directory;
-use crate::directory::manifest;
-use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::directory::manifest::{Manifest, TreeEntry, Written};
+use crate::directory::manifests;
+use crate::directory::manifests::Stored;
 use crate::error::{Error, Result};
 use crate::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem};
 use crate::ids::SegmentId;
@@ -72,7 +74,7 @@ pub struct FileReport {
 pub enum FileState {
     /// The store needs it.
     InForce,
-    /// The manifest before the newest, or a part or segment that only this manifest names. Kept for
+    /// The manifest before the newest, or a manifest, part or segment that only this manifest names. Kept for
     /// manual repair.
     Previous,
     /// A log segment kept for reuse.
@@ -207,16 +209,32 @@ impl Look<'_> {
             }
         }
         let mut newest = None;
+        // The whole manifests to which newer ones have changes.
+        let mut bases = BTreeMap::new();
         for (age, name) in names.into_iter().rev().enumerate() {
-            let state = match age {
-                0 => FileState::InForce,
-                1 => FileState::Previous,
-                _ => FileState::Orphan,
+            let number = name.number;
+            let state = match (age, bases.get(&number)) {
+                (0, _) => FileState::InForce,
+                (_, Some(state)) => *state,
+                (1, None) => FileState::Previous,
+                (_, None) => FileState::Orphan,
             };
             let mut report = self.take(name, state);
-            match manifest::read(&**self.fs, name.number) {
-                Ok(manifest) => {
+            // The base of an orphan may be gone.
+            let read = match state {
+                FileState::Orphan => manifests::read_alone(&**self.fs, number)
+                    .map(|Written { manifest, link }| (manifest, link.map(|link| link.base))),
+                _ => manifests::read(&**self.fs, number).map(|Stored { manifest, base }| {
+                    (manifest, Some(base.number).filter(|base| *base != number))
+                }),
+            };
+            match read {
+                Ok((manifest, base)) => {
                     report.detail = describe(&manifest);
+                    if let Some(base) = base {
+                        let _ = write!(report.detail, "; changes to manifest {base}");
+                        bases.entry(base).or_insert(state);
+                    }
                     report.leaves = Some(0..leaves_of(&manifest));
                     for part in manifest.trees.iter().flat_map(|tree| &tree.parts) {
                         self.parts.insert(part.number.file(), part.from..part.to);
@@ -230,7 +248,7 @@ impl Look<'_> {
             self.files.push(report);
         }
         if newest.is_none() && self.files.iter().all(|file| file.state != FileState::InForce) {
-            let first = self.fs.display(manifest::file(1));
+            let first = self.fs.display(manifests::file(1));
             let dir = first.parent().map_or_else(|| first.clone(), Path::to_path_buf);
             let mut report = report(dir, None, FileState::InForce);
             report.problem = Some("there is no manifest".to_owned());

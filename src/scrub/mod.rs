@@ -52,8 +52,8 @@ use self::pass::TreeParts;
 use self::plan::Plan;
 use crate::config::Config;
 use crate::config::ReadMode;
-use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::directory::manifests;
 use crate::error::{Damage, Error, Result};
 use crate::fs::FileSystem;
 use crate::hashers::Hashers;
@@ -265,7 +265,7 @@ impl Source<'_> {
 
     /// The damage of a manifest whose root differs from the root of the nodes.
     fn root_damage(&self, manifest: &Manifest) -> Damage {
-        let path = self.fs.display(manifest::file(manifest.number));
+        let path = self.fs.display(manifests::file(manifest.number));
         *Damage::field(&path, 0, "root", "the root of the nodes", "another root")
     }
 }

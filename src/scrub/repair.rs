@@ -17,8 +17,8 @@ use super::pass::TreeParts;
 use super::plan::Plan;
 use super::{Options, Source};
 use crate::directory::files;
-use crate::directory::manifest;
 use crate::directory::manifest::{Manifest, TreeEntry};
+use crate::directory::manifests;
 use crate::error::{Error, Result};
 use crate::fs::wipe::wipe_and_remove;
 use crate::fs::{Dir, FileName, FileSystem};
@@ -40,7 +40,7 @@ pub(super) fn rebuild(
 ) -> Result<Rebuilt> {
     let mut next = manifest.clone();
     next.next_part = files::next_part(&**fs, manifest)?;
-    next.number = manifest::next_number(&**fs, manifest.number)?;
+    next.number = manifests::next_number(&**fs, manifest.number)?;
     next.checkpoint = crate::random::id(&**fs)?;
     let mut made = Vec::new();
     let done = write_all(fs, source, &mut next, plans, &mut made)
@@ -52,7 +52,7 @@ pub(super) fn rebuild(
         }
         return Err(error);
     }
-    manifest::publish(&**fs, &next, None)?;
+    manifests::publish(&**fs, &next, &[])?;
     let complete = made.iter().filter(|name| !name.temporary);
     Ok(Rebuilt { names: complete.map(|name| fs.display(*name).display().to_string()).collect() })
 }

@@ -91,7 +91,7 @@ fn store(node: (Level, u64)) -> Config {
             erasures: Arc::default(),
         })],
     };
-    manifest::publish(&disk, &manifest, None).unwrap();
+    manifests::publish(&disk, &manifest, &[]).unwrap();
     Config::new("lying").file_system(Arc::new(disk))
 }
 

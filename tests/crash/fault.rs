@@ -415,7 +415,7 @@ pub(crate) fn setups() -> [Setup; 4] {
         Setup { segment: 8 << 10, spare: 0, ..Setup::PLAIN },
         Setup { segment: 12 << 10, spare: 16 << 10, unflushed: 640, claims: true, ..Setup::PLAIN },
         // The last checkpoint but one has parts merged.
-        Setup { fan_in: Some(2), ..Setup::PLAIN },
+        Setup { fan_in: Some(2), whole_below: 0, ..Setup::PLAIN },
     ]
 }
 

@@ -138,7 +138,7 @@ fn all_of(len: u32) -> impl Iterator<Item = Vec<Step>> {
 /// depend on `longest`.
 pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
     let setups = [
-        Setup { segment: 8 << 10, spare: 16 << 10, on_close: true, ..Setup::PLAIN },
+        Setup { segment: 8 << 10, spare: 16 << 10, on_close: true, whole_below: 0, ..Setup::PLAIN },
         Setup { arity: Arity::Two, sha: true, ..Setup::PLAIN },
     ];
     let mut workloads = Vec::new();

@@ -28,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) on_close: bool,
     /// How many trees may get a part for a few leaves.
     pub(crate) small_parts: usize,
+    /// Manifests whose base is shorter are written whole.
+    pub(crate) whole_below: u64,
     /// Whether the store says after a pause that its last group is durable. The pause ends when a workload says so.
     pub(crate) claims: bool,
     /// What is wrong with the engine or its disk, on purpose.
@@ -46,6 +48,7 @@ impl Setup {
         group: 1 << 20,
         on_close: false,
         small_parts: 8,
+        whole_below: 16 << 10,
         claims: false,
         flaw: None,
         fan_in: Some(4),
@@ -62,6 +65,7 @@ impl Setup {
             on_close: random.one_in(2),
             small_parts: random.pick(&[0, 8, 8]),
             claims: random.one_in(2),
+            whole_below: random.pick(&[0, 16 << 10]),
             flaw: None,
             fan_in: random.pick(&[None, Some(2), Some(4)]),
         }
@@ -84,6 +88,7 @@ impl Setup {
             .max_unflushed_bytes(self.unflushed)
             .unwrap()
             .wal_group_bytes(self.group)
+            .whole_manifests_below(self.whole_below)
             .compaction_policy(compaction(self.fan_in));
         claiming(config, self.claims)
     }

@@ -32,6 +32,7 @@ mod large_batch;
 mod limits;
 #[cfg(feature = "testing")]
 mod log_room;
+mod manifests;
 mod moved;
 #[cfg(feature = "testing")]
 mod own_threads;

@@ -15,8 +15,8 @@ use super::facts::{self, Facts, Grown};
 use super::plan::{Plan, Situation, plan};
 use crate::config::Config;
 use crate::directory::files;
-use crate::directory::manifest;
-use crate::directory::manifest::Manifest;
+use crate::directory::manifests;
+use crate::directory::manifests::Stored;
 use crate::engine::catalog::{Slot, Wanted};
 use crate::engine::keeper::{Live, Numbers};
 use crate::engine::load::Loader;
@@ -46,16 +46,16 @@ pub(crate) fn segment_limits(config: &Config) -> SegmentLimits {
     }
 }
 
-/// Recovers the store of `manifest`. Fails if the tree with the name of `first` is a different one.
+/// Recovers the store with the manifest `stored`. Fails if the tree with the name of `first` is a different one.
 pub(crate) fn recover(
     config: &Config,
     loader: Loader,
     hashers: &Hashers,
     first: Option<&Wanted>,
-    mut manifest: Manifest,
+    mut stored: Stored,
 ) -> Result<Opened> {
     let mut report = RecoveryReport::default();
-    let facts = facts::read(&config.path, &loader, hashers, first, &manifest, &mut report)?;
+    let facts = facts::read(&config.path, &loader, hashers, first, &stored, &mut report)?;
     let started = Instant::now();
     let fs = &loader.fs;
     let Facts { logged, grown, replayed, in_use, mut spare, orphans, .. } = facts;
@@ -87,7 +87,7 @@ pub(crate) fn recover(
     let tail = replayed.tail;
     let behind = tail_len.saturating_sub(tail.offset.0) / BLOCK;
     let group = GroupNumber(tail.group.0.saturating_add(behind));
-    manifest.next_part = facts.next_part;
+    stored.manifest.next_part = facts.next_part;
     let next_part = facts.next_part;
     let mut next_manifest = facts.next_manifest;
     let mut settling = Settling {
@@ -96,17 +96,19 @@ pub(crate) fn recover(
         segments: &segments,
         replayed: &replayed,
         next_manifest: &mut next_manifest,
+        whole_below: config.whole_below,
     };
-    let position = match settling.settle(&mut manifest, &mut segment, leftovers) {
+    let position = match settling.settle(&mut stored, &mut segment, leftovers) {
         Err(error) if is_full(&error) => {
             settling.make_room(&mut segment, &orphans, &mut spare, erasing)?;
-            settling.settle(&mut manifest, &mut segment, leftovers)?
+            settling.settle(&mut stored, &mut segment, leftovers)?
         }
         settled => settled?,
     };
     segments.add_spare(spare);
     let pinned = files::remove(&**fs, &orphans, erasing)?;
-    manifest::remove_old(&**fs, manifest.number)?;
+    manifests::remove_old(&**fs, stored.manifest.number, &stored.base)?;
+    let manifest = &stored.manifest;
     if let Err(error) = segments.remove_surplus() {
         tracing::warn!(%error, "cannot remove a log segment");
     }
@@ -123,8 +125,8 @@ pub(crate) fn recover(
         replayed.seq,
         replayed.clean,
     );
-    let stored = manifest.trees.iter().map(|tree| tree.size).sum();
-    let checkpointed = Tally::opened(manifest.log.seq, stored, manifest.next_tree);
+    let held = manifest.trees.iter().map(|tree| tree.size).sum();
+    let checkpointed = Tally::opened(manifest.log.seq, held, manifest.next_tree);
     let leaves = logged.iter().map(|tree| tree.size).sum();
     let mut tally = Tally::opened(replayed.seq, leaves, logged.next());
     let mut slots = Vec::new();
@@ -189,7 +191,11 @@ pub(crate) fn recover(
         slots,
         admitted,
         changed,
-        live: Live::new(manifest, Numbers { manifest: next_manifest, part: next_part }),
+        live: Live::new(
+            stored,
+            Numbers { manifest: next_manifest, part: next_part },
+            config.whole_below,
+        ),
         segments,
         log,
         point,
@@ -215,6 +221,7 @@ struct Settling<'a> {
     /// The number of the next group after an unclean stop.
     group: GroupNumber,
     next_manifest: &'a mut u64,
+    whole_below: u64,
 }
 
 impl Settling<'_> {
@@ -222,7 +229,7 @@ impl Settling<'_> {
     /// Before the call `segment` is the segment in which the log ends, after it the one in which it continues.
     fn settle(
         &mut self,
-        manifest: &mut Manifest,
+        stored: &mut Stored,
         segment: &mut Segment,
         leftovers: bool,
     ) -> Result<Position> {
@@ -233,7 +240,7 @@ impl Settling<'_> {
             blank: end.offset == ByteOffset(0),
             long: segment.len >= Segments::SHORTEST,
         });
-        let mut next = manifest.clone();
+        let mut next = stored.manifest.clone();
         let mut begun = None;
         let begins_in = match plan {
             Plan::Continue => return Ok(end),
@@ -258,16 +265,16 @@ impl Settling<'_> {
         next.number = *self.next_manifest;
         *self.next_manifest += 1;
         next.checkpoint = random::id(self.fs)?;
-        if let Err(error) = manifest::publish(self.fs, &next, None) {
+        let number = next.number;
+        if let Err(error) = stored.replace(self.fs, next, self.whole_below, &[]) {
             // If the manifest has its name, the next open reads it, and needs the segment.
-            let seen = manifest::list(self.fs).map(|(complete, _)| complete);
-            let unseen = seen.is_ok_and(|seen| !seen.contains(&next.number));
+            let seen = manifests::list(self.fs).map(|(complete, _)| complete);
+            let unseen = seen.is_ok_and(|seen| !seen.contains(&number));
             if let Some(begun) = begun.filter(|_| unseen) {
                 self.segments.discard(&begun);
             }
             return Err(error);
         }
-        *manifest = next;
         if let Some(begun) = begun {
             // Nothing is written to the old segment any more.
             self.segments.shorten_or_warn(segment, end.offset.0 + BLOCK);
@@ -285,7 +292,7 @@ impl Settling<'_> {
         spare: &mut Vec<(FileName, u64)>,
         erased: bool,
     ) -> Result<()> {
-        let (_, manifests) = manifest::list(self.fs)?;
+        let (_, manifests) = manifests::list(self.fs)?;
         let temporary = orphans.iter().copied().filter(|name| name.temporary).chain(manifests);
         let end = segment.id.0;
         let behind = spare.extract_if(.., |(name, _)| name.number > end).map(|(name, _)| name);

@@ -7,8 +7,9 @@ use crate::column::LeafWriter;
 use crate::directory::files;
 use crate::directory::files::Files;
 use crate::directory::foreign;
-use crate::directory::manifest;
 use crate::directory::manifest::Manifest;
+use crate::directory::manifests;
+use crate::directory::manifests::Stored;
 use crate::engine::Tree;
 use crate::engine::catalog::Wanted;
 use crate::engine::load::Loader;
@@ -45,7 +46,7 @@ pub(super) struct Facts {
     pub(super) next_manifest: u64,
 }
 
-/// Reads the store that `manifest` describes. The log is durable when this returns.
+/// Reads the store with the manifest `stored`. The log is durable when this returns.
 ///
 /// # Errors
 ///
@@ -57,7 +58,7 @@ pub(super) fn read(
     loader: &Loader,
     hashers: &Hashers,
     first: Option<&Wanted>,
-    manifest: &Manifest,
+    stored: &Stored,
     report: &mut RecoveryReport,
 ) -> Result<Facts> {
     let fs = &*loader.fs;
@@ -67,6 +68,7 @@ pub(super) fn read(
         }
         None => Ok(()),
     };
+    let manifest = &stored.manifest;
     let mut logged = manifest.logged();
     check_first(&logged)?;
     let parts = files::files(fs, Dir::Parts)?;
@@ -138,7 +140,7 @@ pub(super) fn read(
     report.dropped_leaves = replayed.dropped;
     report.torn = replayed.torn.as_ref().map(ToString::to_string);
     report.replay_time = started.elapsed();
-    look_around(fs, manifest, &wal, &parts, logged, grown, replayed)
+    look_around(fs, stored, &wal, &parts, logged, grown, replayed)
 }
 
 /// Fails unless every part of the manifest is there with the right length. Opens no part.
@@ -162,13 +164,14 @@ fn check_parts(fs: &dyn FileSystem, manifest: &Manifest, files: &Files) -> Resul
 /// Classifies the files that the log and the manifest do not name.
 fn look_around(
     fs: &dyn FileSystem,
-    manifest: &Manifest,
+    stored: &Stored,
     wal: &Files,
     parts: &Files,
     logged: LoggedTrees,
     grown: PerTree<Grown>,
     replayed: Replayed,
 ) -> Result<Facts> {
+    let manifest = &stored.manifest;
     let mut in_use = Vec::new();
     let mut spare = Vec::new();
     for &(name, len) in &wal.complete {
@@ -188,8 +191,8 @@ fn look_around(
     foreign::refuse(fs, manifest.store, manifest.number, unused)?;
     Ok(Facts {
         next_part: files::next_part_among(manifest, parts),
-        next_manifest: manifest::next_number(fs, manifest.number)?,
-        old_manifests: manifest::has_old(fs, manifest.number)?,
+        next_manifest: manifests::next_number(fs, manifest.number)?,
+        old_manifests: manifests::has_old(fs, manifest.number, &stored.base)?,
         logged,
         grown,
         replayed,

@@ -10,9 +10,11 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::config::ReadMode;
-use crate::directory::manifest;
-use crate::directory::manifest::Manifest;
+use crate::directory::changes::Base;
+use crate::directory::manifest::{Manifest, TreeEntry, Written};
+use crate::directory::manifests;
 use crate::fs::{FileName, FileSystem, Place};
+use crate::ids::TreeId;
 use crate::merkle::Blake3;
 use crate::part::{Part, PartIdentity, PartRef, PartSet};
 use crate::testing::sim::SimDisk;
@@ -59,9 +61,36 @@ pub fn fix_group(bytes: &mut [u8]) {
 /// Decodes a manifest. Returns whether it is one.
 #[must_use]
 pub fn manifest(bytes: &[u8]) -> bool {
-    let Ok(manifest) = Manifest::decode(bytes) else { return false };
-    assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+    let Ok(written) = Written::decode(bytes) else { return false };
+    assert_eq!(Written::decode(&written.encode()).as_ref(), Ok(&written));
+    changes(written);
     true
+}
+
+/// Applies changes to what they may be changes to: a manifest with the trees that are gone and half of those that changed.
+fn changes(written: Written) {
+    let Some(link) = &written.link else { return };
+    let mut base = Manifest { number: link.base, ..written.manifest.clone() };
+    let gone = link.gone.iter().map(|id| (*id, format!("gone {}", id.0)));
+    base.trees.retain(|tree| tree.spec.id.0 % 2 == 0);
+    let entry = |(id, name): (TreeId, String)| {
+        let spec = TreeSpec::read(id, name.as_bytes(), b"blake3", 4, [0; 8])?;
+        Some(Arc::new(TreeEntry {
+            spec,
+            size: 0,
+            root: [0; 32],
+            sealed: false,
+            indexed: false,
+            parts: Vec::new(),
+            tail: Box::default(),
+            erasures: Arc::default(),
+        }))
+    };
+    gone.filter_map(entry).for_each(|entry| base.put(entry));
+    let bytes = base.encode();
+    let next = Base::new(&base, &bytes).with(written);
+    let Some(next) = next else { return };
+    assert_eq!(Manifest::decode(&next.encode()), Ok(next));
 }
 
 /// Gives a manifest the checksum that fits its bytes.
@@ -132,7 +161,7 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
     {
         tree.root = root;
     }
-    disk.put(manifest::file(manifest.number), &manifest.encode());
+    disk.put(manifests::file(manifest.number), &manifest.encode());
     Some(())
 }
 
@@ -162,13 +191,13 @@ pub fn groups(segment: &[u8]) -> Vec<(usize, usize)> {
 }
 
 fn newest(fs: &dyn FileSystem) -> Result<Manifest, Box<dyn Error>> {
-    let number = manifest::list(fs)?.0.pop().ok_or("no manifest")?;
-    Ok(manifest::read(fs, number)?)
+    let number = manifests::list(fs)?.0.pop().ok_or("no manifest")?;
+    Ok(manifests::read(fs, number)?.manifest)
 }
 
 /// Writes `manifest` over the file that has its number.
 fn put(fs: &dyn FileSystem, manifest: &Manifest) -> Result<(), Box<dyn Error>> {
-    Ok(std::fs::write(fs.display(manifest::file(manifest.number)), manifest.encode())?)
+    Ok(std::fs::write(fs.display(manifests::file(manifest.number)), manifest.encode())?)
 }
 
 /// Makes the newest manifest of the closed store `fs` `len` bytes long, by a hole in front of its checksum,
@@ -181,7 +210,7 @@ pub fn inflate_manifest(fs: &dyn FileSystem, len: u64) -> Result<(), Box<dyn Err
     let newest = newest(fs)?;
     let bytes = newest.encode();
     let file =
-        std::fs::File::options().write(true).open(fs.display(manifest::file(newest.number)))?;
+        std::fs::File::options().write(true).open(fs.display(manifests::file(newest.number)))?;
     file.set_len(len)?;
     Ok(file.write_all_at(&bytes[bytes.len() - 8..], len - 8)?)
 }

@@ -21,6 +21,8 @@ pub(crate) struct Setup {
     pub(crate) unflushed: u64,
     /// Bytes of leaves from which on a group is written in pieces.
     pub(crate) group: u64,
+    /// Manifests whose base is shorter are written whole.
+    pub(crate) whole_below: u64,
     /// Whether the store says after a pause that its last group is durable. The pause ends when a workload says so.
     pub(crate) claims: bool,
     /// What is wrong with the engine or its disk, on purpose.
@@ -36,6 +38,7 @@ impl Setup {
         spare: 64 << 10,
         unflushed: 1 << 20,
         group: 1 << 20,
+        whole_below: 0,
         claims: false,
         flaw: None,
     };
@@ -50,6 +53,7 @@ impl Setup {
             unflushed: random.pick(&[900, 1 << 20]),
             group: random.pick(&[320, 1 << 20]),
             claims: random.one_in(2),
+            whole_below: random.pick(&[0, 16 << 10]),
             flaw: None,
         }
     }
@@ -67,7 +71,8 @@ impl Setup {
             .wal_spare_bytes(self.spare)
             .max_unflushed_bytes(self.unflushed)
             .unwrap()
-            .wal_group_bytes(self.group);
+            .wal_group_bytes(self.group)
+            .whole_manifests_below(self.whole_below);
         claiming(config, self.claims)
     }
 

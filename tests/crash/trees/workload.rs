@@ -339,6 +339,8 @@ fn flaws_are_found_in_stores_of_several_trees() {
         Mutant::NothingWiped,
         Mutant::WipeUnsynced,
         Mutant::ErasuresForgotten,
+        Mutant::BaseReplacedEarly,
+        Mutant::BaseForgotten,
     ]
     .map(Flaw::Engine);
     #[cfg(not(duramen_mutants))]
