@@ -1,4 +1,4 @@
-//! The tree and its proofs: against a tree too slow to be wrong, against outside implementations, against hostile bytes.
+//! The tree, its proofs and the texts of transparency logs: against a tree too slow to be wrong, against outside implementations, against hostile bytes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
 
 mod codec;
@@ -10,13 +10,17 @@ mod golden;
 mod hashers;
 mod hostile;
 mod multi;
+#[cfg(feature = "note")]
+mod offline;
 #[cfg(all(feature = "keccak", feature = "poseidon"))]
 mod proof_hashers;
 mod rfc6962;
 #[cfg(feature = "serde")]
 mod serde;
 mod store_head;
-#[cfg(feature = "note")]
+#[cfg(all(feature = "note", feature = "mldsa"))]
 mod tlog;
 mod tree;
 mod update;
+#[cfg(feature = "std")]
+mod vectors;

@@ -7,7 +7,7 @@ use duramen::tlog::{
 };
 use duramen::{TreeHead, TreeSize};
 
-use crate::model::{
+use crate::tlog::model::{
     ORIGIN, TIME, checkpoint, ed25519_witness, known, log_note, mldsa_witness, verifier,
 };
 

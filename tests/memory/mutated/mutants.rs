@@ -3,7 +3,7 @@
 use duramen::fs::FileKind;
 use duramen::testing::hostile;
 
-use crate::subject::Subject;
+use crate::mutated::subject::Subject;
 
 /// One forged store.
 pub(crate) struct Mutant {

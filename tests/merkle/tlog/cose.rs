@@ -9,7 +9,7 @@ use duramen::{
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::model::{Tree, checkpoint, hex, leaves, unhex};
+use crate::tlog::model::{Tree, checkpoint, hex, leaves, unhex};
 
 fn key() -> Ed25519Key {
     Ed25519Key::from_secret(&[5; 32])
@@ -80,7 +80,7 @@ fn proof_bytes(numbers: [u64; 2], hashes: &[Hash]) -> Vec<u8> {
 
 fn parts() -> Parts {
     let tree = Tree::new(&leaves(3));
-    let proof = proof_bytes([3, 1], &crate::model::path(&tree.leaves()[..3], 1));
+    let proof = proof_bytes([3, 1], &crate::tlog::model::path(&tree.leaves()[..3], 1));
     Parts {
         tag: head(6, 18),
         protected: vec![(int(1), int(-8)), (int(395), int(1))],
@@ -281,7 +281,7 @@ fn a_proof_of_another_form_is_refused() {
         changed.unprotected[0].1 = map(&[(int(-1), array(&[bytes(&proof)]))]);
         changed.verify()
     };
-    let path = crate::model::path(&leaves(3), 1);
+    let path = crate::tlog::model::path(&leaves(3), 1);
     assert!(with(proof_bytes([3, 1], &path)).is_ok());
     let count =
         |proof| matches!(with(proof), Err(CoseError::Refused(VerifyError::HashCount { .. })));

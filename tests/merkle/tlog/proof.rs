@@ -4,7 +4,7 @@ use duramen::merkle::InclusionProof;
 use duramen::tlog::{Policy, SignedNote, TlogError, TlogProof};
 use duramen::{Arity, LeafIndex, Rfc6962Sha256, TreeSize, VerifyError};
 
-use crate::model::{
+use crate::tlog::model::{
     ORIGIN, TIME, Tree, checkpoint, ed25519_witness, leaves, log_key, log_note, mldsa_witness,
     verifier,
 };

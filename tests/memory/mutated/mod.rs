@@ -1,11 +1,8 @@
 //! Numbers that were changed in the files of a store, with all checksums made right: nothing panics,
 //! loops without end or takes memory for what is not there. What is not refused is a store whose proofs verify.
 //!
-//! A binary of its own, because memory is counted for the process. `DURAMEN_MUTANTS=all` tries every mutant.
-#![cfg(feature = "testing")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+//! `DURAMEN_MUTANTS=all` tries every mutant.
 
-mod memory;
 mod mutants;
 mod subject;
 
@@ -22,8 +19,9 @@ use duramen::{
     inspect, scrub,
 };
 
-use crate::mutants::Mutant;
-use crate::subject::config;
+use self::mutants::Mutant;
+use self::subject::config;
+use crate::{ALLOCATOR, alone};
 
 /// Memory that one call may hold, and the largest piece of it.
 const MOST: usize = 8 << 20;
@@ -34,7 +32,7 @@ type Said = (&'static str, &'static str);
 
 /// What one call did.
 fn outcome<T>(what: &str, call: impl FnOnce() -> Result<T, Error>) -> Result<T, &'static str> {
-    let (done, took) = memory::count(call);
+    let (done, took) = ALLOCATOR.count(call);
     assert!(took.most <= MOST, "{what}: {} bytes held", took.most);
     assert!(took.largest <= LARGEST, "{what}: {} bytes at once", took.largest);
     done.map_err(|error| match error {
@@ -155,7 +153,7 @@ fn dump(mutant: &Mutant, dir: &std::path::Path) {
     let path = dir.join(file.to_string().rsplit('/').next().unwrap());
     std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
     let mut text = Vec::new();
-    let (dumped, took) = memory::count(|| inspect::dump(&path, &mut text));
+    let (dumped, took) = ALLOCATOR.count(|| inspect::dump(&path, &mut text));
     if let Err(error) = dumped {
         assert_eq!(error.kind(), std::io::ErrorKind::Unsupported, "dump of {}", mutant.what);
     }
@@ -196,6 +194,7 @@ impl Watch {
 
 #[test]
 fn numbers_that_were_forged_are_refused_or_make_a_store_that_holds_together() {
+    let _alone = alone();
     let step =
         if std::env::var("DURAMEN_MUTANTS").is_ok_and(|which| which == "all") { 1 } else { 23 };
     let watch = Watch::start();
@@ -233,6 +232,7 @@ fn numbers_that_were_forged_are_refused_or_make_a_store_that_holds_together() {
 
 #[test]
 fn every_fuzz_target_of_a_file_begins_with_one_that_is_whole() {
+    let _alone = alone();
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let seeds = |kind: &str| {
         let files = std::fs::read_dir(corpus.join(kind)).unwrap();

@@ -1,8 +1,6 @@
 //! What the operating system refuses: no room, no descriptors, no permission, files too large, file
 //! systems that cannot be written to. All of it real, in processes of their own; what takes more rights
 //! than the tests have says SKIPPED.
-#![cfg(all(feature = "std", target_os = "linux"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::fs::Permissions;
@@ -143,7 +141,7 @@ fn scenario() {
 /// A command that plays a scenario, behind `wrapper`.
 fn play(wrapper: &[&str], exe: &Path, name: &str, place: &Path) -> Command {
     let exe = exe.to_str().unwrap();
-    let words = [wrapper, &[exe, "--exact", "scenario", "--nocapture"]].concat();
+    let words = [wrapper, &[exe, "--exact", "faults::scenario", "--nocapture"]].concat();
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).env(SCENARIO, name).env(PLACE, place);
     command

@@ -3,7 +3,7 @@
 use duramen::tlog::{Checkpoint, SignedNote, TlogError};
 use duramen::{Arity, Blake3, Hasher, Rfc6962Sha256, TreeHead, TreeSize};
 
-use crate::model::{ORIGIN, TIME, checkpoint, known, log_key, mldsa_witness, verifier};
+use crate::tlog::model::{ORIGIN, TIME, checkpoint, known, log_key, mldsa_witness, verifier};
 
 const HEAD: TreeHead = TreeHead { size: TreeSize(7), root: [9; 32] };
 

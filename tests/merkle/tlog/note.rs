@@ -2,7 +2,7 @@
 
 use duramen::tlog::{NoteSigner, SignedNote, SignerError, TlogError};
 
-use crate::model::{ed25519_witness, known, log_key, mldsa_witness, verifier};
+use crate::tlog::model::{ed25519_witness, known, log_key, mldsa_witness, verifier};
 
 /// A signer that says what it is told to.
 struct Says(&'static str, Result<Vec<u8>, SignerError>);
@@ -54,7 +54,7 @@ fn a_key_name_is_not_empty_and_has_no_unicode_space_and_no_plus() {
 fn a_note_of_16_post_quantum_signatures_and_more_is_read_and_a_larger_one_is_refused_with_the_limit()
  {
     let head = duramen::TreeHead { size: duramen::TreeSize(7), root: [9; 32] };
-    let mut note = crate::model::log_note(head);
+    let mut note = crate::tlog::model::log_note(head);
     for number in 0..16 {
         note.add_signature(&mldsa_witness(number).at(1)).unwrap();
     }

@@ -2,8 +2,6 @@
 //! receipts has a test. The comment above each test names the text and the section.
 //!
 //! A model that is too slow to be wrong stands beside: recursion from the definitions.
-#![cfg(all(feature = "note", feature = "mldsa"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
 
 mod checkpoint;
 #[cfg(feature = "cose")]

@@ -1,21 +1,12 @@
 //! How much memory nodes take, as the operating system and the allocator count it, and that checkpoints
 //! give it back.
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
-
-use std::sync::{Mutex, PoisonError};
 
 use duramen::{
     Accumulator, Blake3, CheckpointPolicy, CompactionPolicy, Config, FlushPolicy,
     MemoryAccumulator, Store,
 };
-use testkit::allocator::Counting;
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting::new();
-
-/// The tests take turns: the accounts are the whole process's.
-static TURN: Mutex<()> = Mutex::new(());
+use crate::{ALLOCATOR, alone};
 
 /// Bytes of this kind in one of the process's accounts in `/proc`.
 fn account(file: &str, key: &str) -> u64 {
@@ -53,7 +44,7 @@ fn threads_and_files() -> [usize; 2] {
 #[test]
 fn ten_thousand_small_trees_take_a_few_hundred_bytes_each_beside_their_leaves_and_no_maps() {
     const TREES: usize = 10_000;
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     for (leaves, most) in [(1, 1 << 10), (10, 2 << 10), (100, 10 << 10)] {
         let leaves = testkit::stores::leaves(leaves, 1);
         let (bytes, pages, maps_before) = (ALLOCATOR.live(), anonymous(), maps());
@@ -79,7 +70,7 @@ fn ten_thousand_small_trees_take_a_few_hundred_bytes_each_beside_their_leaves_an
 #[test]
 fn a_store_of_ten_thousand_trees_takes_little_for_them_and_no_thread_file_or_map() {
     const TREES: usize = 10_000;
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let config = || {
         Config::new(dir.path())
@@ -123,7 +114,7 @@ fn a_store_of_ten_thousand_trees_takes_little_for_them_and_no_thread_file_or_map
 
 #[test]
 fn a_checkpoint_gives_memory_back_and_huge_pages_are_taken_where_asked_for() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     const LEAVES: usize = 1 << 21;
     let nodes = LEAVES as u64 * 32 * 4 / 3;
     for yes in [false, true] {
@@ -160,7 +151,7 @@ fn a_checkpoint_gives_memory_back_and_huge_pages_are_taken_where_asked_for() {
 #[test]
 fn sixty_snapshots_over_sixty_checkpoints_keep_a_few_kib_each() {
     const ROUNDS: u64 = 60;
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let config = Config::new(dir.path())
         .flush_policy(FlushPolicy::Manual)

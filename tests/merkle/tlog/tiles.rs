@@ -8,7 +8,7 @@ use duramen::tlog::tiles::{
 };
 use proptest::prelude::*;
 
-use crate::model::{Tree, leaf, leaves, mth};
+use crate::tlog::model::{Tree, leaf, leaves, mth};
 
 fn tile(text: &str) -> Result<TilePath, PathError> {
     text.parse()

@@ -6,7 +6,7 @@ use duramen::tlog::{
 };
 use proptest::prelude::*;
 
-use crate::model::{ed25519_witness, log_key, mldsa_witness, sha256};
+use crate::tlog::model::{ed25519_witness, log_key, mldsa_witness, sha256};
 
 fn vkeys() -> [String; 3] {
     [log_key().verifier().to_string(), ed25519_witness(1).vkey(), mldsa_witness(1).vkey()]
@@ -127,7 +127,7 @@ impl Signer for Locked {
 #[test]
 fn a_key_elsewhere_signs_as_log_and_cosigner_and_its_failure_is_reported() {
     let module: Box<dyn Signer> = Box::new(Ed25519Key::from_secret(&[1; 32]));
-    let log = Ed25519Signer::new(crate::model::ORIGIN, module).unwrap();
+    let log = Ed25519Signer::new(crate::tlog::model::ORIGIN, module).unwrap();
     assert_eq!(log.verifier(), log_key().verifier());
     let sign = |text| duramen::tlog::SignedNote::sign(text, &log).unwrap();
     assert!(sign("text\n").verify(&[&log_key().verifier()]).is_ok());

@@ -1,7 +1,5 @@
 //! Test vectors for other implementations: made by a reference that is too slow to be wrong and shares nothing
 //! with the library, and read here to hold the library to them. See docs/vectors.md.
-#![cfg(feature = "std")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
 
 mod bytes;
 mod cases;

@@ -7,7 +7,7 @@ use duramen::tlog::{
 };
 use serde_json::Value;
 
-use crate::model::{hex, unhex};
+use crate::tlog::model::{hex, unhex};
 
 fn read() -> Value {
     serde_json::from_str(include_str!("vectors/tlog-scales.json")).unwrap()

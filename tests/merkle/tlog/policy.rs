@@ -7,7 +7,7 @@ use duramen::tlog::{
 use duramen::{TreeHead, TreeSize};
 use proptest::prelude::*;
 
-use crate::model::{
+use crate::tlog::model::{
     ORIGIN, TIME, checkpoint, ed25519_witness, log_key, log_note, mldsa_witness, verifier,
 };
 

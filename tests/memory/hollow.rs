@@ -1,12 +1,9 @@
 //! Files with holes whose checksums are right: what they say of themselves costs no more than what the
-//! disk holds of them. A binary of its own, because the memory that is looked at is the whole process's.
-#![cfg(all(target_os = "linux", feature = "testing"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+//! disk holds of them.
 
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use duramen::fs::{OsPlace, Place};
@@ -17,10 +14,10 @@ use duramen::{
 };
 use testkit::stores::leaves;
 
+use crate::alone;
+
 type Store = Accumulator<Blake3, 4>;
 
-/// One test at a time: memory is counted for the process.
-static ALONE: Mutex<()> = Mutex::new(());
 /// What a call may take of both, however much a file says it is.
 const MOST_MEMORY: u64 = 64 << 20;
 const MOST_TIME: Duration = Duration::from_secs(5);
@@ -104,7 +101,7 @@ fn refused_by_all(dir: &Path, file: &Path) {
 
 #[test]
 fn a_part_that_is_a_hole_is_refused_by_all_at_once() {
-    let _alone = ALONE.lock().unwrap();
+    let _alone = alone();
     // From one of which little is there to the longest file of the file system.
     for leaves in [1 << 23, 1 << 30, 1 << 38] {
         let dir = store();
@@ -115,7 +112,7 @@ fn a_part_that_is_a_hole_is_refused_by_all_at_once() {
 
 #[test]
 fn a_group_that_is_a_hole_is_refused_by_all_at_once() {
-    let _alone = ALONE.lock().unwrap();
+    let _alone = alone();
     for group in [1 << 30, 366 << 30, 1 << 40] {
         let dir = store();
         hostile::inflate_segment(&*OsPlace::new(dir.path()).bind().unwrap(), 1 << 43, group)
@@ -126,7 +123,7 @@ fn a_group_that_is_a_hole_is_refused_by_all_at_once() {
 
 #[test]
 fn a_manifest_that_is_a_hole_is_refused_by_all_at_once() {
-    let _alone = ALONE.lock().unwrap();
+    let _alone = alone();
     for len in [100 << 20, 1 << 30, 1 << 43] {
         let dir = store();
         hostile::inflate_manifest(&*OsPlace::new(dir.path()).bind().unwrap(), len).unwrap();
@@ -137,7 +134,7 @@ fn a_manifest_that_is_a_hole_is_refused_by_all_at_once() {
 /// Behind the end of the log of a store that was not closed, claims are looked for in all that follows.
 #[test]
 fn a_segment_with_a_hole_behind_the_log_costs_nothing_and_damages_nothing() {
-    let _alone = ALONE.lock().unwrap();
+    let _alone = alone();
     let dir = store();
     hostile::inflate_segment(&*OsPlace::new(dir.path()).bind().unwrap(), 1 << 43, 0).unwrap();
     let file = newest(dir.path(), "wal");
@@ -159,7 +156,7 @@ fn a_segment_with_a_hole_behind_the_log_costs_nothing_and_damages_nothing() {
 /// A part that is gone may have had any number of blocks: they are not thought about one by one.
 #[test]
 fn a_huge_part_that_is_missing_is_one_finding() {
-    let _alone = ALONE.lock().unwrap();
+    let _alone = alone();
     let dir = store();
     hostile::inflate_part(&*OsPlace::new(dir.path()).bind().unwrap(), 1 << 38).unwrap();
     std::fs::remove_file(newest(dir.path(), "parts")).unwrap();
@@ -174,7 +171,7 @@ fn a_huge_part_that_is_missing_is_one_finding() {
 #[test]
 fn a_dump_of_a_part_that_claims_endless_entries_ends_with_the_file() {
     const ENTRY_BYTES_AT: usize = 40;
-    let _alone = ALONE.lock().unwrap();
+    let _alone = alone();
     for claimed in [1 << 20, 1 << 40, 1 << 60] {
         let dir = tempfile::tempdir().unwrap();
         let store = duramen::Store::open(config(dir.path()).create(true)).unwrap();

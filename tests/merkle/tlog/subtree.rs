@@ -7,7 +7,9 @@ use duramen::{ConsistencyProof, Hash, LeafIndex, Rfc6962Sha256, TreeHead, TreeSi
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::model::{Tree, hex, is_subtree, leaves, mth, path, subtree_proof, subtree_verifies};
+use crate::tlog::model::{
+    Tree, hex, is_subtree, leaves, mth, path, subtree_proof, subtree_verifies,
+};
 
 const MOST: u64 = 130;
 

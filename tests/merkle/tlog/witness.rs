@@ -8,7 +8,7 @@ use duramen::tlog::{Ed25519Signer, NoteVerifier, SignedNote, TlogError};
 use duramen::{Arity, ConsistencyProof, Hash, Rfc6962Sha256, TreeHead, TreeSize};
 use proptest::prelude::*;
 
-use crate::model::{
+use crate::tlog::model::{
     ORIGIN, TIME, Tree, checkpoint, ed25519_witness, hex, known, leaves, log_key, log_note,
     mldsa_witness, mth, sha256, verifier,
 };

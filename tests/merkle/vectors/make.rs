@@ -3,8 +3,8 @@
 use serde::Serialize;
 use testkit::reference::{self, BLAKE3, Oracle, RFC6962, TreeOfStore};
 
-use crate::bytes::{Hash, encode, encode_tree, hex, texts};
-use crate::cases::{
+use crate::vectors::bytes::{Hash, encode, encode_tree, hex, texts};
+use crate::vectors::cases::{
     Claim, Consistency, Data, Frontier, Head, Inclusion, Leaf, Multi, Profile, Refused,
     RefusedTree, Store, Stores, Tree,
 };

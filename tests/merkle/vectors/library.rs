@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use testkit::columns::Columns;
 use testkit::reference;
 
-use crate::bytes::{Hash, hash, hashes, hex, unhex};
-use crate::cases::{Claim, Head, Leaf, Profile, Stores};
-use crate::path;
+use crate::vectors::bytes::{Hash, hash, hashes, hex, unhex};
+use crate::vectors::cases::{Claim, Head, Leaf, Profile, Stores};
+use crate::vectors::path;
 
 fn read<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap()
