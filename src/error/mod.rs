@@ -1,10 +1,12 @@
 //! The errors of the crate. Each is a sentence with facts.
 
+mod damage;
 mod displaced;
 mod feature;
 mod limit;
 mod path;
 mod printable;
+mod read;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,11 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use damage::{Damage, Problem};
 pub use displaced::{Displaced, Displacement};
 pub use feature::FormatFeature;
 pub use limit::Limit;
 pub(crate) use path::PathError;
 pub use printable::Printable;
+pub(crate) use read::ReadError;
 
 use crate::merkle::{
     Arity, LeafIndex, Level, ProveError, Subtree, TreeName, TreeNameError, TreeSize,
@@ -568,234 +572,5 @@ fn os_error(error: &io::Error) -> Option<i32> {
     })
 }
 
-/// The damage of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Damage {
-    /// The file.
-    pub file: PathBuf,
-    /// The offset in the file, in bytes.
-    pub offset: u64,
-    /// The problem at this offset.
-    pub problem: Problem,
-}
-
-/// The kinds of damage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Problem {
-    /// The bytes do not match their checksum.
-    Checksum {
-        /// The checksum in the file.
-        stored: u64,
-        /// The checksum of the bytes in the file.
-        computed: u64,
-    },
-    /// A field has an invalid value.
-    Field {
-        /// The field.
-        field: &'static str,
-        /// The valid value.
-        expected: String,
-        /// The value in the file.
-        found: String,
-    },
-    /// The file has another length: it was truncated, or something was appended.
-    Truncated {
-        /// The required length, in bytes.
-        expected: u64,
-        /// The length of the file.
-        found: u64,
-    },
-    /// The disk has stored hardly any of the bytes: the file has holes where data must be.
-    Hollow {
-        /// The required bytes.
-        expected: u64,
-        /// How many of these bytes the disk has stored.
-        found: u64,
-    },
-    /// The file does not exist.
-    Missing,
-    /// The directory has no manifest, and the store has other files.
-    NoManifest,
-    /// The disk does not return the bytes.
-    Unreadable {
-        /// The error of the operating system.
-        reason: String,
-    },
-    /// A node is not the hash of its children. The blocks of the node and of its children match their
-    /// checksums.
-    NotTheHash {
-        /// The level of the node. Its children are one level below.
-        level: Level,
-        /// The index of the node in its level.
-        index: u64,
-    },
-    /// An entry does not hash to its leaf. Both match their checksums.
-    NotTheEntry {
-        /// The index of the leaf.
-        index: u64,
-    },
-}
-
-impl Damage {
-    pub(crate) fn new(file: impl Into<PathBuf>, offset: u64, problem: Problem) -> Box<Self> {
-        Box::new(Self { file: file.into(), offset, problem })
-    }
-
-    pub(crate) fn field(
-        file: &Path,
-        offset: u64,
-        field: &'static str,
-        expected: impl fmt::Display,
-        found: impl fmt::Display,
-    ) -> Box<Self> {
-        let problem =
-            Problem::Field { field, expected: expected.to_string(), found: found.to_string() };
-        Self::new(file, offset, problem)
-    }
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, offset, problem } = self;
-        let file = Printable::new(file);
-        match problem {
-            Problem::Checksum { stored, computed } => write!(
-                f,
-                "checksum mismatch in {file} at byte {offset}: stored {stored:#018x}, computed {computed:#018x}"
-            ),
-            Problem::Field { field, expected, found } => {
-                write!(
-                    f,
-                    "wrong {field} in {file} at byte {offset}: expected {expected}, found {found}"
-                )
-            }
-            Problem::Truncated { expected, found } => {
-                let how = if found > expected { "too long" } else { "truncated" };
-                write!(f, "{file} is {how}: expected {}, found {found}", words::bytes(*expected))
-            }
-            Problem::Hollow { expected, found } => write!(
-                f,
-                "{file} has holes from byte {offset} on: of {} the disk has {found}",
-                words::bytes(*expected)
-            ),
-            Problem::Missing => write!(f, "{file} is missing"),
-            Problem::NoManifest => write!(f, "there is no manifest in {file}"),
-            Problem::Unreadable { reason } => {
-                write!(f, "cannot read {file} at byte {offset}: {reason}")
-            }
-            Problem::NotTheHash { level, index } => write!(
-                f,
-                "node {index} of level {level} in {file} at byte {offset} is not the hash of its children"
-            ),
-            Problem::NotTheEntry { index } => {
-                write!(f, "entry {index} in {file} at byte {offset} does not hash to its leaf")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Damage {}
-
-/// Why a node could not be read.
-#[derive(Clone, Debug)]
-pub(crate) enum ReadError {
-    /// The part with the node is damaged.
-    Damaged(Box<Damage>),
-    /// The part with the node cannot be read.
-    Failed(Box<Error>),
-    /// The node is neither in memory nor in a part.
-    Absent { level: Level, at: u64 },
-}
-
-impl From<ReadError> for Error {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Damaged(damage) => Self::Damaged(damage),
-            ReadError::Failed(error) => *error,
-            ReadError::Absent { level, at } => Self::NodeAbsent { level, index: at },
-        }
-    }
-}
-
-impl From<ProveError<ReadError>> for Error {
-    fn from(error: ProveError<ReadError>) -> Self {
-        match error {
-            ProveError::IndexBeyondSize { index, size } => Self::IndexOutOfRange { index, size },
-            ProveError::NoIndexes => Self::NoIndexes,
-            ProveError::OldBeyondNew { old, new } => Self::OldBeyondNew { old, new },
-            ProveError::SubtreeBeyondSize { end, size } => {
-                Self::SizeOutOfRange { size: TreeSize(end.get()), current: size }
-            }
-            ProveError::OutsideSubtree { index, subtree } => {
-                Self::OutsideSubtree { index, subtree }
-            }
-            ProveError::Source(error) => error.into(),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::merkle::codec::{ClaimError, DecodeError};
-    use crate::merkle::{FrontierError, VerifyError};
-    use crate::report::RecoveryReport;
-
-    #[test]
-    fn an_error_about_one_thing_has_the_singular() {
-        let limits =
-            [Limit::UnflushedBytes, Limit::UncheckpointedBytes, Limit::UnnamedBytes, Limit::Parts];
-        let no_room = |limit| {
-            let waited = Duration::ZERO;
-            Error::Backpressure { limit, held: 1, allowed: 1, waited }.to_string()
-        };
-        let damage = |problem| Damage { file: "f".into(), offset: 0, problem }.to_string();
-        let (index, size, one) = (LeafIndex(7), TreeSize(1), TreeSize(1));
-        let closed = Arc::new(Error::Closed);
-        let mut texts = vec![
-            Error::SizeOutOfRange { size: TreeSize(7), current: one }.to_string(),
-            Error::OldBeyondNew { old: TreeSize(2), new: one }.to_string(),
-            Error::NoMemory { leaves: 1 }.to_string(),
-            Error::CheckpointsFail { held: 1, source: closed }.to_string(),
-            damage(Problem::Truncated { expected: 1, found: 0 }),
-            damage(Problem::Hollow { expected: 1, found: 0 }),
-            VerifyError::IndexBeyondSize { index, size }.to_string(),
-            VerifyError::OldBeyondNew { old: TreeSize(2), new: one }.to_string(),
-            VerifyError::OtherSize { claimed: one, trusted: TreeSize(2) }.to_string(),
-            VerifyError::OtherIndexes { claimed: 1, asked: 2 }.to_string(),
-            VerifyError::HashCount { expected: 2, found: 1 }.to_string(),
-            VerifyError::HashesMissing { found: 1 }.to_string(),
-            VerifyError::RootMismatch { size, computed: [0; 32], trusted: [1; 32] }.to_string(),
-            ClaimError::IndexBeyondSize { index, size }.to_string(),
-            ClaimError::OldBeyondNew { old: TreeSize(2), new: one }.to_string(),
-            ClaimError::HashCount { expected: 2, found: 1 }.to_string(),
-            ClaimError::HashesMissing { found: 1 }.to_string(),
-            DecodeError::Truncated { found: 1 }.to_string(),
-            DecodeError::HashesMissing { found: 1 }.to_string(),
-            DecodeError::HashBytes { expected: 2, found: 1 }.to_string(),
-            FrontierError::NodeCount { size, expected: 1, found: 1 }.to_string(),
-            FrontierError::Full { size, more: 1 }.to_string(),
-            crate::tlog::TlogError::NotSignedByKnownKey { signatures: 1 }.to_string(),
-            RecoveryReport {
-                checkpointed: 1,
-                replayed_leaves: 1,
-                replayed_groups: 1,
-                dropped_leaves: 1,
-                removed: vec!["f".into()],
-                ..RecoveryReport::default()
-            }
-            .to_string(),
-        ];
-        texts.extend(limits.map(no_room));
-        let plurals = ["leaves", "bytes", "parts", "hashes", "nodes", "indexes", "groups", "files"];
-        for text in texts {
-            let words: Vec<&str> = text.split(' ').collect();
-            for pair in words.windows(2).filter(|pair| pair[0] == "1") {
-                assert!(!plurals.contains(&pair[1].trim_end_matches([',', ';'])), "{text}");
-            }
-            assert!(!text.contains("1 unflushed bytes"), "{text}");
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
 //! The project's own commands. `cargo xtask` lists them.
 
 mod crash;
+#[cfg(test)]
+mod map;
 mod page;
 mod steps;
 
