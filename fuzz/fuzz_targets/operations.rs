@@ -19,7 +19,8 @@ fn open(disk: &SimDisk) -> Result<Store, Error> {
             .flush_policy(FlushPolicy::Manual)
             .checkpoint_policy(CheckpointPolicy::manual())
             .wal_segment_bytes(8 << 10)?
-            .wal_spare_bytes(16 << 10),
+            .wal_spare_bytes(16 << 10)
+            .whole_manifests_below(0),
     )
 }
 

@@ -164,6 +164,9 @@ fn dump(mutant: &Mutant, dir: &std::path::Path) {
     );
 }
 
+/// The number of no mutant.
+const ENDED: u64 = u64::MAX - 1;
+
 /// Ends the process if one mutant takes so long that it can only be a loop.
 struct Watch(Arc<Mutex<(u64, String)>>);
 
@@ -176,6 +179,9 @@ impl Watch {
             loop {
                 std::thread::sleep(Duration::from_secs(120));
                 let (number, what) = seen.lock().unwrap().clone();
+                if number == ENDED {
+                    return;
+                }
                 if number == last {
                     eprintln!("two minutes, and no end: {what}");
                     std::process::abort();
@@ -189,6 +195,12 @@ impl Watch {
     fn next(&self, what: &str) {
         let mut now = self.0.lock().unwrap();
         *now = (now.0 + 1, what.to_owned());
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().0 = ENDED;
     }
 }
 

@@ -64,9 +64,14 @@ fn mutant(subject: &Subject, place: usize, bytes: Vec<u8>, what: &str) -> Mutant
     Mutant { what, subject: changed, place, adopted: false }
 }
 
-/// The newest manifest, at every place where a number can stand.
+/// The newest manifest, at every place where a number can stand, and the one that it has the changes to.
 fn manifests(subject: &Subject, mutants: &mut Vec<Mutant>) {
-    let Some(&place) = subject.places(FileKind::Manifest).last() else { return };
+    let places = subject.places(FileKind::Manifest);
+    let count = if subject.name == "changes" { places.len() } else { 1 };
+    places.iter().rev().take(count).for_each(|place| manifest(subject, *place, mutants));
+}
+
+fn manifest(subject: &Subject, place: usize, mutants: &mut Vec<Mutant>) {
     let bytes = &subject.files[place].1;
     for width in [2, 4, 8] {
         for at in (8..bytes.len() - 8 - width).step_by(2) {

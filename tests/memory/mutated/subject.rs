@@ -102,6 +102,23 @@ fn with_entries(compression: Compression) -> SimDisk {
     disk
 }
 
+/// Three trees, and a manifest that has what changed of one since another manifest, and a tree that is gone.
+fn with_changes() -> SimDisk {
+    let disk = SimDisk::new();
+    let store = Store::open(config(&disk).create(true).whole_manifests_below(0)).unwrap();
+    let trees = ["main", "b", "c", "d"].map(|name| store.tree::<Blake3, 4>(name).unwrap());
+    for (tree, count) in trees.iter().zip([150, 3, 5, 1]) {
+        tree.insert_many(&leaves(count, 1)).unwrap();
+    }
+    store.checkpoint().unwrap();
+    trees[0].insert_many(&leaves(10, 2)).unwrap();
+    let _ = store.drop_tree("c").unwrap();
+    store.checkpoint().unwrap();
+    trees[0].insert_many(&leaves(20, 3)).unwrap();
+    store.close().unwrap();
+    disk
+}
+
 fn entry(index: u64) -> Vec<u8> {
     format!("entry {index} ").into_bytes().repeat(usize::try_from(index % 5).unwrap())
 }
@@ -114,6 +131,7 @@ pub(crate) fn subjects() -> Vec<Subject> {
         killed,
         Subject::of("closed", &disk),
         Subject::of("entries", &with_entries(Compression::None)),
+        Subject::of("changes", &with_changes()),
         Subject::of("compressed entries", &with_entries(Compression::zstd(1).unwrap())),
     ]
 }
