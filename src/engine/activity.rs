@@ -1,4 +1,4 @@
-//! What checkpoints and merges did for one tree, and the report of it.
+//! What checkpoints and merges did for one tree.
 //!
 //! # Invariants
 //!
@@ -7,21 +7,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::shared::Engine;
-use super::tree::Tree;
-use crate::merkle::{TreeName, TreeSize};
-use crate::per_tree::PerTree;
-use crate::report::{TreeCheckpoint, TreeStats};
+use crate::report::TreeCheckpoint;
 
 /// The counters of a tree. They guard nothing, so relaxed order is enough.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
-    checkpointed: AtomicU64,
-    checkpoints: AtomicU64,
-    part_bytes: AtomicU64,
-    compactions: AtomicU64,
-    failed_compactions: AtomicU64,
-    compaction_bytes: AtomicU64,
+    pub(super) checkpointed: AtomicU64,
+    pub(super) checkpoints: AtomicU64,
+    pub(super) part_bytes: AtomicU64,
+    pub(super) compactions: AtomicU64,
+    pub(super) failed_compactions: AtomicU64,
+    pub(super) compaction_bytes: AtomicU64,
 }
 
 impl Activity {
@@ -45,59 +41,5 @@ impl Activity {
 
     pub(super) fn merge_failed(&self) {
         self.failed_compactions.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Tree {
-    /// What the store did for the tree, and what the tree is now.
-    pub(crate) fn stats(&self) -> TreeStats {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Activity { checkpointed, checkpoints, part_bytes, .. } = &self.activity;
-        let Activity { compactions, failed_compactions, compaction_bytes, .. } = &self.activity;
-        // Reads what a checkpoint has before what is durable, and that before what is visible, so that each is at
-        // most the next.
-        let checkpointed_size = TreeSize(get(checkpointed));
-        let durable_size = self.durable();
-        let size = TreeSize(self.columns.leaves());
-        TreeStats {
-            tree: self.name().clone(),
-            size,
-            durable_size,
-            pending: size.get().saturating_sub(durable_size.get()),
-            checkpointed_size,
-            checkpoints: get(checkpoints),
-            part_bytes_written: get(part_bytes),
-            parts: self.parts().parts().len() as u64,
-            compactions: get(compactions),
-            failed_compactions: get(failed_compactions),
-            compaction_bytes_written: get(compaction_bytes),
-            memory_bytes: self.columns.memory_bytes() + self.table_bytes(),
-            pinned_bytes: self.columns.pinned_bytes(),
-        }
-    }
-}
-
-impl Engine {
-    /// The statistics of the trees that were used since the store was opened, by rising id. None in a forked child.
-    pub(crate) fn tree_stats(&self) -> Vec<TreeStats> {
-        if !self.process.is_current() {
-            return Vec::new();
-        }
-        self.catalog.awake().iter().map(|tree| tree.stats()).collect()
-    }
-
-    /// The trees with something that no checkpoint has, by rising id: new leaves, durable or not, and a creation, a
-    /// seal, an index or a drop that is durable.
-    pub(super) fn uncheckpointed_trees(&self) -> Vec<TreeName> {
-        let (_, changed) = self.log.changed();
-        let named = |id, name: &TreeName| (id, name.clone());
-        let changed = changed.iter().map(|change| named(change.spec.id, &change.spec.name));
-        let mut trees: PerTree<TreeName> = changed.collect();
-        for tree in self.catalog.awake() {
-            if tree.durable().get() < tree.columns.leaves() {
-                trees.insert(tree.id(), tree.name().clone());
-            }
-        }
-        trees.values().cloned().collect()
     }
 }
