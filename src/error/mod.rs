@@ -9,9 +9,8 @@ mod printable;
 mod read;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -23,9 +22,7 @@ pub(crate) use path::PathError;
 pub use printable::Printable;
 pub(crate) use read::ReadError;
 
-use crate::merkle::{
-    Arity, LeafIndex, Level, ProveError, Subtree, TreeName, TreeNameError, TreeSize,
-};
+use crate::merkle::{Arity, LeafIndex, Level, Subtree, TreeName, TreeNameError, TreeSize};
 use crate::words;
 
 /// The result of most calls of this crate.

@@ -74,7 +74,7 @@ pub(crate) fn recover(
         .map_or(0, |(_, len)| len);
     let segments = Arc::new(Segments::new(Arc::clone(fs), limits, facts.next_segment, in_use));
     let erasing = logged.has_erased();
-    manifest.erased = erasing;
+    stored.manifest.erased = erasing;
     if erasing {
         segments.begin_erasing();
     }
