@@ -307,7 +307,7 @@ impl Batch {
             Addition { tree, leaves, entries }
         });
         let additions: Vec<_> = additions.collect();
-        let (ranges, token) = self.shared.engine.insert_all(&additions, Intake::Insert)?;
+        let (ranges, token) = self.shared.engine()?.insert_all(&additions, Intake::Insert)?;
         let ranges = self.trees.iter().zip(ranges);
         let ranges = ranges.map(|(tree, range)| TreeRange { tree: tree.name().clone(), range });
         Ok(Committed { ranges: ranges.collect(), unique: Vec::new(), token })
@@ -344,7 +344,7 @@ impl Batch {
                 unique,
             })
             .collect();
-        let engine = &self.shared.engine;
+        let engine = self.shared.engine()?;
         let (settled, seq) = engine.insert_unique(&requests, Intake::Insert)?;
         let found = places.iter().map(|(place, at)| settled[*place].found[*at]);
         let unique = found.map(|found| Unique::of(engine, found, seq)).collect();

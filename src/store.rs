@@ -17,6 +17,7 @@ use crate::report::{RecoveryReport, Stats, TreeInfo, TreeStats};
 use crate::scrub;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
+use crate::sync::process::InProcess;
 
 /// Many trees in one directory, with one log. Leaves that are inserted into several trees together
 /// become durable with one fsync. After a crash all of them are there, or none.
@@ -131,7 +132,7 @@ impl Store {
         let name = TreeName::new(name.as_ref())?;
         let TreeConfig { hasher, arity, entries, indexed } = config;
         let wanted = Wanted { name, hasher, arity, entries, indexed };
-        let opened = self.shared.engine.open_tree(wanted)?;
+        let opened = self.shared.engine()?.open_tree(wanted)?;
         Ok(DynAccumulator::of(&self.shared, opened))
     }
 
@@ -143,7 +144,7 @@ impl Store {
     /// its hash function is neither in the crate nor given by [`Config::hasher`]; otherwise as
     /// [`tree`](Self::tree).
     pub fn existing_tree(&self, name: impl AsRef<str>) -> Result<DynAccumulator> {
-        let engine = &self.shared.engine;
+        let engine = self.shared.engine()?;
         let slot = engine.slot(&TreeName::new(name.as_ref())?)?;
         let tree = engine.load(&slot)?;
         let created = engine.token_now();
@@ -156,7 +157,7 @@ impl Store {
     ///
     /// [`Forked`](Error::Forked).
     pub fn trees(&self) -> Result<Vec<TreeInfo>> {
-        self.shared.engine.tree_infos()
+        self.shared.engine()?.tree_infos()
     }
 
     /// Seals the tree `name` for ever. From now on inserts fail with [`TreeSealed`](Error::TreeSealed).
@@ -169,7 +170,7 @@ impl Store {
     /// [`NoTree`](Error::NoTree); [`Poisoned`](Error::Poisoned), [`Closed`](Error::Closed). The first
     /// call for the tree may also fail as [`existing_tree`](Self::existing_tree) does.
     pub fn seal(&self, name: impl AsRef<str>) -> Result<DurabilityToken> {
-        self.shared.engine.seal(&TreeName::new(name.as_ref())?)
+        self.shared.engine()?.seal(&TreeName::new(name.as_ref())?)
     }
 
     /// Drops the tree `name`. From now on there is no tree with this name, and a new tree may take the
@@ -185,7 +186,7 @@ impl Store {
     ///
     /// [`NoTree`](Error::NoTree), [`Poisoned`](Error::Poisoned), [`Closed`](Error::Closed).
     pub fn drop_tree(&self, name: impl AsRef<str>) -> Result<DurabilityToken> {
-        self.shared.engine.drop_tree(&TreeName::new(name.as_ref())?)
+        self.shared.engine()?.drop_tree(&TreeName::new(name.as_ref())?)
     }
 
     /// An empty batch of leaves for trees of this store.
@@ -199,8 +200,8 @@ impl Store {
     ///
     /// [`Forked`](Error::Forked).
     pub fn snapshot(&self) -> Result<StoreSnapshot> {
-        let engine = Arc::clone(&self.shared.engine);
-        Ok(StoreSnapshot { trees: engine.moment()?, engine })
+        let trees = self.shared.engine()?.moment()?;
+        Ok(StoreSnapshot { trees, engine: self.shared.kept_engine() })
     }
 
     /// The heads of all trees as they are now, durable or not. A crash may undo the newest leaves, so
@@ -221,8 +222,8 @@ impl Store {
     ///
     /// As [`StoreSnapshot::head`].
     pub fn durable_head(&self) -> Result<StoreHead> {
-        let engine = Arc::clone(&self.shared.engine);
-        StoreSnapshot { trees: engine.durable_moment()?, engine }.head()
+        let trees = self.shared.engine()?.durable_moment()?;
+        StoreSnapshot { trees, engine: self.shared.kept_engine() }.head()
     }
 
     /// Returns when everything accepted before the call is durable, in all trees. Costs one write and
@@ -232,7 +233,7 @@ impl Store {
     ///
     /// As [`DynAccumulator::flush`].
     pub fn flush(&self) -> Result<()> {
-        self.shared.engine.flush()
+        self.shared.engine()?.flush()
     }
 
     /// Requests a flush of everything accepted before the call, and returns at once. See
@@ -242,7 +243,7 @@ impl Store {
     ///
     /// As [`DynAccumulator::flush_async`].
     pub fn flush_async(&self) -> Result<DurabilityToken> {
-        self.shared.engine.flush_soon()
+        self.shared.engine()?.flush_soon()
     }
 
     /// Flushes, writes the new nodes of all trees to parts, and truncates the log. See
@@ -252,7 +253,7 @@ impl Store {
     ///
     /// As [`DynAccumulator::checkpoint`].
     pub fn checkpoint(&self) -> Result<CheckpointInfo> {
-        self.shared.engine.checkpoint(CheckpointReason::Manual)
+        self.shared.engine()?.checkpoint(CheckpointReason::Manual)
     }
 
     /// Removes the data of erased entries from every file of the store. See [`DynAccumulator::compact`].
@@ -261,7 +262,7 @@ impl Store {
     ///
     /// As [`DynAccumulator::compact`].
     pub fn compact(&self, how: Compact) -> Result<CompactInfo> {
-        self.shared.engine.compact(how)
+        self.shared.engine()?.compact(how)
     }
 
     /// Copies the store, with all its trees, to the directory `dir` while the store is in use. See
@@ -271,7 +272,7 @@ impl Store {
     ///
     /// As [`DynAccumulator::snapshot_to`].
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
-        self.shared.engine.snapshot_to(&Config::new(dir))
+        self.shared.engine()?.snapshot_to(&Config::new(dir))
     }
 
     /// Verifies every byte of the parts of all trees and of the log. See [`DynAccumulator::scrub`].
@@ -284,40 +285,44 @@ impl Store {
         options: &scrub::Options,
         progress: scrub::OnProgress<'_>,
     ) -> Result<scrub::Report> {
-        self.shared.engine.scrub(options, progress)
+        self.shared.engine()?.scrub(options, progress)
     }
 
     /// Counters, over all trees. In a forked child all of them are zero.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.engine.stats()
+        self.shared.engine().map_or_else(|_| Stats::default(), Engine::stats)
     }
 
     /// Counters of each tree that was used since the store was opened, in the order of their creation. In a
     /// forked child there are none.
     #[must_use]
     pub fn tree_stats(&self) -> Vec<TreeStats> {
-        self.shared.engine.tree_stats()
+        self.shared.engine().map_or_else(|_| Vec::new(), Engine::tree_stats)
     }
 
     /// What opening the store found.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
-        self.shared.engine.report()
+        self.shared.report()
     }
 
     /// Waits until the store's own threads are idle, so that the disk sees the same operations in the
     /// same order each time.
     #[cfg(any(test, feature = "testing"))]
     pub fn wait_idle(&self) {
-        self.shared.engine.wait_idle();
+        if let Ok(engine) = self.shared.engine() {
+            engine.wait_idle();
+        }
     }
 
     /// Ends the pause of [`Config::claim_idle`], if the store waits for its end, and waits until the store's own
     /// threads are idle.
     #[cfg(any(test, feature = "testing"))]
     pub fn end_pause(&self) {
-        self.shared.engine.end_pause();
+        if let Ok(engine) = self.shared.engine() {
+            engine.end_pause();
+        }
     }
 
     /// Stops the threads, makes everything durable, makes a checkpoint if the policy requires one, and
@@ -350,7 +355,7 @@ impl<H, const N: usize> Accumulator<H, N> {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("engine", &self.shared.engine).finish_non_exhaustive()
+        f.debug_struct("Store").field("engine", &self.shared.engine().ok()).finish_non_exhaustive()
     }
 }
 
@@ -360,7 +365,7 @@ impl fmt::Debug for Store {
 /// loaded before the store was closed or the tree was dropped.
 #[derive(Clone)]
 pub struct StoreSnapshot {
-    engine: Arc<Engine>,
+    engine: InProcess<Arc<Engine>>,
     /// Sorted by name.
     trees: Vec<(Arc<Slot>, TreeSize)>,
 }
@@ -382,7 +387,7 @@ impl StoreSnapshot {
         let found = self.trees.binary_search_by(|(slot, _)| slot.spec.name.as_str().cmp(name));
         let Ok(at) = found else { return Ok(None) };
         let (slot, size) = &self.trees[at];
-        Ok(Some(Snapshot::of_size(self.engine.load(slot)?, *size)))
+        Ok(Some(Snapshot::of_size(self.engine.get()?.load(slot)?, *size)))
     }
 
     /// The heads of all trees. Does not load trees that were not used since the store was opened.

@@ -44,7 +44,7 @@ impl DynAccumulator {
         let (name, entries, indexed) = (TreeName::main(), None, false);
         let wanted = Wanted { name, hasher, arity, entries, indexed };
         let shared = Shared::new(engine::open(&config, Some(&wanted))?);
-        let opened = shared.engine.open_tree(wanted)?;
+        let opened = shared.engine()?.open_tree(wanted)?;
         Ok(Self::of(&shared, opened))
     }
 
@@ -70,8 +70,9 @@ impl DynAccumulator {
     /// If the hash function panics. Nothing was then inserted.
     pub fn insert(&self, leaf: Hash) -> Result<Inserted> {
         let leaf = std::slice::from_ref(&leaf);
-        let (first, seq) = self.engine().insert(self.bare(leaf), Intake::Insert)?;
-        Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
+        let engine = self.engine()?;
+        let (first, seq) = engine.insert(self.bare(leaf), Intake::Insert)?;
+        Ok(Inserted { index: LeafIndex(first), token: engine.token(seq) })
     }
 
     /// Appends a batch of leaves of any size. The leaves are adjacent and in order. They become visible
@@ -114,8 +115,9 @@ impl DynAccumulator {
     /// ```
     pub fn try_insert(&self, leaf: Hash) -> Result<Inserted> {
         let leaf = std::slice::from_ref(&leaf);
-        let (first, seq) = self.engine().insert(self.bare(leaf), Intake::Try)?;
-        Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
+        let engine = self.engine()?;
+        let (first, seq) = engine.insert(self.bare(leaf), Intake::Try)?;
+        Ok(Inserted { index: LeafIndex(first), token: engine.token(seq) })
     }
 
     /// Appends a batch as [`insert_many`](Self::insert_many) does, but fails at once if it would have to
@@ -136,8 +138,9 @@ impl DynAccumulator {
     /// As [`insert`](Self::insert), and [`EntryTooLong`](Error::EntryTooLong) in a tree that keeps entries.
     pub fn insert_data(&self, data: &[u8]) -> Result<Inserted> {
         let leaf = self.tree.hasher.leaf(data);
-        let (first, seq) = self.engine().insert(self.one(&leaf, &data, true), Intake::Insert)?;
-        Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
+        let engine = self.engine()?;
+        let (first, seq) = engine.insert(self.one(&leaf, &data, true), Intake::Insert)?;
+        Ok(Inserted { index: LeafIndex(first), token: engine.token(seq) })
     }
 
     /// Appends an entry to a tree that keeps entries, see [`TreeConfig::entries`]. The leaf is the hash of
@@ -170,8 +173,9 @@ impl DynAccumulator {
     pub fn insert_entry(&self, entry: impl AsRef<[u8]>) -> Result<Inserted> {
         let entry = entry.as_ref();
         let leaf = self.tree.hasher.leaf(entry);
-        let (first, seq) = self.engine().insert(self.one(&leaf, &entry, false), Intake::Insert)?;
-        Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
+        let engine = self.engine()?;
+        let (first, seq) = engine.insert(self.one(&leaf, &entry, false), Intake::Insert)?;
+        Ok(Inserted { index: LeafIndex(first), token: engine.token(seq) })
     }
 
     /// Appends a batch of entries, as [`insert_entry`](Self::insert_entry) and
@@ -193,8 +197,9 @@ impl DynAccumulator {
     pub fn try_insert_entry(&self, entry: impl AsRef<[u8]>) -> Result<Inserted> {
         let entry = entry.as_ref();
         let leaf = self.tree.hasher.leaf(entry);
-        let (first, seq) = self.engine().insert(self.one(&leaf, &entry, false), Intake::Try)?;
-        Ok(Inserted { index: LeafIndex(first), token: self.engine().token(seq) })
+        let engine = self.engine()?;
+        let (first, seq) = engine.insert(self.one(&leaf, &entry, false), Intake::Try)?;
+        Ok(Inserted { index: LeafIndex(first), token: engine.token(seq) })
     }
 
     /// Appends an entry and returns when it is durable. Threads that call this at the same time share
@@ -205,11 +210,12 @@ impl DynAccumulator {
     /// As [`insert_entry`](Self::insert_entry) and [`insert_durable`](Self::insert_durable).
     pub fn insert_entry_durable(&self, entry: impl AsRef<[u8]>) -> Result<LeafIndex> {
         const CALL: &str = "insert_entry_durable";
-        self.engine().check_may_wait(CALL)?;
+        let engine = self.engine()?;
+        engine.check_may_wait(CALL)?;
         let entry = entry.as_ref();
         let leaf = self.tree.hasher.leaf(entry);
-        let (first, seq) = self.engine().insert(self.one(&leaf, &entry, false), Intake::Durable)?;
-        self.engine().flush_to(seq, CALL)?;
+        let (first, seq) = engine.insert(self.one(&leaf, &entry, false), Intake::Durable)?;
+        engine.flush_to(seq, CALL)?;
         Ok(LeafIndex(first))
     }
 
@@ -222,10 +228,11 @@ impl DynAccumulator {
     /// flusher's thread. After [`Poisoned`](Error::Poisoned) the leaf may or may not be there when the
     /// store is opened again.
     pub fn insert_durable(&self, leaf: Hash) -> Result<LeafIndex> {
-        self.engine().check_may_wait("insert_durable")?;
+        let engine = self.engine()?;
+        engine.check_may_wait("insert_durable")?;
         let leaf = std::slice::from_ref(&leaf);
-        let (first, seq) = self.engine().insert(self.bare(leaf), Intake::Durable)?;
-        self.engine().flush_to(seq, "insert_durable")?;
+        let (first, seq) = engine.insert(self.bare(leaf), Intake::Durable)?;
+        engine.flush_to(seq, "insert_durable")?;
         Ok(LeafIndex(first))
     }
 
@@ -237,7 +244,7 @@ impl DynAccumulator {
     /// [`Poisoned`](Error::Poisoned) if the log could not be written,
     /// [`WouldWaitForItself`](Error::WouldWaitForItself) on the flusher's thread.
     pub fn flush(&self) -> Result<()> {
-        self.engine().flush()
+        self.engine()?.flush()
     }
 
     /// Requests a flush of everything inserted before the call, without waiting for the interval, and
@@ -262,7 +269,7 @@ impl DynAccumulator {
     /// [`Poisoned`](Error::Poisoned) after a failure of the log, [`Closed`](Error::Closed). The token
     /// reports failures of this flush.
     pub fn flush_async(&self) -> Result<DurabilityToken> {
-        self.engine().flush_soon()
+        self.engine()?.flush_soon()
     }
 
     /// Flushes, writes the new nodes since the last checkpoint to a part file, and truncates the log
@@ -275,7 +282,7 @@ impl DynAccumulator {
     /// lost, and a retry may succeed. [`WouldWaitForItself`](Error::WouldWaitForItself) on the flusher's
     /// thread.
     pub fn checkpoint(&self) -> Result<CheckpointInfo> {
-        self.engine().checkpoint(CheckpointReason::Manual)
+        self.engine()?.checkpoint(CheckpointReason::Manual)
     }
 
     /// Copies the store to the directory `dir` while the store is in use: inserts, flushes, checkpoints,
@@ -302,7 +309,7 @@ impl DynAccumulator {
     /// complete copy. A crash at any other time leaves no manifest. Opening the directory then fails
     /// with [`Damaged`](Error::Damaged), so an incomplete copy is never taken for a smaller store.
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
-        self.engine().snapshot_to(&Config::new(dir))
+        self.engine()?.snapshot_to(&Config::new(dir))
     }
 
     /// [`snapshot_to`](Self::snapshot_to) the file system of another configuration.
@@ -313,7 +320,7 @@ impl DynAccumulator {
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
     pub fn snapshot_to_config(&self, target: &Config) -> Result<BackupInfo> {
-        self.engine().snapshot_to(target)
+        self.engine()?.snapshot_to(target)
     }
 
     /// The number of leaves in the tree.
@@ -533,7 +540,7 @@ impl DynAccumulator {
         options: &scrub::Options,
         progress: scrub::OnProgress<'_>,
     ) -> Result<scrub::Report> {
-        self.engine().scrub(options, progress)
+        self.engine()?.scrub(options, progress)
     }
 
     /// The hash function.
@@ -551,7 +558,7 @@ impl DynAccumulator {
     /// Counters of the store, over all its trees. In a forked child all of them are zero.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.engine().stats()
+        self.engine().map_or_else(|_| Stats::default(), Engine::stats)
     }
 
     /// The leaves of each part of the tree on the disk, in order. What is behind the last one is in the log and in memory,
@@ -592,14 +599,16 @@ impl DynAccumulator {
     /// What opening the store found.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
-        self.engine().report()
+        self.shared.report()
     }
 
     /// Waits until the store's own threads are idle, so that the disk sees the same operations in the
     /// same order each time.
     #[cfg(any(test, feature = "testing"))]
     pub fn wait_idle(&self) {
-        self.engine().wait_idle();
+        if let Ok(engine) = self.engine() {
+            engine.wait_idle();
+        }
     }
 
     /// The tree's name.
@@ -635,9 +644,10 @@ impl DynAccumulator {
     }
 
     fn insert_batch(&self, leaves: &[Hash], how: Intake) -> Result<InsertedMany> {
-        let (first, seq) = self.engine().insert(self.bare(leaves), how)?;
+        let engine = self.engine()?;
+        let (first, seq) = engine.insert(self.bare(leaves), how)?;
         let range = first..first + leaves.len() as u64;
-        Ok(InsertedMany { range, token: self.engine().token(seq) })
+        Ok(InsertedMany { range, token: engine.token(seq) })
     }
 
     fn insert_entry_batch(
@@ -648,9 +658,10 @@ impl DynAccumulator {
         let entries: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
         let leaves = self.tree.leaves_of(&entries);
         let addition = Addition { tree: &self.tree, leaves: &leaves, entries: &entries };
-        let (first, seq) = self.engine().insert(addition, how)?;
+        let engine = self.engine()?;
+        let (first, seq) = engine.insert(addition, how)?;
         let range = first..first + entries.len() as u64;
-        Ok(InsertedMany { range, token: self.engine().token(seq) })
+        Ok(InsertedMany { range, token: engine.token(seq) })
     }
 
     /// One entry with its `leaf`. The leaf alone, if the tree keeps no entries and `or_forget` is set.
@@ -664,8 +675,8 @@ impl DynAccumulator {
         Addition { tree: &self.tree, leaves, entries: &[] }
     }
 
-    pub(super) fn engine(&self) -> &Engine {
-        &self.shared.engine
+    pub(super) fn engine(&self) -> Result<&Engine> {
+        self.shared.engine()
     }
 }
 

@@ -17,7 +17,7 @@ impl DynAccumulator {
     /// [`TreeDropped`](crate::Error::TreeDropped), [`Poisoned`](crate::Error::Poisoned),
     /// [`Closed`](crate::Error::Closed).
     pub fn add_index(&self) -> Result<DurabilityToken> {
-        self.engine().add_index(self.tree())
+        self.engine()?.add_index(self.tree())
     }
 
     /// Writes the indexes that parts of the tree lack, on this thread, and returns when all are there. Workers do the same
@@ -29,7 +29,7 @@ impl DynAccumulator {
     /// [`NoIndex`](crate::Error::NoIndex) before [`add_index`](Self::add_index); [`Io`](crate::Error::Io) if one
     /// cannot be written.
     pub fn build_index(&self) -> Result<()> {
-        self.engine().build_index(self.tree())
+        self.engine()?.build_index(self.tree())
     }
 
     /// Whether the tree has an index.
@@ -128,14 +128,14 @@ impl DynAccumulator {
     /// As [`insert_unique_entry`](Self::insert_unique_entry) and [`insert_durable`](Self::insert_durable).
     pub fn insert_unique_entry_durable(&self, entry: impl AsRef<[u8]>) -> Result<Unique> {
         const CALL: &str = "insert_unique_entry_durable";
-        self.engine().check_may_wait(CALL)?;
+        self.engine()?.check_may_wait(CALL)?;
         let entry = entry.as_ref();
         let unique = self.one_unique(&self.hasher().leaf(entry), &[entry], Intake::Durable)?;
         if !unique.token().is_durable() {
             match &unique {
-                Unique::New { token, .. } => self.engine().flush_to(token.seq(), CALL)?,
+                Unique::New { token, .. } => self.engine()?.flush_to(token.seq(), CALL)?,
                 // It may lie behind the last point, which only a flush names.
-                Unique::Existing { .. } => self.engine().flush()?,
+                Unique::Existing { .. } => self.engine()?.flush()?,
             }
         }
         Ok(unique)
@@ -144,7 +144,7 @@ impl DynAccumulator {
     /// Has an index that a search could not use written again.
     fn then_mend<T>(&self, found: Result<T>) -> Result<T> {
         if found.is_ok() {
-            self.engine().mend_indexes(self.tree());
+            self.engine()?.mend_indexes(self.tree());
         }
         found
     }
@@ -152,18 +152,20 @@ impl DynAccumulator {
     fn one_unique(&self, leaf: &Hash, entries: &[&[u8]], how: Intake) -> Result<Unique> {
         let (tree, leaves) = (self.tree(), std::slice::from_ref(leaf));
         let request = Request { tree, leaves, entries, unique: &[true] };
-        let (settled, seq) = self.engine().insert_unique(&[request], how)?;
+        let engine = self.engine()?;
+        let (settled, seq) = engine.insert_unique(&[request], how)?;
         let found = settled.first().and_then(|settled| settled.found.first());
         #[expect(clippy::unwrap_used, reason = "one leaf was asked for")]
-        Ok(Unique::of(self.engine(), *found.unwrap(), seq))
+        Ok(Unique::of(engine, *found.unwrap(), seq))
     }
 
     fn unique(&self, leaves: &[Hash], entries: &[&[u8]]) -> Result<Vec<Unique>> {
         let unique = vec![true; leaves.len()];
         let request = Request { tree: self.tree(), leaves, entries, unique: &unique };
-        let (settled, seq) = self.engine().insert_unique(&[request], Intake::Insert)?;
+        let engine = self.engine()?;
+        let (settled, seq) = engine.insert_unique(&[request], Intake::Insert)?;
         let found = settled.iter().flat_map(|settled| &settled.found);
-        Ok(found.map(|found| Unique::of(self.engine(), *found, seq)).collect())
+        Ok(found.map(|found| Unique::of(engine, *found, seq)).collect())
     }
 }
 

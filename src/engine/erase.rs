@@ -24,7 +24,6 @@ impl Engine {
         entries: EntryRanges,
         reason: &str,
     ) -> Result<DurabilityToken> {
-        self.process.check()?;
         check(tree, reason)?;
         let ranges = erasure::in_order(entries.into_ranges()).ok_or(Error::NothingToErase)?;
         if ranges.len() > erasure::MOST_RANGES {
@@ -45,7 +44,6 @@ impl Engine {
         at: SystemTime,
         reason: &str,
     ) -> Result<(u64, DurabilityToken)> {
-        self.process.check()?;
         check(tree, reason)?;
         if leaves.is_empty() {
             let (first, seq) =

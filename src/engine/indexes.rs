@@ -69,7 +69,6 @@ impl Engine {
 
     /// Writes the indexes that the parts of `tree` lack. Returns the first failure once all parts were tried.
     pub(crate) fn build_index(&self, tree: &Arc<Tree>) -> Result<()> {
-        self.process.check()?;
         tree.check_indexed()?;
         // Two threads would write one temporary file.
         let _only = self.keeper.indexing().lock();

@@ -4,6 +4,8 @@
 //!
 //! - Every lock of a store is private to one of its five components: only methods of the component take it. State
 //!   outside the components never changes, or guards nothing.
+//! - Callers reach the engine only through [`Shared::engine`](crate::shared::Shared::engine), which refuses a forked
+//!   child. So no method here checks that again, except after it has called foreign code.
 //!
 //! # Locks
 //!
@@ -85,13 +87,12 @@ impl Engine {
         &self.report
     }
 
-    /// Fails on the flusher's own thread, where `call` would wait for itself, and in a forked child.
+    /// Fails on the flusher's own thread, where `call` would wait for itself.
     pub(crate) fn check_may_wait(&self, call: &'static str) -> Result<()> {
-        self.process.check()?;
         self.log.refuse_on_flusher(call)
     }
 
-    /// Fails on every thread of the store, where `call` would wait for itself, and in a forked child.
+    /// Fails on every thread of the store, where `call` would wait for itself.
     pub(crate) fn check_may_wait_for_all(&self, call: &'static str) -> Result<()> {
         self.check_may_wait(call)?;
         if self.background.is_here() {

@@ -19,9 +19,6 @@ use crate::report::{Stats, TreeStats, Work};
 
 impl Engine {
     pub(crate) fn stats(&self) -> Stats {
-        if !self.process.is_current() {
-            return Stats::default();
-        }
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let time = |counter: &AtomicU64| Duration::from_nanos(get(counter));
         let counters = &self.counters;
@@ -119,11 +116,8 @@ impl Tree {
 }
 
 impl Engine {
-    /// The statistics of the trees that were used since the store was opened, by rising id. None in a forked child.
+    /// The statistics of the trees that were used since the store was opened, by rising id.
     pub(crate) fn tree_stats(&self) -> Vec<TreeStats> {
-        if !self.process.is_current() {
-            return Vec::new();
-        }
         self.catalog.awake().iter().map(|tree| tree.stats()).collect()
     }
 

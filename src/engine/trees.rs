@@ -21,14 +21,12 @@ use crate::report::TreeInfo;
 impl Engine {
     /// The tree of this name.
     pub(crate) fn slot(&self, name: &TreeName) -> Result<Arc<Slot>> {
-        self.process.check()?;
         self.catalog.get(name)
     }
 
     /// Returns the tree `wanted`. Creates it if no tree has its name. The token resolves once the tree's creation
     /// is durable.
     pub(crate) fn open_tree(&self, wanted: Wanted) -> Result<(Arc<Tree>, DurabilityToken)> {
-        self.process.check()?;
         let indexed = wanted.indexed;
         let mut names = self.catalog.lock();
         let Some(slot) = names.find(&wanted.name) else {
@@ -49,7 +47,6 @@ impl Engine {
 
     /// The tree of `slot`. Loads the tree on its first use since the store was opened.
     pub(crate) fn load(&self, slot: &Slot) -> Result<Arc<Tree>> {
-        self.process.check()?;
         self.wake(slot, || self.catalog.hasher(&slot.spec))
     }
 
@@ -83,7 +80,6 @@ impl Engine {
 
     /// Drops a tree. The token resolves once that is durable.
     pub(crate) fn drop_tree(&self, name: &TreeName) -> Result<DurabilityToken> {
-        self.process.check()?;
         let mut names = self.catalog.lock();
         let slot = names.get(name)?;
         let token = slot.drop_by(|| self.accept_drop(&slot.spec, slot.erasures().ranges()))?;
@@ -105,7 +101,6 @@ impl Engine {
 
     /// Describes all trees, by name.
     pub(crate) fn tree_infos(&self) -> Result<Vec<TreeInfo>> {
-        self.process.check()?;
         let mut infos: Vec<_> = self.catalog.all().iter().map(|slot| self.info(slot)).collect();
         infos.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(infos)
@@ -138,7 +133,6 @@ impl Engine {
 
     /// All trees with their sizes, at one moment, by name.
     pub(crate) fn moment(&self) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
-        self.process.check()?;
         let names = self.catalog.lock();
         // Trees are created and dropped under the names' lock, and leaves are inserted under the insertion lock.
         let sizes = self.inflow.sizes();
@@ -154,7 +148,6 @@ impl Engine {
 
     /// All trees with their durable sizes, at one point, by name: as a crash now would leave them.
     pub(crate) fn durable_moment(&self) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
-        self.process.check()?;
         let names = self.catalog.lock();
         let all: Vec<_> = self.log.at_point(|point| {
             let size =

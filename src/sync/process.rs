@@ -65,6 +65,43 @@ impl Process {
     }
 }
 
+/// A value that only the process gets in which it was made.
+///
+/// A handle of a store, which a forked child has too, keeps what has locks in one of these. So no call from
+/// outside comes to a lock without the check, and one that forgets it does not compile. What runs on the
+/// store's own threads needs none: those threads are not there in a child. The exception is a thread that a
+/// listener or a waker has forked, and these are called through gates of their own
+/// (`engine/gate.rs`, `durability/watermark.rs`), which check when they come back.
+#[derive(Clone)]
+pub(crate) struct InProcess<T> {
+    value: T,
+    process: Process,
+}
+
+impl<T> InProcess<T> {
+    /// A value for `process` alone.
+    pub(crate) fn new(value: T, process: Process) -> Self {
+        Self { value, process }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) in a forked child.
+    #[inline]
+    pub(crate) fn get(&self) -> Result<&T> {
+        self.process.check()?;
+        Ok(&self.value)
+    }
+
+    /// The value in any process, for a caller that takes no lock of it and waits for nothing.
+    #[inline]
+    pub(crate) fn anywhere(&self) -> &T {
+        &self.value
+    }
+}
+
 /// How many forks there were on the way to this process. If a listener or a waker returns with another
 /// number than it was called with, it returns in a child that has this thread alone.
 pub(crate) fn forks() -> u64 {

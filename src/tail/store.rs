@@ -17,10 +17,11 @@ use crate::durability::DurabilityToken;
 use crate::engine::{Engine, Fate, Tree};
 use crate::error::{Error, Result};
 use crate::merkle::LeafIndex;
+use crate::sync::process::InProcess;
 
 struct StoreSource {
     /// Does not keep the store open: that is what the handles of its trees share.
-    engine: Arc<Engine>,
+    engine: InProcess<Arc<Engine>>,
     tree: Arc<Tree>,
     /// Resolves once there is more than the last look found.
     token: DurabilityToken,
@@ -47,11 +48,11 @@ impl StoreSource {
 
 impl Source for StoreSource {
     fn look(&mut self, next: u64) -> Result<Look> {
-        self.tree.check_process()?;
+        let engine = self.engine.get()?;
         if self.ended.is_none() {
-            self.token = self.engine.token_of_next();
+            self.token = engine.token_of_next();
         }
-        let fate = self.engine.fate(&self.tree);
+        let fate = engine.fate(&self.tree);
         let size = self.tree.durable().get();
         if next < size {
             return Ok(Look::Upto(Arc::clone(&self.tree), size));
@@ -119,9 +120,8 @@ impl DynAccumulator {
     ///
     /// [`Forked`](Error::Forked). The items have the errors of a [`Tail`].
     pub fn tail(&self, from: impl Into<LeafIndex>) -> Result<Tail> {
-        let (engine, tree) = (Arc::clone(&self.shared().engine), Arc::clone(self.tree()));
-        tree.check_process()?;
-        let token = engine.token_of_next();
+        let (engine, tree) = (self.shared().kept_engine(), Arc::clone(self.tree()));
+        let token = engine.get()?.token_of_next();
         Ok(Tail::new(StoreSource { engine, tree, token, ended: None }, from.into()))
     }
 }

@@ -99,7 +99,6 @@ impl Engine {
     /// the first and the batch's sequence number. The leaves are visible when this returns, and durable once the
     /// log is durable up to that number.
     pub(crate) fn insert(&self, addition: Addition<'_>, how: Intake) -> Result<(u64, Seq)> {
-        self.process.check()?;
         let Addition { tree, leaves, .. } = addition;
         addition.check()?;
         let large = addition.bytes() >= LARGE_FROM;
@@ -128,7 +127,6 @@ impl Engine {
         additions: &[Addition<'_>],
         how: Intake,
     ) -> Result<(Vec<Range<u64>>, DurabilityToken)> {
-        self.process.check()?;
         additions.iter().try_for_each(Addition::check)?;
         let large = additions.iter().map(Addition::bytes).sum::<u64>() >= LARGE_FROM;
         let bytes = || additions.iter().map(Addition::node_bytes).fold(0, u64::saturating_add);
@@ -237,14 +235,12 @@ impl Engine {
 
     /// Returns when everything inserted before the call is durable.
     pub(crate) fn flush(&self) -> Result<()> {
-        self.process.check()?;
         let seq = self.name_point("flush")?;
         self.flush_to(seq, "flush")
     }
 
     /// Requests a flush of everything inserted before the call. The token resolves once that is durable.
     pub(crate) fn flush_soon(&self) -> Result<DurabilityToken> {
-        self.process.check()?;
         let mut ingest = self.inflow.lock();
         ingest.check()?;
         let seq = ingest.name_point();
@@ -266,7 +262,6 @@ impl Engine {
     /// Returns when the last point is durable: under [`FlushPolicy::Manual`] the last point that a caller named,
     /// otherwise the end of everything inserted before the call.
     pub(crate) fn flush_point(&self) -> Result<()> {
-        self.process.check()?;
         let ingest = self.inflow.lock();
         ingest.check()?;
         let seq = ingest.point();

@@ -69,7 +69,6 @@ impl Engine {
         &self,
         accept: impl FnOnce(&mut Ingest) -> Result<(T, Option<Seq>)>,
     ) -> Result<(T, DurabilityToken)> {
-        self.process.check()?;
         let mut ingest = self.inflow.lock();
         ingest.check()?;
         let (accepted, seq) = accept(&mut ingest)?;
