@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::config::{Config, TreeConfig};
 use crate::engine::{Followed, copy_from_outside, follow};
 use crate::engine::{Tree, Wanted};
+use crate::entry::{EntryConfig, Erasure};
 use crate::error::Result;
 use crate::fs::FileSystem;
 use crate::hashers::Hashers;
@@ -15,7 +16,7 @@ use crate::merkle::{
     Arity, ConsistencyProof, Hash, Hasher, InclusionProof, LeafIndex, TreeHead, TreeName, TreeSize,
 };
 use crate::report::BackupInfo;
-use crate::snapshot::{Leaves, Snapshot};
+use crate::snapshot::{Entries, Entry, FoundLeaves, Leaves, Snapshot};
 use crate::sync::{ArcSwap, Mutex};
 
 /// One tree of a store that is opened for reading only, with or without a running writer.
@@ -201,6 +202,15 @@ impl Reader {
         self.snapshot().find(leaf)
     }
 
+    /// The indexes of all leaves of the tree as last read that are equal to `leaf`, in rising order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::find_all`].
+    pub fn find_all(&self, leaf: &Hash) -> Result<FoundLeaves> {
+        self.snapshot().find_all(leaf)
+    }
+
     /// The first leaf that is equal to `leaf`, and the proof that it is in the tree as last read.
     ///
     /// # Errors
@@ -235,6 +245,39 @@ impl Reader {
     /// As [`Snapshot::leaf`].
     pub fn leaf(&self, index: impl Into<LeafIndex>) -> Result<Hash> {
         self.snapshot().leaf(index)
+    }
+
+    /// The entry at `index` of the tree as last read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::entry`].
+    pub fn entry(&self, index: impl Into<LeafIndex>) -> Result<Entry> {
+        self.snapshot().entry(index)
+    }
+
+    /// The entries of `range`, in order. Entries that come later are not included.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::entries`].
+    pub fn entries(&self, range: Range<u64>) -> Result<Entries> {
+        self.snapshot().entries(range)
+    }
+
+    /// How the tree keeps entries, if it does.
+    #[must_use]
+    pub fn entry_config(&self) -> Option<EntryConfig> {
+        self.following.tree().spec.entries
+    }
+
+    /// All erasures of the tree as last read, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::erasures`].
+    pub fn erasures(&self) -> Result<Vec<Erasure>> {
+        self.snapshot().erasures()
     }
 
     /// The leaves of `range`, all in memory.

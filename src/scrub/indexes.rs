@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::pace::Pace;
@@ -93,31 +94,50 @@ pub(super) fn verify(
     Ok(found)
 }
 
-/// Writes the indexes of `wanted`, and of all parts of indexed trees that have none. Returns their names.
+/// Indexes that were written again.
+#[derive(Debug, Default)]
+pub(super) struct Rebuilt {
+    pub(super) names: Vec<String>,
+    /// The files of the indexes that were not: some leaf of their part cannot be read.
+    pub(super) left: Vec<PathBuf>,
+}
+
+/// Writes the indexes of `wanted`, and of all parts of indexed trees that have none.
+///
+/// # Errors
+///
+/// [`Error::Io`] if an index cannot be written or named. A damaged part is a finding, and no error.
 pub(super) fn rebuild(
     fs: &Arc<dyn FileSystem>,
     source: &Source<'_>,
     manifest: &Manifest,
     wanted: &[PartId],
-) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+) -> Result<Rebuilt> {
+    let mut rebuilt = Rebuilt::default();
     for entry in manifest.trees.iter().filter(|entry| entry.indexed) {
         for reference in &entry.parts {
             let identity = entry.identity(manifest.store, reference);
             // A part that cannot be opened is a finding of its own.
             let Ok(part) = Part::open(fs, &identity, *reference, source.mode) else { continue };
             let PartRef { number, .. } = *reference;
-            if wanted.contains(&number) || part.lacks_index() {
-                if let Err(error) = part.write_index(&|| Ok(())) {
-                    let _ = fs.remove(number.index_file().tmp());
+            if !wanted.contains(&number) && !part.lacks_index() {
+                continue;
+            }
+            let path = fs.display(number.index_file());
+            if let Err(error) = part.write_index(&|| Ok(())) {
+                let _ = fs.remove(number.index_file().tmp());
+                if !matches!(error, Error::Damaged(_)) {
                     return Err(error);
                 }
-                part.renew_index()?;
-                names.push(fs.display(number.index_file()).display().to_string());
+                // The leaves that cannot be read are findings of their own.
+                rebuilt.left.push(path);
+                continue;
             }
+            part.renew_index()?;
+            rebuilt.names.push(path.display().to_string());
         }
     }
-    Ok(names)
+    Ok(rebuilt)
 }
 
 /// The leaves of a part that was verified.

@@ -168,10 +168,13 @@ pub fn run(config: &Config, options: &Options, progress: OnProgress<'_>) -> Resu
         }
         if options.repair {
             let newest = newest(config, fs)?;
-            report.rebuilt.extend(indexes::rebuild(&bound, &source, &newest, &indexes)?);
-            let of_index = |finding: &&mut Finding| finding.element == Element::Index;
-            for finding in report.findings.iter_mut().filter(of_index) {
-                finding.remedy = Remedy::Rebuilt;
+            let rebuilt = indexes::rebuild(&bound, &source, &newest, &indexes)?;
+            report.rebuilt.extend(rebuilt.names);
+            for finding in &mut report.findings {
+                if finding.element == Element::Index && !rebuilt.left.contains(&finding.damage.file)
+                {
+                    finding.remedy = Remedy::Rebuilt;
+                }
             }
         }
     }

@@ -171,6 +171,12 @@ fn entries_come_back_from_memory_the_log_parts_and_merged_parts() {
             |index| snapshot.entry(index).map(|entry| entry.to_vec()),
             |range| snapshot.entries(range).unwrap(),
         );
+        check_reads(
+            reader.size().get(),
+            |index| reader.entry(index).map(|entry| entry.to_vec()),
+            |range| reader.entries(range).unwrap(),
+        );
+        assert_eq!(reader.entry_config(), Some(entries_config));
         store.close().unwrap();
     }
 }

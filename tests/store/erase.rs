@@ -235,6 +235,10 @@ fn a_reader_in_another_process_follows_erasures() {
     assert_eq!(read(301).unwrap()[..], entry(301));
     let reader = StoreReader::open(config(dir.path())).unwrap();
     assert!(matches!(reader.tree("log").unwrap().entry(7), Err(Error::Erased { .. })));
+    let kind = TreeConfig::of::<Blake3, 4>();
+    let reader = Reader::open_tree(config(dir.path()), "log", kind).unwrap();
+    assert!(matches!(reader.entry(7), Err(Error::Erased { .. })));
+    assert_eq!(reader.erasures().unwrap(), tree.erasures().unwrap());
 }
 
 #[test]

@@ -258,6 +258,8 @@ fn an_index_that_is_lost_damaged_or_of_another_part_costs_time_and_no_answer() {
         for number in [0, 1, 1499, 2999, 3000, 5999] {
             let found = reader.find(&leaf(number)).unwrap();
             assert_eq!(found.map(|index| index.0), Some(number));
+            let all: Vec<_> = reader.find_all(&leaf(number)).unwrap().map(Result::unwrap).collect();
+            assert_eq!(all, [duramen::LeafIndex(number)]);
         }
         assert_eq!(reader.find(&leaf(1 << 40)).unwrap(), None);
     };
@@ -360,6 +362,33 @@ fn a_scrub_finds_a_damaged_index_and_a_repair_writes_it_again() {
     assert!(report.is_clean() && report.indexes == 0);
     scrubbed(true);
     assert_eq!(scrubbed(false).indexes, 1);
+}
+
+#[test]
+fn a_repair_that_cannot_bring_back_a_leaf_reports_it_and_writes_the_other_indexes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, tree) = open(config(dir.path()));
+    for from in [0, 3000] {
+        tree.insert_many(&leaves(from..from + 3000)).unwrap();
+        store.checkpoint().unwrap();
+    }
+    store.close().unwrap();
+    let files = index_files(dir.path());
+    let [first, second] = &files[..] else { panic!("{files:?}") };
+    let part = first.with_extension("part");
+    let mut bytes = std::fs::read(&part).unwrap();
+    bytes[4096 + 10] ^= 1;
+    std::fs::write(&part, bytes).unwrap();
+    std::fs::remove_file(first).unwrap();
+    std::fs::remove_file(second).unwrap();
+    let options = scrub::Options::new().repair(true);
+    let report = scrub::run(&config(dir.path()), &options, &mut |_| ControlFlow::Continue(()));
+    let report = report.unwrap();
+    let [finding] = &report.findings[..] else { panic!("{:?}", report.findings) };
+    assert_eq!((finding.element, finding.leaves.clone()), (scrub::Element::Leaves, Some(0..128)));
+    assert!(!report.is_clean());
+    assert_eq!(report.rebuilt, [second.display().to_string()]);
+    assert_eq!(index_files(dir.path()), [second.clone()]);
 }
 
 #[test]

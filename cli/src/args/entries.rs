@@ -115,6 +115,7 @@ pub(crate) struct IndexArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EntriesFormat {
     /// Its bytes and a newline.
+    #[value(alias = "raw")]
     Lines,
     /// A line of JSON with index, leaf and entry.
     Jsonl,

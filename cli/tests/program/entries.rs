@@ -29,6 +29,7 @@ fn odd_bytes_come_back_in_every_format_from_the_log_and_from_parts() {
         let whole = printed_bytes(duramen(&place, "entries DIR"));
         assert_eq!(whole, [ODD, b"\n"].concat(), "{flags}");
         assert_eq!(printed_bytes(duramen(&place, "entries DIR --format lines")), whole);
+        assert_eq!(printed_bytes(duramen(&place, "entries DIR --format raw")), whole);
 
         let function = if flags.contains("sha256") { Function::Sha256 } else { Function::Blake3 };
         let in_hex = printed(duramen(&place, "entries DIR --format hex"));

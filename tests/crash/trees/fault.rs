@@ -11,6 +11,7 @@ use super::model::{Bounds, Model, NAMES, check};
 use super::rig::{Step, abandon, refused, reopen};
 use super::setup::Setup;
 use super::state::{Tree, keeps_entries, shown, tree_config};
+use super::unique::Submission;
 use crate::check::fingerprint;
 use crate::fault::{all_plans, plans};
 use crate::findings::{Finding, Kind, Outcome, Tally};
@@ -74,6 +75,7 @@ impl<'a> Patient<'a> {
         match step {
             Step::Insert(name, count) => self.insert(NAMES[name], count),
             Step::Batch(count) => self.batch(count),
+            Step::Unique(name, count) => self.unique(NAMES[name], count),
             Step::Create(name) => self.create(NAMES[name]).map(drop),
             Step::Seal(name) => self.seal(NAMES[name]),
             Step::Drop(name) => self.drop_tree(NAMES[name]),
@@ -234,6 +236,23 @@ impl<'a> Patient<'a> {
                 known.erased.extend(inserted.range);
                 self.tokens.push(inserted.token);
                 Ok(())
+            }
+            Err(error) => self.must_be_poison(&error),
+        }
+    }
+
+    fn unique(&mut self, name: &str, count: usize) -> Outcome {
+        let Some(asked) = Submission::new(&mut self.model, name, count) else { return Ok(()) };
+        let tree = match self.store().existing_tree(name) {
+            Ok(tree) => tree,
+            Err(error) => return self.must_be_poison(&error),
+        };
+        let done = tree.insert_unique_entries(&asked.entries);
+        drop(tree);
+        match done {
+            Ok(done) => {
+                self.tokens.extend(done.iter().map(|done| done.token().clone()));
+                asked.settle(&mut self.model, &done)
             }
             Err(error) => self.must_be_poison(&error),
         }
@@ -582,7 +601,7 @@ impl Drop for Patient<'_> {
 }
 
 /// A workload that meets every kind of operation on up to three trees.
-const STEPS: [Step; 29] = [
+const STEPS: [Step; 30] = [
     Step::Insert(0, 2),
     Step::Insert(1, 5),
     Step::Batch(3),
@@ -593,6 +612,7 @@ const STEPS: [Step; 29] = [
     Step::Batch(60),
     Step::Erase(1),
     Step::Bare(1, 3),
+    Step::Unique(1, 2),
     Step::Flush,
     Step::Compact,
     Step::Seal(1),

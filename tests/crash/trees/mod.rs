@@ -15,6 +15,7 @@ mod model;
 mod rig;
 mod setup;
 mod state;
+mod unique;
 mod workload;
 
 pub(crate) use bytes::Item as Harmed;

@@ -74,6 +74,11 @@ impl Model {
         new
     }
 
+    /// The entry of a leaf of a tree that keeps some.
+    pub(crate) fn entry_of(&self, leaf: &Hash) -> &[u8] {
+        &self.entries[leaf]
+    }
+
     /// A compaction is done: no file has what is erased.
     pub(crate) fn compacted(&mut self) {
         for tree in self.now.values() {
@@ -140,6 +145,12 @@ impl Model {
     /// The last point that was acknowledged.
     pub(crate) fn acked_state(&self) -> &State {
         &self.points[self.acked].state
+    }
+
+    /// How many leaves of the tree `name`, as it is now, were acknowledged.
+    pub(crate) fn acked_leaves(&self, name: &str) -> u64 {
+        let acked = |now: &Tree| self.acked_state().get(name).filter(|tree| tree.id == now.id);
+        self.now.get(name).and_then(acked).map_or(0, |tree| tree.leaves.len() as u64)
     }
 
     /// The last point that was named.

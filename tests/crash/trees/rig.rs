@@ -9,6 +9,7 @@ use super::gone::Gone;
 use super::model::{Bounds, Model, NAMES, check};
 use super::setup::Setup;
 use super::state::{Known, State, Tree, followed, keeps_entries, known_of, tree_config};
+use super::unique::Submission;
 use crate::findings::{Finding, Kind, Outcome};
 use testkit::words::words;
 
@@ -19,6 +20,9 @@ pub(crate) enum Step {
     Insert(usize, usize),
     /// Inserts at least so many leaves into every tree that takes some, in one batch.
     Batch(usize),
+    /// Submits so many new entries to a tree that keeps entries, and between them some that it has. Each is to be there
+    /// once.
+    Unique(usize, usize),
     Create(usize),
     Seal(usize),
     Drop(usize),
@@ -135,6 +139,7 @@ impl Rig {
         match step {
             Step::Insert(name, count) => self.span(|rig| rig.insert(NAMES[name], count)),
             Step::Batch(count) => self.span(|rig| rig.batch(count)),
+            Step::Unique(name, count) => self.span(|rig| rig.unique(NAMES[name], count)),
             Step::Create(name) => self.span(|rig| rig.create_tree(NAMES[name]).map(drop)),
             Step::Seal(name) => self.span(|rig| rig.seal(NAMES[name])),
             Step::Drop(name) => self.span(|rig| rig.drop_tree(NAMES[name])),
@@ -311,6 +316,23 @@ impl Rig {
         known.leaves.extend(new.leaves);
         known.erased.extend(inserted.range);
         self.keep(inserted.token)
+    }
+
+    fn unique(&mut self, name: &str, count: usize) -> Outcome {
+        let Some(asked) = Submission::new(&mut self.model, name, count) else { return Ok(()) };
+        let tree = self.store().existing_tree(name).map_err(refused)?;
+        let done = tree.insert_unique_entries(&asked.entries).map_err(refused)?;
+        let acked = self.model.acked_leaves(name);
+        asked.settle(&mut self.model, &done)?;
+        for done in done {
+            let token = done.token().clone();
+            if done.index().0 >= acked {
+                self.keep(token)?;
+            } else if !token.is_durable() {
+                return Err(Finding::new(Kind::Answer, "a durable leaf is not known as durable"));
+            }
+        }
+        Ok(())
     }
 
     fn compact(&mut self) -> Outcome {

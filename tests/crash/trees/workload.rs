@@ -107,6 +107,32 @@ const ERASURES: [Step; 27] = [
     Step::Compact,
 ];
 
+/// A workload in which entries are submitted that a tree has: in memory, in the log, in parts and in merged ones,
+/// erased ones too.
+const UNIQUE: [Step; 21] = [
+    Step::Insert(0, 2),
+    Step::Insert(1, 5),
+    Step::Unique(1, 3),
+    Step::Unique(1, 2),
+    Step::Flush,
+    Step::Unique(1, 3),
+    Step::Checkpoint,
+    Step::Unique(1, 4),
+    Step::Kill,
+    Step::Unique(1, 2),
+    Step::Erase(1),
+    Step::Unique(1, 3),
+    Step::Checkpoint,
+    Step::Compact,
+    Step::Unique(1, 40),
+    Step::Cut(CrashChoice::NothingKept),
+    Step::Unique(1, 40),
+    Step::Checkpoint,
+    Step::Reopen,
+    Step::Unique(1, 3),
+    Step::Compact,
+];
+
 /// One workload: nothing is examined before its last `examined` steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
@@ -201,6 +227,11 @@ pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
         workloads.push(Workload { setup, seed, steps, examined });
     }
     for setup in setups {
+        let seed = run.seed(SHORT + workloads.len() as u64);
+        let (steps, examined) = (UNIQUE.to_vec(), UNIQUE.len());
+        workloads.push(Workload { setup, seed, steps, examined });
+    }
+    for setup in setups {
         for last in ALPHABET {
             let mut steps = PAST.to_vec();
             steps.extend([Step::Flush, Step::Claim, last]);
@@ -233,7 +264,7 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
     let step = |random: &mut Random| {
         let tree = usize::try_from(random.below(3)).unwrap();
         let mut leaves = |most| 1 + usize::try_from(random.below(most)).unwrap();
-        match leaves(54) {
+        match leaves(57) {
             1..=9 => Step::Insert(tree, leaves(30)),
             10..=16 => Step::Batch(leaves(20)),
             17 => Step::Batch(60 + leaves(150)),
@@ -249,6 +280,7 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
             45..=48 => Step::Erase(tree),
             49..=51 => Step::Compact,
             52 => Step::Bare(tree, leaves(20)),
+            53..=55 => Step::Unique(tree, leaves(20)),
             _ => Step::Cut(match random.below(4) {
                 0 => CrashChoice::NothingKept,
                 1 => CrashChoice::AllKept,
