@@ -1,14 +1,15 @@
 //! `duramen witness`: cosigns checkpoints over HTTP, until a signal.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use duramen::{Config, FlushPolicy, ReadMode, Store};
 use duramen_log::http::{self, Cosigning, Operator, Site};
-use duramen_log::{KnownLogs, Witness, WitnessConfig, WitnessError};
+use duramen_log::{DirectoryAnchor, KnownLogs, Witness, WitnessConfig, WitnessError};
 
-use crate::args::WitnessArgs;
+use crate::args::{AnchorArgs, WitnessArgs};
 use crate::error::Error;
-use crate::{any_key, input, listen, output};
+use crate::{anchored, any_key, input, listen, output};
 
 /// Far longer than a list of a hundred thousand logs.
 const MAX_LOGS: u64 = 256 << 20;
@@ -17,13 +18,19 @@ const MAX_LOGS: u64 = 256 << 20;
 pub(crate) fn run(args: &WitnessArgs) -> Result<(), Error> {
     listen::show_messages();
     let token = args.network.token()?;
-    let mut keys = args.key.iter().map(|file| any_key::cosigner(file));
-    let first = keys.next().ok_or_else(|| Error::Usage("a witness has a key".to_owned()))??;
+    let none = || Error::Usage("a witness has a key".to_owned());
+    let (file, others) = args.key.split_first().ok_or_else(none)?;
+    let first = any_key::cosigner(file)?;
+    let name = first.key_name().to_owned();
     let config = WitnessConfig::new(logs(args)?, first).history(args.history);
+    let mut keys = others.iter().map(|file| any_key::cosigner(file));
     let config = keys.try_fold(config, |config, key| Ok::<_, Error>(config.key(key?)))?;
     // A mapped file on a disk that fails would kill the witness.
     let store = Config::new(&args.dir).read_mode(ReadMode::Pread);
     let store = Store::open(store.flush_policy(FlushPolicy::Manual))?;
+    // Only now it can be seen that the anchor is outside the store.
+    let anchor = Arc::new(anchor(args, file, &name)?);
+    let config = config.anchor(anchor).first_anchor(args.first_anchor);
     let witness = Witness::open(&store, config).map_err(failed)?;
 
     let limits = args.network.limits();
@@ -46,6 +53,15 @@ pub(crate) fn run(args: &WitnessArgs) -> Result<(), Error> {
     closed?;
     output::tell("served to the end: every checkpoint that was cosigned is durable");
     Ok(())
+}
+
+/// The anchor of the witness whose first key is in `file`. No other process of this machine has it meanwhile.
+fn anchor(args: &WitnessArgs, file: &Path, name: &str) -> Result<DirectoryAnchor, Error> {
+    // A directory that is missing is made. Whether the anchor may be missing follows from the store.
+    let place = AnchorArgs { anchor: args.anchor.clone(), first_anchor: true, adopt_store: false };
+    // A log with this name may have an anchor in the same directory.
+    let anchor = anchored::open(&place, file, &format!("witness {name}"), &args.dir)?;
+    anchor.exclusive().map_err(|error| failed(error.into()))
 }
 
 fn logs(args: &WitnessArgs) -> Result<KnownLogs, Error> {

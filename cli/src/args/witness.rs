@@ -19,6 +19,14 @@ pub(crate) struct WitnessArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) logs: PathBuf,
 
+    /// The directory, outside the store, that keeps how much the witness cosigned [default: that of the first key].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) anchor: Option<PathBuf>,
+
+    /// The store has cosigned before and there is no anchor yet. It is known to be the latest: not a restored backup.
+    #[arg(long)]
+    pub(crate) first_anchor: bool,
+
     /// How many records of the past are kept at least, beside the last one of each log.
     #[arg(long, value_name = "N", default_value = "100000", value_parser = number)]
     pub(crate) history: u64,

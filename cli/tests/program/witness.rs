@@ -282,3 +282,37 @@ fn keys_and_lists_that_no_witness_has_are_refused() {
     let line = "witness @other --listen 127.0.0.1:0 --key @key --logs @logs";
     assert!(refused(duramen(&place, line), 2).contains("not one of a witness"));
 }
+
+#[test]
+fn a_restored_backup_of_a_witness_does_not_cosign() {
+    let log = Log::new("example.com/log", 20);
+    let (place, key) = place_of(&[&log], "cosigner");
+    let witness = start(&place);
+    cosign(&witness, &key, &log, 0, 5);
+    witness.stop();
+    printed(duramen(&place, "backup @store @backup"));
+    let witness = start(&place);
+    cosign(&witness, &key, &log, 5, 9);
+    // While it runs nobody else has its anchor.
+    let copy = WITNESS.replace("@store", "@backup");
+    assert!(refused(duramen(&place, &copy), 2).contains("another process signs with the anchor"));
+    witness.stop();
+    let told = refused(duramen(&place, &copy), 2);
+    assert!(told.contains("the store of the witness is older than its anchor"), "{told}");
+    let witness = start(&place);
+    assert_eq!(ask(&witness, &log, 5, 12).status, 409);
+    cosign(&witness, &key, &log, 9, 20);
+    witness.stop();
+    // Without the anchor the store may be any copy.
+    let witnessed = std::fs::read_dir(place.path("")).unwrap().map(|file| file.unwrap().path());
+    let anchor: Vec<_> = witnessed
+        .filter(|file| file.extension().is_some_and(|ending| ending == "anchor"))
+        .collect();
+    assert_eq!(anchor.len(), 1);
+    std::fs::remove_file(&anchor[0]).unwrap();
+    let told = refused(duramen(&place, WITNESS), 2);
+    assert!(told.contains("3 records and no anchor"), "{told}");
+    let witness = Process::start(command(&place, &[], &format!("{WITNESS} --first-anchor")));
+    cosign(&witness, &key, &log, 20, 20);
+    witness.stop();
+}

@@ -4,6 +4,8 @@ use duramen::TreeName;
 use duramen::tlog::TlogError;
 use duramen::tlog::witness::Refusal;
 
+use crate::anchor::AnchorError;
+
 /// Why a witness could not be opened, or cannot cosign.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +38,59 @@ pub enum WitnessError {
         index: u64,
         /// What is wrong with it.
         reason: TlogError,
+    },
+
+    /// The anchor failed.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
+
+    /// The store has records, and no anchor says whether they are all.
+    #[error(
+        "the witness {name} has {records} records and no anchor: it may be a restored backup. If it is known that it cosigned nothing since, its first anchor is to be made"
+    )]
+    NoAnchor {
+        /// The name of its first key.
+        name: String,
+        /// How many records the store has.
+        records: u64,
+    },
+
+    /// The first anchor was to be made, and there is one.
+    #[error("the witness {name} has an anchor already")]
+    AnchorExists {
+        /// The name of its first key.
+        name: String,
+    },
+
+    /// The anchor is that of another witness.
+    #[error("the anchor is of the witness {found}, not of {expected}")]
+    OtherAnchor {
+        /// The name of the first key.
+        expected: String,
+        /// The name in the anchor.
+        found: String,
+    },
+
+    /// The store is older than the anchor: a restored backup. It does not know what was cosigned since.
+    #[error(
+        "the store of the witness is older than its anchor: the anchor has {anchored}, the store {found}; it must not cosign any more"
+    )]
+    RolledBack {
+        /// What the anchor has.
+        anchored: String,
+        /// What the store has.
+        found: String,
+    },
+
+    /// The records are not those that the anchor has.
+    #[error(
+        "the first {records} records of {tree} are not those that the anchor has: the store is another copy, which must not cosign"
+    )]
+    Forked {
+        /// The tree of the records.
+        tree: String,
+        /// How many records the anchor has.
+        records: u64,
     },
 
     /// An earlier error left open what is durable.

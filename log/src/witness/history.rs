@@ -15,9 +15,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use duramen::tlog::{Checkpoint, SignedNote, TlogError};
-use duramen::{
-    Arity, DynAccumulator, EntryConfig, Rfc6962Sha256, Store, TreeConfig, TreeHead, TreeName,
-};
+use duramen::{Arity, DynAccumulator, EntryConfig, Rfc6962Sha256, Store, TreeConfig, TreeHead};
 
 use super::error::WitnessError;
 use super::register::MAX_REQUEST;
@@ -29,7 +27,7 @@ const PREFIX: &str = "cosigned-";
 /// The records since old ones were dropped last.
 #[derive(Debug)]
 pub(super) struct Generation {
-    number: u64,
+    pub(super) number: u64,
     pub(super) tree: DynAccumulator,
 }
 
@@ -58,13 +56,17 @@ impl Record {
     }
 }
 
-/// The current generation of a store. Creates the first one, and drops those that came before the current one.
+/// The number of the generation whose tree has this name.
+pub(super) fn number_of(tree: &str) -> Option<u64> {
+    tree.strip_prefix(PREFIX)?.parse().ok()
+}
+
+/// The current generation of a store. Creates the first one.
 pub(super) fn open(store: &Store) -> Result<Generation, WitnessError> {
     let trees = store.trees()?;
-    let numbered = |name: &TreeName| name.as_str().strip_prefix(PREFIX)?.parse::<u64>().ok();
     let mut found: Vec<_> = trees
         .iter()
-        .filter_map(|info| Some((numbered(&info.name)?, info.size.get(), &info.name)))
+        .filter_map(|info| Some((number_of(info.name.as_str())?, info.size.get())))
         .collect();
     if found.is_empty()
         && let Some(other) = trees.first()
@@ -72,15 +74,21 @@ pub(super) fn open(store: &Store) -> Result<Generation, WitnessError> {
         return Err(WitnessError::NotAWitness { tree: other.name.clone() });
     }
     found.sort_unstable();
-    let current = found.iter().rev().find(|(_, size, _)| *size > 0).or(found.last());
-    let number = current.map_or(1, |(number, _, _)| *number);
-    let generation = create(store, number)?;
-    for (other, _, name) in &found {
-        if *other != number {
-            drop(store.drop_tree(name)?);
+    let current = found.iter().rev().find(|(_, size)| *size > 0).or(found.last());
+    let generation = create(store, current.map_or(1, |(number, _)| *number))?;
+    generation.tree.flush()?;
+    Ok(generation)
+}
+
+/// Drops the generations that are not the current one.
+pub(super) fn drop_others(current: &Generation) -> Result<(), WitnessError> {
+    let store = current.tree.store();
+    for info in store.trees()? {
+        if number_of(info.name.as_str()).is_some_and(|number| number != current.number) {
+            drop(store.drop_tree(&info.name)?);
         }
     }
-    Ok(generation)
+    Ok(())
 }
 
 fn create(store: &Store, number: u64) -> Result<Generation, WitnessError> {

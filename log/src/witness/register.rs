@@ -11,10 +11,12 @@ use duramen::tlog::{AnyVerifier, NoteSignature, NoteVerifier, SignedNote};
 use duramen::{DurabilityToken, Store, TreeHead};
 use tokio::sync::{Mutex, RwLock};
 
+use super::anchored::Recorded;
 use super::error::{Declined, WitnessError};
 use super::history::{self, Generation, NotEnded};
 use super::logs::KnownLogs;
 use super::signer::WitnessSigner;
+use crate::anchor::Anchor;
 
 /// The longest request that is read, in bytes: a proof, and a checkpoint with many signatures.
 pub const MAX_REQUEST: usize = 128 << 10;
@@ -28,13 +30,15 @@ pub struct WitnessConfig {
     logs: KnownLogs,
     keys: Vec<Arc<dyn WitnessSigner>>,
     history: u64,
+    anchor: Option<Arc<dyn Anchor>>,
+    first_anchor: bool,
 }
 
 impl WitnessConfig {
     /// The witness of `logs` that cosigns with `key`.
     #[must_use]
     pub fn new(logs: KnownLogs, key: Arc<dyn WitnessSigner>) -> Self {
-        Self { logs, keys: vec![key], history: 100_000 }
+        Self { logs, keys: vec![key], history: 100_000, anchor: None, first_anchor: false }
     }
 
     /// Cosigns with one more key.
@@ -42,6 +46,21 @@ impl WitnessConfig {
     pub fn key(mut self, key: Arc<dyn WitnessSigner>) -> Self {
         self.keys.push(key);
         self
+    }
+
+    /// Keeps in `anchor`, which is outside the store, how much was cosigned. A store that is older than that, because it
+    /// was restored from a backup, is then refused, and of two copies that run the second is stopped. Each answer waits
+    /// for the anchor.
+    #[must_use]
+    pub fn anchor(self, anchor: Arc<dyn Anchor>) -> Self {
+        Self { anchor: Some(anchor), ..self }
+    }
+
+    /// Says that a store with records has no anchor yet, and is known to have all of them. Without it a missing anchor
+    /// is an error for such a store, and with it an existing one.
+    #[must_use]
+    pub fn first_anchor(self, first: bool) -> Self {
+        Self { first_anchor: first, ..self }
     }
 
     /// How many records of the past are kept at least, beside the last one of each log (default: 100,000). They are
@@ -84,6 +103,7 @@ pub struct Witness {
     /// By the path below the monitoring prefix.
     by_path: HashMap<String, Arc<OneLog>>,
     generation: ArcSwap<Generation>,
+    recorded: Option<Recorded>,
     /// Held to read while a record is written, and to write while the generation ends.
     writing: RwLock<()>,
     history: u64,
@@ -135,13 +155,18 @@ impl Witness {
     /// # Errors
     ///
     /// [`WitnessError::NotAWitness`] if the store has other trees, [`WitnessError::Record`] if a record is not what a
-    /// witness writes, [`WitnessError::NoKey`], [`WitnessError::Store`].
+    /// witness writes, [`WitnessError::NoKey`], [`WitnessError::Store`]; with an anchor
+    /// [`RolledBack`](WitnessError::RolledBack), [`Forked`](WitnessError::Forked),
+    /// [`NoAnchor`](WitnessError::NoAnchor), [`AnchorExists`](WitnessError::AnchorExists),
+    /// [`OtherAnchor`](WitnessError::OtherAnchor) and [`Anchor`](WitnessError::Anchor) if the store must not cosign.
+    /// Nothing of the store is changed then.
     pub fn open(store: &Store, config: WitnessConfig) -> Result<Arc<Self>, WitnessError> {
-        let WitnessConfig { logs, keys, history } = config;
-        if keys.is_empty() {
-            return Err(WitnessError::NoKey);
-        }
+        let WitnessConfig { logs, keys, history, anchor, first_anchor } = config;
+        let name = keys.first().ok_or(WitnessError::NoKey)?.key_name().to_owned();
         let generation = Arc::new(history::open(store)?);
+        let open = |anchor| Recorded::open(anchor, &name, &generation, first_anchor);
+        let recorded = anchor.map(open).transpose()?;
+        history::drop_others(&generation)?;
         let mut last = HashMap::new();
         history::read_all(&generation, &keys, |index, record| {
             let generation = Arc::clone(&generation);
@@ -165,6 +190,7 @@ impl Witness {
             by_origin: by(str::to_owned),
             by_path: by(monitor_path),
             generation: ArcSwap::from(generation),
+            recorded,
             writing: RwLock::new(()),
             history,
             ends_at: AtomicU64::new(0),
@@ -232,6 +258,11 @@ impl Witness {
             return Err(self.stop(error).into());
         }
         let (index, is_full) = (inserted.index.get(), self.is_full(&generation));
+        if let Some(recorded) = &self.recorded
+            && let Err(error) = recorded.hold(&generation, index).await
+        {
+            return Err(self.stop(error).into());
+        }
         log.latest.store(Some(Arc::new(Latest { head, time, generation, index })));
         drop(writing);
         if is_full {
@@ -301,6 +332,12 @@ impl Witness {
         match ended {
             Ok((logs, new)) => {
                 let new = Arc::new(new);
+                if let Some(recorded) = &self.recorded
+                    && let Err(error) = recorded.hold(&new, 0).await
+                {
+                    drop(self.stop(error));
+                    return;
+                }
                 for (index, log) in (0..).zip(logs) {
                     let moved = |latest: Arc<Latest>| Latest {
                         generation: Arc::clone(&new),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
 mod protocol;
+mod restored;
 mod state;
 
 use std::path::Path;
