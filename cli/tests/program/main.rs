@@ -10,6 +10,8 @@
 mod append;
 mod backup;
 mod common;
+#[cfg(target_os = "linux")]
+mod connections;
 mod consistency;
 mod entries;
 mod erase;
@@ -22,6 +24,7 @@ mod follow;
 mod kill;
 mod multi;
 mod names;
+mod operators;
 mod proofs;
 mod reading;
 mod scrub;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
+mod cold;
 mod drain;
 mod durable;
 mod jobs;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use duramen::fs::Place;
 use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::tlog::{Ed25519Signer, NoteVerifier, SignedNote};
-use duramen::{Config, FlushPolicy, Store, StoreReader, TreeHead, TreeName};
+use duramen::{Config, FlushPolicy, ReadMode, Store, StoreReader, TreeHead, TreeName};
 use duramen_log::http::{Limits, Site, public};
 use duramen_log::{Anchor, AnchorError, Anchored, Log, LogConfig};
 use http_body_util::BodyExt;
@@ -93,7 +93,8 @@ impl Rig {
 
     /// The store that `place` leads to, which is on `disk`.
     pub(crate) fn on(disk: &SimDisk, place: Arc<dyn Place>, anchor: Obedient) -> Self {
-        let config = Config::new("store").file_system(place);
+        // As the program has it: a mapping cannot report a failed read.
+        let config = Config::new("store").file_system(place).read_mode(ReadMode::Pread);
         let store = Store::open(config.clone().flush_policy(FlushPolicy::Manual)).unwrap();
         let reader = Arc::new(StoreReader::open(config).unwrap());
         Self { disk: disk.clone(), store, reader, anchor }

@@ -224,6 +224,43 @@ impl SimDisk {
         let id = self.shared.lock().faults.hold(when);
         Hold { shared: Arc::clone(&self.shared), id }
     }
+
+    /// Makes each read of files of this kind wait until the returned guard is dropped. Reads of mappings do not wait. There
+    /// is one such guard at a time.
+    #[must_use = "dropping it releases the reads"]
+    pub fn hold_reads(&self, kind: FileKind) -> HeldReads {
+        self.shared.lock().faults.hold_reads(kind);
+        HeldReads { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Makes reads wait while it lives. Made by [`SimDisk::hold_reads`].
+pub struct HeldReads {
+    shared: Arc<Shared>,
+}
+
+impl HeldReads {
+    /// How many reads wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.lock().faults.waiting_reads()
+    }
+
+    /// Lets the reads go on, as dropping does.
+    pub fn release(self) {}
+}
+
+impl fmt::Debug for HeldReads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldReads").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for HeldReads {
+    fn drop(&mut self) {
+        self.shared.lock().faults.release_reads();
+        self.shared.notify();
+    }
 }
 
 /// Makes an operation wait while it lives. Made by [`SimDisk::hold`].

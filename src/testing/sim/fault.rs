@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::choice::CrashChoice;
 use super::operation::{Operation, Watch, When};
-use crate::fs::FileName;
+use crate::fs::{FileKind, FileName};
 
 /// The error of an injected fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,14 @@ pub(super) struct Faults {
     holds: Vec<HoldState>,
     next_hold: u64,
     reads: Vec<(FileName, Range<u64>, FaultError)>,
+    held_reads: Option<HeldReads>,
+}
+
+/// Reads that wait.
+#[derive(Clone, Copy, Debug)]
+struct HeldReads {
+    kind: FileKind,
+    waiting: usize,
 }
 
 #[derive(Debug)]
@@ -154,6 +162,28 @@ impl Faults {
             }
         }
         held_by
+    }
+
+    pub(super) fn hold_reads(&mut self, kind: FileKind) {
+        self.held_reads = Some(HeldReads { kind, waiting: 0 });
+    }
+
+    pub(super) fn release_reads(&mut self) {
+        self.held_reads = None;
+    }
+
+    /// Whether a read of this file has to wait. `again` says that it does already.
+    pub(super) fn holds_read(&mut self, file: FileName, again: bool) -> bool {
+        let Some(held) = self.held_reads.as_mut().filter(|held| held.kind == file.kind) else {
+            return false;
+        };
+        held.waiting += usize::from(!again);
+        true
+    }
+
+    /// How many reads wait.
+    pub(super) fn waiting_reads(&self) -> usize {
+        self.held_reads.map_or(0, |held| held.waiting)
     }
 
     pub(super) fn holds(&self, id: HoldId) -> bool {

@@ -63,7 +63,16 @@ impl SimFile {
     }
 
     fn read(&self, at: u64, buf: &mut [u8]) -> io::Result<()> {
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
+        let mut waits = false;
+        loop {
+            let name = self.name(&state)?;
+            if !state.faults.holds_read(name, waits) {
+                break;
+            }
+            waits = true;
+            state = self.shared.wait_for_change(state);
+        }
         let end = at.saturating_add(buf.len() as u64);
         state.readable(self.name(&state)?, &(at..end))?;
         let cache = state.contents.file(self.id)?.cache();

@@ -116,7 +116,7 @@ mod tamper;
 mod watch;
 
 pub use choice::CrashChoice;
-pub use disk::{Hold, SimDisk};
+pub use disk::{HeldReads, Hold, SimDisk};
 pub use fault::{Fault, FaultError};
 pub use operation::{Operation, OperationKind, When};
 pub use path::SimPath;

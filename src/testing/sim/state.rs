@@ -171,6 +171,14 @@ impl Shared {
         self.state.lock()
     }
 
+    /// Waits until something has changed, without the lock.
+    pub(super) fn wait_for_change<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        self.changed.wait(state)
+    }
+
     /// Waits until `done` returns true. It is called again whenever a hold is reached or released, and
     /// after each change that a watch reports.
     pub(super) fn wait(&self, mut done: impl FnMut(&State) -> bool) {
