@@ -25,6 +25,7 @@ mod kill;
 mod multi;
 mod names;
 mod operators;
+mod outside;
 mod proofs;
 mod reading;
 mod scrub;
