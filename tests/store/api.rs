@@ -16,7 +16,8 @@ use duramen::tlog::tiles::{
     BundleError, Bundles, EntryBundlePath, LogPath, PathError, TilePath, TileWidth, Tiles,
 };
 use duramen::tlog::witness::{
-    Accepted, AddCheckpoint, Answer, AnswerError, KnownLog, Refusal, RequestError, WitnessStatus,
+    Accepted, AddCheckpoint, Answer, AnswerError, KnownLog, Refusal, RequestError, SignSubtree,
+    WitnessStatus,
 };
 use duramen::tlog::{
     Checkpoint, KeyType, NoteSignature, NoteSigner, NoteVerifier, SignedNote, SignerError,
@@ -189,6 +190,7 @@ fn values_can_be_copied_and_compared() {
     value::<NoteSignature>();
     value::<TlogProof>();
     value::<AddCheckpoint>();
+    value::<SignSubtree>();
     value::<Accepted>();
     value::<Answer>();
     value::<Header>();
@@ -220,6 +222,7 @@ fn values_can_be_copied_and_compared() {
     text::<SignedNote>();
     text::<TlogProof>();
     text::<AddCheckpoint>();
+    text::<SignSubtree>();
     text::<TilePath>();
     text::<EntryBundlePath>();
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use duramen::tlog::witness::{AddCheckpoint, Refusal, WitnessStatus, cosigned_body};
+use duramen::tlog::witness::{AddCheckpoint, Refusal, SignSubtree, WitnessStatus, cosigned_body};
 use serde_json::json;
 
 use super::answer::Failed;
@@ -39,6 +39,7 @@ pub struct Cosigning {
 #[derive(Debug, Default)]
 struct Counted {
     cosigned: Counter,
+    subtrees: Counter,
     bad: Counter,
     forbidden: Counter,
     unknown: Counter,
@@ -72,6 +73,12 @@ impl Cosigning {
                 counted.cosigned.get(),
             ),
             (
+                "signed_subtrees_total",
+                "counter",
+                "Requests answered with signatures of a subtree.",
+                counted.subtrees.get(),
+            ),
+            (
                 "failed_total",
                 "counter",
                 "Requests that the store or a key failed.",
@@ -99,13 +106,18 @@ impl Cosigning {
     }
 }
 
-/// What everybody may reach of a witness: `add-checkpoint`, and the checkpoints that it cosigned last.
+/// What everybody may reach of a witness: `add-checkpoint`, `sign-subtree` if a key of it signs subtrees, and the
+/// checkpoints that it cosigned last.
 pub fn witness(cosigning: &Arc<Cosigning>) -> Router {
     let nothing = || async { Failed::not_found("there is nothing here") };
     let not_so = || async {
         Failed::new(StatusCode::METHOD_NOT_ALLOWED, "this is not done with that method")
     };
-    Router::new()
+    let subtrees = match cosigning.witness.signs_subtrees() {
+        true => Router::new().route("/sign-subtree", post(sign_subtree)),
+        false => Router::new(),
+    };
+    subtrees
         .route("/add-checkpoint", post(add_checkpoint))
         .route("/{hash}/checkpoint", get(checkpoint))
         .route("/healthz", get(super::health::alive))
@@ -140,6 +152,37 @@ async fn add_checkpoint(
         }
         Err(Declined::Failed(error)) => {
             counted.failed.add(1);
+            Err(error.into())
+        }
+    }
+}
+
+/// `POST /sign-subtree`.
+async fn sign_subtree(
+    State(cosigning): State<Arc<Cosigning>>,
+    body: Body,
+) -> Result<Response, Failed> {
+    let Cosigning { limits, room, .. } = &*cosigning;
+    let (body, _held) = whole(body, MAX_REQUEST, limits.body, room).await?;
+    let request = str::from_utf8(&body).map_err(|_| not_utf8())?.parse::<SignSubtree>();
+    let signing = Arc::clone(&cosigning);
+    // Signatures of ML-DSA take their time.
+    let sign = move || match request {
+        Ok(request) => signing.witness.sign_subtree(&request),
+        Err(error) => Err(Refusal::Malformed(error).into()),
+    };
+    let signed = tokio::task::spawn_blocking(sign).await.map_err(|_| WitnessError::GivenUp)?;
+    match signed {
+        Ok(signed) => {
+            cosigning.counted.subtrees.add(1);
+            Ok(([(header::CONTENT_TYPE, TEXT)], cosigned_body(&signed)).into_response())
+        }
+        Err(Declined::Refused(refusal)) => {
+            cosigning.counted.refused(refusal.status());
+            Ok(refused(&refusal))
+        }
+        Err(Declined::Failed(error)) => {
+            cosigning.counted.failed.add(1);
             Err(error.into())
         }
     }

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use duramen::tlog::witness::{AddCheckpoint, KnownLog, Refusal, decide, monitor_path};
+use duramen::tlog::witness::{
+    AddCheckpoint, KnownLog, Refusal, SignSubtree, decide, decide_subtree, monitor_path,
+};
 use duramen::tlog::{AnyVerifier, NoteSignature, NoteVerifier, SignedNote};
 use duramen::{DurabilityToken, Store, TreeHead};
 use tokio::sync::{Mutex, RwLock};
@@ -269,6 +271,30 @@ impl Witness {
             tokio::spawn(Arc::clone(self).end_generation());
         }
         Ok(signatures)
+    }
+
+    /// Cosigns a subtree of a checkpoint that this witness has cosigned, with each key that can. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Declined::Refused`] if the subtree is not to be cosigned, [`Declined::Failed`] if a key failed.
+    pub fn sign_subtree(&self, request: &SignSubtree) -> Result<Vec<NoteSignature>, Declined> {
+        let origin = request.claimed_origin();
+        let is_known = self.by_origin.get(origin).is_some_and(|log| !log.keys.is_empty());
+        let own = self.keys.iter().map(|key| key.vkey().parse::<AnyVerifier>());
+        let own = own.collect::<Result<Vec<_>, _>>().map_err(WitnessError::from)?;
+        let own: Vec<&dyn NoteVerifier> = own.iter().map(|key| key as _).collect();
+        decide_subtree(request, is_known, &own)?;
+        let signers = self.keys.iter().filter(|key| key.signs_subtrees());
+        let (subtree, root) = (request.subtree(), request.claimed_root());
+        let signed = signers.map(|key| key.sign_subtree(origin, subtree, root));
+        Ok(signed.collect::<Result<_, _>>().map_err(WitnessError::from)?)
+    }
+
+    /// Whether a key of the witness signs subtrees.
+    #[must_use]
+    pub fn signs_subtrees(&self) -> bool {
+        self.keys.iter().any(|key| key.signs_subtrees())
     }
 
     /// Decides a request by what was cosigned last, and signs. Changes nothing.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use duramen::tlog::{Cosigner, NoteSignature, SignedNote, Signer, TlogError};
+use duramen::Hash;
+use duramen::merkle::Subtree;
+use duramen::tlog::{Cosigner, KeyType, NoteSignature, SignedNote, Signer, TlogError};
 
 /// A key that cosigns checkpoints, of any type. Made by [`Cosigner`], whose key may be in another process.
 ///
@@ -31,6 +33,27 @@ pub trait WitnessSigner: Send + Sync + fmt::Debug {
     ///
     /// [`TlogError::Signer`] if the key cannot sign now, or not such a text.
     fn cosign(&self, note: &SignedNote, time: u64) -> Result<NoteSignature, TlogError>;
+
+    /// Whether the key cosigns subtrees. By default it does not.
+    fn signs_subtrees(&self) -> bool {
+        false
+    }
+
+    /// The cosignature of the root of a subtree of the log `origin`, without a time.
+    ///
+    /// # Errors
+    ///
+    /// [`TlogError::OtherKeyType`] if the key does not sign subtrees, [`TlogError::Signer`] if it cannot sign now.
+    fn sign_subtree(
+        &self,
+        origin: &str,
+        subtree: Subtree,
+        root: &Hash,
+    ) -> Result<NoteSignature, TlogError> {
+        let _ = (origin, subtree, root);
+        let expected = KeyType::ML_DSA_44_COSIGNATURE;
+        Err(TlogError::OtherKeyType { expected, found: KeyType::ED25519_COSIGNATURE })
+    }
 }
 
 impl<S: Signer + Send + Sync> WitnessSigner for Cosigner<S> {
@@ -48,5 +71,18 @@ impl<S: Signer + Send + Sync> WitnessSigner for Cosigner<S> {
 
     fn cosign(&self, note: &SignedNote, time: u64) -> Result<NoteSignature, TlogError> {
         note.signature(&self.at(time))
+    }
+
+    fn signs_subtrees(&self) -> bool {
+        self.key_type() == KeyType::ML_DSA_44_COSIGNATURE
+    }
+
+    fn sign_subtree(
+        &self,
+        origin: &str,
+        subtree: Subtree,
+        root: &Hash,
+    ) -> Result<NoteSignature, TlogError> {
+        self.cosign_subtree(origin, subtree, root)
     }
 }

@@ -143,6 +143,12 @@ pub enum Refusal {
         /// The size.
         size: TreeSize,
     },
+    /// 403: none of the witness's own keys cosigned the checkpoint, or a signature by one is wrong.
+    #[error("the checkpoint is not cosigned by this witness: {0}")]
+    NotCosigned(#[source] TlogError),
+    /// 422: the subtree is not proven to be a part of the checkpoint.
+    #[error("the subtree is not proven to be a part of the checkpoint: {0}")]
+    NotAPart(#[source] VerifyError),
     /// 422: the checkpoint is not proven to extend the latest one.
     #[error("the checkpoint is not proven to extend the latest one: {0}")]
     Inconsistent(#[source] VerifyError),
@@ -155,11 +161,12 @@ impl Refusal {
         match self {
             Self::Malformed(_) | Self::OldBeyondNew { .. } => WitnessStatus::BadRequest,
             Self::UnknownOrigin { .. } => WitnessStatus::NotFound,
-            Self::NotSigned(_) => WitnessStatus::Forbidden,
+            Self::NotSigned(_) | Self::NotCosigned(_) => WitnessStatus::Forbidden,
             Self::Conflict { .. } => WitnessStatus::Conflict,
             Self::NotEmptyRoot
             | Self::ProofFromNothing { .. }
             | Self::OtherRoot { .. }
+            | Self::NotAPart(_)
             | Self::Inconsistent(_) => WitnessStatus::Unprocessable,
         }
     }

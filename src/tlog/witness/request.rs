@@ -130,6 +130,17 @@ pub enum RequestError {
         "the first line is not `old NUMBER` with a decimal number below 2^64 without leading zeros"
     )]
     NoOldSize,
+    /// The first line is not that of a subtree.
+    #[error("the first line is not `subtree START END` of a subtree")]
+    NoSubtree,
+    /// The subtree ends behind the checkpoint.
+    #[error("the subtree ends at {end}, and the checkpoint has size {size}")]
+    SubtreeBeyond {
+        /// The end of the subtree.
+        end: u64,
+        /// The size of the checkpoint.
+        size: TreeSize,
+    },
     /// A line of the proof is no hash.
     #[error("line {line} is not Base 64 of a hash of 32 bytes")]
     ProofLine {

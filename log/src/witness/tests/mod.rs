@@ -4,6 +4,7 @@
 mod protocol;
 mod restored;
 mod state;
+mod subtrees;
 
 use std::path::Path;
 use std::sync::Arc;
