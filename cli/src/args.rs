@@ -26,7 +26,7 @@ pub(crate) use anchor::AnchorArgs;
 pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, FindArgs, IndexArgs, TailArgs};
 pub(crate) use erase::{CompactArgs, EraseArgs};
 pub(crate) use follow::{FollowArgs, MirrorArgs, MonitorArgs};
-pub(crate) use network::NetworkArgs;
+pub(crate) use network::{NetworkArgs, TlsArgs};
 pub(crate) use proofs::{
     CheckpointArgs, ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeyKind, KeygenArgs,
     ProofFormat, ProveArgs, ProveConsistencyArgs, TrustArgs, VerifyArgs,

@@ -14,7 +14,7 @@ use duramen_log::http::{self, Limits, Listener, Router, Site, Tls};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::args::NetworkArgs;
+use crate::args::{NetworkArgs, TlsArgs};
 use crate::error::Error;
 use crate::{input, output, signals};
 
@@ -31,8 +31,15 @@ impl NetworkArgs {
         self.admin_token.as_deref().map(token).transpose()
     }
 
+    /// What clients may take.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { connections: connections(self.connections), ..Limits::default() }
+    }
+}
+
+impl TlsArgs {
     /// The certificate to serve with, if there is one.
-    fn tls(&self) -> Result<Option<Tls>, Error> {
+    pub(crate) fn read(&self) -> Result<Option<Tls>, Error> {
         let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
             return Ok(None);
         };
@@ -44,11 +51,6 @@ impl NetworkArgs {
             source: source.into(),
         };
         Tls::from_pem(&chain, &key).map(Some).map_err(unusable)
-    }
-
-    /// What clients may take.
-    pub(crate) fn limits(&self) -> Limits {
-        Limits { connections: connections(self.connections), ..Limits::default() }
     }
 }
 
@@ -103,7 +105,7 @@ async fn both(
     site: &Arc<Site>,
     limits: &Limits,
 ) -> Result<(), Error> {
-    let (address, tls) = (args.listen.to_string(), args.tls()?);
+    let (address, tls) = (args.listen.to_string(), args.tls.read()?);
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.map_err(|error| serving("listen on", &address, error))?;
     let bound = listener.local_addr().map_err(|error| serving("listen on", &address, error))?;
@@ -150,7 +152,7 @@ async fn both(
 }
 
 /// Listens with TLS, if there is a certificate.
-fn on(listener: TcpListener, tls: Option<&Tls>) -> Listener {
+pub(crate) fn on(listener: TcpListener, tls: Option<&Tls>) -> Listener {
     match tls {
         Some(tls) => Listener::Tls(listener, tls.clone()),
         None => Listener::Tcp(listener),

@@ -4,13 +4,14 @@
 //!
 //! - The copy shows a checkpoint only when all its entries are durable.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use duramen::tlog::{Checkpoint, SignedNote};
 use duramen::{Config, ReadMode, Store};
 use duramen_log::follow::{FollowState, Mirror, MirrorError};
-use duramen_log::http::{self, Limits, Listener, Shown, Site};
+use duramen_log::http::{self, Limits, Shown, Site};
 use tokio::sync::watch;
 
 use crate::args::MirrorArgs;
@@ -28,12 +29,13 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<(), Error> {
     let config = Config::new(&args.dir).read_mode(ReadMode::Pread);
     let store = Store::open(config)?;
     let mut mirror = Mirror::open(&store, &args.tree, follow::is_asked).map_err(of)?;
-    let shown = Arc::new(Shown::default());
+    let limits = Limits { connections: listen::connections(args.connections), ..Limits::default() };
+    let shown = Arc::new(Shown::new(&limits));
     let old = std::fs::read_to_string(state.checkpoint_file()).ok();
     if let Some(old) = old.and_then(|text| text.parse::<SignedNote>().ok()) {
         show(&shown, &old, &mirror)?;
     }
-    let server = args.listen.map(|_| serve(args, &shown)).transpose()?;
+    let server = args.listen.map(|address| serve(args, address, limits, &shown)).transpose()?;
     let each = |state: &FollowState, mirror: &Mirror| match state.accepted() {
         Some(note) => show(&shown, note, mirror),
         None => Ok(()),
@@ -74,25 +76,28 @@ impl Server {
     }
 }
 
-fn serve(args: &MirrorArgs, shown: &Arc<Shown>) -> Result<Server, Error> {
-    let Some(address) = args.listen else {
-        return Err(Error::Usage("no address is given".to_owned()));
-    };
+fn serve(
+    args: &MirrorArgs,
+    address: SocketAddr,
+    limits: Limits,
+    shown: &Arc<Shown>,
+) -> Result<Server, Error> {
+    let tls = args.tls.read()?;
     let failed = move |action| move |error| listen::serving(action, &address.to_string(), error);
     let listener = std::net::TcpListener::bind(address).map_err(failed("listen on"))?;
     listener.set_nonblocking(true).map_err(failed("listen on"))?;
     let bound = listener.local_addr().map_err(failed("listen on"))?;
-    let limits = Limits { connections: listen::connections(args.connections), ..Limits::default() };
     let site = Site::new(Vec::new(), &limits);
     let site =
         site.map_err(|source| Error::Log { log: String::new(), source: Box::new(source) })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(failed("start"))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let (router, (stop, mut stopped)) = (http::mirror(shown), watch::channel(false));
     let thread = std::thread::spawn(move || {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener);
-            let listener = Listener::Tcp(listener.map_err(failed("listen on"))?);
+            let listener = listen::on(listener.map_err(failed("listen on"))?, tls.as_ref());
             let until = async {
                 let _ = stopped.wait_for(|stopped| *stopped).await;
             };
@@ -100,7 +105,7 @@ fn serve(args: &MirrorArgs, shown: &Arc<Shown>) -> Result<Server, Error> {
             served.map(drop).map_err(failed("serve"))
         })
     });
-    output::print(&format!("listening on http://{bound}\n"))?;
+    output::print(&format!("listening on {scheme}://{bound}\n"))?;
     Ok(Server { stop, thread })
 }
 

@@ -21,16 +21,23 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "FILE", requires = "admin")]
     pub(crate) admin_token: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+
+    /// The most connections at a time.
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = number)]
+    pub(crate) connections: u64,
+}
+
+/// The certificate to serve with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TlsArgs {
     /// Serve over TLS with the certificate in this file, PEM, with those that lead from it to a root behind it. An
-    /// address of --admin has it too.
+    /// address of operators has it too.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
     /// The private key of the certificate, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
-
-    /// The most connections at a time.
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = number)]
-    pub(crate) connections: u64,
 }

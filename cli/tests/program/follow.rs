@@ -453,6 +453,34 @@ fn a_mirror_is_a_log_that_is_verified_served_and_exported_like_the_first_one() {
 }
 
 #[test]
+fn a_mirror_serves_its_copy_after_a_restart_while_the_log_cannot_be_reached() {
+    let (place, vkey) = keyed();
+    published(&place, "log", &lines(0..600, "entry"), true);
+    let files = Files::serve(&place.path("log-files"));
+    let url = files.url();
+    let line = format!("mirror {url} @copy --once --vkey {vkey} --state @state --timeout 2s");
+    printed(duramen(&place, &line));
+    drop(files);
+    let line = format!(
+        "mirror {url} @copy --listen 127.0.0.1:0 --interval 20ms --timeout 100ms --vkey {vkey} --state @state"
+    );
+    let mirror = Process::start(command(&place, &[], &line));
+    let note = std::fs::read(place.path("log-files/checkpoint")).unwrap();
+    assert_eq!(mirror.get("/checkpoint").body, note);
+    for path in ["tile/0/000", "tile/0/002.p/88", "tile/entries/001", "tile/entries/002.p/88"] {
+        let file = std::fs::read(place.path("log-files").join(path)).unwrap();
+        // From the store, and then from memory.
+        for _ in 0..2 {
+            assert_eq!(mirror.get(&format!("/{path}")).body, file, "{path}");
+        }
+    }
+    let copy = format!("http://{}", mirror.address);
+    let line = format!("monitor {copy} --once --vkey {vkey} --state @other --timeout 2s");
+    assert!(printed(duramen(&place, &line)).ends_with(" entries 600\n"));
+    mirror.stop();
+}
+
+#[test]
 fn a_mirror_that_is_killed_goes_on_and_has_every_entry_once() {
     let (place, vkey) = keyed();
     published(&place, "log", &lines(0..20_000, "entry"), true);

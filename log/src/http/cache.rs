@@ -1,6 +1,6 @@
 //! Tiles and bundles that were asked for lately, so that they are answered without a read of the store.
 //!
-//! A tile never changes, so nothing here is ever wrong. When the cache is full, the oldest goes that was not asked for
+//! A tile never changes, so nothing here is wrong before an entry is erased; then all is [forgotten](Cache::clear). When the cache is full, the oldest goes that was not asked for
 //! again since it came, or since it was passed over.
 //!
 //! # Invariants
@@ -87,6 +87,13 @@ impl Cache {
         shard.bytes += len;
         shard.order.push_back(key);
         shard.kept.insert(key, Kept { bytes: bytes.clone(), again: false });
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            *shard.lock().unwrap_or_else(PoisonError::into_inner) = Shard::default();
+        }
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {

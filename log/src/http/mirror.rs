@@ -1,4 +1,8 @@
 //! A copy of another operator's log over HTTP: the read side of C2SP `tlog-tiles`, and nothing that writes.
+//!
+//! # Invariants
+//!
+//! - Answers take no more memory together, and no more reads wait for the disk, than the limits say.
 
 use std::sync::Arc;
 
@@ -12,9 +16,13 @@ use bytes::Bytes;
 use duramen::Snapshot;
 use duramen::tlog::tiles::{EntryBundlePath, TilePath};
 use duramen::tlog::{Checkpoint, SignedNote, TlogError};
+use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
 use super::answer::Failed;
+use super::cache::{Cache, Key};
+use super::limits::Limits;
+use super::room::Room;
 
 /// A tile never changes.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -26,9 +34,14 @@ const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
 /// The checkpoint of a mirror that stands, with the tree that has its entries.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Shown {
     current: ArcSwapOption<Current>,
+    /// The memory that all requests share.
+    room: Room,
+    /// Reads that may wait for the disk.
+    reads: Arc<Semaphore>,
+    cache: Cache,
 }
 
 #[derive(Debug)]
@@ -38,7 +51,26 @@ struct Current {
     snapshot: Snapshot,
 }
 
+impl Default for Shown {
+    fn default() -> Self {
+        Self::new(&Limits::default())
+    }
+}
+
 impl Shown {
+    /// Shows no checkpoint yet. Clients may take what `limits` say.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        // The cache must leave room for requests.
+        let cached = limits.cache.min(limits.memory / 4);
+        Self {
+            current: ArcSwapOption::empty(),
+            room: Room::new(limits.memory),
+            reads: Arc::new(Semaphore::new(limits.reads.max(1))),
+            cache: Cache::new(cached),
+        }
+    }
+
     /// Shows the checkpoint in `note`, as it is signed. `snapshot` has its entries.
     ///
     /// # Errors
@@ -89,7 +121,9 @@ async fn tile(State(shown): State<Arc<Shown>>, uri: Uri) -> Result<Response, Fai
     if !path.is_within(current.size) {
         return Err(Failed::not_found("the log has no such tile in its checkpoint"));
     }
-    read(move || current.snapshot.tile(path.level(), path.index(), path.width().get())).await
+    let (level, index, width) = (path.level(), path.index(), path.width().get());
+    let key = Key { level: Some(level), index, width };
+    read(&shown, key, move || current.snapshot.tile(level, index, width)).await
 }
 
 async fn bundle(State(shown): State<Arc<Shown>>, uri: Uri) -> Result<Response, Failed> {
@@ -98,7 +132,9 @@ async fn bundle(State(shown): State<Arc<Shown>>, uri: Uri) -> Result<Response, F
     if !path.is_within(current.size) {
         return Err(Failed::not_found("the log has no such bundle in its checkpoint"));
     }
-    read(move || current.snapshot.entry_bundle(path.index(), path.width().get())).await
+    let (index, width) = (path.index(), path.width().get());
+    let key = Key { level: None, index, width };
+    read(&shown, key, move || current.snapshot.entry_bundle(index, width)).await
 }
 
 /// The path as the client sent it: a tile has one path, and not one more for every way to encode it.
@@ -110,16 +146,37 @@ fn not_a_path(error: impl std::fmt::Display) -> Failed {
     Failed::not_found(format!("this is not the path of a tile: {error}"))
 }
 
-/// Reads from the store, where that keeps no other request from going on.
+/// What the cache has, or else what `read` finds in the store, where that keeps no other request from going on.
 async fn read(
+    shown: &Arc<Shown>,
+    key: Key,
     read: impl FnOnce() -> duramen::Result<Vec<u8>> + Send + 'static,
 ) -> Result<Response, Failed> {
-    let given_up = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was given up");
-    let bytes = tokio::task::spawn_blocking(read).await.map_err(given_up)??;
+    let bytes = match shown.cache.get(key) {
+        Some(bytes) => bytes,
+        None => {
+            let permit = Arc::clone(&shown.reads).acquire_owned().await;
+            let permit = permit.map_err(|_| given_up())?;
+            let shown = Arc::clone(shown);
+            let read = move || {
+                let bytes = read()?;
+                // Held until the last client has taken it and the cache has dropped it.
+                let bytes = shown.room.take(bytes.len())?.bind(bytes);
+                shown.cache.put(key, &bytes);
+                drop(permit);
+                Ok::<_, Failed>(bytes)
+            };
+            tokio::task::spawn_blocking(read).await.map_err(|_| given_up())??
+        }
+    };
     let headers = [
         (header::CONTENT_TYPE, BYTES),
         (header::CACHE_CONTROL, IMMUTABLE),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY),
     ];
     Ok((headers, bytes).into_response())
+}
+
+fn given_up() -> Failed {
+    Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was given up")
 }

@@ -181,6 +181,8 @@ impl Site {
             if let Err(error) = served.log.refresh() {
                 tracing::warn!(log = %served.name, %error, "cannot read the files of the store anew");
             }
+            // A bundle may have an entry that was erased.
+            served.cache.clear();
         }
     }
 
