@@ -160,7 +160,9 @@ pub use durability::DurabilityToken;
 #[cfg(feature = "std")]
 pub use entry::{Compression, EntryConfig, EntryRanges, Erasure};
 #[cfg(feature = "std")]
-pub use error::{Damage, Displaced, Displacement, Error, FormatFeature, Limit, Problem, Result};
+pub use error::{
+    Damage, Displaced, Displacement, Error, FormatFeature, Limit, LockOwner, Problem, Result,
+};
 #[cfg(feature = "std")]
 pub use ids::Seq;
 #[cfg(feature = "std")]

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let (hasher, arity) = (args.hasher, args.arity);
     let wanted =
         Wanted { tree: &args.tree, create: true, hasher, arity, entries, indexed: args.unique };
-    let store = store::open_or_create(config, &wanted)?;
+    let store = store::open_or_create(config, &wanted, args.lock)?;
     if store.entry_config().is_some() && args.input != InputKind::Lines {
         return Err(Error::Usage(format!(
             "the tree {:?} keeps entries, which does not go with {}",

@@ -4,6 +4,7 @@ mod anchor;
 mod entries;
 mod erase;
 mod follow;
+mod lock;
 #[cfg(test)]
 mod manual;
 mod network;
@@ -26,6 +27,7 @@ pub(crate) use anchor::AnchorArgs;
 pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, FindArgs, IndexArgs, TailArgs};
 pub(crate) use erase::{CompactArgs, EraseArgs};
 pub(crate) use follow::{FollowArgs, MirrorArgs, MonitorArgs};
+pub(crate) use lock::LockArgs;
 pub(crate) use network::{NetworkArgs, TlsArgs};
 pub(crate) use proofs::{
     CheckpointArgs, ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeyKind, KeygenArgs,
@@ -222,6 +224,9 @@ pub(crate) struct ScrubArgs {
     #[arg(long, value_name = "BYTES", value_parser = policy::bytes)]
     pub(crate) rate: Option<u64>,
 
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
+
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -289,6 +294,9 @@ pub(crate) struct AppendArgs {
     /// Print each leaf's index on a line of its own once the leaf is durable.
     #[arg(long)]
     pub(crate) ack: bool,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 
     /// Print the head as JSON.
     #[arg(long)]

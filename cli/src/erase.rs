@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::SystemTime;
 
 use duramen::inspect::{Printable, count, utc};
-use duramen::{Compact, CompactInfo, Config, Erasure, LeafIndex, Store, TreeName};
+use duramen::{Compact, CompactInfo, Erasure, LeafIndex, TreeName};
 use serde::Serialize;
 
 use crate::args::{CompactArgs, EraseArgs};
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &EraseArgs) -> Result<(), Error> {
     if !args.yes {
         return Err(would_erase(args)?);
     }
-    let store = Store::open(Config::new(&args.dir).create(false))?;
+    let store = store::open_existing(&args.dir, args.lock)?;
     let tree = store.existing_tree(&args.tree)?;
     let before = entries_of(&tree.erasures()?);
     let token = tree.erase(args.ranges.clone(), args.reason.as_deref().unwrap_or_default())?;
@@ -145,7 +145,7 @@ pub(crate) fn moment(at: SystemTime) -> String {
 
 /// Removes the data of erased entries from all files of a store.
 pub(crate) fn compact(args: &CompactArgs) -> Result<(), Error> {
-    let store = Store::open(Config::new(&args.dir).create(false))?;
+    let store = store::open_existing(&args.dir, args.lock)?;
     let info = store.compact(Compact::new().full(args.full))?;
     store.close()?;
     let text = match args.json {

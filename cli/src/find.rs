@@ -1,6 +1,6 @@
 //! `duramen find` and `duramen index`.
 
-use duramen::{Config, Error as StoreError, Hash, LeafIndex, Snapshot, Store};
+use duramen::{Error as StoreError, Hash, LeafIndex, Snapshot};
 use serde::Serialize;
 
 use crate::args::{FindArgs, IndexArgs};
@@ -70,7 +70,7 @@ fn search(tree: &Snapshot, leaf: &Hash, most: usize) -> Result<Vec<LeafIndex>, E
 
 /// Gives a tree an index, and returns when it is durable and written.
 pub(crate) fn index(args: &IndexArgs) -> Result<(), Error> {
-    let store = Store::open(Config::new(&args.dir).create(false))?;
+    let store = store::open_existing(&args.dir, args.lock)?;
     let tree = store.existing_tree(&args.tree)?;
     let added = tree.add_index()?;
     tree.flush()?;

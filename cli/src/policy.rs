@@ -56,7 +56,7 @@ fn works<T>(set: Result<T, duramen::Error>) -> Result<T, String> {
 
 /// Reads one number with a unit. What humantime takes besides, several of them with spaces between, gives a
 /// duration several spellings.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let what = |why: &dyn Display| format!("{text:?} is not a duration such as 10ms: {why}");
     let (digits, unit) = split(text);
     number(digits).map_err(|why| what(&why))?;

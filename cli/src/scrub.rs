@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::args::{HasherName, ScrubArgs};
 use crate::error::{Error, Refusal, name_of};
-use crate::output;
+use crate::{output, store};
 
 /// How long the hash function alone is measured, before and after.
 const MEASURE: Duration = Duration::from_millis(250);
@@ -66,9 +66,11 @@ pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
     let options = options.repair(args.repair);
     let before = scrub::kernel_rate(&*hasher, arity, MEASURE);
     let bar = bar();
-    let report = scrub::run(&Config::new(&args.dir), &options, &mut |progress| {
-        show(&bar, progress);
-        ControlFlow::Continue(())
+    let report = store::locked(args.lock, || {
+        scrub::run(&Config::new(&args.dir), &options, &mut |progress| {
+            show(&bar, progress);
+            ControlFlow::Continue(())
+        })
     })?;
     bar.finish_and_clear();
     let after = scrub::kernel_rate(&*hasher, arity, MEASURE);

@@ -1,18 +1,50 @@
 //! Opening a store with the settings it was made with.
 
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use duramen::{
     Arity, Compression, Config, DynAccumulator, EntryConfig, Snapshot, Store, StoreReader,
     TreeConfig, TreeName,
 };
 
-use crate::args::HasherName;
+use crate::args::{HasherName, LockArgs};
 use crate::error::Error;
 
 /// The tree of a store that exists, for reading, also beside its writer. Nothing is created or changed.
 pub(crate) fn read(dir: &Path, tree: &TreeName) -> Result<Snapshot, Error> {
     Ok(StoreReader::open(Config::new(dir))?.tree(tree)?)
+}
+
+/// How often a store that is open elsewhere is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A store for writing.
+pub(crate) fn open(config: Config, lock: LockArgs) -> Result<Store, Error> {
+    locked(lock, || Store::open(config.clone()))
+}
+
+/// A store that exists, for writing.
+pub(crate) fn open_existing(dir: &Path, lock: LockArgs) -> Result<Store, Error> {
+    open(Config::new(dir).create(false), lock)
+}
+
+/// Runs what locks a store, again and again while the store is open elsewhere and the caller will wait.
+pub(crate) fn locked<T>(
+    lock: LockArgs,
+    mut open: impl FnMut() -> Result<T, duramen::Error>,
+) -> Result<T, Error> {
+    let begun = Instant::now();
+    let longest = lock.wait_lock.unwrap_or_default();
+    loop {
+        match open() {
+            Err(duramen::Error::Locked { .. }) if begun.elapsed() < longest => {
+                thread::sleep(LOOK_AGAIN.min(longest.saturating_sub(begun.elapsed())));
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 /// What is asked of a tree. What is not asked for is as the tree has it.
@@ -39,8 +71,12 @@ pub(crate) struct WantedEntries {
 
 /// Opens a tree, and creates it and its store where they are missing. What is asked for and contradicts the tree is
 /// refused.
-pub(crate) fn open_or_create(config: Config, wanted: &Wanted<'_>) -> Result<DynAccumulator, Error> {
-    let store = Store::open(config)?;
+pub(crate) fn open_or_create(
+    config: Config,
+    wanted: &Wanted<'_>,
+    lock: LockArgs,
+) -> Result<DynAccumulator, Error> {
+    let store = open(config, lock)?;
     let existing = match store.existing_tree(wanted.tree) {
         Ok(found) => Some(found),
         Err(duramen::Error::NoTree { .. }) if wanted.create => None,

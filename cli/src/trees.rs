@@ -1,12 +1,12 @@
 //! `duramen trees`, `duramen seal` and `duramen drop-tree`.
 
 use duramen::inspect::{Printable, count};
-use duramen::{Compression, Config, EntryConfig, Store, StoreReader, TreeInfo};
+use duramen::{Compression, Config, EntryConfig, StoreReader, TreeInfo};
 use serde::Serialize;
 
 use crate::args::{DropTreeArgs, SealArgs, TreesArgs};
 use crate::error::Error;
-use crate::output;
+use crate::{output, store};
 
 #[derive(Serialize)]
 struct TreesJson {
@@ -90,7 +90,7 @@ fn text(tree: &TreeInfo) -> String {
 
 /// Seals a tree, and returns when that is durable.
 pub(crate) fn seal(args: &SealArgs) -> Result<(), Error> {
-    let store = Store::open(Config::new(&args.dir).create(false))?;
+    let store = store::open_existing(&args.dir, args.lock)?;
     let sealed = store.seal(&args.tree)?;
     store.flush()?;
     sealed.wait()?;
@@ -109,7 +109,7 @@ pub(crate) fn drop_tree(args: &DropTreeArgs) -> Result<(), Error> {
         }
         return Err(Error::Usage(format!("--yes would drop {}", what.trim_end())));
     }
-    let store = Store::open(Config::new(&args.dir).create(false))?;
+    let store = store::open_existing(&args.dir, args.lock)?;
     let dropped = store.drop_tree(&args.tree)?;
     store.checkpoint()?;
     dropped.wait()?;

@@ -80,7 +80,9 @@ fn is_manifest(fs: &dyn FileSystem, number: u64) -> Result<bool> {
 /// Acquires the store's lock, which excludes every other writer.
 pub(crate) fn lock(fs: &dyn FileSystem, path: &Path) -> Result<Box<dyn StoreLock>> {
     fs.lock().map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => Error::Locked { path: path.to_owned() },
+        io::ErrorKind::WouldBlock => {
+            Error::Locked { path: path.to_owned(), owner: fs.lock_owner() }
+        }
         _ => Error::io("lock", path, error),
     })
 }

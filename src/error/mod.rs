@@ -4,6 +4,7 @@ mod damage;
 mod displaced;
 mod feature;
 mod limit;
+mod lock_owner;
 mod path;
 mod printable;
 mod read;
@@ -18,6 +19,7 @@ pub use damage::{Damage, Problem};
 pub use displaced::{Displaced, Displacement};
 pub use feature::FormatFeature;
 pub use limit::Limit;
+pub use lock_owner::LockOwner;
 pub(crate) use path::PathError;
 pub use printable::Printable;
 pub(crate) use read::ReadError;
@@ -56,10 +58,12 @@ pub enum Error {
     },
 
     /// The store is open already, here or in another process.
-    #[error("the store {} is already open", Printable::new(path))]
+    #[error("the store {} is already open{}", Printable::new(path), lock_owner::held_by(owner.as_ref()))]
     Locked {
         /// The store's directory.
         path: PathBuf,
+        /// The process that has it open, as that process wrote it into the lock file. `None` if nothing is known.
+        owner: Option<LockOwner>,
     },
 
     /// There is no store in the directory, and the call does not create one.

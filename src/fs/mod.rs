@@ -67,13 +67,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::error::{Displaced, Displacement};
+pub use crate::error::{Displaced, Displacement, LockOwner};
 pub use crate::ids::ByteOffset;
 pub use name::{Dir, FileKind, FileName};
 #[cfg(unix)]
 pub use os::OsPlace;
 #[cfg(unix)]
-pub(crate) use os::data;
+pub(crate) use os::{data, owner_in};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -216,6 +216,12 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// `WouldBlock` if it is held, in this process or another, and then nothing was created;
     /// [`Displaced`] if the path leads elsewhere by now.
     fn lock(&self) -> io::Result<Box<dyn StoreLock>>;
+
+    /// The process that has the lock, as it says itself: a hint for messages, which may be wrong. `None` if nothing
+    /// is known, which is what this says where it is not implemented.
+    fn lock_owner(&self) -> Option<LockOwner> {
+        None
+    }
 
     /// Fills `out` with random bytes that cannot be guessed.
     ///

@@ -11,7 +11,7 @@ use crate::checksum::checksum;
 use crate::directory::manifest::{Link, ManifestFault, Written};
 use crate::entry::Erasure;
 use crate::error::Printable;
-use crate::fs::{File, backing};
+use crate::fs::{File, backing, owner_in};
 use crate::ids::ByteOffset;
 use crate::merkle::Hash;
 use crate::part::{
@@ -54,7 +54,7 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> io::Result<u64> {
         Kind::Manifest => dump.manifest(&*file, len)?,
         Kind::Segment => dump.segment(path, &*file, len)?,
         Kind::Part => dump.part(path, &file, len)?,
-        Kind::Lock => writeln!(dump.out, "lock file, {}; contents unused", bytes(len))?,
+        Kind::Lock => dump.lock(&*file, len)?,
         Kind::Unknown => {
             dump.damage(format_args!(
                 "{} not a file of a store",
@@ -99,6 +99,14 @@ impl Dump<'_> {
     fn damage(&mut self, what: std::fmt::Arguments<'_>) -> io::Result<()> {
         self.damaged += 1;
         writeln!(self.out, "DAMAGED: {what}")
+    }
+
+    fn lock(&mut self, file: &dyn File, len: u64) -> io::Result<()> {
+        write!(self.out, "lock file, {}", bytes(len))?;
+        match owner_in(file)? {
+            Some(owner) => writeln!(self.out, "; written by {owner}"),
+            None => writeln!(self.out, "; contents unused"),
+        }
     }
 
     fn manifest(&mut self, file: &dyn File, len: u64) -> io::Result<()> {

@@ -65,6 +65,32 @@ fn a_store_that_is_open_is_refused_to_a_second_opener_until_it_is_closed() {
 }
 
 #[test]
+fn who_is_refused_is_told_which_process_has_the_store_and_believes_nothing_else_in_the_lock_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = dir.path().join("LOCK");
+    let store = filled(dir.path());
+    let before = std::time::SystemTime::now();
+    let owner = || match Store::open(Config::new(dir.path())).unwrap_err() {
+        Error::Locked { owner, .. } => owner,
+        error => panic!("{error}"),
+    };
+    let named = owner().unwrap();
+    assert_eq!(named.pid, std::process::id());
+    assert!(!named.host.is_empty() && named.since <= before, "{named}");
+    let text = Store::open(Config::new(dir.path())).unwrap_err().to_string();
+    assert!(text.ends_with(&format!(" is already open, in {named}")), "{text}");
+    // Anything may write there. The lock is held whatever it says.
+    let written = std::fs::read(&lock).unwrap();
+    for forged in [&b""[..], b"duramen lock\npid 1\n", &[0; 100], &[b'x'; 1 << 20]] {
+        std::fs::write(&lock, forged).unwrap();
+        assert_eq!(owner(), None);
+    }
+    std::fs::write(&lock, written).unwrap();
+    store.close().unwrap();
+    assert_eq!(std::fs::read(&lock).unwrap(), b"");
+}
+
+#[test]
 fn a_value_that_cannot_work_is_refused_where_it_is_set() {
     fn refused<T>(set: Result<T, Error>) -> String {
         match set.map(drop) {

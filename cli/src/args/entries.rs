@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use duramen::{Hash, TreeName};
 
+use super::LockArgs;
 use super::hash;
 use crate::number::number;
 
@@ -109,6 +110,9 @@ pub(crate) struct IndexArgs {
     /// The tree.
     #[arg(long, value_name = "NAME", default_value = "main")]
     pub(crate) tree: TreeName,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 /// How an entry is printed.

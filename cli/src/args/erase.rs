@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use duramen::TreeName;
 
+use super::LockArgs;
 use crate::number::number;
 
 /// `duramen erase`.
@@ -38,6 +39,9 @@ pub(crate) struct EraseArgs {
     #[arg(long)]
     pub(crate) list: bool,
 
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
+
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -52,6 +56,9 @@ pub(crate) struct CompactArgs {
     /// Merge all parts of each tree into one.
     #[arg(long)]
     pub(crate) full: bool,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 
     /// Print JSON.
     #[arg(long)]

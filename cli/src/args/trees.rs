@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use duramen::TreeName;
 
+use super::LockArgs;
+
 /// `duramen trees`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TreesArgs {
@@ -24,6 +26,9 @@ pub(crate) struct SealArgs {
     /// The tree to seal.
     #[arg(value_name = "TREE")]
     pub(crate) tree: TreeName,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 /// `duramen drop-tree`.
@@ -39,4 +44,7 @@ pub(crate) struct DropTreeArgs {
     /// Drop it. Without this option the program says what would be dropped and changes nothing.
     #[arg(long)]
     pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }

@@ -22,6 +22,7 @@ mod find;
 #[cfg(target_os = "linux")]
 mod follow;
 mod kill;
+mod locked;
 mod multi;
 mod names;
 mod operators;

@@ -19,7 +19,7 @@ use std::os::fd::AsFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{LOCK, open_regular};
+use super::{LOCK, open_regular, owner};
 use crate::fs::StoreLock;
 use crate::sync::process::Kept;
 
@@ -86,6 +86,15 @@ impl OsLock {
     }
 }
 
+impl OsLock {
+    /// Writes into the lock file which process has it.
+    pub(super) fn name_owner(&self) {
+        if let Some([(file, _), _]) = &self.files {
+            owner::write(file);
+        }
+    }
+}
+
 impl StoreLock for OsLock {}
 
 impl Drop for OsLock {
@@ -95,6 +104,9 @@ impl Drop for OsLock {
             // In a child they were closed, and the numbers may be other files'.
             std::mem::forget(files);
             return;
+        }
+        if let Some([(file, _), _]) = &files {
+            owner::clear(file);
         }
         for (file, kept) in files.into_iter().flatten() {
             // Closing would not release it if a child has the descriptor nevertheless. A failure has no

@@ -33,6 +33,7 @@ mod holes;
 mod lock;
 mod make;
 mod map;
+mod owner;
 mod rename;
 #[cfg(target_os = "linux")]
 mod watch;
@@ -52,10 +53,11 @@ use self::dir::{Id, Inner};
 use self::error::{WithPath, not_regular};
 use self::file::OsFile;
 pub(crate) use self::holes::data;
+pub(crate) use self::owner::owner_in;
 use super::owned::Owned;
 use super::{
-    Access, Dir, Displaced, Displacement, Entry, File, FileKind, FileName, FileSystem, Place,
-    StoreLock, Wipeable,
+    Access, Dir, Displaced, Displacement, Entry, File, FileKind, FileName, FileSystem, LockOwner,
+    Place, StoreLock, Wipeable,
 };
 use crate::sync::Mutex;
 
@@ -371,7 +373,12 @@ impl FileSystem for OsDirectory {
         let lock = lock::OsLock::new(dir, file);
         // The lock file may have been removed, or the directory moved, before both were locked.
         self.check_place()?;
+        lock.name_owner();
         Ok(Box::new(lock))
+    }
+
+    fn lock_owner(&self) -> Option<LockOwner> {
+        owner::read(&self.root)
     }
 }
 

@@ -39,6 +39,11 @@ impl Writer {
         Self { child, input, acks, size: 0 }
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Appends the lines of a text, and returns when all of them are acknowledged.
     pub(crate) fn append(&mut self, text: &str) {
         self.input.write_all(text.as_bytes()).unwrap();
