@@ -4,43 +4,30 @@
 //! promptly and a fast file in large pieces.
 //!
 //! A signal that asks the program to end ends the input: what was read becomes durable and is reported.
-//!
-//! Memory stays bounded whatever the input's size: where checkpoints are made by themselves and the
-//! input comes faster than they are written, it waits for one.
 
 use std::io::IsTerminal;
-use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use duramen::{
-    Config, DurabilityToken, DynAccumulator, EntryConfig, FlushPolicy, Hash, InsertedMany, Unique,
-};
+use duramen::{Config, DynAccumulator, EntryConfig};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::ack::Acks;
 use crate::args::{AppendArgs, InputKind};
-use crate::ended::{Asked, InputError};
-use crate::error::{Error, Failures};
-use crate::input::{Parser, Piece, Source};
-use crate::lines::Lines;
+use crate::ended::{Asked, Bad};
+use crate::error::{Error, Failures, Refusal};
+use crate::input::{Piece, Source};
+use crate::output::{self, Input};
+use crate::records::{Fed, Records};
+use crate::rejects::Rejects;
 use crate::signals;
+use crate::sink::Sink;
+use crate::statistics::Reported;
 use crate::store::{self, Wanted, WantedEntries};
-use crate::{output, policy};
 
 /// How much is read at once.
 const BUFFER_BYTES: usize = 1 << 20;
-
-/// The most records of one batch.
-const BATCH_RECORDS: usize = 64 << 10;
-
-/// The most bytes of the entries of one batch, unless it is one entry.
-const BATCH_BYTES: usize = 4 << 20;
-
-/// How many bytes of nodes and entries may be in memory only before the input waits for a checkpoint. Well below the 1 GiB
-/// at which the store refuses leaves that follow on the last flush, which only this program calls for under
-/// `manual`.
-pub(crate) const MAX_TAIL_BYTES: u64 = 512 << 20;
 
 /// How often the bar is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -50,11 +37,93 @@ pub(crate) const CLAIM_IDLE: Duration = Duration::from_millis(100);
 
 /// Appends the input and prints the head.
 pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
-    if args.entries && args.input != InputKind::Lines {
+    if args.entries && !args.input.has_data() {
         return Err(Error::Usage(format!("--entries does not go with {}", no_entries(args.input))));
     }
+    if args.strip_cr && args.input != InputKind::Lines {
+        return Err(Error::Usage("--strip-cr belongs to --input lines".to_owned()));
+    }
+    let reported = Reported::start()?;
     let mut source = Source::open(&args.file)?;
+    let store = open(args)?;
+    signals::finish_first();
+    let before = store.size().get();
+    let acks = if args.ack { Some(Acks::start(output::standard_output()?)?) } else { None };
+    let progress = progress(source.len, args.ack);
+    reported.show(&store);
+
+    let from = args.resume.then(|| args.expect_size.unwrap_or(0));
+    let mut out = Sink::new(&store, args, acks.as_ref(), &reported.records, from)?;
+    let mut records = Records::new(args.input, args.strip_cr, &store);
+    let rejects = args.skip_bad.as_deref();
+    let rejects = rejects.map(|file| Rejects::open(file, records.separator())).transpose();
+    let (mut rejects, streamed) = match rejects {
+        Ok(mut rejects) => {
+            let streamed = stream(&mut source, &mut records, &mut out, rejects.as_mut(), &progress);
+            (rejects, streamed)
+        }
+        Err(error) => (None, Err(error)),
+    };
+    let appended = out.appended;
+    drop(records);
+    signals::patiently(move || progress.finish_and_clear());
+
+    // Everything is ended whatever fails, and every failure is reported.
+    let flushed = store.flush();
+    let acked = acks.map_or(Ok(()), Acks::finish);
+    let kept = rejects.as_mut().map_or(Ok(()), Rejects::finish);
+    let (size, head) = (store.size().get(), store.head());
+    let records = reported.records.load(Ordering::Relaxed);
+    // What was there before is durable, and then the records from the first on.
+    let new = store.durable_size().get().saturating_sub(before).min(appended);
+    let durable = records - appended + if flushed.is_ok() { appended } else { new };
+    reported.hide();
+    let closed = store.close();
+    signals::nothing_to_finish();
+
+    let (asked, stopped) = match streamed {
+        Ok(End::Input) => (None, None),
+        Ok(End::Asked(asked)) => (Some(asked), None),
+        Err(error) => (None, Some(error)),
+    };
+    let (flushed, closed) = (flushed.err().map(Into::into), closed.err().map(Into::into));
+    let failures = [stopped, acked.err(), kept.err(), flushed, closed];
+    let mut failures: Vec<Error> = failures.into_iter().flatten().collect();
+    let name = source.name;
+    match (head, failures.is_empty()) {
+        (Ok(head), true) => {
+            if let Some(asked) = &asked {
+                output::tell(&asked.in_words(records, &name));
+            }
+            if let Some(bad) = rejects.as_ref().and_then(Rejects::in_words) {
+                output::tell(&bad);
+            }
+            let counts = Input {
+                records: asked.map(|_| records),
+                found: args.resume.then_some(records - appended),
+                bad: rejects.map(|rejects| rejects.records),
+            };
+            output::print_head_after(&head, counts, args.json)?;
+            match asked.filter(|_| args.exit_signal) {
+                Some(asked) => std::process::exit(asked.signal.exit_status()),
+                None => Ok(()),
+            }
+        }
+        (head, _) => {
+            failures.extend(head.err().map(Into::into));
+            failures.splice(0..0, asked.map(Error::Asked));
+            let failures = Failures(failures);
+            Err(Error::Stopped { name, records, durable, size, failures })
+        }
+    }
+}
+
+/// Opens the tree, if it is one that the input can go to.
+fn open(args: &AppendArgs) -> Result<DynAccumulator, Error> {
+    // Where leaves are expected, nothing is created that has none.
+    let create = !args.no_create && args.expect_size.is_none_or(|size| size == 0);
     let config = Config::new(&args.dir)
+        .create(create)
         .flush_policy(args.flush_policy)
         // For those who follow: input may pause for long.
         .claim_idle(CLAIM_IDLE)?
@@ -65,60 +134,22 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
         new: EntryConfig::new(),
     });
     let (hasher, arity) = (args.hasher, args.arity);
-    let wanted =
-        Wanted { tree: &args.tree, create: true, hasher, arity, entries, indexed: args.unique };
+    let wanted = Wanted { tree: &args.tree, create, hasher, arity, entries, indexed: args.unique };
     let store = store::open_or_create(config, &wanted, args.lock)?;
-    if store.entry_config().is_some() && args.input != InputKind::Lines {
+    if store.entry_config().is_some() && !args.input.has_data() {
         return Err(Error::Usage(format!(
             "the tree {:?} keeps entries, which does not go with {}",
             args.tree,
             no_entries(args.input)
         )));
     }
-    signals::finish_first();
-    let acks = if args.ack { Some(Acks::start(output::standard_output()?)?) } else { None };
-    let progress = progress(source.len, args.ack);
-
-    let checkpoints = policy::checkpoints_on_the_way(&args.checkpoint_policy);
-    let mut out = Sink { store: &store, args, acks: acks.as_ref(), appended: 0, checkpoints };
-    let streamed = stream(&mut source, args.input, &mut out, &progress);
-    let appended = out.appended;
-    signals::patiently(move || progress.finish_and_clear());
-
-    // Everything is ended whatever fails, and every failure is reported.
-    let flushed = store.flush();
-    let acked = acks.map_or(Ok(()), Acks::finish);
-    let (size, head) = (store.size().get(), store.head());
-    let closed = store.close();
-    signals::nothing_to_finish();
-
-    let durable = flushed.is_ok();
-    let early = !matches!(streamed, Ok(End::Input)) || acked.is_err();
-    let (asked, stopped) = match streamed {
-        Ok(End::Input) => (None, None),
-        Ok(End::Asked(asked)) => (Some(asked), None),
-        Err(error) => (None, Some(error)),
-    };
-    let failures =
-        [stopped, acked.err(), flushed.err().map(Into::into), closed.err().map(Into::into)];
-    let mut failures: Vec<Error> = failures.into_iter().flatten().collect();
-    let name = source.name;
-    match (head, failures.is_empty()) {
-        (Ok(head), true) => {
-            if let Some(asked) = &asked {
-                output::tell(&asked.in_words(appended, &name));
-            }
-            output::print_head_after(&head, asked.map(|_| appended), args.json)
+    let size = store.size().get();
+    match args.expect_size {
+        Some(expected) if size < expected || !args.resume && size > expected => {
+            let (tree, at_least) = (args.tree.to_string(), args.resume);
+            Err(Error::Refused { reason: Refusal::OtherSize { tree, size, expected, at_least } })
         }
-        (head, _) => {
-            failures.extend(head.err().map(Into::into));
-            failures.splice(0..0, asked.map(Error::Asked));
-            let failures = Failures(failures);
-            Err(match early {
-                true => Error::Stopped { name, appended, durable, size, failures },
-                false => Error::Several(failures),
-            })
-        }
+        _ => Ok(store),
     }
 }
 
@@ -136,195 +167,66 @@ enum End {
     Asked(Asked),
 }
 
-/// Reads to the end of the input, to the first bad record or until a signal asks the program to end. The
-/// records before it are appended either way.
+/// Reads to the end of the input, to the first bad record that nothing takes, or until a signal asks the program to
+/// end. The records before it are appended either way.
 fn stream(
     source: &mut Source,
-    input: InputKind,
+    records: &mut Records<'_>,
     out: &mut Sink<'_>,
+    mut rejects: Option<&mut Rejects>,
     progress: &ProgressBar,
 ) -> Result<End, Error> {
-    let mut records = Records::new(input, out.store);
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        let bytes = match source.read_until_asked(&mut buffer)? {
+        let mut rest = match source.read_until_asked(&mut buffer)? {
             Piece::Bytes(bytes) => bytes,
             Piece::End => break,
             Piece::Asked(signal) => {
                 return Ok(End::Asked(Asked { signal, begun: records.begun() }));
             }
         };
-        let (parsed, appended) = records.feed(bytes, out);
-        progress.inc(bytes.len() as u64);
-        if !appended? {
-            return Ok(End::Input);
+        let read = rest.len() as u64;
+        loop {
+            match next_bad(records.feed(rest, out))? {
+                Fault::None => break,
+                Fault::NotAcknowledged => return Ok(End::Input),
+                Fault::Bad(bad) => {
+                    rest = &rest[bad.consumed..];
+                    reject(*bad, rejects.as_deref_mut())?;
+                }
+            }
         }
-        parsed?;
+        progress.inc(read);
     }
-    let (parsed, appended) = records.finish(out);
-    appended?;
-    Ok(parsed.map(|()| End::Input)?)
+    if let Fault::Bad(bad) = next_bad(records.finish(out))? {
+        reject(*bad, rejects)?;
+    }
+    Ok(End::Input)
 }
 
-/// Makes of the input what the tree takes.
-enum Records<'a> {
-    /// Leaves, for a tree that keeps nothing else.
-    Leaves { parser: Parser<'a>, leaves: Vec<Hash> },
-    /// Lines, for a tree that keeps entries.
-    Entries(Lines),
+/// Why some bytes were not read to their end.
+enum Fault {
+    None,
+    /// The thread that prints acknowledgements has ended.
+    NotAcknowledged,
+    Bad(Box<Bad>),
 }
 
-/// How the parsing of some bytes went, and the appending of the records before the first bad one: false if the
-/// thread that prints acknowledgements has ended.
-type Fed = (Result<(), InputError>, Result<bool, Error>);
-
-impl<'a> Records<'a> {
-    fn new(input: InputKind, tree: &'a DynAccumulator) -> Self {
-        match tree.entry_config() {
-            Some(entries) => Self::Entries(Lines::of_entries(entries.longest_bytes())),
-            None => Self::Leaves { parser: Parser::new(input, tree.hasher()), leaves: Vec::new() },
-        }
-    }
-
-    /// Appends the records that `bytes` complete.
-    fn feed(&mut self, bytes: &[u8], out: &mut Sink<'_>) -> Fed {
-        match self {
-            Self::Leaves { parser, leaves } => {
-                leaves.clear();
-                (parser.feed(bytes, leaves), out.append_leaves(leaves))
-            }
-            Self::Entries(lines) => {
-                let mut entries = Vec::new();
-                let parsed = lines.feed(bytes, |_, line| {
-                    entries.push(line);
-                    Ok(())
-                });
-                (parsed, out.append_entries(&entries))
-            }
-        }
-    }
-
-    /// Appends the last record, if it ends with the input.
-    fn finish(&mut self, out: &mut Sink<'_>) -> Fed {
-        match self {
-            Self::Leaves { parser, leaves } => {
-                leaves.clear();
-                (parser.finish(leaves), out.append_leaves(leaves))
-            }
-            Self::Entries(lines) => {
-                let mut entries = Vec::new();
-                let parsed = lines.finish(|_, line| {
-                    entries.push(line);
-                    Ok(())
-                });
-                (parsed, out.append_entries(&entries))
-            }
-        }
-    }
-
-    /// How many bytes there are of a record that has begun and not ended.
-    fn begun(&self) -> usize {
-        match self {
-            Self::Leaves { parser, .. } => parser.begun(),
-            Self::Entries(lines) => lines.begun(),
-        }
-    }
+fn next_bad((parsed, appended): Fed) -> Result<Fault, Error> {
+    Ok(match (parsed, appended?) {
+        (_, false) => Fault::NotAcknowledged,
+        (Err(bad), true) => Fault::Bad(bad),
+        (Ok(()), true) => Fault::None,
+    })
 }
 
-/// Where records go.
-struct Sink<'a> {
-    store: &'a DynAccumulator,
-    args: &'a AppendArgs,
-    acks: Option<&'a Acks>,
-    appended: u64,
-    /// Whether checkpoints are made while the input goes on.
-    checkpoints: bool,
-}
-
-impl Sink<'_> {
-    /// Appends leaves. False if the thread that prints acknowledgements has ended.
-    fn append_leaves(&mut self, leaves: &[Hash]) -> Result<bool, Error> {
-        for batch in leaves.chunks(BATCH_RECORDS) {
-            let going = match self.args.unique {
-                true => self.count_unique(self.store.insert_unique_many(batch)?)?,
-                false => self.count(self.store.insert_many(batch)?)?,
-            };
-            if !going {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+/// Keeps a bad record, or fails with what is wrong with it.
+fn reject(bad: Bad, rejects: Option<&mut Rejects>) -> Result<(), Error> {
+    match (rejects, bad.error) {
+        (Some(rejects), error) => rejects.take(Bad { error, ..bad }),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Ok(()),
     }
-
-    /// As [`append_leaves`](Self::append_leaves), for a tree that keeps entries.
-    fn append_entries(&mut self, entries: &[&[u8]]) -> Result<bool, Error> {
-        let mut rest = entries;
-        while !rest.is_empty() {
-            let (batch, after) = rest.split_at(batch_len(rest));
-            let going = match self.args.unique {
-                true => self.count_unique(self.store.insert_unique_entries(batch)?)?,
-                false => self.count(self.store.insert_entries(batch)?)?,
-            };
-            if !going {
-                return Ok(false);
-            }
-            rest = after;
-        }
-        Ok(true)
-    }
-
-    /// Counts a batch, makes room if there is little, and has the batch acknowledged.
-    fn count(&mut self, inserted: InsertedMany) -> Result<bool, Error> {
-        self.appended += inserted.range.end - inserted.range.start;
-        self.make_room()?;
-        self.acknowledge(inserted.range, inserted.token)
-    }
-
-    /// As [`count`](Self::count), for records of which some were there.
-    fn count_unique(&mut self, batch: Vec<Unique>) -> Result<bool, Error> {
-        self.appended += batch.len() as u64;
-        self.make_room()?;
-        let mut batch = batch.into_iter().peekable();
-        while let Some(unique) = batch.next() {
-            // Adjacent new leaves have one token.
-            let (first, mut end) = (unique.index().get(), unique.index().get() + 1);
-            let is_next =
-                |next: &Unique, end| unique.is_new() && next.is_new() && next.index().get() == end;
-            while batch.next_if(|next| is_next(next, end)).is_some() {
-                end += 1;
-            }
-            if !self.acknowledge(first..end, unique.token().clone())? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn make_room(&self) -> Result<(), Error> {
-        if self.checkpoints && self.store.stats().memory_bytes > MAX_TAIL_BYTES {
-            self.store.checkpoint()?;
-        }
-        Ok(())
-    }
-
-    fn acknowledge(&self, range: Range<u64>, token: DurabilityToken) -> Result<bool, Error> {
-        let Some(acks) = self.acks else { return Ok(true) };
-        let make_room = || match self.args.flush_policy {
-            FlushPolicy::Manual => Ok(self.store.flush()?),
-            _ => Ok(()),
-        };
-        acks.push(range, token, make_room)
-    }
-}
-
-/// How many of the entries make the next batch. At least one, whatever its length.
-fn batch_len(entries: &[&[u8]]) -> usize {
-    let mut bytes = 0;
-    let fits = |entry: &&&[u8]| {
-        bytes += entry.len();
-        bytes <= BATCH_BYTES
-    };
-    entries.iter().take(BATCH_RECORDS).take_while(fits).count().max(1)
 }
 
 /// A bar on standard error; nothing if that is no terminal, or if acknowledgements fill it.
@@ -348,20 +250,4 @@ fn progress(len: Option<u64>, ack: bool) -> ProgressBar {
         bar.enable_steady_tick(REDRAW);
     }
     bar
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_bounded_by_bytes_and_by_count_and_has_at_least_one_entry() {
-        let long = vec![0; BATCH_BYTES + 1];
-        let half = &long[..BATCH_BYTES / 2];
-        assert_eq!(batch_len(&[&long, &long]), 1);
-        assert_eq!(batch_len(&[half, half, b"x"]), 2);
-        assert_eq!(batch_len(&[half, b"x", half]), 2);
-        assert_eq!(batch_len(&[b"", b"", &long]), 2);
-        assert_eq!(batch_len(&vec![&b""[..]; BATCH_RECORDS + 1]), BATCH_RECORDS);
-    }
 }

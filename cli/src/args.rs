@@ -38,7 +38,7 @@ pub(crate) use transfer::{ExportArgs, ImportArgs, TransferFormat};
 pub(crate) use trees::{DropTreeArgs, SealArgs, TreesArgs};
 pub(crate) use witness::WitnessArgs;
 
-use crate::ended::MAX_LINE;
+use crate::ended::MAX_RECORD;
 use crate::error::start_of;
 use crate::number::number;
 use crate::{hex, policy};
@@ -71,7 +71,9 @@ pub(crate) enum Command {
     /// to such a tree keep it without being told.
     ///
     /// A record that is no leaf ends the input with an error that names its place. All leaves before
-    /// it stay appended, and the error names their number.
+    /// it stay appended, and the error names their number. --skip-bad goes on behind it.
+    ///
+    /// SIGUSR1 has the program print a line of statistics on standard error.
     Append(AppendArgs),
     /// Print a tree's size and root.
     Head(HeadArgs),
@@ -246,9 +248,30 @@ pub(crate) struct AppendArgs {
     #[arg(long, value_name = "NAME", default_value = "main")]
     pub(crate) tree: TreeName,
 
-    /// What a leaf is in the input.
+    /// What a record is in the input.
     #[arg(long, value_enum, default_value_t = InputKind::Lines)]
     pub(crate) input: InputKind,
+
+    /// Leave out a carriage return before the newline of each line.
+    #[arg(long)]
+    pub(crate) strip_cr: bool,
+
+    /// Append nothing unless the tree has N leaves. With --resume: the leaf that the input began with.
+    #[arg(long, value_name = "N", value_parser = number)]
+    pub(crate) expect_size: Option<u64>,
+
+    /// Skip the records of this input that an earlier run has appended, after comparing them with the leaves of the
+    /// tree. The input began at leaf 0, or at --expect-size.
+    #[arg(long, conflicts_with = "unique")]
+    pub(crate) resume: bool,
+
+    /// Create nothing: a store and a tree that are missing are errors.
+    #[arg(long)]
+    pub(crate) no_create: bool,
+
+    /// Put records that are no leaf at the end of this file, and go on behind them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) skip_bad: Option<PathBuf>,
 
     /// The hash function [default: the tree's, blake3 for a new one].
     #[arg(long, value_enum)]
@@ -295,6 +318,10 @@ pub(crate) struct AppendArgs {
     #[arg(long)]
     pub(crate) ack: bool,
 
+    /// End with status 128 + n after signal n has ended the input, and not with 0.
+    #[arg(long)]
+    pub(crate) exit_signal: bool,
+
     #[command(flatten)]
     pub(crate) lock: LockArgs,
 
@@ -303,15 +330,28 @@ pub(crate) struct AppendArgs {
     pub(crate) json: bool,
 }
 
-/// What a leaf is in the input.
+/// What a record is in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum InputKind {
     /// Each line, without its newline, is data that the hasher makes a leaf of.
     Lines,
+    /// As lines, with a zero byte behind each record instead of a newline.
+    Nul,
     /// Each line is a leaf, 64 hexadecimal digits.
     Hex,
     /// Each 32 bytes are a leaf.
     Raw,
+    /// Each line is data in base64.
+    Base64,
+    /// Each line is an entry or a leaf in JSON, as entries prints it.
+    Jsonl,
+}
+
+impl InputKind {
+    /// Whether its records may be the data of leaves, which a tree can keep.
+    pub(crate) fn has_data(self) -> bool {
+        !matches!(self, Self::Hex | Self::Raw)
+    }
 }
 
 /// The hash functions the program knows.
@@ -350,10 +390,10 @@ fn arity(text: &str) -> Result<Arity, String> {
 }
 
 fn longest(text: &str) -> Result<u32, String> {
-    // The longest entry that a tree can have is the longest line as well.
-    let bytes = usize::try_from(policy::bytes(text)?).ok().filter(|bytes| *bytes <= MAX_LINE);
+    // The longest entry that a tree can have is the longest record as well.
+    let bytes = usize::try_from(policy::bytes(text)?).ok().filter(|bytes| *bytes <= MAX_RECORD);
     let bytes = bytes.and_then(|bytes| u32::try_from(bytes).ok());
-    bytes.ok_or_else(|| format!("an entry has at most {MAX_LINE} bytes"))
+    bytes.ok_or_else(|| format!("an entry has at most {MAX_RECORD} bytes"))
 }
 
 fn level(text: &str) -> Result<u8, String> {

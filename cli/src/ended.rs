@@ -6,11 +6,29 @@ use duramen::inspect::count;
 
 use crate::signals::Signal;
 
-/// The longest line that is taken as data, in bytes. It bounds the memory that a file without
-/// newlines can ask for.
-pub(crate) const MAX_LINE: usize = 64 << 20;
+/// The longest record that is taken as data, in bytes. It bounds the memory that an input without separators can ask
+/// for.
+pub(crate) const MAX_RECORD: usize = 64 << 20;
 
-/// A record that is no leaf, and where it stands: lines count from 1, bytes from 0.
+/// What an input is cut into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// What ends with a newline.
+    Line,
+    /// What ends with a zero byte.
+    Record,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Line => "line",
+            Self::Record => "record",
+        })
+    }
+}
+
+/// A record that is no leaf, and where it stands: lines and records count from 1, bytes from 0.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InputError {
     #[error("line {line} has {}, a leaf has 64 hexadecimal digits", count(*length, "character", "characters"))]
@@ -19,17 +37,27 @@ pub(crate) enum InputError {
     #[error("line {line} has {found} at character {character}, which is not a hexadecimal digit")]
     NotHexDigit { line: u64, character: usize, found: String },
 
-    #[error("line {line} is longer than {MAX_LINE} bytes")]
-    LongLine { line: u64 },
+    #[error("line {line} is not base64: {why}")]
+    NotBase64 { line: u64, why: String },
+
+    #[error("line {line} is not an entry in JSON: {why}")]
+    NotJson { line: u64, why: String },
+
+    #[error("line {line} has a leaf without its entry, which the tree keeps")]
+    NoEntry { line: u64 },
+
+    #[error("{unit} {number} is longer than {most} bytes")]
+    TooLong { unit: Unit, number: u64, most: usize },
 
     #[error(
-        "line {line} has {}{}, an entry of the tree has at most {most}",
+        "{unit} {number} has {}{}, an entry of the tree has at most {most}",
         count(*length, "byte", "bytes"),
         if *ended { "" } else { " or more" }
     )]
     LongEntry {
-        line: u64,
-        /// The bytes of the line, or of its beginning if its end was not read.
+        unit: Unit,
+        number: u64,
+        /// The bytes of the record, or of its beginning if its end was not read.
         length: usize,
         ended: bool,
         most: u32,
@@ -43,6 +71,19 @@ pub(crate) enum InputError {
     CutLeaf { start: u64, end: u64, extra: usize },
 }
 
+/// A record that is no leaf, or more of one, and how far the input was read for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bad {
+    /// What is wrong with it. `None` for the rest of a record that was too long.
+    pub(crate) error: Option<InputError>,
+    /// Its bytes, as far as they were read, without the separator.
+    pub(crate) bytes: Vec<u8>,
+    /// Whether these are its last bytes.
+    pub(crate) ended: bool,
+    /// How many of the bytes that were fed are used up.
+    pub(crate) consumed: usize,
+}
+
 /// A signal that ended the input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
@@ -52,9 +93,9 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn in_words(self, appended: u64, name: &str) -> String {
+    pub(crate) fn in_words(self, records: u64, name: &str) -> String {
         let (records, are) =
-            (count(appended, "record", "records"), if appended == 1 { "is" } else { "are" });
+            (count(records, "record", "records"), if records == 1 { "is" } else { "are" });
         let mut line = format!(
             "{} ended the input: {records} of {name} {are} appended and durable",
             self.signal.name()

@@ -37,17 +37,20 @@ pub(crate) enum Error {
 
     /// Some of the input is appended, the rest is not.
     #[error(
-        "stopped after {} of {name}, which {} appended and {}; the tree has {}: {failures}",
-        count(*appended, "leaf", "leaves"),
-        if *appended == 1 { "is" } else { "are" },
-        if *durable { "durable" } else { "not known to be durable" },
+        "stopped after {} of {name}, {}; the tree has {}: {failures}",
+        count(*records, "leaf", "leaves"),
+        how_durable(*records, *durable),
         count(*size, "leaf", "leaves")
     )]
-    Stopped { name: String, appended: u64, durable: bool, size: u64, failures: Failures },
-
-    /// The input was read to its end.
-    #[error("{0}")]
-    Several(Failures),
+    Stopped {
+        name: String,
+        /// How many records of the input are in the tree.
+        records: u64,
+        /// How many of them are known to be durable, from the first on.
+        durable: u64,
+        size: u64,
+        failures: Failures,
+    },
 
     /// A signal ended the input.
     #[error("{0}")]
@@ -208,6 +211,16 @@ pub(crate) enum Refusal {
     #[error("entry {index} of the input is not the one that the tree has")]
     OtherEntry { index: u64 },
 
+    #[error("record {record} of the input is not leaf {index} of the tree")]
+    OtherRecord { record: u64, index: u64 },
+
+    #[error(
+        "the tree {tree:?} has {}, expected {}{expected}",
+        count(*size, "leaf", "leaves"),
+        if *at_least { "at least " } else { "" }
+    )]
+    OtherSize { tree: String, size: u64, expected: u64, at_least: bool },
+
     /// The roots of an export and of the tree that it is imported into.
     #[error(
         "the export has root {stated} at size {size}, where the root of the tree is {computed}"
@@ -222,6 +235,16 @@ pub(crate) enum Refusal {
 
     #[error(transparent)]
     Receipt(#[from] duramen::tlog::cose::CoseError),
+}
+
+/// What is known of leaves that are appended.
+fn how_durable(appended: u64, durable: u64) -> String {
+    let are = if appended == 1 { "is" } else { "are" };
+    match durable {
+        all if all == appended => format!("which {are} appended and durable"),
+        0 => format!("which {are} appended and not known to be durable"),
+        some => format!("which {are} appended; only the first {some} are known to be durable"),
+    }
 }
 
 /// Failures of one command, in the order in which they came.
@@ -250,8 +273,7 @@ impl Error {
     pub(crate) fn status(&self) -> Status {
         match self {
             Self::Refused { .. } => Status::Refused,
-            Self::Stopped { failures: Failures(failures), .. }
-            | Self::Several(Failures(failures)) => {
+            Self::Stopped { failures: Failures(failures), .. } => {
                 Status::of_all(failures.iter().map(Self::status))
             }
             Self::KeyNotShown { source, .. } => source.status(),
@@ -262,6 +284,15 @@ impl Error {
             },
             Self::Store(error) => Status::of_chain(error),
             error => Status::of_chain(error),
+        }
+    }
+
+    /// How many records of the input are in the tree and how many of them are known to be durable, where an input was
+    /// stopped.
+    pub(crate) fn records(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Stopped { records, durable, .. } => Some((*records, *durable)),
+            _ => None,
         }
     }
 
@@ -327,6 +358,7 @@ pub(crate) fn start_of(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ended::Unit;
 
     #[test]
     fn an_error_is_one_line_with_every_cause_once() {
@@ -336,22 +368,28 @@ mod tests {
         let stopped = |failures, durable| {
             let failures = Failures(failures);
             let stopped =
-                Error::Stopped { name: "f".into(), appended: 3, durable, size: 5, failures };
+                Error::Stopped { name: "f".into(), records: 3, durable, size: 5, failures };
             stopped.in_one_line()
         };
         assert_eq!(
-            stopped(vec![read], true),
+            stopped(vec![read], 3),
             "stopped after 3 leaves of f, which are appended and durable; \
              the tree has 5 leaves: cannot read here: no luck"
         );
         // A failure of the disk does not hide why the input stopped, and is told once.
         let poisoned = || Error::Write { name: "there".into(), source: io() };
-        let bad = Error::Input(InputError::LongLine { line: 4 });
+        let bad = InputError::TooLong { unit: Unit::Line, number: 4, most: 64 << 20 };
+        let bad = Error::Input(bad);
         assert_eq!(
-            stopped(vec![bad, poisoned(), poisoned()], false),
+            stopped(vec![bad, poisoned(), poisoned()], 0),
             "stopped after 3 leaves of f, which are appended and not known to be durable; \
              the tree has 5 leaves: bad input: line 4 is longer than 67108864 bytes; \
              cannot write there: no luck"
+        );
+        assert_eq!(
+            stopped(vec![poisoned()], 2),
+            "stopped after 3 leaves of f, which are appended; only the first 2 are known to be durable; \
+             the tree has 5 leaves: cannot write there: no luck"
         );
     }
 

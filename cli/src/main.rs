@@ -33,9 +33,14 @@ mod policy;
 mod proof;
 mod prove;
 mod prove_consistency;
+mod record;
+mod records;
+mod rejects;
 mod scrub;
 mod serve;
 mod signals;
+mod sink;
+mod statistics;
 mod status;
 mod store;
 mod tail;
@@ -93,18 +98,25 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(error.status(), &error.in_one_line()),
+        Err(error) => failed_after(error.status(), &error.in_one_line(), error.records()),
     }
 }
 
-/// Says why the command failed, as JSON if its output is JSON.
 fn failed(status: Status, message: &str) -> ExitCode {
+    failed_after(status, message, None)
+}
+
+/// Says why the command failed, as JSON if its output is JSON. `records` are those of the input that are in the tree, and
+/// those of them that are durable.
+fn failed_after(status: Status, message: &str, records: Option<(u64, u64)>) -> ExitCode {
     let before_files = std::env::args_os().skip(1).take_while(|argument| argument != "--");
     if before_files.into_iter().any(|argument| argument == "--json") {
         output::tell_json(&Failure {
             error: &one_line(message),
             kind: status.word(),
             status: status.number(),
+            records: records.map(|(records, _)| records),
+            durable: records.map(|(_, durable)| durable),
         });
     } else {
         output::tell(message);
@@ -118,6 +130,12 @@ struct Failure<'a> {
     error: &'a str,
     kind: &'static str,
     status: u8,
+    /// Records of the input that are in the tree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
+    /// Those of them that are known to be durable, from the first on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durable: Option<u64>,
 }
 
 /// Prints help as it is, and a mistake in one line.

@@ -23,8 +23,22 @@ pub(crate) use file::create_private;
 struct HeadJson {
     size: u64,
     root: String,
+    #[serde(flatten)]
+    input: Input,
+}
+
+/// How much of an input is in a tree, where a head alone does not say it.
+#[derive(Clone, Copy, Default, Serialize)]
+pub(crate) struct Input {
+    /// Records that are in the tree, if the input was not read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    records: Option<u64>,
+    pub(crate) records: Option<u64>,
+    /// Records that were in the tree before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<u64>,
+    /// Records that are no leaf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bad: Option<u64>,
 }
 
 /// A tree and its head.
@@ -89,22 +103,20 @@ pub(crate) fn print_heads(heads: &[NamedHead]) -> Result<(), Error> {
 
 /// Prints a head: two lines for people, or one line of JSON.
 pub(crate) fn print_head(head: &TreeHead, json: bool) -> Result<(), Error> {
-    print_head_after(head, None, json)
+    print_head_after(head, Input::default(), json)
 }
 
-/// Prints a head and, if the input was not read to its end, how many of its records are in the tree.
-pub(crate) fn print_head_after(
-    head: &TreeHead,
-    records: Option<u64>,
-    json: bool,
-) -> Result<(), Error> {
+/// Prints a head and what is to be said of the input that led to it.
+pub(crate) fn print_head_after(head: &TreeHead, input: Input, json: bool) -> Result<(), Error> {
     let size = head.size.get();
     let root = hex::encode(&head.root);
     if json {
-        return print(&format!("{}\n", to_json(&HeadJson { size, root, records }, false)?));
+        return print(&format!("{}\n", to_json(&HeadJson { size, root, input }, false)?));
     }
-    let records = records.map_or_else(String::new, |records| format!("records {records}\n"));
-    print(&format!("size {size}\nroot {root}\n{records}"))
+    let counts = [("records", input.records), ("found", input.found), ("bad", input.bad)];
+    let counts =
+        counts.into_iter().filter_map(|(name, count)| Some(format!("{name} {}\n", count?)));
+    print(&format!("size {size}\nroot {root}\n{}", counts.collect::<String>()))
 }
 
 /// Writes text to standard output, all of it. After a signal, a reader that takes nothing is an error.

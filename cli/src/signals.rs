@@ -9,7 +9,7 @@
 //! - Process 1 of a container or of a pid namespace has no default actions: a signal that nothing catches is
 //!   lost there. So all three are caught whatever the command is, and there "at once" is an exit.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::{flag, low_level};
 
 /// What asks the program to end.
@@ -59,13 +59,18 @@ impl Signal {
         low_level::signal_name(self.0).unwrap_or("a signal")
     }
 
+    /// The exit status of a program that it ended, as shells have it.
+    pub(crate) fn exit_status(self) -> i32 {
+        128 + self.0
+    }
+
     /// Ends the program as the signal does where nothing catches it.
     fn end(self) -> ! {
         if std::process::id() != 1 {
             // It does not return, unless the system refuses to reset the signal.
             let _ = low_level::emulate_default_handler(self.0);
         }
-        std::process::exit(128 + self.0)
+        std::process::exit(self.exit_status())
     }
 }
 
@@ -183,6 +188,19 @@ pub(crate) fn patiently<T: Send + 'static>(
         })
         .ok()?;
     done.recv_timeout(PATIENCE).ok()
+}
+
+/// Runs `report` for SIGUSR1, on a thread of its own. Several signals while it runs are one.
+pub(crate) fn on_usr1(report: impl Fn() + Send + 'static) -> io::Result<()> {
+    let (mut woken, wakes) = UnixStream::pair()?;
+    let run = move || {
+        let mut pending = [0; 64];
+        while woken.read(&mut pending).is_ok_and(|read| read > 0) {
+            report();
+        }
+    };
+    std::thread::Builder::new().spawn(run)?;
+    low_level::pipe::register(SIGUSR1, wakes).map(drop)
 }
 
 /// The signals that this process ignores, a bit each, the first signal's the lowest. Where the system does

@@ -132,9 +132,13 @@ mod tests {
         let refused = || Error::Refused { reason: Refusal::NoHead };
         let newer = format(9, 8);
         assert_eq!(newer.status(), Status::NewerFormat);
-        assert_eq!(Error::Several(Failures(vec![refused()])).status(), Status::Refused);
-        assert_eq!(Error::Several(Failures(vec![refused(), full()])).status(), Status::NoSpace);
-        assert_eq!(Error::Several(Failures(vec![newer, full()])).status(), Status::NewerFormat);
+        let several = |failures| {
+            let failures = Failures(failures);
+            Error::Stopped { name: "f".to_owned(), records: 0, durable: 0, size: 0, failures }
+        };
+        assert_eq!(several(vec![refused()]).status(), Status::Refused);
+        assert_eq!(several(vec![refused(), full()]).status(), Status::NoSpace);
+        assert_eq!(several(vec![newer, full()]).status(), Status::NewerFormat);
     }
 
     #[test]

@@ -27,8 +27,8 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Error> {
     let Target { tree, appended, .. } = target;
     let flushed = tree.flush();
     let (size, head) = (tree.size().get(), tree.head());
+    let durable = tree.durable_size().get().saturating_sub(size - appended).min(appended);
     let closed = tree.close();
-    let durable = flushed.is_ok();
     let early = read.is_err();
     let failures = [read.err(), flushed.err().map(Into::into), closed.err().map(Into::into)];
     let mut failures: Vec<Error> = failures.into_iter().flatten().collect();
@@ -39,10 +39,7 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Error> {
         (head, _) => {
             failures.extend(head.err().map(Into::into));
             let failures = Failures(failures);
-            Err(match early {
-                true => Error::Stopped { name, appended, durable, size, failures },
-                false => Error::Several(failures),
-            })
+            Err(Error::Stopped { name, records: appended, durable, size, failures })
         }
     }
 }

@@ -12,9 +12,10 @@ use duramen::{Config, DynAccumulator, EntryConfig, Snapshot};
 
 use super::header::Header;
 use super::item::{Cause, Item};
-use crate::append::{CLAIM_IDLE, MAX_TAIL_BYTES};
+use crate::append::CLAIM_IDLE;
 use crate::args::{HasherName, ImportArgs};
 use crate::error::{Error, Refusal};
+use crate::sink::MAX_TAIL_BYTES;
 use crate::store::{self, Wanted, WantedEntries};
 use crate::{hex, policy};
 

@@ -16,11 +16,13 @@ mod consistency;
 mod entries;
 mod erase;
 mod errors;
+mod exactly_once;
 
 mod files;
 mod find;
 #[cfg(target_os = "linux")]
 mod follow;
+mod inputs;
 mod kill;
 mod locked;
 mod multi;

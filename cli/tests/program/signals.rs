@@ -1,6 +1,6 @@
 //! Signals that ask the program to end: nothing that was read is lost, and it says how much that was.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -132,6 +132,57 @@ fn only_the_records_of_this_input_are_counted() {
     let said = "SIGTERM ended the input: 2 records of standard input are appended and durable";
     assert_eq!(error, format!("duramen: {said}\n"));
     assert_eq!(out, format!("{{\"size\":3,\"root\":\"{}\",\"records\":2}}\n", hex(&root)));
+}
+
+#[test]
+fn the_exit_status_names_the_signal_where_that_is_asked_for() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let place = Place::new();
+        let mut child = spawn(&place, "append store --exit-signal");
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(TEXT.as_bytes()).unwrap();
+        until_read(&input);
+        send(&child, signal);
+        let (status, out, _) = end(child);
+        assert_eq!(status.code(), Some(128 + signal.as_raw()));
+        assert_eq!(out, head_text(3, root()) + "records 3\n");
+    }
+    let place = Place::new();
+    assert_eq!(printed(given(&place, "append DIR --exit-signal", TEXT)), head_text(3, root()));
+}
+
+#[test]
+fn usr1_prints_a_line_of_statistics_and_changes_nothing() {
+    let place = Place::new();
+    let mut child = spawn(&place, "append store --ack");
+    let mut input = child.stdin.take().unwrap();
+    let (mut out, mut error) = (
+        BufReader::new(child.stdout.take().unwrap()),
+        BufReader::new(child.stderr.take().unwrap()),
+    );
+    input.write_all(TEXT.as_bytes()).unwrap();
+    let mut ack = String::new();
+    while !ack.ends_with("2\n") {
+        out.read_line(&mut ack).unwrap();
+    }
+    for _ in 0..3 {
+        send(&child, Signal::USR1);
+        let mut line = String::new();
+        error.read_line(&mut line).unwrap();
+        assert!(
+            line.starts_with("duramen: 3 records in ") && line.contains("; 3 leaves; "),
+            "{line}"
+        );
+        assert!(
+            line.contains(" 0 leaves not durable; ") && line.ends_with(" 0 refused\n"),
+            "{line}"
+        );
+    }
+    drop(input);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, head_text(3, root()));
+    assert!(ended(&mut child).success());
 }
 
 #[test]
