@@ -5,6 +5,7 @@ mod entries;
 mod erase;
 mod follow;
 mod lock;
+mod looking;
 #[cfg(test)]
 mod manual;
 mod network;
@@ -28,6 +29,10 @@ pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, FindArgs, IndexA
 pub(crate) use erase::{CompactArgs, EraseArgs};
 pub(crate) use follow::{FollowArgs, MirrorArgs, MonitorArgs};
 pub(crate) use lock::LockArgs;
+pub(crate) use looking::{
+    CheckpointArgs, CompletionsArgs, FrontierArgs, HashArgs, InfoArgs, LeavesArgs, LeavesFormat,
+    ManArgs,
+};
 pub(crate) use network::{NetworkArgs, TlsArgs};
 pub(crate) use proofs::{
     CheckpointArgs, ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeyKind, KeygenArgs,
@@ -77,6 +82,19 @@ pub(crate) enum Command {
     Append(AppendArgs),
     /// Print a tree's size and root.
     Head(HeadArgs),
+    /// Print what a store is, from its manifest and the sizes of its files. Reads no log and no part.
+    Info(InfoArgs),
+    /// Print the leaves of a tree, in order.
+    Leaves(LeavesArgs),
+    /// Print the leaf that data makes; needs no store.
+    ///
+    /// With blake3 the leaf of a file is what b3sum --derive-key "duramen 2026-11 leaf data v1" prints of it, with
+    /// rfc6962-sha256 the SHA-256 of a zero byte and the file.
+    Hash(HashArgs),
+    /// Print the complete nodes at the right edge of a tree, which suffice to append to it and to compute its root.
+    Frontier(FrontierArgs),
+    /// Write what the log has into parts. The store must not be open elsewhere.
+    Checkpoint(CheckpointArgs),
     /// Print a proof that a leaf, or several, are in a tree.
     ///
     /// The indexes are a set: their order does not matter, and one that is given twice counts once.
@@ -177,6 +195,10 @@ pub(crate) enum Command {
     Seal(SealArgs),
     /// Drop a tree and free its space. Its name may be used again.
     DropTree(DropTreeArgs),
+    /// Print a script that completes commands and options in a shell.
+    Completions(CompletionsArgs),
+    /// Print a page of the manual, for man.
+    Man(ManArgs),
 }
 
 /// `duramen backup`.

@@ -9,6 +9,7 @@ mod any_key;
 mod append;
 mod args;
 mod backup;
+mod checkpoint;
 mod dump;
 mod ended;
 mod entries;
@@ -18,17 +19,21 @@ mod export_tiles;
 mod find;
 mod follow;
 mod fsck;
+mod hash;
 mod head;
 mod hex;
+mod info;
 mod input;
 mod key;
 mod keygen;
+mod leaves;
 mod lines;
 mod listen;
 mod mirror;
 mod monitor;
 mod number;
 mod output;
+mod pages;
 mod policy;
 mod proof;
 mod prove;
@@ -70,6 +75,11 @@ fn main() -> ExitCode {
     let done = match &args.command {
         Command::Append(args) => append::run(args),
         Command::Head(args) => head::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Leaves(args) => leaves::run(args),
+        Command::Hash(args) => hash::run(args),
+        Command::Frontier(args) => leaves::frontier(args),
+        Command::Checkpoint(args) => checkpoint::run(args),
         Command::Prove(args) => prove::run(args),
         Command::ProveConsistency(args) => prove_consistency::run(args),
         Command::Entry(args) => entries::one(args),
@@ -95,6 +105,8 @@ fn main() -> ExitCode {
         Command::Trees(args) => trees::list(args),
         Command::Seal(args) => trees::seal(args),
         Command::DropTree(args) => trees::drop_tree(args),
+        Command::Completions(args) => pages::completions(args),
+        Command::Man(args) => pages::man(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

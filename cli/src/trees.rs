@@ -15,7 +15,7 @@ struct TreesJson {
 }
 
 #[derive(Serialize)]
-struct TreeJson {
+pub(crate) struct TreeJson {
     name: String,
     id: u32,
     hasher: String,
@@ -49,7 +49,8 @@ pub(crate) fn list(args: &TreesArgs) -> Result<(), Error> {
     output::print(&trees.iter().map(text).collect::<String>())
 }
 
-fn json(tree: &TreeInfo) -> TreeJson {
+/// A tree as JSON.
+pub(crate) fn json(tree: &TreeInfo) -> TreeJson {
     TreeJson {
         name: tree.name.to_string(),
         id: tree.id,
@@ -74,7 +75,8 @@ fn entries_json(entries: EntryConfig) -> EntriesJson {
     EntriesJson { longest: entries.longest_bytes(), compress }
 }
 
-fn text(tree: &TreeInfo) -> String {
+/// A tree in a line.
+pub(crate) fn text(tree: &TreeInfo) -> String {
     let TreeInfo { name, hasher, arity, entries, size, sealed, indexed, erased, .. } = tree;
     let leaves = count(size.get(), "leaf", "leaves");
     let sealed = if *sealed { ", sealed" } else { "" };

@@ -8,7 +8,11 @@ mod survey;
 pub use dump::dump;
 pub use survey::{FileReport, FileState, Survey, survey};
 
+use std::path::PathBuf;
+
 pub use crate::characters::is_printable;
+use crate::config::Config;
+use crate::error::LockOwner;
 pub use crate::error::Printable;
 pub use crate::words::{Count, Span, Utc, count, span};
 
@@ -25,4 +29,23 @@ pub use crate::words::{Count, Span, Utc, count, span};
 #[must_use]
 pub fn utc(moment: std::time::SystemTime) -> Utc {
     crate::words::moment(moment)
+}
+
+/// The process that has the store in the directory open, or that ended without closing it, by its own account. `None` if
+/// the lock file names none. A hint: the lock is not looked at.
+///
+/// ```
+/// use duramen::{Accumulator, Blake3, Config, inspect};
+///
+/// let dir = tempfile::tempdir()?;
+/// let log: Accumulator<Blake3, 4> = Accumulator::open(Config::new(dir.path().join("log")))?;
+/// let owner = inspect::lock_owner(dir.path().join("log"));
+/// assert_eq!(owner.map(|owner| owner.pid), Some(std::process::id()));
+/// log.close()?;
+/// assert_eq!(inspect::lock_owner(dir.path().join("log")), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn lock_owner(dir: impl Into<PathBuf>) -> Option<LockOwner> {
+    Config::new(dir).bind().ok()?.lock_owner()
 }

@@ -7,11 +7,12 @@ use crate::common::writer::Writer;
 use crate::common::{Place, duramen, given, printed, refused};
 
 /// Every command that locks, for a store whose tree keeps entries.
-const LOCKING: [&str; 8] = [
+const LOCKING: [&str; 9] = [
     "append DIR",
     "import DIR --format jsonl",
     "erase DIR 0 --reason x --yes",
     "compact DIR",
+    "checkpoint DIR",
     "index DIR",
     "scrub DIR --repair",
     "seal DIR main",

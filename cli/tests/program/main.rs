@@ -25,6 +25,7 @@ mod follow;
 mod inputs;
 mod kill;
 mod locked;
+mod looking;
 mod multi;
 mod names;
 mod operators;
