@@ -5,13 +5,11 @@
 //!
 //! A signal that asks the program to end ends the input: what was read becomes durable and is reported.
 
-use std::io::IsTerminal;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use duramen::{Config, DynAccumulator, EntryConfig};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::ack::Acks;
 use crate::args::{AppendArgs, InputKind};
@@ -19,6 +17,7 @@ use crate::ended::{Asked, Bad};
 use crate::error::{Error, Failures, Refusal};
 use crate::input::{Piece, Source};
 use crate::output::{self, Input};
+use crate::progress::Progress;
 use crate::records::{Fed, Records};
 use crate::rejects::Rejects;
 use crate::signals;
@@ -28,9 +27,6 @@ use crate::store::{self, Wanted, WantedEntries};
 
 /// How much is read at once.
 const BUFFER_BYTES: usize = 1 << 20;
-
-/// How often the bar is drawn.
-const REDRAW: Duration = Duration::from_millis(100);
 
 /// After so long without input, readers know that all leaves are durable.
 pub(crate) const CLAIM_IDLE: Duration = Duration::from_millis(100);
@@ -49,7 +45,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     signals::finish_first();
     let before = store.size().get();
     let acks = if args.ack { Some(Acks::start(output::standard_output()?)?) } else { None };
-    let progress = progress(source.len, args.ack);
+    let progress = Progress::start(args.progress.progress, source.len, args.ack);
     reported.show(&store);
 
     let from = args.resume.then(|| args.expect_size.unwrap_or(0));
@@ -66,7 +62,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     };
     let appended = out.appended;
     drop(records);
-    signals::patiently(move || progress.finish_and_clear());
+    progress.end();
 
     // Everything is ended whatever fails, and every failure is reported.
     let flushed = store.flush();
@@ -174,7 +170,7 @@ fn stream(
     records: &mut Records<'_>,
     out: &mut Sink<'_>,
     mut rejects: Option<&mut Rejects>,
-    progress: &ProgressBar,
+    progress: &Progress,
 ) -> Result<End, Error> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
@@ -196,7 +192,7 @@ fn stream(
                 }
             }
         }
-        progress.inc(read);
+        progress.add(read);
     }
     if let Fault::Bad(bad) = next_bad(records.finish(out))? {
         reject(*bad, rejects)?;
@@ -227,27 +223,4 @@ fn reject(bad: Bad, rejects: Option<&mut Rejects>) -> Result<(), Error> {
         (None, Some(error)) => Err(error.into()),
         (None, None) => Ok(()),
     }
-}
-
-/// A bar on standard error; nothing if that is no terminal, or if acknowledgements fill it.
-fn progress(len: Option<u64>, ack: bool) -> ProgressBar {
-    if ack && std::io::stdout().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let target = ProgressDrawTarget::stderr();
-    let bar = ProgressBar::with_draw_target(len, target);
-    let template = match len {
-        Some(_) => "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} to go",
-        None => "{spinner} {bytes}, {bytes_per_sec}",
-    };
-    // The template is a constant; were it wrong, the default bar would do.
-    let bar = match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    };
-    if !bar.is_hidden() {
-        // A thread of its own draws, so that a terminal that takes nothing stops no input.
-        bar.enable_steady_tick(REDRAW);
-    }
-    bar
 }

@@ -8,6 +8,7 @@ mod lock;
 mod looking;
 #[cfg(test)]
 mod manual;
+mod messages;
 mod network;
 mod proofs;
 mod serve;
@@ -30,9 +31,10 @@ pub(crate) use erase::{CompactArgs, EraseArgs};
 pub(crate) use follow::{FollowArgs, MirrorArgs, MonitorArgs};
 pub(crate) use lock::LockArgs;
 pub(crate) use looking::{
-    CheckpointArgs, CompletionsArgs, FrontierArgs, HashArgs, InfoArgs, LeavesArgs, LeavesFormat,
-    ManArgs,
+    CompletionsArgs, ConfigArgs, DiffArgs, DoctorArgs, FrontierArgs, HashArgs, InfoArgs,
+    LeavesArgs, LeavesFormat, ManArgs, StoreCheckpointArgs,
 };
+pub(crate) use messages::{LogFormat, MessageArgs, ProgressArgs, ProgressKind};
 pub(crate) use network::{NetworkArgs, TlsArgs};
 pub(crate) use proofs::{
     CheckpointArgs, ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeyKind, KeygenArgs,
@@ -61,6 +63,13 @@ Exit status: 0 done or verified, 1 a check failed, 3 no store or no such tree, 4
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
+
+    #[command(flatten)]
+    pub(crate) messages: MessageArgs,
+
+    /// Read settings from this file, in TOML: a table for each command, with its options by their names.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// What to do.
@@ -94,7 +103,7 @@ pub(crate) enum Command {
     /// Print the complete nodes at the right edge of a tree, which suffice to append to it and to compute its root.
     Frontier(FrontierArgs),
     /// Write what the log has into parts. The store must not be open elsewhere.
-    Checkpoint(CheckpointArgs),
+    Checkpoint(StoreCheckpointArgs),
     /// Print a proof that a leaf, or several, are in a tree.
     ///
     /// The indexes are a set: their order does not matter, and one that is given twice counts once.
@@ -195,10 +204,25 @@ pub(crate) enum Command {
     Seal(SealArgs),
     /// Drop a tree and free its space. Its name may be used again.
     DropTree(DropTreeArgs),
+    /// Compare two stores: whether they are the same, and how many leaves their trees have in common.
+    ///
+    /// Status 1 if a tree has different leaves in the two. One that is a prefix of the other is no difference.
+    Diff(DiffArgs),
+    /// Look whether a place is good for a store: permissions, space, file system, device, limits. Writes nothing.
+    Doctor(DoctorArgs),
+    /// Print the settings in force, with comments, as a file for --config.
+    Config(ConfigArgs),
     /// Print a script that completes commands and options in a shell.
     Completions(CompletionsArgs),
     /// Print a page of the manual, for man.
     Man(ManArgs),
+}
+
+impl Command {
+    /// Whether the command runs until it is asked to end, and its messages are its log.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Witness(_) | Self::Monitor(_) | Self::Mirror(_))
+    }
 }
 
 /// `duramen backup`.
@@ -247,6 +271,9 @@ pub(crate) struct ScrubArgs {
     /// Read at most so many bytes a second, such as 100MB, on one core.
     #[arg(long, value_name = "BYTES", value_parser = policy::bytes)]
     pub(crate) rate: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
 
     #[command(flatten)]
     pub(crate) lock: LockArgs,
@@ -343,6 +370,9 @@ pub(crate) struct AppendArgs {
     /// End with status 128 + n after signal n has ended the input, and not with 0.
     #[arg(long)]
     pub(crate) exit_signal: bool,
+
+    #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
 
     #[command(flatten)]
     pub(crate) lock: LockArgs,

@@ -4,7 +4,7 @@ use duramen::CheckpointInfo;
 use duramen::inspect::{Printable, count};
 use serde::Serialize;
 
-use crate::args::CheckpointArgs;
+use crate::args::StoreCheckpointArgs;
 use crate::error::Error;
 use crate::{output, store};
 
@@ -26,7 +26,7 @@ struct TreeJson {
 }
 
 /// Writes what the log has into parts, and returns when that is durable.
-pub(crate) fn run(args: &CheckpointArgs) -> Result<(), Error> {
+pub(crate) fn run(args: &StoreCheckpointArgs) -> Result<(), Error> {
     let store = store::open_existing(&args.dir, args.lock)?;
     let info = store.checkpoint()?;
     store.close()?;

@@ -227,6 +227,12 @@ pub(crate) enum Refusal {
     )]
     OtherRoot { size: u64, stated: String, computed: String },
 
+    #[error("{}", match trees {
+        1 => "one tree has different leaves in the two stores".to_owned(),
+        trees => format!("{trees} trees have different leaves in the two stores"),
+    })]
+    Diverged { trees: u64 },
+
     #[error("{} in {}", count(*left, "problem", "problems"), Printable::new(dir))]
     Damaged { dir: PathBuf, left: u64 },
 

@@ -10,6 +10,8 @@ mod append;
 mod args;
 mod backup;
 mod checkpoint;
+mod diff;
+mod doctor;
 mod dump;
 mod ended;
 mod entries;
@@ -29,12 +31,14 @@ mod keygen;
 mod leaves;
 mod lines;
 mod listen;
+mod messages;
 mod mirror;
 mod monitor;
 mod number;
 mod output;
 mod pages;
 mod policy;
+mod progress;
 mod proof;
 mod prove;
 mod prove_consistency;
@@ -43,6 +47,7 @@ mod records;
 mod rejects;
 mod scrub;
 mod serve;
+mod settings;
 mod signals;
 mod sink;
 mod statistics;
@@ -57,21 +62,26 @@ mod witness_policy;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use serde::Serialize;
 
-use crate::args::{Args, Command};
+use crate::args::Command;
 use crate::error::one_line;
+use crate::settings::Settings;
 use crate::status::Status;
 
 fn main() -> ExitCode {
     if let Err(error) = signals::catch() {
         return failed(Status::Failed, &format!("cannot catch signals: {error}"));
     }
-    let args = match Args::try_parse() {
+    let settings = match Settings::read() {
+        Ok(settings) => settings,
+        Err(error) => return failed(error.status(), &error.in_one_line()),
+    };
+    let args = match settings.arguments() {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
+    messages::show(args.messages, args.command.serves());
     let done = match &args.command {
         Command::Append(args) => append::run(args),
         Command::Head(args) => head::run(args),
@@ -105,6 +115,9 @@ fn main() -> ExitCode {
         Command::Trees(args) => trees::list(args),
         Command::Seal(args) => trees::seal(args),
         Command::DropTree(args) => trees::drop_tree(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Config(args) => settings::print(args, &settings),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
     };

@@ -1,17 +1,16 @@
 //! `duramen scrub`.
 
-use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use duramen::inspect::count;
-use duramen::scrub::{self, Finding, Options, Progress, Report};
+use duramen::scrub::{self, Finding, Options, Report};
 use duramen::{Arity, Config, StoreInfo};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::args::{HasherName, ScrubArgs};
 use crate::error::{Error, Refusal, name_of};
+use crate::progress::Progress;
 use crate::{output, store};
 
 /// How long the hash function alone is measured, before and after.
@@ -65,14 +64,14 @@ pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
     };
     let options = options.repair(args.repair);
     let before = scrub::kernel_rate(&*hasher, arity, MEASURE);
-    let bar = bar();
+    let progress = Progress::start(args.progress.progress, None, false);
     let report = store::locked(args.lock, || {
-        scrub::run(&Config::new(&args.dir), &options, &mut |progress| {
-            show(&bar, progress);
+        scrub::run(&Config::new(&args.dir), &options, &mut |now| {
+            progress.set(now.done, now.total);
             ControlFlow::Continue(())
         })
     })?;
-    bar.finish_and_clear();
+    progress.end();
     let after = scrub::kernel_rate(&*hasher, arity, MEASURE);
     let kernel = f64::midpoint(before, after);
 
@@ -88,24 +87,6 @@ pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
     let left = |f: &&Finding| f.remedy != scrub::Remedy::Rebuilt;
     let left = report.findings.iter().filter(left).count() as u64;
     Err(Error::Refused { reason: Refusal::Damaged { dir: args.dir.clone(), left } })
-}
-
-fn show(bar: &ProgressBar, progress: Progress) {
-    bar.set_length(progress.total);
-    bar.set_position(progress.done);
-}
-
-/// A bar on standard error; nothing if that is no terminal.
-fn bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    match ProgressStyle::with_template(style) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 fn text(report: &Report, kernel: f64, keeps_entries: bool) -> String {

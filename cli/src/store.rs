@@ -22,7 +22,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A store for writing.
 pub(crate) fn open(config: Config, lock: LockArgs) -> Result<Store, Error> {
-    locked(lock, || Store::open(config.clone()))
+    let store = locked(lock, || Store::open(config.clone()))?;
+    let recovery = store.recovery();
+    if recovery.torn.is_some() || recovery.dropped_leaves > 0 {
+        tracing::warn!("opened after {recovery}");
+    } else if !recovery.clean {
+        tracing::info!("opened after {recovery}");
+    }
+    Ok(store)
 }
 
 /// A store that exists, for writing.

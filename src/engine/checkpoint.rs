@@ -76,9 +76,9 @@ impl Engine {
         self.background.count(|work| work.checkpoint.retries += u64::from(retry));
         let make = || self.flush_and_checkpoint(reason, waited, || self.flush_point());
         let made = self.with_events(reason, true, make);
-        // In a forked child, logging may wait for a lock.
+        // In a forked child, logging may wait for a lock. A store that was closed meanwhile needs no checkpoint.
         if let Err(error) = made
-            && !matches!(error, Error::Forked { .. })
+            && !matches!(error, Error::Forked { .. } | Error::Closed)
         {
             tracing::error!(%error, %reason, "a checkpoint failed; the last one stays");
         }

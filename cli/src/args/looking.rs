@@ -86,7 +86,7 @@ pub(crate) struct FrontierArgs {
 
 /// `duramen checkpoint`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct CheckpointArgs {
+pub(crate) struct StoreCheckpointArgs {
     /// The store's directory.
     pub(crate) dir: PathBuf,
 
@@ -97,6 +97,37 @@ pub(crate) struct CheckpointArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// `duramen diff`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiffArgs {
+    /// The directory of the first store.
+    #[arg(value_name = "A")]
+    pub(crate) first: PathBuf,
+
+    /// The directory of the second store.
+    #[arg(value_name = "B")]
+    pub(crate) second: PathBuf,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `duramen doctor`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// The directory of a store, or that of one to come.
+    pub(crate) dir: PathBuf,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `duramen config`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArgs {}
 
 /// `duramen completions`.
 #[derive(Debug, clap::Args)]

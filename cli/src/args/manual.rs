@@ -64,6 +64,7 @@ fn spellings(arg: &Arg) -> Vec<String> {
 /// The options of a command, without those that every command has.
 fn args(command: &Command) -> Vec<&Arg> {
     let all = command.get_arguments().filter(|arg| !spellings(arg).is_empty());
+    let all = all.filter(|arg| !arg.is_global_set());
     all.filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())).collect()
 }
 
@@ -146,6 +147,7 @@ fn the_manual_and_the_program_have_the_same_commands_and_options() {
             .into_iter()
             .chain([command])
             .flat_map(|command| args(command).into_iter().flat_map(spellings))
+            .chain(program.get_arguments().filter(|arg| arg.is_global_set()).flat_map(spellings))
             .collect();
         for (option, _) in options(&blocks(section, "text").1) {
             if !known.contains(&option) {
@@ -154,6 +156,12 @@ fn the_manual_and_the_program_have_the_same_commands_and_options() {
         }
     }
     let shared = "What all commands share";
+    let (_, prose) = blocks(&sections[shared], "text");
+    for arg in program.get_arguments().filter(|arg| arg.is_global_set()) {
+        if !options(&prose).iter().any(|(option, _)| spellings(arg).contains(option)) {
+            wrong.push(format!("{shared}: {:?} is not explained", spellings(arg)));
+        }
+    }
     for section in sections.keys().filter(|section| *section != shared) {
         if !commands.contains(section) {
             wrong.push(format!("the manual has {section}, the program does not"));

@@ -10,9 +10,13 @@
 mod append;
 mod backup;
 mod common;
+mod config;
 #[cfg(target_os = "linux")]
 mod connections;
 mod consistency;
+mod diff;
+#[cfg(target_os = "linux")]
+mod doctor;
 mod entries;
 mod erase;
 mod errors;
@@ -26,6 +30,7 @@ mod inputs;
 mod kill;
 mod locked;
 mod looking;
+mod messages;
 mod multi;
 mod names;
 mod operators;
