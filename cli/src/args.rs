@@ -32,7 +32,7 @@ pub(crate) use follow::{FollowArgs, MirrorArgs, MonitorArgs};
 pub(crate) use lock::LockArgs;
 pub(crate) use looking::{
     CompletionsArgs, ConfigArgs, DiffArgs, DoctorArgs, FrontierArgs, HashArgs, InfoArgs,
-    LeavesArgs, LeavesFormat, ManArgs, StoreCheckpointArgs,
+    LeavesArgs, LeavesFormat, ManArgs, RestoreArgs, StoreCheckpointArgs,
 };
 pub(crate) use messages::{LogFormat, MessageArgs, ProgressArgs, ProgressKind};
 pub(crate) use network::{NetworkArgs, TlsArgs};
@@ -204,6 +204,8 @@ pub(crate) enum Command {
     Seal(SealArgs),
     /// Drop a tree and free its space. Its name may be used again.
     DropTree(DropTreeArgs),
+    /// Make a store from a backup, if the backup has the history of a head that is trusted.
+    Restore(RestoreArgs),
     /// Compare two stores: whether they are the same, and how many leaves their trees have in common.
     ///
     /// Status 1 if a tree has different leaves in the two. One that is a prefix of the other is no difference.

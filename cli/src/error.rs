@@ -221,6 +221,11 @@ pub(crate) enum Refusal {
     )]
     OtherSize { tree: String, size: u64, expected: u64, at_least: bool },
 
+    #[error(
+        "the trusted head has root {stated} at size {size}, where that of the backup is {computed}"
+    )]
+    OtherHead { size: u64, stated: String, computed: String },
+
     /// The roots of an export and of the tree that it is imported into.
     #[error(
         "the export has root {stated} at size {size}, where the root of the tree is {computed}"

@@ -45,6 +45,7 @@ mod prove_consistency;
 mod record;
 mod records;
 mod rejects;
+mod restore;
 mod scrub;
 mod serve;
 mod settings;
@@ -115,6 +116,7 @@ fn main() -> ExitCode {
         Command::Trees(args) => trees::list(args),
         Command::Seal(args) => trees::seal(args),
         Command::DropTree(args) => trees::drop_tree(args),
+        Command::Restore(args) => restore::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Config(args) => settings::print(args, &settings),

@@ -120,7 +120,10 @@ impl fmt::Display for Damage {
                 words::bytes(*expected)
             ),
             Problem::Missing => write!(f, "{file} is missing"),
-            Problem::NoManifest => write!(f, "there is no manifest in {file}"),
+            Problem::NoManifest => write!(
+                f,
+                "there is no manifest in {file}: a backup that was interrupted, or manifests that are gone"
+            ),
             Problem::Unreadable { reason } => {
                 write!(f, "cannot read {file} at byte {offset}: {reason}")
             }

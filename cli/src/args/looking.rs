@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use duramen::TreeName;
+use duramen::{TreeHead, TreeName};
 
-use super::{HasherName, InputKind, LockArgs};
+use super::{HasherName, InputKind, LockArgs, head};
 use crate::number::number;
 
 /// `duramen info`.
@@ -92,6 +92,28 @@ pub(crate) struct StoreCheckpointArgs {
 
     #[command(flatten)]
     pub(crate) lock: LockArgs,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `duramen restore`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RestoreArgs {
+    /// The directory of the backup.
+    pub(crate) backup: PathBuf,
+
+    /// The directory of the store, which is made. One that is there must be empty.
+    pub(crate) dir: PathBuf,
+
+    /// Refuse a backup that does not have this head, or one that goes on from it.
+    #[arg(long, value_name = "SIZE:ROOT", value_parser = head)]
+    pub(crate) against: Option<TreeHead>,
+
+    /// The tree of the trusted head.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
 
     /// Print JSON.
     #[arg(long)]

@@ -118,6 +118,7 @@ const KINDS: [(u64, &str, Grade, &str); 16] = [
 ];
 
 #[cfg(target_os = "linux")]
+#[allow(clippy::unnecessary_cast, reason = "types differ")]
 fn file_system(dir: &Path) -> Sign {
     let what = "file system";
     let kind = match rustix::fs::statfs(dir) {

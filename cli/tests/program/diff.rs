@@ -1,4 +1,4 @@
-//! `duramen diff`.
+//! `duramen diff` and `duramen restore`.
 
 use serde_json::{Value, json};
 
@@ -78,4 +78,41 @@ fn trees_that_only_one_has_or_that_are_of_another_kind_are_named() {
     let text = told(duramen(&place, "diff DIR @c"), 1);
     assert!(text.contains("main: other hash functions or arities\n"), "{text}");
     refused(duramen(&place, "diff DIR @nowhere"), 3);
+}
+
+#[test]
+fn a_backup_is_restored_only_if_it_has_the_trusted_head() {
+    let place = store_of("a\nb\nc\n");
+    let head = |size: u32| {
+        let json = printed_json(duramen(&place, &format!("head DIR --size {size} --json")));
+        format!("{size}:{}", json["root"].as_str().unwrap())
+    };
+    printed(duramen(&place, "backup DIR @copy"));
+    printed(given(&place, "append DIR", "d\n"));
+    for size in 0..=3 {
+        let line = format!("restore @copy @new{size} --against {}", head(size));
+        let text = printed(duramen(&place, &line));
+        assert!(text.starts_with("size 3\n"), "{text}");
+        printed(duramen(&place, &format!("scrub @new{size}")));
+        printed(given(&place, &format!("append @new{size}"), "d\n"));
+        let text = printed(duramen(&place, &format!("diff DIR @new{size}")));
+        assert!(text.ends_with("main: equal, 4 leaves\n"), "{text}");
+    }
+    let other = format!("3:{}", "0".repeat(64));
+    for (against, why) in
+        [(head(4), "has 3 leaves, expected at least 4"), (other, "at size 3, where that of")]
+    {
+        let line = format!("restore @copy @no --against {against}");
+        let error = refused(duramen(&place, &line), 1);
+        assert!(error.contains(why), "{error}");
+        assert!(!place.path("no").exists());
+    }
+    refused(duramen(&place, "restore @copy DIR"), 2);
+    // A copy without a manifest is what an interrupted backup leaves.
+    std::fs::remove_dir_all(place.path("new0/manifest")).unwrap();
+    for line in ["head @new0", "append @new0", "restore @new0 @no"] {
+        let error = refused(given(&place, line, ""), 6);
+        assert!(error.contains("a backup that was interrupted"), "{error}");
+    }
+    refused(duramen(&place, "restore @nothing @no"), 3);
 }
