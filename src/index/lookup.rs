@@ -40,6 +40,15 @@ impl<'a> Index<'a> {
         self.filter.touch(hash)
     }
 
+    /// The block with the records of this hash, by its number in the index, and where in the block they are likely to be.
+    /// `None` if there are none. Reads no block.
+    pub(crate) fn place(&self, hash: KeyedHash) -> Option<(u64, usize)> {
+        let number = self.fences.block_of(hash);
+        let fingerprint = self.fences.scale_of(number).fingerprint(hash)?;
+        let at = RecordBlock::guess(&self.layout, number, fingerprint)?;
+        Some((self.layout.records().start + number, at))
+    }
+
     /// Returns the first leaf with this hash that `is_leaf` accepts. `read` returns a block by its number in the index.
     #[cfg(test)]
     pub(crate) fn find<B, E>(

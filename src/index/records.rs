@@ -79,6 +79,11 @@ impl Scale {
     }
 }
 
+/// The record among `len` at which a fingerprint stands if fingerprints are even.
+fn near(fingerprint: u16, len: usize) -> usize {
+    (usize::from(fingerprint) * len) >> FINGERPRINT_BITS
+}
+
 /// A block of records as it was read.
 pub(super) struct RecordBlock<'a> {
     bytes: &'a [u8; BLOCK],
@@ -109,10 +114,17 @@ impl<'a> RecordBlock<'a> {
         Some((packed as u16, LeafOffset((packed >> FINGERPRINT_BITS) as u32)))
     }
 
+    /// The byte of the block with this number at which the record with this fingerprint is likely to be. `None` if
+    /// the block has no records.
+    pub(super) fn guess(layout: &Layout, number: u64, fingerprint: u16) -> Option<usize> {
+        let len = layout.records_in(number);
+        (len > 0).then(|| near(fingerprint, len) * layout.record_bits() / 8)
+    }
+
     /// The first record whose fingerprint is not smaller. Hashes are even, so it is near where the fingerprint
     /// stands among all: the search starts there and touches two or three cache lines.
     pub(super) fn lower_bound(&self, fingerprint: u16) -> usize {
-        let guess = (usize::from(fingerprint) * self.len) >> FINGERPRINT_BITS;
+        let guess = near(fingerprint, self.len);
         // The lines around the guess are read at once, and not one after the other as the search meets them.
         let at = guess * self.record_bits / 8;
         let around = [at.wrapping_sub(LINE), at, at + LINE];

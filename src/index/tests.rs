@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 
 use super::key::KeyedHash;
+use super::records::RecordBlock;
 use super::{BLOCK, BuildError, Builder, Index, IndexKey, Layout, LeafOffset, RecentTable};
 use crate::merkle::{Hash, LeafIndex};
 
@@ -365,6 +366,33 @@ fn recent_leaves_are_found_as_the_model_finds_them() {
         let again = table.find(key.hash(&leaf(3)), |_| true);
         assert_eq!(again, Some(LeafIndex(first + 20_000)));
     }
+}
+
+#[test]
+fn the_place_of_a_leaf_is_in_the_block_that_a_search_reads_and_near_the_record() {
+    let leaves = leaves(0..20_000);
+    let built = Built::new(&leaves, 1 << 20);
+    let (index, mut near) = (built.index(), 0);
+    for (offset, leaf) in leaves.iter().enumerate() {
+        let hash = built.key.hash(leaf);
+        let (number, at) = index.place(hash).unwrap();
+        let block = |number: u64| built.bytes.as_chunks().0.get(number as usize).unwrap();
+        let mut read = Vec::new();
+        let reading = |number| {
+            read.push(number);
+            Ok::<&[u8; BLOCK], Infallible>(block(number))
+        };
+        let found = index.find(hash, reading, |found| Ok(found.0 as usize == offset)).unwrap();
+        assert_eq!((found.map(|found| found.0 as usize), read[0]), (Some(offset), number));
+        let in_area = number - built.layout.records().start;
+        let records = RecordBlock::new(&built.layout, in_area, block(number));
+        let is_it = |record: &usize| records.get(*record).unwrap().1.0 as usize == offset;
+        let record = (0..built.layout.records_in(in_area)).find(is_it).unwrap();
+        near += usize::from((record * built.layout.record_bits() / 8).abs_diff(at) <= 128);
+    }
+    assert!(near > leaves.len() * 9 / 10, "{near} records of {} are near", leaves.len());
+    let nothing = Built::new(&[], 1 << 20);
+    assert_eq!(nothing.index().place(nothing.key.hash(&leaf(1))), None);
 }
 
 #[test]

@@ -104,6 +104,10 @@ impl PartSet {
         let indexes = asked.iter().filter_map(|asked| asked.index.as_ref());
         let touched = indexes.map(|((_, index), hash)| index.touch(*hash));
         std::hint::black_box(touched.fold(0, |all, byte| all | byte));
+        // The records of a single part come meanwhile. Of several parts, most records would be fetched for nothing.
+        if let [Asked { index: Some(((_, index), hash)), .. }] = &asked[..] {
+            index.prefetch(*hash);
+        }
         for Asked { part, index } in asked {
             // A filter that cannot be read rules out nothing. The search in its part handles that.
             let ruled_out = |((_, index), hash): &(Opened, KeyedHash)| {

@@ -14,10 +14,13 @@ use crate::error::{Damage, Error, Problem, ReadError, Result};
 use crate::fs::{Access, FileName, FileSystem, backing};
 use crate::ids::{ByteOffset, StoreId};
 use crate::index::{BLOCK, Index, IndexKey, KeyedHash};
-use crate::merkle::Hash;
+use crate::merkle::{Hash, prefetch};
 use crate::part::bytes::{Block, Bytes};
 use crate::part::checked::Checked;
 use crate::part::format::{PART_BLOCK, seal_of};
+
+/// Bytes that the processor fetches at a time.
+const LINE: usize = 64;
 
 /// An open index.
 #[derive(Debug)]
@@ -182,6 +185,21 @@ impl IndexFile {
     pub(in crate::part) fn touch(&self, hash: KeyedHash) -> u8 {
         let touch = |run| self.index_of(run).map_or(0, |index| index.touch(hash));
         self.runs.iter().fold(0, |all, run| all | touch(run))
+    }
+
+    /// Has the processor fetch the records of a hash, if they are mapped, without waiting for them. They are needed if the
+    /// filter does not rule the hash out.
+    pub(in crate::part) fn prefetch(&self, hash: KeyedHash) {
+        for run in &self.runs {
+            let place = self.index_of(run).ok().and_then(|index| index.place(hash));
+            let Some((number, at)) = place else { continue };
+            let block = (run.place.block + number).saturating_mul(PART_BLOCK);
+            if let Some(block) = self.bytes.borrow(block..block.saturating_add(PART_BLOCK)) {
+                // The line in front of it, its own and the one behind it.
+                let near = at.saturating_sub(LINE)..(at + 2 * LINE).min(block.len());
+                prefetch(block.get(near).unwrap_or_default().as_chunks().0);
+            }
+        }
     }
 
     /// The index of a run. Reads and checks its filter and its fences the first time.
