@@ -73,7 +73,7 @@ pub use name::{Dir, FileKind, FileName};
 #[cfg(unix)]
 pub use os::OsPlace;
 #[cfg(unix)]
-pub(crate) use os::{data, owner_in};
+pub(crate) use os::{data, owner_in, uninterrupted};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use crate::fs::{File, Region};
+use crate::fs::{File, Region, uninterrupted};
 use crate::ids::ByteOffset;
 
 /// A file opened for inspection.
@@ -20,7 +20,7 @@ impl Looked {
         // Opening a FIFO would wait for a writer.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        if !file.metadata()?.is_file() {
+        if !uninterrupted(|| file.metadata())?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
         Ok(Arc::new(Self(file)))
@@ -33,7 +33,7 @@ fn refused<T>() -> io::Result<T> {
 
 impl File for Looked {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(uninterrupted(|| self.0.metadata())?.len())
     }
 
     fn data(&self, from: ByteOffset) -> io::Result<Option<Range<u64>>> {

@@ -26,7 +26,7 @@ fn manual(dir: &Path) -> Config {
 }
 
 /// Wants a refusal that names both processes.
-fn refused<T>(what: &str, parent: u32, answer: Result<T, Error>) -> Result<(), String> {
+pub(crate) fn refused<T>(what: &str, parent: u32, answer: Result<T, Error>) -> Result<(), String> {
     match answer {
         Err(Error::Forked { opened_by, process })
             if opened_by == parent && process == std::process::id() =>

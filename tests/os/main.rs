@@ -9,6 +9,8 @@ mod erased_device;
 mod faults;
 #[cfg(all(feature = "testing", target_os = "linux"))]
 mod fork;
+#[cfg(all(feature = "testing", target_os = "linux"))]
+mod fork_reader;
 #[cfg(feature = "std")]
 mod fs_contract;
 #[cfg(all(feature = "std", unix))]

@@ -208,6 +208,20 @@ fn an_interrupted_rename_or_removal_is_called_again() {
     traced.check();
 }
 
+/// As a signal may do it on a file system whose server is far away.
+#[test]
+fn an_interrupted_look_at_a_file_is_repeated() {
+    if !can_trace("interrupted looks under strace") {
+        return;
+    }
+    for step in 2..7 {
+        let mut traced = Traced::in_a_new_place();
+        let inject = format!("inject=statx:error=EINTR:when=1+{step}");
+        assert!(traced.play(&play(&traced, "life"), &["-e", &inject]).success(), "{step}");
+        traced.check();
+    }
+}
+
 /// The checker sees what the system does: where a sync fails, so does the promise.
 #[test]
 fn after_a_sync_that_failed_nothing_is_promised() {

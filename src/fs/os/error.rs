@@ -5,6 +5,16 @@ use std::path::Path;
 
 use crate::error::PathError;
 
+/// Makes a call of the standard library again while a signal interrupts it.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Adds a path and what was tried there to an error.
 pub(super) trait WithPath<T> {
     fn path(self, path: &Path, action: &'static str) -> io::Result<T>;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustix::io::{pwrite, pwritev, retry_on_intr};
 
+use super::error::uninterrupted;
 use super::{holes, map, writeback};
 use crate::fs::{File, Region};
 use crate::ids::ByteOffset;
@@ -49,7 +50,7 @@ impl OsFile {
 
 impl File for OsFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(uninterrupted(|| self.0.metadata())?.len())
     }
 
     fn data(&self, from: ByteOffset) -> io::Result<Option<Range<u64>>> {

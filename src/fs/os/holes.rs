@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
+use super::error::uninterrupted;
+
 /// The first stretch at or behind `from` that is no hole. Where the system, or the file system, has no
 /// call for it, that is all that is left of the file.
 pub(crate) fn data(file: &File, from: u64) -> io::Result<Option<Range<u64>>> {
-    let len = file.metadata()?.len();
+    let len = uninterrupted(|| file.metadata())?.len();
     if from >= len {
         return Ok(None);
     }

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, mkdirat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::dir::{self, Inner};
-use super::error::WithPath;
+use super::error::{WithPath, uninterrupted};
 use crate::fs::Dir;
 
 /// Makes the store's directory `path`, its missing parents and the inner directories, each name durable
@@ -68,7 +68,7 @@ fn make_with_parents(made: Made<'_>) -> io::Result<()> {
 }
 
 fn is_dir(made: Made<'_>) -> io::Result<bool> {
-    match std::fs::metadata(made.path) {
+    match uninterrupted(|| std::fs::metadata(made.path)) {
         Ok(found) => Ok(found.is_dir()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).path(made.shown(), "look at"),

@@ -50,6 +50,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, linkat, openat, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use self::dir::{Id, Inner};
+pub(crate) use self::error::uninterrupted;
 use self::error::{WithPath, not_regular};
 use self::file::OsFile;
 pub(crate) use self::holes::data;
@@ -262,7 +263,7 @@ impl FileSystem for OsDirectory {
         if access == Access::Read && name.kind == FileKind::Part {
             lock::share(&file)?;
             // It may have been wiped and removed between its opening and its lock.
-            if file.metadata()?.nlink() == 0 {
+            if uninterrupted(|| file.metadata())?.nlink() == 0 {
                 return Err(io::ErrorKind::NotFound.into());
             }
         }
@@ -279,11 +280,11 @@ impl FileSystem for OsDirectory {
         self.check_place()?;
         self.check_owned(name)?;
         let file = open_regular(self.handle(name.dir())?, &name.base(), OFlags::RDWR)?;
-        let found = file.metadata()?;
+        let found = uninterrupted(|| file.metadata())?;
         if !lock::is_alone(&file) {
             return Ok(Wipeable::InUse { len: found.len() });
         }
-        if file.metadata()?.nlink() != 1 {
+        if uninterrupted(|| file.metadata())?.nlink() != 1 {
             return Ok(Wipeable::Linked);
         }
         Ok(Wipeable::Alone(Arc::new(OsFile::new(file))))
@@ -393,5 +394,5 @@ fn open_regular(dir: impl AsFd, base: &str, flags: OFlags) -> io::Result<fs::Fil
         Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Err(not_regular()),
         Err(error) => return Err(error.into()),
     };
-    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+    if uninterrupted(|| file.metadata())?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
