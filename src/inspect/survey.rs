@@ -16,7 +16,7 @@ use crate::directory::manifest::{Manifest, TreeEntry, Written};
 use crate::directory::manifests;
 use crate::directory::manifests::Stored;
 use crate::error::{Error, Result};
-use crate::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem};
+use crate::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem, uninterrupted};
 use crate::ids::SegmentId;
 use crate::part::Part;
 use crate::wal::frame::{Frame, GroupHeader};
@@ -119,7 +119,7 @@ const TRIES: usize = 100;
 /// # Errors
 ///
 /// [`Io`](Error::Io) if a directory cannot be listed, [`NoStore`](Error::NoStore) if it has no file of a
-/// store. Problems of files are in the survey.
+/// store, or only those of a store that is being made. Problems of files are in the survey.
 pub fn survey(config: &Config) -> Result<Survey> {
     let fs = config.bind()?;
     let newest = || directory::newest_number(&*fs, &config.path).ok().flatten();
@@ -151,11 +151,19 @@ fn survey_once(config: &Config, fs: &Arc<dyn FileSystem>) -> Result<Survey> {
             }
         }
     }
+    let no_store = || Error::NoStore { path: config.path.clone() };
     if found.is_empty() {
-        return Err(Error::NoStore { path: config.path.clone() });
+        return Err(no_store());
+    }
+    let has_manifest = found.keys().any(|name| name.kind == FileKind::Manifest && !name.temporary);
+    // A store that is being made, or whose making was interrupted, has no data yet.
+    if !has_manifest && matches!(directory::newest_number(&**fs, &config.path), Ok(None)) {
+        return Err(no_store());
     }
     let lock = config.path.join("LOCK");
-    if let Some(meta) = std::fs::symlink_metadata(&lock).ok().filter(std::fs::Metadata::is_file) {
+    if let Some(meta) =
+        uninterrupted(|| std::fs::symlink_metadata(&lock)).ok().filter(std::fs::Metadata::is_file)
+    {
         files.push(report(lock, Some(meta.len()), FileState::Lock));
     }
     let mut look = Look { fs, found, files, parts: BTreeMap::new() };

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use duramen::fs::{FileKind, FileName, Place};
 use duramen::inspect::{self, FileState, Survey};
+use duramen::testing::sim::SimDisk;
 use duramen::{Accumulator, Blake3, CheckpointPolicy, Config, Error, FlushPolicy};
+use testkit::hooked::Hooked;
 use testkit::stores::{copy_of, leaves};
 
 type Store = Accumulator<Blake3, 4>;
@@ -190,4 +195,65 @@ fn what_is_no_file_is_neither_waited_for_nor_dumped() {
     }
     let survey = survey(dir.path());
     assert!(survey.files.iter().any(|file| file.path == pipe && file.problem.is_some()));
+}
+
+fn on(place: impl Place) -> Config {
+    config(Path::new("simulated")).file_system(Arc::new(place))
+}
+
+/// Beside a writer that makes a store, a survey meets each of these moments.
+#[test]
+fn a_store_that_is_being_made_is_none_until_it_is_whole() {
+    let whole = SimDisk::new();
+    drop(Store::open(on(whole.clone())).unwrap());
+    let (mut none, mut clean) = (0, 0);
+    for last in 0..whole.operations() {
+        let disk = SimDisk::new();
+        disk.stop_after(last);
+        drop(Store::open(on(disk.clone())));
+        match inspect::survey(&on(disk.kill())) {
+            Err(Error::NoStore { .. }) => {
+                assert_eq!(clean, 0, "after {last} operations a store is gone");
+                none += 1;
+            }
+            Ok(survey) => {
+                assert!(survey.is_clean(), "after {last} operations: {survey:?}");
+                clean += 1;
+            }
+            Err(error) => panic!("after {last} operations: {error}"),
+        }
+    }
+    assert!(none > 5 && clean > 1, "{none} without a store, {clean} with one");
+}
+
+#[test]
+fn a_survey_that_meets_the_making_of_a_store_looks_again() {
+    let disk = SimDisk::new();
+    disk.make_dirs().unwrap();
+    disk.put(FileName::new(FileKind::Segment, 1), &[0; 8192]);
+    let is_made = Arc::new(AtomicBool::new(false));
+    let (making, plain) = (Arc::clone(&is_made), disk.clone());
+    let place = Hooked::new(&disk).on_read(move |name, _, _| {
+        if name.kind == FileKind::Segment && !making.swap(true, Ordering::Relaxed) {
+            let store = Store::open(on(plain.clone())).unwrap();
+            store.insert_many(&leaves(100, 1)).unwrap();
+            store.close().unwrap();
+        }
+    });
+    let survey = inspect::survey(&on(place)).unwrap();
+    assert!(is_made.load(Ordering::Relaxed), "the survey did not look at the segment");
+    assert!(survey.is_clean(), "{survey:?}");
+    assert_eq!(survey.leaves, Some(100));
+}
+
+/// What was there is no reason to say that there is nothing.
+#[test]
+fn a_store_without_its_manifests_is_damaged() {
+    let dir = store(true);
+    for name in
+        files(dir.path()).keys().filter(|name| name.starts_with(dir.path().join("manifest")))
+    {
+        std::fs::remove_file(name).unwrap();
+    }
+    assert!(!survey(dir.path()).is_clean());
 }
