@@ -132,8 +132,10 @@ impl Probe {
             }
             Self::LostBlocks => damage::lost_blocks(flawed(Setup::PLAIN), &tally)?,
             Self::ChosenLeaves => {
-                for aim in forged::AIMS {
-                    forged::attack(Some(flaw), aim, false)?;
+                for carrier in forged::Carrier::ALL {
+                    for aim in forged::AIMS {
+                        forged::attack(carrier, Some(flaw), aim, false)?;
+                    }
                 }
             }
             Self::RecycledSegments => {

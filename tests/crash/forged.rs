@@ -1,16 +1,20 @@
 //! Leaves that are chosen to be taken for something else.
 //!
-//! A leaf is 32 bytes of the caller's choice, and every 128th leaf of a group begins a block. The adversary
-//! here inserts leaves and knows everything but the keys of the log: the store's id, every number, every
-//! place, and the lives that segments had before. When the file is used again, his leaves stand where groups
-//! are looked for.
+//! A leaf is 32 bytes of the caller's choice, and every 128th leaf of a group begins a block. An entry is any bytes,
+//! and a long one has whole blocks. The adversary here inserts leaves or entries and knows everything but the keys of
+//! the log: the store's id, every number, every place, and the lives that segments had before. When the file is used
+//! again, his bytes stand where groups are looked for.
+
+use std::sync::Arc;
 
 use duramen::fs::{FileKind, FileName};
 use duramen::testing::faulty::Flaw;
 #[cfg(duramen_mutants)]
 use duramen::testing::faulty::Mutant;
 use duramen::testing::sim::{CrashChoice, SimDisk};
-use duramen::{DynAccumulator, Hash};
+use duramen::{
+    Arity, Blake3, DynAccumulator, EntryConfig, Error, Hash, Hasher as _, Store, TreeConfig,
+};
 
 use crate::findings::{Finding, Kind, Outcome};
 use crate::setup::{Setup, abandon};
@@ -19,11 +23,75 @@ use testkit::words::words;
 const BLOCK: usize = 4096;
 /// Blocks of a segment.
 const BLOCKS: usize = 16;
-/// The first leaf of a group that begins a block: behind it are the headers of the group and its frame.
-const FIRST: usize = (BLOCK - 128 - 32) / 32;
 /// Leaves that fill a segment but for the block of the roll frame.
-const FILL: usize = FIRST + (BLOCKS - 2) * BLOCK / 32;
+const FILL: usize = Carrier::Leaves.room(BLOCKS - 1) / 32;
 const PHANTOM: Hash = [0xee; 32];
+
+/// What the chosen bytes are inserted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// As many leaves.
+    Leaves,
+    /// One entry.
+    Entry,
+}
+
+impl Carrier {
+    pub(crate) const ALL: [Self; 2] = [Self::Leaves, Self::Entry];
+
+    /// Bytes of a group before the chosen ones: the headers of the group and its frame; before an entry its leaf and
+    /// its length too.
+    const fn head(self) -> usize {
+        match self {
+            Self::Leaves => 128 + 32,
+            Self::Entry => 128 + 32 + 32 + 2,
+        }
+    }
+
+    /// How many bytes fill a group of so many blocks.
+    const fn room(self, blocks: usize) -> usize {
+        blocks * BLOCK - self.head()
+    }
+
+    fn open(self, setup: &Setup, disk: &SimDisk) -> Result<DynAccumulator, Error> {
+        match self {
+            Self::Leaves => setup.open(disk),
+            Self::Entry => {
+                let config = TreeConfig::new(Arc::new(Blake3), Arity::Four);
+                Store::open(setup.config(disk))?
+                    .tree_dyn("main", config.entries(EntryConfig::new()))
+            }
+        }
+    }
+
+    fn insert(self, store: &DynAccumulator, bytes: &[u8]) {
+        match self {
+            Self::Leaves => drop(store.insert_many(bytes.as_chunks().0).unwrap()),
+            Self::Entry => drop(store.insert_entry(bytes).unwrap()),
+        }
+    }
+
+    /// What the store has of what was inserted, in pieces.
+    fn read(self, store: &DynAccumulator, index: u64) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Leaves => store.leaf(index).map(Vec::from),
+            Self::Entry => store.entry(index).map(|entry| entry.to_vec()),
+        }
+    }
+
+    /// The frame of a leaf or an entry that nobody inserted.
+    fn phantom(self, tree: u32, index: u64) -> Vec<u8> {
+        let (kind, payload) = match self {
+            Self::Leaves => (1, PHANTOM.to_vec()),
+            Self::Entry => {
+                let len = u16::try_from(PHANTOM.len()).unwrap().to_be_bytes();
+                (7, [&Blake3.leaf(&PHANTOM)[..], &len, &PHANTOM].concat())
+            }
+        };
+        let frame = [kind | u64::from(tree) << 32, index, 1, payload.len() as u64];
+        [frame.map(u64::to_le_bytes).concat(), payload].concat()
+    }
+}
 
 /// What the forged groups are to do.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +121,7 @@ struct Knowledge {
     /// The number of the group at its start, and the sequence number there.
     group: u64,
     seq: u64,
+    tree: u32,
     /// Index of the leaf in that group.
     leaves: u64,
     /// The life that he gives them: one that this store has used, or none.
@@ -67,15 +136,12 @@ fn number(header: &[u8], at: usize) -> u64 {
 const VERSION: u16 = 5;
 
 /// A block that is a group at `block` of the segment, as far as he can make it one.
-fn forged(aim: Aim, known: Knowledge, block: usize) -> Vec<u8> {
-    let Knowledge { store, segment, group, seq, leaves, life } = known;
+fn forged(carrier: Carrier, aim: Aim, known: Knowledge, block: usize) -> Vec<u8> {
+    let Knowledge { store, segment, group, seq, tree, leaves, life } = known;
     let at = block as u64;
     let (body, count): (Vec<u8>, u64) = match aim {
         Aim::Roll => ([&2_u64.to_le_bytes()[..], &900_u64.to_le_bytes(), &[0; 16]].concat(), 0),
-        _ => {
-            let frame = [1, leaves + at, 1, 32].map(u64::to_le_bytes).concat();
-            ([&frame[..], &PHANTOM].concat(), 1)
-        }
+        _ => (carrier.phantom(tree, leaves + at), 1),
     };
     let durable = if matches!(aim, Aim::Claim) { 1 << 40 } else { group + at };
     let mut bytes = b"duraWAL\n".to_vec();
@@ -96,16 +162,15 @@ fn forged(aim: Aim, known: Knowledge, block: usize) -> Vec<u8> {
     bytes
 }
 
-/// Leaves that fill a segment, with a forged group at the start of every block but the first.
-fn load(seed: u8, forge: Option<(Aim, Knowledge)>) -> Vec<Hash> {
-    let mut leaves = vec![[seed; 32]; FILL];
-    let Some((aim, known)) = forge else { return leaves };
+/// Bytes that fill a segment, with a forged group at the start of every block but the first.
+fn load(carrier: Carrier, seed: u8, forge: Option<(Aim, Knowledge)>) -> Vec<u8> {
+    let mut bytes = vec![seed; carrier.room(BLOCKS - 1)];
+    let Some((aim, known)) = forge else { return bytes };
     for block in 1..BLOCKS - 1 {
-        let at = FIRST + (block - 1) * BLOCK / 32;
-        let bytes = forged(aim, known, block);
-        leaves[at..at + BLOCK / 32].copy_from_slice(bytes.as_chunks().0);
+        let at = carrier.room(block);
+        bytes[at..at + BLOCK].copy_from_slice(&forged(carrier, aim, known, block));
     }
-    leaves
+    bytes
 }
 
 fn used(disk: &SimDisk) -> Vec<(FileName, Vec<u8>)> {
@@ -114,38 +179,47 @@ fn used(disk: &SimDisk) -> Vec<(FileName, Vec<u8>)> {
 }
 
 struct Attack {
+    carrier: Carrier,
     disk: SimDisk,
     store: DynAccumulator,
-    leaves: Vec<Hash>,
+    /// Every leaf or entry that was inserted.
+    inserted: Vec<Vec<u8>>,
 }
 
 impl Attack {
     /// Fills several segments with what the adversary inserts, has the log leave them, and goes on until it
     /// has come to one of their files again.
-    fn mount(setup: &Setup, forge: impl Fn(&SimDisk) -> Option<(Aim, Knowledge)>) -> Self {
+    fn mount(
+        setup: &Setup,
+        carrier: Carrier,
+        forge: impl Fn(&SimDisk) -> Option<(Aim, Knowledge)>,
+    ) -> Self {
         let disk = SimDisk::new();
-        let store = setup.open(&disk).unwrap();
-        let mut attack = Self { disk, store, leaves: Vec::new() };
-        attack.insert(&[[1; 32]]);
+        let store = carrier.open(setup, &disk).unwrap();
+        let mut attack = Self { carrier, disk, store, inserted: Vec::new() };
+        attack.insert(&[1; 32]);
         for round in 0..3 {
             let forge = forge(&attack.disk);
-            attack.insert(&load(round, forge));
+            attack.insert(&load(carrier, round, forge));
         }
         attack.store.checkpoint().unwrap();
         attack.store.wait_idle();
         // Groups behind which the next does not fit: the log leaves a segment after each.
         for _ in 0..3 {
-            attack.insert(&[[2; 32]; FIRST + (BLOCKS - 3) * BLOCK / 32]);
+            attack.insert(&vec![2; carrier.room(BLOCKS - 2)]);
         }
-        attack.insert(&[[2; 32]; FIRST + BLOCK / 32]);
+        attack.insert(&vec![2; carrier.room(2)]);
         attack
     }
 
-    fn insert(&mut self, leaves: &[Hash]) {
-        self.store.insert_many(leaves).unwrap();
+    fn insert(&mut self, bytes: &[u8]) {
+        self.carrier.insert(&self.store, bytes);
         self.store.flush().unwrap();
         self.store.wait_idle();
-        self.leaves.extend(leaves);
+        match self.carrier {
+            Carrier::Leaves => self.inserted.extend(bytes.chunks(32).map(Vec::from)),
+            Carrier::Entry => self.inserted.push(bytes.to_vec()),
+        }
     }
 
     /// What a later group of the segment where the log ends will be, learned from a run without an attack.
@@ -167,7 +241,8 @@ impl Attack {
             segment: name.number,
             group: group + 1 - 2,
             seq: number(bytes, 88) - 2,
-            leaves: self.leaves.len() as u64 - 2,
+            tree: u32::from_le_bytes(bytes[132..136].try_into().unwrap()),
+            leaves: self.inserted.len() as u64 - 2,
             life: [0; 16],
         }
     }
@@ -175,26 +250,30 @@ impl Attack {
     /// The store after a power cut is what was acknowledged and nothing else.
     fn holds(&self, setup: &Setup, choice: CrashChoice) -> Outcome {
         let left = self.disk.crash(choice);
-        let store =
-            setup.open(&left).map_err(|error| Finding::new(Kind::Refused, words(&error)))?;
+        let store = self
+            .carrier
+            .open(setup, &left)
+            .map_err(|error| Finding::new(Kind::Refused, words(&error)))?;
         let size = store.size().get();
-        let same = size == self.leaves.len() as u64
-            && store.leaves(0..size).is_ok_and(|leaves| leaves == self.leaves);
+        let is_there = |(index, own): (u64, &Vec<u8>)| {
+            self.carrier.read(&store, index).is_ok_and(|found| found == *own)
+        };
+        let same = size == self.inserted.len() as u64 && (0..).zip(&self.inserted).all(is_there);
         abandon(&left, store);
         if same {
             return Ok(());
         }
-        let text = format!("{size} leaves, {} were inserted", self.leaves.len());
+        let text = format!("{size} leaves, {} were inserted", self.inserted.len());
         Err(Finding::new(Kind::Phantom, text))
     }
 }
 
-pub(crate) fn attack(flaw: Option<Flaw>, aim: Aim, old_life: bool) -> Outcome {
+pub(crate) fn attack(carrier: Carrier, flaw: Option<Flaw>, aim: Aim, old_life: bool) -> Outcome {
     let segment = (BLOCKS * BLOCK) as u64;
     let setup = Setup { segment, spare: 8 * segment, flaw, ..Setup::PLAIN };
-    let rehearsal = Attack::mount(&setup, |_| None);
+    let rehearsal = Attack::mount(&setup, carrier, |_| None);
     let known = rehearsal.learn();
-    let mut attack = Attack::mount(&setup, |disk| {
+    let mut attack = Attack::mount(&setup, carrier, |disk| {
         let (_, first) = &used(disk)[0];
         let store = first[32..48].try_into().unwrap();
         let life = if old_life { first[16..32].try_into().unwrap() } else { [0; 16] };
@@ -204,19 +283,24 @@ pub(crate) fn attack(flaw: Option<Flaw>, aim: Aim, old_life: bool) -> Outcome {
     for single in 0..BLOCKS - 4 {
         for choice in [CrashChoice::NothingKept, CrashChoice::AllKept] {
             attack.holds(&setup, choice).map_err(|finding| {
-                finding.context(format_args!("{aim:?} behind {single} groups, {choice:?}"))
+                let moment =
+                    format_args!("{aim:?} as {carrier:?} behind {single} groups, {choice:?}");
+                finding.context(moment)
             })?;
         }
-        attack.insert(&[[3; 32]]);
+        attack.insert(&[3; 32]);
     }
     Ok(())
 }
 
 #[test]
-fn chosen_leaves_never_become_a_group_of_the_log() {
-    for aim in AIMS {
-        for old_life in [false, true] {
-            attack(None, aim, old_life).unwrap_or_else(|finding| panic!("{finding:?}"));
+fn chosen_leaves_and_entries_never_become_a_group_of_the_log() {
+    for carrier in Carrier::ALL {
+        for aim in AIMS {
+            for old_life in [false, true] {
+                let done = attack(carrier, None, aim, old_life);
+                done.unwrap_or_else(|finding| panic!("{finding:?}"));
+            }
         }
     }
 }
@@ -224,9 +308,11 @@ fn chosen_leaves_never_become_a_group_of_the_log() {
 /// The attack is a real one: an engine that does not look at lives falls for it.
 #[cfg(duramen_mutants)]
 #[test]
-fn an_engine_that_ignores_lives_replays_chosen_leaves() {
-    let found = attack(Some(Flaw::Engine(Mutant::LivesIgnored)), Aim::Leaf, false);
-    assert!(found.is_err_and(|finding| finding.kind == Kind::Phantom));
+fn an_engine_that_ignores_lives_replays_chosen_leaves_and_entries() {
+    for carrier in Carrier::ALL {
+        let found = attack(carrier, Some(Flaw::Engine(Mutant::LivesIgnored)), Aim::Leaf, false);
+        assert!(found.is_err_and(|finding| finding.kind == Kind::Phantom), "{carrier:?}");
+    }
 }
 
 /// Another leaf with the same CRC-64/NVME in any surroundings: their difference is a multiple of the
@@ -261,15 +347,16 @@ fn a_torn_group_is_not_completed_by_leaves_that_an_earlier_life_left() {
     assert_ne!(old, new);
     let segment = (BLOCKS * BLOCK) as u64;
     let setup = Setup { segment, spare: 8 * segment, unflushed: 1024, ..Setup::PLAIN };
-    let mut attack = Attack::mount(&setup, |_| None);
+    let mut attack = Attack::mount(&setup, Carrier::Leaves, |_| None);
+    let filled = [old; FILL];
     for _ in 0..3 {
-        attack.insert(&vec![old; FILL]);
+        attack.insert(filled.as_flattened());
     }
     attack.store.checkpoint().unwrap();
     attack.store.wait_idle();
-    attack.insert(&vec![old; FILL]);
+    attack.insert(filled.as_flattened());
     // Written, because so much may not wait, and not synced.
-    let before = attack.leaves.len();
+    let before = attack.inserted.len();
     attack.store.insert_many(&vec![new; FILL]).unwrap();
     attack.store.wait_idle();
     let mut torn = 0;
