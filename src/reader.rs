@@ -131,7 +131,8 @@ impl Reader {
     /// A damaged group becomes an error once a later group claims that it was durable. It may take a few
     /// refreshes until the later group is found.
     ///
-    /// The size falls only if a crash undid leaves that were not durable.
+    /// The size falls only if a crash undid leaves that were not durable, or an older copy of the store was restored
+    /// in its directory.
     ///
     /// # Errors
     ///

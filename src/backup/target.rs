@@ -129,7 +129,7 @@ impl<'a> Target<'a> {
         started: Instant,
     ) -> Result<BackupInfo> {
         let copy = super::copy_of(state, self.key, random::id(&*self.fs)?);
-        manifests::publish(&*self.fs, &copy, &[])?;
+        manifests::publish(&*self.fs, &copy, &copy.files())?;
         self.remove(MARK)?;
         self.sync_dir(Dir::Parts)?;
         self.complete = true;

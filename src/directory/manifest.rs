@@ -166,6 +166,14 @@ impl Manifest {
         self.place(id).ok().map(|at| &self.trees[at])
     }
 
+    /// The parts of all trees, and the segments in which the log begins, goes on and ends.
+    pub(crate) fn files(&self) -> Vec<FileName> {
+        let parts = self.trees.iter().flat_map(|tree| &tree.parts).map(|part| part.number.file());
+        let closed = self.log.closed.iter().flat_map(|extent| [extent.from, extent.to]);
+        let log = closed.chain([self.log.open]).map(|at| at.segment.file());
+        parts.chain(log).collect()
+    }
+
     /// Replaces the tree with the id of `entry`, or adds `entry` if no tree has this id.
     pub(crate) fn put(&mut self, entry: Arc<TreeEntry>) {
         match self.place(entry.spec.id) {

@@ -73,7 +73,8 @@ pub(super) fn create(
         trees: entries,
     };
     let tally = Tally::opened(Seq(0), 0, manifest.next_tree);
-    let stored = Stored::publish(&**fs, manifest, &[])?;
+    let relied_on = manifest.files();
+    let stored = Stored::publish(&**fs, manifest, &relied_on)?;
     let point = FlushPoint { tally, position, log_bytes: 0 };
     Ok(Opened {
         slots: admitted.iter().map(|admitted| Slot::awake(&admitted.tree)).collect(),

@@ -199,16 +199,15 @@ impl Followed {
         check_place(config, &*fs, store)?;
         let mut manifest = newest_of(config, &*fs, store)?;
         for _ in 0..TRIES {
-            let known = manifest.number == self.manifest.number;
             // Any failure here occurs again below, if its cause persists.
-            if !(known || self.adopt(manifest).unwrap_or(false)) {
+            if !(self.is_read(&manifest) || self.adopt(manifest).unwrap_or(false)) {
                 break;
             }
             if self.read_on().is_err() {
                 break;
             }
             manifest = newest_of(config, &*fs, store)?;
-            if manifest.number == self.manifest.number {
+            if self.is_read(&manifest) {
                 self.hash_large();
                 self.look_for_indexes();
                 return Ok(());
@@ -218,6 +217,12 @@ impl Followed {
         same_store(config, store, found.store)?;
         *self = found;
         Ok(())
+    }
+
+    /// Whether `manifest` is the one that was read. A copy that is restored in the store's place has the same
+    /// numbers.
+    fn is_read(&self, manifest: &Manifest) -> bool {
+        (manifest.number, manifest.checkpoint) == (self.manifest.number, self.manifest.checkpoint)
     }
 
     /// Replaces leaves that were read from the log by the parts of a newer `manifest`, without reading the log

@@ -33,11 +33,17 @@ impl<Id: Copy + PartialEq> Owned<Id> {
         }
     }
 
-    /// The store's manifests, with temporary ones.
+    /// The store's manifests, with temporary ones. Leaves out numbers that the store cannot have come to: it ignores
+    /// such files, and another program may remove them.
     pub(crate) fn manifests(&self) -> impl Iterator<Item = (FileName, Id)> {
         let first = |kind| FileName::new(kind, 0);
-        let manifests = first(FileKind::Manifest)..first(FileKind::Segment);
-        self.0.range(manifests).map(|(name, id)| (*name, *id))
+        let mut before = None;
+        let mut is_near = move |name: &FileName| {
+            let before = before.replace(name.number);
+            before.is_none_or(|before| name.number - before <= FileName::FARTHEST + 1)
+        };
+        let manifests = self.0.range(first(FileKind::Manifest)..first(FileKind::Segment));
+        manifests.map(|(name, id)| (*name, *id)).take_while(move |(name, _)| is_near(name))
     }
 
     /// The file that the store's `name` leads to; `None` if the name is not the store's.

@@ -52,7 +52,7 @@ pub(super) fn rebuild(
         }
         return Err(error);
     }
-    manifests::publish(&**fs, &next, &[])?;
+    manifests::publish(&**fs, &next, &next.files())?;
     let complete = made.iter().filter(|name| !name.temporary);
     Ok(Rebuilt { names: complete.map(|name| fs.display(*name).display().to_string()).collect() })
 }

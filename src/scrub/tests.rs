@@ -91,7 +91,7 @@ fn store(node: (Level, u64)) -> Config {
             erasures: Arc::default(),
         })],
     };
-    manifests::publish(&disk, &manifest, &[]).unwrap();
+    manifests::publish(&disk, &manifest, &manifest.files()).unwrap();
     Config::new("lying").file_system(Arc::new(disk))
 }
 

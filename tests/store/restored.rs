@@ -11,7 +11,8 @@ use std::time::Duration;
 use duramen::fs::{ByteOffset, Dir, FileKind, FileName, FileSystem as _};
 use duramen::testing::sim::{OperationKind, SimDisk, When};
 use duramen::{
-    Accumulator, Arity, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, TreeSize,
+    Accumulator, Arity, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, StoreReader,
+    TreeSize,
 };
 use testkit::stores::{leaves, root_of};
 use testkit::words::words;
@@ -163,6 +164,21 @@ fn no_manifest_and_no_segment_follows_a_manifest_that_was_removed() {
     }
 }
 
+#[test]
+fn a_manifest_that_the_store_ignores_may_be_removed() {
+    for far in [1_u64 << 40, 1 << 61] {
+        let temp = tempfile::tempdir().unwrap();
+        Store::open(Config::new(temp.path())).unwrap().close().unwrap();
+        let planted = temp.path().join(format!("manifest/{far:08}.manifest"));
+        fs::write(&planted, "").unwrap();
+        let store = Store::open(Config::new(temp.path())).unwrap();
+        fs::remove_file(&planted).unwrap();
+        store.insert_durable([1; 32]).unwrap();
+        store.checkpoint().unwrap();
+        store.close().unwrap();
+    }
+}
+
 /// Leaves that no log has any more: what a checkpoint adds to them could not be read either.
 #[test]
 fn no_manifest_names_a_part_that_was_removed_before() {
@@ -185,6 +201,40 @@ fn no_manifest_names_a_part_that_was_removed_before() {
         store.insert_durable([6; 32]).unwrap();
         assert_stops(store, "checkpoint");
         assert_eq!(manifests(&files(temp.path())), manifests(&before));
+    }
+}
+
+/// The copy has the numbers of the store that was read before.
+#[test]
+fn a_reader_shows_a_copy_that_is_restored_in_place_and_what_follows_it() {
+    let own = leaves(100, 1);
+    for checkpointed in [false, true] {
+        let temp = tempfile::tempdir().unwrap();
+        let [path, copy] = ["s", "copy"].map(|name| temp.path().join(name));
+        let store = Store::open(Config::new(&path)).unwrap();
+        store.insert_many(&own).unwrap();
+        store.snapshot_to(&copy).unwrap();
+        store.insert_many(&leaves(40, 2)).unwrap();
+        if checkpointed {
+            store.checkpoint().unwrap();
+        }
+        store.close().unwrap();
+        let reader = Store::open_read_only(Config::new(&path)).unwrap();
+        let all = StoreReader::open(Config::new(&path)).unwrap();
+        restore(&copy, &path);
+        let look = || {
+            all.refresh().unwrap();
+            let size = reader.refresh().unwrap();
+            assert_eq!(all.tree("main").unwrap().head().unwrap(), reader.head().unwrap());
+            size
+        };
+        assert_eq!(look(), TreeSize(100));
+        assert_eq!(reader.head().unwrap().root, root_of(&Blake3, Arity::Four, &own));
+        let store = Store::open(Config::new(&path)).unwrap();
+        store.insert_many(&leaves(60, 3)).unwrap();
+        store.flush().unwrap();
+        assert_eq!(look(), TreeSize(160));
+        assert_eq!(reader.head().unwrap(), store.head().unwrap());
     }
 }
 

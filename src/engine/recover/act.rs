@@ -265,8 +265,8 @@ impl Settling<'_> {
         next.number = *self.next_manifest;
         *self.next_manifest += 1;
         next.checkpoint = random::id(self.fs)?;
-        let number = next.number;
-        if let Err(error) = stored.replace(self.fs, next, self.whole_below, &[]) {
+        let (number, relied_on) = (next.number, next.files());
+        if let Err(error) = stored.replace(self.fs, next, self.whole_below, &relied_on) {
             // If the manifest has its name, the next open reads it, and needs the segment.
             let seen = manifests::list(self.fs).map(|(complete, _)| complete);
             let unseen = seen.is_ok_and(|seen| !seen.contains(&number));
