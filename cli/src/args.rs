@@ -222,7 +222,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the command runs until it is asked to end, and its messages are its log.
     pub(crate) fn serves(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Witness(_) | Self::Monitor(_) | Self::Mirror(_))
+        matches!(self, Self::Serve(_) | Self::Witness(_))
     }
 }
 
