@@ -131,7 +131,7 @@ fn open(args: &AppendArgs) -> Result<DynAccumulator, Error> {
     });
     let (hasher, arity) = (args.hasher, args.arity);
     let wanted = Wanted { tree: &args.tree, create, hasher, arity, entries, indexed: args.unique };
-    let store = store::open_or_create(config, &wanted, args.lock)?;
+    let store = store::open_or_create(&config, &wanted, args.lock)?;
     if store.entry_config().is_some() && !args.input.has_data() {
         return Err(Error::Usage(format!(
             "the tree {:?} keeps entries, which does not go with {}",

@@ -32,7 +32,7 @@ pub(crate) type Fed = (Result<(), Box<Bad>>, Result<bool, Error>);
 
 impl<'a> Records<'a> {
     pub(crate) fn new(kind: InputKind, strip_cr: bool, tree: &'a DynAccumulator) -> Self {
-        let longest = tree.entry_config().map(|entries| entries.longest_bytes());
+        let longest = tree.entry_config().map(duramen::EntryConfig::longest_bytes);
         let decoder = Decoder { kind, strip_cr, longest };
         let cut = match kind {
             InputKind::Raw => Cut::Raw(Raw::default()),

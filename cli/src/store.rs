@@ -21,7 +21,7 @@ pub(crate) fn read(dir: &Path, tree: &TreeName) -> Result<Snapshot, Error> {
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A store for writing.
-pub(crate) fn open(config: Config, lock: LockArgs) -> Result<Store, Error> {
+pub(crate) fn open(config: &Config, lock: LockArgs) -> Result<Store, Error> {
     let store = locked(lock, || Store::open(config.clone()))?;
     let recovery = store.recovery();
     if recovery.torn.is_some() || recovery.dropped_leaves > 0 {
@@ -34,7 +34,7 @@ pub(crate) fn open(config: Config, lock: LockArgs) -> Result<Store, Error> {
 
 /// A store that exists, for writing.
 pub(crate) fn open_existing(dir: &Path, lock: LockArgs) -> Result<Store, Error> {
-    open(Config::new(dir).create(false), lock)
+    open(&Config::new(dir).create(false), lock)
 }
 
 /// Runs what locks a store, again and again while the store is open elsewhere and the caller will wait.
@@ -79,7 +79,7 @@ pub(crate) struct WantedEntries {
 /// Opens a tree, and creates it and its store where they are missing. What is asked for and contradicts the tree is
 /// refused.
 pub(crate) fn open_or_create(
-    config: Config,
+    config: &Config,
     wanted: &Wanted<'_>,
     lock: LockArgs,
 ) -> Result<DynAccumulator, Error> {

@@ -227,7 +227,7 @@ fn every_checkpoint_names_its_trees_also_one_that_fails() {
     assert!(store.checkpoint().is_err());
     assert_eq!(checkpoints(), ["a", "a"]);
     // A drop that is durable is of a checkpoint too.
-    let _ = store.drop_tree("c").unwrap();
+    drop(store.drop_tree("c").unwrap());
     store.flush().unwrap();
     disk.inject(Fault::new(rename, FaultError::EIO));
     assert!(store.checkpoint().is_err());

@@ -388,7 +388,7 @@ fn a_repair_that_cannot_bring_back_a_leaf_reports_it_and_writes_the_other_indexe
     assert_eq!((finding.element, finding.leaves.clone()), (scrub::Element::Leaves, Some(0..128)));
     assert!(!report.is_clean());
     assert_eq!(report.rebuilt, [second.display().to_string()]);
-    assert_eq!(index_files(dir.path()), [second.clone()]);
+    assert_eq!(index_files(dir.path()), std::slice::from_ref(second));
 }
 
 #[test]

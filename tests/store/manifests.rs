@@ -41,7 +41,7 @@ fn with_changes() -> (SimDisk, FileName, FileName) {
     store.checkpoint().unwrap();
     let base = *manifests(&disk).last().unwrap();
     trees[2].insert([2; 32]).unwrap();
-    let _ = store.drop_tree("e").unwrap();
+    drop(store.drop_tree("e").unwrap());
     store.checkpoint().unwrap();
     store.close().unwrap();
     let newest = *manifests(&disk).last().unwrap();
@@ -60,7 +60,7 @@ fn a_checkpoint_of_one_tree_among_many_writes_that_tree_alone() {
     let store = Store::open(config(&disk)).unwrap();
     let mut batch = store.batch();
     let trees: Vec<Accumulator<Blake3, 4>> =
-        (0..500).map(|number| store.tree(&format!("tree {number}")).unwrap()).collect();
+        (0..500).map(|number| store.tree(format!("tree {number}")).unwrap()).collect();
     for tree in &trees {
         batch.insert(tree, [1; 32]).unwrap();
     }

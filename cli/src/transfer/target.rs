@@ -48,7 +48,7 @@ impl Target {
         };
         let (entries, indexed) = (Some(entries), false);
         let wanted = Wanted { tree: &args.tree, create, hasher, arity, entries, indexed };
-        let tree = store::open_or_create(config, &wanted, args.lock)?;
+        let tree = store::open_or_create(&config, &wanted, args.lock)?;
         let (before, size) = (tree.snapshot(), tree.size().get());
         Ok(Self { tree, before, resume: args.resume, begun: false, size, appended: 0 })
     }

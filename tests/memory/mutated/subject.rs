@@ -112,7 +112,7 @@ fn with_changes() -> SimDisk {
     }
     store.checkpoint().unwrap();
     trees[0].insert_many(&leaves(10, 2)).unwrap();
-    let _ = store.drop_tree("c").unwrap();
+    drop(store.drop_tree("c").unwrap());
     store.checkpoint().unwrap();
     trees[0].insert_many(&leaves(20, 3)).unwrap();
     store.close().unwrap();
