@@ -185,6 +185,7 @@ impl<'a> Target<'a> {
         let taken = match self.fs.link_from(source, name) {
             Ok(()) => Taken::Linked(part.len),
             Err(_) => {
+                refuse_short(source, name, &*from, part.len).map_err(Failure::Source)?;
                 let to = self.create(name).map_err(Failure::Target)?;
                 self.copy(source, name, &*from, &*to, 0..part.len)?;
                 Taken::Copied(part.len)
@@ -353,6 +354,16 @@ fn open(fs: &dyn FileSystem, name: FileName) -> Result<Arc<dyn File>> {
 }
 
 /// Fails if the directory has any file except the lock.
+/// Fails if `file` ends before it has the length that the manifest gives it.
+fn refuse_short(fs: &dyn FileSystem, name: FileName, file: &dyn File, expected: u64) -> Result<()> {
+    let path = fs.display(name);
+    let found = file.len().map_err(|error| Error::io("measure", &path, error))?;
+    if found < expected {
+        return Err(Damage::new(&path, 0, Problem::Truncated { expected, found }).into());
+    }
+    Ok(())
+}
+
 fn refuse_files(config: &Config, fs: &dyn FileSystem) -> Result<()> {
     for dir in [Dir::Root, Dir::Manifest, Dir::Wal, Dir::Parts] {
         let entries = fs.list(dir);

@@ -6,15 +6,17 @@
 //! are gone. Each is a manifest like any other: it has the next number, and the newest one counts. What it says is the
 //! base with its changes, so a reader reads two files, and there is no chain in which one could be missing.
 //!
-//! A manifest is written whole again once the changes that were written to one base are together longer than the base.
-//! So whatever changes, the store writes at most about twice as much as a base per base's length of changes: one tree that changes again and
+//! A manifest is written whole again once the changes that were written to one base would together be longer than the
+//! base. So the bases never cost more than one base for each base's length of changes: one tree that changes again and
 //! again costs its own entry each time, and 10,000 trees that change one after the other cost a base every 140
-//! checkpoints. A base of less than 16 KiB is replaced by a whole one each
-//! time, since its bytes cost less than its sync.
+//! checkpoints. A base of less than 16 KiB is replaced by a whole one each time, since its bytes cost less than its
+//! sync. The first manifest that a process writes is whole too.
 //!
 //! # Invariants
 //!
-//! - A base is whole, and durable before changes to it are written.
+//! - A base is whole, and durable before changes to it are written. So only a manifest that this process itself has
+//!   published is a base for more of them. One that an open found may have its name in memory alone: if the sync after
+//!   its rename failed, no later sync makes this name durable.
 //! - Changes name the base by its number and its checksum, so no other file passes for it.
 //! - Each manifest has all changes since its base. So none needs another one than its base.
 //! - The base of the newest manifest, and that of the one before, stay until a newer whole manifest is durable
@@ -25,26 +27,33 @@ use std::sync::Arc;
 use super::manifest::{Link, Manifest, TreeEntry, Written};
 use crate::ids::TreeId;
 
-/// A whole manifest to which changes can be written.
+/// A whole manifest to which there are changes, or can be.
 #[derive(Clone, Debug)]
 pub(crate) struct Base {
     pub(crate) number: u64,
+    /// Whether this process has made it durable.
+    durable: bool,
     /// The checksum at its end.
     pub(crate) checksum: u64,
     len: u64,
     trees: Vec<Arc<TreeEntry>>,
-    /// Bytes of the changes to it, as far as is known.
+    /// Bytes of the changes to it that this process has written.
     written: u64,
     /// The base of the manifest before the newest, if that is known.
     pub(crate) before: Option<u64>,
 }
 
 impl Base {
-    /// The whole manifest `manifest`, which `bytes` are.
-    pub(crate) fn new(manifest: &Manifest, bytes: &[u8]) -> Self {
+    /// The whole manifest `manifest`, which `bytes` are, and which this process has made durable.
+    pub(crate) fn published(manifest: &Manifest, bytes: &[u8]) -> Self {
+        Self { durable: true, ..Self::found(manifest, bytes) }
+    }
+
+    /// The whole manifest `manifest`, which `bytes` are, and which was read. No changes are written to it.
+    pub(crate) fn found(manifest: &Manifest, bytes: &[u8]) -> Self {
         let (Manifest { number, trees, .. }, checksum) = (manifest, checksum_of(bytes));
         let (number, trees, len) = (*number, trees.clone(), bytes.len() as u64);
-        Self { number, checksum, len, trees, written: 0, before: None }
+        Self { number, durable: false, checksum, len, trees, written: 0, before: None }
     }
 
     /// Notes that changes of so many bytes were written.
@@ -53,10 +62,10 @@ impl Base {
     }
 
     /// The bytes of a manifest with what `next` has other than this base. `None` if `next` is to be written whole,
-    /// as every manifest is whose base has fewer than `whole_below` bytes.
+    /// as every manifest is whose base was read or has fewer than `whole_below` bytes.
     pub(crate) fn changes(&self, next: &Manifest, whole_below: u64) -> Option<Vec<u8>> {
         let left = self.len.saturating_sub(self.written);
-        if self.len < whole_below || left == 0 {
+        if !self.durable || self.len < whole_below || left == 0 {
             return None;
         }
         let (changed, gone) = differences(&self.trees, &next.trees);
@@ -179,7 +188,7 @@ mod tests {
 
     fn base(trees: Entries) -> Base {
         let whole = manifest(4, trees);
-        Base::new(&whole, &whole.encode())
+        Base::published(&whole, &whole.encode())
     }
 
     proptest! {
@@ -219,7 +228,7 @@ mod tests {
                     base.changed(bytes.len() as u64);
                 }
                 None => {
-                    base = Base::new(&next, &next.encode());
+                    base = Base::published(&next, &next.encode());
                     whole += 1;
                 }
             }
@@ -241,12 +250,22 @@ mod tests {
                 changes += bytes.len() as u64;
                 assert!(base.written <= base.len);
             } else {
-                base = Base::new(&next, &next.encode());
+                base = Base::published(&next, &next.encode());
                 wholes.push(step);
             }
         }
         let bytes = changes + base.len * wholes.len() as u64;
         assert!(bytes < 1000 * base.len / 12, "{bytes} bytes, whole at {wholes:?}");
+    }
+
+    #[test]
+    fn no_changes_are_written_to_a_base_that_was_read() {
+        let all: Entries = (0..1000).map(|id| named(id, 1)).collect();
+        let mut next = manifest(5, all);
+        let bytes = next.encode();
+        let (found, published) = (Base::found(&next, &bytes), Base::published(&next, &bytes));
+        next.put(named(500, 2));
+        assert!(found.changes(&next, 0).is_none() && published.changes(&next, 0).is_some());
     }
 
     #[test]

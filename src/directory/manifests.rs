@@ -41,7 +41,7 @@ impl Stored {
     ) -> Result<Self> {
         let bytes = manifest.encode();
         write(fs, manifest.number, &bytes, relied_on)?;
-        Ok(Self { base: Base::new(&manifest, &bytes), manifest })
+        Ok(Self { base: Base::published(&manifest, &bytes), manifest })
     }
 
     /// Publishes `next`, as changes if these are short and the base has at least `whole_below` bytes. After an error
@@ -149,12 +149,11 @@ pub(crate) fn read(fs: &dyn FileSystem, number: u64) -> Result<Stored> {
     let path = fs.display(file(number));
     let Some(link) = &written.link else {
         return Ok(Stored {
-            base: Base::new(&written.manifest, &bytes),
+            base: Base::found(&written.manifest, &bytes),
             manifest: written.manifest,
         });
     };
-    let mut base = read_base(fs, written.manifest.store, link)?;
-    base.changed(bytes.len() as u64);
+    let base = read_base(fs, written.manifest.store, link)?;
     match base.with(written) {
         Some(manifest) => Ok(Stored { manifest, base }),
         None => {
@@ -189,7 +188,7 @@ fn read_base(fs: &dyn FileSystem, store: StoreId, link: &Link) -> Result<Base> {
             &format_args!("{found:#018x}"),
         );
     }
-    Ok(Base::new(&manifest, &bytes))
+    Ok(Base::found(&manifest, &bytes))
 }
 
 /// Reads the file with this number alone, without the base that it may have changes to.

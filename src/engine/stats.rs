@@ -9,7 +9,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::activity::Activity;
 use super::shared::Engine;
 use super::tree::Tree;
 use crate::column::Columns;
@@ -89,12 +88,10 @@ impl Engine {
 impl Tree {
     /// What the store did for the tree, and what the tree is now.
     pub(crate) fn stats(&self) -> TreeStats {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Activity { checkpointed, checkpoints, part_bytes, .. } = &self.activity;
-        let Activity { compactions, failed_compactions, compaction_bytes, .. } = &self.activity;
+        let done = self.activity.done();
         // Reads what a checkpoint has before what is durable, and that before what is visible, so that each is at
         // most the next.
-        let checkpointed_size = TreeSize(get(checkpointed));
+        let checkpointed_size = TreeSize(self.activity.checkpointed());
         let durable_size = self.durable();
         let size = TreeSize(self.columns.leaves());
         TreeStats {
@@ -103,12 +100,12 @@ impl Tree {
             durable_size,
             pending: size.get().saturating_sub(durable_size.get()),
             checkpointed_size,
-            checkpoints: get(checkpoints),
-            part_bytes_written: get(part_bytes),
+            checkpoints: done.checkpoints,
+            part_bytes_written: done.part_bytes,
             parts: self.parts().parts().len() as u64,
-            compactions: get(compactions),
-            failed_compactions: get(failed_compactions),
-            compaction_bytes_written: get(compaction_bytes),
+            compactions: done.compactions,
+            failed_compactions: done.failed_compactions,
+            compaction_bytes_written: done.compaction_bytes,
             memory_bytes: self.columns.memory_bytes() + self.table_bytes(),
             pinned_bytes: self.columns.pinned_bytes(),
         }

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use duramen::fs::{FileKind, FileName};
 use duramen::scrub::{self, Options};
+use duramen::testing::sim::SimDisk;
 use duramen::{
     Accumulator, Arity, BackupInfo, Blake3, CheckpointPolicy, CompactionPolicy, Config, Error,
-    FlushPolicy, Hash, LeafIndex, TreeHead,
+    FlushPolicy, Hash, LeafIndex, Problem, TreeHead,
 };
 use testkit::stores::{copy_of, leaves, root_of};
 
@@ -111,6 +113,30 @@ fn a_copy_has_what_was_inserted_before_it_and_shares_the_parts() {
     assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     check(&copy, &info, &all);
     store.close().unwrap();
+}
+
+/// As real file systems that cannot link, simulated ones copy the bytes.
+#[test]
+fn a_part_that_ends_early_is_damage_that_a_copy_finds_whichever_tree_it_is_of() {
+    let disk = SimDisk::new();
+    let on = |disk: &SimDisk| config(Path::new("store")).file_system(Arc::new(disk.clone()));
+    let store = duramen::Store::open(on(&disk)).unwrap();
+    for (tree, count) in [("main", 300), ("another", 200)] {
+        store.tree::<Blake3, 4>(tree).unwrap().insert_many(&leaves(count, 1)).unwrap();
+    }
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    let part = FileName::new(FileKind::Part, 2);
+    let whole = disk.read(part).unwrap();
+    let expected = whole.len() as u64;
+    for found in [0, 1, expected / 2, expected - 1] {
+        disk.put(part, &whole[..usize::try_from(found).unwrap()]);
+        let reader = Store::open_read_only(on(&disk)).unwrap();
+        let error = reader.snapshot_to_config(&on(&SimDisk::new())).unwrap_err();
+        let Error::Damaged(damage) = &error else { panic!("{error:?}") };
+        assert_eq!(damage.problem, Problem::Truncated { expected, found });
+        assert!(damage.file.ends_with(part.to_string()), "{error}");
+    }
 }
 
 #[test]

@@ -105,6 +105,9 @@ fn ten_thousand_connections_in_the_middle_of_a_request_all_get_their_answer() {
     indexes.sort_unstable();
     indexes.dedup_by_key(|(index, _)| *index);
     assert_eq!(indexes.len(), answered, "two entries have one index");
+    // Entries are served once a checkpoint has them.
+    let last = served.request("POST", "/add?wait=checkpoint", b"the last");
+    assert_eq!(last.status, 200, "{}", last.text());
     for (index, number) in indexes.iter().step_by(97) {
         let entry = served.get(&format!("/v1/entry?index={index}"));
         assert_eq!(entry.text(), format!("{number:0>200}"));

@@ -33,9 +33,10 @@ fn background_work_is_told_where_that_is_asked_for_as_text_or_as_json() {
 #[test]
 fn a_checkpoint_that_fails_is_told_while_the_input_goes_on() {
     let place = Place::new();
-    // No file may grow beyond 4.05 MiB: the segments of the log do not, and the part has to.
-    let script = "ulimit -f 8300; head -c 3360000 /dev/zero |
-        \"$D\" append store --input raw --checkpoint-policy every:104000";
+    // No file may grow beyond 4.05 MiB: the first segment of the log does not, and the part has to. The input stays open
+    // for longer than the checkpoint takes.
+    let script = "ulimit -f 8300; (head -c 3360000 /dev/zero; sleep 2) |
+        \"$D\" append store --input raw --checkpoint-policy every:100500";
     let output = shell(place.dir(), script);
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("a checkpoint failed; the last one stays"), "{text}");

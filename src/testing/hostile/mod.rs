@@ -88,7 +88,7 @@ fn changes(written: Written) {
     };
     gone.filter_map(entry).for_each(|entry| base.put(entry));
     let bytes = base.encode();
-    let next = Base::new(&base, &bytes).with(written);
+    let next = Base::found(&base, &bytes).with(written);
     let Some(next) = next else { return };
     assert_eq!(Manifest::decode(&next.encode()), Ok(next));
 }
