@@ -6,7 +6,7 @@ use duramen::{
     MemoryAccumulator, Store,
 };
 
-use crate::{ALLOCATOR, alone};
+use crate::{ALLOCATOR, alone, ran_apart};
 
 /// Bytes of this kind in one of the process's accounts in `/proc`.
 fn account(file: &str, key: &str) -> u64 {
@@ -45,6 +45,9 @@ fn threads_and_files() -> [usize; 2] {
 fn ten_thousand_small_trees_take_a_few_hundred_bytes_each_beside_their_leaves_and_no_maps() {
     const TREES: usize = 10_000;
     let _alone = alone();
+    if ran_apart() {
+        return;
+    }
     for (leaves, most) in [(1, 1 << 10), (10, 2 << 10), (100, 10 << 10)] {
         let leaves = testkit::stores::leaves(leaves, 1);
         let (bytes, pages, maps_before) = (ALLOCATOR.live(), anonymous(), maps());
@@ -71,6 +74,9 @@ fn ten_thousand_small_trees_take_a_few_hundred_bytes_each_beside_their_leaves_an
 fn a_store_of_ten_thousand_trees_takes_little_for_them_and_no_thread_file_or_map() {
     const TREES: usize = 10_000;
     let _alone = alone();
+    if ran_apart() {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let config = || {
         Config::new(dir.path())
@@ -115,6 +121,9 @@ fn a_store_of_ten_thousand_trees_takes_little_for_them_and_no_thread_file_or_map
 #[test]
 fn a_checkpoint_gives_memory_back_and_huge_pages_are_taken_where_asked_for() {
     let _alone = alone();
+    if ran_apart() {
+        return;
+    }
     const LEAVES: usize = 1 << 21;
     let nodes = LEAVES as u64 * 32 * 4 / 3;
     for yes in [false, true] {
@@ -152,6 +161,9 @@ fn a_checkpoint_gives_memory_back_and_huge_pages_are_taken_where_asked_for() {
 fn sixty_snapshots_over_sixty_checkpoints_keep_a_few_kib_each() {
     const ROUNDS: u64 = 60;
     let _alone = alone();
+    if ran_apart() {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let config = Config::new(dir.path())
         .flush_policy(FlushPolicy::Manual)
