@@ -144,24 +144,24 @@ impl Run {
 
 const SAY_EVERY: Duration = Duration::from_secs(20);
 
-/// Says how far the work is. Fails if nothing is finished for long: something hangs.
+/// Says how far the work is. Fails if no image is looked at for long: something hangs.
 fn progress(next: &AtomicUsize, all: usize, tally: &Tally, over: &AtomicBool) {
     let started = Instant::now();
     let mut said = started;
-    let mut last = (0, started);
+    let mut last = ((0, 0), started);
     while !over.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(20));
         let done = next.load(Ordering::Relaxed).min(all);
+        let images = tally.get("crash images") + tally.get("images");
         let now = Instant::now();
-        if done != last.0 {
-            last = (done, now);
+        if (done, images) != last.0 {
+            last = ((done, images), now);
         } else if now - last.1 > Duration::from_secs(600) {
             let _ = writeln!(std::io::stderr(), "something hangs after {done} of {all} workloads");
             std::process::abort();
         }
         if now - said >= SAY_EVERY {
             said = now;
-            let images = tally.get("crash images") + tally.get("images");
             let rate = images as f64 / started.elapsed().as_secs_f64();
             let _ = writeln!(
                 std::io::stderr(),
