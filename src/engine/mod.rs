@@ -46,6 +46,7 @@ mod tally;
 mod tree;
 mod trees;
 mod upkeep;
+mod wiping;
 
 pub(crate) use backup::copy_from_outside;
 pub(crate) use catalog::{Slot, Wanted};

@@ -8,10 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use super::shared::Engine;
-use crate::error::Error;
 use crate::fs::FileName;
-use crate::fs::wipe::{Wiped, wipe_and_remove};
+use crate::fs::wipe::Wiped;
 use crate::part::PartRef;
 use crate::sync::Mutex;
 
@@ -35,7 +33,7 @@ impl Strays {
         self.state.lock().files.entry(name).or_default();
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.state.lock().files.is_empty()
     }
 
@@ -53,7 +51,7 @@ impl Strays {
     }
 
     /// The files to wipe.
-    fn files(&self) -> Vec<FileName> {
+    pub(super) fn files(&self) -> Vec<FileName> {
         self.state.lock().files.keys().copied().collect()
     }
 
@@ -61,7 +59,7 @@ impl Strays {
         self.state.lock().wiped
     }
 
-    fn note(&self, name: FileName, wiped: Wiped) {
+    pub(super) fn note(&self, name: FileName, wiped: Wiped) {
         let mut state = self.state.lock();
         match wiped {
             Wiped::InUse { len } => {
@@ -77,44 +75,7 @@ impl Strays {
         }
     }
 
-    fn is_gone(&self, name: FileName) {
+    pub(super) fn is_gone(&self, name: FileName) {
         self.state.lock().files.remove(&name);
-    }
-}
-
-impl Engine {
-    /// Wipes a file that is listed, and removes it. Returns the error, which is reported as well, if that failed.
-    pub(super) fn wipe_stray(&self, name: FileName) -> Option<Error> {
-        match wipe_and_remove(&*self.fs, name) {
-            Ok(wiped) => self.keeper.strays().note(name, wiped),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.keeper.strays().is_gone(name);
-            }
-            Err(error) => {
-                let error = Error::io("wipe", self.fs.display(name), error);
-                self.keeper.note_if_displaced(&error);
-                tracing::warn!(%error, file = %name, "cannot wipe a part with erased entries");
-                return Some(error);
-            }
-        }
-        None
-    }
-
-    /// Wipes the files that are listed, if there are some. A file that was read when it was given up may be free by
-    /// now.
-    pub(super) fn retry_strays(&self) {
-        let wanted = self.keeper.is_erasing() && !self.keeper.strays().is_empty();
-        if wanted && self.process.is_current() && self.check_continues(true).is_ok() {
-            // A failure is reported, and the next call tries again.
-            self.wipe_strays();
-        }
-    }
-
-    /// Wipes all files that are listed. Returns the first error.
-    pub(super) fn wipe_strays(&self) -> Option<Error> {
-        let names = self.keeper.strays().files();
-        // All are tried, whatever fails.
-        let failed: Vec<_> = names.into_iter().filter_map(|name| self.wipe_stray(name)).collect();
-        failed.into_iter().next()
     }
 }

@@ -5,7 +5,7 @@ use std::iter::FusedIterator;
 use std::ops::{ControlFlow, Deref, Range};
 use std::sync::Arc;
 
-use super::runs::{EntryRun, EntryRuns};
+use super::run::EntryRun;
 use crate::column::{EntryBytes, EntrySpan};
 use crate::engine::Tree;
 use crate::entry::Framing;
@@ -175,12 +175,12 @@ impl Entries {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn runs(self) -> EntryRuns {
-        EntryRuns::new(self)
+        EntryRuns { entries: self }
     }
 
     /// The entries that are still to come of the run with the next one, or that one alone if not all of them can be
     /// read.
-    pub(super) fn next_run(&mut self) -> Option<Result<EntryRun>> {
+    fn next_run(&mut self) -> Option<Result<EntryRun>> {
         let first = self.range.start;
         if first >= self.range.end {
             return None;
@@ -265,5 +265,33 @@ impl FusedIterator for Entries {}
 impl fmt::Debug for Entries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entries").field("range", &self.range).finish_non_exhaustive()
+    }
+}
+
+/// The entries of a range, in order, as runs. An entry that cannot be read or was erased is an error of its own, and the
+/// iterator continues behind it. Made by [`Entries::runs`].
+#[must_use = "an iterator reads nothing until it is asked for items"]
+pub struct EntryRuns {
+    entries: Entries,
+}
+
+impl Iterator for EntryRuns {
+    type Item = Result<EntryRun>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.entries.next_run()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let (left, most) = self.entries.size_hint();
+        (left.min(1), most)
+    }
+}
+
+impl FusedIterator for EntryRuns {}
+
+impl fmt::Debug for EntryRuns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EntryRuns").field("entries", &self.entries).finish()
     }
 }

@@ -3,7 +3,7 @@
 mod entries;
 mod find;
 mod leaves;
-mod runs;
+mod run;
 mod tiles;
 
 use std::fmt;
@@ -34,10 +34,10 @@ pub struct Snapshot {
     warm: OnceLock<Arc<RightEdge>>,
 }
 
-pub use entries::{Entries, Entry};
+pub use entries::{Entries, Entry, EntryRuns};
 pub use find::FoundLeaves;
 pub use leaves::Leaves;
-pub use runs::{EntryRun, EntryRuns, RunEntries};
+pub use run::{EntryRun, RunEntries};
 
 /// Leaves per read: 2 MiB.
 const PIECE: u64 = 1 << 16;

@@ -18,7 +18,7 @@ use duramen::tlog::{Checkpoint, SignedNote, TlogError};
 use duramen::{Arity, DynAccumulator, EntryConfig, Rfc6962Sha256, Store, TreeConfig, TreeHead};
 
 use super::error::WitnessError;
-use super::register::MAX_REQUEST;
+use super::limits::MAX_REQUEST;
 use super::signer::WitnessSigner;
 
 /// What the name of a generation's tree begins with.

@@ -15,12 +15,12 @@
 //! - A request that has begun to write is brought to its end, whether or not its sender still waits for the answer.
 //! - After an error of the store that leaves open whether a record is durable, nothing is cosigned any more.
 //! - With an anchor, a store that does not know everything that was cosigned is refused.
-//! - With an anchor, a store that does not know everything that was cosigned is refused.
 //! - A log is never forgotten: neither one that is listed no more, nor by dropping old records.
 
 mod anchored;
 mod error;
 mod history;
+mod limits;
 mod logs;
 mod register;
 mod signer;
@@ -28,6 +28,7 @@ mod signer;
 mod tests;
 
 pub use error::{Declined, WitnessError};
+pub use limits::MAX_REQUEST;
 pub use logs::{KnownLogs, LogListError, LogListErrorKind};
-pub use register::{MAX_REQUEST, Witness, WitnessConfig};
+pub use register::{Witness, WitnessConfig};
 pub use signer::WitnessSigner;

@@ -20,9 +20,6 @@ use super::logs::KnownLogs;
 use super::signer::WitnessSigner;
 use crate::anchor::Anchor;
 
-/// The longest request that is read, in bytes: a proof, and a checkpoint with many signatures.
-pub const MAX_REQUEST: usize = 128 << 10;
-
 /// By how much a clock may go back and its earlier time still be used.
 const MOST_BACK: u64 = 3600;
 

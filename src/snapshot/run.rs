@@ -1,48 +1,12 @@
-//! Reads entries as runs that lie together in memory.
+//! Entries that lie together in memory.
 
 use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::Range;
 
-use super::entries::Entries;
 use crate::column::EntryBytes;
 use crate::entry::Framing;
-use crate::error::Result;
 use crate::merkle::LeafIndex;
-
-/// The entries of a range, in order, as runs. An entry that cannot be read or was erased is an error of its own, and the
-/// iterator continues behind it. Made by [`Entries::runs`].
-#[must_use = "an iterator reads nothing until it is asked for items"]
-pub struct EntryRuns {
-    entries: Entries,
-}
-
-impl EntryRuns {
-    pub(super) fn new(entries: Entries) -> Self {
-        Self { entries }
-    }
-}
-
-impl Iterator for EntryRuns {
-    type Item = Result<EntryRun>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.entries.next_run()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let (left, most) = self.entries.size_hint();
-        (left.min(1), most)
-    }
-}
-
-impl FusedIterator for EntryRuns {}
-
-impl fmt::Debug for EntryRuns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EntryRuns").field("entries", &self.entries).finish()
-    }
-}
 
 /// Adjacent entries, at least one. Shares memory as an [`Entry`](crate::Entry) does, and keeps that memory from being
 /// freed. Cheap to clone.

@@ -1,0 +1,43 @@
+//! Wipes the files of parts that no manifest names. [`Strays`](super::strays::Strays) lists them.
+
+use super::shared::Engine;
+use crate::error::Error;
+use crate::fs::FileName;
+use crate::fs::wipe::wipe_and_remove;
+
+impl Engine {
+    /// Wipes a file that is listed, and removes it. Returns the error, which is reported as well, if that failed.
+    pub(super) fn wipe_stray(&self, name: FileName) -> Option<Error> {
+        match wipe_and_remove(&*self.fs, name) {
+            Ok(wiped) => self.keeper.strays().note(name, wiped),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.keeper.strays().is_gone(name);
+            }
+            Err(error) => {
+                let error = Error::io("wipe", self.fs.display(name), error);
+                self.keeper.note_if_displaced(&error);
+                tracing::warn!(%error, file = %name, "cannot wipe a part with erased entries");
+                return Some(error);
+            }
+        }
+        None
+    }
+
+    /// Wipes the files that are listed, if there are some. A file that was read when it was given up may be free by
+    /// now.
+    pub(super) fn retry_strays(&self) {
+        let wanted = self.keeper.is_erasing() && !self.keeper.strays().is_empty();
+        if wanted && self.process.is_current() && self.check_continues(true).is_ok() {
+            // A failure is reported, and the next call tries again.
+            self.wipe_strays();
+        }
+    }
+
+    /// Wipes all files that are listed. Returns the first error.
+    pub(super) fn wipe_strays(&self) -> Option<Error> {
+        let names = self.keeper.strays().files();
+        // All are tried, whatever fails.
+        let failed: Vec<_> = names.into_iter().filter_map(|name| self.wipe_stray(name)).collect();
+        failed.into_iter().next()
+    }
+}
