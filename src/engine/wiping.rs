@@ -1,22 +1,26 @@
-//! Wipes the files of parts that no manifest names. [`Strays`](super::strays::Strays) lists them.
+//! Removes the files of parts that no manifest names, and wipes them first once entries were erased. [`Strays`](super::strays::Strays) lists them.
 
 use super::shared::Engine;
 use crate::error::Error;
 use crate::fs::FileName;
-use crate::fs::wipe::wipe_and_remove;
+use crate::fs::wipe::give_up;
 
 impl Engine {
-    /// Wipes a file that is listed, and removes it. Returns the error, which is reported as well, if that failed.
+    /// Removes a file that is listed, and wipes it first if entries were erased. Returns the error, which is reported as
+    /// well, if that failed. The caller has not got [`unless_erasing`](super::keeper::Keeper::unless_erasing).
     pub(super) fn wipe_stray(&self, name: FileName) -> Option<Error> {
-        match wipe_and_remove(&*self.fs, name) {
+        // An erasure that begins meanwhile waits until the file is gone.
+        let unerased = self.keeper.unless_erasing();
+        match give_up(&*self.fs, name, unerased.is_none()) {
             Ok(wiped) => self.keeper.strays().note(name, wiped),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 self.keeper.strays().is_gone(name);
             }
             Err(error) => {
-                let error = Error::io("wipe", self.fs.display(name), error);
+                let action = if unerased.is_none() { "wipe" } else { "remove" };
+                let error = Error::io(action, self.fs.display(name), error);
                 self.keeper.note_if_displaced(&error);
-                tracing::warn!(%error, file = %name, "cannot wipe a part with erased entries");
+                tracing::warn!(%error, file = %name, "cannot remove a part that no manifest names");
                 return Some(error);
             }
         }

@@ -8,9 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::{Fault, FaultError, Operation, OperationKind, SimDisk, When};
 use duramen::{
-    Compact, CompactInfo, CompactionPolicy, Compression, EntryConfig, Error, FlushPolicy, ReadMode,
-    Store, StoreReader, scrub,
+    Blake3, Compact, CompactInfo, CompactionPolicy, Compression, EntryConfig, Error, FlushPolicy,
+    ReadMode, Store, StoreReader, scrub,
 };
 
 use super::erase::{check, config, copy_store, entries, entry, open};
@@ -389,6 +391,30 @@ fn once_something_was_erased_every_part_is_zeros_before_it_is_removed() {
 }
 
 #[cfg(feature = "testing")]
+#[test]
+fn without_erased_entries_a_file_that_could_not_be_removed_is_removed_and_not_written_to() {
+    let disk = SimDisk::new();
+    let simulated = config(Path::new("store")).file_system(Arc::new(disk.clone()));
+    let store = Store::open(simulated).unwrap();
+    let tree = store.tree_with_entries::<Blake3, 4>("main", EntryConfig::new()).unwrap();
+    tree.insert_entries(&entries(0..300)).unwrap();
+    store.flush().unwrap();
+    let broken = When::nth(OperationKind::Write, 2).on(FileKind::Part);
+    disk.inject(Fault::new(broken, FaultError::EIO).for_ever());
+    let removal = When::nth(OperationKind::Remove, 1).on(FileKind::Part);
+    disk.inject(Fault::new(removal, FaultError::EIO).for_ever());
+    store.checkpoint().unwrap_err();
+    disk.clear_faults();
+    let left = FileName::new(FileKind::Part, 1).tmp();
+    assert!(disk.files().contains(&left));
+    let before = disk.trace().len();
+    assert_eq!(compact(&store, false).bytes_wiped, 0);
+    assert!(!disk.files().contains(&left));
+    let done = disk.trace().split_off(before);
+    let done: Vec<_> = done.iter().filter(|done| done.file() == Some(left)).collect();
+    assert!(matches!(done[..], [Operation::Remove(_)]), "{done:?}");
+}
+
 #[test]
 fn on_a_full_disk_a_compaction_fails_and_everything_can_be_read() {
     use duramen::testing::sim::SimDisk;
