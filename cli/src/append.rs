@@ -16,6 +16,7 @@ use crate::args::{AppendArgs, InputKind};
 use crate::ended::{Asked, Bad};
 use crate::error::{Error, Failures, Refusal};
 use crate::input::{Piece, Source};
+use crate::memory;
 use crate::output::{self, Input};
 use crate::progress::Progress;
 use crate::records::{Fed, Records};
@@ -124,6 +125,7 @@ fn open(args: &AppendArgs) -> Result<DynAccumulator, Error> {
         // For those who follow: input may pause for long.
         .claim_idle(CLAIM_IDLE)?
         .checkpoint_policy(args.checkpoint_policy.clone());
+    let config = memory::bounded(config, args.memory.max_memory)?;
     let entries = args.entries.then(|| WantedEntries {
         longest: args.longest,
         compress: args.compress,

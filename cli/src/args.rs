@@ -9,6 +9,7 @@ mod lock;
 mod looking;
 #[cfg(test)]
 mod manual;
+mod memory;
 mod messages;
 mod network;
 mod proofs;
@@ -31,8 +32,9 @@ pub(crate) use follow::{FollowArgs, MirrorArgs, MonitorArgs};
 pub(crate) use lock::LockArgs;
 pub(crate) use looking::{
     CompletionsArgs, ConfigArgs, DiffArgs, DoctorArgs, FrontierArgs, HashArgs, InfoArgs,
-    LeavesArgs, LeavesFormat, ManArgs, RestoreArgs, StoreCheckpointArgs,
+    LeavesArgs, LeavesFormat, ManArgs, RestoreArgs, StatsArgs, StoreCheckpointArgs,
 };
+pub(crate) use memory::MemoryArgs;
 pub(crate) use messages::{LogFormat, MessageArgs, ProgressArgs, ProgressKind};
 pub(crate) use network::{NetworkArgs, TlsArgs};
 pub(crate) use proofs::{
@@ -92,6 +94,10 @@ pub(crate) enum Command {
     Head(HeadArgs),
     /// Print what a store is, from its manifest and the sizes of its files. Reads no log and no part.
     Info(InfoArgs),
+    /// Print the figures of a store, as the process that has it open wrote them last, or show them in the terminal.
+    ///
+    /// Opens nothing, and takes no time from the store.
+    Stats(StatsArgs),
     /// Print the leaves of a tree, in order.
     Leaves(LeavesArgs),
     /// Print the leaf that data makes; needs no store.
@@ -254,7 +260,7 @@ pub(crate) struct FsckArgs {
 /// `duramen dump`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DumpArgs {
-    /// A manifest, a log segment, a part or the lock file, wherever it lies.
+    /// A manifest, a log segment, a part, the lock file or the status file, wherever it lies.
     pub(crate) file: PathBuf,
 }
 

@@ -31,6 +31,7 @@ mod keygen;
 mod leaves;
 mod lines;
 mod listen;
+mod memory;
 mod messages;
 mod mirror;
 mod monitor;
@@ -52,6 +53,7 @@ mod settings;
 mod signals;
 mod sink;
 mod statistics;
+mod stats;
 mod status;
 mod store;
 mod tail;
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Command::Append(args) => append::run(args),
         Command::Head(args) => head::run(args),
         Command::Info(args) => info::run(args),
+        Command::Stats(args) => stats::run(args),
         Command::Leaves(args) => leaves::run(args),
         Command::Hash(args) => hash::run(args),
         Command::Frontier(args) => leaves::frontier(args),

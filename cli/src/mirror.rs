@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::args::MirrorArgs;
 use crate::error::Error;
-use crate::{follow, listen, output};
+use crate::{follow, listen, memory, output};
 
 /// Follows a log until a signal, or looks at it once.
 pub(crate) fn run(args: &MirrorArgs) -> Result<(), Error> {
@@ -27,7 +27,8 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<(), Error> {
     let state = follow::state(&args.follow)?;
     // A mapped file on a disk that fails would kill the server.
     let config = Config::new(&args.dir).read_mode(ReadMode::Pread);
-    let store = Store::open(config)?;
+    let config = memory::bounded(config, args.memory.max_memory)?;
+    let store = Store::open(config.status_file(true))?;
     let mut mirror = Mirror::open(&store, &args.tree, follow::is_asked).map_err(of)?;
     let limits = Limits { connections: listen::connections(args.connections), ..Limits::default() };
     let shown = Arc::new(Shown::new(&limits));

@@ -17,7 +17,7 @@ use duramen_log::{Anchor, Log, LogConfig, WitnessPolicy};
 use crate::any_key::{self, OwnCosigner};
 use crate::args::ServeArgs;
 use crate::error::Error;
-use crate::{anchored, key, listen, output, witness_policy};
+use crate::{anchored, key, listen, memory, output, witness_policy};
 
 /// Serves until a signal asks the program to end.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
@@ -42,7 +42,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
     let watch = Watch::new(&args.dir);
     let events = watch.clone();
     let watched = config.clone().listener(move |event: &Event| events.event(event));
-    let store = Store::open(watched.flush_policy(FlushPolicy::Manual))?;
+    let watched = memory::bounded(watched, args.memory.max_memory)?;
+    let store = Store::open(watched.flush_policy(FlushPolicy::Manual).status_file(true))?;
     let reader = Arc::new(StoreReader::open(config)?);
     let cosigners = cosigners(&args.cosigner_key)?;
     let policy = args.policy.as_deref().map(witness_policy::read).transpose()?;

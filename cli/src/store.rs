@@ -11,6 +11,7 @@ use duramen::{
 
 use crate::args::{HasherName, LockArgs};
 use crate::error::Error;
+use crate::memory;
 
 /// The tree of a store that exists, for reading, also beside its writer. Nothing is created or changed.
 pub(crate) fn read(dir: &Path, tree: &TreeName) -> Result<Snapshot, Error> {
@@ -20,9 +21,9 @@ pub(crate) fn read(dir: &Path, tree: &TreeName) -> Result<Snapshot, Error> {
 /// How often a store that is open elsewhere is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// A store for writing.
+/// A store for writing, which writes its figures for `duramen stats`.
 pub(crate) fn open(config: &Config, lock: LockArgs) -> Result<Store, Error> {
-    let store = locked(lock, || Store::open(config.clone()))?;
+    let store = locked(lock, || Store::open(config.clone().status_file(true)))?;
     let recovery = store.recovery();
     if recovery.torn.is_some() || recovery.dropped_leaves > 0 {
         tracing::warn!("opened after {recovery}");
@@ -34,7 +35,7 @@ pub(crate) fn open(config: &Config, lock: LockArgs) -> Result<Store, Error> {
 
 /// A store that exists, for writing.
 pub(crate) fn open_existing(dir: &Path, lock: LockArgs) -> Result<Store, Error> {
-    open(&Config::new(dir).create(false), lock)
+    open(&memory::bounded(Config::new(dir).create(false), None)?, lock)
 }
 
 /// Runs what locks a store, again and again while the store is open elsewhere and the caller will wait.

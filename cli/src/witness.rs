@@ -9,7 +9,7 @@ use duramen_log::{DirectoryAnchor, KnownLogs, Witness, WitnessConfig, WitnessErr
 
 use crate::args::{AnchorArgs, WitnessArgs};
 use crate::error::Error;
-use crate::{anchored, any_key, input, listen, output};
+use crate::{anchored, any_key, input, listen, memory, output};
 
 /// Far longer than a list of a hundred thousand logs.
 const MAX_LOGS: u64 = 256 << 20;
@@ -27,7 +27,8 @@ pub(crate) fn run(args: &WitnessArgs) -> Result<(), Error> {
     let config = keys.try_fold(config, |config, key| Ok::<_, Error>(config.key(key?)))?;
     // A mapped file on a disk that fails would kill the witness.
     let store = Config::new(&args.dir).read_mode(ReadMode::Pread);
-    let store = Store::open(store.flush_policy(FlushPolicy::Manual))?;
+    let store = memory::bounded(store, args.memory.max_memory)?;
+    let store = Store::open(store.flush_policy(FlushPolicy::Manual).status_file(true))?;
     // Only now it can be seen that the anchor is outside the store.
     let anchor = Arc::new(anchor(args, file, &name)?);
     let config = config.anchor(anchor).first_anchor(args.first_anchor);

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod compaction;
 mod flush;
+mod memory;
 mod read_mode;
 mod retry;
 mod tree;
@@ -60,15 +61,17 @@ pub struct Config {
     pub(crate) merge_at_close: u64,
     pub(crate) backoff: Backoff,
     pub(crate) listeners: Listeners,
-    pub(crate) max_unflushed_bytes: u64,
-    pub(crate) max_uncheckpointed_bytes: Option<u64>,
+    pub(crate) max_memory: Option<u64>,
+    max_unflushed_bytes: u64,
+    max_uncheckpointed_bytes: Option<u64>,
     pub(crate) backpressure_wait: Option<Duration>,
     pub(crate) read_mode: ReadMode,
     pub(crate) huge_pages: bool,
+    pub(crate) status_file: bool,
     pub(crate) wal_segment_bytes: u64,
     pub(crate) wal_spare_bytes: u64,
     /// A group of the log with at least this many bytes of leaves is written in pieces.
-    pub(crate) group_bytes: u64,
+    group_bytes: u64,
     /// A manifest is written whole unless its base has at least this many bytes.
     pub(crate) whole_below: u64,
 }
@@ -106,11 +109,13 @@ impl Config {
                 longest: Duration::from_secs(30),
             },
             listeners: Listeners::default(),
+            max_memory: None,
             max_unflushed_bytes: 64 << 20,
             max_uncheckpointed_bytes: None,
             backpressure_wait: None,
             read_mode: ReadMode::default(),
             huge_pages: true,
+            status_file: false,
             wal_segment_bytes: 64 << 20,
             wal_spare_bytes: 256 << 20,
             group_bytes: 32 << 20,
@@ -312,6 +317,30 @@ impl Config {
     #[must_use]
     pub fn huge_pages(mut self, yes: bool) -> Self {
         self.huge_pages = yes;
+        self
+    }
+
+    /// Whether the store writes its figures to the file `STATUS` in its directory, so that other processes can read them
+    /// ([`inspect::status`](crate::inspect::status), `duramen stats`). The thread that writes the log writes the file
+    /// after something has changed, at most every 100 ms. No insert waits for that, nothing is synced, and a store
+    /// without work writes nothing. Under [`FlushPolicy::Manual`] leaves that come after a pause show with the next flush or
+    /// checkpoint. Default: no.
+    ///
+    /// ```
+    /// use duramen::{Accumulator, Blake3, Config, inspect};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let config = Config::new(dir.path().join("log")).status_file(true);
+    /// let log: Accumulator<Blake3, 4> = Accumulator::open(config.clone())?;
+    /// log.insert([7; 32])?;
+    /// log.close()?;
+    /// let status = inspect::status(&config)?.ok_or("no status")?;
+    /// assert_eq!((status.stats.durable, status.running), (1, false));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn status_file(mut self, yes: bool) -> Self {
+        self.status_file = yes;
         self
     }
 

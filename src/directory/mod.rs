@@ -6,5 +6,7 @@ pub(crate) mod foreign;
 pub(crate) mod manifest;
 pub(crate) mod manifests;
 pub(crate) mod newest;
+pub(crate) mod status;
+pub(crate) mod status_file;
 
 pub(crate) use newest::{in_force, lock, newest_manifest, newest_number};

@@ -96,6 +96,7 @@ impl Engine {
         self.gate.tell(begun)?;
         let done = make();
         if !matches!(done, Err(Error::Forked { .. })) {
+            self.log.report_change();
             self.poison_if_noted()?;
         }
         match &done {

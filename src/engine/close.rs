@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::checkpoint::Publish;
 use super::shared::Engine;
 use crate::error::{Error, Result};
-use crate::report::CheckpointReason;
+use crate::report::{CheckpointReason, RunState};
 use crate::sync;
 use crate::sync::JoinHandle;
 
@@ -27,6 +27,7 @@ impl Engine {
             return Err(forked);
         }
         self.log.end(Error::Closed)?;
+        self.write_status(RunState::Closed);
         self.lock.lock().take();
         done
     }

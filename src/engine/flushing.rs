@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 #[cfg(duramen_mutants)]
 use crate::fs::FileSystem;
 use crate::ids::Seq;
+use crate::report::RunState;
 
 /// The background hashes a tree once so many of its leaves are unhashed: enough to fill every core.
 const HASH_FROM: u64 = 1 << 16;
@@ -82,6 +83,14 @@ impl LogSource for Engine {
         if let Some(pause) = self.settings.claim_idle {
             self.log.claim_in(pause);
         }
+    }
+
+    fn report_change(&self) {
+        self.log.report_change();
+    }
+
+    fn report(&self) {
+        self.write_status(RunState::Open);
     }
 
     fn rolled(&self, left: bool) {

@@ -48,6 +48,9 @@ impl Engine {
             Job::Compact => self.compaction_job(waited),
             Job::Index => self.index_job(),
         }
+        if self.process.is_current() {
+            self.log.report_change();
+        }
     }
 
     /// Waits until the threads of the store are idle.

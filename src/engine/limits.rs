@@ -26,17 +26,12 @@ pub(crate) struct Limits {
     pub(crate) parts: Option<u64>,
 }
 
-/// The default limit of bytes that may wait for a checkpoint, if the policy makes checkpoints automatically.
-const UNCHECKPOINTED: u64 = 1 << 30;
-
 impl Limits {
     /// The limits in `config`.
     pub(crate) fn of(config: &Config) -> Self {
-        let uncheckpointed = config
-            .max_uncheckpointed_bytes
-            .or_else(|| config.checkpoint.has_trigger().then_some(UNCHECKPOINTED));
         let parts = config.compaction.parts_limit();
-        Self { unflushed: config.max_unflushed_bytes, uncheckpointed, parts }
+        let (unflushed, uncheckpointed) = (config.unflushed_limit(), config.uncheckpointed_limit());
+        Self { unflushed, uncheckpointed, parts }
     }
 }
 

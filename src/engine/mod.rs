@@ -40,6 +40,8 @@ mod scrub;
 mod settings;
 mod shared;
 mod stats;
+mod status;
+mod status_file;
 mod strays;
 mod tails;
 mod tally;

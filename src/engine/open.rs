@@ -23,6 +23,7 @@ use super::opened::{Admitted, Opened, loader};
 use super::recover;
 use super::settings::Settings;
 use super::shared::Engine;
+use super::status_file::StatusFile;
 use crate::config::Config;
 use crate::directory;
 use crate::directory::manifest::Manifest;
@@ -117,6 +118,7 @@ fn start(
     for Admitted { tree, leaves, sealed } in admitted {
         inflow.admit(&tree, leaves, sealed);
     }
+    let status = config.status_file.then(|| StatusFile::open(&*loader.fs)).flatten();
     let doubted_indexes = if report.clean { 0 } else { live.numbers().part };
     let engine = Arc::new_cyclic(|engine: &std::sync::Weak<Engine>| {
         let engine = engine.clone();
@@ -140,9 +142,11 @@ fn start(
             log: LogSide::new(process, segments, Flushed::new(point, changed)),
             keeper: Keeper::new(live, checkpointed, erasing),
             gate: Gate::new(config.listeners.clone(), process),
+            status,
             lock: Mutex::new(Some(lock)),
         }
     });
+    engine.begin_status();
     pinned.into_iter().for_each(|name| engine.keeper.strays().add(name));
     let flusher = Flusher::new(Arc::clone(&engine) as Arc<dyn LogSource>, log, point);
     let thread = sync::spawn("duramen-flusher", move || flusher.run())

@@ -41,8 +41,8 @@ impl From<&Config> for Settings {
             compaction: config.compaction,
             merge_at_close: config.merge_at_close,
             backoff: config.backoff,
-            max_unflushed_bytes: config.max_unflushed_bytes,
-            group_bytes: config.group_bytes,
+            max_unflushed_bytes: config.unflushed_limit(),
+            group_bytes: config.group_limit(),
             backpressure_wait: config.backpressure_wait,
         }
     }

@@ -37,6 +37,7 @@ use super::ingest::Inflow;
 use super::keeper::Keeper;
 use super::log::LogSide;
 use super::settings::Settings;
+use super::status_file::StatusFile;
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, StoreLock};
 use crate::ids::StoreId;
@@ -72,6 +73,8 @@ pub(crate) struct Engine {
     pub(super) report: RecoveryReport,
     /// The indexes of parts with a number below this may have lost bytes in a power cut.
     pub(super) doubted_indexes: u64,
+    /// What other processes read.
+    pub(super) status: Option<StatusFile>,
     /// Held until the store is closed.
     pub(super) lock: Mutex<Option<Box<dyn StoreLock>>>,
 }
@@ -139,6 +142,7 @@ impl Engine {
         // has an error inserts are refused.
         let ending = self.inflow.end(error.clone(), || self.log.begin_end(error.clone()));
         let Some(ending) = ending else { return Ok(()) };
+        self.log.report_change();
         ending.wake()?;
         self.gate.tell(|| Event::Poisoned { error })
     }

@@ -152,7 +152,7 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     fn check_file(&self, name: FileName) -> io::Result<()>;
 
     /// Lists a directory of the store, in no particular order. The directories of the store itself,
-    /// the lock file and the directory `lost+found` of a file system's root are not listed. A directory
+    /// the lock file, the status file and the directory `lost+found` of a file system's root are not listed. A directory
     /// that was missing when this was bound is listed as empty.
     ///
     /// # Errors
@@ -221,6 +221,28 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
     /// is known, which is what this says where it is not implemented.
     fn lock_owner(&self) -> Option<LockOwner> {
         None
+    }
+
+    /// Whether a process has the lock now: this one or another. For the lock of a running store, which nobody else can
+    /// get meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where it is not implemented; else whatever the disk reports.
+    fn is_locked(&self) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Opens the status file of the store. For writing it is created where it is missing. It is a hint beside the
+    /// store: no list has it, nothing is synced for it, and a power cut may take it or tear it.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is none to read; `InvalidInput` if the name is not a regular file (links are not followed),
+    /// or if a file to be written has another name as well; `Unsupported` where it is not implemented.
+    fn status_file(&self, access: Access) -> io::Result<Arc<dyn File>> {
+        let _ = access;
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Fills `out` with random bytes that cannot be guessed.

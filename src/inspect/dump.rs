@@ -9,6 +9,8 @@ use super::file::Looked;
 use super::utc;
 use crate::checksum::checksum;
 use crate::directory::manifest::{Link, ManifestFault, Written};
+use crate::directory::status::{StatusFault, decode};
+use crate::directory::status_file;
 use crate::entry::Erasure;
 use crate::error::Printable;
 use crate::fs::{File, backing, owner_in};
@@ -35,11 +37,12 @@ enum Kind {
     Segment,
     Part,
     Lock,
+    Status,
     Unknown,
 }
 
-/// Writes the contents of the file at `path` to `out`: a manifest, a log segment, a part or the lock
-/// file, in any directory. Marks damage where it occurs, and continues with the rest as far as it can be
+/// Writes the contents of the file at `path` to `out`: a manifest, a log segment, a part, the lock
+/// file or the status file, in any directory. Marks damage where it occurs, and continues with the rest as far as it can be
 /// read. Returns the number of damaged places.
 ///
 /// # Errors
@@ -55,6 +58,7 @@ pub fn dump(path: &Path, out: &mut dyn Write) -> io::Result<u64> {
         Kind::Segment => dump.segment(path, &*file, len)?,
         Kind::Part => dump.part(path, &file, len)?,
         Kind::Lock => dump.lock(&*file, len)?,
+        Kind::Status => dump.status(&*file, len)?,
         Kind::Unknown => {
             dump.damage(format_args!(
                 "{} not a file of a store",
@@ -84,6 +88,7 @@ fn kind(path: &Path, file: &dyn File, len: u64) -> io::Result<Kind> {
         (b"duraWAL\n", _) | (_, Some("wal")) => Kind::Segment,
         (b"duraPRT\n", _) | (_, Some("part")) => Kind::Part,
         (_, Some("LOCK")) => Kind::Lock,
+        (b"DURASTAT", _) | (_, Some("STATUS")) => Kind::Status,
         _ => Kind::Unknown,
     })
 }
@@ -107,6 +112,32 @@ impl Dump<'_> {
             Some(owner) => writeln!(self.out, "; written by {owner}"),
             None => writeln!(self.out, "; contents unused"),
         }
+    }
+
+    fn status(&mut self, file: &dyn File, len: u64) -> io::Result<()> {
+        writeln!(self.out, "status file, {}", bytes(len))?;
+        let bytes = status_file::bytes_of(file)?;
+        if bytes.iter().all(|byte| *byte == 0) {
+            return writeln!(self.out, "nothing was written yet");
+        }
+        let status = match decode(&bytes) {
+            Ok(status) => status,
+            Err(StatusFault::Version(version)) => {
+                self.unknown = Some(u16::try_from(version).unwrap_or(u16::MAX));
+                return Ok(());
+            }
+            Err(fault) => return self.damage(format_args!("no state can be read: {fault:?}")),
+        };
+        let (written, opened) = (utc(status.written), utc(status.opened));
+        writeln!(self.out, "store {}, state {}", status.store, status.sequence)?;
+        writeln!(self.out, "written at {written} by process {}, since {opened}", status.pid)?;
+        writeln!(
+            self.out,
+            "{} visible, {} durable, {} in the last checkpoint",
+            leaves(status.stats.leaves),
+            status.stats.durable,
+            status.checkpointed
+        )
     }
 
     fn manifest(&mut self, file: &dyn File, len: u64) -> io::Result<()> {

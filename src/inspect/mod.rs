@@ -3,9 +3,11 @@
 
 mod dump;
 mod file;
+mod status;
 mod survey;
 
 pub use dump::dump;
+pub use status::status;
 pub use survey::{FileReport, FileState, Survey, survey};
 
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ pub use crate::characters::is_printable;
 use crate::config::Config;
 use crate::error::LockOwner;
 pub use crate::error::Printable;
+pub use crate::report::{RunState, StoreStatus};
 pub use crate::words::{Count, Span, Utc, count, span};
 
 /// A moment in UTC, to the second, as RFC 3339 has it. Moments before 1970 are shown as its start.

@@ -85,6 +85,8 @@ pub enum FileState {
     Orphan,
     /// The lock file.
     Lock,
+    /// The status file, a hint for operators that no store needs.
+    Status,
     /// The store ignores the file: the name is not in the store's format, or its number is one that this
     /// store cannot have come to.
     Foreign,
@@ -101,6 +103,7 @@ impl fmt::Display for FileState {
             Self::Temporary => "temporary",
             Self::Orphan => "orphan",
             Self::Lock => "lock",
+            Self::Status => "status",
             Self::Foreign => "foreign",
             Self::Unknown => "unknown",
         })
@@ -160,11 +163,12 @@ fn survey_once(config: &Config, fs: &Arc<dyn FileSystem>) -> Result<Survey> {
     if !has_manifest && matches!(directory::newest_number(&**fs, &config.path), Ok(None)) {
         return Err(no_store());
     }
-    let lock = config.path.join("LOCK");
-    if let Some(meta) =
-        uninterrupted(|| std::fs::symlink_metadata(&lock)).ok().filter(std::fs::Metadata::is_file)
-    {
-        files.push(report(lock, Some(meta.len()), FileState::Lock));
+    for (name, state) in [("LOCK", FileState::Lock), ("STATUS", FileState::Status)] {
+        let path = config.path.join(name);
+        let found = uninterrupted(|| std::fs::symlink_metadata(&path)).ok();
+        if let Some(meta) = found.filter(std::fs::Metadata::is_file) {
+            files.push(report(path, Some(meta.len()), state));
+        }
     }
     let mut look = Look { fs, found, files, parts: BTreeMap::new() };
     let newest = look.manifests();

@@ -85,7 +85,7 @@ pub(crate) struct Work {
 
 /// Completed checkpoints by reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reasons([u64; CheckpointReason::ALL.len()]);
+pub(crate) struct Reasons(pub(super) [u64; CheckpointReason::ALL.len()]);
 
 impl Reasons {
     pub(crate) fn add(&mut self, reason: CheckpointReason) {

@@ -143,6 +143,14 @@ impl FileSystem for Bound {
         self.fs.lock()
     }
 
+    fn is_locked(&self) -> io::Result<bool> {
+        self.fs.is_locked()
+    }
+
+    fn status_file(&self, access: Access) -> io::Result<Arc<dyn File>> {
+        self.fs.status_file(access)
+    }
+
     fn random(&self, out: &mut [u8]) -> io::Result<()> {
         if let Some(hook) = &self.hooks.on_random {
             hook()?;

@@ -54,6 +54,8 @@ mod retry;
 mod scrub;
 #[cfg(feature = "testing")]
 mod stats;
+#[cfg(feature = "testing")]
+mod status;
 mod stress;
 #[cfg(feature = "testing")]
 mod tail;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use duramen::{Arity, CheckpointPolicy, FlushPolicy, TreeName};
 
-use super::{HasherName, LockArgs, ProgressArgs, arity, level, longest};
+use super::{HasherName, LockArgs, MemoryArgs, ProgressArgs, arity, level, longest};
 use crate::number::number;
 use crate::policy;
 
@@ -99,6 +99,9 @@ pub(crate) struct AppendArgs {
 
     #[command(flatten)]
     pub(crate) progress: ProgressArgs,
+
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
 
     #[command(flatten)]
     pub(crate) lock: LockArgs,

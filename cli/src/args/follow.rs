@@ -7,7 +7,7 @@ use std::time::Duration;
 use duramen::TreeName;
 use duramen::tlog::{AnyVerifier, TlogError};
 
-use super::TlsArgs;
+use super::{MemoryArgs, TlsArgs};
 use crate::number::number;
 
 /// `duramen monitor`.
@@ -37,6 +37,9 @@ pub(crate) struct MirrorArgs {
     /// The most connections at a time.
     #[arg(long, value_name = "N", default_value = "10000", value_parser = number, requires = "listen")]
     pub(crate) connections: u64,
+
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
 
     #[command(flatten)]
     pub(crate) tls: TlsArgs,

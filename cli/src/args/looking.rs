@@ -19,6 +19,25 @@ pub(crate) struct InfoArgs {
     pub(crate) json: bool,
 }
 
+/// `duramen stats`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatsArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// Print JSON.
+    #[arg(long, conflicts_with_all = ["prometheus", "watch"])]
+    pub(crate) json: bool,
+
+    /// Print the text form of Prometheus.
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) prometheus: bool,
+
+    /// Show the figures in the terminal, until q or Ctrl-C.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
 /// `duramen leaves`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LeavesArgs {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use duramen::TreeName;
 
-use super::{AnchorArgs, NetworkArgs};
+use super::{AnchorArgs, MemoryArgs, NetworkArgs};
 use crate::number::number;
 
 /// `duramen serve`.
@@ -29,6 +29,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) anchor: AnchorArgs,
+
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
 
     /// Insert an entry again that the log has.
     #[arg(long)]

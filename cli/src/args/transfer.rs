@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use duramen::{Arity, TreeName};
 
-use super::{HasherName, LockArgs, arity, level, longest};
+use super::{HasherName, LockArgs, MemoryArgs, arity, level, longest};
 use crate::number::number;
 
 /// `duramen export`.
@@ -75,6 +75,9 @@ pub(crate) struct ImportArgs {
     /// not at all for one from JSON].
     #[arg(long, value_name = "LEVEL", value_parser = level)]
     pub(crate) compress: Option<u8>,
+
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
 
     #[command(flatten)]
     pub(crate) lock: LockArgs,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::NetworkArgs;
+use super::{MemoryArgs, NetworkArgs};
 use crate::number::number;
 
 /// `duramen witness`.
@@ -30,6 +30,9 @@ pub(crate) struct WitnessArgs {
     /// How many records of the past are kept at least, beside the last one of each log.
     #[arg(long, value_name = "N", default_value = "100000", value_parser = number)]
     pub(crate) history: u64,
+
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
 
     #[command(flatten)]
     pub(crate) network: NetworkArgs,

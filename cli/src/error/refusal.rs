@@ -25,6 +25,13 @@ pub(crate) enum Refusal {
     )]
     OtherTree { size: u64, signed: String, computed: String },
 
+    #[error(
+        "no process has written figures of the store {}; duramen append, serve and others do, and so does a program \
+         with Config::status_file",
+        Printable::new(dir)
+    )]
+    NoStatus { dir: PathBuf },
+
     #[error("neither a head nor a key is trusted")]
     NoHead,
 

@@ -17,7 +17,7 @@ use crate::args::{HasherName, ImportArgs};
 use crate::error::{Error, Refusal};
 use crate::sink::MAX_TAIL_BYTES;
 use crate::store::{self, Wanted, WantedEntries};
-use crate::{hex, policy};
+use crate::{hex, memory, policy};
 
 /// A tree, and how much of the input is in it.
 pub(super) struct Target {
@@ -41,6 +41,7 @@ impl Target {
             .create(create)
             .claim_idle(CLAIM_IDLE)?
             .checkpoint_policy(policy::checkpoint(policy::CHECKPOINTS).map_err(Error::Usage)?);
+        let config = memory::bounded(config, args.memory.max_memory)?;
         let entries = WantedEntries {
             longest: args.longest,
             compress: args.compress,

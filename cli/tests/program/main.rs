@@ -30,6 +30,8 @@ mod inputs;
 mod kill;
 mod locked;
 mod looking;
+#[cfg(target_os = "linux")]
+mod memory;
 mod messages;
 mod multi;
 mod names;
@@ -41,6 +43,7 @@ mod scrub;
 mod serve;
 mod serve_keys;
 mod signals;
+mod stats;
 mod statuses;
 mod streams;
 mod tail;

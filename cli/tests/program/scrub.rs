@@ -94,7 +94,7 @@ fn files_are_named_by_the_path_that_was_given() {
         let text = shell(place.dir(), &format!("\"$D\" fsck {given}")).stdout;
         let text = String::from_utf8(text).unwrap();
         let files: Vec<&str> = text.lines().filter_map(|line| line.get(9 + 1 + 12 + 1..)).collect();
-        assert_eq!(files.len(), 6, "{text}");
+        assert_eq!(files.len(), 7, "{text}");
         assert!(files.iter().all(|line| line.starts_with(&file)), "{given}: {text}");
         assert!(text.contains(&format!("PROBLEM: checksum mismatch in {file}parts/")), "{text}");
         let text = shell(place.dir(), &format!("\"$D\" scrub {given}")).stdout;

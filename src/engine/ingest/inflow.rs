@@ -39,6 +39,8 @@ pub(in crate::engine) struct Inflow {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Accepted {
     pub(in crate::engine) leaves: u64,
+    /// Leaves in the last checkpoint.
+    pub(in crate::engine) checkpointed: u64,
     /// Bytes of records that the log does not have yet.
     pub(in crate::engine) unwritten_bytes: u64,
     /// Bytes of nodes that no checkpoint has.
@@ -117,6 +119,7 @@ impl Inflow {
         let ingest = self.state.lock();
         Accepted {
             leaves: ingest.accepted().leaves,
+            checkpointed: ingest.last_checkpoint().leaves,
             unwritten_bytes: ingest.unwritten_bytes(),
             uncheckpointed_bytes: ingest.uncheckpointed_bytes(),
         }

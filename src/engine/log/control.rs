@@ -5,7 +5,8 @@
 //! - A request for a sequence number is kept until the flusher has taken it. The flusher takes requests before it
 //!   cuts a group. So every leaf inserted before a request is in the group that answers it.
 //! - Without requests and new leaves the flusher sleeps. Its only timers then are for a checkpoint, and once
-//!   after the last group for a claim.
+//!   after the last group for a claim and after the last change for a report.
+//! - A report waits for what is to be flushed, but never for longer than twice the time between two reports.
 //! - Every change of the time at which the flusher has to work wakes it, from any thread.
 
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(crate) enum Work {
     Tick,
     /// Write what is new, sync it, and leave the segment.
     Roll,
+    /// Write the status of the store for other processes.
+    Report,
     /// Flush for the last time and end.
     Stop,
 }
@@ -52,6 +55,12 @@ struct State {
     roll: bool,
     /// When to check the checkpoint policy.
     tick: Option<Instant>,
+    /// How often at most the flusher reports. `None`: never.
+    report_every: Option<Duration>,
+    /// When the flusher reported last.
+    reported: Option<Instant>,
+    /// When to report next.
+    report: Option<Instant>,
     stop: bool,
     /// Whether the last group was requested. The thread that waited for it is likely to request another at once.
     answered: bool,
@@ -59,7 +68,43 @@ struct State {
     asleep: bool,
 }
 
+impl State {
+    /// Requests a report of what has changed, if reports are made.
+    fn report_change(&mut self) {
+        if let (Some(every), None) = (self.report_every, self.report) {
+            let now = Instant::now();
+            let next = self.reported.and_then(|last| last.checked_add(every));
+            self.report = Some(next.map_or(now, |next| next.max(now)));
+        }
+    }
+
+    /// Notes that a report is made now.
+    fn reports(&mut self, now: Instant) -> Work {
+        (self.report, self.reported) = (None, Some(now));
+        Work::Report
+    }
+}
+
 impl Control {
+    /// Has the flusher report changes, at most once in `every`.
+    pub(crate) fn report_every(&self, every: Duration) {
+        self.state.lock().report_every = Some(every);
+    }
+
+    /// Notes a change that a report has to show.
+    pub(crate) fn changed(&self) {
+        let mut state = self.state.lock();
+        if state.report_every.is_some() && state.report.is_none() {
+            state.report_change();
+            self.wake(state);
+        }
+    }
+
+    /// When the first leaf came that no group was begun for.
+    pub(crate) fn dirty_since(&self) -> Option<Instant> {
+        self.state.lock().dirty_since
+    }
+
     /// Requests a flush up to `seq` now.
     pub(crate) fn request(&self, seq: Seq) {
         let mut state = self.state.lock();
@@ -74,6 +119,7 @@ impl Control {
         let mut state = self.state.lock();
         if state.dirty_since.is_none() {
             state.dirty_since = Some(Instant::now());
+            state.report_change();
             self.wake(state);
         }
     }
@@ -159,6 +205,13 @@ impl Control {
                 return Work::Roll;
             }
             let now = Instant::now();
+            // A report may have waited for as long again, because there always was something to flush.
+            let late = |at: Instant, every| at.checked_add(every).is_some_and(|late| late <= now);
+            if let (Some(at), Some(every)) = (state.report, state.report_every)
+                && late(at, every)
+            {
+                return state.reports(now);
+            }
             let flush_at = match (interval, state.dirty_since) {
                 // An interval beyond the clock's end is never over.
                 (Some(interval), Some(since)) => since.checked_add(interval),
@@ -180,6 +233,9 @@ impl Control {
                 state.tick = None;
                 return Work::Tick;
             }
+            if state.report.is_some_and(|at| at <= now) {
+                return state.reports(now);
+            }
             if patience > 0 {
                 patience -= 1;
                 drop(state);
@@ -187,7 +243,8 @@ impl Control {
                 state = self.state.lock();
                 continue;
             }
-            let wake_at = [flush_at, state.claim, state.tick].into_iter().flatten().min();
+            let wake_at =
+                [flush_at, state.claim, state.tick, state.report].into_iter().flatten().min();
             state.asleep = true;
             state = match wake_at {
                 Some(at) => self.changed.wait_for(state, at.saturating_duration_since(now)),
@@ -280,6 +337,37 @@ mod tests {
         control.claim_in(Duration::ZERO);
         control.request(Seq(1));
         assert_eq!(control.next(Seq(0), None), Work::Flush, "a group claims what is before it");
+    }
+
+    #[test]
+    fn a_report_comes_after_a_change_and_not_too_often() {
+        let control = Control::default();
+        control.changed();
+        control.dirty();
+        assert_eq!(control.state.lock().report, None, "no reports were asked for");
+        control.next(Seq(0), Some(Duration::ZERO));
+        control.report_every(Duration::from_secs(3600));
+        control.dirty();
+        assert_eq!(control.next(Seq(0), Some(Duration::ZERO)), Work::Flush, "a flush comes first");
+        assert_eq!(control.next(Seq(0), None), Work::Report);
+        control.tick_in(SHORT);
+        assert_eq!(control.next(Seq(0), None), Work::Tick, "nothing has changed");
+        control.changed();
+        control.tick_in(SHORT);
+        assert_eq!(control.next(Seq(0), None), Work::Tick, "the last report was just now");
+        let last = control.state.lock().reported.unwrap();
+        assert_eq!(control.state.lock().report, Some(last + Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn a_report_is_made_although_there_is_always_something_to_flush() {
+        let control = Control::default();
+        control.report_every(Duration::from_nanos(1));
+        control.changed();
+        control.request(Seq(9));
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(control.next(Seq(0), None), Work::Report);
+        assert_eq!(control.next(Seq(0), None), Work::Flush);
     }
 
     #[test]

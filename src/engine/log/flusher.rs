@@ -68,7 +68,9 @@ impl Flusher {
                 self.source.poison(error)
             }
         });
-        if done.is_err() {
+        if done.is_ok() {
+            self.source.report();
+        } else {
             // A listener or a waker has forked and returned in the child. The store belongs to the parent, and
             // closing its files could have any effect.
             std::mem::forget(self);
@@ -77,7 +79,9 @@ impl Flusher {
 
     fn work(&mut self) -> Result<()> {
         loop {
-            match self.source.next() {
+            let work = self.source.next();
+            match work {
+                Work::Report => self.source.report(),
                 Work::Flush => self.flush()?,
                 Work::Spill => self.spill()?,
                 Work::Claim => self.claimed |= self.log.claim()?,
@@ -88,6 +92,9 @@ impl Flusher {
                     self.settle_claim()?;
                     return self.log.seal();
                 }
+            }
+            if !matches!(work, Work::Report | Work::Tick) {
+                self.source.report_change();
             }
         }
     }

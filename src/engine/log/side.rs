@@ -15,7 +15,7 @@ use crate::durability::{DurabilityToken, Ending, Watermark};
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, Seq};
 use crate::sync::process::Process;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Instant, Mutex};
 use crate::wal::{SegmentHold, Segments, Unwiped};
 
 /// The state of the log that callers, workers and the flusher share.
@@ -56,6 +56,21 @@ impl LogSide {
     /// Notes the first leaf since the last group.
     pub(in crate::engine) fn dirty(&self) {
         self.control.dirty();
+    }
+
+    /// Has the flusher report changes, at most once in `every`.
+    pub(in crate::engine) fn report_every(&self, every: Duration) {
+        self.control.report_every(every);
+    }
+
+    /// Notes a change that a report has to show.
+    pub(in crate::engine) fn report_change(&self) {
+        self.control.changed();
+    }
+
+    /// When the first leaf came that no group was begun for.
+    pub(in crate::engine) fn dirty_since(&self) -> Option<Instant> {
+        self.control.dirty_since()
     }
 
     /// Requests that the flusher writes everything new without a sync.

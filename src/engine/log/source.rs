@@ -58,6 +58,12 @@ pub(in crate::engine) trait LogSource: Send + Sync {
     /// Requests that the flusher writes a claim, if nothing comes for as long as the store is configured for.
     fn claim_later(&self) {}
 
+    /// Notes that something has changed which the status of the store shows.
+    fn report_change(&self) {}
+
+    /// Writes the status of the store for other processes.
+    fn report(&self) {}
+
     /// Notes that the request to leave the log's segment was answered. `left` says whether the log has left it.
     fn rolled(&self, left: bool);
 

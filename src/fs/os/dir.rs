@@ -10,8 +10,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode, Stat, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::LOCK;
 use super::error::not_directory;
+use super::{LOCK, STATUS};
 use crate::fs::{Dir, Entry, FileName};
 
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -188,11 +188,11 @@ pub(super) fn files(handle: BorrowedFd<'_>, dir: Dir) -> io::Result<Vec<(FileNam
     identified.collect()
 }
 
-/// Whether this entry of the root is the lock file or an inner directory, and really is one, or the
+/// Whether this entry of the root is the lock file, the status file or an inner directory, and really is one, or the
 /// directory that a file system keeps in its own root for what is found by checking it.
 fn is_expected(base: &OsStr, file_type: FileType) -> bool {
     match file_type {
-        FileType::RegularFile => base == LOCK,
+        FileType::RegularFile => base == LOCK || base == STATUS,
         FileType::Directory => {
             base == "lost+found" || Dir::INNER.iter().any(|dir| dir.path() == base)
         }

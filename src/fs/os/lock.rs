@@ -15,6 +15,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::{Errno, retry_on_intr};
@@ -58,8 +59,34 @@ pub(super) fn is_alone(file: impl AsFd) -> bool {
     retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)).is_ok()
 }
 
+/// Whether a process has the lock of the directory `root`.
+///
+/// A shared lock is taken for that, for microseconds. [`exclude`] tries again, so no opener fails because of it.
+pub(super) fn is_held(root: &File) -> io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = File::from(retry_on_intr(|| openat(root, ".", flags, Mode::empty()))?);
+    match retry_on_intr(|| flock(&dir, FlockOperation::NonBlockingLockShared)) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How often a lock is tried that a look at it may have, and the pause between two tries.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(1);
+
 fn exclude(file: impl AsFd) -> io::Result<()> {
-    match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+    let exclusive = || retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive));
+    let mut locked = exclusive();
+    for _ in 1..TRIES {
+        if locked != Err(Errno::WOULDBLOCK) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        locked = exclusive();
+    }
+    match locked {
         Ok(()) => Ok(()),
         Err(Errno::WOULDBLOCK) => Err(io::Error::new(
             io::ErrorKind::WouldBlock,
@@ -152,6 +179,23 @@ mod tests {
         let files = Some(copies(&lock));
         drop(OsLock { files, owner: lock.owner.wrapping_add(1) });
         assert_eq!(take(temp.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_look_at_the_lock_sees_whether_it_is_held_and_fails_no_opener() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = File::open(temp.path()).unwrap();
+        assert!(!is_held(&root).unwrap());
+        let lock = take(temp.path()).unwrap();
+        assert!(is_held(&root).unwrap());
+        drop(lock);
+        assert!(!is_held(&root).unwrap());
+        std::thread::scope(|threads| {
+            threads.spawn(|| (0..2000).for_each(|_| assert!(is_held(&root).is_ok())));
+            for _ in 0..200 {
+                drop(take(temp.path()).unwrap());
+            }
+        });
     }
 
     #[test]

@@ -65,6 +65,9 @@ use crate::sync::Mutex;
 /// The name of the lock file in the store's directory.
 const LOCK: &str = "LOCK";
 
+/// The name of the status file in the store's directory.
+const STATUS: &str = "STATUS";
+
 /// The path of a store's directory on the operating system's disks.
 ///
 /// The value is a path and nothing else: it holds no descriptor, and making one touches no disk.
@@ -380,6 +383,23 @@ impl FileSystem for OsDirectory {
 
     fn lock_owner(&self) -> Option<LockOwner> {
         owner::read(&self.root)
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        lock::is_held(&self.root)
+    }
+
+    fn status_file(&self, access: Access) -> io::Result<Arc<dyn File>> {
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::ReadWrite => OFlags::RDWR | OFlags::CREATE,
+        };
+        let file = open_regular(&self.root, STATUS, flags)?;
+        if access == Access::ReadWrite && uninterrupted(|| file.metadata())?.nlink() != 1 {
+            let message = "the file has another name as well";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        Ok(Arc::new(OsFile::new(file)))
     }
 }
 

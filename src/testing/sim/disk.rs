@@ -13,6 +13,7 @@ use super::file::{SimFile, SimLock};
 use super::operation::{Operation, When};
 use super::path::{Bound, ROOT, SimPath};
 use super::state::{History, Shared, State};
+use super::status::SimStatus;
 use super::watch::SimWatch;
 use crate::fs::owned::Owned;
 use crate::fs::{
@@ -445,6 +446,16 @@ impl FileSystem for SimDisk {
 
     fn watch(&self) -> io::Result<Arc<dyn Watch>> {
         Ok(Arc::new(SimWatch::new(Arc::clone(&self.shared))))
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        let state = self.shared.lock();
+        state.running()?;
+        Ok(state.locked)
+    }
+
+    fn status_file(&self, access: Access) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(SimStatus::open(&self.shared, access)?))
     }
 
     fn lock(&self) -> io::Result<Box<dyn StoreLock>> {

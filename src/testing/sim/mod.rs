@@ -95,6 +95,8 @@
 //!
 //! # What it does not model
 //!
+//! The status file is no operation: no fault meets it, and a power cut takes it.
+//!
 //! Names are kept or lost file by file, but not the order between them that journals give. A torn
 //! sector is torn once. Read errors do not come and go. Reordering across a sync does not happen: a
 //! sync that succeeds keeps its promise, so a device that lies about its cache is not in here.
@@ -112,6 +114,7 @@ mod operation;
 mod path;
 mod place;
 mod state;
+mod status;
 mod tamper;
 mod watch;
 

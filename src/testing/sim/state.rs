@@ -49,6 +49,8 @@ pub(super) struct State {
     /// How many handles and mappings share each part that is read, or the one handle that excludes them.
     locks: BTreeMap<InodeId, FileLock>,
     pub(super) locked: bool,
+    /// The bytes of the status file. A power cut takes it.
+    pub(super) status: Option<Vec<u8>>,
     pub(super) identity: Identity,
     pub(super) trace: Vec<Operation>,
     pub(super) history: Option<History>,

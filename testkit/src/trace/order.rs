@@ -223,8 +223,8 @@ impl Disk {
     fn is_watched(&self, path: &Path) -> bool {
         path.starts_with(&self.subject.place)
             && path != self.subject.said
-            // The lock is nothing to find again.
-            && path.file_name().is_none_or(|name| name != "LOCK")
+            // The lock and the status are nothing to find again.
+            && path.file_name().is_none_or(|name| name != "LOCK" && name != "STATUS")
     }
 
     fn find(&self, path: &Path) -> Option<Id> {
