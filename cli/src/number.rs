@@ -9,6 +9,14 @@ pub(crate) fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a number is at most {}", u64::MAX))
 }
 
+/// As [`number`], and not 0.
+pub(crate) fn positive(text: &str) -> Result<u64, String> {
+    number(text).and_then(|number| match number {
+        0 => Err("it has to be at least 1".to_owned()),
+        number => Ok(number),
+    })
+}
+
 /// Refuses what does not begin as a number does: a sign, a space, a zero before another digit.
 fn plain(text: &str) -> Result<(), String> {
     match text.as_bytes() {

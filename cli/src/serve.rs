@@ -35,6 +35,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
             args.tree.len()
         )));
     }
+    let of_trees = |source| Error::Log { log: "of --tree".to_owned(), source: Box::new(source) };
+    Site::check_names(args.tree.iter().map(TreeName::as_str)).map_err(of_trees)?;
     listen::show_messages();
     let token = args.network.token()?;
     // A mapped file on a disk that fails would kill the server.
@@ -61,9 +63,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
     }
 
     let limits = args.network.limits();
-    let site = Site::watched(logs, &limits, &watch);
-    let site = site
-        .map_err(|source| Error::Log { log: "of --tree".to_owned(), source: Box::new(source) })?;
+    let site = Site::watched(logs, &limits, &watch).map_err(of_trees)?;
     let handle = existing(&store, &args.tree)?;
     let operator = Operator::new(handle, Arc::clone(&site), token.as_deref());
 

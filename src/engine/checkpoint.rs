@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::counted::Counted;
 use super::holds::Retired;
+use super::intact::check_entries;
 use super::keeper::{Given, Live};
 use super::log::{Changed, FlushPoint};
 use super::shared::Engine;
@@ -107,7 +108,7 @@ impl Engine {
             }
             Err(Error::Forked { .. }) => {}
             Err(error) => {
-                self.poison_if_displaced(error)?;
+                self.poison_if_fatal(error)?;
                 self.background.count(|work| work.checkpoint.failed += 1);
                 let retried = automatic && !matches!(error, Error::Closed);
                 let retry_in = if retried { self.checkpoint_failed(reason, error) } else { None };
@@ -423,6 +424,7 @@ impl Engine {
                 erasures: &erasures,
             });
             publisher.build(identity, &source, entries, &hurry)?;
+            check_entries(tree, &view, from..*size)?;
             if tree.is_indexed() {
                 publisher.build_index(&view, &hurry)?;
             }

@@ -212,7 +212,7 @@ impl Engine {
             }
             Err(forked @ Error::Forked { .. }) => Err(forked),
             Err(error) => {
-                self.poison_if_displaced(&error)?;
+                self.poison_if_fatal(&error)?;
                 self.background.count(|work| work.compaction.failed += 1);
                 merge.tree.activity.merge_failed();
                 let retry_in = self.compaction_failed(&error);

@@ -46,7 +46,7 @@ impl Engine {
         drop(turn);
         self.poison_if_noted()?;
         if let Err(error) = &done {
-            self.poison_if_displaced(error)?;
+            self.poison_if_fatal(error)?;
         }
         // Those that workers left out meanwhile.
         self.request_compaction();

@@ -31,7 +31,7 @@ impl Engine {
                     self.background.count(|work| work.segment.failed += 1);
                     let noted = match self.log.segments_failure() {
                         Some(failure) => self.poison(failure),
-                        None => self.poison_if_displaced(&error),
+                        None => self.poison_if_fatal(&error),
                     };
                     if noted.is_err() {
                         return;

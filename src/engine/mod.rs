@@ -27,6 +27,7 @@ mod hold;
 mod holds;
 mod indexes;
 mod ingest;
+mod intact;
 mod jobs;
 mod keeper;
 mod limits;

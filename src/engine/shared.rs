@@ -117,14 +117,14 @@ impl Engine {
         }
     }
 
-    /// Ends all writing if `error` says that the path leads to another directory than the one that was opened:
-    /// nothing published in the old one would be found there.
+    /// Ends all writing if `error` says that the path leads to another directory than the one that was opened, where
+    /// nothing published in the old one would be found, or that memory has changed by itself.
     ///
     /// # Errors
     ///
     /// As [`poison`](Self::poison).
-    pub(super) fn poison_if_displaced(&self, error: &Error) -> Result<()> {
-        if matches!(error, Error::Displaced(_)) {
+    pub(super) fn poison_if_fatal(&self, error: &Error) -> Result<()> {
+        if matches!(error, Error::Displaced(_) | Error::MemoryChanged { .. }) {
             self.poison(error.clone())?;
         }
         Ok(())

@@ -399,6 +399,19 @@ pub enum Error {
         most: u64,
     },
 
+    /// Memory of this process has changed by itself: an entry in it no longer hashes to its leaf. A checkpoint would have
+    /// written the changed entry in place of the one that was inserted. It was not made, the log is kept, and the store
+    /// takes nothing more. Reopen it in another process, and on another machine if this happens again.
+    #[error(
+        "entry {index} of the tree {tree:?} has changed in memory since it was inserted; it was not written, and the log is kept"
+    )]
+    MemoryChanged {
+        /// The tree.
+        tree: TreeName,
+        /// The index of the entry.
+        index: LeafIndex,
+    },
+
     /// The hash function does not accept one of the leaves. Nothing of the batch was inserted.
     #[error(
         "leaf {position} of the batch is not a valid input of hasher {hasher} of the tree {tree:?}"

@@ -33,6 +33,7 @@ mod limits;
 #[cfg(feature = "testing")]
 mod log_room;
 mod manifests;
+mod memory_changed;
 mod moved;
 #[cfg(feature = "testing")]
 mod own_threads;

@@ -8,7 +8,7 @@ use duramen::TreeName;
 use duramen::tlog::{AnyVerifier, TlogError};
 
 use super::{MemoryArgs, TlsArgs};
-use crate::number::number;
+use crate::number::{number, positive};
 
 /// `duramen monitor`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) struct MirrorArgs {
     pub(crate) listen: Option<SocketAddr>,
 
     /// The most connections at a time.
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = number, requires = "listen")]
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = positive, requires = "listen")]
     pub(crate) connections: u64,
 
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::number::number;
+use crate::number::positive;
 
 /// Where clients and operators connect.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub(crate) struct NetworkArgs {
     pub(crate) tls: TlsArgs,
 
     /// The most connections at a time.
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = number)]
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = positive)]
     pub(crate) connections: u64,
 }
 

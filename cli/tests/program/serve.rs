@@ -616,6 +616,23 @@ fn logs_that_would_be_confused_are_not_served() {
 }
 
 #[test]
+fn a_tree_under_the_name_of_a_path_is_refused_before_anything_is_made() {
+    let place = Place::new();
+    printed(duramen(&place, "keygen example.com/log -o @key"));
+    for name in ["checkpoint", "healthz", "readyz", "page", "tile", "add", "add-batch", "v1"] {
+        let line =
+            format!("serve DIR --listen 127.0.0.1:0 --key @key --tree {name} --first-anchor");
+        let text = refused(duramen(&place, &line), 2);
+        assert!(text.contains(&format!("{name:?}")) && text.contains("something else"), "{text}");
+    }
+    let line = "serve DIR --listen 127.0.0.1:0 --key @key --first-anchor --connections 0";
+    assert!(refused(duramen(&place, line), 2).contains("at least 1"));
+    let left: Vec<_> =
+        std::fs::read_dir(place.dir()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["key"]);
+}
+
+#[test]
 fn two_logs_of_one_store_have_their_own_entries_and_checkpoints() {
     let (place, key) = keyed();
     let other: Ed25519Verifier =

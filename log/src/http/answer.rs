@@ -72,12 +72,13 @@ impl From<Refused> for Failed {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, refused.to_string())
             }
             Refused::Stopped { disk_full, .. } => {
-                tracing::error!(%refused, "an entry is refused");
+                // The store has said why it stopped, once. Anybody can ask again and again.
+                tracing::debug!(%refused, "an entry is refused");
                 let (status, message) = match disk_full {
                     true => (StatusCode::INSUFFICIENT_STORAGE, "the disk of the log was full"),
                     false => (StatusCode::SERVICE_UNAVAILABLE, "the log is stopped by an error"),
                 };
-                Self::new(status, format!("{message}, and its operator must look at it"))
+                Self::later(status, format!("{message}, and its operator must look at it"), 30)
             }
             Refused::Full { .. } => {
                 Self::later(StatusCode::TOO_MANY_REQUESTS, refused.to_string(), 1)

@@ -1,5 +1,6 @@
 //! The logs that one process serves.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -79,6 +80,14 @@ impl Served {
     }
 }
 
+/// How the paths begin that the first log has at the root, and those of the process.
+pub(super) const OWN_PATHS: [&str; 8] =
+    ["add", "add-batch", "checkpoint", "healthz", "page", "readyz", "tile", "v1"];
+
+fn refused(name: &str, reason: &str) -> LogError {
+    LogError::Served { name: name.to_owned(), reason: reason.to_owned() }
+}
+
 /// The logs of one process.
 #[derive(Debug)]
 pub struct Site {
@@ -92,8 +101,7 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// [`LogError::Served`] if a name is not of letters, digits, `.`, `_` and `-`, and if two logs have one name or one
-    /// origin.
+    /// As [`check_names`](Self::check_names), and if two logs have one origin.
     pub fn new(logs: Vec<(String, Log)>, limits: &Limits) -> Result<Arc<Self>, LogError> {
         Self::build(logs, limits, None)
     }
@@ -111,24 +119,39 @@ impl Site {
         Self::build(logs, limits, Some(watch))
     }
 
+    /// Whether logs can be served under these names. To be asked before anything is made for them.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Served`] if a name is not of letters, digits, `.`, `_` and `-`, if it is the beginning of a path that
+    /// the server has for something else, and if two are equal.
+    pub fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), LogError> {
+        let mut seen = HashSet::new();
+        for name in names {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if name.is_empty() || !name.chars().all(plain) || [".", ".."].contains(&name) {
+                let reason = "a name in a path is of letters, digits, '.', '_' and '-'";
+                return Err(refused(name, reason));
+            }
+            if OWN_PATHS.contains(&name) {
+                return Err(refused(name, "the server has this path for something else"));
+            }
+            if !seen.insert(name) {
+                return Err(refused(name, "two logs have this name"));
+            }
+        }
+        Ok(())
+    }
+
     fn build(
         logs: Vec<(String, Log)>,
         limits: &Limits,
         watch: Option<&Watch>,
     ) -> Result<Arc<Self>, LogError> {
+        Self::check_names(logs.iter().map(|(name, _)| name.as_str()))?;
         for (place, (name, log)) in logs.iter().enumerate() {
-            let refuse = |reason: &str| {
-                Err(LogError::Served { name: name.clone(), reason: reason.to_owned() })
-            };
-            let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            if name.is_empty() || !name.chars().all(plain) || [".", ".."].contains(&&**name) {
-                return refuse("a name in a path is of letters, digits, '.', '_' and '-'");
-            }
-            if logs[..place].iter().any(|(other, _)| other == name) {
-                return refuse("two logs have this name");
-            }
             if logs[..place].iter().any(|(_, other)| other.origin() == log.origin()) {
-                return refuse("two logs have one origin");
+                return Err(refused(name, "two logs have one origin"));
             }
         }
         let stopping = watch::Sender::new(false);

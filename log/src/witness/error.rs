@@ -18,6 +18,12 @@ pub enum WitnessError {
     #[error(transparent)]
     Text(#[from] TlogError),
 
+    /// A cosignature has the time at which it was made, which is never 0.
+    #[error(
+        "the clock of this machine says that 1970 has not begun, so there is no time to cosign with"
+    )]
+    Clock,
+
     /// There is no key to cosign with.
     #[error("a witness has at least one key")]
     NoKey,

@@ -306,6 +306,9 @@ impl Witness {
         let known = KnownLog { origin: &log.origin, keys: &keys };
         let head = decide(request, Some(known), latest.as_ref().map(|latest| &latest.head))?.head;
         let time = time_after(now, latest.as_ref().map_or(0, |latest| latest.time));
+        if time == 0 {
+            return Err(WitnessError::Clock.into());
+        }
         let cosign = |key: &Arc<dyn WitnessSigner>| key.cosign(request.note(), time);
         let signatures: Result<Vec<_>, _> = self.keys.iter().map(cosign).collect();
         let signatures = signatures.map_err(WitnessError::from)?;

@@ -82,6 +82,7 @@ async fn a_full_disk_is_answered_as_such() {
     let first = client.add("two").await;
     assert!([500, 507].contains(&first.status), "{first:?}");
     until("507", async || client.add("three").await.status == 507).await;
+    assert_eq!(client.add("four").await.header("retry-after"), Some("30"));
     // What stands can be read.
     assert_eq!(client.get("/checkpoint").await.status, 200);
 }

@@ -152,6 +152,21 @@ fn a_request_whose_sender_goes_away_is_brought_to_its_end() {
 }
 
 #[test]
+fn without_a_time_nothing_is_cosigned_or_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::new(ORIGIN, 9);
+    run(async {
+        let place = Place::open(dir.path(), &[&log]);
+        let declined = place.witness.add_checkpoint_at(log.request(0, 5), 0).await.unwrap_err();
+        assert!(matches!(declined, Declined::Failed(WitnessError::Clock)), "{declined:?}");
+        assert_eq!(place.witness.records(), 0);
+        let cosigned = place.witness.add_checkpoint_at(log.request(0, 5), 1_000_000).await.unwrap();
+        assert_eq!(time_of(&cosigned[0]), 1_000_000);
+        place.close();
+    });
+}
+
+#[test]
 fn the_same_checkpoint_is_cosigned_again_and_not_written_again() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::new(ORIGIN, 9);
