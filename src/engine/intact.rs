@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use super::tree::Tree;
 use crate::column::View;
-use crate::error::{Error, ReadError, Result};
+use crate::error::{Error, Result};
 use crate::merkle::{Hash, LeafIndex, Level, NodeIndex, NodeSource};
 
 /// Entries that are hashed at a time.
@@ -49,7 +49,7 @@ pub(super) fn check_entries(tree: &Tree, view: &View, range: Range<u64>) -> Resu
                 return Err(changed(tree, at));
             }
             leaves.resize(entries.len(), [0; 32]);
-            view.read_nodes(Level::LEAVES, NodeIndex(at), &mut leaves).map_err(ReadError::from)?;
+            view.read_nodes(Level::LEAVES, NodeIndex(at), &mut leaves)?;
             let hashes = tree.leaves_of(&entries);
             for (index, (hash, leaf)) in (at..).zip(hashes.iter().zip(&leaves)) {
                 // Erased entries are known before leaves without data can be seen.
