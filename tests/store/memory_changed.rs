@@ -72,7 +72,7 @@ fn an_entry_that_changed_in_memory_gets_into_no_part_and_the_log_still_has_it() 
     hasher.0.store(true, Ordering::Relaxed);
     match store.checkpoint().unwrap_err() {
         Error::MemoryChanged { tree, index } => {
-            assert_eq!((tree.as_str(), index.get()), ("log", 77))
+            assert_eq!((tree.as_str(), index.get()), ("log", 77));
         }
         error => panic!("{error:?}"),
     }
