@@ -275,9 +275,18 @@ pub(crate) struct ScrubArgs {
     #[arg(long)]
     pub(crate) repair: bool,
 
+    /// Take what cannot be rebuilt, such as leaves, from this backup of the store, if it proves right. Without --repair
+    /// the program says what it would take.
+    #[arg(long, value_name = "BACKUP")]
+    pub(crate) from: Option<PathBuf>,
+
     /// Read at most so many bytes a second, such as 100MB, on one core.
     #[arg(long, value_name = "BYTES", value_parser = policy::bytes)]
     pub(crate) rate: Option<u64>,
+
+    /// Measure for half a second what the hash function alone does, and print it beside the rate.
+    #[arg(long)]
+    pub(crate) kernel: bool,
 
     #[command(flatten)]
     pub(crate) progress: ProgressArgs,

@@ -27,7 +27,7 @@ struct ScrubJson {
     part_bytes: u64,
     seconds: f64,
     leaves_per_second: f64,
-    kernel_leaves_per_second: f64,
+    kernel_leaves_per_second: Option<f64>,
     log_groups: u64,
     log_bytes: u64,
     log_leaves: u64,
@@ -35,6 +35,7 @@ struct ScrubJson {
     torn: Option<String>,
     findings: Vec<FindingJson>,
     rebuilt: Vec<String>,
+    backup: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -53,17 +54,16 @@ struct FindingJson {
 /// Scrubs, reports, and ends with status 1 if damage is left.
 pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
     let info = StoreInfo::read(&args.dir)?;
-    // The kernel that is measured is that of the largest tree: most of the work is there.
-    let largest = info.trees.iter().max_by_key(|tree| tree.size);
-    let hasher = largest.and_then(|tree| HasherName::by_id(&tree.hasher));
-    let hasher = hasher.unwrap_or(HasherName::Blake3).hasher();
-    let arity = largest.map_or(Arity::Four, |tree| tree.arity);
     let options = match args.rate {
         Some(rate) => Options::new().bytes_per_second(rate)?,
         None => Options::new(),
     };
     let options = options.repair(args.repair);
-    let before = scrub::kernel_rate(&*hasher, arity, MEASURE);
+    let options = match &args.from {
+        Some(backup) => options.backup(&Config::new(backup))?,
+        None => options,
+    };
+    let before = args.kernel.then(|| kernel(&info));
     let progress = Progress::start(args.progress.progress, None, false);
     let report = store::locked(args.lock, || {
         scrub::run(&Config::new(&args.dir), &options, &mut |now| {
@@ -72,8 +72,7 @@ pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
         })
     })?;
     progress.end();
-    let after = scrub::kernel_rate(&*hasher, arity, MEASURE);
-    let kernel = f64::midpoint(before, after);
+    let kernel = before.map(|before| f64::midpoint(before, kernel(&info)));
 
     if args.json {
         output::print(&format!("{}\n", output::to_json(&json(&report, kernel), false)?))?;
@@ -84,12 +83,21 @@ pub(crate) fn run(args: &ScrubArgs) -> Result<(), Error> {
     if report.is_clean() {
         return Ok(());
     }
-    let left = |f: &&Finding| f.remedy != scrub::Remedy::Rebuilt;
+    let left = |f: &&Finding| !f.remedy.is_done();
     let left = report.findings.iter().filter(left).count() as u64;
     Err(Error::Refused { reason: Refusal::Damaged { dir: args.dir.clone(), left } })
 }
 
-fn text(report: &Report, kernel: f64, keeps_entries: bool) -> String {
+/// What the hash function of the largest tree does alone: most of the work is there.
+fn kernel(info: &StoreInfo) -> f64 {
+    let largest = info.trees.iter().max_by_key(|tree| tree.size);
+    let hasher = largest.and_then(|tree| HasherName::by_id(&tree.hasher));
+    let hasher = hasher.unwrap_or(HasherName::Blake3).hasher();
+    let arity = largest.map_or(Arity::Four, |tree| tree.arity);
+    scrub::kernel_rate(&*hasher, arity, MEASURE)
+}
+
+fn text(report: &Report, kernel: Option<f64>, keeps_entries: bool) -> String {
     let mut lines = vec![
         output::heads_text(report.head.trees()).trim_end().to_owned(),
         format!(
@@ -114,12 +122,11 @@ fn text(report: &Report, kernel: f64, keeps_entries: bool) -> String {
     }
     if report.leaves > 0 {
         let rate = report.leaves_per_second();
-        lines.push(format!(
-            "rate {:.1} M leaves/s, the hash function alone {:.1} M leaves/s: {:.0} %",
-            rate / 1e6,
-            kernel / 1e6,
-            100.0 * rate / kernel
-        ));
+        let beside = kernel.map_or(String::new(), |kernel| {
+            let (alone, share) = (kernel / 1e6, 100.0 * rate / kernel);
+            format!(", the hash function alone {alone:.1} M leaves/s: {share:.0} %")
+        });
+        lines.push(format!("rate {:.1} M leaves/s{beside}", rate / 1e6));
     }
     let entries = match report.log_entries {
         0 => String::new(),
@@ -140,15 +147,20 @@ fn text(report: &Report, kernel: f64, keeps_entries: bool) -> String {
 
 fn summary(report: &Report) -> String {
     let count = |remedy| report.findings.iter().filter(|f| f.remedy == remedy).count();
+    let backup = report.backup.as_ref().map_or(String::new(), |path| {
+        let (taken, take) = (count(scrub::Remedy::Taken), count(scrub::Remedy::Take));
+        let path = name_of(path);
+        format!("{taken} taken from {path}, {take} can be taken from there with --repair, ")
+    });
     format!(
-        "{} rebuilt, {} can be rebuilt with --repair, {} cannot be repaired",
+        "{} rebuilt, {} can be rebuilt with --repair, {backup}{} cannot be repaired",
         count(scrub::Remedy::Rebuilt),
         count(scrub::Remedy::Rebuild),
         count(scrub::Remedy::None)
     )
 }
 
-fn json(report: &Report, kernel: f64) -> ScrubJson {
+fn json(report: &Report, kernel: Option<f64>) -> ScrubJson {
     ScrubJson {
         clean: report.is_clean(),
         trees: report.head.trees().iter().map(output::NamedHeadJson::of).collect(),
@@ -167,6 +179,7 @@ fn json(report: &Report, kernel: f64) -> ScrubJson {
         torn: report.torn.clone(),
         findings: report.findings.iter().map(finding).collect(),
         rebuilt: report.rebuilt.clone(),
+        backup: report.backup.as_deref().map(name_of),
     }
 }
 

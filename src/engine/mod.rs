@@ -15,6 +15,7 @@ mod compaction;
 mod counted;
 mod counters;
 mod create;
+mod donor;
 mod edges;
 mod erase;
 pub(crate) mod erased;

@@ -98,6 +98,17 @@ pub enum Error {
     #[error(transparent)]
     Displaced(Displaced),
 
+    /// The directory that was given as a backup of a store holds another store. Nothing was changed.
+    #[error("{} holds store {found}, which is not a backup of store {store}", Printable::new(path))]
+    BackupOfOther {
+        /// The directory.
+        path: PathBuf,
+        /// The store of which it was to be a backup, by its id.
+        store: String,
+        /// The store that is in the directory.
+        found: String,
+    },
+
     /// The path leads to another store than the one that was opened. What was read before stays
     /// available.
     #[error(

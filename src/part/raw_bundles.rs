@@ -6,7 +6,7 @@ use super::bundles::Record;
 use super::compress;
 use super::format::{PART_BLOCK, RECORD_LEN};
 use super::raw::RawPart;
-use crate::entry::{BUNDLE, Framing, bundle_end};
+use crate::entry::{BUNDLE, Framing, StoredBundle, bundle_end};
 use crate::error::{Damage, Problem};
 use crate::ids::ByteOffset;
 
@@ -100,6 +100,18 @@ impl RawPart {
             out(&entries);
         }
         Ok(())
+    }
+
+    /// `bundle` as it is stored, perhaps compressed.
+    pub(crate) fn stored_bundle(&self, bundle: &RawBundle) -> Result<StoredBundle, Box<Damage>> {
+        let Record { stored, len, compressed, marks, .. } = bundle.record;
+        let too_long = |_| {
+            let expected = "one that fits into memory";
+            Damage::field(&self.path, bundle.at, "bundle of entries", expected, stored)
+        };
+        let mut bytes = vec![0; usize::try_from(stored).map_err(too_long)?];
+        self.read_bytes(bundle.at, &mut bytes)?;
+        Ok(StoredBundle { bytes, compressed, len, marks })
     }
 
     fn read_bytes(&self, at: u64, out: &mut [u8]) -> Result<(), Box<Damage>> {

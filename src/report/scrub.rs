@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Damage;
@@ -45,6 +46,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Names of the parts that a repair wrote to replace damaged parts.
     pub rebuilt: Vec<String>,
+    /// The directory of the backup from which data could be taken. The findings with [`Remedy::Taken`] say which data was.
+    pub backup: Option<PathBuf>,
     /// Whether the caller ended the scrub early.
     pub interrupted: bool,
 }
@@ -53,7 +56,7 @@ impl Report {
     /// Whether nothing is damaged, or a repair has rebuilt everything that was.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.findings.iter().all(|finding| finding.remedy == Remedy::Rebuilt)
+        self.findings.iter().all(|finding| finding.remedy.is_done())
     }
 
     /// Leaves verified per second.
@@ -121,8 +124,20 @@ pub enum Remedy {
     Rebuild,
     /// A repair has rebuilt the data.
     Rebuilt,
+    /// A repair can take the data from the backup, where it is intact.
+    Take,
+    /// A repair has taken the data from the backup.
+    Taken,
     /// This store cannot restore the data. A copy of the store may have it.
     None,
+}
+
+impl Remedy {
+    /// Whether a repair has mended the damage.
+    #[must_use]
+    pub const fn is_done(self) -> bool {
+        matches!(self, Self::Rebuilt | Self::Taken)
+    }
 }
 
 impl fmt::Display for Element {
@@ -148,6 +163,8 @@ impl fmt::Display for Remedy {
         f.write_str(match self {
             Self::Rebuild => "can be rebuilt",
             Self::Rebuilt => "rebuilt",
+            Self::Take => "can be taken from the backup",
+            Self::Taken => "taken from the backup",
             Self::None => "cannot be repaired",
         })
     }

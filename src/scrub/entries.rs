@@ -276,7 +276,7 @@ impl TreeParts {
 }
 
 /// Hashes framed entries that come in pieces.
-struct Hashing<'a> {
+pub(super) struct Hashing<'a> {
     framing: Framing,
     /// More entries than these are not hashed: a bundle may claim millions.
     most: u64,
@@ -292,11 +292,11 @@ struct Hashing<'a> {
 const LONG: usize = 1 << 20;
 
 impl<'a> Hashing<'a> {
-    fn new(framing: Framing, hasher: &'a dyn Hasher, most: u64) -> Self {
+    pub(super) fn new(framing: Framing, hasher: &'a dyn Hasher, most: u64) -> Self {
         Self { framing, most, hasher, hashes: Vec::new(), rest: Vec::new(), long: None }
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         if self.hashes.len() as u64 > self.most {
             return;
         }
@@ -337,7 +337,7 @@ impl<'a> Hashing<'a> {
     }
 
     /// `None` if the bytes end within an entry.
-    fn finish(self) -> Option<Vec<Hash>> {
+    pub(super) fn finish(self) -> Option<Vec<Hash>> {
         (self.rest.is_empty() && self.long.is_none()).then_some(self.hashes)
     }
 }

@@ -30,6 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod donor;
 mod entries;
 mod indexes;
 mod kernel;
@@ -38,14 +39,17 @@ mod pace;
 mod pass;
 mod plan;
 mod repair;
+mod take;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use crate::report::scrub::{Element, Finding, Remedy, Report};
+pub(crate) use donor::Donor;
 pub use kernel::kernel_rate;
 
+use self::donor::Donation;
 use self::entries::EntryFaults;
 use self::pace::Pace;
 use self::pass::TreeParts;
@@ -57,7 +61,7 @@ use crate::directory::manifests;
 use crate::error::{Damage, Error, Result};
 use crate::fs::FileSystem;
 use crate::hashers::Hashers;
-use crate::ids::PartId;
+use crate::ids::{PartId, StoreId};
 use crate::merkle::{Hasher, Level, StoreHead};
 use crate::part::{PartRef, RawPart};
 use crate::per_tree::PerTree;
@@ -65,10 +69,11 @@ use crate::tree_spec::TreeSpec;
 use crate::wal::Log;
 
 /// The options of a scrub.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     bytes_per_second: Option<u64>,
     repair: bool,
+    donor: Option<Arc<dyn Donor>>,
 }
 
 impl Options {
@@ -97,6 +102,22 @@ impl Options {
     pub fn repair(mut self, yes: bool) -> Self {
         self.repair = yes;
         self
+    }
+
+    pub(crate) fn with_donor(self, donor: Arc<dyn Donor>) -> Self {
+        Self { donor: Some(donor), ..self }
+    }
+
+    /// Fails if the backup is not one of `store`.
+    fn check_donor(&self, store: StoreId) -> Result<()> {
+        match &self.donor {
+            Some(donor) if donor.store() != store => Err(Error::BackupOfOther {
+                path: donor.path().to_path_buf(),
+                store: store.to_string(),
+                found: donor.store().to_string(),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -128,6 +149,8 @@ const TRIES: usize = 100;
 /// another process merges the parts of a tree meanwhile, the scrub verifies the tree as in the newer
 /// manifest.
 ///
+/// What cannot be rebuilt is taken from a [backup](Options::backup), if there is one and what it has is proven.
+///
 /// Memory: 4 bytes per 4,096 bytes of the parts of one tree, plus the rebuilt data.
 ///
 /// Trees with the caller's own hash functions need [`Config::hasher`].
@@ -158,11 +181,16 @@ pub fn run(config: &Config, options: &Options, progress: OnProgress<'_>) -> Resu
         let log = settled(config, fs, |manifest| log::verify(&source, manifest))?;
         report.add_log(log);
         if repair::is_wanted(options, &plans) {
-            let rebuilt = repair::rebuild(&bound, &source, &manifest, &plans)?;
+            let donor = options.donor.as_deref();
+            let rebuilt = repair::rebuild(&bound, &source, &manifest, &plans, donor)?;
             report.rebuilt = rebuilt.names;
             for finding in &mut report.findings {
-                if finding.remedy == Remedy::Rebuild && finding.element != Element::Index {
-                    finding.remedy = Remedy::Rebuilt;
+                match finding.remedy {
+                    Remedy::Rebuild if finding.element != Element::Index => {
+                        finding.remedy = Remedy::Rebuilt;
+                    }
+                    Remedy::Take => finding.remedy = Remedy::Taken,
+                    _ => {}
                 }
             }
         }
@@ -334,6 +362,7 @@ fn parts(
     progress: OnProgress<'_>,
 ) -> Result<Verified> {
     let started = Instant::now();
+    options.check_donor(manifest.store)?;
     for entry in &manifest.trees {
         (source.hasher)(&entry.spec)?;
     }
@@ -355,6 +384,7 @@ fn parts(
         torn: None,
         findings: Vec::new(),
         rebuilt: Vec::new(),
+        backup: options.donor.as_ref().map(|donor| donor.path().to_path_buf()),
         interrupted: false,
     };
     let all = manifest.trees.iter().flat_map(|entry| &entry.parts).map(|part| part.len);
@@ -402,7 +432,12 @@ fn parts(
         }
         let mut plan = match in_ruins {
             true => Plan::none(&tree, &faults),
-            false => Plan::new(&tree, &faults, &entries, &entry, &source.root_damage(manifest)),
+            false => {
+                let donor = options.donor.as_deref();
+                let donation = donor.map(|donor| Donation { donor, spec: &entry.spec });
+                let root_damage = source.root_damage(manifest);
+                Plan::new(&tree, &faults, &entries, &entry, &root_damage, donation)
+            }
         };
         if !in_ruins {
             let pace = pace.as_mut();

@@ -2,14 +2,15 @@
 //!
 //! # Invariants
 //!
-//! - A leaf is rebuilt only from its entry. In a tree without entries a block of leaves is taken as it is, or
-//!   it stays damaged. Rebuilt leaves count only if they hash to an intact parent, or to the root.
+//! - A leaf is rebuilt only from its entry, or [taken](super::take) from a backup. Without both a block of leaves is
+//!   taken as it is, or it stays damaged. Rebuilt leaves count only if they hash to an intact parent, or to the root.
 //! - A node is rebuilt only if all its children are proven: by a checksum, by having been rebuilt
 //!   themselves, or by the resulting root.
 //! - If the resulting root is not the manifest's root, nothing is rebuilt.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::donor::Donation;
 use super::entries::{EntryFaults, WrongEntries};
 use super::pass::{BlockFault, BlockId, Faults, TreeParts};
 use crate::checksum::block_checksum;
@@ -28,6 +29,8 @@ pub(super) struct Plan {
     pub(super) lost: BTreeSet<BlockId>,
     /// Parts to rewrite.
     pub(super) rewrite: BTreeSet<usize>,
+    /// Bundles of entries that come from the backup, by part.
+    refills: BTreeMap<usize, BTreeSet<u64>>,
 }
 
 /// A damaged block, and the kind of its contents.
@@ -38,14 +41,19 @@ struct Case {
     remedy: Remedy,
 }
 
-struct Planner<'a> {
-    tree: &'a TreeParts,
-    faults: &'a Faults,
-    entries: &'a EntryFaults,
+pub(super) struct Planner<'a> {
+    pub(super) tree: &'a TreeParts,
+    pub(super) faults: &'a Faults,
+    pub(super) entries: &'a EntryFaults,
+    pub(super) donation: Option<Donation<'a>>,
+    /// Blocks that an earlier plan took from the backup and that were not proven.
+    pub(super) refused: BTreeSet<BlockId>,
+    /// Blocks of leaves that come from the backup.
+    pub(super) taken: BTreeSet<BlockId>,
     /// Nodes that are not the hash of their children as stored, by level.
     mismatches: BTreeMap<u8, BTreeSet<u64>>,
-    patches: HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
-    lost: BTreeSet<BlockId>,
+    pub(super) patches: HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
+    pub(super) lost: BTreeSet<BlockId>,
     cases: Vec<Case>,
     /// Whether a decision, that a block is intact or that it is wrong, can be proven only by the root.
     unproven: bool,
@@ -53,34 +61,47 @@ struct Planner<'a> {
 
 impl Plan {
     /// Makes a plan for `faults`. `entry` is the tree in the manifest. `manifest` is the damage to
-    /// report if the manifest's root is not the root of the nodes.
+    /// report if the manifest's root is not the root of the nodes. `donation` is the tree in a backup.
     pub(super) fn new(
         tree: &TreeParts,
         faults: &Faults,
         entries: &EntryFaults,
         entry: &TreeEntry,
         manifest: &Damage,
+        donation: Option<Donation<'_>>,
     ) -> Self {
         let mut mismatches: BTreeMap<u8, BTreeSet<u64>> = BTreeMap::new();
         for (level, index) in &faults.nodes {
             mismatches.entry(level.0).or_default().insert(*index);
         }
-        let mut planner = Planner {
-            tree,
-            faults,
-            entries,
-            mismatches,
-            patches: HashMap::new(),
-            lost: BTreeSet::new(),
-            cases: Vec::new(),
-            unproven: false,
-        };
-        planner.leaves();
         let shape = Shape::new(tree.arity, TreeSize(tree.size));
-        for level in (1..shape.columns()).map(Level) {
-            planner.inner(level);
+        let mut refused = BTreeSet::new();
+        loop {
+            let mut planner = Planner {
+                tree,
+                faults,
+                entries,
+                donation,
+                refused,
+                taken: BTreeSet::new(),
+                mismatches: mismatches.clone(),
+                patches: HashMap::new(),
+                lost: BTreeSet::new(),
+                cases: Vec::new(),
+                unproven: false,
+            };
+            planner.leaves();
+            for level in (1..shape.columns()).map(Level) {
+                planner.inner(level);
+            }
+            let unproven = planner.unproven_blocks(entry);
+            if unproven.is_empty() {
+                return planner.finish(entry, manifest);
+            }
+            // At least one more than before, so this ends.
+            refused = planner.refused;
+            refused.extend(unproven);
         }
-        planner.finish(entry, manifest)
     }
 
     /// The findings for a tree of which too much is absent to rebuild anything.
@@ -128,7 +149,18 @@ impl Plan {
             }
         }
         let lost = faults.blocks.keys().copied().collect();
-        Self { findings, patches: HashMap::new(), lost, rewrite: BTreeSet::new() }
+        let (patches, rewrite, refills) = (HashMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { findings, patches, lost, rewrite, refills }
+    }
+
+    /// Whether some entries of a part come from the backup.
+    pub(super) fn refills(&self, part: usize) -> bool {
+        self.refills.contains_key(&part)
+    }
+
+    /// Whether a bundle of entries comes from the backup.
+    pub(super) fn takes(&self, part: usize, bundle: u64) -> bool {
+        self.refills.get(&part).is_some_and(|bundles| bundles.contains(&bundle))
     }
 
     /// The nodes of the repaired tree. Nodes that stay damaged are returned as stored.
@@ -156,6 +188,15 @@ impl Planner<'_> {
             {
                 let damage = fault.damage().clone();
                 let (element, remedy) = (Element::Leaves, Remedy::Rebuild);
+                self.cases.push(Case { id, element, damage, remedy });
+                continue;
+            }
+            if !only_padding(&self.tree.parts[id.0], id.1, &fault)
+                && (contradicted || !is_doubtful(&fault))
+                && self.take_leaves(id)
+            {
+                let damage = fault.damage().clone();
+                let (element, remedy) = (Element::Leaves, Remedy::Take);
                 self.cases.push(Case { id, element, damage, remedy });
                 continue;
             }
@@ -316,7 +357,7 @@ impl Planner<'_> {
         }
     }
 
-    fn mended(&self) -> Mended<'_> {
+    pub(super) fn mended(&self) -> Mended<'_> {
         Mended { tree: self.tree, patches: &self.patches, lost: Some(&self.lost) }
     }
 
@@ -341,8 +382,11 @@ impl Planner<'_> {
             }
             Err(Lost { .. }) => !self.unproven,
         };
-        // A part that ends before its entries do has too little left to be written again.
-        let allowed = |number: usize| allowed && !tree.parts[number].lacks_entries();
+        let refills = if allowed { self.refills() } else { BTreeMap::new() };
+        // A part that ends before its entries do has too little left to be written again, without a backup.
+        let allowed = |number: usize| {
+            allowed && (!tree.parts[number].lacks_entries() || refills.contains_key(&number))
+        };
         for (number, part) in tree.parts.iter().enumerate() {
             let allowed = allowed(number);
             let remedy = if allowed { Remedy::Rebuild } else { Remedy::None };
@@ -352,6 +396,7 @@ impl Planner<'_> {
                 id.0 == number && level() == Some(Level::LEAVES)
             });
             if let Some(damage) = part.file_damage() {
+                let revived = allowed && self.is_revived(number, &refills);
                 let hopeless = part.is_missing() || lost_leaves;
                 findings.push(Finding {
                     damage: *damage,
@@ -359,8 +404,15 @@ impl Planner<'_> {
                     element: Element::File,
                     blocks: None,
                     leaves: Some(part.reference.from..part.reference.to),
-                    remedy: if hopeless { Remedy::None } else { remedy },
+                    remedy: match hopeless {
+                        _ if revived => Remedy::Take,
+                        true => Remedy::None,
+                        false => remedy,
+                    },
                 });
+                if revived {
+                    rewrite.insert(number);
+                }
             }
             if part.is_missing() {
                 continue;
@@ -391,7 +443,7 @@ impl Planner<'_> {
         self.cases.sort_by_key(|case| case.id);
         for case in self.cases.into_iter().filter(|case| !missing(case.id.0)) {
             let remedy = if allowed(case.id.0) { case.remedy } else { Remedy::None };
-            if remedy == Remedy::Rebuild {
+            if remedy != Remedy::None {
                 rewrite.insert(case.id.0);
             }
             push(&mut findings, tree.arity, &tree.parts[case.id.0], Case { remedy, ..case });
@@ -411,18 +463,24 @@ impl Planner<'_> {
             });
         }
         for WrongEntries { part, leaves, blocks, damage } in self.entries.wrong.iter().cloned() {
-            self.lost.extend(blocks.clone().map(|block| (part, block)));
+            let is_taken = refills.contains_key(&part);
+            if is_taken {
+                rewrite.insert(part);
+            } else {
+                self.lost.extend(blocks.clone().map(|block| (part, block)));
+            }
             findings.push(Finding {
                 damage,
                 tree: None,
                 element: Element::Entries,
                 blocks: Some(blocks),
                 leaves: Some(leaves),
-                remedy: Remedy::None,
+                remedy: if is_taken { Remedy::Take } else { Remedy::None },
             });
         }
-        self.lost.extend(self.entries.blocks.keys());
-        Plan { findings, patches: self.patches, lost: self.lost, rewrite }
+        let kept = self.entries.blocks.keys().filter(|(part, _)| !refills.contains_key(part));
+        self.lost.extend(kept);
+        Plan { findings, patches: self.patches, lost: self.lost, rewrite, refills }
     }
 }
 
@@ -471,7 +529,7 @@ fn only_padding(part: &RawPart, number: u64, fault: &BlockFault) -> bool {
 }
 
 /// The block of a node.
-fn block_of(tree: &TreeParts, level: Level, index: u64) -> Option<BlockId> {
+pub(super) fn block_of(tree: &TreeParts, level: Level, index: u64) -> Option<BlockId> {
     let number = tree.parts.partition_point(|part| part.end(level) <= index);
     let part = tree.parts.get(number)?;
     (part.first(level) <= index).then(|| (number, part.place(level, index).0))
@@ -500,7 +558,7 @@ impl From<Lost> for Error {
 
 impl Mended<'_> {
     /// The hash of the children of a node, if all children are known.
-    fn parent(&self, level: Level, index: u64) -> Option<Hash> {
+    pub(super) fn parent(&self, level: Level, index: u64) -> Option<Hash> {
         let arity = self.tree.arity;
         let mut children = [[0; 32]; Arity::MAX];
         let children = &mut children[..arity.children()];

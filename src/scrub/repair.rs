@@ -1,4 +1,4 @@
-//! Rewrites damaged parts.
+//! Rewrites damaged parts, also with what comes from a backup.
 //!
 //! # Invariants
 //!
@@ -12,6 +12,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::donor::{Donation, Donor, Refilled};
 use super::entries::EntryFaults;
 use super::pass::TreeParts;
 use super::plan::Plan;
@@ -19,6 +20,7 @@ use super::{Options, Source};
 use crate::directory::files;
 use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::directory::manifests;
+use crate::entry::{Compression, EntryConfig};
 use crate::error::{Error, Result};
 use crate::fs::wipe::wipe_and_remove;
 use crate::fs::{Dir, FileName, FileSystem};
@@ -37,13 +39,14 @@ pub(super) fn rebuild(
     source: &Source<'_>,
     manifest: &Manifest,
     plans: &[Plan],
+    donor: Option<&dyn Donor>,
 ) -> Result<Rebuilt> {
     let mut next = manifest.clone();
     next.next_part = files::next_part(&**fs, manifest)?;
     next.number = manifests::next_number(&**fs, manifest.number)?;
     next.checkpoint = crate::random::id(&**fs)?;
     let mut made = Vec::new();
-    let done = write_all(fs, source, &mut next, plans, &mut made)
+    let done = write_all(fs, source, &mut next, plans, donor, &mut made)
         .and_then(|()| check(source, &next, plans));
     if let Err(error) = done {
         for name in &made {
@@ -62,16 +65,19 @@ fn write_all(
     source: &Source<'_>,
     next: &mut Manifest,
     plans: &[Plan],
+    donor: Option<&dyn Donor>,
     made: &mut Vec<FileName>,
 ) -> Result<()> {
     for (at, plan) in plans.iter().enumerate().filter(|(_, plan)| !plan.rewrite.is_empty()) {
-        let tree = &source.open(next, &next.trees[at])?;
+        let entry = Arc::clone(&next.trees[at]);
+        let tree = &source.open(next, &entry)?;
+        let donation = donor.map(|donor| Donation { donor, spec: &entry.spec });
         for &number in &plan.rewrite {
             let id = PartId(next.next_part);
             next.next_part += 1;
             made.push(id.file().tmp());
             let identity = PartIdentity { number: id, ..tree.parts[number].identity.clone() };
-            let reference = write_one(fs, tree, plan, number, &identity)?;
+            let reference = write_one(fs, tree, plan, donation, number, &identity)?;
             let name = id.file();
             fs.rename(name.tmp(), name)
                 .map_err(|error| Error::io("rename", fs.display(name.tmp()), error))?;
@@ -89,11 +95,24 @@ fn write_one(
     fs: &Arc<dyn FileSystem>,
     tree: &TreeParts,
     plan: &Plan,
+    donation: Option<Donation<'_>>,
     number: usize,
     identity: &PartIdentity,
 ) -> Result<PartRef> {
     let frame = &tree.frames[number];
-    let entries = identity.entries.map(|_| PartEntries::Copied(&tree.parts[number]));
+    let part = &tree.parts[number];
+    let is_taken = |bundle| plan.takes(number, bundle);
+    let refilled = identity.entries.zip(donation).filter(|_| plan.refills(number)).map(
+        |(framing, donation)| Refilled { tree, part, framing, donation, is_taken: &is_taken },
+    );
+    let entries = match (&refilled, identity.entries) {
+        (Some(source), _) => {
+            let kept = source.donation.spec.entries;
+            let compression = kept.map_or(Compression::None, EntryConfig::stored);
+            Some(PartEntries::Stored { source, compression, erasures: &tree.erasures })
+        }
+        (None, kept) => kept.map(|_| PartEntries::Copied(part)),
+    };
     write_part_with(&**fs, identity, &plan.source(tree), entries, true, |block, computed| {
         if plan.lost.contains(&(number, block)) {
             frame.keep_damaged(block, computed)
@@ -114,7 +133,7 @@ fn check(source: &Source<'_>, next: &Manifest, plans: &[Plan]) -> Result<()> {
         if entry.spec.entries.is_some() {
             entries = tree.verify_entries(0, None, &mut |_| ControlFlow::Continue(()));
         }
-        let found = Plan::new(&tree, &faults, &entries, entry, &source.root_damage(next));
+        let found = Plan::new(&tree, &faults, &entries, entry, &source.root_damage(next), None);
         let known = |number: usize| !plan.rewrite.contains(&number);
         let new = found.lost.iter().find(|id| !plan.lost.contains(id) && !known(id.0));
         let wanted = found.rewrite.iter().find(|number| !known(**number));

@@ -58,6 +58,7 @@ fn handles_can_be_sent_shared_and_printed() {
     shared::<MemoryAccumulator>();
     shared::<Config>();
     shared::<TreeConfig>();
+    shown::<scrub::Options>();
     shared::<KnownLog<'_>>();
     shared::<fs::OsPlace>();
     shared::<fs::Region>();
@@ -170,7 +171,6 @@ fn values_can_be_copied_and_compared() {
     choice::<fs::FileKind>();
     choice::<scrub::Remedy>();
     hashed::<CheckpointPolicy>();
-    hashed::<scrub::Options>();
     hashed::<TreeName>();
     hashed::<HasherId>();
     hashed::<NamedHead>();

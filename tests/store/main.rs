@@ -33,7 +33,10 @@ mod limits;
 #[cfg(feature = "testing")]
 mod log_room;
 mod manifests;
+#[cfg(feature = "testing")]
 mod memory_changed;
+#[cfg(feature = "testing")]
+mod mending;
 mod moved;
 #[cfg(feature = "testing")]
 mod own_threads;

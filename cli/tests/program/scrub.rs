@@ -1,7 +1,7 @@
 //! `scrub`: what it prints, what it repairs, and its exit status.
 
 use crate::common::shell::shell;
-use crate::common::{Place, duramen, printed, printed_json, store_of, told};
+use crate::common::{Place, duramen, given, printed, printed_json, refused, store_of, told};
 use serde_json::Value;
 
 /// A store of 1000 lines with one part.
@@ -21,11 +21,15 @@ fn an_intact_store_is_verified_with_a_rate_beside_the_hash_functions() {
     let place = store();
     let text = printed(duramen(&place, "scrub DIR"));
     assert!(text.contains("verified 1000 leaves in 1 part,"), "{text}");
-    assert!(text.contains("the hash function alone"), "{text}");
+    assert!(text.contains("rate ") && !text.contains("the hash function alone"), "{text}");
+    let measured = printed(duramen(&place, "scrub DIR --kernel"));
+    assert!(measured.contains(", the hash function alone"), "{measured}");
     assert!(text.ends_with("no damage\n"), "{text}");
     let json = printed_json(duramen(&place, "scrub DIR --json"));
     assert_eq!(json["clean"], true);
     assert_eq!(json["leaves"], 1000);
+    assert!(json["kernel_leaves_per_second"].is_null());
+    let json = printed_json(duramen(&place, "scrub DIR --kernel --json"));
     assert!(json["kernel_leaves_per_second"].as_f64().unwrap() > 0.0);
     printed(duramen(&place, "scrub DIR --rate 1GB"));
 }
@@ -59,6 +63,32 @@ fn damaged_nodes_are_told_and_repaired_and_damaged_leaves_only_told() {
         assert_eq!(finding["last_leaf"], 255);
         assert_eq!(finding["remedy"], "cannot be repaired");
     }
+}
+
+#[test]
+fn damaged_leaves_are_taken_from_a_backup_and_only_from_one_of_this_store() {
+    let place = store();
+    let head = printed(duramen(&place, "head DIR"));
+    printed(duramen(&place, "backup DIR @copy"));
+    // The parts of the copy are links: the damaged one is written anew.
+    let part = place.path("store/parts/00000001.part");
+    let bytes = std::fs::read(&part).unwrap();
+    std::fs::remove_file(&part).unwrap();
+    std::fs::write(&part, bytes).unwrap();
+    damage(&place, 2 * 4096);
+    let text = told(duramen(&place, "scrub DIR --from @copy"), 1);
+    assert!(text.contains("leaves 128 to 255): can be taken from the backup"), "{text}");
+    assert!(text.contains("0 taken from") && text.contains("1 can be taken from there"), "{text}");
+    let text = printed(duramen(&place, "scrub DIR --repair --from @copy"));
+    assert!(text.contains("leaves 128 to 255): taken from the backup"), "{text}");
+    assert!(text.contains("1 taken from") && text.contains("wrote "), "{text}");
+    assert_eq!(printed(duramen(&place, "head DIR")), head);
+    assert!(printed(duramen(&place, "scrub DIR")).ends_with("no damage\n"));
+
+    printed(given(&place, "append @other", "another store\n"));
+    let text = refused(duramen(&place, "scrub DIR --repair --from @other"), 1);
+    assert!(text.contains("which is not a backup of store"), "{text}");
+    refused(duramen(&place, "scrub DIR --from @missing"), 3);
 }
 
 #[test]
