@@ -105,6 +105,8 @@ mod random;
 #[cfg(feature = "std")]
 mod reader;
 #[cfg(feature = "std")]
+pub mod recover;
+#[cfg(feature = "std")]
 mod report;
 #[cfg(feature = "std")]
 pub mod scrub;

@@ -31,6 +31,7 @@ pub(crate) use erase::{CompactArgs, EraseArgs};
 pub(crate) use follow::{FollowArgs, MirrorArgs, MonitorArgs};
 pub(crate) use lock::LockArgs;
 pub(crate) use looking::{
+    RecoverArgs,
     CompletionsArgs, ConfigArgs, DiffArgs, DoctorArgs, FrontierArgs, HashArgs, InfoArgs,
     LeavesArgs, LeavesFormat, ManArgs, RestoreArgs, StatsArgs, StoreCheckpointArgs,
 };
@@ -211,6 +212,10 @@ pub(crate) enum Command {
     DropTree(DropTreeArgs),
     /// Make a store from a backup, if the backup has the history of a head that is trusted.
     Restore(RestoreArgs),
+    /// Make a new store from the parts and the log of one whose manifests are gone or damaged.
+    ///
+    /// The damaged store is only read. Status 1 if something is known to be missing.
+    Recover(RecoverArgs),
     /// Compare two stores: whether they are the same, and how many leaves their trees have in common.
     ///
     /// Status 1 if a tree has different leaves in the two. One that is a prefix of the other is no difference.

@@ -45,6 +45,7 @@ mod prove;
 mod prove_consistency;
 mod record;
 mod records;
+mod recover;
 mod rejects;
 mod restore;
 mod scrub;
@@ -120,6 +121,7 @@ fn main() -> ExitCode {
         Command::Seal(args) => trees::seal(args),
         Command::DropTree(args) => trees::drop_tree(args),
         Command::Restore(args) => restore::run(args),
+        Command::Recover(args) => recover::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Config(args) => settings::print(args, &settings),

@@ -32,7 +32,7 @@
 
 mod target;
 
-pub(crate) use target::{Failure, Target};
+pub(crate) use target::{Failure, Target, refuse_target};
 
 use crate::directory::manifest::Manifest;
 use crate::wal::{Extent, LogKey, Position};

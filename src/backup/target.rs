@@ -87,11 +87,7 @@ enum Taken {
 impl<'a> Target<'a> {
     /// Acquires the directory in `config`. The directory must be missing or empty.
     pub(crate) fn begin(config: &'a Config) -> Result<Self> {
-        // A missing directory has no files.
-        match config.bind() {
-            Err(Error::NoStore { .. }) => {}
-            found => refuse_files(config, &*found?)?,
-        }
+        refuse_target(config)?;
         let fs = config.make()?;
         let lock = crate::directory::lock(&*fs, &config.path)?;
         // Checks again, because the directory may have changed before the lock was held.
@@ -353,7 +349,6 @@ fn open(fs: &dyn FileSystem, name: FileName) -> Result<Arc<dyn File>> {
     })
 }
 
-/// Fails if the directory has any file except the lock.
 /// Fails if `file` ends before it has the length that the manifest gives it.
 fn refuse_short(fs: &dyn FileSystem, name: FileName, file: &dyn File, expected: u64) -> Result<()> {
     let path = fs.display(name);
@@ -364,6 +359,15 @@ fn refuse_short(fs: &dyn FileSystem, name: FileName, file: &dyn File, expected: 
     Ok(())
 }
 
+/// Fails unless the directory of `config` is missing or empty.
+pub(crate) fn refuse_target(config: &Config) -> Result<()> {
+    match config.bind() {
+        Err(Error::NoStore { .. }) => Ok(()),
+        found => refuse_files(config, &*found?),
+    }
+}
+
+/// Fails if the directory has any file except the lock.
 fn refuse_files(config: &Config, fs: &dyn FileSystem) -> Result<()> {
     for dir in [Dir::Root, Dir::Manifest, Dir::Wal, Dir::Parts] {
         let entries = fs.list(dir);

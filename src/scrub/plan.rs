@@ -191,9 +191,9 @@ impl Planner<'_> {
                 self.cases.push(Case { id, element, damage, remedy });
                 continue;
             }
+            let may_be_right = is_doubtful(&fault) && !contradicted;
             if !only_padding(&self.tree.parts[id.0], id.1, &fault)
-                && (contradicted || !is_doubtful(&fault))
-                && self.take_leaves(id)
+                && self.take_leaves(id, may_be_right)
             {
                 let damage = fault.damage().clone();
                 let (element, remedy) = (Element::Leaves, Remedy::Take);

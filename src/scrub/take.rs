@@ -17,9 +17,9 @@ use crate::merkle::{Hash, Level, NodeIndex, NodeSource, Shape, TreeSize};
 use crate::part::PART_BLOCK_LEN;
 
 impl Planner<'_> {
-    /// Replaces a block of leaves by those of the backup. Returns false if the backup does not have them, or if they
-    /// were given up before.
-    pub(super) fn take_leaves(&mut self, id: BlockId) -> bool {
+    /// Replaces a block of leaves by those of the backup. Returns false if the backup does not have them, if they were
+    /// given up before, or if the block `may_be_right` and has the same.
+    pub(super) fn take_leaves(&mut self, id: BlockId, may_be_right: bool) -> bool {
         let Some(donation) = self.donation.filter(|_| !self.refused.contains(&id)) else {
             return false;
         };
@@ -28,6 +28,13 @@ impl Planner<'_> {
         let len = usize::try_from(nodes.end - nodes.start).unwrap_or(0);
         let slots: &mut [Hash] = block.as_chunks_mut().0;
         if !donation.leaves(nodes, &mut slots[..len]) {
+            return false;
+        }
+        let mut stored = [0; PART_BLOCK_LEN];
+        if may_be_right
+            && self.tree.parts[id.0].read(id.1, &mut stored).is_ok()
+            && stored[..len * size_of::<Hash>()] == block[..len * size_of::<Hash>()]
+        {
             return false;
         }
         self.patches.insert(id, block);

@@ -48,6 +48,8 @@ mod read_mode;
 mod reader;
 #[cfg(feature = "testing")]
 mod refresh;
+#[cfg(feature = "testing")]
+mod recover;
 mod refusals;
 #[cfg(feature = "testing")]
 mod repair;

@@ -179,6 +179,15 @@ fn a_backup_with_other_leaves_changes_nothing() {
         assert!(report.findings.iter().all(|found| found.element != Element::Root), "{number}");
         assert!(testkit::stores::tree(copy.path()) == before, "{number}: something was written");
     }
+    // A block is right, and only its checksum is not.
+    let copy = copy_of(dir.path());
+    let file = parts(copy.path())[0].clone();
+    let table = std::fs::metadata(&file).unwrap().len() as usize - 2 * BLOCK;
+    edit(&file, |bytes| bytes[table + 8] ^= 1);
+    let report = mend(copy.path(), backup.path());
+    let remedies: Vec<_> = report.findings.iter().map(|f| (f.element, f.remedy)).collect();
+    assert_eq!(remedies, [(Element::Checksums, Remedy::Rebuilt)]);
+    check(copy.path(), arity, &all, "a damaged checksum");
     // What can be rebuilt without the backup is, beside leaves that it has otherwise.
     let copy = copy_of(dir.path());
     let other_parent = (1 + 16 + 3) * BLOCK + 9;
@@ -336,7 +345,7 @@ fn an_entry_that_is_erased_in_the_store_does_not_come_back_from_a_backup() {
     let backup = copy_of(dir.path());
     let tree = store.existing_tree("log").unwrap();
     let erased = [3, 4, 300, 899];
-    tree.erase(erased, "asked for").unwrap().wait().unwrap();
+    drop(tree.erase(erased, "asked for").unwrap());
     store.checkpoint().unwrap();
     drop(tree);
     store.close().unwrap();
@@ -381,6 +390,7 @@ fn on(disk: &SimDisk) -> Config {
 #[test]
 fn a_power_cut_at_any_moment_of_a_repair_leaves_the_damaged_store_or_the_mended_one() {
     let (disk, backup, all) = damaged_on_disk();
+    disk.record();
     let before = disk.operations();
     let options = Options::new().repair(true).backup(&on(&backup)).unwrap();
     let report = scrub::run(&on(&disk), &options, &mut |_| ControlFlow::Continue(())).unwrap();

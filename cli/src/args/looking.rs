@@ -139,6 +139,38 @@ pub(crate) struct RestoreArgs {
     pub(crate) json: bool,
 }
 
+/// `duramen recover`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecoverArgs {
+    /// The directory of the damaged store, to which nothing may write meanwhile.
+    pub(crate) dir: PathBuf,
+
+    /// The directory of the new store, which is made. One that is there must be empty.
+    pub(crate) new: PathBuf,
+
+    /// The name of a tree that no file names, after its number; the first tree of a store is number 0. May be given several
+    /// times.
+    #[arg(long = "name", value_name = "NUMBER=NAME", value_parser = numbered)]
+    pub(crate) names: Vec<(u32, TreeName)>,
+
+    /// Take segments of the log too of which nothing shows that the store wrote them. A caller that chose leaves of the
+    /// store may have forged them.
+    #[arg(long)]
+    pub(crate) unproven_log: bool,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The number and the name of a tree.
+fn numbered(text: &str) -> Result<(u32, TreeName), String> {
+    let (tree, name) = text.split_once('=').ok_or("expected NUMBER=NAME")?;
+    let tree = number(tree)?;
+    let tree = u32::try_from(tree).map_err(|_| format!("no tree has the number {tree}"))?;
+    Ok((tree, name.parse().map_err(|error: duramen::TreeNameError| error.to_string())?))
+}
+
 /// `duramen diff`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DiffArgs {

@@ -68,6 +68,9 @@ pub(crate) enum Refusal {
     })]
     Diverged { trees: u64 },
 
+    #[error("{} is not recovered as a whole", Printable::new(dir))]
+    NotWhole { dir: PathBuf },
+
     #[error("{} in {}", count(*left, "problem", "problems"), Printable::new(dir))]
     Damaged { dir: PathBuf, left: u64 },
 

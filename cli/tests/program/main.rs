@@ -39,6 +39,7 @@ mod operators;
 mod outside;
 mod proofs;
 mod reading;
+mod recover;
 mod scrub;
 mod serve;
 mod serve_keys;

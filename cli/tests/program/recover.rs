@@ -1,0 +1,48 @@
+//! `recover`: a new store where the manifests are gone, and what it says of what is missing.
+
+use crate::common::{Place, duramen, given, printed, printed_json, refused, store_of, told};
+use serde_json::Value;
+
+/// A store of 1000 lines in a part and five in the log, without manifests.
+fn damaged() -> (Place, String) {
+    let place = store_of((0..1000).map(|line| format!("line {line}\n")).collect::<String>());
+    printed(given(&place, "append DIR --checkpoint-policy manual", "1\n2\n3\n4\n5\n"));
+    let head = printed(duramen(&place, "head DIR"));
+    for file in std::fs::read_dir(place.path("store/manifest")).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    (place, head)
+}
+
+#[test]
+fn a_store_without_manifests_is_made_anew_with_the_same_head() {
+    let (place, head) = damaged();
+    refused(duramen(&place, "head DIR"), 6);
+    let text = printed(duramen(&place, "recover DIR @new --name 0=main"));
+    assert!(text.contains("no manifest can be read"), "{text}");
+    assert!(text.contains("tree \"main\" size 1005 root "), "{text}");
+    assert!(text.contains("nothing is known to be missing"), "{text}");
+    assert_eq!(printed(duramen(&place, "head @new")), head);
+    assert!(printed(duramen(&place, "scrub @new")).ends_with("no damage\n"));
+    let text = refused(duramen(&place, "recover DIR @new"), 2);
+    assert!(text.contains("is not empty"), "{text}");
+    let json = printed_json(duramen(&place, "recover DIR @other --json"));
+    assert_eq!((&json["whole"], &json["manifest"]), (&Value::Bool(true), &Value::Null));
+    assert_eq!(json["trees"][0]["tree"], "tree-0");
+    assert_eq!(json["trees"][0]["from_log"], 5);
+}
+
+#[test]
+fn what_is_missing_is_named_and_the_status_is_1() {
+    let (place, _) = damaged();
+    std::fs::remove_file(place.path("store/parts/00000001.part")).unwrap();
+    let text = told(duramen(&place, "recover DIR @new --name 0=main"), 1);
+    assert!(text.contains("missing: leaves 0 to 999 of tree \"main\""), "{text}");
+    assert!(text.contains("ends 1005 leaves before the last one that is known"), "{text}");
+    let json: Value =
+        serde_json::from_str(&told(duramen(&place, "recover DIR @other --json"), 1)).unwrap();
+    assert_eq!(json["trees"][0]["missing"][0]["to"], 1000);
+    refused(duramen(&place, "recover @nothing @third"), 3);
+    refused(duramen(&place, "recover DIR @third --name main"), 2);
+    refused(duramen(&place, "recover DIR @third --name x=main"), 2);
+}
