@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{Config, TreeConfig};
-use crate::engine::{Followed, copy_from_outside, follow};
+use crate::engine::{Followed, Onto, copy_from_outside, follow};
 use crate::engine::{Tree, Wanted};
 use crate::entry::{EntryConfig, Erasure};
 use crate::error::Result;
@@ -336,7 +336,7 @@ impl Reader {
         };
         let given = std::iter::once(Arc::clone(&wanted.hasher));
         let hashers = Hashers::new(given.chain(config.hashers.iter().cloned()));
-        copy_from_outside(config, &fs, store, &hashers, target)
+        copy_from_outside(config, &fs, store, &hashers, target, Onto::Empty)
     }
 
     /// The hash function.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::engine::{Followed, copy_from_outside, follow};
+use crate::engine::{Followed, Onto, copy_from_outside, follow};
 use crate::error::Result;
 use crate::fs::FileSystem;
 use crate::hashers::Hashers;
@@ -134,7 +134,52 @@ impl StoreReader {
     pub fn snapshot_to(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
         self.process.check()?;
         let target = Config::new(dir);
-        copy_from_outside(&self.config, &self.fs, self.store, &self.hashers, &target)
+        copy_from_outside(&self.config, &self.fs, self.store, &self.hashers, &target, Onto::Empty)
+    }
+
+    /// Copies the store with all its trees to `dir`, which is missing, empty, or holds an older copy of the store, as
+    /// [`snapshot_to`](Self::snapshot_to) made it. Parts that the older copy has are not copied again. The log is copied
+    /// anew.
+    ///
+    /// The older copy stays what it was until the new one is published, in one step. So after a crash or an error there is
+    /// the one or the other. What only the older copy needs is removed afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As [`snapshot_to`](Self::snapshot_to), for a directory that has something else too.
+    /// [`BackupOfOther`](crate::Error::BackupOfOther) if the copy is one of another store;
+    /// [`BackupDiverged`](crate::Error::BackupDiverged) if it has leaves that this store does not have, because it went
+    /// on by itself; [`Damaged`](crate::Error::Damaged) if a part in it is;
+    /// [`Locked`](crate::Error::Locked) if it is open for writing.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (dir, copy) = (dir.path().join("log"), dir.path().join("copy"));
+    /// use duramen::{Accumulator, Config, StoreReader};
+    ///
+    /// let log: Accumulator = Accumulator::open(Config::new(&dir))?;
+    /// for _ in 0..3 {
+    ///     log.insert_many(&[[1; 32]; 1000])?;
+    ///     log.checkpoint()?;
+    ///     StoreReader::open(Config::new(&dir))?.update_backup(&copy)?;
+    /// }
+    /// assert_eq!(StoreReader::open(Config::new(&copy))?.head()?.trees()[0].head, log.head()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn update_backup(&self, dir: impl Into<PathBuf>) -> Result<BackupInfo> {
+        self.process.check()?;
+        self.update_to(&Config::new(dir))
+    }
+
+    /// As [`update_backup`](Self::update_backup), to the place of `target`.
+    #[cfg(any(test, feature = "testing", duramen_loom))]
+    #[doc(hidden)]
+    pub fn update_backup_config(&self, target: &Config) -> Result<BackupInfo> {
+        self.update_to(target)
+    }
+
+    fn update_to(&self, target: &Config) -> Result<BackupInfo> {
+        copy_from_outside(&self.config, &self.fs, self.store, &self.hashers, target, Onto::Older)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::ended::{Asked, Bad};
 use crate::error::{Error, Failures, Refusal};
 use crate::input::{Piece, Source};
 use crate::memory;
+use crate::notify;
 use crate::output::{self, Input};
 use crate::progress::Progress;
 use crate::records::{Fed, Records};
@@ -48,6 +49,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let acks = if args.ack { Some(Acks::start(output::standard_output()?)?) } else { None };
     let progress = Progress::start(args.progress.progress, source.len, args.ack);
     reported.show(&store);
+    notify::ready();
 
     let from = args.resume.then(|| args.expect_size.unwrap_or(0));
     let mut out = Sink::new(&store, args, acks.as_ref(), &reported.records, from)?;
@@ -65,6 +67,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     drop(records);
     progress.end();
 
+    notify::stopping();
     // Everything is ended whatever fails, and every failure is reported.
     let flushed = store.flush();
     let acked = acks.map_or(Ok(()), Acks::finish);

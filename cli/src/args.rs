@@ -31,9 +31,8 @@ pub(crate) use erase::{CompactArgs, EraseArgs};
 pub(crate) use follow::{FollowArgs, MirrorArgs, MonitorArgs};
 pub(crate) use lock::LockArgs;
 pub(crate) use looking::{
-    RecoverArgs,
     CompletionsArgs, ConfigArgs, DiffArgs, DoctorArgs, FrontierArgs, HashArgs, InfoArgs,
-    LeavesArgs, LeavesFormat, ManArgs, RestoreArgs, StatsArgs, StoreCheckpointArgs,
+    LeavesArgs, LeavesFormat, ManArgs, RecoverArgs, RestoreArgs, StatsArgs, StoreCheckpointArgs,
 };
 pub(crate) use memory::MemoryArgs;
 pub(crate) use messages::{LogFormat, MessageArgs, ProgressArgs, ProgressKind};
@@ -245,6 +244,11 @@ pub(crate) struct BackupArgs {
 
     /// The directory of the copy, which is made. One that is there must be empty.
     pub(crate) target: PathBuf,
+
+    /// Let the directory hold an older backup of the store, which becomes the new one. Only what is new is copied. A crash
+    /// leaves the older backup or the new one.
+    #[arg(long)]
+    pub(crate) incremental: bool,
 
     /// Print JSON.
     #[arg(long)]

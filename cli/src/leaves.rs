@@ -31,6 +31,9 @@ struct FrontierJson {
 
 /// Prints the leaves of a range.
 pub(crate) fn run(args: &LeavesArgs) -> Result<(), Error> {
+    if args.format == LeavesFormat::Raw {
+        output::refuse_terminal(None)?;
+    }
     // Without mapping: every page of a mapped part that was read would count as memory of the program.
     let config = Config::new(&args.dir).read_mode(ReadMode::Pread);
     let tree = StoreReader::open(config)?.tree(&args.tree)?;

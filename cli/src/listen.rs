@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::args::{NetworkArgs, TlsArgs};
 use crate::error::Error;
-use crate::{input, output, signals};
+use crate::{input, notify, output, signals};
 
 /// Descriptors that are kept for the store, its parts and the anchors.
 const RESERVED: usize = 512;
@@ -115,12 +115,14 @@ async fn both(
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
     output::print(&format!("listening on {scheme}://{bound}\n"))?;
+    notify::ready();
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let by_signal = stop.clone();
     std::thread::spawn(move || {
         // An error of waiting ends the service too: without signals it could not be ended well.
         let _ = signals::wait_until_asked();
+        notify::stopping();
         by_signal.send_replace(true);
     });
     let serve = |listener, router, limits| {

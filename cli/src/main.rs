@@ -35,6 +35,7 @@ mod memory;
 mod messages;
 mod mirror;
 mod monitor;
+mod notify;
 mod number;
 mod output;
 mod pages;

@@ -6,7 +6,7 @@
 mod file;
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -149,6 +149,16 @@ pub(crate) fn write(bytes: &[u8], file: Option<&Path>) -> Result<(), Error> {
         Some(file) => file::replace(file, |out| Ok(out.write_all(bytes)?)),
         None => write_out(bytes),
     }
+}
+
+/// Refuses to write binary output to a terminal: `file` is none, or `-`, and standard output is one.
+pub(crate) fn refuse_terminal(file: Option<&Path>) -> Result<(), Error> {
+    let is_standard = file.is_none_or(|file| file.as_os_str() == "-");
+    if is_standard && io::stdout().is_terminal() {
+        let message = "the output is binary: send it to a file or a pipe, not to a terminal";
+        return Err(Error::Usage(message.to_owned()));
+    }
+    Ok(())
 }
 
 /// As [`write`], for output that does not fit into memory: what `write` writes. A file gets its name when `write` has

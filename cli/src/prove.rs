@@ -23,6 +23,9 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
     check(args, &indexes)?;
     let signing = Signing::read(args)?;
 
+    if matches!(args.format, ProofFormat::Binary | ProofFormat::CoseReceipt) {
+        output::refuse_terminal(args.output.as_deref())?;
+    }
     let reader = StoreReader::open(Config::new(&args.dir))?;
     let may_be_signed = match &signing {
         Signing::Key { signer, file, origin } => {

@@ -26,6 +26,9 @@ pub(crate) fn run(args: &ProveConsistencyArgs) -> Result<(), Error> {
     if !wrong.is_empty() {
         return Err(Error::Usage(wrong.into()));
     }
+    if args.format != ProofFormat::Json {
+        output::refuse_terminal(args.output.as_deref())?;
+    }
     let bytes = match (receipt, &args.key) {
         (false, _) => proof(args, &StoreReader::open(Config::new(&args.dir))?.tree(&args.tree)?)?,
         (true, Some(file)) => signed(args, file)?,

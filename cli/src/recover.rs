@@ -16,6 +16,7 @@ struct RecoveredJson {
     store: String,
     manifest: Option<u64>,
     trees: Vec<TreeJson>,
+    unknown_trees: Vec<u32>,
     log_groups: u64,
     log_gaps: Vec<RangeJson>,
     unproven: Vec<String>,
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &RecoverArgs) -> Result<(), Error> {
     for (tree, name) in &args.names {
         options = options.name(*tree, name)?;
     }
-    let report = recover::run(&Config::new(&args.dir), Config::new(&args.new), &options)?;
+    let report = recover::run(&Config::new(&args.dir), &Config::new(&args.new), &options)?;
     match args.json {
         true => output::print(&format!("{}\n", output::to_json(&json(&report), false)?))?,
         false => output::print(&text(&report))?,
@@ -73,6 +74,9 @@ fn text(report: &Recovered) -> String {
         None => "no manifest can be read".to_owned(),
     });
     report.trees.iter().for_each(|tree| tree_text(tree, &mut lines));
+    for number in &report.unknown_trees {
+        lines.push(format!("missing: tree number {number}: nothing says its hash function"));
+    }
     let groups = count(report.log_groups, "group", "groups");
     lines.push(format!("log {groups}"));
     for gap in &report.log_gaps {
@@ -142,6 +146,7 @@ fn json(report: &Recovered) -> RecoveredJson {
         store: report.store.clone(),
         manifest: report.manifest,
         trees: report.trees.iter().map(tree).collect(),
+        unknown_trees: report.unknown_trees.clone(),
         log_groups: report.log_groups,
         log_gaps: ranges(&report.log_gaps),
         unproven: report.unproven.iter().map(|file| name_of(file)).collect(),

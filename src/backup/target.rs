@@ -1,5 +1,9 @@
 //! The target directory of a copy of a store.
 //!
+//! A directory that holds an older copy of the same store stays this copy until the manifest of the new one is published:
+//! parts that both have stay, everything else of the new copy comes under names that the directory does not have. So the
+//! segments of its log are renumbered, and what only the old copy needs is removed afterwards.
+//!
 //! The mark is an empty file with the name of part 0, a number that no part ever has. A directory with
 //! parts but without a manifest has lost its manifest, so no store is opened or created there. Once
 //! there is a manifest, nothing refers to the mark, and opening removes it. The name of the mark is
@@ -20,20 +24,21 @@ use std::time::Instant;
 use crate::config::Config;
 use crate::config::ReadMode;
 use crate::directory::manifest::{Manifest, TreeEntry};
-use crate::directory::manifests;
+use crate::directory::newest_manifest;
+use crate::directory::{files, manifests};
 use crate::error::{Damage, Error, Problem, Result};
-use crate::fs::{Access, Dir, Entry, File, FileName, FileSystem, StoreLock};
+use crate::fs::{Access, Dir, Entry, File, FileKind, FileName, FileSystem, StoreLock};
 use crate::ids::ByteOffset;
 use crate::ids::PartId;
-use crate::ids::SegmentId;
+use crate::ids::{SegmentId, StoreId};
 use crate::merkle::StoreHead;
 use crate::part::{Part, PartRef};
 use crate::random;
 use crate::report::BackupInfo;
-use crate::wal::frame::GroupHeader;
+use crate::wal::frame::{GroupHeader, renumber_rolls};
 use crate::wal::{BLOCK, BLOCK_LEN, LogKey, Stretch, copy_closed, replay_closed};
 
-const MARK: FileName = PartId(0).file();
+const MARK: FileName = files::BACKUP_MARK;
 /// Bytes copied at a time. This is also the most that is in the device's queue, in which the syncs of
 /// the store's log wait.
 const STEP: usize = 1 << 20;
@@ -47,7 +52,18 @@ pub(crate) struct Target<'a> {
     /// The key of the copy's log.
     key: LogKey,
     complete: bool,
+    /// The copy that was there before.
+    older: Option<Older>,
     _lock: Box<dyn StoreLock>,
+}
+
+/// A complete copy that was in the directory before.
+struct Older {
+    manifest: Manifest,
+    /// The number of the segment that the log of the new copy begins in.
+    first_segment: u64,
+    /// All files that were there.
+    files: Vec<FileName>,
 }
 
 /// Why the copy failed.
@@ -82,6 +98,8 @@ impl Failure {
 enum Taken {
     Linked(u64),
     Copied(u64),
+    /// The older copy has it.
+    Kept(u64),
 }
 
 impl<'a> Target<'a> {
@@ -94,10 +112,96 @@ impl<'a> Target<'a> {
         refuse_files(config, &*fs)?;
         let (parts, log_bytes, complete) = (BTreeMap::new(), 0, false);
         let key = LogKey::fresh(&*fs)?;
-        let target = Self { fs, path: &config.path, parts, log_bytes, key, complete, _lock: lock };
+        let older = None;
+        let target =
+            Self { fs, path: &config.path, parts, log_bytes, key, complete, older, _lock: lock };
         target.create(MARK)?;
         target.sync_dir(Dir::Parts)?;
         Ok(target)
+    }
+
+    /// Acquires the directory in `config`, which may hold an older copy of `store`.
+    pub(crate) fn onto(config: &'a Config, store: StoreId) -> Result<Self> {
+        if refuse_target(config).is_ok() {
+            return Self::begin(config);
+        }
+        let fs = config.bind()?;
+        // The error of a directory that is no store, before there is a lock file in it.
+        newest_manifest(&*fs, &config.path)?;
+        let lock = crate::directory::lock(&*fs, &config.path)?;
+        let manifest = newest_manifest(&*fs, &config.path)?;
+        if manifest.store != store {
+            return Err(Error::BackupOfOther {
+                path: config.path.clone(),
+                store: store.to_string(),
+                found: manifest.store.to_string(),
+            });
+        }
+        let (parts, log_bytes, complete) = (BTreeMap::new(), 0, false);
+        let key = LogKey::fresh(&*fs)?;
+        let mut target = Self {
+            fs,
+            path: &config.path,
+            parts,
+            log_bytes,
+            key,
+            complete,
+            older: None,
+            _lock: lock,
+        };
+        // Set first: what is there is not this copy's to discard.
+        let mut files = Vec::new();
+        for dir in [Dir::Manifest, Dir::Wal, Dir::Parts] {
+            files.extend(target.list(dir)?);
+        }
+        let segments = files.iter().copied().filter(|name| name.kind == FileKind::Segment);
+        let first_segment = FileName::beyond(manifest.next_segment, segments);
+        target.older = Some(Older { manifest, first_segment, files });
+        // Parts that an earlier attempt left, or an open of the copy would remove.
+        for name in target.list(Dir::Parts)? {
+            if !target.is_kept(name) {
+                target.remove(name)?;
+            }
+        }
+        Ok(target)
+    }
+
+    /// Whether the older copy needs a file.
+    fn is_kept(&self, name: FileName) -> bool {
+        self.older.as_ref().is_some_and(|older| match name.kind {
+            FileKind::Part => older.manifest.files().contains(&name),
+            // An index belongs to the part with its number.
+            FileKind::Index => older.manifest.files().contains(&PartId(name.number).file()),
+            FileKind::Manifest | FileKind::Segment => older.files.contains(&name),
+        })
+    }
+
+    /// The number in the copy of a segment of the log of `state`.
+    fn segment(&self, state: &Manifest, id: SegmentId) -> SegmentId {
+        let closed = state.log.closed.first().map(|extent| extent.from.segment);
+        let first = closed.unwrap_or(state.log.open.segment);
+        match &self.older {
+            None => id,
+            Some(older) => {
+                SegmentId(older.first_segment.saturating_add(id.0.saturating_sub(first.0)))
+            }
+        }
+    }
+
+    /// The manifest of the copy.
+    fn copy_of(&self, state: &Manifest, checkpoint: [u8; 16]) -> Manifest {
+        let mut copy = super::copy_of(state, self.key, checkpoint);
+        let stretches =
+            copy.log.closed.iter_mut().flat_map(|extent| [&mut extent.from, &mut extent.to]);
+        let mut last = 0;
+        for position in stretches.chain([&mut copy.log.open]) {
+            position.segment = self.segment(state, position.segment);
+            last = last.max(position.segment.0);
+        }
+        if self.older.is_some() {
+            copy.next_segment = copy.next_segment.max(last.saturating_add(1));
+        }
+        copy
     }
 
     /// Copies everything that `state` names from `source`, and makes it durable under its name. After a
@@ -124,25 +228,55 @@ impl<'a> Target<'a> {
         head: StoreHead,
         started: Instant,
     ) -> Result<BackupInfo> {
-        let copy = super::copy_of(state, self.key, random::id(&*self.fs)?);
+        let mut copy = self.copy_of(state, random::id(&*self.fs)?);
+        if let Some(older) = &self.older {
+            let newest = copy.number.max(older.manifest.number);
+            copy.number = manifests::next_number(&*self.fs, newest)?;
+        }
         manifests::publish(&*self.fs, &copy, &copy.files())?;
-        self.remove(MARK)?;
-        self.sync_dir(Dir::Parts)?;
         self.complete = true;
+        match self.older.take() {
+            None => self.remove(MARK)?,
+            Some(older) => self.remove_older(&copy, older.first_segment)?,
+        }
+        self.sync_dir(Dir::Parts)?;
         let mut info = BackupInfo {
             head,
             parts: self.parts.len() as u64,
             bytes_linked: 0,
             bytes_copied: self.log_bytes,
+            bytes_kept: 0,
             duration: started.elapsed(),
         };
         for taken in self.parts.values() {
             match taken {
                 Taken::Linked(bytes) => info.bytes_linked += bytes,
                 Taken::Copied(bytes) => info.bytes_copied += bytes,
+                Taken::Kept(bytes) => info.bytes_kept += bytes,
             }
         }
         Ok(info)
+    }
+
+    /// Removes the files that only the older copy needed.
+    fn remove_older(&self, copy: &Manifest, first_segment: u64) -> Result<()> {
+        let needed = copy.files();
+        for dir in [Dir::Wal, Dir::Parts, Dir::Manifest] {
+            for name in self.list(dir)? {
+                let part = PartId(name.number).file();
+                let is_needed = match name.kind {
+                    FileKind::Part => needed.contains(&name),
+                    FileKind::Segment => name.number >= first_segment,
+                    FileKind::Index => needed.contains(&part),
+                    FileKind::Manifest => name.number >= copy.number,
+                };
+                if !is_needed {
+                    self.remove(name)?;
+                }
+            }
+            self.sync_dir(dir)?;
+        }
+        Ok(())
     }
 
     /// Removes the files of an earlier attempt, except the parts that `state` needs.
@@ -154,7 +288,8 @@ impl<'a> Target<'a> {
         self.parts.retain(|name, _| needed(*name));
         for dir in [Dir::Wal, Dir::Parts] {
             for name in self.list(dir)? {
-                if name != MARK && !self.parts.contains_key(&name) {
+                let is_needed = self.parts.contains_key(&name) || self.is_kept(name);
+                if name != MARK && !is_needed {
                     self.remove(name)?;
                 }
             }
@@ -173,6 +308,13 @@ impl<'a> Target<'a> {
     ) -> Result<(), Failure> {
         let name = part.number.file();
         if self.parts.contains_key(&name) {
+            return Ok(());
+        }
+        if self.is_kept(name) {
+            // The same number with other leaves is of another history.
+            Part::open(&self.fs, &tree.identity(state.store, part), *part, ReadMode::Pread)
+                .map_err(Failure::Target)?;
+            self.parts.insert(name, Taken::Kept(part.len));
             return Ok(());
         }
         // While it is open, the part is not overwritten. Afterwards the link shows that it is in use.
@@ -202,32 +344,47 @@ impl<'a> Target<'a> {
             let file = match &open {
                 Some((id, file)) if *id == header.segment => Arc::clone(file),
                 _ => {
-                    let made = self.create(header.segment.file());
+                    let made = self.create(self.segment(state, header.segment).file());
                     let file = made.inspect_err(|error| failed = Some(error.clone()))?;
                     open = Some((header.segment, Arc::clone(&file)));
                     file
                 }
             };
-            self.group(&*file, header, body).inspect_err(|error| failed = Some(error.clone()))
+            let group = self.group(state, &*file, header, body);
+            group.inspect_err(|error| failed = Some(error.clone()))
         });
         if let Some(error) = failed {
             return Err(Failure::Target(error));
         }
         for stretch in &found.map_err(Failure::Source)?.stretches {
-            self.end_stretch(*stretch).map_err(Failure::Target)?;
+            let segment = self.segment(state, stretch.segment);
+            self.end_stretch(Stretch { segment, ..*stretch }).map_err(Failure::Target)?;
         }
         self.sync_dir(Dir::Wal).map_err(Failure::Target)?;
-        let copy = super::copy_of(state, self.key, state.checkpoint);
+        let copy = self.copy_of(state, state.checkpoint);
         replay_closed(&*self.fs, copy.store, &copy.log, &mut |_, _| Ok(()))
             .map(drop)
             .map_err(Failure::read_back)
     }
 
     /// Writes one group at its old position, with a life of the copy's key.
-    fn group(&self, file: &dyn File, header: &GroupHeader, body: &[u8]) -> Result<()> {
-        let life = self.key.life(header.segment);
+    fn group(
+        &self,
+        state: &Manifest,
+        file: &dyn File,
+        header: &GroupHeader,
+        body: &[u8],
+    ) -> Result<()> {
+        let segment = self.segment(state, header.segment);
+        let mut renumbered = Vec::new();
+        if segment != header.segment {
+            renumbered.extend_from_slice(body);
+            renumber_rolls(&mut renumbered, header.frames, |next| self.segment(state, next));
+        }
+        let body = if segment == header.segment { body } else { &renumbered[..] };
+        let life = self.key.life(segment);
         let body_checksum = life.body_key().checksum(body);
-        let header = GroupHeader { life, body_checksum, ..*header };
+        let header = GroupHeader { life, segment, body_checksum, ..*header };
         let encoded = header.encode();
         let mut front = &encoded[..];
         let mut rest = body;
@@ -318,6 +475,18 @@ impl<'a> Target<'a> {
     /// Removes all files, the mark last. Keeps them if there is a manifest, because the copy may then be
     /// complete.
     fn discard(&self) -> Result<()> {
+        if let Some(older) = &self.older {
+            let (manifests, _) = manifests::list(&*self.fs)?;
+            if manifests.last().is_some_and(|newest| *newest > older.manifest.number) {
+                return Ok(());
+            }
+            for dir in [Dir::Wal, Dir::Parts] {
+                for name in self.list(dir)?.into_iter().filter(|name| !self.is_kept(*name)) {
+                    self.remove(name)?;
+                }
+            }
+            return Ok(());
+        }
         if !manifests::list(&*self.fs)?.0.is_empty() {
             return Ok(());
         }

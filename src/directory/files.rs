@@ -6,9 +6,12 @@ use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::wipe::{Wiped, give_up};
 use crate::fs::{Access, Dir, Entry, FileName, FileSystem};
 use crate::ids::ByteOffset;
-use crate::ids::SegmentId;
+use crate::ids::{PartId, SegmentId};
 use crate::wal::BLOCK;
 use std::path::Path;
+
+/// The mark of a backup that is being made: a file with the name of a part that no store has.
+pub(crate) const BACKUP_MARK: FileName = PartId(0).file();
 
 /// The files of one directory of the store, with their lengths.
 pub(crate) struct Files {
@@ -58,7 +61,13 @@ pub(crate) fn check_empty(fs: &dyn FileSystem, root: &Path) -> Result<Vec<FileNa
     let manifest_gone = || {
         let first = fs.display(manifests::file(1));
         let dir = first.parent().unwrap_or(&first);
-        Error::from(Damage::new(dir, 0, Problem::NoManifest))
+        let unfinished = list(fs, Dir::Parts).is_ok_and(|parts| {
+            parts.iter().any(|entry| matches!(entry, Entry::File(name, _) if *name == BACKUP_MARK))
+        });
+        match unfinished {
+            true => Error::from(Damage::new(root, 0, Problem::UnfinishedBackup)),
+            false => Error::from(Damage::new(dir, 0, Problem::NoManifest)),
+        }
     };
     let mut leftovers = Vec::new();
     for dir in Dir::INNER {

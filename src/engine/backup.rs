@@ -4,18 +4,36 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::follow::{Followed, TRIES, check_place, newest_of};
+use super::follow::{Followed, TRIES, check_place, follow, newest_of};
 use super::log::Changed;
 use super::shared::Engine;
-use crate::backup::{Failure, Target, closed_at};
+use crate::backup::{Failure, Target, closed_at, refuse_target};
 use crate::config::Config;
 use crate::directory::manifest::Manifest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::hashers::Hashers;
 use crate::ids::{StoreId, TreeId};
 use crate::merkle::{NamedHead, StoreHead, TreeSize};
 use crate::report::BackupInfo;
+
+/// What may be in the directory that a store is copied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Onto {
+    /// Nothing.
+    Empty,
+    /// Nothing, or an older copy, which becomes the new one.
+    Older,
+}
+
+impl Onto {
+    fn begin(self, target: &Config, store: StoreId) -> Result<Target<'_>> {
+        match self {
+            Self::Empty => Target::begin(target),
+            Self::Older => Target::onto(target, store),
+        }
+    }
+}
 
 impl Engine {
     /// Copies the store's current contents to the file system of `target`.
@@ -60,20 +78,31 @@ pub(crate) fn copy_from_outside(
     opened: StoreId,
     hashers: &Hashers,
     target: &Config,
+    onto: Onto,
 ) -> Result<BackupInfo> {
     let started = Instant::now();
     let newest = || newest_of(config, &**fs, opened);
     // These fail before anything is written to the target.
     check_place(config, &**fs, opened)?;
     newest()?;
-    let mut target = Target::begin(target)?;
+    let older = match onto {
+        Onto::Older if refuse_target(target).is_err() => {
+            Some(follow(target, &target.bind()?, hashers, None)?.head()?)
+        }
+        _ => None,
+    };
+    let place = target;
+    let mut target = onto.begin(target, opened)?;
     let (mut last, mut tries) = (None, 0);
     loop {
         let manifest = newest()?;
         let number = manifest.number;
         let copied = Followed::load(config, fs, hashers, None, manifest.clone())
             .map_err(Failure::Source)
-            .and_then(|found| {
+            .and_then(|mut found| {
+                if let Some(older) = &older {
+                    check_older(&mut found, config, place, older)?;
+                }
                 let state = closed_at(&manifest, found.end());
                 target.fill(&*found.fs, &state)?;
                 let head = found.head().map_err(Failure::Source)?;
@@ -93,4 +122,27 @@ pub(crate) fn copy_from_outside(
             }
         }
     }
+}
+
+/// Fails unless each tree of the `older` copy in `target` is a prefix of the tree in `found`. A tree that is gone may have
+/// been dropped.
+fn check_older(
+    found: &mut Followed,
+    config: &Config,
+    target: &Config,
+    older: &StoreHead,
+) -> Result<(), Failure> {
+    for head in older.trees() {
+        let tree = match found.tree(config, &head.name) {
+            Err(Error::NoTree { .. } | Error::UnknownHasher { .. }) => continue,
+            tree => tree.map_err(Failure::Source)?,
+        };
+        let is_prefix = head.head.size.get() <= tree.columns.leaves()
+            && tree.head_at(head.head.size).map_err(Failure::Source)?.root == head.head.root;
+        if !is_prefix {
+            let (path, tree) = (target.path.clone(), head.name.clone());
+            return Err(Failure::Target(Error::BackupDiverged { path, tree }));
+        }
+    }
+    Ok(())
 }

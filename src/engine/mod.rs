@@ -52,7 +52,7 @@ mod trees;
 mod upkeep;
 mod wiping;
 
-pub(crate) use backup::copy_from_outside;
+pub(crate) use backup::{Onto, copy_from_outside};
 pub(crate) use catalog::{Slot, Wanted};
 pub(crate) use follow::{Followed, follow};
 pub(crate) use ingest::{Addition, Fate, Found, Intake, Request};

@@ -57,6 +57,8 @@ pub enum Problem {
     Missing,
     /// The directory has no manifest, and the store has other files.
     NoManifest,
+    /// The directory holds a backup that was not finished. It can only be removed.
+    UnfinishedBackup,
     /// The disk does not return the bytes.
     Unreadable {
         /// The error of the operating system.
@@ -120,6 +122,10 @@ impl fmt::Display for Damage {
                 words::bytes(*expected)
             ),
             Problem::Missing => write!(f, "{file} is missing"),
+            Problem::UnfinishedBackup => write!(
+                f,
+                "{file} holds a backup that was not finished: remove it, and make another one"
+            ),
             Problem::NoManifest => write!(
                 f,
                 "there is no manifest in {file}: a backup that was interrupted, or manifests that are gone"

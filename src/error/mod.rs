@@ -109,6 +109,19 @@ pub enum Error {
         found: String,
     },
 
+    /// The backup in a directory is not an older one of the store: a tree has leaves there that the store does not have.
+    /// Nothing was changed.
+    #[error(
+        "the backup in {} cannot become one of this store: its tree {tree:?} has leaves that the store does not have",
+        Printable::new(path)
+    )]
+    BackupDiverged {
+        /// The directory.
+        path: PathBuf,
+        /// The tree.
+        tree: TreeName,
+    },
+
     /// The path leads to another store than the one that was opened. What was read before stays
     /// available.
     #[error(

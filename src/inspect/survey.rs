@@ -263,7 +263,11 @@ impl Look<'_> {
             let first = self.fs.display(manifests::file(1));
             let dir = first.parent().map_or_else(|| first.clone(), Path::to_path_buf);
             let mut report = report(dir, None, FileState::InForce);
-            report.problem = Some("there is no manifest".to_owned());
+            let problem = match self.found.contains_key(&directory::files::BACKUP_MARK) {
+                true => "there is no manifest: a backup that was not finished",
+                false => "there is no manifest",
+            };
+            report.problem = Some(problem.to_owned());
             self.files.push(report);
         }
         newest

@@ -109,7 +109,10 @@ fn hash(
             }
         };
         if let Err(error) = frontier.append_many(hasher, &leaves) {
-            return (frontier, Some(Error::io("hash", "", std::io::Error::other(error.to_string()))));
+            return (
+                frontier,
+                Some(Error::io("hash", "", std::io::Error::other(error.to_string()))),
+            );
         }
     }
     // Nodes that cannot be read prove nothing, and are no reason not to take the leaves.

@@ -151,7 +151,9 @@ pub(super) fn scan(fs: &dyn FileSystem, facts: &mut Facts, unproven: bool) -> Re
         let named = facts.manifest.as_ref().and_then(|manifest| by_manifest(&manifest.log, id));
         let (start, life) = match (segment.header(0), named) {
             (Some(head), _) => (0, head.life),
-            (None, Some((start, life))) if segment.group(life, start, &mut Vec::new()).is_some() => {
+            (None, Some((start, life)))
+                if segment.group(life, start, &mut Vec::new()).is_some() =>
+            {
                 (start, life)
             }
             (None, _) => match segment.first_header() {

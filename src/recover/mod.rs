@@ -35,7 +35,7 @@
 //!
 //! // No manifest says the tree's name.
 //! let options = recover::Options::new().name(0, "main")?;
-//! let report = recover::run(&Config::new(&dir), Config::new(&new), &options)?;
+//! let report = recover::run(&Config::new(&dir), &Config::new(&new), &options)?;
 //! assert!(report.is_whole());
 //! assert_eq!(report.trees[0].head, head);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -105,9 +105,9 @@ impl Options {
 /// [`NotEmpty`](crate::Error::NotEmpty) unless `target` is missing or empty;
 /// [`UnknownHasher`](crate::Error::UnknownHasher); [`Io`](crate::Error::Io). Damage is no error: the report has it. After an
 /// error that comes while the new store is written, what is there is a store with fewer leaves: remove it.
-pub fn run(damaged: &Config, target: Config, options: &Options) -> Result<Recovered> {
+pub fn run(damaged: &Config, target: &Config, options: &Options) -> Result<Recovered> {
     let fs = damaged.bind()?;
-    crate::backup::refuse_target(&target)?;
+    crate::backup::refuse_target(target)?;
     let hashers = Hashers::new(damaged.hashers.iter().cloned());
     let mut facts = facts::gather(&fs, &damaged.path)?;
     let log = log::scan(&*fs, &mut facts, options.unproven_log)?;

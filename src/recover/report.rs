@@ -17,6 +17,8 @@ pub struct Recovered {
     pub manifest: Option<u64>,
     /// The trees, by number.
     pub trees: Vec<RecoveredTree>,
+    /// Trees of which the log has leaves and nothing says the hash function. They are not in the new store.
+    pub unknown_trees: Vec<u32>,
     /// Groups of the log that counted.
     pub log_groups: u64,
     /// Sequence numbers of the store that the log lacks between groups that are there: each is a leaf, or a tree that was
@@ -81,6 +83,8 @@ impl Recovered {
     /// missed: compare the heads with published ones.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.log_gaps.is_empty() && self.trees.iter().all(RecoveredTree::is_whole)
+        self.log_gaps.is_empty()
+            && self.unknown_trees.is_empty()
+            && self.trees.iter().all(RecoveredTree::is_whole)
     }
 }

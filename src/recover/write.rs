@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::Options;
 use super::cover::{Cover, STEP, choose, read_leaves};
 use super::facts::{Facts, TreeFacts};
 use super::log::{LogFacts, replay};
 use super::report::{Recovered, RecoveredTree, Skipped};
-use super::Options;
 use crate::accumulator::DynAccumulator;
 use crate::column::Archive;
 use crate::config::{Config, TreeConfig};
@@ -47,7 +47,7 @@ struct Writing {
 pub(super) fn write(
     fs: &Arc<dyn FileSystem>,
     damaged: &Config,
-    target: Config,
+    target: &Config,
     hashers: &Hashers,
     options: &Options,
     facts: Facts,
@@ -58,6 +58,8 @@ pub(super) fn write(
         trees.entry(*id).or_default();
     }
     trees.retain(|id, _| !log.dropped.contains(id));
+    let is_unknown = |id: &&TreeId| !trees.contains_key(id) && !log.dropped.contains(id);
+    let unknown_trees = log.leaves.keys().filter(is_unknown).map(|id| id.0).collect();
     let mut plans = Vec::new();
     let mut names = BTreeSet::new();
     for (id, facts) in trees {
@@ -67,8 +69,7 @@ pub(super) fn write(
     let store = Store::open(target.clone())?;
     let mut written = BTreeMap::new();
     for plan in plans {
-        let cover =
-            choose(fs, &plan.facts.parts, &*plan.hasher, damaged.read_mode, &mut skipped)?;
+        let cover = choose(fs, &plan.facts.parts, &*plan.hasher, damaged.read_mode, &mut skipped)?;
         let mut writing = plan.begin(&store, &cover, log)?;
         writing.parts(&cover)?;
         written.insert(plan.id, writing);
@@ -103,6 +104,7 @@ pub(super) fn write(
         store: id,
         manifest: manifest.map(|manifest| manifest.number),
         trees: reports,
+        unknown_trees,
         log_groups: log.groups(),
         log_gaps: log.gaps.clone(),
         unproven: log.unproven.clone(),
@@ -188,7 +190,7 @@ impl TreePlan {
         let named = self.facts.entry.iter().map(|entry| entry.size);
         let known = parts.chain(logged.clone()).map(|range| range.end).chain(named).max();
         let known = known.unwrap_or(0);
-        let missing = complement([0..cover.size].into_iter().chain(logged), known);
+        let missing = complement(std::iter::once(0..cover.size).chain(logged), known);
         Ok(Writing {
             tree,
             hasher: Arc::clone(&self.hasher),
@@ -216,7 +218,7 @@ fn complement(ranges: impl Iterator<Item = Range<u64>>, end: u64) -> Vec<Range<u
     let mut ranges: Vec<_> = ranges.collect();
     ranges.sort_unstable_by_key(|range| range.start);
     let (mut at, mut missing) = (0, Vec::new());
-    for range in ranges.into_iter().chain([end..end]) {
+    for range in ranges.into_iter().chain(std::iter::once(end..end)) {
         if range.start > at {
             missing.push(at..range.start);
         }

@@ -17,6 +17,8 @@ pub struct BackupInfo {
     pub bytes_linked: u64,
     /// Bytes of parts and of the log that were copied.
     pub bytes_copied: u64,
+    /// Bytes of the parts that an older backup in the directory had already.
+    pub bytes_kept: u64,
     /// The time from the call until the copy was durable.
     pub duration: Duration,
 }

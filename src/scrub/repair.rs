@@ -102,9 +102,10 @@ fn write_one(
     let frame = &tree.frames[number];
     let part = &tree.parts[number];
     let is_taken = |bundle| plan.takes(number, bundle);
-    let refilled = identity.entries.zip(donation).filter(|_| plan.refills(number)).map(
-        |(framing, donation)| Refilled { tree, part, framing, donation, is_taken: &is_taken },
-    );
+    let refilled =
+        identity.entries.zip(donation).filter(|_| plan.refills(number)).map(
+            |(framing, donation)| Refilled { tree, part, framing, donation, is_taken: &is_taken },
+        );
     let entries = match (&refilled, identity.entries) {
         (Some(source), _) => {
             let kept = source.donation.spec.entries;

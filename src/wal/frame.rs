@@ -320,6 +320,27 @@ impl std::fmt::Display for BodyFault {
     }
 }
 
+/// Renumbers the segments to which the roll frames of a group's body lead. `body` has `count` frames, which can be decoded.
+pub(crate) fn renumber_rolls(
+    body: &mut [u8],
+    count: u32,
+    renumber: impl Fn(SegmentId) -> SegmentId,
+) {
+    let mut at = 0;
+    for _ in 0..count {
+        let Some(header) = body.get_mut(at..at + FRAME_HEADER_LEN) else { return };
+        let (fields, _) = header.as_chunks_mut::<8>();
+        let kind = u64::from_le_bytes(fields[0]) & 0xffff;
+        if kind == u64::from(KIND_ROLL) {
+            let next = SegmentId(u64::from_le_bytes(fields[1]));
+            fields[1] = renumber(next).0.to_le_bytes();
+        }
+        let Ok(len) = usize::try_from(u64::from_le_bytes(fields[3])) else { return };
+        let Some(next) = at.checked_add(FRAME_HEADER_LEN + len) else { return };
+        at = next;
+    }
+}
+
 /// Decodes the frames of a group's body: exactly `count` frames and nothing behind them.
 pub(crate) fn frames(body: &[u8], count: u32) -> Result<Vec<Frame<'_>>, BodyFault> {
     let mut rest = Decoder(body);

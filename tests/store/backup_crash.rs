@@ -68,9 +68,12 @@ fn check(disk: &SimDisk, leaves: &[Hash], what: &str) {
 fn is_whole(disk: &SimDisk, leaves: &[Hash], what: &str) -> bool {
     let reader = Reader::open(config(disk), Arc::new(Blake3), Arity::Four);
     let manifest_gone = |error: &Error| match error {
-        Error::Damaged(damage) => {
-            damage.problem == Problem::NoManifest && damage.file.ends_with("manifest")
-        }
+        Error::Damaged(damage) => match damage.problem {
+            Problem::UnfinishedBackup => true,
+            // The mark goes last.
+            Problem::NoManifest => damage.file.ends_with("manifest"),
+            _ => false,
+        },
         _ => false,
     };
     match reader {

@@ -6,6 +6,8 @@ mod api;
 mod backup;
 #[cfg(feature = "testing")]
 mod backup_crash;
+#[cfg(feature = "testing")]
+mod backup_update;
 mod bad_input;
 #[cfg(feature = "testing")]
 mod compact;
@@ -47,9 +49,9 @@ mod random;
 mod read_mode;
 mod reader;
 #[cfg(feature = "testing")]
-mod refresh;
-#[cfg(feature = "testing")]
 mod recover;
+#[cfg(feature = "testing")]
+mod refresh;
 mod refusals;
 #[cfg(feature = "testing")]
 mod repair;

@@ -17,6 +17,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 use super::{Broken, Written};
 use crate::error::{Error, name_of};
 use crate::signals;
@@ -118,13 +121,15 @@ fn go_on() -> io::Result<()> {
 }
 
 /// Makes a file that only its owner can read, with this text; it is durable under its name when this
-/// returns. One that exists is left as it is: it may be a key that is in use. After an error there is none.
+/// returns. One that exists is left as it is: it may be a key that is in use. After an error there is none. The file gets its
+/// name with all of the text in it.
 pub(crate) fn create_private(path: &Path, text: &str) -> Result<(), Error> {
     let directory = open_directory_of(path)?;
     let create = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        let durable = written.and_then(|()| directory.sync_all()).and_then(|()| go_on());
+        let mut aside = Aside::create(directory_of(path), 0o600)?;
+        aside.file.write_all(text.as_bytes()).and_then(|()| aside.file.sync_all())?;
+        aside.name_new(path)?;
+        let durable = directory.sync_all().and_then(|()| go_on());
         if durable.is_err() {
             // It is ours, made above. If it cannot be removed, the first error is the one that matters.
             let _ = fs::remove_file(path);
@@ -159,6 +164,20 @@ impl Aside {
             fs::rename(path, to)?;
         }
         self.path = None;
+        Ok(())
+    }
+}
+
+impl Aside {
+    /// Gives the file a name that no file has.
+    fn name_new(&mut self, to: &Path) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        match renameat_with(CWD, path, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => self.path = None,
+            // The file system cannot do it. The other name is removed when this is dropped.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(path, to)?,
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 }

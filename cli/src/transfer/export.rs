@@ -20,6 +20,9 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Error> {
     if let Some(to) = args.to.filter(|to| *to < from) {
         return Err(Error::Usage(format!("--from {from} is beyond --to {to}")));
     }
+    if args.format == TransferFormat::Framed {
+        output::refuse_terminal(args.output.as_deref())?;
+    }
     // Without mapping: every page of a mapped part that was read would count as memory of the program.
     let config = Config::new(&args.dir).read_mode(ReadMode::Pread);
     let store = StoreReader::open(config)?;

@@ -162,9 +162,10 @@ fn a_file_and_its_name_are_durable_before_anything_is_said() {
         found.unwrap_or_else(|| panic!("{words:?} is not in the trace:\n{trace}"))
     }
     let key = trace("keygen example.com/log -o key");
-    let (file, name) = (at(&key, &["sync(", "/key>)"]), at(&key, &["sync(", &format!("<{dir}>)")]));
+    let (file, renamed) = (at(&key, &["sync(", "/.duramen-"]), at(&key, &["rename", "\"key\""]));
+    let name = at(&key, &["sync(", &format!("<{dir}>)")]);
     let said = at(&key, &["write(1<", "example.com/log"]);
-    assert!(file < name && name < said, "{key}");
+    assert!(file < renamed && renamed < name && name < said, "{key}");
 
     for line in ["prove store 0 -o proof", "prove store 1 -o proof"] {
         let proof = trace(line);

@@ -35,6 +35,7 @@ mod memory;
 mod messages;
 mod multi;
 mod names;
+mod notify;
 mod operators;
 mod outside;
 mod proofs;
@@ -48,6 +49,7 @@ mod stats;
 mod statuses;
 mod streams;
 mod tail;
+mod terminal;
 mod tlog;
 #[cfg(target_os = "linux")]
 mod trace;
