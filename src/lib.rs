@@ -41,6 +41,7 @@ log.close()?;
 //! - `note`: Ed25519 signatures and cosignatures of checkpoints, and policies of witnesses.
 //! - `cose`: COSE receipts of inclusion and consistency.
 //! - `mldsa`: ML-DSA-44 cosignatures of checkpoints and subtrees.
+//! - `metrics`: `MetricsListener`, the events of a store for the facade of that name.
 //! - `testing`: the simulated disk, for tests that pull the plug. It adds to the crate and changes nothing in it.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![warn(clippy::missing_errors_doc, clippy::must_use_candidate, clippy::return_self_not_must_use)]
@@ -171,6 +172,8 @@ pub use ids::Seq;
 pub use memory::MemoryAccumulator;
 #[cfg(feature = "std")]
 pub use reader::Reader;
+#[cfg(feature = "metrics")]
+pub use report::MetricsListener;
 #[cfg(feature = "std")]
 pub use report::{
     BackupInfo, CheckpointInfo, CheckpointReason, Compact, CompactInfo, Distribution, Event,

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use duramen::{Config, DynAccumulator, EntryConfig};
 
 use crate::ack::Acks;
+use crate::admin;
 use crate::args::{AppendArgs, InputKind};
 use crate::ended::{Asked, Bad};
 use crate::error::{Error, Failures, Refusal};
@@ -49,6 +50,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let acks = if args.ack { Some(Acks::start(output::standard_output()?)?) } else { None };
     let progress = Progress::start(args.progress.progress, source.len, args.ack);
     reported.show(&store);
+    let operators = admin::Server::start(&args.dir, store.store());
     notify::ready();
 
     let from = args.resume.then(|| args.expect_size.unwrap_or(0));
@@ -69,6 +71,9 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
 
     notify::stopping();
     // Everything is ended whatever fails, and every failure is reported.
+    if let Some(operators) = operators {
+        operators.end();
+    }
     let flushed = store.flush();
     let acked = acks.map_or(Ok(()), Acks::finish);
     let kept = rejects.as_mut().map_or(Ok(()), Rejects::finish);

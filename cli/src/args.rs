@@ -1,5 +1,6 @@
 //! The command line.
 
+mod admin;
 mod anchor;
 mod append;
 mod entries;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand, ValueEnum};
 use duramen::{Arity, Blake3, Hash, Hasher, Rfc6962Sha256, TreeHead, TreeSize};
 
+pub(crate) use admin::{AdminArgs, AdminWork};
 pub(crate) use anchor::AnchorArgs;
 pub(crate) use append::{AppendArgs, InputKind};
 pub(crate) use entries::{EntriesArgs, EntriesFormat, EntryArgs, FindArgs, IndexArgs, TailArgs};
@@ -98,6 +100,10 @@ pub(crate) enum Command {
     ///
     /// Opens nothing, and takes no time from the store.
     Stats(StatsArgs),
+    /// Ask the process that has a store open to flush, checkpoint, compact, back up, scrub or say how it is.
+    ///
+    /// A running append or serve listens for that on a socket in the store's directory, which only its user reaches.
+    Admin(AdminArgs),
     /// Print the leaves of a tree, in order.
     Leaves(LeavesArgs),
     /// Print the leaf that data makes; needs no store.

@@ -4,6 +4,7 @@
 //! cause behind it.
 
 mod ack;
+mod admin;
 mod anchored;
 mod any_key;
 mod append;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         Command::Head(args) => head::run(args),
         Command::Info(args) => info::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Admin(args) => admin::run(args),
         Command::Leaves(args) => leaves::run(args),
         Command::Hash(args) => hash::run(args),
         Command::Frontier(args) => leaves::frontier(args),

@@ -17,7 +17,7 @@ use duramen_log::{Anchor, Log, LogConfig, WitnessPolicy};
 use crate::any_key::{self, OwnCosigner};
 use crate::args::ServeArgs;
 use crate::error::Error;
-use crate::{anchored, key, listen, memory, output, witness_policy};
+use crate::{admin, anchored, key, listen, memory, output, witness_policy};
 
 /// Serves until a signal asks the program to end.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
@@ -67,10 +67,14 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
     let handle = existing(&store, &args.tree)?;
     let operator = Operator::new(handle, Arc::clone(&site), token.as_deref());
 
+    let operators = admin::Server::start(&args.dir, existing(&store, &args.tree)?);
     let routers = (http::public(&site), http::admin(&operator));
     // Everything is ended whatever fails.
     let (served, published) =
         listen::until_asked(&args.network, routers, &site, &limits, || site.close());
+    if let Some(operators) = operators {
+        operators.end();
+    }
     let closed = store.close();
     served?;
     published.map_err(|(log, source)| Error::Log { log, source: Box::new(source) })?;

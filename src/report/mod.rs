@@ -7,6 +7,8 @@ pub(crate) mod distribution;
 pub(crate) mod event;
 pub(crate) mod fields;
 pub(crate) mod jobs;
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;
 pub(crate) mod recovery;
 pub(crate) mod scrub;
 pub(crate) mod stats;
@@ -14,6 +16,8 @@ pub(crate) mod status;
 pub(crate) mod tree;
 pub(crate) mod tree_stats;
 
+#[cfg(feature = "metrics")]
+pub use self::metrics::MetricsListener;
 pub use backup::BackupInfo;
 pub use checkpoint::{CheckpointInfo, CheckpointReason, TreeCheckpoint};
 pub use compact::{Compact, CompactInfo};

@@ -205,6 +205,8 @@ fn values_can_be_copied_and_compared() {
     value::<TreeInfo>();
     value::<Stats>();
     value::<TreeStats>();
+    value::<inspect::StoreStatus>();
+    value::<inspect::RunState>();
     value::<CheckpointInfo>();
     value::<TreeCheckpoint>();
     value::<TreeFlush>();

@@ -7,6 +7,7 @@
     reason = "a test may fail as it may"
 )]
 
+mod admin;
 mod append;
 mod backup;
 mod common;

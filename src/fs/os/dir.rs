@@ -188,11 +188,13 @@ pub(super) fn files(handle: BorrowedFd<'_>, dir: Dir) -> io::Result<Vec<(FileNam
     identified.collect()
 }
 
-/// Whether this entry of the root is the lock file, the status file or an inner directory, and really is one, or the
+/// Whether this entry of the root is the lock file, the status file, the socket for operators or an inner directory, and really is one, or the
 /// directory that a file system keeps in its own root for what is found by checking it.
 fn is_expected(base: &OsStr, file_type: FileType) -> bool {
     match file_type {
         FileType::RegularFile => base == LOCK || base == STATUS,
+        // Where the process that has the store open listens for operators.
+        FileType::Socket => base == "ADMIN",
         FileType::Directory => {
             base == "lost+found" || Dir::INNER.iter().any(|dir| dir.path() == base)
         }

@@ -1,0 +1,81 @@
+//! `duramen admin`: asks the process that has a store open to do something. And the other end of it, in that process.
+//!
+//! A request is one line of JSON, and so is its answer.
+
+mod place;
+mod request;
+mod server;
+
+use std::io::{BufRead, BufReader, Write};
+
+use serde_json::Value;
+
+use self::request::{Answer, Request};
+pub(crate) use self::server::Server;
+
+use crate::args::{AdminArgs, AdminWork};
+use crate::error::{Error, Refusal, name_of};
+use crate::output;
+
+/// Asks, waits until it is done, and prints the answer.
+pub(crate) fn run(args: &AdminArgs) -> Result<(), Error> {
+    let request = match (args.work, &args.target) {
+        (AdminWork::Backup, Some(dir)) => {
+            let dir = std::path::absolute(dir);
+            let name = || args.target.as_deref().map(name_of).unwrap_or_default();
+            Request::Backup { dir: dir.map_err(|source| Error::Read { name: name(), source })? }
+        }
+        (AdminWork::Backup, None) => {
+            return Err(Error::Usage("backup needs the directory of the copy".to_owned()));
+        }
+        (_, Some(_)) => {
+            return Err(Error::Usage("only backup takes the directory of a copy".to_owned()));
+        }
+        (AdminWork::Flush, None) => Request::Flush,
+        (AdminWork::Checkpoint, None) => Request::Checkpoint,
+        (AdminWork::Compact, None) => Request::Compact,
+        (AdminWork::Scrub, None) => Request::Scrub,
+        (AdminWork::Status, None) => Request::Status,
+    };
+    let place = || format!("the process that has {} open", name_of(&args.dir));
+    let failed = |action| move |source| Error::Serve { action, place: place(), source };
+    let line = output::to_json(&request, false)? + "\n";
+    let mut stream = place::connect(&args.dir).map_err(failed("reach"))?;
+    stream.write_all(line.as_bytes()).map_err(failed("ask"))?;
+    let mut answer = String::new();
+    BufReader::new(&stream).read_line(&mut answer).map_err(failed("hear from"))?;
+    if answer.is_empty() {
+        let source = std::io::ErrorKind::UnexpectedEof.into();
+        return Err(failed("hear from")(source));
+    }
+    let answer: Answer = serde_json::from_str(&answer).map_err(|error| Error::Unreadable {
+        name: "what was answered".to_owned(),
+        what: "an answer",
+        source: error.into(),
+    })?;
+    match answer {
+        Answer::Done(value) => print(&value, args.json),
+        Answer::Damaged(value) => {
+            print(&value, args.json)?;
+            let left = value["findings"].as_array().map_or(1, |found| found.len() as u64);
+            let dir = args.dir.clone();
+            Err(Error::Refused { reason: Refusal::Damaged { dir, left } })
+        }
+        Answer::Failed(message) => Err(Error::Usage(message)),
+    }
+}
+
+/// Prints an answer: JSON, or a line for each of its fields.
+fn print(value: &Value, json: bool) -> Result<(), Error> {
+    let lines = match (json, value) {
+        (false, Value::Object(fields)) => {
+            let text = |value: &Value| match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            fields.iter().map(|(name, value)| format!("{name} {}\n", text(value))).collect()
+        }
+        (_, other) => format!("{other}\n"),
+    };
+    output::print(&lines)
+}

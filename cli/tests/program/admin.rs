@@ -1,0 +1,101 @@
+//! What operators ask a running store for.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+
+use crate::common::writer::{Writer, appending};
+use crate::common::{Place, duramen, printed, printed_json, refused, store_of};
+
+#[test]
+fn a_running_append_does_what_operators_ask_for() {
+    let place = Place::new();
+    let mut writer = Writer::new(&place, "--checkpoint-policy manual --entries");
+    writer.append("a\nb\nc\n");
+    assert_eq!(printed(duramen(&place, "admin DIR flush")), "durable 3\n");
+    let json = printed_json(duramen(&place, "admin DIR checkpoint --json"));
+    assert_eq!((&json["leaves"], &json["trees"]), (&3.into(), &1.into()));
+    writer.append("d\n");
+    let head = printed(duramen(&place, "head DIR"));
+    let json = printed_json(duramen(&place, "admin DIR backup copy --json"));
+    assert_eq!(json["parts"], 1);
+    assert_eq!(printed(duramen(&place, "head @copy")), head);
+    let json = printed_json(duramen(&place, "admin DIR scrub --json"));
+    assert_eq!((&json["clean"], &json["leaves"]), (&true.into(), &3.into()));
+    assert!(printed(duramen(&place, "admin DIR compact")).contains("pinned_files 0\n"));
+    let json = printed_json(duramen(&place, "admin DIR status --json"));
+    assert_eq!((&json["leaves"], &json["durable"]), (&4.into(), &4.into()));
+    // A copy that is there is not written over.
+    refused(duramen(&place, "admin DIR backup copy"), 2);
+    let meta = std::fs::metadata(place.path("store/ADMIN")).unwrap();
+    assert!(meta.file_type().is_socket() && meta.permissions().mode() & 0o777 == 0o600);
+    assert_eq!(printed_json(duramen(&place, "fsck DIR --json"))["clean"], true);
+    writer.append("e\n");
+    writer.end();
+    assert!(!place.path("store/ADMIN").exists());
+    let error = refused(duramen(&place, "admin DIR flush"), 2);
+    assert!(error.contains("cannot reach the process that has"), "{error}");
+}
+
+#[test]
+fn damage_that_an_operator_has_looked_for_is_a_check_that_failed() {
+    let place = store_of("a\n".repeat(1000));
+    printed(duramen(&place, "checkpoint DIR"));
+    let mut child = appending(&place, "");
+    child.stdin.as_mut().unwrap().write_all(b"x\n").unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    let part = place.path("store/parts/00000001.part");
+    let mut bytes = std::fs::read(&part).unwrap();
+    bytes[5000] ^= 1;
+    std::fs::write(&part, bytes).unwrap();
+    let output = duramen(&place, "admin DIR scrub").assert().code(1).get_output().clone();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("clean false\n") && text.contains("00000001.part"), "{text}");
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_socket_that_a_killed_process_left_is_replaced_by_the_next_that_has_the_store() {
+    let place = Place::new();
+    let mut child = appending(&place, "");
+    child.stdin.as_mut().unwrap().write_all(b"a\n").unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    // One that does not get the lock leaves the socket to the one that has it.
+    refused(duramen(&place, "append DIR @missing"), 2);
+    refused(duramen(&place, "checkpoint DIR"), 4);
+    assert_eq!(printed(duramen(&place, "admin DIR flush")), "durable 1\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(place.path("store/ADMIN").exists());
+    refused(duramen(&place, "admin DIR flush"), 2);
+    let mut child = appending(&place, "");
+    child.stdin.as_mut().unwrap().write_all(b"b\n").unwrap();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(printed(duramen(&place, "admin DIR flush")), "durable 2\n");
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_the_next_one_is_answered() {
+    let place = Place::new();
+    let mut writer = Writer::new(&place, "");
+    writer.append("a\n");
+    for bad in ["\n", "\"drop\"\n", "{\"backup\":{}}\n", "\u{0}\n"] {
+        let mut stream = UnixStream::connect(place.path("store/ADMIN")).unwrap();
+        stream.write_all(bad.as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.starts_with("{\"failed\":\"that is no request"), "{bad:?}: {answer}");
+    }
+    // One that asks nothing keeps no other from being answered, and not the program from ending.
+    let silent = UnixStream::connect(place.path("store/ADMIN")).unwrap();
+    assert_eq!(printed(duramen(&place, "admin DIR flush")), "durable 1\n");
+    writer.end();
+    drop(silent);
+    refused(duramen(&place, "admin DIR backup"), 2);
+    refused(duramen(&place, "admin DIR flush copy"), 2);
+}
