@@ -17,7 +17,7 @@ fn a_running_append_does_what_operators_ask_for() {
     assert_eq!((&json["leaves"], &json["trees"]), (&3.into(), &1.into()));
     writer.append("d\n");
     let head = printed(duramen(&place, "head DIR"));
-    let json = printed_json(duramen(&place, "admin DIR backup copy --json"));
+    let json = printed_json(duramen(&place, "admin DIR backup @copy --json"));
     assert_eq!(json["parts"], 1);
     assert_eq!(printed(duramen(&place, "head @copy")), head);
     let json = printed_json(duramen(&place, "admin DIR scrub --json"));
@@ -26,7 +26,7 @@ fn a_running_append_does_what_operators_ask_for() {
     let json = printed_json(duramen(&place, "admin DIR status --json"));
     assert_eq!((&json["leaves"], &json["durable"]), (&4.into(), &4.into()));
     // A copy that is there is not written over.
-    refused(duramen(&place, "admin DIR backup copy"), 2);
+    refused(duramen(&place, "admin DIR backup @copy"), 2);
     let meta = std::fs::metadata(place.path("store/ADMIN")).unwrap();
     assert!(meta.file_type().is_socket() && meta.permissions().mode() & 0o777 == 0o600);
     assert_eq!(printed_json(duramen(&place, "fsck DIR --json"))["clean"], true);
@@ -97,5 +97,5 @@ fn what_is_no_request_is_refused_and_the_next_one_is_answered() {
     writer.end();
     drop(silent);
     refused(duramen(&place, "admin DIR backup"), 2);
-    refused(duramen(&place, "admin DIR flush copy"), 2);
+    refused(duramen(&place, "admin DIR flush @copy"), 2);
 }
