@@ -7,8 +7,7 @@
 //! The watchdog is served by a thread of its own. It shows that the process runs and is scheduled, not that its disk answers:
 //! a store whose disk failed says so itself.
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsStr;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
@@ -45,14 +44,23 @@ fn watchdog() -> Option<Duration> {
 fn send(message: &str) {
     let sent = || {
         let name = std::env::var_os("NOTIFY_SOCKET")?;
-        // A name that begins with @ is none of the file system.
-        let place = match name.as_bytes().strip_prefix(b"@") {
-            Some(name) => SocketAddr::from_abstract_name(name).ok()?,
-            None => SocketAddr::from_pathname(&name).ok()?,
-        };
+        let place = address(&name)?;
         let socket = UnixDatagram::unbound().ok()?;
         socket.set_nonblocking(true).ok()?;
         socket.send_to_addr(message.as_bytes(), &place).ok()
     };
     let _ = sent();
+}
+
+fn address(name: &OsStr) -> Option<SocketAddr> {
+    // A name that begins with @ is none of the file system.
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::ffi::OsStrExt;
+        if let Some(name) = name.as_bytes().strip_prefix(b"@") {
+            return SocketAddr::from_abstract_name(name).ok();
+        }
+    }
+    SocketAddr::from_pathname(name).ok()
 }

@@ -29,18 +29,22 @@ fn background_work_is_told_where_that_is_asked_for_as_text_or_as_json() {
     both.assert().code(2);
 }
 
-/// A checkpoint finds no room where the log has some.
+/// A directory of another program lies where the first part goes.
 #[test]
 fn a_checkpoint_that_fails_is_told_while_the_input_goes_on() {
     let place = Place::new();
-    // No file may grow beyond 4.05 MiB: the first segment of the log does not, and the part has to. The input stays open
-    // for longer than the checkpoint takes.
-    let script = "ulimit -f 8300; (head -c 3360000 /dev/zero; sleep 2) |
-        \"$D\" append store --input raw --checkpoint-policy every:100500";
-    let output = shell(place.dir(), script);
+    let script = |store: &str, append: &str| {
+        format!(
+            "(until [ -e {store}/manifest/00000001.manifest ]; do sleep 0.01; done
+              mkdir {store}/parts/00000001.part.tmp
+              head -c 320000 /dev/zero; sleep 2) |
+             \"$D\" {append} {store} --input raw --checkpoint-policy every:9000"
+        )
+    };
+    let output = shell(place.dir(), &script("store", "append"));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("a checkpoint failed; the last one stays"), "{text}");
-    let output = shell(place.dir(), &script.replace("append store", "-q append quiet"));
+    let output = shell(place.dir(), &script("quiet", "-q append"));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(!text.contains("the last one stays") && text.lines().count() <= 1, "{text}");
 }
