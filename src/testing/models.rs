@@ -59,6 +59,7 @@ pub enum Work {
     Claim,
     Tick,
     Roll,
+    Report,
     Stop,
 }
 
@@ -83,6 +84,14 @@ impl Control {
         self.0.tick_in(wait);
     }
 
+    pub fn report_every(&self, every: Duration) {
+        self.0.report_every(every);
+    }
+
+    pub fn changed(&self) {
+        self.0.changed();
+    }
+
     pub fn stop(&self) {
         self.0.stop();
     }
@@ -95,6 +104,7 @@ impl Control {
             flush::Work::Claim => Work::Claim,
             flush::Work::Tick => Work::Tick,
             flush::Work::Roll => Work::Roll,
+            flush::Work::Report => Work::Report,
             flush::Work::Stop => Work::Stop,
         }
     }

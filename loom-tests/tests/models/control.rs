@@ -140,6 +140,20 @@ fn a_spill_is_done_once_and_claims_nothing() {
 }
 
 #[test]
+fn a_change_is_reported_though_the_flusher_sleeps() {
+    Model::new(3).check(|| {
+        let store = Store::new();
+        store.control.report_every(Duration::from_secs(1));
+        let control = store.control.clone();
+        let flusher = thread::spawn(move || control.next(0, None));
+        store.control.changed();
+        assert_eq!(flusher.join().unwrap(), Work::Report);
+        store.control.stop();
+        assert_eq!(store.control.next(0, None), Work::Stop);
+    });
+}
+
+#[test]
 fn a_tick_asked_for_from_another_thread_comes_though_the_flusher_sleeps() {
     Model::new(3).timed_waits_expire().check(|| {
         let store = Store::new();

@@ -28,7 +28,8 @@ fn open(config: impl FnOnce(Config) -> Config) -> Store {
     let disk = SimDisk::new();
     let small = Config::new("store")
         .file_system(Arc::new(disk.clone()))
-        .wal_segment_bytes(8192).unwrap()
+        .wal_segment_bytes(8192)
+        .unwrap()
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual());
     let tree = DynAccumulator::open(config(small), Arc::new(Sum), Arity::Two).unwrap();
@@ -188,8 +189,9 @@ fn a_token_that_outlives_the_store_has_its_answer() {
 fn who_waits_for_room_gets_it() {
     for policy in [FlushPolicy::interval(Duration::from_secs(3600)).unwrap(), FlushPolicy::Manual] {
         Model::new(2).check(move || {
-            let store =
-                Arc::new(open(|config| config.flush_policy(policy).max_unflushed_bytes(32).unwrap()));
+            let store = Arc::new(open(|config| {
+                config.flush_policy(policy).max_unflushed_bytes(32).unwrap()
+            }));
             let inserter = spawn(&store, |store| {
                 store.tree.insert(leaf(0)).unwrap();
                 store.tree.insert(leaf(0)).unwrap();

@@ -16,7 +16,8 @@ fn leaf(index: u64) -> Hash {
 fn config(disk: &SimDisk) -> Config {
     Config::new("store")
         .file_system(Arc::new(disk.clone()))
-        .wal_segment_bytes(8192).unwrap()
+        .wal_segment_bytes(8192)
+        .unwrap()
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
         .hasher(Arc::new(Sum))

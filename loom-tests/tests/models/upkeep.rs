@@ -64,13 +64,13 @@ fn a_merge_takes_nothing_away_from_a_checkpoint_beside_it_nor_from_a_reader() {
         let (begun, merged) = (Signal::new(), Signal::new());
         let told = [Arc::clone(&begun), Arc::clone(&merged)];
         let store = open(|config| {
-            config.compaction_policy(CompactionPolicy::tiered(2).unwrap()).listener(move |event: &Event| {
-                match event {
+            config.compaction_policy(CompactionPolicy::tiered(2).unwrap()).listener(
+                move |event: &Event| match event {
                     Event::CompactionBegun { .. } => told[0].give(),
                     Event::CompactionCompleted { .. } => told[1].give(),
                     _ => {}
-                }
-            })
+                },
+            )
         });
         store.insert_and_checkpoint(0..2);
         store.insert_and_checkpoint(2..4);
@@ -123,7 +123,9 @@ fn who_waits_for_a_checkpoint_to_make_room_gets_it() {
         store.tree.insert(node(0, 0)).unwrap();
         inserter.join().unwrap();
         assert_eq!(store.tree.size(), TreeSize(2));
-        let Ok(store) = Arc::try_unwrap(store) else { panic!("another thread still has the store") };
+        let Ok(store) = Arc::try_unwrap(store) else {
+            panic!("another thread still has the store")
+        };
         store.tree.close().unwrap();
     });
 }
