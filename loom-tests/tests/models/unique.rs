@@ -9,6 +9,9 @@ use loom::thread;
 
 use crate::sum::{Sum, node};
 
+/// Room for the stack of a thread, in words.
+const STACK_WORDS: usize = 1 << 16;
+
 fn open(disk: &SimDisk) -> DynAccumulator {
     let config = Config::new("store")
         .file_system(Arc::new(disk.clone()))
@@ -26,13 +29,16 @@ fn two_threads_that_insert_a_leaf_beside_a_checkpoint_get_one_index() {
         let tree = Arc::new(open(&disk));
         tree.insert(node(0, 0)).unwrap();
         let other = Arc::clone(&tree);
-        let second = thread::spawn(move || {
+        // A checkpoint needs more stack than loom gives a thread.
+        let roomy = thread::Builder::new().stack_size(STACK_WORDS);
+        let second = roomy.spawn(move || {
             // More leaves than the first one compares under the lock.
             other.insert_many(&[node(0, 1), node(0, 2)]).unwrap();
             let unique = other.insert_unique(node(0, 7)).unwrap();
             other.checkpoint().unwrap();
             unique
         });
+        let second = second.unwrap();
         let first = tree.insert_unique(node(0, 7)).unwrap();
         let second = second.join().unwrap();
         assert_eq!(first.index(), second.index());
