@@ -4,8 +4,9 @@
 //!
 //! - Only the process that holds the store's lock makes the socket, and only a socket is ever removed for it. So a socket
 //!   that is there when the store is opened was left by a process that is gone.
-//! - The path that is bound has a few bytes, however long that of the store is: it leads through a descriptor of the
-//!   directory.
+//! - The socket is made, reached and removed through a descriptor of the directory, where the system has paths for that. So
+//!   the path that is bound has a few bytes, however long that of the store is, and a directory that takes the store's place
+//!   keeps its own socket.
 
 use std::fs::{self, File};
 use std::io;
@@ -33,20 +34,21 @@ fn short(dir: &Path) -> io::Result<(File, PathBuf)> {
 pub(super) struct Place {
     pub(super) listener: UnixListener,
     path: PathBuf,
+    /// The directory, through which the path leads.
+    _dir: File,
 }
 
 impl Place {
     /// Makes the socket in the directory of a store that this process has locked.
     pub(super) fn make(dir: &Path) -> io::Result<Self> {
-        let path = dir.join(NAME);
+        let (open, path) = short(dir)?;
         if fs::symlink_metadata(&path).is_ok_and(|old| old.file_type().is_socket()) {
             fs::remove_file(&path)?;
         }
-        let (_open, short) = short(dir)?;
         // The directory lets no other user in.
-        let listener = UnixListener::bind(short)?;
+        let listener = UnixListener::bind(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener, path })
+        Ok(Self { listener, path, _dir: open })
     }
 }
 
@@ -83,6 +85,15 @@ mod tests {
         connect(&dir).unwrap();
         drop(second);
         assert!(!dir.join(NAME).exists());
+        let moved = Place::make(&dir).unwrap();
+        let (away, other) = (temp.path().join("away"), &dir);
+        fs::rename(&dir, &away).unwrap();
+        fs::create_dir(other).unwrap();
+        let others = Place::make(other).unwrap();
+        drop(moved);
+        assert!(!away.join(NAME).exists());
+        connect(other).unwrap();
+        drop(others);
         fs::write(dir.join(NAME), "of another program").unwrap();
         assert!(Place::make(&dir).is_err());
         assert_eq!(fs::read(dir.join(NAME)).unwrap(), b"of another program");
