@@ -24,11 +24,11 @@ use crate::mutant::mutant;
 /// The longest manifest that is accepted. A store with a million parts has a manifest of about 40 MB.
 const LONGEST: u64 = 1 << 30;
 
-/// A manifest, and the whole one to which the next ones can be written as changes.
+/// A manifest, and the whole one that it is or has changes to.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) manifest: Manifest,
-    /// The manifest itself, if it is whole.
+    /// The manifest itself, if it is whole. The next ones are changes to it if this process has published it.
     pub(crate) base: Base,
 }
 

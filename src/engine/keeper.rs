@@ -130,7 +130,7 @@ impl Keeper {
         &self.alone
     }
 
-    /// The files of parts that have to be wiped.
+    /// The files of parts that no manifest names and that are still there.
     pub(super) fn strays(&self) -> &Strays {
         &self.strays
     }

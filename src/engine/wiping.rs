@@ -1,4 +1,5 @@
-//! Removes the files of parts that no manifest names, and wipes them first once entries were erased. [`Strays`](super::strays::Strays) lists them.
+//! Removes the files of parts that no manifest names, and wipes them first once entries were erased.
+//! [`Strays`](super::strays::Strays) lists them.
 
 use super::shared::Engine;
 use crate::error::Error;
@@ -37,7 +38,7 @@ impl Engine {
         }
     }
 
-    /// Wipes all files that are listed. Returns the first error.
+    /// Removes all files that are listed, wiped if entries were erased. Returns the first error.
     pub(super) fn wipe_strays(&self) -> Option<Error> {
         let names = self.keeper.strays().files();
         // All are tried, whatever fails.

@@ -223,7 +223,7 @@ pub trait FileSystem: Send + Sync + fmt::Debug + 'static {
         None
     }
 
-    /// Whether a process has the lock now: this one or another. For the lock of a running store, which nobody else can
+    /// Whether a process has the lock now: this one or another. For the lock of a running store, which no other process can
     /// get meanwhile.
     ///
     /// # Errors

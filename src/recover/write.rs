@@ -25,7 +25,7 @@ use crate::store::Store;
 use crate::wal::LoggedLeaves;
 use crate::wal::frame::Frame;
 
-/// The reason of an erasure that no file tells of.
+/// The reason of an erasure that no file has.
 const ERASED: &str = "erased before the store was recovered";
 /// The reason of an entry that cannot be read.
 const LOST: &str = "could not be read when the store was recovered";

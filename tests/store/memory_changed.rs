@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use duramen::testing::sim::SimDisk;
+use duramen::fs::FileKind;
+use duramen::testing::sim::{OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, Config, DynAccumulator, EntryConfig, Error, FlushPolicy, Hash,
     Hasher, HasherId, Store, TreeConfig, scrub,
@@ -103,7 +104,23 @@ fn an_entry_that_changed_in_memory_gets_into_no_part_and_the_log_still_has_it() 
 }
 
 #[test]
-fn an_entry_that_changed_in_memory_stops_the_checkpoints_that_nobody_asked_for_too() {
+fn an_entry_that_changes_while_its_part_is_written_is_found_too() {
+    let (disk, hasher, all) = (SimDisk::new(), Flips::default(), entries(200));
+    let (store, tree) = open(&disk, &hasher);
+    tree.insert_entries(&all).unwrap();
+    store.flush().unwrap();
+    let held = disk.hold(When::nth(OperationKind::Write, 1).on(FileKind::Part));
+    let other = tree.store();
+    let checkpoint = std::thread::spawn(move || other.checkpoint());
+    held.wait_reached();
+    hasher.0.store(true, Ordering::Relaxed);
+    held.release();
+    let error = checkpoint.join().unwrap().unwrap_err();
+    assert!(matches!(error, Error::MemoryChanged { .. }), "{error:?}");
+}
+
+#[test]
+fn an_entry_that_changed_in_memory_stops_checkpoints_without_a_caller_too() {
     let dir = tempfile::tempdir().unwrap();
     let (hasher, all) = (Flips::default(), entries(300));
     let config = |dir: &Path| Config::new(dir);

@@ -49,7 +49,8 @@ pub use tls::{Tls, TlsError};
 pub use watch::Watch;
 pub use witness::{Cosigning, witness};
 
-/// What everybody may reach. Each log is under its name; the first one is at the root as well.
+/// What everybody may reach. Each log is under its name; the first one is at the root as well. How a path here begins is in
+/// the list of [`Site::check_names`], so that no log has such a name.
 pub fn public(site: &Arc<Site>) -> Router {
     let mut router = Router::new()
         .route("/healthz", get(health::alive))

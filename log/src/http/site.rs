@@ -81,7 +81,7 @@ impl Served {
 }
 
 /// How the paths begin that the first log has at the root, and those of the process.
-pub(super) const OWN_PATHS: [&str; 8] =
+const OWN_PATHS: [&str; 8] =
     ["add", "add-batch", "checkpoint", "healthz", "page", "readyz", "tile", "v1"];
 
 fn refused(name: &str, reason: &str) -> LogError {
