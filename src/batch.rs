@@ -11,6 +11,7 @@ use crate::durability::DurabilityToken;
 use crate::engine::{Addition, Intake, Request, Tree};
 use crate::error::{Error, Result};
 use crate::ids::TreeId;
+use crate::mark::MarkName;
 use crate::merkle::{Hash, TreeName};
 use crate::shared::Shared;
 
@@ -52,6 +53,7 @@ pub struct Batch {
     entries: Vec<Span>,
     /// The positions in `leaves` of those that are inserted only if their tree has none equal, in rising order.
     unique: Vec<usize>,
+    mark: Option<MarkName>,
 }
 
 /// An entry, in the bytes of all.
@@ -125,7 +127,33 @@ impl Batch {
         let (trees, places) = (Vec::new(), HashMap::default());
         let (leaves, runs, bytes) = (Vec::new(), Vec::new(), Vec::new());
         let (entries, unique) = (Vec::new(), Vec::new());
-        Self { shared, trees, places, leaves, runs, bytes, entries, unique }
+        Self { shared, trees, places, leaves, runs, bytes, entries, unique, mark: None }
+    }
+
+    /// Has the batch set a mark: a name for the sizes of all trees of the store with the batch, see
+    /// [`Store::mark`](crate::Store::mark). The batch and its mark are one: after a crash both are there or neither. A
+    /// second call replaces the name.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Blake3, Config, MarkName, Store};
+    ///
+    /// let store = Store::open(Config::new(dir.path().join("chain")))?;
+    /// let notes = store.tree::<Blake3, 4>("notes")?;
+    /// let block = MarkName::of_bytes(&[0xab; 32])?;
+    /// let mut batch = store.batch();
+    /// batch.insert_many(&notes, &[[1; 32], [2; 32]])?.mark(&block)?;
+    /// batch.commit()?.token.wait()?;
+    /// assert_eq!(store.snapshot_at(&block)?.head()?, store.head()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MarkName`](Error::MarkName). Whether the name is free is decided when the batch is committed.
+    pub fn mark(&mut self, name: impl AsRef<str>) -> Result<&mut Self> {
+        self.mark = Some(MarkName::new(name.as_ref())?);
+        Ok(self)
     }
 
     /// Adds a leaf for `tree`, an [`Accumulator`](crate::Accumulator) or a [`DynAccumulator`].
@@ -279,15 +307,16 @@ impl Batch {
 
     /// Inserts all leaves of the batch atomically. A [`StoreSnapshot`](crate::StoreSnapshot) shows the
     /// whole batch or nothing of it, and so does the store after a crash. The batch is in one group of
-    /// the log, and one fsync makes it durable. An empty batch is durable at once.
+    /// the log, and one fsync makes it durable. A batch without leaves and without a mark is durable at once.
     ///
     /// Waits for room as [`DynAccumulator::insert`] does.
     ///
     /// # Errors
     ///
     /// As [`DynAccumulator::insert`]. Also [`TreeSealed`](Error::TreeSealed) and
-    /// [`TreeDropped`](Error::TreeDropped) if one of the trees is sealed or dropped. After an error
-    /// nothing was inserted in any tree.
+    /// [`TreeDropped`](Error::TreeDropped) if one of the trees is sealed or dropped;
+    /// [`MarkExists`](Error::MarkExists) and [`TooManyMarks`](Error::TooManyMarks) for the batch's mark.
+    /// After an error nothing was inserted in any tree, and nothing was marked.
     pub fn commit(mut self) -> Result<Committed> {
         if !self.unique.is_empty() {
             return self.commit_unique();
@@ -307,7 +336,8 @@ impl Batch {
             Addition { tree, leaves, entries }
         });
         let additions: Vec<_> = additions.collect();
-        let (ranges, token) = self.shared.engine()?.insert_all(&additions, Intake::Insert)?;
+        let (ranges, token) =
+            self.shared.engine()?.insert_all(&additions, self.mark.as_ref(), Intake::Insert)?;
         let ranges = self.trees.iter().zip(ranges);
         let ranges = ranges.map(|(tree, range)| TreeRange { tree: tree.name().clone(), range });
         Ok(Committed { ranges: ranges.collect(), unique: Vec::new(), token })
@@ -345,7 +375,7 @@ impl Batch {
             })
             .collect();
         let engine = self.shared.engine()?;
-        let (settled, seq) = engine.insert_unique(&requests, Intake::Insert)?;
+        let (settled, seq) = engine.insert_unique(&requests, self.mark.as_ref(), Intake::Insert)?;
         let found = places.iter().map(|(place, at)| settled[*place].found[*at]);
         let unique = found.map(|found| Unique::of(engine, found, seq)).collect();
         let ranges = self.trees.iter().zip(&settled);

@@ -94,6 +94,8 @@ mod index;
 #[cfg(feature = "std")]
 pub mod inspect;
 #[cfg(feature = "std")]
+mod mark;
+#[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
 mod mutant;
@@ -168,6 +170,8 @@ pub use error::{
 };
 #[cfg(feature = "std")]
 pub use ids::Seq;
+#[cfg(feature = "std")]
+pub use mark::{MarkInfo, MarkName, MarkNameError};
 #[cfg(feature = "std")]
 pub use memory::MemoryAccumulator;
 #[cfg(feature = "std")]

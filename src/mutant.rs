@@ -49,6 +49,10 @@ pub enum Mutant {
     BaseReplacedEarly,
     /// The manifest to which the newest one has changes is removed as old.
     BaseForgotten,
+    /// Marks are written in a group before the leaves that they cover.
+    MarkEarly,
+    /// A manifest does without the marks since the one before, and the log that has them is released.
+    MarksForgotten,
 }
 
 /// Whether the engine on this file system makes this mistake.

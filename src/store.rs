@@ -11,6 +11,7 @@ use crate::durability::DurabilityToken;
 use crate::engine::{self, Engine, Slot, Wanted};
 use crate::entry::EntryConfig;
 use crate::error::{Error, Result};
+use crate::mark::{MarkInfo, MarkName};
 use crate::merkle::{Hasher, StoreHead, TreeName, TreeSize};
 use crate::report::{BackupInfo, CheckpointInfo, CheckpointReason, Compact, CompactInfo};
 use crate::report::{RecoveryReport, Stats, TreeInfo, TreeStats};
@@ -187,6 +188,71 @@ impl Store {
     /// [`NoTree`](Error::NoTree), [`Poisoned`](Error::Poisoned), [`Closed`](Error::Closed).
     pub fn drop_tree(&self, name: impl AsRef<str>) -> Result<DurabilityToken> {
         self.shared.engine()?.drop_tree(&TreeName::new(name.as_ref())?)
+    }
+
+    /// Gives the sizes that all trees have now a name, a block's hash say: a *mark*. The token resolves once the mark is
+    /// durable, with everything accepted before it. A mark causes no flush of its own.
+    ///
+    /// [`snapshot_at`](Self::snapshot_at) reads all trees as they were at the mark. [`Batch::mark`] sets a mark with the
+    /// leaves that it covers, so that after a crash both are there or neither. A mark stays until it is
+    /// [dropped](Self::drop_mark), also when the store is opened again.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Blake3, Config, Store};
+    ///
+    /// let store = Store::open(Config::new(dir.path().join("chain")))?;
+    /// let notes = store.tree::<Blake3, 4>("notes")?;
+    /// notes.insert([1; 32])?;
+    /// store.mark("block 1")?.wait()?;
+    /// let head = notes.head()?;
+    /// notes.insert([2; 32])?;
+    /// let then = store.snapshot_at("block 1")?;
+    /// let notes = then.tree("notes")?.ok_or("no notes")?;
+    /// assert_eq!(notes.head()?, head);
+    /// let proof = notes.prove(0)?;
+    /// # let _ = proof;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MarkExists`](Error::MarkExists) if there is a mark of this name; [`TooManyMarks`](Error::TooManyMarks) at the
+    /// limit of [`Config::max_marks`]; [`MarkName`](Error::MarkName); [`Poisoned`](Error::Poisoned),
+    /// [`Closed`](Error::Closed).
+    pub fn mark(&self, name: impl AsRef<str>) -> Result<DurabilityToken> {
+        self.shared.engine()?.mark(&MarkName::new(name.as_ref())?)
+    }
+
+    /// Removes the mark `name`. The trees are unchanged. The token resolves once that is durable. A crash before that
+    /// brings the mark back.
+    ///
+    /// # Errors
+    ///
+    /// [`NoMark`](Error::NoMark), [`MarkName`](Error::MarkName), [`Poisoned`](Error::Poisoned),
+    /// [`Closed`](Error::Closed).
+    pub fn drop_mark(&self, name: impl AsRef<str>) -> Result<DurabilityToken> {
+        self.shared.engine()?.drop_mark(&MarkName::new(name.as_ref())?)
+    }
+
+    /// All marks, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked).
+    pub fn marks(&self) -> Result<Vec<MarkInfo>> {
+        Ok(self.shared.engine()?.marks())
+    }
+
+    /// All trees as they were at the mark `name`, for as long as the snapshot lives. Trees that were created later are
+    /// not in it, and neither are trees that were dropped since.
+    ///
+    /// # Errors
+    ///
+    /// [`NoMark`](Error::NoMark), [`MarkName`](Error::MarkName), [`Forked`](Error::Forked).
+    pub fn snapshot_at(&self, name: impl AsRef<str>) -> Result<StoreSnapshot> {
+        let trees = self.shared.engine()?.moment_at(&MarkName::new(name.as_ref())?)?;
+        Ok(StoreSnapshot { trees, engine: self.shared.kept_engine() })
     }
 
     /// An empty batch of leaves for trees of this store.

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::fs::FileSystem;
 use crate::hashers::Hashers;
 use crate::ids::{Seq, StoreId};
+use crate::mark::{MarkInfo, MarkName};
 use crate::merkle::{StoreHead, TreeName};
 use crate::report::{BackupInfo, TreeInfo};
 use crate::snapshot::Snapshot;
@@ -106,6 +107,57 @@ impl StoreReader {
     /// [`Damaged`](crate::Error::Damaged) if a part cannot be read.
     pub fn head(&self) -> Result<StoreHead> {
         self.with(|followed| followed.head())
+    }
+
+    /// All [marks](crate::Store::mark), oldest first, at the end of what was read.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](crate::Error::Forked).
+    pub fn marks(&self) -> Result<Vec<MarkInfo>> {
+        self.with(|followed| Ok(followed.marks()))
+    }
+
+    /// The heads that the trees had at the mark `name`. Trees that were created later are not in it, nor those that were
+    /// dropped since, nor those with an unknown hash function.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Blake3, Config, Store, StoreReader};
+    ///
+    /// # let path = dir.path().join("chain");
+    /// let store = Store::open(Config::new(&path))?;
+    /// store.tree::<Blake3, 4>("notes")?.insert([1; 32])?;
+    /// store.mark("block 1")?;
+    /// let head = store.head()?;
+    /// store.tree::<Blake3, 4>("notes")?.insert([2; 32])?;
+    /// store.flush()?;
+    ///
+    /// let reader = StoreReader::open(Config::new(&path))?;
+    /// assert_eq!(reader.head_at("block 1")?, head);
+    /// assert_eq!(reader.tree_at("block 1", "notes")?.size(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NoMark`](crate::Error::NoMark), [`MarkName`](crate::Error::MarkName);
+    /// [`Damaged`](crate::Error::Damaged) if a part cannot be read.
+    pub fn head_at(&self, mark: impl AsRef<str>) -> Result<StoreHead> {
+        let mark = MarkName::new(mark.as_ref())?;
+        self.with(|followed| followed.head_at(&mark))
+    }
+
+    /// The tree `name` as it was at the mark `mark`.
+    ///
+    /// # Errors
+    ///
+    /// [`NoMark`](crate::Error::NoMark), [`MarkName`](crate::Error::MarkName); [`NoTree`](crate::Error::NoTree) if the
+    /// tree was created later or was dropped since; otherwise as [`tree`](Self::tree).
+    pub fn tree_at(&self, mark: impl AsRef<str>, name: impl AsRef<str>) -> Result<Snapshot> {
+        let (mark, name) = (MarkName::new(mark.as_ref())?, TreeName::new(name.as_ref())?);
+        let (tree, size) = self.with(|followed| followed.tree_at(&self.config, &mark, &name))?;
+        Ok(Snapshot::of_size(tree, size))
     }
 
     /// The heads of all trees at their known durable sizes. Sign these heads.

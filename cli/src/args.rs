@@ -45,7 +45,7 @@ pub(crate) use proofs::{
 };
 pub(crate) use serve::{ExportTilesArgs, ServeArgs};
 pub(crate) use transfer::{ExportArgs, ImportArgs, TransferFormat};
-pub(crate) use trees::{DropTreeArgs, SealArgs, TreesArgs};
+pub(crate) use trees::{DropTreeArgs, MarkArgs, MarksArgs, SealArgs, TreesArgs};
 pub(crate) use witness::WitnessArgs;
 
 use crate::ended::MAX_RECORD;
@@ -213,6 +213,10 @@ pub(crate) enum Command {
     Trees(TreesArgs),
     /// Have a tree take no more leaves, for ever. It is read and proven as before.
     Seal(SealArgs),
+    /// Give the sizes that all trees have now a name, or remove such a mark.
+    Mark(MarkArgs),
+    /// List the marks of a store, oldest first, with the sizes of the trees.
+    Marks(MarksArgs),
     /// Drop a tree and free its space. Its name may be used again.
     DropTree(DropTreeArgs),
     /// Make a store from a backup, if the backup has the history of a head that is trusted.

@@ -32,6 +32,7 @@ mod keygen;
 mod leaves;
 mod lines;
 mod listen;
+mod marks;
 mod memory;
 mod messages;
 mod mirror;
@@ -122,6 +123,8 @@ fn main() -> ExitCode {
         Command::Dump(args) => dump::run(args),
         Command::Trees(args) => trees::list(args),
         Command::Seal(args) => trees::seal(args),
+        Command::Mark(args) => marks::set(args),
+        Command::Marks(args) => marks::list(args),
         Command::DropTree(args) => trees::drop_tree(args),
         Command::Restore(args) => restore::run(args),
         Command::Recover(args) => recover::run(args),

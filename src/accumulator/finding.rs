@@ -153,7 +153,7 @@ impl DynAccumulator {
         let (tree, leaves) = (self.tree(), std::slice::from_ref(leaf));
         let request = Request { tree, leaves, entries, unique: &[true] };
         let engine = self.engine()?;
-        let (settled, seq) = engine.insert_unique(&[request], how)?;
+        let (settled, seq) = engine.insert_unique(&[request], None, how)?;
         let found = settled.first().and_then(|settled| settled.found.first());
         #[expect(clippy::unwrap_used, reason = "one leaf was asked for")]
         Ok(Unique::of(engine, *found.unwrap(), seq))
@@ -163,7 +163,7 @@ impl DynAccumulator {
         let unique = vec![true; leaves.len()];
         let request = Request { tree: self.tree(), leaves, entries, unique: &unique };
         let engine = self.engine()?;
-        let (settled, seq) = engine.insert_unique(&[request], Intake::Insert)?;
+        let (settled, seq) = engine.insert_unique(&[request], None, Intake::Insert)?;
         let found = settled.iter().flat_map(|settled| &settled.found);
         Ok(found.map(|found| Unique::of(engine, *found, seq)).collect())
     }

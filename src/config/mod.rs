@@ -74,6 +74,7 @@ pub struct Config {
     group_bytes: u64,
     /// A manifest is written whole unless its base has at least this many bytes.
     pub(crate) whole_below: u64,
+    pub(crate) max_marks: usize,
 }
 
 /// A limit that leaves room for an insert. One may take more than the limit if nothing else is there.
@@ -120,7 +121,27 @@ impl Config {
             wal_spare_bytes: 256 << 20,
             group_bytes: 32 << 20,
             whole_below: 16 << 10,
+            max_marks: 1024,
         }
+    }
+
+    /// How many [marks](crate::Store::mark) the store may have. One more is refused with
+    /// [`Error::TooManyMarks`], until one is [dropped](crate::Store::drop_mark). A mark takes 12 bytes for each tree
+    /// in memory, in the log and in a manifest, besides its name. Default: 1,024.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Config, Error, Store};
+    ///
+    /// let store = Store::open(Config::new(dir.path().join("chain")).max_marks(1))?;
+    /// store.mark("block 1")?.wait()?;
+    /// assert!(matches!(store.mark("block 2"), Err(Error::TooManyMarks { most: 1, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn max_marks(mut self, marks: usize) -> Self {
+        self.max_marks = marks;
+        self
     }
 
     /// Whether opening creates a missing store (the default). Otherwise opening fails with

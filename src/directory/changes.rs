@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use super::manifest::{Link, Manifest, TreeEntry, Written};
 use crate::ids::TreeId;
+use crate::mark::Marks;
 
 /// A whole manifest to which there are changes, or can be.
 #[derive(Clone, Debug)]
@@ -37,6 +38,7 @@ pub(crate) struct Base {
     pub(crate) checksum: u64,
     len: u64,
     trees: Vec<Arc<TreeEntry>>,
+    marks: Marks,
     /// Bytes of the changes to it that this process has written.
     written: u64,
     /// The base of the manifest before the newest, if that is known.
@@ -51,9 +53,10 @@ impl Base {
 
     /// The whole manifest `manifest`, which `bytes` are, and which was read. No changes are written to it.
     pub(crate) fn found(manifest: &Manifest, bytes: &[u8]) -> Self {
-        let (Manifest { number, trees, .. }, checksum) = (manifest, checksum_of(bytes));
+        let (Manifest { number, trees, marks, .. }, checksum) = (manifest, checksum_of(bytes));
         let (number, trees, len) = (*number, trees.clone(), bytes.len() as u64);
-        Self { number, durable: false, checksum, len, trees, written: 0, before: None }
+        let marks = marks.clone();
+        Self { number, durable: false, checksum, len, trees, marks, written: 0, before: None }
     }
 
     /// Notes that changes of so many bytes were written.
@@ -69,8 +72,9 @@ impl Base {
             return None;
         }
         let (changed, gone) = differences(&self.trees, &next.trees);
-        let link = Link { base: self.number, checksum: self.checksum, gone };
-        let manifest = Manifest { trees: changed, log: next.log.clone(), ..*next };
+        let (marks_gone, marks) = self.marks.changes(&next.marks);
+        let link = Link { base: self.number, checksum: self.checksum, gone, marks_gone };
+        let manifest = Manifest { trees: changed, log: next.log.clone(), marks, ..*next };
         let bytes = Written { manifest, link: Some(link) }.encode();
         (bytes.len() as u64 <= left).then_some(bytes)
     }
@@ -78,9 +82,10 @@ impl Base {
     /// What `changes`, which has a link to this base, says. `None` if it does not fit the base.
     pub(crate) fn with(&self, changes: Written) -> Option<Manifest> {
         let Written { manifest, link } = changes;
-        let gone = link.map_or_else(Vec::new, |link| link.gone);
+        let (gone, marks_gone) = link.map(|link| (link.gone, link.marks_gone)).unwrap_or_default();
         let trees = applied(&self.trees, &gone, manifest.trees)?;
-        Some(Manifest { trees, ..manifest }).filter(Manifest::is_consistent)
+        let marks = self.marks.changed(&marks_gone, &manifest.marks)?;
+        Some(Manifest { trees, marks, ..manifest }).filter(Manifest::is_consistent)
     }
 }
 
@@ -183,6 +188,7 @@ mod tests {
             log: Log { closed: Vec::new(), open, seq: Seq(number), clean: false },
             erased: false,
             trees,
+            marks: Marks::default(),
         }
     }
 
@@ -212,6 +218,29 @@ mod tests {
             prop_assert_eq!(&written.encode(), &bytes);
             prop_assert_eq!(base.with(written), Some(next));
         }
+    }
+
+    #[test]
+    fn marks_are_written_as_what_has_changed_of_them() {
+        let mark = |name: &str| {
+            let name = crate::mark::MarkName::new(name).unwrap();
+            Arc::new(crate::mark::Mark::new(name, vec![(TreeId(1), 1)]).unwrap())
+        };
+        let mut all = Marks::default();
+        for number in 0..1000 {
+            all = all.with(mark(&format!("block {number}"))).unwrap();
+        }
+        let whole = Manifest { marks: all.clone(), ..manifest(4, vec![named(1, 1)]) };
+        let base = Base::published(&whole, &whole.encode());
+        let all = all.without(&mark("block 7").name).unwrap();
+        let marks = all.with(mark("block 1000")).unwrap();
+        let next = Manifest { marks, ..manifest(5, vec![named(1, 2)]) };
+        let bytes = base.changes(&next, WHOLE_BELOW).unwrap();
+        assert!(bytes.len() < 500, "{}", bytes.len());
+        assert_eq!(base.with(Written::decode(&bytes).unwrap()), Some(next));
+        let none = manifest(6, vec![named(1, 2)]);
+        let bytes = base.changes(&none, WHOLE_BELOW).unwrap();
+        assert_eq!(base.with(Written::decode(&bytes).unwrap()), Some(none));
     }
 
     #[test]
@@ -280,7 +309,8 @@ mod tests {
         let base = base(vec![named(1, 1), named(3, 1), named(5, 1)]);
         let with = |gone: &[u32], trees: Entries| {
             let gone = gone.iter().copied().map(TreeId).collect();
-            let link = Some(Link { base: 4, checksum: base.checksum, gone });
+            let link =
+                Some(Link { base: 4, checksum: base.checksum, gone, marks_gone: Vec::new() });
             base.with(Written { manifest: manifest(9, trees), link }).is_some()
         };
         assert!(with(&[1, 5], vec![named(2, 1), named(3, 2)]));

@@ -13,6 +13,7 @@ use crate::ids::ByteOffset;
 use crate::ids::PartId;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
+use crate::mark::Marks;
 use crate::merkle::{Frontier, Hash, Hasher, NamedHead, NodeSource, TreeHead, TreeSize};
 use crate::part::{PartIdentity, PartRef};
 use crate::tree_spec::TreeSpec;
@@ -25,8 +26,10 @@ const FLAG_CLEAN: u16 = 1;
 const FLAG_ERASED: u16 = 2;
 /// The flag of a manifest that has only what changed since another one.
 const FLAG_CHANGES: u16 = 4;
+/// The flag of a manifest that has marks, or changes of marks.
+const FLAG_MARKS: u16 = 8;
 /// All flags of a manifest.
-pub(super) const FLAGS: u16 = FLAG_CLEAN | FLAG_ERASED | FLAG_CHANGES;
+pub(super) const FLAGS: u16 = FLAG_CLEAN | FLAG_ERASED | FLAG_CHANGES | FLAG_MARKS;
 /// The flag of a tree that takes no more leaves.
 const FLAG_SEALED: u16 = 1;
 /// The flag of a tree that has an index.
@@ -50,6 +53,8 @@ pub(crate) struct Manifest {
     pub(crate) erased: bool,
     /// Sorted by id. No two trees have the same name.
     pub(crate) trees: Vec<Arc<TreeEntry>>,
+    /// None has more leaves of a tree than the tree has.
+    pub(crate) marks: Marks,
 }
 
 /// The state of one tree where replay of the log begins.
@@ -114,7 +119,7 @@ impl TreeEntry {
 /// One manifest as its file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// With a link, `trees` are only those that the base does not have so.
+    /// With a link, `trees` and `marks` are only those that the base does not have so.
     pub(crate) manifest: Manifest,
     /// Where everything else is. `None` in a manifest that is whole.
     pub(crate) link: Option<Link>,
@@ -129,6 +134,8 @@ pub(crate) struct Link {
     pub(crate) checksum: u64,
     /// The trees that are gone since, by rising id.
     pub(crate) gone: Vec<TreeId>,
+    /// The positions of the marks that are gone since, in the list of the base.
+    pub(crate) marks_gone: Vec<u32>,
 }
 
 /// Why bytes are not a manifest.
@@ -201,7 +208,7 @@ impl Manifest {
             entry_bytes: 0,
             erasures: Arc::clone(&tree.erasures),
         });
-        LoggedTrees::new(trees, self.next_tree, self.erased)
+        LoggedTrees::new(trees, self.next_tree, self.erased).with_marks(self.marks.clone())
     }
 
     fn flags(&self) -> u16 {
@@ -216,10 +223,13 @@ impl Manifest {
 
     fn encode_with(&self, link: Option<&Link>) -> Vec<u8> {
         let changes = if link.is_some() { FLAG_CHANGES } else { 0 };
+        let marks_gone = link.map_or(&[][..], |link| &link.marks_gone);
+        let has_marks = !self.marks.is_empty() || !marks_gone.is_empty();
+        let marked = if has_marks { FLAG_MARKS } else { 0 };
         let mut out = Encoder::default();
         out.bytes(&MAGIC)
             .u16(MANIFEST_VERSION)
-            .u16(self.flags() | changes)
+            .u16(self.flags() | changes | marked)
             .u32(0)
             .bytes(&self.store.0)
             .u64(self.number)
@@ -258,6 +268,15 @@ impl Manifest {
             out.u32(count(&tree.tail)).bytes(tree.tail.as_flattened());
             tree.erasures.encode(&mut out);
         }
+        if has_marks {
+            if link.is_some() {
+                out.u32(count(marks_gone));
+                for at in marks_gone {
+                    out.u32(*at);
+                }
+            }
+            self.marks.encode(&mut out);
+        }
         let sum = checksum(&out.0);
         out.u64(sum);
         out.0
@@ -285,11 +304,23 @@ impl Manifest {
         let open = decode_position(fields)?;
         let (clean, erased) = (flags & FLAG_CLEAN != 0, flags & FLAG_ERASED != 0);
         let log = Log { closed, open, seq, clean };
-        let link = match flags & FLAG_CHANGES {
+        let mut link = match flags & FLAG_CHANGES {
             0 => None,
             _ => Some(Link::decode(fields).filter(|link| link.base < number)?),
         };
         let trees = decode_list(fields, |fields| TreeEntry::decode(fields).map(Arc::new))?;
+        let mut marks = Marks::default();
+        if flags & FLAG_MARKS != 0 {
+            if let Some(link) = &mut link {
+                let gone = decode_list(fields, Decoder::u32)?;
+                link.marks_gone = Some(gone).filter(|gone| gone.is_sorted_by(|a, b| a < b))?;
+            }
+            marks = Marks::decode(fields)?;
+            // The flag says that there is something.
+            if marks.is_empty() && link.as_ref().is_none_or(|link| link.marks_gone.is_empty()) {
+                return None;
+            }
+        }
         let manifest = Self {
             store,
             number,
@@ -300,19 +331,24 @@ impl Manifest {
             log,
             erased,
             trees,
+            marks,
         };
         manifest.is_consistent().then_some(Written { manifest, link })
     }
 
-    /// Whether the trees, which are sorted by id, have different ids below the next one and different names, and
-    /// nothing is erased in them unless the store notes that.
+    /// Whether the trees, which are sorted by id, have different ids below the next one and different names, nothing
+    /// is erased in them unless the store notes that, and no mark has more leaves than they have.
     pub(super) fn is_consistent(&self) -> bool {
-        let Self { trees, next_tree, erased, .. } = self;
+        let Self { trees, next_tree, erased, marks, .. } = self;
         let rising = trees.is_sorted_by(|one, other| one.spec.id < other.spec.id);
         let below = trees.last().is_none_or(|last| u64::from(last.spec.id.0) < *next_tree);
         let noted = *erased || trees.iter().all(|tree| tree.erasures.is_empty());
         let names: HashSet<_> = trees.iter().map(|tree| &tree.spec.name).collect();
-        rising && below && noted && names.len() == trees.len()
+        let fits = |(id, size): &(TreeId, u64)| {
+            u64::from(id.0) < *next_tree && self.tree(*id).is_none_or(|tree| *size <= tree.size)
+        };
+        let marked = marks.iter().all(|mark| mark.sizes().iter().all(fits));
+        rising && below && noted && marked && names.len() == trees.len()
     }
 }
 
@@ -353,7 +389,9 @@ impl Link {
     fn decode(fields: &mut Decoder<'_>) -> Option<Self> {
         let (base, checksum) = (decode_number(fields)?, fields.u64()?);
         let gone = decode_list(fields, |fields| fields.u32().map(TreeId))?;
-        gone.is_sorted_by(|one, other| one < other).then_some(Self { base, checksum, gone })
+        let marks_gone = Vec::new();
+        let rising = gone.is_sorted_by(|one, other| one < other);
+        rising.then_some(Self { base, checksum, gone, marks_gone })
     }
 }
 
@@ -462,6 +500,7 @@ fn decode_position(fields: &mut Decoder<'_>) -> Option<Position> {
 mod tests {
     use super::*;
     use crate::entry::Cause;
+    use crate::mark::{Mark, MarkName};
 
     fn manifest() -> Manifest {
         let at = |segment, offset, group| Position {
@@ -507,6 +546,48 @@ mod tests {
                 }),
                 Arc::new(kept_tree()),
             ],
+            marks: Marks::default(),
+        }
+    }
+
+    fn mark(name: &str, sizes: &[(u32, u64)]) -> Arc<Mark> {
+        let sizes = sizes.iter().map(|(id, size)| (TreeId(*id), *size)).collect();
+        Arc::new(Mark::new(MarkName::new(name).unwrap(), sizes).unwrap())
+    }
+
+    /// The same manifest with two marks. A tree of the second was dropped since.
+    fn marked() -> Manifest {
+        let marks = Marks::default().with(mark("block 1", &[(0, 80), (7, 0)])).unwrap();
+        let marks = marks.with(mark("block 2", &[(0, 90), (3, 5), (11, 300)])).unwrap();
+        Manifest { marks, ..manifest() }
+    }
+
+    #[test]
+    fn a_manifest_with_marks_has_the_bytes_of_the_golden_file() {
+        let bytes = marked().encode();
+        crate::testing::golden::check("manifest_marks.hex", &bytes);
+        assert_eq!(Manifest::decode(&bytes), Ok(marked()));
+        let mut written = changes();
+        let link = written.link.as_mut().unwrap();
+        link.marks_gone = vec![0, 4];
+        assert_eq!(Written::decode(&written.encode()), Ok(written.clone()), "only gone ones");
+        written.manifest = marked();
+        assert_eq!(Written::decode(&written.encode()), Ok(written.clone()));
+        written.link.as_mut().unwrap().marks_gone = vec![4, 4];
+        assert_eq!(Written::decode(&written.encode()), Err(ManifestFault::Fields));
+    }
+
+    #[test]
+    fn a_mark_with_more_leaves_than_a_tree_has_is_refused() {
+        for (sizes, good) in [
+            (&[(0, 90)][..], true),
+            (&[(0, 91)], false),
+            (&[(3, u64::MAX)], true),
+            (&[(12, 0)], false),
+        ] {
+            let marks = Marks::default().with(mark("m", sizes)).unwrap();
+            let manifest = Manifest { marks, ..manifest() };
+            assert_eq!(Manifest::decode(&manifest.encode()).is_ok(), good, "{sizes:?}");
         }
     }
 
@@ -601,7 +682,7 @@ mod tests {
 
     #[test]
     fn flags_that_this_version_does_not_know_are_another_format() {
-        for flags in [8, 9, 0x8000] {
+        for flags in [16, 17, 0x8000] {
             let mut bytes = manifest().encode();
             bytes[10..12].copy_from_slice(&u16::to_le_bytes(flags));
             let end = bytes.len() - 8;
@@ -618,8 +699,9 @@ mod tests {
 
     /// The same manifest as changes to another one.
     fn changes() -> Written {
-        let gone = vec![TreeId(1), TreeId(6)];
-        Written { manifest: manifest(), link: Some(Link { base: 2, checksum: 0x0102_0304, gone }) }
+        let (gone, marks_gone) = (vec![TreeId(1), TreeId(6)], Vec::new());
+        let link = Link { base: 2, checksum: 0x0102_0304, gone, marks_gone };
+        Written { manifest: manifest(), link: Some(link) }
     }
 
     #[test]
@@ -644,7 +726,7 @@ mod tests {
 
     #[test]
     fn a_manifest_with_any_bit_changed_or_any_length_is_refused() {
-        for bytes in [manifest().encode(), changes().encode()] {
+        for bytes in [manifest().encode(), changes().encode(), marked().encode()] {
             for bit in 0..bytes.len() * 8 {
                 let mut bytes = bytes.clone();
                 bytes[bit / 8] ^= 1 << (bit % 8);

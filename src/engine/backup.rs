@@ -44,7 +44,7 @@ impl Engine {
         self.flush()?;
         let (state, changed, hold) = {
             let live = self.keeper.lock();
-            let (point, changed) = self.log.changed();
+            let (point, changed, _) = self.log.changed();
             let state = closed_at(live.manifest(), point.position);
             (state, changed, self.hold(&live))
         };

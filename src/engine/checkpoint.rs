@@ -31,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::fs::FileKind;
 use crate::fs::wipe::{Wiped, give_up};
 use crate::ids::{PartId, TreeId};
+use crate::mark::Marks;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource as _, TreeSize};
 use crate::mutant::mutant;
 use crate::part::{Part, PartEntries, PartIdentity, PartRef, Publisher};
@@ -48,6 +49,14 @@ pub(super) enum Publish {
     Always,
     /// Always, and the manifest notes that the store was closed cleanly.
     Clean,
+}
+
+/// What a checkpoint is to have.
+struct Held<'a> {
+    point: &'a FlushPoint,
+    /// The trees that differ from the manifest in force.
+    changed: &'a [Changed],
+    marks: &'a Marks,
 }
 
 impl Engine {
@@ -155,9 +164,10 @@ impl Engine {
         let mut steps = Steps { wait, ..Steps::default() };
         let mut done = Err(Error::Panicked { during: "checkpoint" });
         // The hash function may panic. The store is then unchanged, except for files that `discard` removes.
-        let (point, changed) = self.log.changed();
+        let (point, changed, marks) = self.log.changed();
+        let held = Held { point: &point, changed: &changed, marks: &marks };
         sync::returns(|| {
-            done = self.write_checkpoint(live, &point, &changed, reason, manifest, &mut steps);
+            done = self.write_checkpoint(live, &held, reason, manifest, &mut steps);
         });
         match &done {
             Ok(info) if !changed.is_empty() => {
@@ -225,12 +235,12 @@ impl Engine {
     fn write_checkpoint(
         &self,
         live: &mut Live,
-        point: &FlushPoint,
-        changed: &[Changed],
+        held: &Held<'_>,
         reason: CheckpointReason,
         manifest: Publish,
         steps: &mut Steps,
     ) -> Result<CheckpointInfo> {
+        let Held { point, changed, marks } = *held;
         let started = Instant::now();
         let wait = steps.wait;
         let mut info = CheckpointInfo {
@@ -242,7 +252,8 @@ impl Engine {
             duration: wait,
         };
         self.catalog.lock().forget(point.tally.seq);
-        if changed.is_empty() && manifest == Publish::IfChanged {
+        let marked = live.manifest().marks != *marks;
+        if changed.is_empty() && !marked && manifest == Publish::IfChanged {
             return Ok(info);
         }
         let clean = manifest == Publish::Clean;
@@ -251,6 +262,9 @@ impl Engine {
         let mut next = live.manifest().clone();
         next.erased = self.keeper.is_erasing();
         next.next_tree = point.tally.next_tree;
+        if !mutant!(&*self.fs, MarksForgotten) {
+            next.marks = marks.clone();
+        }
         let mut freed = Vec::new();
         let mut installs = Vec::new();
         let mut grown = Vec::new();

@@ -18,6 +18,7 @@ use crate::fs::FileSystem;
 use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, StoreId, TreeId};
+use crate::mark::Marks;
 use crate::random;
 use crate::report::recovery::RecoveryReport;
 use crate::tree_spec::TreeSpec;
@@ -71,6 +72,7 @@ pub(super) fn create(
         log: Log { closed: Vec::new(), open: position, seq: Seq(0), clean: false },
         erased: false,
         trees: entries,
+        marks: Marks::default(),
     };
     let tally = Tally::opened(Seq(0), 0, manifest.next_tree);
     let relied_on = manifest.files();
@@ -95,6 +97,7 @@ pub(super) fn create(
         checkpointed: tally,
         erasing: false,
         pinned: Vec::new(),
+        marks: Marks::default(),
         report: RecoveryReport { created: true, ..RecoveryReport::default() },
         loader,
     })

@@ -30,6 +30,7 @@ use crate::fs::{Dir, FileSystem};
 use crate::hashers::Hashers;
 use crate::ids::Seq;
 use crate::ids::{SegmentId, StoreId, TreeId};
+use crate::mark::{Mark, MarkInfo, MarkName};
 use crate::merkle::{StoreHead, TreeName, TreeSize};
 use crate::per_tree::PerTree;
 use crate::report::TreeInfo;
@@ -360,6 +361,46 @@ impl Followed {
         self.heads(|tree| tree.columns.leaves())
     }
 
+    /// Describes all marks, oldest first.
+    pub(crate) fn marks(&self) -> Vec<MarkInfo> {
+        let name = |id| self.logged.get(id).map(|tree| tree.spec.name.clone());
+        self.logged.marks().iter().map(|mark| mark.describe(name)).collect()
+    }
+
+    fn mark(&self, name: &MarkName) -> Result<Arc<Mark>> {
+        let mark = self.logged.marks().get(name).cloned();
+        mark.ok_or_else(|| Error::NoMark { mark: name.clone() })
+    }
+
+    /// The tree `tree` with its size at the mark `name`.
+    pub(crate) fn tree_at(
+        &mut self,
+        config: &Config,
+        name: &MarkName,
+        tree: &TreeName,
+    ) -> Result<(Arc<Tree>, TreeSize)> {
+        let mark = self.mark(name)?;
+        let tree = self.tree(config, tree)?;
+        let none = || Error::NoTree { path: config.path.clone(), tree: tree.name().clone() };
+        let size = mark.size(tree.id()).ok_or_else(none)?;
+        Ok((tree, TreeSize(size)))
+    }
+
+    /// The heads that the trees had at the mark `name`. Leaves out trees with an unknown hash function.
+    pub(crate) fn head_at(&mut self, name: &MarkName) -> Result<StoreHead> {
+        let mark = self.mark(name)?;
+        let mut heads = Vec::new();
+        for (id, size) in mark.sizes() {
+            let Some(found) = self.logged.get(*id) else { continue };
+            let spec = Arc::clone(&found.spec);
+            self.grow(*id)?;
+            if let Some(Grown { tree, .. }) = self.grown.get(*id) {
+                heads.push(spec.at(tree.head_at(TreeSize(*size))?));
+            }
+        }
+        Ok(StoreHead::new(heads).unwrap_or_default())
+    }
+
     /// The heads of all trees at the sizes that are known to be durable.
     pub(crate) fn durable_head(&self) -> Result<StoreHead> {
         self.heads(|tree| tree.durable().get())
@@ -482,7 +523,7 @@ impl Followed {
         change: Change<'_>,
     ) -> Result<()> {
         match change {
-            Change::Nothing => {}
+            Change::Nothing | Change::Marked => {}
             Change::Sealed(id) => self.known.sealed(id),
             Change::Indexed(id) => {
                 self.grow(id)?;

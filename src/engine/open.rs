@@ -111,10 +111,13 @@ fn start(
     lock: Box<dyn StoreLock>,
 ) -> Result<(Arc<Engine>, JoinHandle<()>)> {
     let Opened { loader, slots, admitted, changed, live, .. } = opened;
-    let Opened { segments, log, point, checkpointed, report, erasing, pinned, .. } = opened;
+    let Opened { segments, log, point, checkpointed, report, erasing, pinned, marks, .. } = opened;
     let process = loader.process;
     let inflow = Inflow::new(point.tally, checkpointed, Limits::of(config), config.flush);
     inflow.set_erased_ranges(slots.iter().map(|slot| slot.erasures().ranges()).sum());
+    let asleep = slots.iter().filter(|slot| slot.tree().is_none());
+    inflow.set_asleep(asleep.map(|slot| (slot.spec.id, slot.stored())).collect());
+    inflow.set_marks(marks.clone(), config.max_marks);
     for Admitted { tree, leaves, sealed } in admitted {
         inflow.admit(&tree, leaves, sealed);
     }
@@ -139,7 +142,7 @@ fn start(
             settings: Settings::from(config),
             inflow,
             background,
-            log: LogSide::new(process, segments, Flushed::new(point, changed)),
+            log: LogSide::new(process, segments, Flushed::new(point, changed, marks)),
             keeper: Keeper::new(live, checkpointed, erasing),
             gate: Gate::new(config.listeners.clone(), process),
             status,

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fs::{FileName, FileSystem};
 use crate::ids::StoreId;
+use crate::mark::Marks;
 use crate::report::recovery::RecoveryReport;
 use crate::sync::process::Process;
 use crate::wal::{LogWriter, Segments};
@@ -42,6 +43,8 @@ pub(super) struct Opened {
     pub(super) erasing: bool,
     /// Files of parts that have to be wiped and that are read.
     pub(super) pinned: Vec<FileName>,
+    /// The marks at `point`.
+    pub(super) marks: Marks,
 }
 
 /// The current process, the only one that may use what it opens.

@@ -121,7 +121,7 @@ impl Engine {
     /// The trees with something that no checkpoint has, by rising id: new leaves, durable or not, and a creation, a
     /// seal, an index or a drop that is durable.
     pub(super) fn uncheckpointed_trees(&self) -> Vec<TreeName> {
-        let (_, changed) = self.log.changed();
+        let (_, changed, _) = self.log.changed();
         let named = |id, name: &TreeName| (id, name.clone());
         let changed = changed.iter().map(|change| named(change.spec.id, &change.spec.name));
         let mut trees: PerTree<TreeName> = changed.collect();

@@ -83,6 +83,12 @@ impl Tally {
         self.records += bytes as u64;
     }
 
+    /// Counts a record that sets or removes a mark, with a payload of `bytes` bytes.
+    pub(crate) fn add_mark(&mut self, bytes: usize) {
+        self.seq.0 += 1;
+        self.records += CONTROL + bytes as u64;
+    }
+
     /// Bytes of records that came since `earlier`.
     #[inline]
     pub(crate) fn record_bytes_since(self, earlier: Self) -> u64 {

@@ -13,9 +13,11 @@ use super::ingest::Fate;
 use super::shared::Engine;
 use super::tree::Tree;
 use crate::durability::DurabilityToken;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::mark::{MarkInfo, MarkName};
 use crate::merkle::{Hasher, TreeName, TreeSize};
 use crate::mutant::mutant;
+use crate::per_tree::PerTree;
 use crate::report::TreeInfo;
 
 impl Engine {
@@ -144,6 +146,38 @@ impl Engine {
             (slot, TreeSize(size))
         });
         Ok(by_name(all))
+    }
+
+    /// Gives the sizes of all trees a name. The token resolves once that is durable.
+    pub(crate) fn mark(&self, name: &MarkName) -> Result<DurabilityToken> {
+        self.accept_mark(name)
+    }
+
+    /// Removes a mark. The token resolves once that is durable.
+    pub(crate) fn drop_mark(&self, name: &MarkName) -> Result<DurabilityToken> {
+        self.accept_unmark(name)
+    }
+
+    /// Describes all marks, oldest first.
+    pub(crate) fn marks(&self) -> Vec<MarkInfo> {
+        let names = self.catalog.lock();
+        let slots = names.all();
+        let marks = self.inflow.marks();
+        drop(names);
+        let trees: PerTree<_> =
+            slots.iter().map(|slot| (slot.spec.id, slot.spec.name.clone())).collect();
+        marks.iter().map(|mark| mark.describe(|id| trees.get(id).cloned())).collect()
+    }
+
+    /// The trees that were there at the mark `name` and still are, with their sizes then, by name.
+    pub(crate) fn moment_at(&self, name: &MarkName) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
+        let names = self.catalog.lock();
+        let slots = names.all();
+        let marks = self.inflow.marks();
+        drop(names);
+        let mark = marks.get(name).ok_or_else(|| Error::NoMark { mark: name.clone() })?;
+        let then = |slot: Arc<Slot>| Some((Arc::clone(&slot), TreeSize(mark.size(slot.spec.id)?)));
+        Ok(by_name(slots.into_iter().filter_map(then)))
     }
 
     /// All trees with their durable sizes, at one point, by name: as a crash now would leave them.

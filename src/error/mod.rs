@@ -24,6 +24,7 @@ pub(crate) use path::PathError;
 pub use printable::Printable;
 pub(crate) use read::ReadError;
 
+use crate::mark::{MarkName, MarkNameError};
 use crate::merkle::{Arity, LeafIndex, Level, Subtree, TreeName, TreeNameError, TreeSize};
 use crate::words;
 
@@ -204,6 +205,34 @@ pub enum Error {
     /// No tree can have this name.
     #[error(transparent)]
     TreeName(#[from] TreeNameError),
+
+    /// No mark can have this name.
+    #[error(transparent)]
+    MarkName(#[from] MarkNameError),
+
+    /// The store has a mark of this name. Nothing was marked, and nothing of a batch was inserted.
+    #[error("there is a mark {mark:?} already")]
+    MarkExists {
+        /// The name.
+        mark: MarkName,
+    },
+
+    /// The store has no mark of this name.
+    #[error("there is no mark {mark:?}")]
+    NoMark {
+        /// The name.
+        mark: MarkName,
+    },
+
+    /// The store has as many marks as [`Config::max_marks`](crate::Config::max_marks) allows. Nothing was marked, and
+    /// nothing of a batch was inserted.
+    #[error("the store has {}, and `max_marks` allows {most}", words::count(*found, "mark", "marks"))]
+    TooManyMarks {
+        /// How many marks there are.
+        found: usize,
+        /// The most that are allowed.
+        most: usize,
+    },
 
     /// The tree was sealed: it takes no more leaves. Nothing was inserted.
     #[error("the tree {tree:?} is sealed and takes no more leaves")]

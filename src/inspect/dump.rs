@@ -15,6 +15,7 @@ use crate::entry::Erasure;
 use crate::error::Printable;
 use crate::fs::{File, backing, owner_in};
 use crate::ids::ByteOffset;
+use crate::mark::Mark;
 use crate::merkle::Hash;
 use crate::part::{
     HeaderFault as PartFault, PART_BLOCK, PART_BLOCK_LEN, PartFrame, PartIdentity, RawPart,
@@ -188,10 +189,13 @@ impl Dump<'_> {
             writeln!(out, "  closed: {} to {}", place(extent.from), place(extent.to))?;
         }
         writeln!(out, "  open: {}", place(manifest.log.open))?;
-        if let Some(Link { base, checksum, gone }) = link {
+        if let Some(Link { base, checksum, gone, marks_gone }) = link {
             writeln!(out, "changes to manifest {base} with checksum {checksum:#018x}:")?;
             for id in gone {
                 writeln!(out, "{} is gone", id.0)?;
+            }
+            for at in marks_gone {
+                writeln!(out, "mark {at} of that manifest is gone")?;
             }
         }
         for tree in &manifest.trees {
@@ -227,6 +231,9 @@ impl Dump<'_> {
             for (at, leaf) in (tree.parts_end()..).zip(&tree.tail) {
                 writeln!(out, "  leaf {at}: {}", hex(leaf))?;
             }
+        }
+        for mark in manifest.marks.iter() {
+            writeln!(out, "{}", marked(mark))?;
         }
         Ok(())
     }
@@ -417,6 +424,12 @@ impl Dump<'_> {
                                 tree.0
                             )?;
                         }
+                        Frame::Mark(mark) => {
+                            writeln!(self.out, "  {}", marked(&mark))?;
+                        }
+                        Frame::Unmark(name) => {
+                            writeln!(self.out, "  mark {name:?} is removed")?;
+                        }
                         Frame::Point => {
                             writeln!(self.out, "  the groups before end at a point")?;
                         }
@@ -605,6 +618,19 @@ fn leaves_with_entries_in(part: &RawPart, block: u64, bundle: &mut u64) -> Optio
         leaves = Some(first..found.leaves.end);
     }
     leaves
+}
+
+/// The name of a mark with the sizes of the first trees.
+fn marked(mark: &Mark) -> String {
+    const SHOWN: usize = 16;
+    let shown = mark.sizes().iter().take(SHOWN);
+    let shown: Vec<_> =
+        shown.map(|(id, size)| format!("tree {}: {}", id.0, leaves(*size))).collect();
+    let more = match mark.sizes().len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {}", count(more, "more tree", "more trees")),
+    };
+    format!("mark {:?} at {}{more}", mark.name, shown.join(", "))
 }
 
 /// How many entries are erased, and the first of their ranges.

@@ -319,7 +319,8 @@ impl Look<'_> {
                 | Change::Created(_)
                 | Change::Sealed(_)
                 | Change::Indexed(_)
-                | Change::Erased(..) => {}
+                | Change::Erased(..)
+                | Change::Marked => {}
             }
             held.0.end = size.max(held.0.start);
             Ok(())
@@ -429,7 +430,10 @@ fn describe(manifest: &Manifest) -> String {
         format!("{spec}, {size} in {parts}{tail}{sealed}{indexed}{erased}")
     });
     let end = if manifest.log.clean { "closed in order" } else { "in use" };
-    let trees: Vec<_> = trees.collect();
+    let mut trees: Vec<_> = trees.collect();
+    if !manifest.marks.is_empty() {
+        trees.push(count(manifest.marks.len(), "mark", "marks").to_string());
+    }
     let store = [format!("store {}", manifest.store), end.to_owned()];
     store.into_iter().chain(trees).collect::<Vec<_>>().join(", ")
 }

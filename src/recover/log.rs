@@ -270,7 +270,8 @@ fn note(frame: &Frame<'_>) -> Option<Note> {
             let end = first.checked_add(leaves.len() as u64)?;
             Some(Note::Leaves(*tree, *first..end))
         }
-        Frame::Roll { .. } | Frame::Point => None,
+        // Marks are of the store that is damaged: the new one has none.
+        Frame::Roll { .. } | Frame::Point | Frame::Mark(_) | Frame::Unmark(_) => None,
     }
 }
 

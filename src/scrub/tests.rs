@@ -80,6 +80,7 @@ fn store(node: (Level, u64)) -> Config {
         log: Log { closed: Vec::new(), open, seq: crate::ids::Seq(1000), clean: true },
         next_tree: 1,
         erased: false,
+        marks: crate::mark::Marks::default(),
         trees: vec![Arc::new(TreeEntry {
             spec: TreeSpec::read(TreeId(0), b"main", b"blake3", 4, [0; 8]).unwrap(),
             size: 1000,

@@ -7,6 +7,7 @@
 //!   takes no leaves. A tree that was dropped or never created has no frames.
 //! - Tree ids rise with each created tree, and no id is reused.
 //! - Only entries that the tree has are erased.
+//! - A mark has the size of trees that are there, and no more leaves than they have. No two marks have the same name.
 //! - A leaf that is not the hash of its entry has an entry without data, which the log erases before its next point: it
 //!   was inserted as erased.
 //! - At the end of a group no two trees have the same name. Frames in a group are sorted by kind, not by
@@ -22,6 +23,7 @@ use crate::entry::{Entries, Erasures, Framing};
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::FileSystem;
 use crate::ids::TreeId;
+use crate::mark::{Mark, Marks};
 use crate::merkle::TreeName;
 use crate::per_tree::PerTree;
 use crate::tree_spec::TreeSpec;
@@ -50,6 +52,7 @@ pub(crate) struct LoggedTrees {
     erased: bool,
     /// Leaves since the last point that are not the hash of their entry, which has no data.
     bare: Vec<(TreeId, u64)>,
+    marks: Marks,
 }
 
 /// The effect of a frame.
@@ -63,6 +66,8 @@ pub(crate) enum Change<'a> {
     Dropped(LoggedTree),
     /// With all entries that are erased now.
     Erased(TreeId, Arc<Erasures>),
+    /// The marks have changed.
+    Marked,
 }
 
 impl LoggedTrees {
@@ -74,7 +79,17 @@ impl LoggedTrees {
         erased: bool,
     ) -> Self {
         let trees = trees.into_iter().map(|tree| (tree.spec.id, tree)).collect();
-        Self { trees, next, erased, bare: Vec::new() }
+        Self { trees, next, erased, bare: Vec::new(), marks: Marks::default() }
+    }
+
+    /// The same trees, with these marks.
+    pub(crate) fn with_marks(self, marks: Marks) -> Self {
+        Self { marks, ..self }
+    }
+
+    /// The marks of the store.
+    pub(crate) fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     pub(crate) fn get(&self, id: TreeId) -> Option<&LoggedTree> {
@@ -206,7 +221,31 @@ impl LoggedTrees {
                 Some(tree) => Ok(Change::Dropped(tree)),
                 None => fail("number of a tree to drop", &"the number of an existing tree", &id.0),
             },
+            Frame::Mark(mark) => {
+                if let Some((id, size)) = self.beyond(mark) {
+                    let has = self.trees.get(id).map_or(0, |tree| tree.size);
+                    return fail("size of a tree at a mark", &has, &size);
+                }
+                match self.marks.with(Arc::clone(mark)) {
+                    Some(marks) => self.marks = marks,
+                    None => return fail("name of a mark", &"a name that is free", &mark.name),
+                }
+                Ok(Change::Marked)
+            }
+            Frame::Unmark(name) => match self.marks.without(name) {
+                Some(marks) => {
+                    self.marks = marks;
+                    Ok(Change::Marked)
+                }
+                None => fail("name of a mark to remove", &"the name of a mark", name),
+            },
         }
+    }
+
+    /// The first size of `mark` that its tree does not have.
+    fn beyond(&self, mark: &Mark) -> Option<(TreeId, u64)> {
+        let has = |id: TreeId| self.trees.get(id).map(|tree| tree.size);
+        mark.sizes().iter().copied().find(|(id, size)| has(*id).is_none_or(|has| *size > has))
     }
 
     /// Notes leaves of a tree that are not the hash of their entry, which has no data.

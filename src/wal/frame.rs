@@ -21,6 +21,7 @@ use crate::entry::{Cause, erasure};
 use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
+use crate::mark::{Mark, MarkName, read_name};
 use crate::merkle::Hash;
 use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
 
@@ -46,8 +47,10 @@ const KIND_DROP: u16 = 6;
 const KIND_ENTRIES: u16 = 7;
 const KIND_ERASE: u16 = 8;
 const KIND_INDEX: u16 = 9;
+const KIND_MARK: u16 = 10;
+const KIND_UNMARK: u16 = 11;
 /// The highest known frame kind.
-pub(crate) const LAST_KIND: u16 = KIND_INDEX;
+pub(crate) const LAST_KIND: u16 = KIND_UNMARK;
 
 const FRAME_KIND: &str = "frame kind";
 
@@ -207,6 +210,10 @@ pub(crate) enum Frame<'a> {
     Drop { tree: TreeId },
     /// Entries of the tree are erased.
     Erase { tree: TreeId, ranges: Vec<Range<u64>>, cause: Cause },
+    /// The sizes of all trees get a name.
+    Mark(Arc<Mark>),
+    /// A mark is removed.
+    Unmark(MarkName),
 }
 
 impl Frame<'_> {
@@ -218,7 +225,9 @@ impl Frame<'_> {
             | Self::Seal { .. }
             | Self::Index { .. }
             | Self::Drop { .. }
-            | Self::Erase { .. } => 1,
+            | Self::Erase { .. }
+            | Self::Mark(_)
+            | Self::Unmark(_) => 1,
             Self::Roll { .. } | Self::Point => 0,
         }
     }
@@ -257,6 +266,8 @@ pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
         FrameHeader::Erase { tree, at, ranges, bytes } => {
             header(KIND_ERASE, tree.0, at, ranges, bytes)
         }
+        FrameHeader::Mark { sizes, bytes } => header(KIND_MARK, 0, 0, sizes, bytes),
+        FrameHeader::Unmark { bytes } => header(KIND_UNMARK, 0, 0, 0, bytes),
     }
 }
 
@@ -295,6 +306,15 @@ pub(crate) enum FrameHeader<'a> {
         tree: TreeId,
         at: u64,
         ranges: u64,
+        bytes: u64,
+    },
+    /// With `bytes` of payload, see [`Mark::payload`].
+    Mark {
+        sizes: u64,
+        bytes: u64,
+    },
+    /// With the name of the mark, of `bytes` bytes.
+    Unmark {
         bytes: u64,
     },
 }
@@ -405,6 +425,14 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
         KIND_ERASE => match erased(number, count, payload) {
             Some((ranges, cause)) => Ok(Frame::Erase { tree, ranges, cause }),
             None => Err(("erasure", count)),
+        },
+        KIND_MARK => match Mark::read(payload, count) {
+            Some(mark) => Ok(Frame::Mark(Arc::new(mark))),
+            None => Err(("mark", count)),
+        },
+        KIND_UNMARK => match read_name(payload) {
+            Some(name) => Ok(Frame::Unmark(name)),
+            None => Err(("name of a mark", len)),
         },
         // A frame of these kinds with a payload would have another meaning.
         KIND_ROLL | KIND_POINT | KIND_SEAL | KIND_INDEX | KIND_DROP => Err(("payload length", len)),
@@ -527,6 +555,13 @@ mod tests {
         let (at, len) = (77, payload.len() as u64);
         body.extend(frame_header(FrameHeader::Erase { tree, at, ranges: 2, bytes: len }));
         body.extend(payload);
+        let sizes = vec![(TreeId(4), 11), (TreeId(9), 4)];
+        let mark = Mark::new(MarkName::new("block 7").unwrap(), sizes).unwrap();
+        let bytes = mark.payload().len() as u64;
+        body.extend(frame_header(FrameHeader::Mark { sizes: 2, bytes }));
+        body.extend(mark.payload());
+        body.extend(frame_header(FrameHeader::Unmark { bytes: 7 }));
+        body.extend(b"block 6");
         body.extend(frame_header(FrameHeader::Seal { tree: TreeId(4) }));
         body.extend(frame_header(FrameHeader::Drop { tree: TreeId(9) }));
         body.extend(frame_header(FrameHeader::Roll { next: SegmentId(6) }));
@@ -535,17 +570,19 @@ mod tests {
             Frame::Entries { tree, first, leaves: &leaves[..1], entries: b"\0\x03abc" },
             Frame::Leaves { tree: TreeId(4), first: 9, leaves: &leaves },
             Frame::Erase { tree, ranges, cause: Cause { at, reason: "gone".into() } },
+            Frame::Mark(Arc::new(mark)),
+            Frame::Unmark(MarkName::new("block 6").unwrap()),
             Frame::Seal { tree: TreeId(4) },
             Frame::Drop { tree: TreeId(9) },
             Frame::Roll { next: SegmentId(6) },
         ];
-        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 7);
-        assert_eq!(frames(&body, 7).as_deref(), Ok(&expected[..]));
+        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 9);
+        assert_eq!(frames(&body, 9).as_deref(), Ok(&expected[..]));
         for len in 0..body.len() {
-            assert!(frames(&body[..len], 7).is_err(), "{len}");
+            assert!(frames(&body[..len], 9).is_err(), "{len}");
         }
-        assert!(frames(&body, 6).is_err());
         assert!(frames(&body, 8).is_err());
+        assert!(frames(&body, 10).is_err());
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::fs::{File, FileSystem};
 use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, StoreId, TreeId};
+use crate::mark::MarkName;
 use crate::merkle::Hash;
 use crate::mutant::mutant;
 use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
@@ -44,6 +45,10 @@ pub(crate) enum Record<'a> {
     Drop { tree: TreeId },
     /// Erases entries of a tree. The payload has so many `ranges`.
     Erase { tree: TreeId, at: u64, ranges: u64, payload: &'a [u8] },
+    /// Gives the sizes of all trees a name. The payload has so many `sizes`.
+    Mark { sizes: u64, payload: &'a [u8] },
+    /// Removes a mark.
+    Unmark { name: &'a MarkName },
 }
 
 /// Writes at the end of the log.
@@ -327,7 +332,8 @@ impl<'a> Record<'a> {
                 ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len()
             }
             Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => 0,
-            Self::Erase { payload, .. } => payload.len(),
+            Self::Erase { payload, .. } | Self::Mark { payload, .. } => payload.len(),
+            Self::Unmark { name } => name.as_str().len(),
         }
     }
 
@@ -350,6 +356,10 @@ impl<'a> Record<'a> {
                 let bytes = payload.len() as u64;
                 FrameHeader::Erase { tree: *tree, at: *at, ranges: *ranges, bytes }
             }
+            Self::Mark { sizes, payload } => {
+                FrameHeader::Mark { sizes: *sizes, bytes: payload.len() as u64 }
+            }
+            Self::Unmark { name } => FrameHeader::Unmark { bytes: name.as_str().len() as u64 },
         })
     }
 
@@ -365,7 +375,8 @@ impl<'a> Record<'a> {
                 body.extend([&settings[..], spec.name.as_str().as_bytes(), spec.hasher.as_bytes()]);
             }
             Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => {}
-            Self::Erase { payload, .. } => body.push(payload),
+            Self::Erase { payload, .. } | Self::Mark { payload, .. } => body.push(payload),
+            Self::Unmark { name } => body.push(name.as_str().as_bytes()),
         }
     }
 }

@@ -35,6 +35,7 @@ mod limits;
 #[cfg(feature = "testing")]
 mod log_room;
 mod manifests;
+mod marks;
 #[cfg(feature = "testing")]
 mod memory_changed;
 #[cfg(feature = "testing")]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use duramen::TreeName;
+use duramen::{MarkName, TreeName};
 
 use super::LockArgs;
 
@@ -29,6 +29,35 @@ pub(crate) struct SealArgs {
 
     #[command(flatten)]
     pub(crate) lock: LockArgs,
+}
+
+/// `duramen mark`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MarkArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The name of the mark, a block's hash say.
+    #[arg(value_name = "NAME")]
+    pub(crate) mark: MarkName,
+
+    /// Remove the mark. The trees stay as they are.
+    #[arg(long)]
+    pub(crate) drop: bool,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
+}
+
+/// `duramen marks`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MarksArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `duramen drop-tree`.

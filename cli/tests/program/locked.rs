@@ -7,7 +7,7 @@ use crate::common::writer::Writer;
 use crate::common::{Place, duramen, given, printed, refused};
 
 /// Every command that locks, for a store whose tree keeps entries.
-const LOCKING: [&str; 9] = [
+const LOCKING: [&str; 10] = [
     "append DIR",
     "import DIR --format jsonl",
     "erase DIR 0 --reason x --yes",
@@ -17,6 +17,7 @@ const LOCKING: [&str; 9] = [
     "scrub DIR --repair",
     "seal DIR main",
     "drop-tree DIR main --yes",
+    "mark DIR name",
 ];
 
 #[test]

@@ -82,6 +82,32 @@ fn a_tree_is_dropped_with_yes_alone() {
 }
 
 #[test]
+fn marks_are_set_listed_and_removed() {
+    let place = store();
+    assert_eq!(printed(duramen(&place, "marks DIR")), "");
+    let set = printed(duramen(&place, "mark DIR b1"));
+    assert_eq!(set, "set: b1: main 2 leaves, receipts 3 leaves\nthe store has 1 mark\n");
+    printed(given(&place, "append DIR", "three\n"));
+    printed(duramen(&place, "mark DIR b2"));
+    let listed = printed(duramen(&place, "marks DIR"));
+    assert_eq!(
+        listed,
+        "b1: main 2 leaves, receipts 3 leaves\nb2: main 3 leaves, receipts 3 leaves\n"
+    );
+    let json = printed_json(duramen(&place, "marks DIR --json"));
+    assert_eq!(json["marks"][1]["trees"][0]["size"], 3);
+    assert_eq!(json["marks"][0]["name"], "b1");
+    let taken = refused(duramen(&place, "mark DIR b1"), 2);
+    assert!(taken.contains("there is a mark \"b1\" already"), "{taken}");
+    let removed = printed(duramen(&place, "mark DIR b1 --drop"));
+    assert!(removed.starts_with("removed: b1: main 2 leaves"), "{removed}");
+    let missing = refused(duramen(&place, "mark DIR b1 --drop"), 2);
+    assert!(missing.contains("there is no mark \"b1\""), "{missing}");
+    assert_eq!(printed(duramen(&place, "marks DIR")).lines().count(), 1);
+    refused(duramen(&place, "mark DIR a/b"), 2);
+}
+
+#[test]
 fn a_tree_of_another_kind_and_names_that_no_tree_has_are_refused() {
     let place = store();
     let text = refused(given(&place, "append DIR --tree receipts --hasher blake3", "d\n"), 2);

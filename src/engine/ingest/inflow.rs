@@ -20,6 +20,7 @@ use crate::engine::limits::Limits;
 use crate::engine::tally::Tally;
 use crate::error::{Error, Result};
 use crate::ids::{Seq, TreeId};
+use crate::mark::Marks;
 use crate::per_tree::PerTree;
 use crate::sync;
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -97,6 +98,21 @@ impl Inflow {
     /// Notes the ranges that the erased entries of all trees are stored as.
     pub(in crate::engine) fn set_erased_ranges(&self, ranges: u64) {
         self.state.lock().set_erased_ranges(ranges);
+    }
+
+    /// Notes the sizes of the trees that are not loaded.
+    pub(in crate::engine) fn set_asleep(&self, sizes: PerTree<u64>) {
+        self.state.lock().set_asleep(sizes);
+    }
+
+    /// Notes the marks that there are, and how many there may be.
+    pub(in crate::engine) fn set_marks(&self, marks: Marks, most: usize) {
+        self.state.lock().set_marks(marks, most);
+    }
+
+    /// The marks that were accepted.
+    pub(in crate::engine) fn marks(&self) -> Marks {
+        self.state.lock().marks()
     }
 
     /// Fails if the store has ended.

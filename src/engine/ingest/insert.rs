@@ -20,6 +20,7 @@ use crate::engine::shared::Engine;
 use crate::engine::tree::BATCH_FROM;
 use crate::error::Result;
 use crate::ids::Seq;
+use crate::mark::MarkName;
 use crate::merkle::Hash;
 use crate::sync;
 use crate::sync::MutexGuard;
@@ -107,7 +108,7 @@ impl Engine {
         let first;
         if large {
             first = ingest.check_tree(tree)?;
-            ingest = self.append_large(ingest, &[addition])?;
+            ingest = self.append_large(ingest, &[addition], None)?;
         } else {
             first = ingest.append(&addition)?;
         }
@@ -119,12 +120,13 @@ impl Engine {
         Ok((first, seq))
     }
 
-    /// Appends leaves to several trees at one moment. Each tree has one addition. A reader of all trees together
-    /// sees all of the leaves or none, and so does the next open after a crash. Returns the range of indexes of
-    /// each addition, in order.
+    /// Appends leaves to several trees at one moment, and marks it. Each tree has one addition. A reader of all trees
+    /// together sees all of the leaves or none, and so does the next open after a crash, with the mark. Returns the
+    /// range of indexes of each addition, in order.
     pub(crate) fn insert_all(
         &self,
         additions: &[Addition<'_>],
+        mark: Option<&MarkName>,
         how: Intake,
     ) -> Result<(Vec<Range<u64>>, DurabilityToken)> {
         additions.iter().try_for_each(Addition::check)?;
@@ -137,29 +139,35 @@ impl Engine {
             let first = ingest.check_tree(tree)?;
             ranges.push(first..first + leaves.len() as u64);
         }
-        if additions.iter().all(|addition| addition.leaves.is_empty()) {
+        if let Some(mark) = mark {
+            ingest.check_mark(mark)?;
+        } else if additions.iter().all(|addition| addition.leaves.is_empty()) {
             return Ok((ranges, self.token(Seq(0))));
         }
         if large {
-            ingest = self.append_large(ingest, additions)?;
+            ingest = self.append_large(ingest, additions, mark)?;
         } else {
             for addition in additions {
                 ingest.append(addition)?;
             }
+        }
+        if let Some(mark) = mark {
+            ingest.mark(mark)?;
         }
         let token = self.token(self.leave(ingest, how));
         additions.iter().for_each(|Addition { tree, leaves, .. }| hash_large(tree, leaves.len()));
         Ok((ranges, token))
     }
 
-    /// Copies and publishes a large batch. Releases the lock while it copies.
+    /// Copies and publishes a large batch, which will set the mark `mark`. Releases the lock while it copies.
     pub(super) fn append_large<'a, 'b>(
         &'a self,
         mut ingest: MutexGuard<'a, Ingest>,
         additions: &'b [Addition<'b>],
+        mark: Option<&MarkName>,
     ) -> Result<MutexGuard<'a, Ingest>> {
         let trees: Vec<_> = additions.iter().map(|addition| addition.tree).collect();
-        let writers = ingest.begin_large(&trees);
+        let writers = ingest.begin_large(&trees, mark);
         drop(ingest);
         let with = |(addition, writer): (&'b Addition<'b>, Option<LeafWriter>)| {
             let (count, entry_bytes) = (addition.leaves.len() as u64, addition.entry_bytes());
@@ -346,7 +354,7 @@ mod tests {
 
     fn begin(engine: &Engine) -> Large<'_> {
         let tree = tree(engine);
-        let mut writers = engine.inflow.lock().begin_large(&[&tree]);
+        let mut writers = engine.inflow.lock().begin_large(&[&tree], None);
         let mut writer = writers.pop().flatten().unwrap();
         writer.write(&[[8; 32]; 3]);
         Large { engine, written: vec![Written { tree, writer, count: 3, entry_bytes: 0 }] }

@@ -12,6 +12,7 @@ use crate::engine::Tree;
 use crate::engine::tally::Tally;
 use crate::entry::Erasures;
 use crate::error::ReadError;
+use crate::mark::{Mark, MarkName, Marks};
 use crate::merkle::Hash;
 use crate::tree_spec::TreeSpec;
 
@@ -32,6 +33,10 @@ pub(crate) enum Control {
     /// With the tree, where it is awake.
     Dropped(Arc<TreeSpec>, Option<Arc<Tree>>),
     Erased(Arc<Tree>, Erasing),
+    /// With all marks that there are then.
+    Marked(Arc<Mark>, Marks),
+    /// With all marks that are left then.
+    Unmarked(MarkName, Marks),
 }
 
 /// An erasure that was accepted.
@@ -97,6 +102,17 @@ impl Cut {
         self.stretches.drain(..done);
         Ok(piece)
     }
+
+    /// Removes the records that set marks. Returns them as a cut that follows `written`.
+    pub(crate) fn split_marks(&mut self, written: Tally) -> Self {
+        let mut piece = Self { tally: written, stretches: Vec::new(), controls: Vec::new() };
+        let marked = |control: &mut Control| matches!(control, Control::Marked(..));
+        piece.controls.extend(self.controls.extract_if(.., marked));
+        for control in &piece.controls {
+            control.count_in(&mut piece.tally);
+        }
+        piece
+    }
 }
 
 impl Control {
@@ -107,6 +123,8 @@ impl Control {
             Self::Sealed(tree) | Self::Indexed(tree) => tally.add_control(&tree.spec),
             Self::Dropped(spec, _) => tally.add_control(spec),
             Self::Erased(tree, erasing) => tally.add_erasure(&tree.spec, erasing.payload.len()),
+            Self::Marked(mark, _) => tally.add_mark(mark.payload_len()),
+            Self::Unmarked(name, _) => tally.add_mark(name.as_str().len()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Records without leaves: trees that are created, sealed, indexed and dropped, and entries that are erased.
+//! Records without leaves: trees that are created, sealed, indexed and dropped, entries that are erased, and marks.
 //!
 //! Such records are few and short, and never wait for room.
 
@@ -14,6 +14,7 @@ use crate::engine::shared::Engine;
 use crate::entry::Cause;
 use crate::error::Result;
 use crate::ids::Seq;
+use crate::mark::MarkName;
 use crate::tree_spec::TreeSpec;
 
 impl Engine {
@@ -61,6 +62,16 @@ impl Engine {
         cause: Cause,
     ) -> Result<DurabilityToken> {
         self.accept(|ingest| Ok(((), ingest.erase(tree, ranges, cause)?))).map(|((), token)| token)
+    }
+
+    /// Accepts a record that gives the sizes of all trees a name.
+    pub(in crate::engine) fn accept_mark(&self, name: &MarkName) -> Result<DurabilityToken> {
+        self.accept(|ingest| Ok(((), Some(ingest.mark(name)?)))).map(|((), token)| token)
+    }
+
+    /// Accepts a record that removes a mark.
+    pub(in crate::engine) fn accept_unmark(&self, name: &MarkName) -> Result<DurabilityToken> {
+        self.accept(|ingest| Ok(((), Some(ingest.unmark(name)?)))).map(|((), token)| token)
     }
 
     /// Runs `accept` under the insertion lock. `accept` returns the number of its record, or `None` if no record

@@ -33,6 +33,7 @@ use crate::engine::tally::Tally;
 use crate::entry::{Cause, erasure};
 use crate::error::{Error, Result};
 use crate::ids::{Seq, TreeId};
+use crate::mark::{Mark, MarkName, Marks};
 use crate::merkle::{LeafIndex, TreeSize};
 use crate::per_tree::PerTree;
 use crate::sync::Instant;
@@ -107,6 +108,13 @@ pub(super) struct Ingest {
     pub(super) waiting: usize,
     /// How many ranges the erased entries of all trees are stored as.
     erased_ranges: u64,
+    /// The sizes of the trees in use that have no inlet, because they are not loaded.
+    asleep: PerTree<u64>,
+    /// The marks that were accepted.
+    marks: Marks,
+    max_marks: usize,
+    /// The mark of the large batch that is being copied.
+    reserved: Option<MarkName>,
     ended: Option<Error>,
 }
 
@@ -157,6 +165,10 @@ impl Ingest {
             hurried: false,
             waiting: 0,
             erased_ranges: 0,
+            asleep: PerTree::default(),
+            marks: Marks::default(),
+            max_marks: 0,
+            reserved: None,
             ended: None,
         };
         ingest.set_gate();
@@ -193,6 +205,7 @@ impl Ingest {
 
     /// Opens `tree` to inserts. The tree is new, or was in the store when it was opened.
     pub(super) fn admit(&mut self, tree: &Arc<Tree>, writer: LeafWriter, sealed: bool) {
+        self.asleep.remove(tree.id());
         self.inlets.insert(tree.id(), Inlet::new(tree, writer, sealed));
     }
 
@@ -282,8 +295,61 @@ impl Ingest {
     /// Accepts a record that drops the tree of `spec`. The tree had so many ranges of erased entries.
     pub(super) fn drop_tree(&mut self, spec: &Arc<TreeSpec>, erased_ranges: u64) -> Seq {
         self.erased_ranges = self.erased_ranges.saturating_sub(erased_ranges);
+        self.asleep.remove(spec.id);
         let tree = self.inlets.remove(spec.id).map(|inlet| inlet.tree);
         self.control(Control::Dropped(Arc::clone(spec), tree))
+    }
+
+    /// Notes the sizes of the trees that are not loaded.
+    pub(super) fn set_asleep(&mut self, sizes: PerTree<u64>) {
+        self.asleep = sizes;
+    }
+
+    /// Notes the marks that there are, and how many there may be.
+    pub(super) fn set_marks(&mut self, marks: Marks, most: usize) {
+        (self.marks, self.max_marks) = (marks, most);
+    }
+
+    /// The marks that were accepted.
+    pub(super) fn marks(&self) -> Marks {
+        self.marks.clone()
+    }
+
+    /// Fails if no mark can get this name, or if there are as many as there may be.
+    pub(super) fn check_mark(&self, name: &MarkName) -> Result<()> {
+        if self.marks.get(name).is_some() || self.reserved.as_ref() == Some(name) {
+            return Err(Error::MarkExists { mark: name.clone() });
+        }
+        let (found, most) =
+            (self.marks.len() + usize::from(self.reserved.is_some()), self.max_marks);
+        if found >= most {
+            return Err(Error::TooManyMarks { found, most });
+        }
+        Ok(())
+    }
+
+    /// Accepts a record that gives the sizes of all trees in use a name.
+    pub(super) fn mark(&mut self, name: &MarkName) -> Result<Seq> {
+        self.check_mark(name)?;
+        let asleep = self.asleep.iter().map(|(id, size)| (id, *size));
+        let mut sizes: Vec<_> = self.sizes().chain(asleep).collect();
+        sizes.sort_unstable_by_key(|(id, _)| *id);
+        let mark = Mark::new(name.clone(), sizes).map(Arc::new);
+        let after = mark.as_ref().and_then(|mark| self.marks.with(Arc::clone(mark)));
+        // No id is there twice, and the name is free.
+        let (Some(mark), Some(after)) = (mark, after) else {
+            return Err(Error::MarkExists { mark: name.clone() });
+        };
+        self.marks = after.clone();
+        Ok(self.control(Control::Marked(mark, after)))
+    }
+
+    /// Accepts a record that removes a mark.
+    pub(super) fn unmark(&mut self, name: &MarkName) -> Result<Seq> {
+        let after = self.marks.without(name);
+        let after = after.ok_or_else(|| Error::NoMark { mark: name.clone() })?;
+        self.marks = after.clone();
+        Ok(self.control(Control::Unmarked(name.clone(), after)))
     }
 
     fn control(&mut self, control: Control) -> Seq {
@@ -320,10 +386,15 @@ impl Ingest {
         Ok(first)
     }
 
-    /// Takes the writers of `trees` out for a large batch. Every insert waits from now on. What was inserted
-    /// before is flushed apart from the batch.
-    pub(super) fn begin_large(&mut self, trees: &[&Arc<Tree>]) -> Vec<Option<LeafWriter>> {
+    /// Takes the writers of `trees` out for a large batch, which will set the mark `mark`. Every insert waits from now
+    /// on. What was inserted before is flushed apart from the batch.
+    pub(super) fn begin_large(
+        &mut self,
+        trees: &[&Arc<Tree>],
+        mark: Option<&MarkName>,
+    ) -> Vec<Option<LeafWriter>> {
         self.copying = true;
+        self.reserved = mark.cloned();
         self.set_gate();
         let cut = match self.take_named() {
             Some(named) => named,
@@ -341,6 +412,7 @@ impl Ingest {
     /// insert again.
     pub(super) fn end_large(&mut self, written: Vec<Written>) -> Result<()> {
         self.copying = false;
+        self.reserved = None;
         let open = self.check().and_then(|()| {
             written.iter().try_for_each(|written| self.check_tree(&written.tree).map(drop))
         });

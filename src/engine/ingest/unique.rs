@@ -26,6 +26,7 @@ use crate::engine::shared::Engine;
 use crate::error::Result;
 use crate::ids::Seq;
 use crate::index::IndexKey;
+use crate::mark::MarkName;
 use crate::merkle::Hash;
 use crate::sync;
 
@@ -221,11 +222,12 @@ impl<'a> Request<'a> {
 }
 
 impl Engine {
-    /// Inserts what the trees do not have of `requests`, at one moment. Each tree has one request. Returns what each came
+    /// Inserts what the trees do not have of `requests`, at one moment, and marks it. Each tree has one request. Returns what each came
     /// to, and the number with which all of it is durable, the leaves that were there included.
     pub(crate) fn insert_unique(
         &self,
         requests: &[Request<'_>],
+        mark: Option<&MarkName>,
         how: Intake,
     ) -> Result<(Vec<Settled>, Seq)> {
         for request in requests {
@@ -264,15 +266,21 @@ impl Engine {
             });
             let additions: Vec<_> =
                 additions.filter(|addition| !addition.leaves.is_empty()).collect();
-            let seq = if additions.is_empty() {
+            if let Some(mark) = mark {
+                ingest.check_mark(mark)?;
+            }
+            let seq = if additions.is_empty() && mark.is_none() {
                 ingest.accepted().seq
             } else {
                 if large {
-                    ingest = self.append_large(ingest, &additions)?;
+                    ingest = self.append_large(ingest, &additions, mark)?;
                 } else {
                     for addition in &additions {
                         ingest.append(addition)?;
                     }
+                }
+                if let Some(mark) = mark {
+                    ingest.mark(mark)?;
                 }
                 self.leave(ingest, how)
             };
@@ -328,7 +336,7 @@ mod tests {
         }
         let leaves: Vec<_> = (0..1000).map(leaf).collect();
         let request = Request { tree: &tree, leaves: &leaves, entries: &[], unique: &[true; 1000] };
-        engine.insert_unique(&[request], Intake::Insert).unwrap();
+        engine.insert_unique(&[request], None, Intake::Insert).unwrap();
         let started = std::time::Instant::now();
         while tree.table_bytes() < 8000 {
             assert!(started.elapsed().as_secs() < 30, "no thread adds the leaves");

@@ -13,6 +13,7 @@ use crate::engine::ingest::{Control, Stretch};
 use crate::engine::tally::Tally;
 use crate::engine::tree::Tree;
 use crate::entry::Erasures;
+use crate::mark::Marks;
 use crate::per_tree::PerTree;
 use crate::tree_spec::TreeSpec;
 use crate::wal::Position;
@@ -39,6 +40,7 @@ pub(crate) struct FlushPoint {
 pub(crate) struct Flushed {
     point: FlushPoint,
     changed: PerTree<Changed>,
+    marks: Marks,
 }
 
 /// A tree that differs from the manifest in force.
@@ -86,10 +88,19 @@ impl Changed {
 }
 
 impl Flushed {
-    /// A store at `point`. `changed` are the trees that differ from its manifest.
-    pub(crate) fn new(point: FlushPoint, changed: impl IntoIterator<Item = Changed>) -> Self {
+    /// A store at `point`, with `marks`. `changed` are the trees that differ from its manifest.
+    pub(crate) fn new(
+        point: FlushPoint,
+        changed: impl IntoIterator<Item = Changed>,
+        marks: Marks,
+    ) -> Self {
         let changed = changed.into_iter().map(|change| (change.spec.id, change)).collect();
-        Self { point, changed }
+        Self { point, changed, marks }
+    }
+
+    /// The marks at the point.
+    pub(super) fn marks(&self) -> Marks {
+        self.marks.clone()
     }
 
     pub(super) fn point(&self) -> FlushPoint {
@@ -122,6 +133,7 @@ impl Flushed {
                 Control::Erased(tree, erasing) => {
                     self.change(&tree).erasures = Some(erasing.after);
                 }
+                Control::Marked(_, after) | Control::Unmarked(_, after) => self.marks = after,
             }
         }
         dropped

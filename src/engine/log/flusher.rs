@@ -6,8 +6,9 @@
 //!   insertion lock. A large group is written as several provisional groups and a last one that ends at the point.
 //!   So a batch counts whole or not at all, whatever its trees, and no group goes beyond a point that is known
 //!   when the group is cut.
-//! - A group first creates trees, then has leaves, then erases entries, then seals trees, then drops trees. So a
-//!   tree has no record before it is created and none after it is dropped, and no entry is erased before it is there.
+//! - A group first creates trees, then has leaves, then erases entries, then sets and removes marks, then seals trees,
+//!   then drops trees. So a tree has no record before it is created and none after it is dropped, no entry is erased
+//!   before it is there, and a mark comes after the leaves that it covers.
 //! - The records of provisional groups count only once a group that ends at a point follows. They are claimed as
 //!   durable only after that group is synced.
 //! - A claim is an empty group that is not synced. The last point stays the one before it, so nothing relies on the
@@ -228,6 +229,12 @@ impl Flusher {
             let piece = cut.split(self.written, bytes)?;
             self.write_group(piece, GroupEnd::Point)?;
         }
+        if mutant!(self.source.fs(), MarkEarly) {
+            let piece = cut.split_marks(self.written);
+            if !piece.controls.is_empty() {
+                self.write_group(piece, GroupEnd::Point)?;
+            }
+        }
         let mut most = self.piece_bytes();
         // A piece has at least one leaf, however long its entry is.
         while cut.tally.leaves - self.written.leaves > 1
@@ -267,10 +274,7 @@ impl Flusher {
         let mut records = Vec::with_capacity(stretches.len() + controls.len());
         records.extend(controls.iter().filter_map(|control| match control {
             Control::Created(tree) => Some(Record::create(&tree.spec)),
-            Control::Sealed(_)
-            | Control::Indexed(_)
-            | Control::Dropped(..)
-            | Control::Erased(..) => None,
+            _ => None,
         }));
         let mut start = 0;
         for ((Stretch { tree, from, .. }, end), entries) in stretches.iter().zip(ends).zip(&entries)
@@ -286,22 +290,28 @@ impl Flusher {
             Control::Erased(tree, Erasing { at, ranges, payload, .. }) => {
                 Some(Record::Erase { tree: tree.id(), at: *at, ranges: *ranges, payload })
             }
-            Control::Created(_)
-            | Control::Sealed(_)
-            | Control::Indexed(_)
-            | Control::Dropped(..) => None,
+            _ => None,
+        }));
+        let mark = |control: &Control| match control {
+            Control::Marked(mark, _) => Some(mark.payload()),
+            _ => None,
+        };
+        let payloads: Vec<_> = controls.iter().map(mark).collect();
+        records.extend(controls.iter().zip(&payloads).filter_map(|mark| match mark {
+            (Control::Marked(mark, _), Some(payload)) => {
+                Some(Record::Mark { sizes: mark.sizes().len() as u64, payload })
+            }
+            (Control::Unmarked(name, _), _) => Some(Record::Unmark { name }),
+            _ => None,
         }));
         records.extend(controls.iter().filter_map(|control| match control {
             Control::Sealed(tree) => Some(Record::Seal { tree: tree.id() }),
             Control::Indexed(tree) => Some(Record::Index { tree: tree.id() }),
-            Control::Created(_) | Control::Dropped(..) | Control::Erased(..) => None,
+            _ => None,
         }));
         records.extend(controls.iter().filter_map(|control| match control {
             Control::Dropped(spec, _) => Some(Record::Drop { tree: spec.id }),
-            Control::Created(_)
-            | Control::Sealed(_)
-            | Control::Indexed(_)
-            | Control::Erased(..) => None,
+            _ => None,
         }));
         self.log.append(&records, tally.seq, end)?;
         let leaves = tally.leaves - self.written.leaves;

@@ -14,6 +14,7 @@ use super::flushed::{Changed, FlushPoint, Flushed, News};
 use crate::durability::{DurabilityToken, Ending, Watermark};
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, Seq};
+use crate::mark::Marks;
 use crate::sync::process::Process;
 use crate::sync::{Condvar, Instant, Mutex};
 use crate::wal::{SegmentHold, Segments, Unwiped};
@@ -224,10 +225,10 @@ impl LogSide {
         look(&flushed.point())
     }
 
-    /// The last durable point, and the trees that differ from the manifest in force there.
-    pub(in crate::engine) fn changed(&self) -> (FlushPoint, Vec<Changed>) {
+    /// The last durable point, the trees that differ from the manifest in force there, and the marks.
+    pub(in crate::engine) fn changed(&self) -> (FlushPoint, Vec<Changed>, Marks) {
         let flushed = self.flushed.lock();
-        (flushed.point(), flushed.changed())
+        (flushed.point(), flushed.changed(), flushed.marks())
     }
 
     /// Whether the manifest in force still has a dropped tree.

@@ -204,6 +204,7 @@ pub(crate) fn recover(
         loader,
         erasing,
         pinned,
+        marks: logged.marks().clone(),
     })
 }
 

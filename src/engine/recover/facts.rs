@@ -98,7 +98,7 @@ pub(super) fn read(
     let ids: Vec<_> = wal.complete.iter().map(|(name, _)| files::segment_id(*name)).collect();
     let replayed = replay(fs, manifest.store, &manifest.log, &ids, &mut |header, frame| {
         match logged.apply(fs, header, frame)? {
-            Change::Nothing | Change::Sealed(_) => {}
+            Change::Nothing | Change::Sealed(_) | Change::Marked => {}
             Change::Indexed(id) => {
                 load(&mut grown, id)?;
                 if let Some(Grown { tree, .. }) = grown.get(id) {

@@ -39,6 +39,8 @@ pub fn group(bytes: &[u8]) -> bool {
         | Frame::Seal { .. }
         | Frame::Index { .. }
         | Frame::Drop { .. } => 0,
+        Frame::Mark(mark) => mark.payload_len(),
+        Frame::Unmark(name) => name.as_str().len(),
         Frame::Erase { ranges, cause, .. } => {
             crate::entry::erasure::encode(ranges, &cause.reason).len()
         }

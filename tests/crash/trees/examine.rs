@@ -176,7 +176,9 @@ impl Image<'_> {
                 new.entries.last().inspect(|entry| gone.add(entry));
             }
         }
+        batch.mark("later").map_err(refused)?;
         drop(batch.commit().map_err(refused)?);
+        state.mark("later");
         for (name, tree) in &mut state {
             let last = tree.leaves.len().checked_sub(1).filter(|_| keeps_entries(tree.kind));
             if let Some(last) = last.filter(|last| !tree.erased.contains(&(*last as u64))) {

@@ -81,6 +81,8 @@ impl<'a> Patient<'a> {
             Step::Drop(name) => self.drop_tree(NAMES[name]),
             Step::Erase(name) => self.erase(NAMES[name]),
             Step::Bare(name, count) => self.bare(NAMES[name], count),
+            Step::Mark => self.mark(),
+            Step::Unmark => self.unmark(),
             Step::Compact => self.compact(),
             Step::Flush => self.flush(),
             Step::Checkpoint => self.checkpoint(),
@@ -157,6 +159,10 @@ impl<'a> Patient<'a> {
                 new.push((name, leaves.leaves));
             }
         }
+        let mark = (count % 2 == 1).then(|| self.model.new_mark());
+        if let Some(mark) = &mark {
+            batch.mark(mark).map_err(refused)?;
+        }
         let committed = batch.commit();
         drop(store);
         match committed {
@@ -164,6 +170,7 @@ impl<'a> Patient<'a> {
                 for (name, leaves) in new {
                     self.model.now.get_mut(name).unwrap().leaves.extend(leaves);
                 }
+                mark.inspect(|mark| self.model.now.mark(mark));
                 self.tokens.push(committed.token);
                 Ok(())
             }
@@ -253,6 +260,30 @@ impl<'a> Patient<'a> {
             Ok(done) => {
                 self.tokens.extend(done.iter().map(|done| done.token().clone()));
                 asked.settle(&mut self.model, &done)
+            }
+            Err(error) => self.must_be_poison(&error),
+        }
+    }
+
+    fn mark(&mut self) -> Outcome {
+        let name = self.model.new_mark();
+        match self.store().mark(&name) {
+            Ok(token) => {
+                self.model.now.mark(&name);
+                self.tokens.push(token);
+                Ok(())
+            }
+            Err(error) => self.must_be_poison(&error),
+        }
+    }
+
+    fn unmark(&mut self) -> Outcome {
+        let Some(name) = self.model.now.oldest_mark() else { return Ok(()) };
+        match self.store().drop_mark(&name) {
+            Ok(token) => {
+                self.model.now.drop_oldest_mark();
+                self.tokens.push(token);
+                Ok(())
             }
             Err(error) => self.must_be_poison(&error),
         }
@@ -479,6 +510,7 @@ impl<'a> Patient<'a> {
             ("flush", store.flush().err()),
             ("checkpoint", store.checkpoint().err()),
             ("compact", store.compact(Compact::new()).err()),
+            ("mark", store.mark("another").err()),
         ];
         for (name, tree) in &self.model.now {
             let handle = store.existing_tree(name).map_err(refused)?;
@@ -601,7 +633,7 @@ impl Drop for Patient<'_> {
 }
 
 /// A workload that meets every kind of operation on up to three trees.
-const STEPS: [Step; 30] = [
+const STEPS: [Step; 32] = [
     Step::Insert(0, 2),
     Step::Insert(1, 5),
     Step::Batch(3),
@@ -609,6 +641,7 @@ const STEPS: [Step; 30] = [
     Step::Claim,
     Step::Checkpoint,
     Step::Create(2),
+    Step::Mark,
     Step::Batch(60),
     Step::Erase(1),
     Step::Bare(1, 3),
@@ -616,6 +649,7 @@ const STEPS: [Step; 30] = [
     Step::Flush,
     Step::Compact,
     Step::Seal(1),
+    Step::Unmark,
     Step::Checkpoint,
     Step::Batch(2),
     Step::Erase(1),

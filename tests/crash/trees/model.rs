@@ -44,6 +44,8 @@ pub(crate) struct Model {
     /// How many trees were created, lost ones too.
     created: usize,
     fresh: u64,
+    /// How many marks were set, lost ones too.
+    marked: u64,
     /// The entries of the leaves, of all trees that keep some.
     entries: BTreeMap<Hash, Vec<u8>>,
     /// The entries that no file may have any more.
@@ -52,15 +54,16 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn new() -> Self {
-        let nothing = Point { state: Rc::new(State::new()), next_id: 0 };
+        let nothing = Point { state: Rc::new(State::default()), next_id: 0 };
         Self {
-            now: State::new(),
+            now: State::default(),
             points: vec![nothing],
             acked: 0,
             checkpoints: vec![0],
             next_id: 0..=0,
             created: 0,
             fresh: 0,
+            marked: 0,
             entries: BTreeMap::new(),
             gone: Gone::default(),
         }
@@ -87,6 +90,12 @@ impl Model {
                 self.gone.add(&self.entries[&leaf]);
             }
         }
+    }
+
+    /// A name for a mark that nothing else ever had.
+    pub(crate) fn new_mark(&mut self) -> String {
+        self.marked += 1;
+        format!("block {}", self.marked)
     }
 
     /// Hashes that nothing else ever was.

@@ -18,7 +18,7 @@ use testkit::words::words;
 pub(crate) enum Step {
     /// Inserts so many leaves into a tree, which is created where it is not there.
     Insert(usize, usize),
-    /// Inserts at least so many leaves into every tree that takes some, in one batch.
+    /// Inserts at least so many leaves into every tree that takes some, in one batch. A batch of an odd number sets a mark.
     Batch(usize),
     /// Submits so many new entries to a tree that keeps entries, and between them some that it has. Each is to be there
     /// once.
@@ -30,6 +30,10 @@ pub(crate) enum Step {
     Erase(usize),
     /// Inserts so many leaves with erased entries into a tree that keeps entries.
     Bare(usize, usize),
+    /// Sets a mark.
+    Mark,
+    /// Removes the oldest mark.
+    Unmark,
     /// Removes the data of erased entries from all files.
     Compact,
     Flush,
@@ -145,6 +149,8 @@ impl Rig {
             Step::Drop(name) => self.span(|rig| rig.drop_tree(NAMES[name])),
             Step::Erase(name) => self.span(|rig| rig.erase(NAMES[name])),
             Step::Bare(name, count) => self.span(|rig| rig.bare(NAMES[name], count)),
+            Step::Mark => self.span(Self::set_mark),
+            Step::Unmark => self.span(Self::unmark),
             Step::Compact => self.span(Self::compact),
             Step::Flush => self.span(Self::flush),
             Step::Checkpoint => self.span(Self::checkpoint),
@@ -263,6 +269,11 @@ impl Rig {
                 new.push((name, leaves.leaves));
             }
         }
+        let marks = count % 2 == 1 && !new.is_empty();
+        let mark = marks.then(|| self.model.new_mark());
+        if let Some(mark) = &mark {
+            batch.mark(mark).map_err(refused)?;
+        }
         let committed = batch.commit().map_err(refused)?;
         for ((name, leaves), range) in new.iter().zip(&committed.ranges) {
             let known = self.model.now.get_mut(*name).unwrap();
@@ -272,6 +283,7 @@ impl Rig {
             }
             known.leaves.extend(leaves);
         }
+        mark.inspect(|mark| self.model.now.mark(mark));
         if new.is_empty() { Ok(()) } else { self.keep(committed.token) }
     }
 
@@ -333,6 +345,20 @@ impl Rig {
             }
         }
         Ok(())
+    }
+
+    fn set_mark(&mut self) -> Outcome {
+        let name = self.model.new_mark();
+        let token = self.store().mark(&name).map_err(refused)?;
+        self.model.now.mark(&name);
+        self.keep(token)
+    }
+
+    fn unmark(&mut self) -> Outcome {
+        let Some(name) = self.model.now.oldest_mark() else { return Ok(()) };
+        let token = self.store().drop_mark(&name).map_err(refused)?;
+        self.model.now.drop_oldest_mark();
+        self.keep(token)
     }
 
     fn compact(&mut self) -> Outcome {

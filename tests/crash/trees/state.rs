@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use duramen::merkle::StoreHead;
 use duramen::{
-    Arity, Batch, Blake3, DynAccumulator, EntryConfig, Error, Hash, Hasher, InsertedMany,
+    Arity, Batch, Blake3, DynAccumulator, EntryConfig, Error, Hash, Hasher, InsertedMany, MarkInfo,
     Rfc6962Sha256, Snapshot, Store, StoreReader, TreeConfig, TreeInfo,
 };
 
@@ -50,8 +50,79 @@ impl std::fmt::Debug for Tree {
     }
 }
 
-/// All trees by name.
-pub(crate) type State = BTreeMap<String, Tree>;
+/// All trees by name, and the marks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    trees: BTreeMap<String, Tree>,
+    /// Oldest first.
+    marks: Vec<Mark>,
+}
+
+/// A mark: its name, and the sizes of the trees at its moment, but for those that were dropped since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mark {
+    name: String,
+    sizes: BTreeMap<String, u64>,
+}
+
+impl State {
+    /// Removes a tree, from the marks too.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Tree> {
+        for mark in &mut self.marks {
+            mark.sizes.remove(name);
+        }
+        self.trees.remove(name)
+    }
+
+    /// Sets a mark.
+    pub(crate) fn mark(&mut self, name: &str) {
+        let size = |(name, tree): (&String, &Tree)| (name.clone(), tree.leaves.len() as u64);
+        let sizes = self.trees.iter().map(size).collect();
+        self.marks.push(Mark { name: name.to_owned(), sizes });
+    }
+
+    /// The name of the oldest mark.
+    pub(crate) fn oldest_mark(&self) -> Option<String> {
+        self.marks.first().map(|mark| mark.name.clone())
+    }
+
+    /// Removes the oldest mark.
+    pub(crate) fn drop_oldest_mark(&mut self) {
+        self.marks.remove(0);
+    }
+}
+
+impl std::ops::Deref for State {
+    type Target = BTreeMap<String, Tree>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.trees
+    }
+}
+
+impl std::ops::DerefMut for State {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.trees
+    }
+}
+
+impl<'a> IntoIterator for &'a State {
+    type Item = (&'a String, &'a Tree);
+    type IntoIter = std::collections::btree_map::Iter<'a, String, Tree>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.trees.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a mut State {
+    type Item = (&'a String, &'a mut Tree);
+    type IntoIter = std::collections::btree_map::IterMut<'a, String, Tree>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.trees.iter_mut()
+    }
+}
 
 /// How many kinds of trees there are.
 pub(crate) const KINDS: usize = 3;
@@ -149,16 +220,67 @@ pub(crate) fn shown(store: &Store) -> Outcome<State> {
     if snapshot.head().map_err(read)? != head {
         return Err(Finding::new(Kind::WrongRoot, "the head of a snapshot is another one"));
     }
-    state_of(&infos, &head, |name| {
+    let tree = |name: &str| {
         let tree = snapshot.tree(name).map_err(read)?;
         tree.ok_or_else(|| Finding::new(Kind::Answer, format!("{name} is not in the snapshot")))
-    })
+    };
+    let mut state = state_of(&infos, &head, tree)?;
+    for mark in store.marks().map_err(read)? {
+        let then = store.snapshot_at(&mark.name).map_err(read)?;
+        check_mark(&mut state, &mark, &then.head().map_err(read)?)?;
+        for (name, size) in then.trees() {
+            let tree = then.tree(name.as_str()).map_err(read)?.unwrap();
+            let leaves = &state[name.as_str()].leaves[..usize::try_from(size.get()).unwrap()];
+            check(&tree, state[name.as_str()].kind, leaves)
+                .map_err(|finding| finding.context(format_args!("at the mark {}", mark.name)))?;
+        }
+    }
+    Ok(state)
+}
+
+/// Compares a mark with the leaves that the trees have, and adds it to `state`.
+fn check_mark(state: &mut State, mark: &MarkInfo, head: &StoreHead) -> Outcome {
+    let mut sizes = BTreeMap::new();
+    let mut heads = Vec::new();
+    for (name, size) in &mark.trees {
+        let tree = state.get(name.as_str()).filter(|tree| tree.leaves.len() as u64 >= size.get());
+        let Some(tree) = tree else {
+            let text = format!("{mark:?} has leaves of {name} that are not there");
+            return Err(Finding::new(Kind::Phantom, text));
+        };
+        let (hasher, arity, oracle) = kind(tree.kind);
+        let (arity, leaves) =
+            (arity.children(), &tree.leaves[..usize::try_from(size.get()).unwrap()]);
+        heads.push((name, hasher.id(), arity, size.get(), oracle.root(arity, leaves)));
+        sizes.insert(name.to_string(), size.get());
+    }
+    let heads: Vec<_> = heads
+        .iter()
+        .map(|(name, hasher, arity, size, root)| reference::TreeOfStore {
+            name: name.as_str(),
+            hasher: hasher.as_str(),
+            arity: *arity,
+            size: *size,
+            root: *root,
+        })
+        .collect();
+    if head.commitment() != reference::commitment(&heads) {
+        let text = format!("the heads at the mark {} are others", mark.name);
+        return Err(Finding::new(Kind::WrongRoot, text));
+    }
+    state.marks.push(Mark { name: mark.name.to_string(), sizes });
+    Ok(())
 }
 
 /// What a reader shows.
 pub(crate) fn followed(reader: &StoreReader) -> Outcome<State> {
     let infos = reader.trees().map_err(read)?;
-    state_of(&infos, &reader.head().map_err(read)?, |name| reader.tree(name).map_err(read))
+    let head = reader.head().map_err(read)?;
+    let mut state = state_of(&infos, &head, |name| reader.tree(name).map_err(read))?;
+    for mark in reader.marks().map_err(read)? {
+        check_mark(&mut state, &mark, &reader.head_at(&mark.name).map_err(read)?)?;
+    }
+    Ok(state)
 }
 
 /// The leaves of a tree that a reader knows to be durable.
@@ -199,7 +321,7 @@ fn state_of(
     head: &StoreHead,
     tree: impl Fn(&str) -> Outcome<Snapshot>,
 ) -> Outcome<State> {
-    let mut state = State::new();
+    let mut state = State::default();
     let mut heads = Vec::new();
     for info in infos {
         let name = info.name.as_str();

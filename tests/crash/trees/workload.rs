@@ -19,13 +19,14 @@ use testkit::random::Random;
 
 /// The steps that all short workloads are made of. The first tree is the one that is created, sealed and
 /// dropped; the large batch takes several blocks of log.
-const ALPHABET: [Step; 12] = [
+const ALPHABET: [Step; 13] = [
     Step::Insert(0, 2),
     Step::Batch(40),
     Step::Create(2),
     Step::Seal(0),
     Step::Drop(0),
     Step::Erase(1),
+    Step::Mark,
     Step::Compact,
     Step::Flush,
     Step::Checkpoint,
@@ -133,6 +134,31 @@ const UNIQUE: [Step; 21] = [
     Step::Compact,
 ];
 
+/// A workload in which marks are set alone and with batches, removed, checkpointed, and outlive a tree.
+const MARKS: [Step; 21] = [
+    Step::Mark,
+    Step::Insert(0, 3),
+    Step::Insert(1, 2),
+    Step::Mark,
+    Step::Flush,
+    Step::Batch(5),
+    Step::Checkpoint,
+    Step::Batch(41),
+    Step::Unmark,
+    Step::Kill,
+    Step::Batch(3),
+    Step::Flush,
+    Step::Mark,
+    Step::Follow,
+    Step::Checkpoint,
+    Step::Unmark,
+    Step::Checkpoint,
+    Step::Drop(0),
+    Step::Reopen,
+    Step::Batch(1),
+    Step::Checkpoint,
+];
+
 /// One workload: nothing is examined before its last `examined` steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
@@ -232,6 +258,11 @@ pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
         workloads.push(Workload { setup, seed, steps, examined });
     }
     for setup in setups {
+        let seed = run.seed(SHORT + workloads.len() as u64);
+        let (steps, examined) = (MARKS.to_vec(), MARKS.len());
+        workloads.push(Workload { setup, seed, steps, examined });
+    }
+    for setup in setups {
         for last in ALPHABET {
             let mut steps = PAST.to_vec();
             steps.extend([Step::Flush, Step::Claim, last]);
@@ -264,7 +295,7 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
     let step = |random: &mut Random| {
         let tree = usize::try_from(random.below(3)).unwrap();
         let mut leaves = |most| 1 + usize::try_from(random.below(most)).unwrap();
-        match leaves(57) {
+        match leaves(61) {
             1..=9 => Step::Insert(tree, leaves(30)),
             10..=16 => Step::Batch(leaves(20)),
             17 => Step::Batch(60 + leaves(150)),
@@ -281,6 +312,8 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
             49..=51 => Step::Compact,
             52 => Step::Bare(tree, leaves(20)),
             53..=55 => Step::Unique(tree, leaves(20)),
+            56..=58 => Step::Mark,
+            59 => Step::Unmark,
             _ => Step::Cut(match random.below(4) {
                 0 => CrashChoice::NothingKept,
                 1 => CrashChoice::AllKept,
@@ -373,6 +406,8 @@ fn flaws_are_found_in_stores_of_several_trees() {
         Mutant::ErasuresForgotten,
         Mutant::BaseReplacedEarly,
         Mutant::BaseForgotten,
+        Mutant::MarkEarly,
+        Mutant::MarksForgotten,
     ]
     .map(Flaw::Engine);
     #[cfg(not(duramen_mutants))]
