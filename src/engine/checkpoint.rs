@@ -206,7 +206,7 @@ impl Engine {
             let (part, index) = (PartId(number).file(), PartId(number).index_file());
             [index.tmp(), index, part.tmp(), part]
         });
-        let unerased = self.keeper.unless_erasing();
+        let unerased = self.keeper.unerased().guard();
         for name in names.chain(manifests) {
             match give_up(&*self.fs, name, unerased.is_none()) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -260,7 +260,7 @@ impl Engine {
         let with_part = self.with_part(live.manifest(), changed);
         let parts = self.write_parts(live, changed, &with_part, steps)?;
         let mut next = live.manifest().clone();
-        next.erased = self.keeper.is_erasing();
+        next.erased = self.keeper.unerased().is_over();
         next.next_tree = point.tally.next_tree;
         if !mutant!(&*self.fs, MarksForgotten) {
             next.marks = marks.clone();

@@ -56,7 +56,7 @@ impl Engine {
     fn compact_alone(&self, how: Compact, started: Instant) -> Result<CompactInfo> {
         let wiped = || self.keeper.strays().wiped_bytes() + self.log.wiped_bytes();
         let before = wiped();
-        let erasing = self.keeper.is_erasing();
+        let erasing = self.keeper.unerased().is_over();
         self.check_open()?;
         if erasing {
             self.log.wipe_segments()?;

@@ -30,7 +30,7 @@ impl Engine {
             let (found, most) = (ranges.len() as u64, erasure::MOST_RANGES as u64);
             return Err(Error::TooManyErasures { found, most });
         }
-        self.keeper.begin_erasing();
+        self.keeper.unerased().end();
         self.log.begin_erasing();
         self.accept_erasure(tree, &ranges, Cause::now(reason))
     }
@@ -50,7 +50,7 @@ impl Engine {
                 self.insert(Addition { tree, leaves, entries: &[] }, Intake::Insert)?;
             return Ok((first, self.token(seq)));
         }
-        self.keeper.begin_erasing();
+        self.keeper.unerased().end();
         self.log.begin_erasing();
         let (first, seq) = self.accept_erased(tree, leaves, Cause::at(at, reason))?;
         Ok((first, self.token(seq)))

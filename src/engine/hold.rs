@@ -39,7 +39,7 @@ impl Engine {
     fn remove_parts(&self, parts: Vec<Retired>) {
         for Retired { name, keeps_entries } in parts {
             // An erasure that begins meanwhile waits until the file is gone.
-            let unerased = self.keeper.unless_erasing();
+            let unerased = self.keeper.unerased().guard();
             let wipe = keeps_entries && unerased.is_none();
             let index = PartId(name.number).index_file();
             let index = match self.fs.remove(index) {

@@ -13,7 +13,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::alone::Alone;
@@ -21,6 +20,7 @@ use super::holds::Holds;
 use super::log::FlushPoint;
 use super::strays::Strays;
 use super::tally::Tally;
+use super::unerased::Unerased;
 use super::upkeep::Upkeep;
 use crate::config::Since;
 use crate::directory::manifest::{Manifest, TreeEntry};
@@ -41,10 +41,8 @@ pub(super) struct Keeper {
     /// Whose turn it is to merge parts.
     alone: Alone,
     strays: Strays,
-    /// Whether entries were erased, in this run or before. Never set back.
-    erasing: AtomicBool,
-    /// Held by the threads that give up files as they are, and by the one that erases entries for the first time.
-    unerased: Mutex<()>,
+    /// Whether entries were erased, in this run or before.
+    unerased: Unerased,
     upkeep: Upkeep,
     /// Held by the thread that writes indexes.
     indexing: Mutex<()>,
@@ -68,9 +66,8 @@ impl Keeper {
         let (holds, upkeep) = (Holds::default(), Upkeep::default());
         let (indexing, displaced) = (Mutex::default(), Mutex::default());
         let (alone, strays) = (Alone::default(), Strays::default());
-        let erasing = AtomicBool::new(erasing);
-        let unerased = Mutex::default();
-        Self { live, marks, holds, alone, strays, erasing, unerased, upkeep, indexing, displaced }
+        let unerased = Unerased::new(erasing);
+        Self { live, marks, holds, alone, strays, unerased, upkeep, indexing, displaced }
     }
 
     /// Takes the checkpoint lock.
@@ -136,25 +133,8 @@ impl Keeper {
     }
 
     /// Whether files may have data of erased entries.
-    pub(super) fn is_erasing(&self) -> bool {
-        self.erasing.load(Ordering::Acquire)
-    }
-
-    /// From now on files may have data of erased entries.
-    pub(super) fn begin_erasing(&self) {
-        if !self.is_erasing() {
-            let _unerased = self.unerased.lock();
-            self.erasing.store(true, Ordering::Release);
-        }
-    }
-
-    /// Unless files may have data of erased entries: a guard that keeps it so.
-    pub(super) fn unless_erasing(&self) -> Option<MutexGuard<'_, ()>> {
-        if self.is_erasing() {
-            return None;
-        }
-        let unerased = self.unerased.lock();
-        (!self.is_erasing()).then_some(unerased)
+    pub(super) fn unerased(&self) -> &Unerased {
+        &self.unerased
     }
 
     /// What is requested and retried.

@@ -49,6 +49,7 @@ mod tails;
 mod tally;
 mod tree;
 mod trees;
+pub(crate) mod unerased;
 mod upkeep;
 mod wiping;
 

@@ -8,10 +8,10 @@ use crate::fs::wipe::give_up;
 
 impl Engine {
     /// Removes a file that is listed, and wipes it first if entries were erased. Returns the error, which is reported as
-    /// well, if that failed. The caller has not got [`unless_erasing`](super::keeper::Keeper::unless_erasing).
+    /// well, if that failed. The caller has not got the guard of [`Unerased`](super::unerased::Unerased).
     pub(super) fn wipe_stray(&self, name: FileName) -> Option<Error> {
         // An erasure that begins meanwhile waits until the file is gone.
-        let unerased = self.keeper.unless_erasing();
+        let unerased = self.keeper.unerased().guard();
         match give_up(&*self.fs, name, unerased.is_none()) {
             Ok(wiped) => self.keeper.strays().note(name, wiped),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -31,7 +31,7 @@ impl Engine {
     /// Wipes the files that are listed, if there are some. A file that was read when it was given up may be free by
     /// now.
     pub(super) fn retry_strays(&self) {
-        let wanted = self.keeper.is_erasing() && !self.keeper.strays().is_empty();
+        let wanted = self.keeper.unerased().is_over() && !self.keeper.strays().is_empty();
         if wanted && self.process.is_current() && self.check_continues(true).is_ok() {
             // A failure is reported, and the next call tries again.
             self.wipe_strays();

@@ -162,6 +162,29 @@ impl Erased {
     }
 }
 
+/// [`Unerased`](crate::engine::unerased::Unerased).
+#[derive(Clone)]
+pub struct Unerased(Arc<crate::engine::unerased::Unerased>);
+
+impl Default for Unerased {
+    fn default() -> Self {
+        Self(Arc::new(crate::engine::unerased::Unerased::new(false)))
+    }
+}
+
+impl Unerased {
+    /// Ends it.
+    pub fn end(&self) {
+        self.0.end();
+    }
+
+    /// Runs `give_up` with a guard, and says so; not if it is over.
+    pub fn give_up(&self, give_up: impl FnOnce()) -> bool {
+        let guard = self.0.guard();
+        guard.is_some().then(give_up).is_some()
+    }
+}
+
 /// [`crate::workers::Jobs`] of numbers.
 #[derive(Clone)]
 pub struct Jobs(Arc<crate::workers::Jobs<u32>>);

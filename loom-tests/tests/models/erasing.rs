@@ -1,10 +1,11 @@
-//! The turn of merges and compactions, and what readers see of erasures.
+//! The turn of merges and compactions, what readers see of erasures, and files that are given up while entries are erased.
 
 use std::sync::Arc;
 
-use duramen::testing::models::{Alone, Erased};
+use duramen::testing::models::{Alone, Erased, Unerased};
 use duramen_loom_tests::Model;
 use loom::sync::Mutex;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
 /// Work that notices if another thread does some at the same time.
@@ -45,5 +46,27 @@ fn a_reader_that_sees_a_count_finds_as_many_erased_entries() {
         assert!(erased.entries() >= count);
         writer.join().unwrap();
         assert_eq!((erased.count(), erased.entries()), (2, 2));
+    });
+}
+
+#[test]
+fn no_file_is_given_up_as_it_is_once_an_entry_may_be_erased() {
+    Model::new(3).check(|| {
+        let (unerased, erased) = (Unerased::default(), Arc::new(AtomicBool::new(false)));
+        let threads = [(), ()].map(|()| {
+            let (unerased, erased) = (unerased.clone(), Arc::clone(&erased));
+            thread::spawn(move || {
+                unerased.give_up(|| {
+                    thread::yield_now();
+                    // What is given up here has no erased entry.
+                    assert!(!erased.load(Ordering::SeqCst), "given up unwiped after an erasure");
+                })
+            })
+        });
+        unerased.end();
+        // The record of the erasure.
+        erased.store(true, Ordering::SeqCst);
+        threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+        assert!(!unerased.give_up(|| panic!("it is over")));
     });
 }

@@ -743,23 +743,38 @@ impl Share {
     }
 }
 
-#[test]
-fn whatever_operation_fails_all_trees_are_as_they_were_at_one_point() {
+/// Every operation of the usual workload fails on this kind of store: all trees are as they were at one point.
+fn whatever_fails(setup: Setup) {
     let tally = Tally::default();
-    for setup in setups() {
-        for number in 1..=operations(setup, &STEPS).unwrap() {
-            for fault in plans(number) {
-                tally.note(failing(setup, &STEPS, number, fault, &tally));
-            }
-            if tally.is_enough() {
-                break;
-            }
+    for number in 1..=operations(setup, &STEPS).unwrap() {
+        for fault in plans(number) {
+            tally.note(failing(setup, &STEPS, number, fault, &tally));
+        }
+        if tally.is_enough() {
+            break;
         }
     }
     tally.report(
         "failing operations, several trees",
         "0 false acknowledgements, 0 leaves lost, 0 retries, 0 tokens without answer",
     );
+}
+
+// A test for each kind of store, so that they run side by side.
+
+#[test]
+fn whatever_operation_fails_all_trees_are_at_one_point_where_closing_makes_a_checkpoint() {
+    whatever_fails(setups()[0]);
+}
+
+#[test]
+fn whatever_operation_fails_all_trees_are_at_one_point_in_small_segments() {
+    whatever_fails(setups()[1]);
+}
+
+#[test]
+fn whatever_operation_fails_all_trees_are_at_one_point_where_parts_are_merged() {
+    whatever_fails(setups()[2]);
 }
 
 #[test]
