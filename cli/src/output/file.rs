@@ -129,7 +129,9 @@ pub(crate) fn create_private(path: &Path, text: &str) -> Result<(), Error> {
         let mut aside = Aside::create(directory_of(path), 0o600)?;
         aside.file.write_all(text.as_bytes()).and_then(|()| aside.file.sync_all())?;
         aside.name_new(path)?;
-        let durable = directory.sync_all().and_then(|()| go_on());
+        // Synced once more under its name: a rename and a link change the file's own record too.
+        let named = aside.file.sync_all();
+        let durable = named.and_then(|()| directory.sync_all()).and_then(|()| go_on());
         if durable.is_err() {
             // It is ours, made above. If it cannot be removed, the first error is the one that matters.
             let _ = fs::remove_file(path);
