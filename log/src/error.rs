@@ -4,6 +4,7 @@ use duramen::tlog::TlogError;
 use duramen::{Hash, TreeName};
 
 use crate::anchor::{AnchorError, Anchored};
+use crate::damage::FoundDamage;
 
 /// Why a log could not be opened, could not take an entry, or could not sign.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -139,6 +140,15 @@ pub enum LogError {
     Mismatch {
         /// What does not agree, with the facts.
         what: String,
+    },
+
+    /// Damage was found in what the log signs. See [`FoundDamage`].
+    #[error(
+        "the store is damaged: {found}; nothing is signed any more until it is repaired and the log opened again"
+    )]
+    Damaged {
+        /// The damage.
+        found: FoundDamage,
     },
 
     /// The log is only read, because of an earlier error.

@@ -31,7 +31,9 @@
 
 mod anchor;
 mod client;
+mod clock;
 mod config;
+mod damage;
 mod error;
 mod export;
 pub mod follow;
@@ -51,6 +53,7 @@ mod witnesses;
 
 pub use anchor::{Anchor, AnchorError, Anchored, DirectoryAnchor};
 pub use config::{LogConfig, LogSigner, ReceiptSigner};
+pub use damage::{FoundBy, FoundDamage};
 pub use error::LogError;
 pub use export::{ExportError, Exported, export_tiles};
 pub use intake::{AddError, Added, Answer, Refused};

@@ -13,6 +13,7 @@ use duramen::{
 use tokio::sync::{oneshot, watch};
 
 use crate::config::{LogConfig, ReceiptSigner};
+use crate::damage::{Damages, FoundDamage};
 use crate::error::LogError;
 use crate::gate::{self, Expected, Gate};
 use crate::intake::{Answer, Intake, Refused};
@@ -89,6 +90,7 @@ impl Log {
             size: watch::Sender::new(0),
             failure: Mutex::new(None),
             stopped: OnceLock::new(),
+            damages: Damages::default(),
             behind: Mutex::new(None),
         });
         let size = core.tree.durable_size().get();
@@ -239,6 +241,18 @@ impl Log {
     #[must_use]
     pub fn witnesses(&self) -> Vec<WitnessState> {
         self.core.witnesses.get().map(Witnesses::states).unwrap_or_default()
+    }
+
+    /// The damage of the store that was found since the log was opened, what stopped the log first.
+    #[must_use]
+    pub fn damage(&self) -> Vec<FoundDamage> {
+        self.core.damages.all()
+    }
+
+    /// Remembers damage that was found. If it concerns what the log signs, the log signs nothing and takes no entries from
+    /// now on. What is published stays so, and what is intact can be read.
+    pub fn found_damage(&self, found: FoundDamage) {
+        self.core.found_damage(found);
     }
 
     /// Publishes a checkpoint of all that is durable now.

@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! - Only heads that passed the gate reach a signer, one at a time.
-//! - After an error that is final nothing is signed, and no entry is taken.
+//! - After an error that is final nothing is signed, and no entry is taken. So it is once damage was found in what is
+//!   signed.
 //! - With a policy of witnesses, nothing is published that too few of them have cosigned.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::anchor::AnchorError;
 use crate::config::LogSigner;
+use crate::damage::{Damages, FoundBy, FoundDamage};
 use crate::error::LogError;
 use crate::gate::Gate;
 use crate::published::Published;
@@ -38,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) failure: Mutex<Option<LogError>>,
     /// The error after which nothing is ever signed again.
     pub(crate) stopped: OnceLock<LogError>,
+    /// The damage of the store that was found.
+    pub(crate) damages: Damages,
     /// Since when more is durable than was published.
     pub(crate) behind: Mutex<Option<Instant>>,
 }
@@ -45,7 +49,15 @@ pub(crate) struct Core {
 impl Core {
     /// Publishes a checkpoint of all that is durable, if that is more than the last one.
     pub(crate) fn publish(&self) -> Result<(), LogError> {
-        let published = self.try_publish();
+        let mut published = self.try_publish();
+        // What was being replaced while it was read is there when it is read again. What fails twice is damage.
+        if damage_of(&published).is_some() {
+            published = self.try_publish();
+            if let Some(found) = damage_of(&published) {
+                published = Err(LogError::Damaged { found: found.clone() });
+                self.found_damage(found);
+            }
+        }
         match &published {
             Ok(()) => self.is_now_published(),
             Err(error) if is_final(error) => drop(self.stopped.set(error.clone())),
@@ -62,9 +74,25 @@ impl Core {
         drop(self.stopped.set(LogError::ReadOnly { origin, reason }));
     }
 
+    /// Remembers damage. If it concerns what the log signs, nothing is signed and taken any more.
+    pub(crate) fn found_damage(&self, found: FoundDamage) {
+        if !self.damages.add(found.clone()) {
+            return;
+        }
+        tracing::error!(log = %self.origin, "the store is damaged: {found}");
+        if let Err(error) = self.must_be_whole() {
+            drop(self.stopped.set(error));
+        }
+    }
+
+    fn must_be_whole(&self) -> Result<(), LogError> {
+        self.damages.that_stops().map_or(Ok(()), |found| Err(LogError::Damaged { found }))
+    }
+
     fn try_publish(&self) -> Result<(), LogError> {
         // Held to the end, so that checkpoints are published in the order of their sizes.
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.must_be_whole()?;
         let snapshot = self.tree.snapshot();
         let claimed = snapshot.durable_head()?;
         let last = self.published.load();
@@ -72,6 +100,8 @@ impl Core {
             return Ok(());
         }
         let passed = gate.pass(claimed, &self.reader, self.tree.name().as_str())?;
+        // It may have been found meanwhile.
+        self.must_be_whole()?;
         let checkpoint = self.checkpoint(passed.head())?;
         let mut signed = self.sign(&checkpoint)?;
         if let Some(witnesses) = self.witnesses.get() {
@@ -248,5 +278,14 @@ impl NoteSigner for Again<'_> {
 /// Whether nothing is signed any more after this error, until the log is opened again.
 fn is_final(error: &LogError) -> bool {
     let changed = matches!(error, LogError::Anchor(AnchorError::Changed { .. }));
-    changed || matches!(error, LogError::Mismatch { .. } | LogError::Forked { .. })
+    let wrong = matches!(error, LogError::Mismatch { .. } | LogError::Forked { .. });
+    changed || wrong || matches!(error, LogError::Damaged { .. })
+}
+
+/// The damage because of which nothing was published.
+fn damage_of(published: &Result<(), LogError>) -> Option<FoundDamage> {
+    match published {
+        Err(LogError::Store(error)) => FoundDamage::of(error, FoundBy::ReadBack),
+        _ => None,
+    }
 }

@@ -33,6 +33,11 @@ impl Sink for Counter {
         Ok(if (self.stop)() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
+    fn begin_at(&mut self, index: u64) -> Result<(), FollowError> {
+        self.size = index;
+        Ok(())
+    }
+
     fn keep(&mut self) -> Result<(), FollowError> {
         Ok(())
     }

@@ -67,6 +67,19 @@ pub trait Sink {
     /// [`FollowError::Sink`] with the reason.
     fn take(&mut self, entries: &[&[u8]]) -> Result<ControlFlow<()>, FollowError>;
 
+    /// Goes on at `index` although it has fewer entries: the log publishes none below. By default that is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`FollowError::Sink`] with the reason.
+    fn begin_at(&mut self, index: u64) -> Result<(), FollowError> {
+        let size = self.size();
+        let reason = format!(
+            "every entry from {size} on is needed, and the log publishes none below {index}"
+        );
+        Err(FollowError::Sink { reason, source: None })
+    }
+
     /// Makes what was taken durable. Called before the progress is kept.
     ///
     /// # Errors
@@ -128,6 +141,26 @@ pub enum FollowError {
         evidence: Box<Evidence>,
     },
 
+    /// The log is pruned beyond the checkpoint that was accepted before, so nothing shows whether it goes on from there.
+    #[error(
+        "the log is pruned to index {minimum}, and was verified up to size {known}: without the tiles between them nothing shows that it is the same history; begin anew with another state"
+    )]
+    Pruned {
+        /// The size of the checkpoint that was accepted before.
+        known: u64,
+        /// The minimum index of the log.
+        minimum: u64,
+    },
+
+    /// The log has fewer leaves than the minimum index that was given.
+    #[error("the log has {size} leaves, and is to be followed from index {minimum}")]
+    BelowMinimum {
+        /// The size of its checkpoint.
+        size: u64,
+        /// The minimum index.
+        minimum: u64,
+    },
+
     /// What takes the entries failed.
     #[error("{reason}")]
     Sink {
@@ -167,6 +200,8 @@ pub struct Follower<'a> {
     state: FollowState,
     /// Resources that are fetched at a time.
     fetches: usize,
+    /// The log publishes nothing below this index.
+    minimum: u64,
 }
 
 impl<'a> Follower<'a> {
@@ -186,7 +221,14 @@ impl<'a> Follower<'a> {
             let keys: Vec<_> = trust.keys.iter().map(|key| key as &dyn NoteVerifier).collect();
             note.verify_checkpoint(&keys, &trust.origin).map_err(FollowError::NotTrusted)?;
         }
-        Ok(Self { source, trust, state, fetches: fetches.max(1) })
+        Ok(Self { source, trust, state, fetches: fetches.max(1), minimum: 0 })
+    }
+
+    /// Follows a log that is pruned: it publishes nothing below this index (C2SP `tlog-tiles`, Pruning). Entries below it that
+    /// were not verified before are left out, and the state says which.
+    #[must_use]
+    pub fn minimum_index(self, index: u64) -> Self {
+        Self { minimum: index, ..self }
     }
 
     /// What is known.
@@ -238,14 +280,28 @@ impl<'a> Follower<'a> {
                 error,
             },
         };
+        let (minimum, size) = (self.minimum, head.size.get());
+        if minimum > size {
+            return Err(FollowError::BelowMinimum { size, minimum });
+        }
         let mut tree = TileTree::open(self.source, head).map_err(unproven)?;
         if let Some((note, last)) = &known
             && *last != head
         {
-            let root = tree.root_at(last.size).map_err(unproven)?;
+            let root = tree.root_at(last.size).map_err(|error| match error {
+                TileError::Source(SourceError::Missing { .. }) if last.size.get() < minimum => {
+                    FollowError::Pruned { known: last.size.get(), minimum }
+                }
+                error => unproven(error),
+            })?;
             if root != last.root {
                 return Err(two_histories(note, *last, root, &served, head, &tree));
             }
+        }
+        if sink.size() < minimum {
+            let left_out = sink.size()..minimum;
+            sink.begin_at(minimum)?;
+            self.state.leave_out(left_out)?;
         }
         // It is an honest continuation, so it is what the next one is compared with.
         let first = sink.size();

@@ -2,6 +2,7 @@
 //!
 //! - `checkpoint`: the last checkpoint of which everything was verified, as the log signed it.
 //! - `pending`: a later one that was accepted, and how many of its entries were verified.
+//! - `unverified`: entries that were left out because the log is pruned, a line `A B` for those from A up to B.
 //! - `evidence/`: what was seen that must not be.
 //!
 //! # Invariants
@@ -11,6 +12,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use duramen::tlog::{Checkpoint, SignedNote};
@@ -28,8 +30,10 @@ pub struct FollowState {
     /// Locked for as long as this lives.
     _lock: File,
     accepted: Option<SignedNote>,
-    /// How many entries were verified.
+    /// How many entries were verified or left out.
     verified: u64,
+    /// Entries that were left out.
+    left_out: Vec<Range<u64>>,
 }
 
 /// Why a state cannot be read or written.
@@ -78,7 +82,20 @@ impl FollowState {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(StateError::InUse { path: dir }),
             Err(error) => return Err(failed("lock", &lock)(error.into())),
         }
-        let mut state = Self { dir, _lock: file, accepted: None, verified: 0 };
+        let mut state =
+            Self { dir, _lock: file, accepted: None, verified: 0, left_out: Vec::new() };
+        if let Some(text) = state.read("unverified")? {
+            let range = |line: &str| {
+                let (start, end) = line.split_once(' ')?;
+                let range = start.parse().ok()?..end.parse().ok()?;
+                (range.start < range.end).then_some(range)
+            };
+            let ranges: Option<Vec<_>> = text.lines().map(range).collect();
+            state.left_out = ranges.ok_or_else(|| StateError::Damaged {
+                path: state.dir.join("unverified"),
+                reason: "a line is not `A B`, with A below B".to_owned(),
+            })?;
+        }
         if let Some(text) = state.read("checkpoint")? {
             let (note, size) = state.note("checkpoint", &text)?;
             (state.accepted, state.verified) = (Some(note), size);
@@ -108,10 +125,32 @@ impl FollowState {
         self.accepted.as_ref()
     }
 
-    /// How many entries were verified.
+    /// How many entries were verified, with those that were [left out](Self::unverified).
     #[must_use]
     pub fn verified(&self) -> u64 {
         self.verified
+    }
+
+    /// The entries that were left out, because the log published them no more. Nothing was verified of them but that they
+    /// are below the checkpoints.
+    #[must_use]
+    pub fn unverified(&self) -> &[Range<u64>] {
+        &self.left_out
+    }
+
+    /// Notes that entries are left out. When this returns, that is durable.
+    pub(super) fn leave_out(&mut self, entries: Range<u64>) -> Result<(), StateError> {
+        let mut ranges = self.left_out.clone();
+        match ranges.last_mut() {
+            // What was noted before a step that failed.
+            Some(last) if entries.start <= last.end => last.end = last.end.max(entries.end),
+            _ => ranges.push(entries),
+        }
+        let lines: String =
+            ranges.iter().map(|range| format!("{} {}\n", range.start, range.end)).collect();
+        self.write("unverified", &lines)?;
+        self.left_out = ranges;
+        Ok(())
     }
 
     /// The file that has the last checkpoint of which everything was verified, as the log signed it.

@@ -574,3 +574,104 @@ fn a_tree_of_another_kind_is_no_mirror() {
     let refused = Mirror::open(&store, &TreeName::main(), never).unwrap_err();
     assert!(matches!(refused, MirrorError::NotALog { .. }), "{refused}");
 }
+
+/// A log that answers 410 for what the text lets it prune.
+fn pruned(log: Log, minimum: u64) -> Log {
+    log.changing(move |path, bytes| {
+        let gone = match path {
+            LogPath::Tile(tile) => tile.may_be_pruned(minimum),
+            LogPath::Entries(bundle) => bundle.may_be_pruned(minimum),
+            _ => false,
+        };
+        let error = SourceError::Missing { path: path.to_string(), status: 410 };
+        if gone { Err(error) } else { Ok(bytes) }
+    })
+}
+
+fn from(
+    log: &Log,
+    dir: &Path,
+    minimum: u64,
+    sink: &mut dyn Sink,
+) -> (Result<Advance, FollowError>, Vec<std::ops::Range<u64>>) {
+    let follower = Follower::new(log, trust(), state(dir), 4).unwrap();
+    let mut follower = follower.minimum_index(minimum);
+    let advance = follower.advance(sink);
+    (advance, follower.state().unverified().to_vec())
+}
+
+/// `tlog-tiles`, Pruning: any entry and any root from the minimum index on can be had.
+#[test]
+fn a_pruned_log_is_verified_from_its_minimum_index_on_and_what_is_left_out_is_said() {
+    for minimum in [1, 255, 256, 300, 512, 66_000, 66_999, 67_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = pruned(Log::new(&dir.path().join("log"), 67_000), minimum);
+        let mut counter = Counter::new(0, || false);
+        let (advance, unverified) = from(&log, dir.path(), minimum, &mut counter);
+        match advance.unwrap() {
+            Advance::Verified { head, entries } => {
+                assert_eq!((head.size.get(), entries), (67_000, 67_000 - minimum), "{minimum}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(unverified, [0..minimum]);
+        // It goes on, also after a restart, and the log may prune more of what was verified.
+        log.grow(67_000..68_000, "entry");
+        let log = pruned(log.showing(68_000), 66_999);
+        let verified = state(dir.path()).verified();
+        assert_eq!(verified, 67_000);
+        let mut counter = Counter::new(verified, || false);
+        let (advance, unverified) = from(&log, dir.path(), 66_999, &mut counter);
+        assert!(matches!(advance.unwrap(), Advance::Verified { entries: 1000, .. }), "{minimum}");
+        assert_eq!(unverified, [0..minimum]);
+    }
+}
+
+#[test]
+fn a_wrong_entry_of_a_pruned_log_is_found_above_its_minimum_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::new(&dir.path().join("log"), 1000).changing(|path, mut bytes| {
+        match path {
+            LogPath::Entries(bundle) if bundle.index() == 0 => {
+                return Err(SourceError::Missing { path: path.to_string(), status: 410 });
+            }
+            LogPath::Entries(bundle) if bundle.index() == 2 => bytes[5] ^= 1,
+            _ => {}
+        }
+        Ok(bytes)
+    });
+    let (advance, _) = from(&log, dir.path(), 300, &mut Counter::new(0, || false));
+    let error = advance.unwrap_err();
+    assert!(matches!(error, FollowError::Unproven { .. }), "{error}");
+}
+
+#[test]
+fn a_log_that_is_pruned_beyond_what_was_verified_is_not_taken_for_the_same_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = followed(dir.path(), 300);
+    log.grow(300..3000, "entry");
+    let log = pruned(log.showing(3000), 1024);
+    let (advance, unverified) = from(&log, dir.path(), 1024, &mut Counter::new(300, || false));
+    let error = advance.unwrap_err();
+    assert!(matches!(error, FollowError::Pruned { known: 300, minimum: 1024 }), "{error}");
+    assert!(unverified.is_empty());
+    // While its tiles are there it is followed, and says what is left out.
+    let log = log.changing(|_, bytes| Ok(bytes));
+    let (advance, unverified) = from(&log, dir.path(), 1024, &mut Counter::new(300, || false));
+    assert!(matches!(advance.unwrap(), Advance::Verified { entries: 1976, .. }));
+    assert_eq!(unverified, [300..1024]);
+    let (advance, _) = from(&log, dir.path(), 3001, &mut Counter::new(0, || false));
+    let error = advance.unwrap_err();
+    assert!(matches!(error, FollowError::BelowMinimum { size: 3000, minimum: 3001 }), "{error}");
+}
+
+#[test]
+fn what_needs_every_entry_does_not_begin_in_a_pruned_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = pruned(Log::new(&dir.path().join("log"), 1000), 300);
+    let mut kept = Kept::default();
+    let (advance, unverified) = from(&log, dir.path(), 300, &mut kept);
+    let error = advance.unwrap_err().to_string();
+    assert_eq!(error, "every entry from 0 on is needed, and the log publishes none below 300");
+    assert!(unverified.is_empty() && kept.entries.is_empty());
+}

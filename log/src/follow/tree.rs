@@ -39,8 +39,8 @@ pub(super) struct TileTree<'a> {
 #[non_exhaustive]
 pub enum TileError {
     /// A resource was not delivered.
-    #[error(transparent)]
-    Source(#[from] SourceError),
+    #[error("{}{}", .0, hint(.0))]
+    Source(#[source] SourceError),
     /// The tiles at the right edge are not those of the checkpoint.
     #[error(
         "the tiles of size {size} hash to the root {computed}, and the checkpoint has {signed}"
@@ -85,6 +85,22 @@ pub enum TileError {
         /// The index of the entry.
         index: u64,
     },
+}
+
+impl From<SourceError> for TileError {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+/// What a status says that means no fault.
+fn hint(error: &SourceError) -> &'static str {
+    match error {
+        SourceError::Missing { status: 410, .. } => {
+            "; if the log is pruned, it is followed from its minimum index on"
+        }
+        _ => "",
+    }
 }
 
 impl<'a> TileTree<'a> {

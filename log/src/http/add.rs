@@ -18,6 +18,7 @@ use super::asked::Asked;
 use super::body::whole;
 use super::site::Served;
 use super::v1::tlog_proof;
+use crate::damage::{FoundBy, FoundDamage};
 use crate::error::LogError;
 use crate::intake::{AddError, Added, Refused};
 
@@ -46,8 +47,7 @@ pub(super) async fn one(
     body: Body,
 ) -> Result<Response, Failed> {
     let begun = Instant::now();
-    let (entry, _held) =
-        whole(body, served.log.longest(), served.limits.body, &served.room).await?;
+    let (entry, _held) = whole(body, served.log.longest(), &served.limits, &served.room).await?;
     let len = entry.len();
     let added = added(&served, vec![entry]).await?;
     let Some(added) = added.first() else { return Err(unknown()) };
@@ -69,7 +69,7 @@ pub(super) async fn many(
 ) -> Result<Response, Failed> {
     let begun = Instant::now();
     let (body, mut held) =
-        whole(body, served.limits.batch_bytes, served.limits.body, &served.room).await?;
+        whole(body, served.limits.batch_bytes, &served.limits, &served.room).await?;
     let len = body.len();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let most = (served.limits.batch_entries, served.log.longest());
@@ -81,10 +81,11 @@ pub(super) async fn many(
     if count == 0 {
         return Ok(Json(json!({ "entries": [] })).into_response());
     }
-    held.grow(entries.len() * PER_ENTRY)?;
+    // Before anything is inserted: who added something is answered.
+    held.grow_for_answer(entries.len() * PER_ENTRY)?;
     let added = added(&served, entries).await?;
     served.added(count, len as u64, begun.elapsed());
-    let answer = held.bind(batch_answer(&added).into_bytes());
+    let answer = served.room.send(held.bind(batch_answer(&added).into_bytes()));
     Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
 }
 
@@ -100,6 +101,13 @@ async fn added(served: &Served, entries: Vec<Bytes>) -> Result<Vec<Added>, Faile
         AddError::NotInserted(error) => {
             tracing::warn!(log = %served.name, %error, "entries are not inserted");
             served.counted.refused.add(1);
+            let found = match &error {
+                LogError::Store(error) => FoundDamage::of(error, FoundBy::Request),
+                _ => None,
+            };
+            if let Some(found) = found {
+                served.log.found_damage(found);
+            }
             Failed::not_inserted(error)
         }
         AddError::NotDurable(error) => {

@@ -20,7 +20,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use duramen::{Compact, Store, scrub};
+use duramen::scrub::{self, Finding};
+use duramen::{Compact, Store};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -29,6 +30,7 @@ use super::answer::Failed;
 use super::metrics;
 use super::site::Site;
 use super::witness::Cosigning;
+use crate::damage::{FoundBy, FoundDamage};
 
 /// What operators reach: the store, its logs, and the jobs that they started.
 pub struct Operator {
@@ -123,13 +125,40 @@ impl Operator {
         tokio::spawn(async move {
             let (state, result) = match work.await {
                 Ok(Ok(result)) => (JobState::Done, result),
-                Ok(Err(error)) => (JobState::Failed, json!({ "error": error.to_string() })),
+                Ok(Err(error)) => {
+                    operator.met(&error);
+                    (JobState::Failed, json!({ "error": error.to_string() }))
+                }
                 // It panicked. Others may start such a job all the same.
                 Err(error) => (JobState::Failed, json!({ "error": error.to_string() })),
             };
             operator.change(id, |job| (job.state, job.result) = (state, Some(result)));
         });
         Ok((StatusCode::ACCEPTED, Json(job)).into_response())
+    }
+
+    /// Has the logs of the store remember the damage because of which a job failed. Of which tree it is can only be said if
+    /// the store has one; a scrub says it of the others.
+    fn met(&self, error: &duramen::Error) {
+        let Some(found) = FoundDamage::of(error, FoundBy::Store) else { return };
+        let alone = self.store.trees().is_ok_and(|trees| trees.len() == 1);
+        let found = FoundDamage { concerns: found.concerns && alone, ..found };
+        self.site.all().iter().for_each(|served| served.log.found_damage(found.clone()));
+        if let (Some(cosigning), duramen::Error::Damaged(damage)) = (&self.cosigning, error) {
+            cosigning.found_damage(damage);
+        }
+    }
+
+    /// Has each log of the store remember what a scrub found of it.
+    fn found(&self, finding: &Finding) {
+        for served in self.site.all() {
+            if let Some(found) = FoundDamage::in_finding(finding, served.log.tree().name()) {
+                served.log.found_damage(found);
+            }
+        }
+        if let Some(cosigning) = &self.cosigning {
+            cosigning.found_damage(&finding.damage);
+        }
     }
 
     fn change(&self, id: u64, change: impl FnOnce(&mut Job)) {
@@ -274,6 +303,9 @@ async fn scrub_all(State(operator): State<Arc<Operator>>) -> Result<Response, Fa
             ControlFlow::Continue(())
         };
         let report = operator.store.scrub(&scrub::Options::new(), &mut progress)?;
+        for finding in &report.findings {
+            operator.found(finding);
+        }
         let findings: Vec<_> =
             report.findings.iter().map(|finding| finding.damage.to_string()).collect();
         Ok(json!({

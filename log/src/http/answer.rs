@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::damage::{FoundBy, FoundDamage};
 use crate::error::{LogError, is_disk_full};
 use crate::intake::Refused;
 
@@ -15,11 +16,13 @@ pub(super) struct Failed {
     message: String,
     /// Seconds after which another try may succeed.
     retry: Option<u32>,
+    /// The damage of the store that made it fail.
+    damage: Option<Box<FoundDamage>>,
 }
 
 impl Failed {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), retry: None }
+        Self { status, message: message.into(), retry: None, damage: None }
     }
 
     pub(super) fn bad(message: impl Into<String>) -> Self {
@@ -45,6 +48,11 @@ impl Failed {
             }
             _ => failed,
         }
+    }
+
+    /// The damage of the store that made the request fail.
+    pub(super) fn damage(&self) -> Option<&FoundDamage> {
+        self.damage.as_deref()
     }
 
     /// No checkpoint stands, so nothing can be published.
@@ -134,7 +142,12 @@ impl From<duramen::Error> for Failed {
                 let failed = hidden(StatusCode::SERVICE_UNAVAILABLE, message);
                 Self { retry: Some(30), ..failed }
             }
-            _ => hidden(StatusCode::INTERNAL_SERVER_ERROR, "the store cannot answer this"),
+            _ => {
+                let failed =
+                    hidden(StatusCode::INTERNAL_SERVER_ERROR, "the store cannot answer this");
+                let damage = FoundDamage::of(&error, FoundBy::Request).map(Box::new);
+                Self { damage, ..failed }
+            }
         }
     }
 }

@@ -34,6 +34,12 @@ pub(super) async fn ready(State(site): State<Arc<Site>>) -> Response {
 
 /// In words for everybody: they name no path of the machine.
 pub(super) fn why_not(served: &Served) -> Option<String> {
+    if let Some(found) = served.log.damage().first() {
+        return Some(match found.concerns {
+            true => format!("the store is damaged, so nothing is signed: {found}"),
+            false => format!("the store is damaged beside what is signed: {found}"),
+        });
+    }
     if !served.log.is_open() {
         return Some("the log takes no entries".to_owned());
     }

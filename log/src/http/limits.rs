@@ -12,6 +12,9 @@ pub struct Limits {
     pub head: Duration,
     /// How long a client may take to send the body of a request (default: 30 seconds).
     pub body: Duration,
+    /// Bytes that a body must bring in a second, over ten seconds, until it is there (default: 1 KiB). One that is slower is
+    /// given up.
+    pub pace: usize,
     /// Bytes of the body of a batch (default: 16 MiB).
     pub batch_bytes: usize,
     /// Entries of a batch (default: 65,536).
@@ -25,8 +28,9 @@ pub struct Limits {
     pub lag: Duration,
     /// Streams of `/v1/tail` at a time (default: 1,000).
     pub tails: usize,
-    /// Bytes that requests and answers of all clients together take in memory (default: 256 MiB). A request for which
-    /// there is no room is refused with 503.
+    /// Bytes that requests and answers of all clients together take in memory (default: 256 MiB), answers three quarters
+    /// of them. A request for which there is no room gets that of bodies and long answers whose clients are slow. If there
+    /// is none, it is refused with 503.
     pub memory: usize,
     /// Reads of the store at a time that may wait for the disk (default: 32). More wait.
     pub reads: usize,
@@ -41,6 +45,7 @@ impl Default for Limits {
             connections: 10_000,
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
+            pace: 1 << 10,
             batch_bytes: 16 << 20,
             batch_entries: 1 << 16,
             wait: Duration::from_secs(30),

@@ -64,10 +64,14 @@ fn of_log(text: &mut Text, served: &Served) {
     let size = published.as_ref().map_or(0, |published| published.head().size.get());
     let age = published.map_or(0, |published| published.age().as_secs());
     let (waiting, waiting_bytes) = served.log.backlog();
+    let damage = served.log.damage().len() as u64;
+    let stopped = u64::from(!served.log.is_open());
     for (name, kind, help, value) in [
         ("size", "gauge", "Leaves of the log.", served.log.tree().size().get()),
         ("checkpoint_size", "gauge", "Size of the checkpoint that stands.", size),
         ("checkpoint_age_seconds", "gauge", "Age of the checkpoint that stands.", age),
+        ("damage", "gauge", "Places of the store that were found damaged.", damage),
+        ("stopped", "gauge", "1 if the log signs and takes nothing any more.", stopped),
         ("waiting_entries", "gauge", "Entries that wait to be inserted.", waiting as u64),
         ("waiting_bytes", "gauge", "Bytes that wait to be inserted.", waiting_bytes as u64),
         ("added_entries_total", "counter", "Entries answered as durable.", counted.entries.get()),

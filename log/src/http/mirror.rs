@@ -152,6 +152,7 @@ async fn read(
     key: Key,
     read: impl FnOnce() -> duramen::Result<Vec<u8>> + Send + 'static,
 ) -> Result<Response, Failed> {
+    let room = shown.room.clone();
     let bytes = match shown.cache.get(key) {
         Some(bytes) => bytes,
         None => {
@@ -161,7 +162,7 @@ async fn read(
             let read = move || {
                 let bytes = read()?;
                 // Held until the last client has taken it and the cache has dropped it.
-                let bytes = shown.room.take(bytes.len())?.bind(bytes);
+                let bytes = shown.room.answer(bytes)?;
                 shown.cache.put(key, &bytes);
                 drop(permit);
                 Ok::<_, Failed>(bytes)
@@ -174,7 +175,7 @@ async fn read(
         (header::CACHE_CONTROL, IMMUTABLE),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY),
     ];
-    Ok((headers, bytes).into_response())
+    Ok((headers, room.send(bytes)).into_response())
 }
 
 fn given_up() -> Failed {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -47,7 +48,7 @@ pub(super) async fn tile(State(served): State<Arc<Served>>, uri: Uri) -> Result<
     let bytes =
         cached(&served, key, move || published.snapshot().tile(level, index, width)).await?;
     served.counted.tiles.add(1);
-    Ok(immutable(bytes))
+    Ok(immutable(served.room.send(bytes)))
 }
 
 /// `GET /tile/entries/N` and `GET /tile/entries/N.p/W`.
@@ -68,7 +69,7 @@ pub(super) async fn bundle(
     let read = move || published.snapshot().entry_bundle(index, width);
     let bytes = cached(&served, key, read).await?;
     served.counted.bundles.add(1);
-    Ok(immutable(bytes))
+    Ok(immutable(served.room.send(bytes)))
 }
 
 /// What the cache has, or else what `read` finds on the disk.
@@ -83,7 +84,7 @@ async fn cached(
     let read = move |served: &Served| {
         let bytes = read()?;
         // Held until the last client has taken it and the cache has dropped it.
-        let bytes = served.room.take(bytes.len())?.bind(bytes);
+        let bytes = served.room.answer(bytes)?;
         served.cache.put(key, &bytes);
         Ok(bytes)
     };
@@ -95,7 +96,7 @@ fn path_of(uri: &Uri) -> &str {
     uri.path().strip_prefix('/').unwrap_or_default()
 }
 
-fn immutable(bytes: Bytes) -> Response {
+fn immutable(bytes: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, BYTES),
         (header::CACHE_CONTROL, IMMUTABLE),

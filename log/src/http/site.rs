@@ -70,7 +70,18 @@ impl Served {
             drop(permit);
             done
         };
-        tokio::task::spawn_blocking(run).await.map_err(|_| given_up())?
+        let done = tokio::task::spawn_blocking(run).await.map_err(|_| given_up())?;
+        if let Err(failed) = &done {
+            self.look_for_damage(failed);
+        }
+        done
+    }
+
+    /// Has the log remember the damage because of which something failed.
+    pub(super) fn look_for_damage(&self, failed: &Failed) {
+        if let Some(damage) = failed.damage() {
+            self.log.found_damage(damage.clone());
+        }
     }
 
     /// Counts a request that added entries, and how long it took to become durable.
@@ -176,7 +187,17 @@ impl Site {
                 stopping: stopping.subscribe(),
             })
         };
-        let served = logs.into_iter().map(serve).collect();
+        let served: Vec<_> = logs.into_iter().map(serve).collect();
+        if let Some(watch) = watch {
+            let logs: Vec<_> = served.iter().map(Arc::downgrade).collect();
+            watch.on_damage(move |tree, found| {
+                for served in logs.iter().filter_map(std::sync::Weak::upgrade) {
+                    if served.log.tree().name() == tree {
+                        served.log.found_damage(found.clone());
+                    }
+                }
+            });
+        }
         Ok(Arc::new(Self { served, stopping, open: AtomicU64::new(0) }))
     }
 

@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::answer::Failed;
 use super::asked::Asked;
 use super::site::Served;
+use crate::damage::{FoundBy, FoundDamage};
 use crate::published::Published;
 
 /// Entries that are read at a time.
@@ -99,6 +100,9 @@ impl Follower {
                 Some(events)
             }
             Err(error) => {
+                if let Some(found) = FoundDamage::of(&error, FoundBy::Request) {
+                    self.served.log.found_damage(found);
+                }
                 tracing::warn!(log = %self.served.name, index = self.next, %error, "a tail ends");
                 None
             }

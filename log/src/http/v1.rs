@@ -211,9 +211,9 @@ pub(super) async fn entry(
     served.must_be_published(index)?;
     let read = move |served: &Served| {
         let entry = published.snapshot().entry(index)?.to_vec();
-        Ok(served.room.take(entry.len())?.bind(entry))
+        served.room.answer(entry)
     };
-    let entry = served.blocking(read).await?;
+    let entry = served.room.send(served.blocking(read).await?);
     let kind = (header::CONTENT_TYPE, "application/octet-stream");
     Ok(([kind, (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], entry).into_response())
 }

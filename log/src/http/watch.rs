@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use duramen::{Event, TreeName};
+use duramen::{Error, Event, TreeName};
 
 use super::history::{SECONDS, uptime};
+use crate::damage::{FoundBy, FoundDamage};
 
 /// The most jobs that are kept. With more the oldest ones are forgotten.
 const MOST: usize = 1000;
@@ -30,7 +31,11 @@ pub struct Watch(Arc<Watched>);
 struct Watched {
     dir: PathBuf,
     jobs: Mutex<VecDeque<Job>>,
+    damaged: Mutex<Vec<OnDamage>>,
 }
+
+/// Takes damage of a tree that the store found.
+type OnDamage = Box<dyn Fn(&TreeName, &FoundDamage) + Send + Sync>;
 
 /// What a store does in the background.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,11 +80,33 @@ impl Watch {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         // From here on time is counted.
         uptime();
-        Self(Arc::new(Watched { dir: dir.into(), jobs: Mutex::default() }))
+        Self(Arc::new(Watched {
+            dir: dir.into(),
+            jobs: Mutex::default(),
+            damaged: Mutex::default(),
+        }))
+    }
+
+    /// Calls `told` for damage that the store finds while it checkpoints and merges.
+    pub(super) fn on_damage(&self, told: impl Fn(&TreeName, &FoundDamage) + Send + Sync + 'static) {
+        self.0.damaged.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(told));
+    }
+
+    fn look_for_damage<'a>(&self, error: &Error, trees: impl IntoIterator<Item = &'a TreeName>) {
+        let Some(found) = FoundDamage::of(error, FoundBy::Store) else { return };
+        let told = self.0.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        for tree in trees {
+            told.iter().for_each(|told| told(tree, &found));
+        }
     }
 
     /// Takes note of an event of the store. Returns at once.
     pub fn event(&self, event: &Event) {
+        match event {
+            Event::CheckpointFailed { trees, error, .. } => self.look_for_damage(error, trees),
+            Event::CompactionFailed { tree, error, .. } => self.look_for_damage(error, [tree]),
+            _ => {}
+        }
         match event {
             Event::CheckpointBegun { .. } => self.begin(Kind::Checkpoint),
             Event::CheckpointCompleted { .. } | Event::CheckpointFailed { .. } => {

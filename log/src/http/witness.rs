@@ -1,6 +1,6 @@
 //! A witness over HTTP: C2SP `tlog-witness`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::body::Body;
@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use duramen::Damage;
 use duramen::tlog::witness::{AddCheckpoint, Refusal, SignSubtree, WitnessStatus, cosigned_body};
 use serde_json::json;
 
@@ -19,6 +20,7 @@ use super::figures::Text;
 use super::limits::Limits;
 use super::room::Room;
 
+use crate::damage;
 use crate::witness::{Declined, MAX_REQUEST, Witness, WitnessError};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -33,6 +35,8 @@ pub struct Cosigning {
     /// The memory that all requests share.
     room: Room,
     counted: Counted,
+    /// The first damage of the store that a scrub found.
+    damage: OnceLock<String>,
 }
 
 /// What is counted.
@@ -54,7 +58,21 @@ impl Cosigning {
     #[must_use]
     pub fn new(witness: Arc<Witness>, limits: Limits) -> Arc<Self> {
         let room = Room::new(limits.memory);
-        Arc::new(Self { witness, limits, room, counted: Counted::default() })
+        Arc::new(Self {
+            witness,
+            limits,
+            room,
+            counted: Counted::default(),
+            damage: OnceLock::new(),
+        })
+    }
+
+    /// Remembers damage of the store. What a witness decides with is in memory, and each new record becomes durable before
+    /// it answers, so it cosigns on. It may not open again, which is why it is not ready.
+    pub(super) fn found_damage(&self, damage: &Damage) {
+        let what = damage::words(damage);
+        tracing::error!("the store of the witness is damaged: {what}");
+        let _ = self.damage.set(what);
     }
 
     /// What `/metrics` has of the witness.
@@ -62,10 +80,12 @@ impl Cosigning {
         let Self { witness, counted, .. } = self;
         let (listed, seen) = witness.logs();
         let records = witness.records();
+        let damaged = u64::from(self.damage.get().is_some());
         for (name, kind, help, value) in [
             ("listed_logs", "gauge", "Logs that are cosigned for.", listed),
             ("seen_logs", "gauge", "Logs of which a checkpoint was cosigned.", seen),
             ("records", "gauge", "Cosigned checkpoints in the store.", records),
+            ("damaged", "gauge", "1 if a scrub found damage in the store.", damaged),
             (
                 "cosigned_total",
                 "counter",
@@ -133,8 +153,8 @@ async fn add_checkpoint(
     body: Body,
 ) -> Result<Response, Failed> {
     let begun = Instant::now();
-    let Cosigning { witness, limits, room, counted } = &*cosigning;
-    let (body, _held) = whole(body, MAX_REQUEST, limits.body, room).await?;
+    let Cosigning { witness, limits, room, counted, .. } = &*cosigning;
+    let (body, _held) = whole(body, MAX_REQUEST, limits, room).await?;
     let request = str::from_utf8(&body).map_err(|_| not_utf8())?.parse::<AddCheckpoint>();
     let answered = match request {
         Ok(request) => witness.add_checkpoint(request).await,
@@ -163,7 +183,7 @@ async fn sign_subtree(
     body: Body,
 ) -> Result<Response, Failed> {
     let Cosigning { limits, room, .. } = &*cosigning;
-    let (body, _held) = whole(body, MAX_REQUEST, limits.body, room).await?;
+    let (body, _held) = whole(body, MAX_REQUEST, limits, room).await?;
     let request = str::from_utf8(&body).map_err(|_| not_utf8())?.parse::<SignSubtree>();
     let signing = Arc::clone(&cosigning);
     // Signatures of ML-DSA take their time.
@@ -227,8 +247,11 @@ async fn checkpoint(
 
 /// `GET /readyz`: whether the witness cosigns, and the reason otherwise.
 async fn ready(State(cosigning): State<Arc<Cosigning>>) -> Response {
-    let reason = cosigning.witness.stopped().map(|_| "the store failed, and nothing is cosigned");
-    let status = match reason {
+    let stopped = cosigning.witness.stopped();
+    let stopped = stopped.map(|_| "the store failed, and nothing is cosigned".to_owned());
+    let damaged = || cosigning.damage.get().map(|what| format!("the store is damaged: {what}"));
+    let reason = stopped.or_else(damaged);
+    let status = match &reason {
         None => StatusCode::OK,
         Some(_) => StatusCode::SERVICE_UNAVAILABLE,
     };

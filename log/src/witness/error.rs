@@ -28,6 +28,15 @@ pub enum WitnessError {
     #[error("a witness has at least one key")]
     NoKey,
 
+    /// Two keys are the same one of Ed25519. C2SP `tlog-cosignature` wants cosigners to have different ones.
+    #[error("the keys {one} and {other} are the same Ed25519 key, and each needs one of its own")]
+    SameKey {
+        /// The name of the first one.
+        one: String,
+        /// The name of the second one.
+        other: String,
+    },
+
     /// The store has trees, and none of a witness.
     #[error("the store has the tree {tree:?} and is not one of a witness")]
     NotAWitness {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use duramen::tlog::witness::{
     AddCheckpoint, KnownLog, Refusal, SignSubtree, decide, decide_subtree, monitor_path,
 };
-use duramen::tlog::{AnyVerifier, NoteSignature, NoteVerifier, SignedNote};
+use duramen::tlog::{AnyVerifier, NoteSignature, NoteVerifier, PublicKey, SignedNote};
 use duramen::{DurabilityToken, Store, TreeHead};
 use tokio::sync::{Mutex, RwLock};
 
@@ -19,9 +19,7 @@ use super::history::{self, Generation, NotEnded};
 use super::logs::KnownLogs;
 use super::signer::WitnessSigner;
 use crate::anchor::Anchor;
-
-/// By how much a clock may go back and its earlier time still be used.
-const MOST_BACK: u64 = 3600;
+use crate::clock::{Clock, NoTime, time_after};
 
 /// What a witness is made of.
 #[derive(Clone, Debug)]
@@ -31,13 +29,21 @@ pub struct WitnessConfig {
     history: u64,
     anchor: Option<Arc<dyn Anchor>>,
     first_anchor: bool,
+    clock: Clock,
 }
 
 impl WitnessConfig {
     /// The witness of `logs` that cosigns with `key`.
     #[must_use]
     pub fn new(logs: KnownLogs, key: Arc<dyn WitnessSigner>) -> Self {
-        Self { logs, keys: vec![key], history: 100_000, anchor: None, first_anchor: false }
+        Self {
+            logs,
+            keys: vec![key],
+            history: 100_000,
+            anchor: None,
+            first_anchor: false,
+            clock: Clock::system(),
+        }
     }
 
     /// Cosigns with one more key.
@@ -60,6 +66,13 @@ impl WitnessConfig {
     #[must_use]
     pub fn first_anchor(self, first: bool) -> Self {
         Self { first_anchor: first, ..self }
+    }
+
+    /// Takes the time of cosignatures from this clock, instead of that of the system. One that goes back by at most an hour
+    /// has the last time of the log used again; one that goes back by more was wrong before, and is followed.
+    #[must_use]
+    pub fn clock(self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self { clock: Clock::new(now), ..self }
     }
 
     /// How many records of the past are kept at least, beside the last one of each log (default: 100,000). They are
@@ -106,6 +119,7 @@ pub struct Witness {
     /// Held to read while a record is written, and to write while the generation ends.
     writing: RwLock<()>,
     history: u64,
+    clock: Clock,
     /// How many records the generation has when it is to end.
     ends_at: AtomicU64,
     /// The error after which nothing is cosigned any more.
@@ -128,6 +142,7 @@ struct OneLog {
 #[derive(Clone, Debug)]
 struct Latest {
     head: TreeHead,
+    /// The time of the last cosignature of the log.
     time: u64,
     /// Where the record is.
     generation: Arc<Generation>,
@@ -137,6 +152,7 @@ struct Latest {
 /// What is answered to a request, once the record is durable.
 struct Cosigned {
     signatures: Vec<NoteSignature>,
+    time: u64,
     /// What becomes the latest checkpoint. `None` if that is this one already.
     record: Option<Record>,
 }
@@ -145,7 +161,6 @@ struct Cosigned {
 struct Record {
     text: String,
     head: TreeHead,
-    time: u64,
 }
 
 impl Witness {
@@ -154,14 +169,15 @@ impl Witness {
     /// # Errors
     ///
     /// [`WitnessError::NotAWitness`] if the store has other trees, [`WitnessError::Record`] if a record is not what a
-    /// witness writes, [`WitnessError::NoKey`], [`WitnessError::Store`]; with an anchor
+    /// witness writes, [`WitnessError::NoKey`], [`WitnessError::SameKey`], [`WitnessError::Store`]; with an anchor
     /// [`RolledBack`](WitnessError::RolledBack), [`Forked`](WitnessError::Forked),
     /// [`NoAnchor`](WitnessError::NoAnchor), [`AnchorExists`](WitnessError::AnchorExists),
     /// [`OtherAnchor`](WitnessError::OtherAnchor) and [`Anchor`](WitnessError::Anchor) if the store must not cosign.
     /// Nothing of the store is changed then.
     pub fn open(store: &Store, config: WitnessConfig) -> Result<Arc<Self>, WitnessError> {
-        let WitnessConfig { logs, keys, history, anchor, first_anchor } = config;
+        let WitnessConfig { logs, keys, history, anchor, first_anchor, clock } = config;
         let name = keys.first().ok_or(WitnessError::NoKey)?.key_name().to_owned();
+        must_differ(&keys)?;
         let generation = Arc::new(history::open(store)?);
         let open = |anchor| Recorded::open(anchor, &name, &generation, first_anchor);
         let recorded = anchor.map(open).transpose()?;
@@ -192,6 +208,7 @@ impl Witness {
             recorded,
             writing: RwLock::new(()),
             history,
+            clock,
             ends_at: AtomicU64::new(0),
             stopped: OnceLock::new(),
         };
@@ -212,16 +229,6 @@ impl Witness {
         self: &Arc<Self>,
         request: AddCheckpoint,
     ) -> Result<Vec<NoteSignature>, Declined> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        self.add_checkpoint_at(request, now).await
-    }
-
-    /// As [`add_checkpoint`](Self::add_checkpoint), at the time `now`, in seconds since 1970.
-    pub(super) async fn add_checkpoint_at(
-        self: &Arc<Self>,
-        request: AddCheckpoint,
-        now: u64,
-    ) -> Result<Vec<NoteSignature>, Declined> {
         let log = self.by_origin.get(request.claimed_origin()).filter(|log| !log.keys.is_empty());
         let Some(log) = log.cloned() else {
             let origin = request.claimed_origin().to_owned();
@@ -229,7 +236,7 @@ impl Witness {
         };
         let witness = Arc::clone(self);
         // A task of its own: the future of a request is dropped with its connection.
-        let work = tokio::spawn(async move { witness.cosign(&log, &request, now).await });
+        let work = tokio::spawn(async move { witness.cosign(&log, &request).await });
         work.await.map_err(|_| WitnessError::GivenUp)?
     }
 
@@ -237,14 +244,19 @@ impl Witness {
         self: &Arc<Self>,
         log: &OneLog,
         request: &AddCheckpoint,
-        now: u64,
     ) -> Result<Vec<NoteSignature>, Declined> {
         let _turn = log.turn.lock().await;
         if let Some(reason) = self.stopped.get() {
             return Err(WitnessError::Stopped { reason: reason.clone() }.into());
         }
-        let Cosigned { signatures, record } = self.decided(log, request, now)?;
-        let Some(Record { text, head, time }) = record else { return Ok(signatures) };
+        let Cosigned { signatures, time, record } = self.decided(log, request)?;
+        let Some(Record { text, head }) = record else {
+            // The next cosignature is not earlier.
+            if let Some(latest) = log.latest.load_full() {
+                log.latest.store(Some(Arc::new(Latest { time, ..Latest::clone(&latest) })));
+            }
+            return Ok(signatures);
+        };
 
         let writing = self.writing.read().await;
         let generation = self.generation.load_full();
@@ -295,28 +307,23 @@ impl Witness {
     }
 
     /// Decides a request by what was cosigned last, and signs. Changes nothing.
-    fn decided(
-        &self,
-        log: &OneLog,
-        request: &AddCheckpoint,
-        now: u64,
-    ) -> Result<Cosigned, Declined> {
+    fn decided(&self, log: &OneLog, request: &AddCheckpoint) -> Result<Cosigned, Declined> {
         let latest = log.latest.load_full();
         let keys: Vec<&dyn NoteVerifier> = log.keys.iter().map(|key| key as _).collect();
         let known = KnownLog { origin: &log.origin, keys: &keys };
         let head = decide(request, Some(known), latest.as_ref().map(|latest| &latest.head))?.head;
-        let time = time_after(now, latest.as_ref().map_or(0, |latest| latest.time));
-        if time == 0 {
-            return Err(WitnessError::Clock.into());
-        }
+        let last = latest.as_ref().map_or(0, |latest| latest.time);
+        let time = time_after(self.clock.seconds(), last);
+        let time = time.map_err(|NoTime| WitnessError::Clock)?;
         let cosign = |key: &Arc<dyn WitnessSigner>| key.cosign(request.note(), time);
         let signatures: Result<Vec<_>, _> = self.keys.iter().map(cosign).collect();
         let signatures = signatures.map_err(WitnessError::from)?;
-        if latest.is_some_and(|latest| latest.head == head) {
-            return Ok(Cosigned { signatures, record: None });
+        // A time that was wrong is replaced, so that it does not come back after a restart.
+        if time >= last && latest.is_some_and(|latest| latest.head == head) {
+            return Ok(Cosigned { signatures, time, record: None });
         }
         let text = record_of(request.note(), &keys, &signatures);
-        Ok(Cosigned { signatures, record: Some(Record { text, head, time }) })
+        Ok(Cosigned { signatures, time, record: Some(Record { text, head }) })
     }
 
     async fn is_durable(
@@ -448,6 +455,23 @@ impl Witness {
     }
 }
 
+/// Refuses names that share a key of Ed25519: its cosignatures do not say which of them signed.
+fn must_differ(keys: &[Arc<dyn WitnessSigner>]) -> Result<(), WitnessError> {
+    let mut seen: Vec<(PublicKey, &str)> = Vec::new();
+    for key in keys {
+        let public = key.vkey().parse::<AnyVerifier>()?.public_key();
+        if !matches!(public, PublicKey::Ed25519(_)) {
+            continue;
+        }
+        if let Some((_, one)) = seen.iter().find(|(known, _)| *known == public) {
+            let (one, other) = ((*one).to_owned(), key.key_name().to_owned());
+            return Err(WitnessError::SameKey { one, other });
+        }
+        seen.push((public, key.key_name()));
+    }
+    Ok(())
+}
+
 /// The text that is kept of a checkpoint: with the signatures of its log that were verified, and the cosignatures.
 fn record_of(note: &SignedNote, keys: &[&dyn NoteVerifier], cosigned: &[NoteSignature]) -> String {
     let mut text = format!("{}\n", note.unverified_text());
@@ -460,30 +484,4 @@ fn record_of(note: &SignedNote, keys: &[&dyn NoteVerifier], cosigned: &[NoteSign
         text.push_str(&format!("{signature}\n"));
     }
     text
-}
-
-/// The time of a cosignature behind one of the time `last`. A clock that went back a little does not make the smaller
-/// tree the later one. One that went back by more was wrong before, and is not waited for.
-fn time_after(now: u64, last: u64) -> u64 {
-    match last.saturating_sub(now) {
-        0 => now,
-        back if back <= MOST_BACK => last,
-        back => {
-            tracing::warn!(seconds = back, "the clock is far behind the last cosignature");
-            now
-        }
-    }
-}
-
-#[cfg(test)]
-mod time {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_went_back_a_little_stands_still_and_one_that_was_wrong_is_followed() {
-        assert_eq!(time_after(1_000_000, 999_999), 1_000_000);
-        assert_eq!(time_after(1_000_000, 1_000_001), 1_000_001);
-        assert_eq!(time_after(1_000_000, 1_000_000 + MOST_BACK), 1_000_000 + MOST_BACK);
-        assert_eq!(time_after(1_000_000, 1_000_001 + MOST_BACK), 1_000_000);
-    }
 }

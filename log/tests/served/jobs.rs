@@ -23,7 +23,7 @@ async fn send(router: &Router, method: &str, path: &str, auth: &str, body: &str)
     ask(router.clone(), request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
-async fn post(router: &Router, path: &str, body: &str) -> Answer {
+pub(crate) async fn post(router: &Router, path: &str, body: &str) -> Answer {
     send(router, "POST", path, &format!("Bearer {TOKEN}"), body).await
 }
 
@@ -33,7 +33,7 @@ async fn job(router: &Router, id: u64) -> Value {
 }
 
 /// The job after its end.
-async fn ended(router: &Router, started: &Answer) -> Value {
+pub(crate) async fn ended(router: &Router, started: &Answer) -> Value {
     assert_eq!(started.status, 202, "{started:?}");
     let id = started.json()["id"].as_u64().unwrap();
     until("the end of a job", async || job(router, id).await["state"] != "running").await;

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
 mod cold;
+mod damaged;
 mod drain;
 mod durable;
 mod jobs;
 mod memory;
+mod musts;
 mod pruned;
 mod ready;
 mod receipts;

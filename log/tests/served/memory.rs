@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use duramen::fs::FileKind;
+use duramen::testing::sim::{OperationKind, When};
 use duramen_log::http::Limits;
 use futures_util::StreamExt;
 use hyper::body::{Frame, SizeHint};
 
-use crate::rig::Rig;
+use crate::rig::{Client, Rig, until};
 
 /// A body of this many bytes that never ends.
 fn endless(bytes: usize) -> Body {
@@ -20,29 +22,53 @@ fn endless(bytes: usize) -> Body {
     Body::from_stream(first.chain(rest).map(Ok::<_, Infallible>))
 }
 
+/// A batch of one entry with this many bytes.
+fn batch(bytes: usize) -> Vec<u8> {
+    [&u32::try_from(bytes).unwrap().to_be_bytes()[..], &vec![7; bytes]].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_for_which_there_is_no_memory_are_refused_until_others_end() {
     let rig = Rig::new();
     let client = rig.served(&Limits { memory: 64 << 10, ..Limits::default() });
-    let slow = client.clone();
-    let slow = tokio::spawn(async move {
-        // Until it came first.
-        while slow.send("POST", "/add-batch", endless(60 << 10)).await.status == 503 {}
-    });
-    let batch = || [&8000u32.to_be_bytes()[..], &[7; 8000]].concat();
-    crate::rig::until("the refusal", async || {
-        let refused = client.send("POST", "/add-batch", batch()).await;
-        let full = refused.status == 503;
-        assert!(!full || refused.header("retry-after") == Some("1"), "{refused:?}");
-        assert!(full || refused.status == 200, "{refused:?}");
-        full
-    })
-    .await;
+    // It came whole and waits for the disk, so it is not given up.
+    let held = rig.disk.hold(When::nth(OperationKind::Sync, 1).on(FileKind::Segment));
+    let first = client.clone();
+    let first = tokio::spawn(async move { first.send("POST", "/add-batch", batch(60_000)).await });
+    until("the entry", async || client.get("/v1/state").await.json()["size"] == 1).await;
+    let refused = client.send("POST", "/add-batch", batch(8000)).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{refused:?}");
+    held.release();
+    assert_eq!(first.await.unwrap().status, 200);
     // What takes little goes on.
-    assert_eq!(client.add("small").await.status, 200);
-    slow.abort();
-    let _ = slow.await;
-    assert_eq!(client.send("POST", "/add-batch", batch()).await.status, 200);
+    assert_eq!(client.send("POST", "/add-batch", batch(8000)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_stop_half_way_do_not_keep_others_out() {
+    const HOLDERS: usize = 40;
+    let rig = Rig::new();
+    let client = rig.served(&Limits { memory: 512 << 10, ..Limits::default() });
+    // Together they send five times the memory, and none comes to its end.
+    let hold = |client: &Client| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            loop {
+                let refused = client.send("POST", "/add-batch", endless(64 << 10)).await;
+                assert_eq!(refused.status, 503, "{refused:?}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+    };
+    let holders: Vec<_> = (0..HOLDERS).map(|_| hold(&client)).collect();
+    for number in 0..200 {
+        let added = client.add(format!("entry {number}")).await;
+        assert_eq!(added.status, 200, "{number}: {added:?}");
+        let added = client.send("POST", "/add-batch", batch(30_000 + number)).await;
+        assert_eq!(added.status, 200, "{number}: {added:?}");
+    }
+    assert!(holders.iter().all(|holder| !holder.is_finished()));
+    holders.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 /// A body that says how long it is, and must not be read.

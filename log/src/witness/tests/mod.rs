@@ -102,6 +102,26 @@ pub(super) fn known(logs: &[&Log]) -> KnownLogs {
     KnownLogs::read(&format!("logs/v0\n{lines}")).unwrap()
 }
 
+/// A clock that shows what is set. At first it shows that 1970 begins.
+#[derive(Clone, Default)]
+pub(super) struct Hand(Arc<std::sync::atomic::AtomicU64>);
+
+impl Hand {
+    pub(super) fn set(&self, seconds: u64) {
+        self.0.store(seconds, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// A witness of `log` with this clock.
+    pub(super) fn of(&self, log: &Log) -> WitnessConfig {
+        let shown = Arc::clone(&self.0);
+        let now = move || {
+            let seconds = shown.load(std::sync::atomic::Ordering::SeqCst);
+            std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
+        };
+        WitnessConfig::new(known(&[log]), Arc::new(ed25519())).clock(now)
+    }
+}
+
 /// An answer over HTTP.
 #[derive(Debug)]
 pub(super) struct Answer {

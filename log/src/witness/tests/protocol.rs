@@ -288,3 +288,22 @@ fn a_request_that_is_too_long_is_answered_with_413() {
         place.cosigned(&log, 5, 9).await;
     });
 }
+
+/// tlog-cosignature, Ed25519 signed message: the message does not commit to the name, so each cosigner has a key of its own.
+#[test]
+fn two_cosigners_do_not_share_an_ed25519_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::new("example.com/log", 1);
+    let key = |name: &str, secret: u8| {
+        Arc::new(Cosigner::new(name, Ed25519Key::from_secret(&[secret; 32])).unwrap())
+    };
+    let open = |name: &str, secret: u8| {
+        let store = Store::open(Config::new(dir.path().join(name))).unwrap();
+        let config = WitnessConfig::new(known(&[&log]), key("witness.example/w1", 2));
+        let config = config.key(key(&format!("witness.example/{name}"), secret));
+        Witness::open(&store, config).map(drop)
+    };
+    let refused = open("w2", 2).unwrap_err();
+    assert!(matches!(refused, crate::WitnessError::SameKey { .. }), "{refused}");
+    open("w3", 3).unwrap();
+}

@@ -156,11 +156,13 @@ fn without_a_time_nothing_is_cosigned_or_written() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::new(ORIGIN, 9);
     run(async {
-        let place = Place::open(dir.path(), &[&log]);
-        let declined = place.witness.add_checkpoint_at(log.request(0, 5), 0).await.unwrap_err();
+        let clock = Hand::default();
+        let place = Place::open_with(dir.path(), clock.of(&log));
+        let declined = place.witness.add_checkpoint(log.request(0, 5)).await.unwrap_err();
         assert!(matches!(declined, Declined::Failed(WitnessError::Clock)), "{declined:?}");
         assert_eq!(place.witness.records(), 0);
-        let cosigned = place.witness.add_checkpoint_at(log.request(0, 5), 1_000_000).await.unwrap();
+        clock.set(1_000_000);
+        let cosigned = place.witness.add_checkpoint(log.request(0, 5)).await.unwrap();
         assert_eq!(time_of(&cosigned[0]), 1_000_000);
         place.close();
     });
@@ -171,9 +173,11 @@ fn the_same_checkpoint_is_cosigned_again_and_not_written_again() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::new(ORIGIN, 9);
     run(async {
-        let place = Place::open(dir.path(), &[&log]);
+        let clock = Hand::default();
+        let place = Place::open_with(dir.path(), clock.of(&log));
         let add = async |old, new, now| {
-            place.witness.add_checkpoint_at(log.request(old, new), now).await.unwrap()
+            clock.set(now);
+            place.witness.add_checkpoint(log.request(old, new)).await.unwrap()
         };
         let first = add(0, 5, 1_000_000).await;
         assert_eq!(time_of(&first[0]), 1_000_000);
@@ -182,12 +186,38 @@ fn the_same_checkpoint_is_cosigned_again_and_not_written_again() {
         }
         assert_eq!(place.witness.records(), 1);
         // The clock went back by a minute.
-        assert_eq!(time_of(&add(5, 9, 999_940).await[0]), 1_000_000);
+        assert_eq!(time_of(&add(5, 9, 999_940).await[0]), 1_000_009);
         place.close();
         // The time is kept.
-        let place = Place::open(dir.path(), &[&log]);
-        let again = place.witness.add_checkpoint_at(log.request(9, 9), 999_940).await.unwrap();
-        assert_eq!(time_of(&again[0]), 1_000_000);
+        let place = Place::open_with(dir.path(), clock.of(&log));
+        let again = place.witness.add_checkpoint(log.request(9, 9)).await.unwrap();
+        assert_eq!(time_of(&again[0]), 1_000_009);
+        place.close();
+    });
+}
+
+/// `tlog-cosignature`, Format: a timestamp in the future may be refused, so a time that was wrong is not kept.
+#[test]
+fn a_clock_that_was_far_ahead_is_followed_once_it_is_right_also_after_a_restart() {
+    const NOW: u64 = 1_800_000_000;
+    const AHEAD: u64 = NOW + 10 * 365 * 86_400;
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::new(ORIGIN, 20);
+    run(async {
+        let clock = Hand::default();
+        let place = Place::open_with(dir.path(), clock.of(&log));
+        let add = async |place: &Place, old, new, now| {
+            clock.set(now);
+            time_of(&place.witness.add_checkpoint(log.request(old, new)).await.unwrap()[0])
+        };
+        assert_eq!(add(&place, 0, 5, NOW).await, NOW);
+        assert_eq!(add(&place, 5, 9, AHEAD).await, AHEAD);
+        assert_eq!(add(&place, 9, 9, NOW + 60).await, NOW + 60);
+        place.close();
+        // The wrong time does not come back, when it is near or after the store was read again.
+        let place = Place::open_with(dir.path(), clock.of(&log));
+        assert_eq!(add(&place, 9, 9, AHEAD - 60).await, AHEAD - 60);
+        assert_eq!(add(&place, 9, 20, AHEAD - 50).await, AHEAD - 50);
         place.close();
     });
 }
