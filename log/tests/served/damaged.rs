@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use duramen::fs::{FileKind, FileName};
+use duramen::testing::sim::FaultError;
 use duramen::{CompactionPolicy, Config, FlushPolicy, ReadMode, Store, StoreReader};
 use duramen_log::LogError;
 use duramen_log::http::{Limits, Operator, Watch, admin, public};
@@ -50,14 +51,26 @@ async fn close(client: &Client) -> Result<(), (String, LogError)> {
     tokio::task::spawn_blocking(move || site.close()).await.unwrap()
 }
 
-/// Flips a bit behind `needle` in a file of this kind.
-fn damage(rig: &Rig, kind: FileKind, needle: &[u8]) -> FileName {
-    let file = rig.disk.files().into_iter().find(|name| name.kind == kind).unwrap();
-    let mut bytes = rig.disk.read(file).unwrap();
+/// The first part, and where `needle` is in it.
+fn find(rig: &Rig, needle: &[u8]) -> (FileName, Vec<u8>, usize) {
+    let part = rig.disk.files().into_iter().filter(|name| name.kind == FileKind::Part).min();
+    let bytes = rig.disk.read(part.unwrap()).unwrap();
     let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap();
-    bytes[at + needle.len() - 1] ^= 1;
-    rig.disk.put(file, &bytes);
-    file
+    (part.unwrap(), bytes, at)
+}
+
+/// Flips a bit in `needle`, in the first part.
+fn flip(rig: &Rig, needle: &[u8]) {
+    let (part, mut bytes, at) = find(rig, needle);
+    bytes[at] ^= 1;
+    rig.disk.put(part, &bytes);
+}
+
+/// Has the disk not return `needle`, in the first part, also where that is open.
+fn lose(rig: &Rig, needle: &[u8]) -> FileName {
+    let (part, _, at) = find(rig, needle);
+    rig.disk.fail_reads(part, at as u64..at as u64 + 1, FaultError::EIO);
+    part
 }
 
 async fn reason(client: &Client) -> String {
@@ -94,7 +107,7 @@ async fn damage_that_a_client_reads_stops_the_log() {
     let rig = Rig::new();
     let client = published(&rig).await;
     assert_eq!(reason(&client).await, "");
-    let part = damage(&rig, FileKind::Part, b"entry 1234 that");
+    let part = lose(&rig, b"entry 1234 that");
     assert_eq!(client.get("/v1/entry?index=1234").await.status, 500);
     let name = format!("{:08}.part", part.number);
     let words = [name.as_str(), "found by a request"];
@@ -111,7 +124,7 @@ async fn damage_that_a_scrub_finds_stops_the_log() {
     let clean = ended(&router, &post(&router, "/v1/admin/scrub", "").await).await;
     assert_eq!(clean["result"]["clean"], true, "{clean}");
     assert_eq!(reason(&client).await, "");
-    damage(&rig, FileKind::Part, b"entry 1234 that");
+    flip(&rig, b"entry 1234 that");
     let found = ended(&router, &post(&router, "/v1/admin/scrub", "").await).await;
     assert_eq!(found["result"]["clean"], false, "{found}");
     let found = metrics(&rig, &client).await;
@@ -182,7 +195,7 @@ async fn damage_that_a_merge_finds_stops_the_log() {
         tokio::task::spawn_blocking(move || store.checkpoint()).await.unwrap().unwrap();
         if first == 0 {
             // The second part is merged with it.
-            damage(&rig, FileKind::Part, b"entry 234 that");
+            lose(&rig, b"entry 234 that");
         }
     }
     until("the damage", async || !reason(&client).await.is_empty()).await;
@@ -199,7 +212,7 @@ async fn damage_that_an_operators_job_meets_stops_the_log() {
     tree.insert_entry("another part").unwrap();
     let store = rig.store.clone();
     tokio::task::spawn_blocking(move || store.checkpoint()).await.unwrap().unwrap();
-    damage(&rig, FileKind::Part, b"entry 1234 that");
+    lose(&rig, b"entry 1234 that");
     let job = ended(&router, &post(&router, "/v1/admin/compact", "{\"full\":true}").await).await;
     assert_eq!(job["state"], "failed", "{job}");
     let found = metrics(&rig, &client).await;
