@@ -1,6 +1,7 @@
 //! Damage of the store that is found while a log is served.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use duramen::fs::{FileKind, FileName};
 use duramen::testing::sim::FaultError;
@@ -17,18 +18,25 @@ fn entry(number: u32) -> String {
     format!("entry {number} that is long enough to be found")
 }
 
-/// A log with a checkpoint over entries that are in a part.
-async fn published(rig: &Rig) -> Client {
+/// A log with a checkpoint over entries that are in a part, and not in memory.
+async fn published() -> (Rig, Client) {
+    let rig = Rig::new();
     let client = rig.served(&Limits::default());
     add(&client, 0..ENTRIES).await;
     until("the checkpoint", async || size(&client).await == u64::from(ENTRIES)).await;
-    let store = rig.store.clone();
-    tokio::task::spawn_blocking(move || store.checkpoint()).await.unwrap().unwrap();
     close(&client).await.unwrap();
     drop(client);
-    // What is published reads the part from now on, and no memory.
-    let hour = std::time::Duration::from_secs(3600);
-    rig.client(&Limits::default(), |config| config.first_anchor(false).interval(hour))
+    let closed = rig.store.clone();
+    tokio::task::spawn_blocking(move || closed.checkpoint().and_then(|_| closed.close()))
+        .await
+        .unwrap()
+        .unwrap();
+    let Rig { disk, store, reader, anchor } = rig;
+    drop((store, reader));
+    let rig = Rig::on(&disk, Arc::new(disk.clone()), anchor);
+    let hour = Duration::from_secs(3600);
+    let client = rig.client(&Limits::default(), |config| config.first_anchor(false).interval(hour));
+    (rig, client)
 }
 
 async fn add(client: &Client, numbers: std::ops::Range<u32>) {
@@ -104,8 +112,7 @@ async fn metrics(rig: &Rig, client: &Client) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_that_a_client_reads_stops_the_log() {
-    let rig = Rig::new();
-    let client = published(&rig).await;
+    let (rig, client) = published().await;
     assert_eq!(reason(&client).await, "");
     let part = lose(&rig, b"entry 1234 that");
     assert_eq!(client.get("/v1/entry?index=1234").await.status, 500);
@@ -118,8 +125,7 @@ async fn damage_that_a_client_reads_stops_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_that_a_scrub_finds_stops_the_log() {
-    let rig = Rig::new();
-    let client = published(&rig).await;
+    let (rig, client) = published().await;
     let router = admin(&Operator::new(rig.store.clone(), Arc::clone(&client.site), None));
     let clean = ended(&router, &post(&router, "/v1/admin/scrub", "").await).await;
     assert_eq!(clean["result"]["clean"], true, "{clean}");
@@ -133,8 +139,7 @@ async fn damage_that_a_scrub_finds_stops_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_that_the_gate_reads_stops_the_log() {
-    let rig = Rig::new();
-    let client = published(&rig).await;
+    let (rig, client) = published().await;
     // The first one is published at once, and the others after an hour.
     add(&client, ENTRIES..ENTRIES + 1).await;
     until("the checkpoint", async || size(&client).await == u64::from(ENTRIES) + 1).await;
@@ -154,8 +159,7 @@ async fn damage_that_the_gate_reads_stops_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_of_an_index_makes_the_log_not_ready_and_does_not_stop_it() {
-    let rig = Rig::new();
-    let client = published(&rig).await;
+    let (rig, client) = published().await;
     let index = rig.disk.files().into_iter().find(|name| name.kind == FileKind::Index).unwrap();
     let mut bytes = rig.disk.read(index).unwrap();
     let middle = bytes.len() / 2;
@@ -184,29 +188,28 @@ async fn damage_that_a_merge_finds_stops_the_log() {
     let store = Store::open(watched.flush_policy(FlushPolicy::Manual)).unwrap();
     let reader = Arc::new(StoreReader::open(config).unwrap());
     let rig = Rig { disk, store, reader, anchor };
-    let log = rig.log(|config| config.interval(std::time::Duration::from_secs(3600)));
+    let log = rig.log(|config| config.interval(Duration::from_secs(3600)));
     let logs = vec![("main".to_owned(), log)];
     let site = duramen_log::http::Site::watched(logs, &Limits::default(), &watch).unwrap();
     let client = Client { router: public(&site), site };
-    for first in [0, ENTRIES / 2] {
-        add(&client, first..first + ENTRIES / 2).await;
+    // More than two parts of a tier are merged.
+    for first in [0, ENTRIES / 3, ENTRIES / 3 * 2] {
+        add(&client, first..first + ENTRIES / 3).await;
         until("the checkpoint", async || size(&client).await > 0).await;
         let store = rig.store.clone();
         tokio::task::spawn_blocking(move || store.checkpoint()).await.unwrap().unwrap();
         if first == 0 {
-            // The second part is merged with it.
             lose(&rig, b"entry 234 that");
         }
     }
     until("the damage", async || !reason(&client).await.is_empty()).await;
     let found = metrics(&rig, &client).await;
-    must_have_stopped(&client, &found, ENTRIES / 2, &["found by a merge"]).await;
+    must_have_stopped(&client, &found, ENTRIES / 3, &["found by a merge"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_that_an_operators_job_meets_stops_the_log() {
-    let rig = Rig::new();
-    let client = published(&rig).await;
+    let (rig, client) = published().await;
     let router = admin(&Operator::new(rig.store.clone(), Arc::clone(&client.site), None));
     let tree = rig.store.existing_tree(duramen::TreeName::main()).unwrap();
     tree.insert_entry("another part").unwrap();
