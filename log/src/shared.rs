@@ -77,10 +77,9 @@ impl Core {
     /// Remembers damage. If it concerns what the log signs, nothing is signed and taken any more.
     pub(crate) fn found_damage(&self, found: FoundDamage) {
         let what = found.to_string();
-        if !self.damages.add(found) {
-            return;
+        if self.damages.add(found) {
+            tracing::error!(log = %self.origin, "the store is damaged: {what}");
         }
-        tracing::error!(log = %self.origin, "the store is damaged: {what}");
         if let Err(error) = self.must_be_whole() {
             drop(self.stopped.set(error));
         }
