@@ -73,6 +73,8 @@ mod config;
 #[cfg(feature = "std")]
 mod directory;
 #[cfg(feature = "std")]
+mod donor;
+#[cfg(feature = "std")]
 mod durability;
 #[cfg(feature = "std")]
 mod engine;

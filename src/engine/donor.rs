@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::hashers::Hashers;
 use crate::ids::StoreId;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
-use crate::scrub::{Donor, Options};
+use crate::scrub::Donor;
 use crate::sync::Mutex;
 use crate::tree_spec::TreeSpec;
 
@@ -72,45 +72,11 @@ impl fmt::Debug for Copy {
     }
 }
 
-impl Options {
-    /// Takes from the store in `config`, a backup of the scrubbed one, what cannot be rebuilt: leaves, entries, and
-    /// whole parts. With [`repair`](Self::repair) it goes into new parts, and without it the report says what would.
-    ///
-    /// The backup is not trusted. Leaves are taken only if the hashes above them lead to an intact node, or to the
-    /// root in the manifest. Entries are taken only if they hash to their leaves, and an entry that is erased in the
-    /// store stays erased. The backup is neither locked nor changed, may be older than the store, and may be in use.
-    ///
-    /// Missing and damaged entries of a part are taken if the backup has all of them. Trees with the caller's own hash
-    /// functions need [`Config::hasher`] in this `config` too. What the log of the backup has is held in memory.
-    ///
-    /// # Errors
-    ///
-    /// As [`StoreReader::open`](crate::StoreReader::open). A scrub with these options fails with
-    /// [`OtherStore`](crate::Error::OtherStore) if the backup is one of another store.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let (dir, copy) = (dir.path().join("log"), dir.path().join("copy"));
-    /// use std::ops::ControlFlow;
-    ///
-    /// use duramen::{Accumulator, Config, scrub};
-    ///
-    /// let log: Accumulator = Accumulator::open(Config::new(&dir))?;
-    /// log.insert_many(&[[1; 32]; 1000])?;
-    /// log.checkpoint()?;
-    /// log.snapshot_to(&copy)?;
-    /// log.close()?;
-    ///
-    /// let options = scrub::Options::new().repair(true).backup(&Config::new(&copy))?;
-    /// let report = scrub::run(&Config::new(&dir), &options, &mut |_| ControlFlow::Continue(()))?;
-    /// assert!(report.is_clean());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn backup(self, config: &Config) -> Result<Self> {
-        let hashers = Hashers::new(config.hashers.iter().cloned());
-        let followed = follow(config, &config.bind()?, &hashers, None)?;
-        let (store, path) = (followed.store, config.path.clone());
-        let copy = Copy { config: config.clone(), path, store, followed: Mutex::new(followed) };
-        Ok(self.with_donor(Arc::new(copy)))
-    }
+/// The copy in `config`, which is not trusted and neither locked nor changed.
+pub(crate) fn donor(config: &Config) -> Result<Arc<dyn Donor>> {
+    let hashers = Hashers::new(config.hashers.iter().cloned());
+    let followed = follow(config, &config.bind()?, &hashers, None)?;
+    let (store, path) = (followed.store, config.path.clone());
+    let followed = Mutex::new(followed);
+    Ok(Arc::new(Copy { config: config.clone(), path, store, followed }))
 }

@@ -55,6 +55,7 @@ mod wiping;
 
 pub(crate) use backup::{Onto, copy_from_outside};
 pub(crate) use catalog::{Slot, Wanted};
+pub(crate) use donor::donor;
 pub(crate) use follow::{Followed, follow};
 pub(crate) use ingest::{Addition, Fate, Found, Intake, Request};
 pub(crate) use open::open;
