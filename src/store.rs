@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::accumulator::{Accumulator, DynAccumulator};
+use crate::backup::Target;
 use crate::batch::Batch;
 use crate::config::{Config, TreeConfig};
 use crate::durability::DurabilityToken;
@@ -341,6 +343,11 @@ impl Store {
         self.shared.engine()?.snapshot_to(&Config::new(dir))
     }
 
+    /// Copies the store into a copy that was begun at `started`.
+    pub(crate) fn copy_into(&self, target: Target<'_>, started: Instant) -> Result<BackupInfo> {
+        self.shared.engine()?.copy_into(target, started)
+    }
+
     /// Verifies every byte of the parts of all trees and of the log. See [`DynAccumulator::scrub`].
     ///
     /// # Errors
@@ -352,6 +359,44 @@ impl Store {
         progress: scrub::OnProgress<'_>,
     ) -> Result<scrub::Report> {
         self.shared.engine()?.scrub(options, progress)
+    }
+
+    /// Has the store accept nothing more, or has it accept again. Meanwhile every insert, and every call that creates, seals or
+    /// drops a tree, gives it an index or erases entries, fails with [`ReadOnly`](Error::ReadOnly), and so do inserts that wait
+    /// for room. Everything else goes on: reads, proofs, flushes, checkpoints, merges, [`compact`](Self::compact), backups and
+    /// scrubs.
+    ///
+    /// When `set_read_only(true)` returns, no insert is under way, and what is visible stays all there is. It is not all
+    /// durable: [`flush`](Self::flush) makes it so. The files do not say that a store is read-only. So it ends with
+    /// `set_read_only(false)`, and with the process.
+    ///
+    /// ```
+    /// use duramen::{Blake3, Config, Error, Store};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let store = Store::open(Config::new(dir.path().join("store")))?;
+    /// let log = store.tree::<Blake3, 4>("log")?;
+    /// log.insert([1; 32])?;
+    /// store.set_read_only(true)?;
+    /// assert!(matches!(log.insert([2; 32]), Err(Error::ReadOnly)));
+    /// assert_eq!(log.size().get(), 1);
+    /// store.set_read_only(false)?;
+    /// log.insert([2; 32])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](Error::Closed), [`Poisoned`](Error::Poisoned), and
+    /// [`WouldWaitForItself`](Error::WouldWaitForItself) on a thread of the store.
+    pub fn set_read_only(&self, yes: bool) -> Result<()> {
+        self.shared.engine()?.set_read_only(yes)
+    }
+
+    /// Whether the store accepts nothing because of [`set_read_only`](Self::set_read_only). False in a forked child.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.shared.engine().is_ok_and(Engine::is_read_only)
     }
 
     /// Counters, over all trees. In a forked child all of them are zero.

@@ -199,9 +199,10 @@ impl StoreReader {
     /// # Errors
     ///
     /// As [`snapshot_to`](Self::snapshot_to), for a directory that has something else too.
-    /// [`BackupOfOther`](crate::Error::BackupOfOther) if the copy is one of another store;
-    /// [`BackupDiverged`](crate::Error::BackupDiverged) if it has leaves that this store does not have, because it went
-    /// on by itself; [`Damaged`](crate::Error::Damaged) if a part in it is;
+    /// [`BackupOfOther`](crate::Error::BackupOfOther) if the copy is one of another store, and
+    /// [`BackupOfItself`](crate::Error::BackupOfItself) if it is this one;
+    /// [`BackupDiverged`](crate::Error::BackupDiverged) if it went on by itself, and has a tree, leaves, erasures or a seal
+    /// that this store does not have; [`Damaged`](crate::Error::Damaged) if a part in it is;
     /// [`Locked`](crate::Error::Locked) if it is open for writing.
     ///
     /// ```

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::args::RecoverArgs;
 use crate::error::{Error, Refusal, name_of};
-use crate::{hex, output};
+use crate::{hex, memory, output};
 
 #[derive(Serialize)]
 struct RecoveredJson {
@@ -56,7 +56,8 @@ pub(crate) fn run(args: &RecoverArgs) -> Result<(), Error> {
     for (tree, name) in &args.names {
         options = options.name(*tree, name)?;
     }
-    let report = recover::run(&Config::new(&args.dir), &Config::new(&args.new), &options)?;
+    let new = memory::bounded(Config::new(&args.new), args.memory.max_memory)?;
+    let report = recover::run(&Config::new(&args.dir), &new, &options)?;
     match args.json {
         true => output::print(&format!("{}\n", output::to_json(&json(&report), false)?))?,
         false => output::print(&text(&report))?,

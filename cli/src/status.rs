@@ -94,7 +94,9 @@ impl Status {
                 Some(Self::NewerFormat)
             }
             Error::Damaged(_) => Some(Self::Damaged),
-            Error::BackupOfOther { .. } | Error::BackupDiverged { .. } => Some(Self::Refused),
+            Error::BackupOfOther { .. }
+            | Error::BackupDiverged { .. }
+            | Error::BackupOfItself { .. } => Some(Self::Refused),
             Error::Io { source, .. } => Self::of_system(source),
             _ => None,
         }

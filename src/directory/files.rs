@@ -51,6 +51,12 @@ pub(crate) fn next_part_among(manifest: &Manifest, parts: &Files) -> u64 {
 /// which creating a store was interrupted before the store had any data, and returns the files that this
 /// attempt left.
 pub(crate) fn check_empty(fs: &dyn FileSystem, root: &Path) -> Result<Vec<FileName>> {
+    let unfinished = list(fs, Dir::Parts).is_ok_and(|parts| {
+        parts.iter().any(|entry| matches!(entry, Entry::File(name, _) if *name == BACKUP_MARK))
+    });
+    if unfinished {
+        return Err(Damage::new(root, 0, Problem::UnfinishedBackup).into());
+    }
     let foreign = list(fs, Dir::Root)?.into_iter().next().map(|entry| match entry {
         Entry::Other(name) => name,
         Entry::File(name, _) => name.to_string().into(),
@@ -61,13 +67,7 @@ pub(crate) fn check_empty(fs: &dyn FileSystem, root: &Path) -> Result<Vec<FileNa
     let manifest_gone = || {
         let first = fs.display(manifests::file(1));
         let dir = first.parent().unwrap_or(&first);
-        let unfinished = list(fs, Dir::Parts).is_ok_and(|parts| {
-            parts.iter().any(|entry| matches!(entry, Entry::File(name, _) if *name == BACKUP_MARK))
-        });
-        match unfinished {
-            true => Error::from(Damage::new(root, 0, Problem::UnfinishedBackup)),
-            false => Error::from(Damage::new(dir, 0, Problem::NoManifest)),
-        }
+        Error::from(Damage::new(dir, 0, Problem::NoManifest))
     };
     let mut leftovers = Vec::new();
     for dir in Dir::INNER {

@@ -11,7 +11,7 @@ use crate::backup::{Failure, Target, closed_at, refuse_target};
 use crate::config::Config;
 use crate::directory::manifest::Manifest;
 use crate::error::{Error, Result};
-use crate::fs::FileSystem;
+use crate::fs::{FileSystem, is_same_directory};
 use crate::hashers::Hashers;
 use crate::ids::{StoreId, TreeId};
 use crate::merkle::{NamedHead, StoreHead, TreeSize};
@@ -40,7 +40,11 @@ impl Engine {
     pub(crate) fn snapshot_to(&self, target: &Config) -> Result<BackupInfo> {
         let started = Instant::now();
         self.check_may_wait("snapshot_to")?;
-        let mut target = Target::begin(target)?;
+        self.copy_into(Target::begin(target)?, started)
+    }
+
+    /// Copies the store's current contents into `target`, which was begun at `started`.
+    pub(crate) fn copy_into(&self, mut target: Target<'_>, started: Instant) -> Result<BackupInfo> {
         self.flush()?;
         let (state, changed, hold) = {
             let live = self.keeper.lock();
@@ -85,14 +89,17 @@ pub(crate) fn copy_from_outside(
     // These fail before anything is written to the target.
     check_place(config, &**fs, opened)?;
     newest()?;
-    let older = match onto {
-        Onto::Older if refuse_target(target).is_err() => {
-            Some(follow(target, &target.bind()?, hashers, None)?.head()?)
-        }
-        _ => None,
-    };
     let place = target;
+    let is_older = onto == Onto::Older && refuse_target(target).is_err();
+    if is_older && is_same_directory(&**fs, &*target.bind()?) {
+        return Err(Error::BackupOfItself { path: target.path.clone() });
+    }
     let mut target = onto.begin(target, opened)?;
+    // Under the lock of the copy: it cannot go on any more.
+    let older = match is_older {
+        true => Some(follow(place, &place.bind()?, hashers, None)?),
+        false => None,
+    };
     let (mut last, mut tries) = (None, 0);
     loop {
         let manifest = newest()?;
@@ -124,24 +131,46 @@ pub(crate) fn copy_from_outside(
     }
 }
 
-/// Fails unless each tree of the `older` copy in `target` is a prefix of the tree in `found`. A tree that is gone may have
-/// been dropped.
+/// Fails unless the `older` copy in `target` has nothing that `found` does not have. A tree that is gone may have been
+/// dropped, and its name may be that of another tree now.
 fn check_older(
     found: &mut Followed,
     config: &Config,
     target: &Config,
-    older: &StoreHead,
+    older: &Followed,
 ) -> Result<(), Failure> {
-    for head in older.trees() {
-        let tree = match found.tree(config, &head.name) {
-            Err(Error::NoTree { .. } | Error::UnknownHasher { .. }) => continue,
-            tree => tree.map_err(Failure::Source)?,
+    for tree in older.logged().iter() {
+        let name = &tree.spec.name;
+        let diverged = |what| {
+            let (path, tree) = (target.path.clone(), name.clone());
+            Err(Failure::Target(Error::BackupDiverged { path, tree, what }))
         };
-        let is_prefix = head.head.size.get() <= tree.columns.leaves()
-            && tree.head_at(head.head.size).map_err(Failure::Source)?.root == head.head.root;
-        if !is_prefix {
-            let (path, tree) = (target.path.clone(), head.name.clone());
-            return Err(Failure::Target(Error::BackupDiverged { path, tree }));
+        let Some(now) = found.logged().get(tree.spec.id) else {
+            if u64::from(tree.spec.id.0) < found.logged().next() {
+                continue;
+            }
+            return diverged("is not one of the store's");
+        };
+        if now.spec != tree.spec {
+            return diverged("is not one of the store's");
+        }
+        if tree.size > now.size {
+            return diverged("has leaves that the store does not have");
+        }
+        if !now.erasures.has_all_of(&tree.erasures) {
+            return diverged("has erased entries that the store still has");
+        }
+        if tree.sealed && !now.sealed {
+            return diverged("is sealed, and that of the store is not");
+        }
+        // Nothing can be compared if the hash function is not known.
+        let Some(head) = older.head_of(tree).map_err(Failure::Target)? else { continue };
+        let now = match found.tree(config, name) {
+            Err(Error::UnknownHasher { .. }) => continue,
+            now => now.map_err(Failure::Source)?,
+        };
+        if now.head_at(head.size).map_err(Failure::Source)?.root != head.root {
+            return diverged("has leaves that the store does not have");
         }
     }
     Ok(())

@@ -241,6 +241,9 @@ impl Engine {
         steps: &mut Steps,
     ) -> Result<CheckpointInfo> {
         let Held { point, changed, marks } = *held;
+        // No listener is called in these spans: it may fork, and a child must not come to the subscriber.
+        let leaves = point.tally.leaves;
+        let _span = tracing::debug_span!("checkpoint", %reason, leaves).entered();
         let started = Instant::now();
         let wait = steps.wait;
         let mut info = CheckpointInfo {
@@ -258,7 +261,8 @@ impl Engine {
         }
         let clean = manifest == Publish::Clean;
         let with_part = self.with_part(live.manifest(), changed);
-        let parts = self.write_parts(live, changed, &with_part, steps)?;
+        let build = tracing::debug_span!("build");
+        let parts = build.in_scope(|| self.write_parts(live, changed, &with_part, steps))?;
         let mut next = live.manifest().clone();
         next.erased = self.keeper.unerased().is_over();
         next.next_tree = point.tally.next_tree;
@@ -339,8 +343,9 @@ impl Engine {
         if mutant!(&*self.fs, LogReleasedEarly) {
             let _ = self.log.release_before(point.position.segment);
         }
-        self.publish(live, next)?;
+        tracing::debug_span!("install").in_scope(|| self.publish(live, next))?;
         let published = started.elapsed();
+        let _release = tracing::debug_span!("release").entered();
 
         for (tree, written) in grown.into_iter().zip(&info.trees) {
             tree.activity.checkpoint(written);

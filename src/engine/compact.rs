@@ -307,6 +307,9 @@ impl Engine {
 
     /// Merges parts. Returns the bytes of the new part, or `None` if its inputs were no longer live.
     fn merge(&self, merge: &mut Merge, steps: &mut Steps) -> Result<Option<u64>> {
+        let (parts, bytes) = (merge.inputs.len(), merge.bytes());
+        let _span =
+            tracing::debug_span!("merge", tree = %merge.tree.name(), parts, bytes).entered();
         let step = Mutex::new(Instant::now());
         let source =
             Merged { inputs: &merge.inputs, go_on: &|| self.give_way(&step, merge.to_the_end) };

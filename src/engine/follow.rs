@@ -31,7 +31,7 @@ use crate::hashers::Hashers;
 use crate::ids::Seq;
 use crate::ids::{SegmentId, StoreId, TreeId};
 use crate::mark::{Mark, MarkInfo, MarkName};
-use crate::merkle::{StoreHead, TreeName, TreeSize};
+use crate::merkle::{StoreHead, TreeHead, TreeName, TreeSize};
 use crate::per_tree::PerTree;
 use crate::report::TreeInfo;
 use crate::wal::frame::{Frame, GroupEnd, GroupHeader};
@@ -404,6 +404,20 @@ impl Followed {
     /// The heads of all trees at the sizes that are known to be durable.
     pub(crate) fn durable_head(&self) -> Result<StoreHead> {
         self.heads(|tree| tree.durable().get())
+    }
+
+    /// All trees at the end of the log.
+    pub(crate) fn logged(&self) -> &LoggedTrees {
+        &self.logged
+    }
+
+    /// The head of one of these trees. `None` if it has leaves in the log and an unknown hash function.
+    pub(crate) fn head_of(&self, tree: &LoggedTree) -> Result<Option<TreeHead>> {
+        if let Some(Grown { tree: grown, .. }) = self.grown.get(tree.spec.id) {
+            return grown.head_at(TreeSize(tree.size)).map(Some);
+        }
+        let entry = self.manifest.tree(tree.spec.id);
+        Ok(entry.filter(|entry| entry.size == tree.size).map(|entry| entry.head().head))
     }
 
     fn heads(&self, size: impl Fn(&Tree) -> u64) -> Result<StoreHead> {

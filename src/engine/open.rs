@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::directory;
 use crate::directory::manifest::Manifest;
 use crate::directory::manifests;
-use crate::error::{Damage, Error, Result};
+use crate::error::{Damage, Error, Printable, Result};
 use crate::fs::{FileName, FileSystem, StoreLock};
 use crate::hashers::Hashers;
 use crate::report::Event;
@@ -52,6 +52,7 @@ pub(crate) fn open(
 
 fn open_store(config: &Config, first: Option<&Wanted>) -> Result<(Arc<Engine>, JoinHandle<()>)> {
     let started = Instant::now();
+    let _span = tracing::debug_span!("open", path = %Printable::new(&config.path)).entered();
     let fs = find(config)?;
     let lock = directory::lock(&*fs, &config.path)?;
     let given = first.map(|wanted| Arc::clone(&wanted.hasher));

@@ -106,6 +106,14 @@ impl Erasures {
         self.below(range.end.max(range.start)) - self.below(range.start)
     }
 
+    /// Whether every entry that is erased in `other` is erased here as well. O(ranges of `other` · log ranges).
+    pub(crate) fn has_all_of(&self, other: &Self) -> bool {
+        other
+            .stretches
+            .iter()
+            .all(|stretch| self.count_in(stretch.start..stretch.end) == stretch.end - stretch.start)
+    }
+
     /// This set with `ranges` erased because of `cause`, as far as they are not erased already. `None` if all
     /// of them are. `ranges` are in order. O(all ranges).
     pub(crate) fn with(&self, ranges: &[Range<u64>], cause: Cause) -> Option<Self> {

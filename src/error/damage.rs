@@ -57,7 +57,7 @@ pub enum Problem {
     Missing,
     /// The directory has no manifest, and the store has other files.
     NoManifest,
-    /// The directory holds a backup that was not finished. It can only be removed.
+    /// The directory holds a backup, or a recovered store, that was not finished. It can only be removed.
     UnfinishedBackup,
     /// The disk does not return the bytes.
     Unreadable {
@@ -124,7 +124,7 @@ impl fmt::Display for Damage {
             Problem::Missing => write!(f, "{file} is missing"),
             Problem::UnfinishedBackup => write!(
                 f,
-                "{file} holds a backup that was not finished: remove it, and make another one"
+                "{file} holds a backup or a recovered store that was not finished: remove it, and make another one"
             ),
             Problem::NoManifest => write!(
                 f,

@@ -110,10 +110,10 @@ pub enum Error {
         found: String,
     },
 
-    /// The backup in a directory is not an older one of the store: a tree has leaves there that the store does not have.
-    /// Nothing was changed.
+    /// The backup in a directory is not an older one of the store, because it went on by itself: a tree has something there
+    /// that the store does not have. The backup stays what it was.
     #[error(
-        "the backup in {} cannot become one of this store: its tree {tree:?} has leaves that the store does not have",
+        "the backup in {} cannot become one of this store: its tree {tree:?} {what}",
         Printable::new(path)
     )]
     BackupDiverged {
@@ -121,6 +121,15 @@ pub enum Error {
         path: PathBuf,
         /// The tree.
         tree: TreeName,
+        /// What it has that the store does not have: the end of the sentence.
+        what: &'static str,
+    },
+
+    /// The directory that was given for a backup is that of the store itself. Nothing was changed.
+    #[error("{} is the store itself, and not a backup of it", Printable::new(path))]
+    BackupOfItself {
+        /// The directory.
+        path: PathBuf,
     },
 
     /// The path leads to another store than the one that was opened. What was read before stays
@@ -513,6 +522,11 @@ pub enum Error {
         /// The process that called.
         process: u32,
     },
+
+    /// The store accepts nothing at the moment, because [`set_read_only`](crate::Store::set_read_only) was called. Nothing was
+    /// done. Reads go on.
+    #[error("the store is read-only until its owner or an operator ends that")]
+    ReadOnly,
 
     /// The store was closed before the call, or before the leaf became durable.
     #[error("the store is closed")]

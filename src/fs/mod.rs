@@ -73,7 +73,7 @@ pub use name::{Dir, FileKind, FileName};
 #[cfg(unix)]
 pub use os::OsPlace;
 #[cfg(unix)]
-pub(crate) use os::{data, owner_in, uninterrupted};
+pub(crate) use os::{data, is_same_directory, owner_in, uninterrupted};
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,6 +128,23 @@ pub trait Place: Send + Sync + fmt::Debug + 'static {
     ///
     /// Whatever the disk reports; a part of the directories may then exist.
     fn make(&self) -> io::Result<Arc<dyn FileSystem>>;
+
+    /// The place of a store in the directory `name` inside of this one, which no store reads. `None` if this disk has no
+    /// such directories, which is what this does where it is not implemented.
+    fn inside(&self, name: &str) -> Option<Arc<dyn Place>> {
+        let _ = name;
+        None
+    }
+
+    /// Removes the store's directory with everything in it. Only for places that [`inside`](Place::inside) made. Succeeds
+    /// if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where it is not implemented; else whatever the disk reports.
+    fn remove_all(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// One store's directory on some disk, found once. See the [module](self) for what it promises.

@@ -264,7 +264,7 @@ impl Look<'_> {
             let dir = first.parent().map_or_else(|| first.clone(), Path::to_path_buf);
             let mut report = report(dir, None, FileState::InForce);
             let problem = match self.found.contains_key(&directory::files::BACKUP_MARK) {
-                true => "there is no manifest: a backup that was not finished",
+                true => "there is no manifest: a backup or a recovered store that was not finished",
                 false => "there is no manifest",
             };
             report.problem = Some(problem.to_owned());

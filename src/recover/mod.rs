@@ -15,6 +15,7 @@
 //! # Invariants
 //!
 //! - The damaged store is only read.
+//! - The new store cannot be opened before it is whole ([`place`]).
 //! - Leaves are taken in order and without a gap. What lies behind a gap is reported and not taken: its indexes would differ.
 //! - Groups of the log count as they do at an opening: provisional ones only if a later group ends at a point.
 //! - An entry that was erased, or that cannot be read, becomes an erased entry in the new store. So its leaf and the root stay.
@@ -44,6 +45,7 @@
 mod cover;
 mod facts;
 mod log;
+mod place;
 mod report;
 mod write;
 
@@ -52,7 +54,7 @@ use std::collections::BTreeMap;
 pub use report::{Recovered, RecoveredTree, Skipped};
 
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hashers::Hashers;
 use crate::merkle::TreeName;
 
@@ -93,20 +95,28 @@ impl Options {
 /// Makes a new store in `target` from what can be read of the store in `damaged`, and reports what is missing. The new store
 /// has an id of its own. It is durable when this returns.
 ///
-/// Nothing may write to the damaged store meanwhile; it is not locked. Trees with the caller's own hash functions need
+/// Nothing may write to the damaged store meanwhile; it is not locked. The new store cannot be opened before it is whole: after
+/// a crash its directory is refused as that of a copy that was not finished. Trees with the caller's own hash functions need
 /// [`Config::hasher`] in `damaged`. Of a tree whose settings nothing says, entries may have the length that their parts
 /// have room for, 65,535 bytes or 64 MiB, and are not compressed.
 ///
-/// Every leaf is read twice and hashed twice. Memory does not grow with the store.
+/// Every leaf is read twice and hashed twice. Memory does not grow with the store: beside what the new store holds
+/// ([`Config::max_memory`] in `target`) it is one group of the log, or some MiB of entries.
 ///
 /// # Errors
 ///
 /// [`NoStore`](crate::Error::NoStore) if the directory is missing or has no file of a store;
 /// [`NotEmpty`](crate::Error::NotEmpty) unless `target` is missing or empty;
+/// [`Locked`](crate::Error::Locked) if a process has the damaged store open; [`Config`](crate::Error::Config) if a
+/// [name](Options::name) is for a tree of which nothing is there;
 /// [`UnknownHasher`](crate::Error::UnknownHasher); [`Io`](crate::Error::Io). Damage is no error: the report has it. After an
-/// error that comes while the new store is written, what is there is a store with fewer leaves: remove it.
+/// error nothing is left in `target`, as far as it can be removed.
 pub fn run(damaged: &Config, target: &Config, options: &Options) -> Result<Recovered> {
     let fs = damaged.bind()?;
+    // A file system that cannot say it is taken at the caller's word.
+    if fs.is_locked().unwrap_or_default() {
+        return Err(Error::Locked { path: damaged.path.clone(), owner: fs.lock_owner() });
+    }
     crate::backup::refuse_target(target)?;
     let hashers = Hashers::new(damaged.hashers.iter().cloned());
     let mut facts = facts::gather(&fs, &damaged.path)?;

@@ -9,16 +9,18 @@ use super::Options;
 use super::cover::{Cover, STEP, choose, read_leaves};
 use super::facts::{Facts, TreeFacts};
 use super::log::{LogFacts, replay};
+use super::place::finished;
 use super::report::{Recovered, RecoveredTree, Skipped};
 use crate::accumulator::DynAccumulator;
 use crate::column::Archive;
 use crate::config::{Config, TreeConfig};
+use crate::directory::manifest::Manifest;
 use crate::directory::newest_manifest;
 use crate::entry::{Entries, EntryConfig, EntrySource, Erasures, Framing};
 use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::hashers::Hashers;
-use crate::ids::TreeId;
+use crate::ids::{StoreId, TreeId};
 use crate::merkle::{Arity, Hash, Hasher, TreeHead, TreeName, TreeSize};
 use crate::part::PartSet;
 use crate::store::Store;
@@ -66,11 +68,48 @@ pub(super) fn write(
         let plan = TreePlan::new(id, facts, log, options, hashers, damaged, &mut names)?;
         plans.push(plan);
     }
-    let store = Store::open(target.clone())?;
+    let is_there = |id: &u32| {
+        let id = TreeId(*id);
+        log.leaves.contains_key(&id) || plans.iter().any(|plan| plan.id == id)
+    };
+    if let Some(id) = options.names.keys().find(|id| !is_there(id)) {
+        return Err(Error::config("name", format!("nothing is there of a tree with number {id}")));
+    }
+    // What the manifest's checkpoint has needs no log: segments before it may have been released.
+    let held = manifest.as_ref().map_or(0, |manifest| manifest.log.seq.0);
+    let log_gaps = log.gaps.iter().map(|gap| gap.start.max(held)..gap.end);
+    let log_gaps = log_gaps.filter(|gap| !gap.is_empty());
+    let reports = finished(target, |store| {
+        trees_of(store, fs, damaged, plans, (old, manifest.as_ref()), &mut skipped, log)
+    })?;
+    let id = newest_manifest(&*target.bind()?, &target.path)?.store.to_string();
+    Ok(Recovered {
+        old_store: old.to_string(),
+        store: id,
+        manifest: manifest.map(|manifest| manifest.number),
+        trees: reports,
+        unknown_trees,
+        log_groups: log.groups(),
+        log_gaps: log_gaps.collect(),
+        unproven: log.unproven.clone(),
+        skipped: deduplicated(skipped),
+    })
+}
+
+/// Writes all trees to `store`, and makes them durable.
+fn trees_of(
+    store: &Store,
+    fs: &Arc<dyn FileSystem>,
+    damaged: &Config,
+    plans: Vec<TreePlan>,
+    (old, manifest): (StoreId, Option<&Manifest>),
+    skipped: &mut Vec<Skipped>,
+    log: &LogFacts,
+) -> Result<Vec<RecoveredTree>> {
     let mut written = BTreeMap::new();
     for plan in plans {
-        let cover = choose(fs, &plan.facts.parts, &*plan.hasher, damaged.read_mode, &mut skipped)?;
-        let mut writing = plan.begin(&store, &cover, log)?;
+        let cover = choose(fs, &plan.facts.parts, &*plan.hasher, damaged.read_mode, skipped)?;
+        let mut writing = plan.begin(store, &cover, log)?;
         writing.parts(&cover)?;
         written.insert(plan.id, writing);
     }
@@ -87,7 +126,7 @@ pub(super) fn write(
     })?;
     let mut reports = Vec::new();
     for (id, writing) in written {
-        let sealed = manifest.as_ref().and_then(|manifest| manifest.tree(id));
+        let sealed = manifest.and_then(|manifest| manifest.tree(id));
         let is_whole = writing.report.known == writing.tree.size().get();
         let report = writing.end(sealed.map(|entry| (entry.size, entry.root)))?;
         if (sealed.is_some_and(|entry| entry.sealed) || log.sealed.contains(&id)) && is_whole {
@@ -97,19 +136,7 @@ pub(super) fn write(
         reports.push(report);
     }
     store.checkpoint()?;
-    store.close()?;
-    let id = newest_manifest(&*target.bind()?, &target.path)?.store.to_string();
-    Ok(Recovered {
-        old_store: old.to_string(),
-        store: id,
-        manifest: manifest.map(|manifest| manifest.number),
-        trees: reports,
-        unknown_trees,
-        log_groups: log.groups(),
-        log_gaps: log.gaps.clone(),
-        unproven: log.unproven.clone(),
-        skipped: deduplicated(skipped),
-    })
+    Ok(reports)
 }
 
 /// Each file once: the first reason counts.
@@ -234,6 +261,37 @@ enum Kept {
     Lost,
 }
 
+/// What became of an entry in `parts`.
+fn entry_of_part(
+    parts: &PartSet,
+    framing: Framing,
+    hasher: &dyn Hasher,
+    erasures: &Erasures,
+    index: u64,
+) -> Kept {
+    if let Some(cause) = erasures.cause(index) {
+        return Kept::Erased(cause.time(), Arc::clone(&cause.reason));
+    }
+    if let Ok(entry) = parts.entry(index, &|entry| hasher.leaf(entry)) {
+        return Kept::Whole(entry.get().to_vec());
+    }
+    // An erased entry has no data in a part.
+    let mut len = 0;
+    let holder = parts.parts().iter().find(|part| part.reference().to > index);
+    let read = holder.map(|part| {
+        EntrySource::read_entries(&**part, index..index + 1, &mut |bytes| {
+            len += bytes.len();
+            Ok(())
+        })
+    });
+    match read {
+        Some(Ok(())) if len == framing.prefix_len() => {
+            Kept::Erased(SystemTime::now(), ERASED.into())
+        }
+        _ => Kept::Lost,
+    }
+}
+
 impl Writing {
     /// Inserts the leaves of the parts.
     fn parts(&mut self, cover: &Cover) -> Result<()> {
@@ -244,9 +302,11 @@ impl Writing {
             match self.framing {
                 None => drop(self.tree.insert_many(&leaves)?),
                 Some(framing) => {
-                    let entry = |index| self.entry_of_part(&cover.parts, framing, index);
-                    let kept = (at..end).map(entry).collect::<Vec<_>>();
-                    self.insert_kept(at, &leaves, kept)?;
+                    // One after another: all of them may take a gigabyte.
+                    let (hasher, erasures) = (Arc::clone(&self.hasher), Arc::clone(&self.erasures));
+                    let entry =
+                        |index| entry_of_part(&cover.parts, framing, &*hasher, &erasures, index);
+                    self.insert_kept(at, &leaves, (at..end).map(entry))?;
                 }
             }
             at = end;
@@ -254,32 +314,13 @@ impl Writing {
         Ok(())
     }
 
-    fn entry_of_part(&self, parts: &PartSet, framing: Framing, index: u64) -> Kept {
-        if let Some(cause) = self.erasures.cause(index) {
-            return Kept::Erased(cause.time(), Arc::clone(&cause.reason));
-        }
-        if let Ok(entry) = parts.entry(index, &|entry| self.hasher.leaf(entry)) {
-            return Kept::Whole(entry.get().to_vec());
-        }
-        // An erased entry has no data in a part.
-        let mut len = 0;
-        let holder = parts.parts().iter().find(|part| part.reference().to > index);
-        let read = holder.map(|part| {
-            EntrySource::read_entries(&**part, index..index + 1, &mut |bytes| {
-                len += bytes.len();
-                Ok(())
-            })
-        });
-        match read {
-            Some(Ok(())) if len == framing.prefix_len() => {
-                Kept::Erased(SystemTime::now(), ERASED.into())
-            }
-            _ => Kept::Lost,
-        }
-    }
-
     /// Inserts leaves with what became of their entries.
-    fn insert_kept(&mut self, first: u64, leaves: &[Hash], kept: Vec<Kept>) -> Result<()> {
+    fn insert_kept(
+        &mut self,
+        first: u64,
+        leaves: &[Hash],
+        kept: impl Iterator<Item = Kept>,
+    ) -> Result<()> {
         let (mut together, mut bytes) = (Vec::new(), 0);
         for (index, (leaf, kept)) in (first..).zip(leaves.iter().zip(kept)) {
             if !matches!(kept, Kept::Whole(_)) || bytes >= TOGETHER {
@@ -338,14 +379,14 @@ impl Writing {
                     self.follows = false;
                     return Ok(());
                 };
+                let erasures = Arc::clone(&self.erasures);
                 let kept = (first..).zip(entries).skip(skip).map(|(index, entry)| {
-                    match self.erasures.cause(index) {
+                    match erasures.cause(index) {
                         Some(cause) => Kept::Erased(cause.time(), Arc::clone(&cause.reason)),
                         None if bare.contains(&index) => Kept::Lost,
                         None => Kept::Whole(entry.to_vec()),
                     }
                 });
-                let kept = kept.collect();
                 self.insert_kept(size, &leaves[skip..], kept)?;
             }
             _ => self.follows = false,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use duramen::fs::{FileKind, FileName};
 use duramen::testing::sim::{CrashChoice, Fault, FaultError, SimDisk, When};
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error, FlushPolicy,
-    Hash, Problem, StoreReader,
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, EntryConfig, Error,
+    FlushPolicy, Hash, Problem, Store, StoreReader, TreeConfig,
 };
 use testkit::stores::{leaves, root_of};
 
@@ -176,6 +176,82 @@ fn what_is_no_older_backup_of_the_store_is_refused_and_stays() {
     assert!(matches!(&refused, Error::BackupDiverged { tree, .. } if tree.as_str() == "main"));
     assert!(refused.to_string().contains("has leaves that the store does not have"), "{refused}");
     assert_eq!(open(&backup).unwrap().size().get(), 151);
+    store.close().unwrap();
+}
+
+/// A store with entries in the tree `main` and nothing in `empty`, and a backup of it.
+fn with_entries(disk: &SimDisk, backup: &SimDisk) -> Store {
+    let store = Store::open(config(disk)).unwrap();
+    let kept = TreeConfig::new(Arc::new(Blake3), Arity::Four).entries(EntryConfig::new());
+    let main = store.tree_dyn("main", kept).unwrap();
+    main.insert_entries(&["one", "two", "three"]).unwrap();
+    store.tree_dyn("empty", TreeConfig::new(Arc::new(Blake3), Arity::Four)).unwrap();
+    store.checkpoint().unwrap();
+    update(disk, backup).unwrap();
+    store
+}
+
+#[test]
+fn what_only_the_older_backup_has_is_never_lost() {
+    let plain = || TreeConfig::new(Arc::new(Blake3), Arity::Four);
+    type GoOn = fn(&Store);
+    let by_itself: [(&str, &str, GoOn); 4] = [
+        ("own", "is not one of the store's", |copy| {
+            let plain = TreeConfig::new(Arc::new(Blake3), Arity::Four);
+            copy.tree_dyn("own", plain).unwrap().insert([1; 32]).unwrap();
+        }),
+        ("main", "has erased entries that the store still has", |copy| {
+            drop(copy.existing_tree("main").unwrap().erase(1..2, "asked for").unwrap());
+        }),
+        ("empty", "is sealed, and that of the store is not", |copy| {
+            drop(copy.seal("empty").unwrap());
+        }),
+        ("main", "has leaves that the store does not have", |copy| {
+            copy.existing_tree("main").unwrap().insert_entries(&["four"]).unwrap();
+        }),
+    ];
+    for (tree, what, go_on) in by_itself {
+        let (disk, backup) = (SimDisk::new(), SimDisk::new());
+        let store = with_entries(&disk, &backup);
+        let copy = Store::open(config(&backup)).unwrap();
+        go_on(&copy);
+        copy.flush().unwrap();
+        copy.close().unwrap();
+        let has = |disk: &SimDisk| {
+            let reader = StoreReader::open(config(disk)).unwrap();
+            (reader.head().unwrap(), reader.trees().unwrap())
+        };
+        let before = has(&backup);
+        let refused = update(&disk, &backup).unwrap_err();
+        assert!(
+            matches!(&refused, Error::BackupDiverged { tree: of, .. } if of.as_str() == tree),
+            "{what}: {refused}"
+        );
+        assert!(refused.to_string().ends_with(what), "{refused}");
+        assert_eq!(has(&backup), before, "{what}");
+        // The store may have made another tree under the same number.
+        store.tree_dyn("later", plain()).unwrap();
+        store.flush().unwrap();
+        update(&disk, &backup).unwrap_err();
+        assert_eq!(has(&backup), before, "{what}");
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_tree_that_was_dropped_and_made_anew_and_what_was_erased_are_brought_up_to_date() {
+    let (disk, backup) = (SimDisk::new(), SimDisk::new());
+    let store = with_entries(&disk, &backup);
+    drop(store.existing_tree("main").unwrap().erase(0..1, "asked for").unwrap());
+    drop(store.seal("empty").unwrap());
+    update(&disk, &backup).unwrap();
+    drop(store.drop_tree("main").unwrap());
+    let plain = TreeConfig::new(Arc::new(Blake3), Arity::Two);
+    store.tree_dyn("main", plain).unwrap().insert([9; 32]).unwrap();
+    store.flush().unwrap();
+    let info = update(&disk, &backup).unwrap();
+    assert_eq!(info.head, store.head().unwrap());
+    assert_eq!(StoreReader::open(config(&backup)).unwrap().head().unwrap(), info.head);
     store.close().unwrap();
 }
 

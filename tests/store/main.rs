@@ -48,6 +48,7 @@ mod pinned;
 mod random;
 #[cfg(feature = "testing")]
 mod read_mode;
+mod read_only;
 mod reader;
 #[cfg(feature = "testing")]
 mod recover;
@@ -61,6 +62,8 @@ mod restored;
 #[cfg(feature = "testing")]
 mod retry;
 mod scrub;
+#[cfg(feature = "testing")]
+mod spans;
 #[cfg(feature = "testing")]
 mod stats;
 #[cfg(feature = "testing")]

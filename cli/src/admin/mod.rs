@@ -6,8 +6,9 @@ mod place;
 mod request;
 mod server;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 
+use duramen::StoreInfo;
 use serde_json::Value;
 
 use self::request::{Answer, Request};
@@ -23,7 +24,12 @@ pub(crate) fn run(args: &AdminArgs) -> Result<(), Error> {
         (AdminWork::Backup, Some(dir)) => {
             let dir = std::path::absolute(dir);
             let name = || args.target.as_deref().map(name_of).unwrap_or_default();
-            Request::Backup { dir: dir.map_err(|source| Error::Read { name: name(), source })? }
+            let dir = dir.map_err(|source| Error::Read { name: name(), source })?;
+            if dir.to_str().is_none() {
+                let why = "a running store is asked in JSON, which has only paths in UTF-8";
+                return Err(Error::Usage(format!("{}: {why}", name_of(&dir))));
+            }
+            Request::Backup { dir }
         }
         (AdminWork::Backup, None) => {
             return Err(Error::Usage("backup needs the directory of the copy".to_owned()));
@@ -35,12 +41,27 @@ pub(crate) fn run(args: &AdminArgs) -> Result<(), Error> {
         (AdminWork::Checkpoint, None) => Request::Checkpoint,
         (AdminWork::Compact, None) => Request::Compact,
         (AdminWork::Scrub, None) => Request::Scrub,
+        (AdminWork::ReadOnly, None) => Request::ReadOnly,
+        (AdminWork::Writable, None) => Request::Writable,
         (AdminWork::Status, None) => Request::Status,
     };
     let place = || format!("the process that has {} open", name_of(&args.dir));
     let failed = |action| move |source| Error::Serve { action, place: place(), source };
     let line = output::to_json(&request, false)? + "\n";
-    let mut stream = place::connect(&args.dir).map_err(failed("reach"))?;
+    let mut stream = match place::connect(&args.dir) {
+        Ok(stream) => stream,
+        // It was closed in order, or was killed, or does not listen: as far as there is a store.
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+        {
+            StoreInfo::read(&args.dir)?;
+            let dir = name_of(&args.dir);
+            return Err(Error::Usage(format!(
+                "no process that has {dir} open listens for operators"
+            )));
+        }
+        Err(error) => return Err(failed("reach")(error)),
+    };
     stream.write_all(line.as_bytes()).map_err(failed("ask"))?;
     let mut answer = String::new();
     BufReader::new(&stream).read_line(&mut answer).map_err(failed("hear from"))?;

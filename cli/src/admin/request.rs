@@ -17,6 +17,8 @@ pub(super) enum Request {
         dir: PathBuf,
     },
     Scrub,
+    ReadOnly,
+    Writable,
     Status,
 }
 
@@ -39,7 +41,8 @@ mod tests {
 
     #[test]
     fn a_request_is_read_as_it_was_written_and_nothing_else_is_one() {
-        let all = [Request::Flush, Request::Backup { dir: "/b".into() }, Request::Status];
+        let backup = Request::Backup { dir: "/b".into() };
+        let all = [Request::Flush, backup, Request::ReadOnly, Request::Writable, Request::Status];
         for request in all {
             let text = serde_json::to_string(&request).unwrap();
             assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);

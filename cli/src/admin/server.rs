@@ -163,6 +163,12 @@ fn act(request: &Request, store: &Store, ended: &AtomicBool) -> Answer {
                 "bytes_copied": info.bytes_copied,
             })
         }),
+        // What was accepted before is durable as well.
+        Request::ReadOnly => store
+            .set_read_only(true)
+            .and_then(|()| store.flush())
+            .map(|()| json!({ "read_only": true, "durable": store.stats().durable })),
+        Request::Writable => store.set_read_only(false).map(|()| json!({ "read_only": false })),
         Request::Scrub => return scrubbed(store, ended),
         Request::Status => Ok(status(store)),
     };
@@ -204,6 +210,7 @@ fn status(store: &Store) -> Value {
         "leaves": stats.leaves,
         "durable": stats.durable,
         "pending": stats.pending,
+        "read_only": store.is_read_only(),
         "checkpoints": stats.checkpoints,
         "failed_checkpoints": stats.failed_checkpoints,
         "parts": stats.parts,

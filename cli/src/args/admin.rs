@@ -35,6 +35,10 @@ pub(crate) enum AdminWork {
     Backup,
     /// Verify every stored byte.
     Scrub,
+    /// Accept nothing more, and go on serving.
+    ReadOnly,
+    /// Accept again.
+    Writable,
     /// Say how the store is.
     Status,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use duramen::{TreeHead, TreeName};
 
-use super::{HasherName, InputKind, LockArgs, head};
+use super::{HasherName, InputKind, LockArgs, MemoryArgs, head};
 use crate::number::number;
 
 /// `duramen info`.
@@ -157,6 +157,9 @@ pub(crate) struct RecoverArgs {
     /// store may have forged them.
     #[arg(long)]
     pub(crate) unproven_log: bool,
+
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
 
     /// Print JSON.
     #[arg(long)]

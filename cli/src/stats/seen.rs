@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use duramen::Config;
 use duramen::inspect::{self, StoreStatus};
+use duramen::{Config, StoreInfo};
 
 use crate::error::{Error, Refusal};
 
@@ -19,9 +19,10 @@ pub(super) struct Seen {
 
 /// Reads the status of a store.
 pub(super) fn look(dir: &Path) -> Result<Seen, Error> {
-    let status = inspect::status(&Config::new(dir))?;
-    let status = status
-        .ok_or_else(|| Error::Refused { reason: Refusal::NoStatus { dir: dir.to_owned() } })?;
+    let Some(status) = inspect::status(&Config::new(dir))? else {
+        StoreInfo::read(dir)?;
+        return Err(Error::Refused { reason: Refusal::NoStatus { dir: dir.to_owned() } });
+    };
     // A clock that was set back.
     let age = SystemTime::now().duration_since(status.written).unwrap_or_default();
     let space = rustix::fs::statvfs(dir).ok();

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 
+use crate::common::process::command;
 use crate::common::writer::{Writer, appending};
 use crate::common::{Place, duramen, printed, printed_json, refused, store_of};
 
@@ -34,7 +36,62 @@ fn a_running_append_does_what_operators_ask_for() {
     writer.end();
     assert!(!place.path("store/ADMIN").exists());
     let error = refused(duramen(&place, "admin DIR flush"), 2);
-    assert!(error.contains("cannot reach the process that has"), "{error}");
+    assert!(error.contains("open listens for operators"), "{error}");
+    // Where there is no store, that is what is said.
+    std::fs::create_dir(place.path("empty")).unwrap();
+    for none in ["admin @missing flush", "admin @empty flush", "stats @missing", "stats @empty"] {
+        assert!(refused(duramen(&place, none), 3).contains("there is no store in"), "{none}");
+    }
+}
+
+#[test]
+fn a_copy_whose_name_cannot_be_sent_is_refused_with_the_reason() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let place = Place::new();
+    let mut writer = Writer::new(&place, "");
+    writer.append("a\n");
+    let name = std::ffi::OsStr::from_bytes(b"copy\xff");
+    let mut asked = duramen(&place, "admin DIR backup");
+    asked.arg(place.dir().join(name));
+    let error = refused(asked, 2);
+    assert!(error.contains("has only paths in UTF-8"), "{error}");
+    writer.end();
+}
+
+#[test]
+fn a_store_that_is_read_only_accepts_nothing_until_that_ends() {
+    let place = Place::new();
+    let mut writer = Writer::new(&place, "");
+    writer.append("a\nb\n");
+    assert_eq!(printed(duramen(&place, "admin DIR read-only")), "durable 2\nread_only true\n");
+    assert_eq!(printed_json(duramen(&place, "admin DIR status --json"))["read_only"], true);
+    // Everything else goes on.
+    assert_eq!(printed_json(duramen(&place, "admin DIR checkpoint --json"))["leaves"], 2);
+    printed(duramen(&place, "admin DIR backup @copy"));
+    assert_eq!(printed(duramen(&place, "admin DIR writable")), "read_only false\n");
+    writer.append("c\n");
+    assert_eq!(printed(duramen(&place, "admin DIR flush")), "durable 3\n");
+    writer.end();
+    assert!(printed(duramen(&place, "head DIR")).starts_with("size 3\n"));
+
+    // An append that has more to do says how far it came.
+    let mut append = command(&place, &[], "append @store --ack");
+    append.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = append.spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"d\n").unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    printed(duramen(&place, "admin DIR read-only"));
+    child.stdin.as_mut().unwrap().write_all(b"e\n").unwrap();
+    drop(child.stdin.take());
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("the store is read-only until"), "{error}");
+    assert!(printed(duramen(&place, "head DIR")).starts_with("size 4\n"));
+    // The next process accepts again.
+    printed(crate::common::given(&place, "append DIR", "f\n"));
 }
 
 #[test]

@@ -67,3 +67,21 @@ fn a_directory_that_is_not_empty_and_one_that_is_no_store_are_refused() {
     assert!(!place.path("copy").exists());
     printed(duramen(&place, "backup DIR @empty"));
 }
+
+#[test]
+fn a_backup_that_went_on_by_itself_and_the_store_itself_are_refused_and_stay() {
+    let place = store_of("one\ntwo\n");
+    let before = printed(duramen(&place, "fsck DIR"));
+    std::os::unix::fs::symlink(place.path("store"), place.path("link")).unwrap();
+    for itself in ["DIR", "@link"] {
+        let told = refused(duramen(&place, &format!("backup DIR {itself} --incremental")), 1);
+        assert!(told.contains("is the store itself, and not a backup of it"), "{told}");
+        assert_eq!(printed(duramen(&place, "fsck DIR")), before);
+    }
+    printed(duramen(&place, "backup DIR @copy --incremental"));
+    printed(given(&place, "append @copy --tree own", "three\n"));
+    let head = printed(duramen(&place, "head @copy --all"));
+    let told = refused(duramen(&place, "backup DIR @copy --incremental"), 1);
+    assert!(told.contains("its tree \"own\" is not one of the store's"), "{told}");
+    assert_eq!(printed(duramen(&place, "head @copy --all")), head);
+}

@@ -81,6 +81,24 @@ fn an_append_runs_to_its_end_in_a_control_group_that_is_much_smaller_than_its_tr
 }
 
 #[test]
+fn a_store_is_recovered_in_a_control_group_that_is_much_smaller_than_its_entries() {
+    let test = "a_store_is_recovered_in_a_control_group_that_is_much_smaller_than_its_entries";
+    let place = Place::new();
+    // 6000 entries of 64 KB, all of them in parts.
+    let entry = "x".repeat(64_000);
+    let text: String = (0..6000).map(|number| format!("{number} {entry}\n")).collect();
+    let head = printed(given(&place, "append DIR --entries --checkpoint-policy close", text));
+    let Some(group) = Group::new("recover", 192 << 20) else {
+        return skip(test, "no control group with a limit of memory can be made here");
+    };
+    let output = group.run(&place, "exec \"$D\" recover store new");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{:?} {said}", output.status);
+    assert_eq!(printed(duramen(&place, "head @new")), head);
+    assert!(group.peak() > 64 << 20, "the program was not in the group");
+}
+
+#[test]
 fn a_bound_of_memory_is_a_number_of_bytes_that_a_store_can_work_with() {
     let place = Place::new();
     let text = "x\n".repeat(1000);

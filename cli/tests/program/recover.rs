@@ -1,5 +1,11 @@
 //! `recover`: a new store where the manifests are gone, and what it says of what is missing.
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::common::process::command;
+use crate::common::shell::status_of;
+use crate::common::writer::Writer;
 use crate::common::{Place, duramen, given, printed, printed_json, refused, store_of, told};
 use serde_json::Value;
 
@@ -53,4 +59,51 @@ fn what_is_missing_is_named_and_the_status_is_1() {
     refused(duramen(&place, "recover @nothing @third"), 3);
     refused(duramen(&place, "recover DIR @third --name main"), 2);
     refused(duramen(&place, "recover DIR @third --name x=main"), 2);
+}
+
+#[test]
+fn a_recovery_that_was_killed_leaves_no_store_that_can_be_taken_for_a_whole_one() {
+    let place = store_of((0..200_000).map(|line| format!("line {line}\n")).collect::<String>());
+    let mut child =
+        command(&place, &[], "recover @store @new").stdout(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !place.path("new/unfinished/manifest").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for asked in ["head @new", "info @new", "scrub @new", "append @new"] {
+        let text = refused(given(&place, asked, ""), 6);
+        assert!(text.contains("a recovered store that was not finished: remove it"), "{text}");
+    }
+    let text = refused(duramen(&place, "recover DIR @new"), 2);
+    assert!(text.contains("is not empty"), "{text}");
+    std::fs::remove_dir_all(place.path("new")).unwrap();
+    printed(duramen(&place, "recover DIR @new"));
+    assert!(!place.path("new/unfinished").exists());
+    assert_eq!(printed(duramen(&place, "head @new")), printed(duramen(&place, "head DIR")));
+    assert!(!printed(duramen(&place, "fsck @new")).contains("foreign"));
+}
+
+#[test]
+fn a_recovery_that_finds_no_room_leaves_nothing() {
+    let place = store_of((0..100_000).map(|line| format!("line {line}\n")).collect::<String>());
+    let (status, error) = status_of(place.dir(), "ulimit -f 1000; \"$D\" recover store new");
+    assert_eq!(status, Some(5), "{error}");
+    assert!(refused(duramen(&place, "head @new"), 3).contains("there is no store in"));
+    printed(duramen(&place, "recover DIR @new"));
+}
+
+#[test]
+fn a_store_that_is_open_and_a_name_for_a_tree_that_is_not_there_are_refused() {
+    let (place, _) = damaged();
+    let text = refused(duramen(&place, "recover DIR @new --name 0=main --name 7=other"), 2);
+    assert!(text.contains("nothing is there of a tree with number 7"), "{text}");
+    let open = Place::new();
+    let mut writer = Writer::new(&open, "");
+    writer.append("line\n");
+    assert!(refused(duramen(&open, "recover DIR @new"), 4).contains("is already open"));
+    assert!(!open.path("new").exists() && !place.path("new").exists());
+    writer.end();
 }

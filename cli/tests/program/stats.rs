@@ -24,6 +24,24 @@ fn wait_for(place: &Place, expected: impl Fn(&Value) -> bool) -> Value {
 }
 
 #[test]
+fn every_figure_that_the_table_of_alerts_names_is_printed() {
+    let docs = std::fs::read_to_string("../docs/operations.md").unwrap();
+    let alerts = docs.split("### Alerts").nth(1).unwrap();
+    let rows = alerts.lines().filter(|line| line.starts_with("| `duramen_"));
+    let names = |row: &str| {
+        let words = row.split('`').filter(|word| word.starts_with("duramen_store_"));
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let names: Vec<_> = rows.flat_map(names).collect();
+    assert!(names.len() > 10, "{names:?}");
+    let place = store_of("one\n");
+    let printed = printed(duramen(&place, "stats DIR --prometheus"));
+    for name in names {
+        assert!(printed.contains(&format!("\n{name} ")), "{name}");
+    }
+}
+
+#[test]
 fn a_running_append_is_seen_from_outside() {
     let place = Place::new();
     let mut writer = Writer::new(&place, "--checkpoint-policy every:3");

@@ -130,6 +130,9 @@ impl From<duramen::Error> for Failed {
             Error::Erased { .. } => Self::new(StatusCode::GONE, message),
             Error::OldBeyondNew { .. } => Self::bad(message),
             Error::EntryTooLong { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
+            Error::ReadOnly => {
+                Self::later(StatusCode::SERVICE_UNAVAILABLE, "the log takes no entries for now", 30)
+            }
             Error::Backpressure { .. } => Self::later(StatusCode::TOO_MANY_REQUESTS, message, 1),
             // These name files of the machine.
             error if is_disk_full(error) => {

@@ -73,7 +73,7 @@ impl Inflow {
         self.room.notify_all();
     }
 
-    /// Waits once for a change, at most for `longest`. Fails if the store has ended by then.
+    /// Waits once for a change, at most for `longest`. Fails if the store accepts nothing any more by then.
     #[cfg_attr(duramen_loom, track_caller)]
     pub(super) fn wait<'a>(
         &'a self,
@@ -86,8 +86,28 @@ impl Inflow {
             Some(longest) => self.room.wait_for(ingest, longest),
         };
         ingest.waiting -= 1;
-        ingest.check()?;
+        ingest.check_accepts()?;
         Ok(ingest)
+    }
+
+    /// Has the store accept nothing more, or accept again. Returns when no insert is under way.
+    pub(in crate::engine) fn set_read_only(&self, yes: bool) -> Result<()> {
+        let mut ingest = self.state.lock();
+        ingest.check()?;
+        ingest.set_read_only(yes);
+        // A large batch is copied without the lock. Its thread notifies the others when it has ended.
+        while yes && ingest.copying {
+            ingest.waiting += 1;
+            ingest = self.room.wait(ingest);
+            ingest.waiting -= 1;
+        }
+        drop(ingest);
+        self.wake();
+        Ok(())
+    }
+
+    pub(in crate::engine) fn is_read_only(&self) -> bool {
+        self.state.lock().is_read_only()
     }
 
     /// Opens `tree`, which is already in the store, to inserts.

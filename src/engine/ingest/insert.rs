@@ -187,6 +187,17 @@ impl Engine {
         large.publish()
     }
 
+    /// Has the store accept nothing more, or accept again. Returns when no insert is under way.
+    pub(crate) fn set_read_only(&self, yes: bool) -> Result<()> {
+        self.check_may_wait_for_all("set_read_only")?;
+        self.inflow.set_read_only(yes)
+    }
+
+    /// Whether the store accepts nothing until that is taken back.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.inflow.is_read_only()
+    }
+
     /// Takes the insertion lock for an insert of `bytes` bytes into `trees`, once there is room for it.
     #[inline(always)]
     pub(super) fn enter(
@@ -213,6 +224,7 @@ impl Engine {
         demand: Demand,
         trees: Trees<'_>,
     ) -> Result<MutexGuard<'a, Ingest>> {
+        ingest.check_accepts()?;
         match how {
             Intake::Insert | Intake::Durable => self.wait_for_admission(ingest, demand, trees),
             Intake::Try => self.try_admit(ingest, demand),

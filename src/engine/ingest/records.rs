@@ -81,7 +81,7 @@ impl Engine {
         accept: impl FnOnce(&mut Ingest) -> Result<(T, Option<Seq>)>,
     ) -> Result<(T, DurabilityToken)> {
         let mut ingest = self.inflow.lock();
-        ingest.check()?;
+        ingest.check_accepts()?;
         let (accepted, seq) = accept(&mut ingest)?;
         let seq = match seq {
             Some(_) => self.leave(ingest, Intake::Insert),

@@ -141,7 +141,7 @@ impl Engine {
         drop(ingest);
         self.gate.tell(event)?;
         let ingest = self.inflow.lock();
-        ingest.check()?;
+        ingest.check_accepts()?;
         Ok(ingest)
     }
 

@@ -14,7 +14,8 @@
 //! - Every accepted record is in exactly one cut.
 //! - Entries of a tree are erased under the lock, and only entries that the store has accepted. The ranges of all
 //!   trees together have a bound.
-//! - After the end the store accepts nothing, and every insert that waits for room fails.
+//! - After the end, and while it is read-only, the store accepts nothing, and every insert that waits for room fails. A
+//!   large batch that is being copied is accepted nevertheless if the store only became read-only.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -115,6 +116,8 @@ pub(super) struct Ingest {
     max_marks: usize,
     /// The mark of the large batch that is being copied.
     reserved: Option<MarkName>,
+    /// Whether nothing is accepted until that is taken back.
+    read_only: bool,
     ended: Option<Error>,
 }
 
@@ -169,6 +172,7 @@ impl Ingest {
             marks: Marks::default(),
             max_marks: 0,
             reserved: None,
+            read_only: false,
             ended: None,
         };
         ingest.set_gate();
@@ -188,8 +192,30 @@ impl Ingest {
     }
 
     fn set_gate(&mut self) {
-        self.gate =
-            if self.copying { Gate::default() } else { self.limits.gate(&self.held(false)) };
+        self.gate = match self.copying || self.read_only {
+            true => Gate::default(),
+            false => self.limits.gate(&self.held(false)),
+        };
+    }
+
+    /// Whether nothing is accepted until that is taken back.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Has every insert fail from now on, or no more. An insert that is not slowed down notices by the gate.
+    pub(super) fn set_read_only(&mut self, yes: bool) {
+        self.read_only = yes;
+        self.set_gate();
+    }
+
+    /// Fails if nothing is accepted: the store has ended, or is read-only.
+    pub(super) fn check_accepts(&self) -> Result<()> {
+        self.check()?;
+        match self.read_only {
+            true => Err(Error::ReadOnly),
+            false => Ok(()),
+        }
     }
 
     /// Whether an insert has to check the limits first.

@@ -187,7 +187,7 @@ impl Flusher {
         if mutant!(self.source.fs(), AcknowledgeBeforeSync) {
             self.source.flushed(self.point, std::mem::take(&mut self.news))?;
         }
-        self.log.sync()?;
+        tracing::trace_span!("sync").in_scope(|| self.log.sync())?;
         self.claimed = false;
         let synced = started.elapsed() - written;
         self.source.synced(synced);
@@ -258,6 +258,8 @@ impl Flusher {
     /// Writes one group with everything in `cut`, which follows the last group. `cut` may be empty.
     fn write_group(&mut self, cut: Cut, end: GroupEnd) -> Result<()> {
         let Cut { tally, stretches, controls } = cut;
+        let (number, leaves) = (tally.seq.0, tally.leaves - self.written.leaves);
+        let _span = tracing::trace_span!("group", seq = number, leaves).entered();
         // The views keep the chunks alive while the log is written straight out of them.
         let views: Vec<_> = stretches.iter().map(|stretch| stretch.tree.columns.view()).collect();
         let mut runs = Vec::with_capacity(stretches.len());

@@ -54,6 +54,7 @@ pub(crate) fn recover(
     first: Option<&Wanted>,
     mut stored: Stored,
 ) -> Result<Opened> {
+    let _span = tracing::debug_span!("recover", manifest = stored.manifest.number).entered();
     let mut report = RecoveryReport::default();
     let facts = facts::read(&config.path, &loader, hashers, first, &stored, &mut report)?;
     let started = Instant::now();

@@ -68,6 +68,13 @@ const LOCK: &str = "LOCK";
 /// The name of the status file in the store's directory.
 const STATUS: &str = "STATUS";
 
+/// Whether two file systems are of the same directory, by whatever paths it was reached. False for those that are not the
+/// operating system's.
+pub(crate) fn is_same_directory(one: &dyn FileSystem, other: &dyn FileSystem) -> bool {
+    let id = |fs: &dyn FileSystem| fs.os_dir(Dir::Root).and_then(|root| Id::of(root).ok());
+    id(one).is_some_and(|one| id(other) == Some(one))
+}
+
 /// The path of a store's directory on the operating system's disks.
 ///
 /// The value is a path and nothing else: it holds no descriptor, and making one touches no disk.
@@ -101,6 +108,17 @@ impl Place for OsPlace {
     fn make(&self) -> io::Result<Arc<dyn FileSystem>> {
         let root = make::make_dirs(&self.path, &self.shown)?;
         Ok(Arc::new(OsDirectory::new(self.clone(), root)?))
+    }
+
+    fn inside(&self, name: &str) -> Option<Arc<dyn Place>> {
+        Some(Arc::new(Self { path: self.path.join(name), shown: self.shown.join(name) }))
+    }
+
+    fn remove_all(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.path(&self.shown, "remove the directory"),
+        }
     }
 }
 
