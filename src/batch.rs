@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::accumulator::{DynAccumulator, Unique};
 use crate::durability::DurabilityToken;
-use crate::engine::{Addition, Intake, Request, Tree};
+use crate::engine::{Addition, Fixed, Intake, Request, Slot};
 use crate::error::{Error, Result};
 use crate::ids::TreeId;
 use crate::mark::MarkName;
@@ -41,7 +41,7 @@ use crate::shared::Shared;
 pub struct Batch {
     shared: Arc<Shared>,
     /// In the order in which the batch first used them.
-    trees: Vec<Arc<Tree>>,
+    trees: Vec<Arc<Slot>>,
     /// Where each tree stands in `trees`.
     places: HashMap<TreeId, usize, BuildHasherDefault<IdHasher>>,
     /// The leaves of all trees, in the order of calls: a list for each tree would be a piece of memory for each.
@@ -176,11 +176,12 @@ impl Batch {
         tree: &impl AsRef<DynAccumulator>,
         leaves: &[Hash],
     ) -> Result<&mut Self> {
-        let tree = self.own(tree.as_ref())?;
+        let handle = tree.as_ref();
+        let tree = self.own(handle)?;
         if tree.framing.is_some() && !leaves.is_empty() {
             return Err(Error::EntryMissing { tree: tree.name().clone() });
         }
-        self.add(tree, leaves);
+        self.add(handle, leaves);
         Ok(self)
     }
 
@@ -195,7 +196,8 @@ impl Batch {
         tree: &impl AsRef<DynAccumulator>,
         entry: impl AsRef<[u8]>,
     ) -> Result<&mut Self> {
-        let tree = self.own(tree.as_ref())?;
+        let handle = tree.as_ref();
+        let tree = self.own(handle)?;
         let entry = entry.as_ref();
         let Some(kept) = tree.spec.entries else {
             return Err(Error::NoEntries { tree: tree.name().clone() });
@@ -205,7 +207,7 @@ impl Batch {
             let (tree, position) = (tree.name().clone(), self.entries.len());
             return Err(Error::EntryTooLong { tree, position, len, longest });
         }
-        let place = self.add(tree, &[tree.hasher.leaf(entry)]);
+        let place = self.add(handle, &[tree.hasher.leaf(entry)]);
         self.entries.push(Span { place, start: self.bytes.len(), len: entry.len() });
         self.bytes.extend_from_slice(entry);
         Ok(self)
@@ -246,15 +248,15 @@ impl Batch {
 
     fn check_indexed(&self, handle: &DynAccumulator) -> Result<()> {
         let tree = self.own(handle)?;
-        match tree.is_indexed() {
+        match handle.tree().is_indexed() {
             true => Ok(()),
             false => Err(Error::NoIndex { tree: tree.name().clone() }),
         }
     }
 
     /// The tree of a handle, if it belongs to the store of the batch.
-    fn own<'a>(&self, handle: &'a DynAccumulator) -> Result<&'a Arc<Tree>> {
-        let tree = handle.tree();
+    fn own<'a>(&self, handle: &'a DynAccumulator) -> Result<&'a Arc<Fixed>> {
+        let tree = handle.fixed();
         match Arc::ptr_eq(handle.shared(), &self.shared) {
             true => Ok(tree),
             false => Err(Error::ForeignTree { tree: tree.name().clone() }),
@@ -262,10 +264,10 @@ impl Batch {
     }
 
     /// Adds leaves. Returns where their tree stands.
-    fn add(&mut self, tree: &Arc<Tree>, leaves: &[Hash]) -> usize {
-        let place = *self.places.entry(tree.id()).or_insert(self.trees.len());
+    fn add(&mut self, tree: &DynAccumulator, leaves: &[Hash]) -> usize {
+        let place = *self.places.entry(tree.fixed().id()).or_insert(self.trees.len());
         if place == self.trees.len() {
-            self.trees.push(Arc::clone(tree));
+            self.trees.push(Arc::clone(tree.slot()));
         }
         self.leaves.extend_from_slice(leaves);
         match self.runs.last_mut() {
@@ -286,7 +288,7 @@ impl Batch {
         tree: &impl AsRef<DynAccumulator>,
         data: &[u8],
     ) -> Result<&mut Self> {
-        if tree.as_ref().tree().framing.is_some() {
+        if tree.as_ref().fixed().framing.is_some() {
             return self.insert_entry(tree, data);
         }
         let leaf = tree.as_ref().hasher().leaf(data);
@@ -330,16 +332,17 @@ impl Batch {
         }
         let mut rest = &self.leaves[..];
         let each = self.trees.iter().zip(&self.runs).zip(&entries);
-        let additions = each.map(|((tree, run), entries)| {
+        let additions = each.filter_map(|((slot, run), entries)| {
             let (leaves, later) = rest.split_at(run.len);
             rest = later;
-            Addition { tree, leaves, entries }
+            // Each tree has a handle, and so is awake.
+            Some(Addition { tree: slot.fixed()?, leaves, entries })
         });
         let additions: Vec<_> = additions.collect();
         let (ranges, token) =
             self.shared.engine()?.insert_all(&additions, self.mark.as_ref(), Intake::Insert)?;
         let ranges = self.trees.iter().zip(ranges);
-        let ranges = ranges.map(|(tree, range)| TreeRange { tree: tree.name().clone(), range });
+        let ranges = ranges.map(|(slot, range)| TreeRange { tree: slot.spec.name.clone(), range });
         Ok(Committed { ranges: ranges.collect(), unique: Vec::new(), token })
     }
 
@@ -367,8 +370,8 @@ impl Batch {
         }
         let each = self.trees.iter().zip(&of_trees);
         let requests: Vec<_> = each
-            .map(|(tree, OfTree { leaves, entries, unique })| Request {
-                tree,
+            .map(|(slot, OfTree { leaves, entries, unique })| Request {
+                slot,
                 leaves,
                 entries,
                 unique,
@@ -376,14 +379,20 @@ impl Batch {
             .collect();
         let engine = self.shared.engine()?;
         let (settled, seq) = engine.insert_unique(&requests, self.mark.as_ref(), Intake::Insert)?;
-        let found = places.iter().map(|(place, at)| settled[*place].found[*at]);
-        let unique = found.map(|found| Unique::of(engine, found, seq)).collect();
+        let unique = places.iter().map(|(place, at)| {
+            let found = settled[*place].found[*at];
+            Unique::of(engine, self.trees[*place].spec.id, found, seq)
+        });
+        let unique = unique.collect();
+        let ends = self.trees.iter().zip(&settled).filter(|(_, settled)| !settled.range.is_empty());
+        let ends = ends.map(|(slot, settled)| (slot.spec.id, settled.range.end)).collect();
+        let token = engine.token_of_leaves(seq, ends);
         let ranges = self.trees.iter().zip(&settled);
-        let ranges = ranges.map(|(tree, settled)| TreeRange {
-            tree: tree.name().clone(),
+        let ranges = ranges.map(|(slot, settled)| TreeRange {
+            tree: slot.spec.name.clone(),
             range: settled.range.clone(),
         });
-        Ok(Committed { ranges: ranges.collect(), unique, token: engine.token(seq) })
+        Ok(Committed { ranges: ranges.collect(), unique, token })
     }
 
     /// Moves the leaves of each tree together, so that each tree has one run, in the order of the trees.

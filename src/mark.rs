@@ -115,7 +115,7 @@ pub struct MarkInfo {
 }
 
 /// Bytes of the id of a tree and its size.
-const SIZE_LEN: usize = 12;
+pub(crate) const SIZE_LEN: usize = 12;
 
 /// A name for the sizes of all trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,14 +143,16 @@ impl Mark {
         &self.sizes
     }
 
+    /// Whether none of the trees `cuts` is rewound below its size here.
+    pub(crate) fn outlives(&self, cuts: &[(TreeId, u64)]) -> bool {
+        cuts.iter().all(|(id, cut)| self.size(*id).is_none_or(|size| size <= *cut))
+    }
+
     /// The payload of the record that sets the mark: the sizes, then the name.
     pub(crate) fn payload(&self) -> Vec<u8> {
-        let mut out = Encoder::default();
-        for (id, size) in &self.sizes {
-            out.u32(id.0).u64(*size);
-        }
-        out.bytes(self.name.as_str().as_bytes());
-        out.0
+        let mut out = encode_sizes(&self.sizes);
+        out.extend(self.name.as_str().as_bytes());
+        out
     }
 
     /// Bytes of the payload.
@@ -188,6 +190,23 @@ impl Mark {
         let count = u64::from(fields.u32()?);
         Self::new(name, read_sizes(fields, count)?)
     }
+}
+
+/// The sizes of trees as a record has them.
+pub(crate) fn encode_sizes(sizes: &[(TreeId, u64)]) -> Vec<u8> {
+    let mut out = Encoder::default();
+    for (id, size) in sizes {
+        out.u32(id.0).u64(*size);
+    }
+    out.0
+}
+
+/// So many sizes of trees, by rising id, and nothing behind them.
+pub(crate) fn decode_sizes(bytes: &[u8], count: u64) -> Option<Vec<(TreeId, u64)>> {
+    let mut fields = Decoder(bytes);
+    let sizes = read_sizes(&mut fields, count)?;
+    let rising = sizes.is_sorted_by(|(one, _), (other, _)| one < other);
+    (rising && fields.remaining() == 0).then_some(sizes)
 }
 
 /// A name of a mark with these bytes.

@@ -53,6 +53,14 @@ pub enum Mutant {
     MarkEarly,
     /// A manifest does without the marks since the one before, and the log that has them is released.
     MarksForgotten,
+    /// A tree that was rewound keeps the right edges that it had.
+    EdgesKept,
+    /// A tree that was rewound takes the nodes above the cut for hashed.
+    HashedKept,
+    /// A tree that was rewound finds leaves above the cut in its parts.
+    IndexEntryKept,
+    /// A manifest has the parts of a tree as they were before it was rewound.
+    PartsNotCut,
 }
 
 /// Whether the engine on this file system makes this mistake.

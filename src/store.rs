@@ -10,13 +10,13 @@ use crate::backup::Target;
 use crate::batch::Batch;
 use crate::config::{Config, TreeConfig};
 use crate::durability::DurabilityToken;
-use crate::engine::{self, Engine, Slot, Wanted};
+use crate::engine::{self, Engine, TreeThen, Wanted};
 use crate::entry::EntryConfig;
 use crate::error::{Error, Result};
 use crate::mark::{MarkInfo, MarkName};
 use crate::merkle::{Hasher, StoreHead, TreeName, TreeSize};
 use crate::report::{BackupInfo, CheckpointInfo, CheckpointReason, Compact, CompactInfo};
-use crate::report::{RecoveryReport, Stats, TreeInfo, TreeStats};
+use crate::report::{RecoveryReport, RewindInfo, Stats, TreeInfo, TreeStats};
 use crate::scrub;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
@@ -136,7 +136,7 @@ impl Store {
         let TreeConfig { hasher, arity, entries, indexed } = config;
         let wanted = Wanted { name, hasher, arity, entries, indexed };
         let opened = self.shared.engine()?.open_tree(wanted)?;
-        Ok(DynAccumulator::of(&self.shared, opened))
+        DynAccumulator::of(&self.shared, opened)
     }
 
     /// The existing tree `name`, with the hash function and the arity that it was created with.
@@ -149,9 +149,9 @@ impl Store {
     pub fn existing_tree(&self, name: impl AsRef<str>) -> Result<DynAccumulator> {
         let engine = self.shared.engine()?;
         let slot = engine.slot(&TreeName::new(name.as_ref())?)?;
-        let tree = engine.load(&slot)?;
+        engine.load(&slot)?;
         let created = engine.token_now();
-        Ok(DynAccumulator::of(&self.shared, (tree, created)))
+        DynAccumulator::of(&self.shared, (slot, created))
     }
 
     /// All trees, by name.
@@ -235,6 +235,35 @@ impl Store {
     /// [`Closed`](Error::Closed).
     pub fn drop_mark(&self, name: impl AsRef<str>) -> Result<DurabilityToken> {
         self.shared.engine()?.drop_mark(&MarkName::new(name.as_ref())?)
+    }
+
+    /// Rewinds all trees to the sizes that they had at the mark `name`, with one record: whatever happens, all of them are
+    /// rewound or none. A tree that was created since then has no leaf afterwards; a tree that was dropped stays dropped.
+    /// The mark stays, and later ones with more leaves are gone. Otherwise as
+    /// [`DynAccumulator::rewind`](crate::DynAccumulator::rewind).
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Blake3, Config, Store};
+    ///
+    /// let store = Store::open(Config::new(dir.path().join("chain")))?;
+    /// let notes = store.tree::<Blake3, 4>("notes")?;
+    /// notes.insert([1; 32])?;
+    /// drop(store.mark("block 1")?);
+    /// let head = store.head()?;
+    /// notes.insert([2; 32])?;
+    /// store.rewind_to("block 1")?;
+    /// assert_eq!(store.head()?, head);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NoMark`](Error::NoMark), [`MarkName`](Error::MarkName); [`TreeSealed`](Error::TreeSealed) if a tree that would lose
+    /// leaves is sealed, and nothing is rewound then; otherwise as
+    /// [`DynAccumulator::rewind`](crate::DynAccumulator::rewind).
+    pub fn rewind_to(&self, name: impl AsRef<str>) -> Result<RewindInfo> {
+        self.shared.engine()?.rewind_to(&MarkName::new(name.as_ref())?)
     }
 
     /// All marks, oldest first.
@@ -478,13 +507,13 @@ impl fmt::Debug for Store {
 pub struct StoreSnapshot {
     engine: InProcess<Arc<Engine>>,
     /// Sorted by name.
-    trees: Vec<(Arc<Slot>, TreeSize)>,
+    trees: Vec<TreeThen>,
 }
 
 impl StoreSnapshot {
     /// The trees with their sizes, by name.
     pub fn trees(&self) -> impl Iterator<Item = (&TreeName, TreeSize)> {
-        self.trees.iter().map(|(slot, size)| (&slot.spec.name, *size))
+        self.trees.iter().map(|then| (&then.slot.spec.name, then.size))
     }
 
     /// The tree `name` as it was. `None` if there was no such tree. Loads the tree if it was not used
@@ -495,10 +524,10 @@ impl StoreSnapshot {
     /// [`TreeDropped`](Error::TreeDropped) if the tree was dropped since and was not loaded before; the
     /// errors of loading it, as in [`Store::existing_tree`].
     pub fn tree(&self, name: &str) -> Result<Option<Snapshot>> {
-        let found = self.trees.binary_search_by(|(slot, _)| slot.spec.name.as_str().cmp(name));
+        let found = self.trees.binary_search_by(|then| then.slot.spec.name.as_str().cmp(name));
         let Ok(at) = found else { return Ok(None) };
-        let (slot, size) = &self.trees[at];
-        Ok(Some(Snapshot::of_size(self.engine.get()?.load(slot)?, *size)))
+        let then = &self.trees[at];
+        Ok(Some(Snapshot::of_size(self.engine.get()?.load_then(then)?, then.size)))
     }
 
     /// The heads of all trees. Does not load trees that were not used since the store was opened.
@@ -507,11 +536,15 @@ impl StoreSnapshot {
     ///
     /// [`Damaged`](Error::Damaged) if a part cannot be read.
     pub fn head(&self) -> Result<StoreHead> {
-        let head = |(slot, size): &(Arc<Slot>, TreeSize)| match (slot.tree(), slot.entry()) {
-            // The root in the manifest is current, because the tree got no leaf since.
-            (_, Some(entry)) if entry.size == size.get() => Ok(entry.head()),
-            (Some(tree), _) => Ok(slot.spec.at(tree.head_at(*size)?)),
-            (None, _) => Err(Error::TreeDropped { tree: slot.spec.name.clone() }),
+        let head = |then: &TreeThen| match (then.tree(), then.slot.entry()) {
+            (Some(tree), _) => Ok(then.slot.spec.at(tree.head_at(then.size)?)),
+            // The tree was not loaded then, so the root in the manifest was current.
+            (None, Some(entry)) if entry.size == then.size.get() => Ok(entry.head()),
+            (None, Some(_)) => {
+                let tree = self.engine.get()?.load_then(then)?;
+                Ok(then.slot.spec.at(tree.head_at(then.size)?))
+            }
+            (None, None) => Err(Error::TreeDropped { tree: then.slot.spec.name.clone() }),
         };
         let heads = self.trees.iter().map(head).collect::<Result<_>>()?;
         // At one moment no two trees have the same name, and all names are valid.

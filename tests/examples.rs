@@ -12,6 +12,9 @@ mod insert_durable;
 #[path = "../examples/per_block_flush.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program used as a module")]
 mod per_block_flush;
+#[path = "../examples/reorg.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a program used as a module")]
+mod reorg;
 
 #[test]
 fn a_process_that_dies_in_a_block_restarts_at_the_last_whole_one() {
@@ -36,4 +39,10 @@ fn an_entry_that_was_acknowledged_is_there_after_reopening() {
 #[test]
 fn an_auditor_who_sees_only_the_head_can_check_a_line() {
     audit_log::run().unwrap();
+}
+
+#[test]
+fn a_node_goes_back_to_a_mark_and_takes_the_other_branch() {
+    let dir = tempfile::tempdir().unwrap();
+    reorg::run(&dir.path().join("chain")).unwrap();
 }

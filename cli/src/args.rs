@@ -45,7 +45,7 @@ pub(crate) use proofs::{
 };
 pub(crate) use serve::{ExportTilesArgs, ServeArgs};
 pub(crate) use transfer::{ExportArgs, ImportArgs, TransferFormat};
-pub(crate) use trees::{DropTreeArgs, MarkArgs, MarksArgs, SealArgs, TreesArgs};
+pub(crate) use trees::{DropTreeArgs, MarkArgs, MarksArgs, RewindArgs, SealArgs, TreesArgs};
 pub(crate) use witness::WitnessArgs;
 
 use crate::ended::MAX_RECORD;
@@ -217,6 +217,8 @@ pub(crate) enum Command {
     Mark(MarkArgs),
     /// List the marks of a store, oldest first, with the sizes of the trees.
     Marks(MarksArgs),
+    /// Drop the newest leaves of a tree, or of all trees back to a mark.
+    Rewind(RewindArgs),
     /// Drop a tree and free its space. Its name may be used again.
     DropTree(DropTreeArgs),
     /// Make a store from a backup, if the backup has the history of a head that is trusted.

@@ -51,6 +51,7 @@ mod records;
 mod recover;
 mod rejects;
 mod restore;
+mod rewind;
 mod scrub;
 mod serve;
 mod settings;
@@ -125,6 +126,7 @@ fn main() -> ExitCode {
         Command::Seal(args) => trees::seal(args),
         Command::Mark(args) => marks::set(args),
         Command::Marks(args) => marks::list(args),
+        Command::Rewind(args) => rewind::run(args),
         Command::DropTree(args) => trees::drop_tree(args),
         Command::Restore(args) => restore::run(args),
         Command::Recover(args) => recover::run(args),

@@ -9,16 +9,17 @@ use super::{Inserted, InsertedMany};
 use crate::config::Config;
 use crate::durability::DurabilityToken;
 use crate::engine;
-use crate::engine::{Addition, Engine, Intake, Tree, Wanted};
+use crate::engine::{Addition, Engine, Fixed, Intake, Slot, States, Tree, Wanted};
 use crate::entry::EntryConfig;
 use crate::error::{Error, Result};
+use crate::ids::Seq;
 use crate::merkle::{
     Arity, ConsistencyProof, Frontier, Hash, Hasher, InclusionProof, LeafIndex, MultiProof,
     TreeHead, TreeName, TreeSize,
 };
 use crate::report::BackupInfo;
 use crate::report::{CheckpointInfo, CheckpointReason};
-use crate::report::{RecoveryReport, Stats, TreeStats};
+use crate::report::{RecoveryReport, RewindInfo, Stats, TreeStats};
 use crate::scrub;
 use crate::shared::Shared;
 use crate::snapshot::{Entries, Entry, Leaves, Snapshot};
@@ -28,7 +29,8 @@ use crate::snapshot::{Entries, Entry, Leaves, Snapshot};
 #[derive(Clone)]
 pub struct DynAccumulator {
     shared: Arc<Shared>,
-    tree: Arc<Tree>,
+    slot: Arc<Slot>,
+    states: Arc<States>,
     created: DurabilityToken,
 }
 
@@ -45,7 +47,7 @@ impl DynAccumulator {
         let wanted = Wanted { name, hasher, arity, entries, indexed };
         let shared = Shared::new(engine::open(&config, Some(&wanted))?);
         let opened = shared.engine()?.open_tree(wanted)?;
-        Ok(Self::of(&shared, opened))
+        Self::of(&shared, opened)
     }
 
     /// Appends a leaf. The leaf is visible when this call returns, and durable once the token resolves.
@@ -72,7 +74,7 @@ impl DynAccumulator {
         let leaf = std::slice::from_ref(&leaf);
         let engine = self.engine()?;
         let (first, seq) = engine.insert(self.bare(leaf), Intake::Insert)?;
-        Ok(Inserted { index: LeafIndex(first), token: engine.token(seq) })
+        Ok(self.inserted(engine, first, seq))
     }
 
     /// Appends a batch of leaves of any size. The leaves are adjacent and in order. They become visible
@@ -117,7 +119,7 @@ impl DynAccumulator {
         let leaf = std::slice::from_ref(&leaf);
         let engine = self.engine()?;
         let (first, seq) = engine.insert(self.bare(leaf), Intake::Try)?;
-        Ok(Inserted { index: LeafIndex(first), token: engine.token(seq) })
+        Ok(self.inserted(engine, first, seq))
     }
 
     /// Appends a batch as [`insert_many`](Self::insert_many) does, but fails at once if it would have to
@@ -137,10 +139,10 @@ impl DynAccumulator {
     ///
     /// As [`insert`](Self::insert), and [`EntryTooLong`](Error::EntryTooLong) in a tree that keeps entries.
     pub fn insert_data(&self, data: &[u8]) -> Result<Inserted> {
-        let leaf = self.tree.hasher.leaf(data);
+        let leaf = self.fixed().hasher.leaf(data);
         let engine = self.engine()?;
         let (first, seq) = engine.insert(self.one(&leaf, &data, true), Intake::Insert)?;
-        Ok(Inserted { index: LeafIndex(first), token: engine.token(seq) })
+        Ok(self.inserted(engine, first, seq))
     }
 
     /// Appends an entry to a tree that keeps entries, see [`TreeConfig::entries`]. The leaf is the hash of
@@ -172,10 +174,10 @@ impl DynAccumulator {
     /// [`TreeConfig::entries`]: crate::TreeConfig::entries
     pub fn insert_entry(&self, entry: impl AsRef<[u8]>) -> Result<Inserted> {
         let entry = entry.as_ref();
-        let leaf = self.tree.hasher.leaf(entry);
+        let leaf = self.fixed().hasher.leaf(entry);
         let engine = self.engine()?;
         let (first, seq) = engine.insert(self.one(&leaf, &entry, false), Intake::Insert)?;
-        Ok(Inserted { index: LeafIndex(first), token: engine.token(seq) })
+        Ok(self.inserted(engine, first, seq))
     }
 
     /// Appends a batch of entries, as [`insert_entry`](Self::insert_entry) and
@@ -196,10 +198,10 @@ impl DynAccumulator {
     /// [`WouldBlock`](Error::WouldBlock); otherwise as [`insert_entry`](Self::insert_entry).
     pub fn try_insert_entry(&self, entry: impl AsRef<[u8]>) -> Result<Inserted> {
         let entry = entry.as_ref();
-        let leaf = self.tree.hasher.leaf(entry);
+        let leaf = self.fixed().hasher.leaf(entry);
         let engine = self.engine()?;
         let (first, seq) = engine.insert(self.one(&leaf, &entry, false), Intake::Try)?;
-        Ok(Inserted { index: LeafIndex(first), token: engine.token(seq) })
+        Ok(self.inserted(engine, first, seq))
     }
 
     /// Appends an entry and returns when it is durable. Threads that call this at the same time share
@@ -213,9 +215,10 @@ impl DynAccumulator {
         let engine = self.engine()?;
         engine.check_may_wait(CALL)?;
         let entry = entry.as_ref();
-        let leaf = self.tree.hasher.leaf(entry);
+        let leaf = self.fixed().hasher.leaf(entry);
         let (first, seq) = engine.insert(self.one(&leaf, &entry, false), Intake::Durable)?;
         engine.flush_to(seq, CALL)?;
+        self.inserted(engine, first, seq).token.wait()?;
         Ok(LeafIndex(first))
     }
 
@@ -233,7 +236,48 @@ impl DynAccumulator {
         let leaf = std::slice::from_ref(&leaf);
         let (first, seq) = engine.insert(self.bare(leaf), Intake::Durable)?;
         engine.flush_to(seq, "insert_durable")?;
+        self.inserted(engine, first, seq).token.wait()?;
         Ok(LeafIndex(first))
+    }
+
+    /// Rewinds the tree to `size` leaves: drops the leaves from there on, with their entries, erasures and hits of the
+    /// index, and the marks that have more leaves of this tree. Other leaves may follow at the same indexes. Returns when
+    /// that is durable, with one fsync, and costs as little for many leaves as for few.
+    ///
+    /// **Visible** to this process at once, and to others through the log. An insert of another thread comes before the
+    /// rewind, and is dropped if it is above the size, or after it. Snapshots that were taken before keep what they have.
+    ///
+    /// **Durable** when the call returns: whatever happens then, no dropped leaf comes back. A token of a dropped leaf that
+    /// was not durable when the rewind was accepted resolves with [`Rewound`](Error::Rewound); one that was durable stays
+    /// so. Sequence numbers are not used again.
+    ///
+    /// **After an error** of the log the store is poisoned, and the next open shows the tree as before or after.
+    ///
+    /// Rewind no tree that somebody relies on, such as a log whose heads were signed: a head above `size` can never be
+    /// proven again. `duramen-log` refuses to serve a tree below the last head that it signed.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Accumulator, Config};
+    ///
+    /// let chain: Accumulator = Accumulator::open(Config::new(dir.path().join("chain")))?;
+    /// chain.insert_many(&[[1; 32], [2; 32], [3; 32]])?;
+    /// let then = chain.snapshot();
+    /// let done = chain.rewind(1)?;
+    /// assert_eq!(done.trees[0].before.get(), 3);
+    /// chain.insert([4; 32])?;
+    /// assert_eq!(chain.leaf(1)?, [4; 32]);
+    /// assert_eq!(then.leaf(1)?, [2; 32]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SizeOutOfRange`](Error::SizeOutOfRange) above the tree's size; [`TreeSealed`](Error::TreeSealed),
+    /// [`TreeDropped`](Error::TreeDropped); [`WouldWaitForItself`](Error::WouldWaitForItself) on the flusher's thread;
+    /// [`Poisoned`](Error::Poisoned), [`Closed`](Error::Closed), [`Damaged`](Error::Damaged) if a part cannot be read.
+    pub fn rewind(&self, size: impl Into<TreeSize>) -> Result<RewindInfo> {
+        self.engine()?.rewind(&self.slot, size.into().get())
     }
 
     /// Returns when everything inserted before the call is durable. Costs one write and one fsync,
@@ -326,7 +370,7 @@ impl DynAccumulator {
     /// The number of leaves in the tree.
     #[must_use]
     pub fn size(&self) -> TreeSize {
-        TreeSize(self.tree.columns.leaves())
+        TreeSize(self.tree().columns.leaves())
     }
 
     /// The number of durable leaves. After any crash at least these leaves are there.
@@ -335,7 +379,7 @@ impl DynAccumulator {
     /// durable.
     #[must_use]
     pub fn durable_size(&self) -> TreeSize {
-        self.tree.durable()
+        self.tree().durable()
     }
 
     /// The head of the tree at [`durable_size`](Self::durable_size). Sign and publish this head.
@@ -348,7 +392,8 @@ impl DynAccumulator {
     ///
     /// As [`head`](Self::head).
     pub fn durable_head(&self) -> Result<TreeHead> {
-        self.tree.head_at(self.durable_size())
+        let tree = self.tree();
+        tree.head_at(tree.durable())
     }
 
     /// Size and root of the tree as it is now: everything visible, durable or not. A crash may undo the
@@ -361,7 +406,8 @@ impl DynAccumulator {
     ///
     /// [`Damaged`](Error::Damaged) if a part cannot be read.
     pub fn head(&self) -> Result<TreeHead> {
-        self.tree.head_at(self.size())
+        let tree = self.tree();
+        tree.head_at(TreeSize(tree.columns.leaves()))
     }
 
     /// The head of the tree when it had `size` leaves. Any size up to the current one works, without
@@ -373,17 +419,18 @@ impl DynAccumulator {
     /// [`SizeOutOfRange`](Error::SizeOutOfRange) beyond the current size; [`Damaged`](Error::Damaged)
     /// if a part cannot be read.
     pub fn head_at(&self, size: impl Into<TreeSize>) -> Result<TreeHead> {
-        let (size, current) = (size.into(), self.size());
+        let tree = self.tree();
+        let (size, current) = (size.into(), TreeSize(tree.columns.leaves()));
         if size > current {
             return Err(Error::SizeOutOfRange { size, current });
         }
-        self.tree.head_at(size)
+        tree.head_at(size)
     }
 
     /// The tree as it is now, for as long as the snapshot lives. O(1).
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(Arc::clone(&self.tree))
+        Snapshot::new(self.tree())
     }
 
     /// The proof that the leaf at `index` is in the tree as it is now, durable or not. For a proof that
@@ -505,7 +552,7 @@ impl DynAccumulator {
     /// How the tree keeps entries, if it does.
     #[must_use]
     pub fn entry_config(&self) -> Option<EntryConfig> {
-        self.tree.spec.entries
+        self.fixed().spec.entries
     }
 
     /// The leaves of `range`, all in memory.
@@ -546,13 +593,13 @@ impl DynAccumulator {
     /// The hash function.
     #[must_use]
     pub fn hasher(&self) -> &dyn Hasher {
-        &*self.tree.hasher
+        &*self.states.fixed.hasher
     }
 
     /// How many children a complete node has.
     #[must_use]
     pub fn arity(&self) -> Arity {
-        self.tree.arity
+        self.fixed().arity
     }
 
     /// Counters of the store, over all its trees. In a forked child all of them are zero.
@@ -568,8 +615,9 @@ impl DynAccumulator {
     ///
     /// [`Forked`](crate::Error::Forked) in a forked child.
     pub fn part_ranges(&self) -> Result<Vec<Range<u64>>> {
-        self.tree.check_process()?;
-        let parts = self.tree.parts().references();
+        let tree = self.tree();
+        tree.check_process()?;
+        let parts = tree.parts().references();
         Ok(parts.iter().map(|part| part.from..part.to).collect())
     }
 
@@ -592,8 +640,9 @@ impl DynAccumulator {
     ///
     /// [`Forked`](Error::Forked) in a forked child.
     pub fn tree_stats(&self) -> Result<TreeStats> {
-        self.tree.check_process()?;
-        Ok(self.tree.stats())
+        let tree = self.tree();
+        tree.check_process()?;
+        Ok(tree.stats())
     }
 
     /// What opening the store found.
@@ -614,7 +663,7 @@ impl DynAccumulator {
     /// The tree's name.
     #[must_use]
     pub fn name(&self) -> &TreeName {
-        self.tree.name()
+        self.fixed().name()
     }
 
     /// Resolves once the creation of the tree is durable.
@@ -631,23 +680,49 @@ impl DynAccumulator {
         self.shared.close()
     }
 
-    pub(crate) fn of(shared: &Arc<Shared>, (tree, created): (Arc<Tree>, DurabilityToken)) -> Self {
-        Self { shared: Arc::clone(shared), tree, created }
+    /// A handle of the tree of `slot`.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeDropped`](Error::TreeDropped) if the tree is not awake.
+    pub(crate) fn of(
+        shared: &Arc<Shared>,
+        (slot, created): (Arc<Slot>, DurabilityToken),
+    ) -> Result<Self> {
+        let dropped = || Error::TreeDropped { tree: slot.spec.name.clone() };
+        let states = Arc::clone(slot.states().ok_or_else(dropped)?);
+        Ok(Self { shared: Arc::clone(shared), slot, states, created })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    pub(crate) fn tree(&self) -> &Arc<Tree> {
-        &self.tree
+    /// The tree as it is now: a rewind replaces it.
+    pub(crate) fn tree(&self) -> Arc<Tree> {
+        self.states.current()
+    }
+
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    pub(crate) fn fixed(&self) -> &Arc<Fixed> {
+        &self.states.fixed
+    }
+
+    #[inline]
+    fn inserted(&self, engine: &Engine, first: u64, seq: Seq) -> Inserted {
+        let token = engine.token_of_leaf(seq, self.fixed().id(), first + 1);
+        Inserted { index: LeafIndex(first), token }
     }
 
     fn insert_batch(&self, leaves: &[Hash], how: Intake) -> Result<InsertedMany> {
         let engine = self.engine()?;
         let (first, seq) = engine.insert(self.bare(leaves), how)?;
         let range = first..first + leaves.len() as u64;
-        Ok(InsertedMany { range, token: engine.token(seq) })
+        let token = engine.token_of_leaf(seq, self.fixed().id(), range.end);
+        Ok(InsertedMany { range, token })
     }
 
     fn insert_entry_batch(
@@ -656,23 +731,24 @@ impl DynAccumulator {
         how: Intake,
     ) -> Result<InsertedMany> {
         let entries: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
-        let leaves = self.tree.leaves_of(&entries);
-        let addition = Addition { tree: &self.tree, leaves: &leaves, entries: &entries };
+        let leaves = self.fixed().leaves_of(&entries);
+        let addition = Addition { tree: self.fixed(), leaves: &leaves, entries: &entries };
         let engine = self.engine()?;
         let (first, seq) = engine.insert(addition, how)?;
         let range = first..first + entries.len() as u64;
-        Ok(InsertedMany { range, token: engine.token(seq) })
+        let token = engine.token_of_leaf(seq, self.fixed().id(), range.end);
+        Ok(InsertedMany { range, token })
     }
 
     /// One entry with its `leaf`. The leaf alone, if the tree keeps no entries and `or_forget` is set.
     fn one<'a>(&'a self, leaf: &'a Hash, entry: &'a &'a [u8], or_forget: bool) -> Addition<'a> {
-        let forget = or_forget && self.tree.framing.is_none();
+        let forget = or_forget && self.fixed().framing.is_none();
         let entries = if forget { &[] } else { std::slice::from_ref(entry) };
-        Addition { tree: &self.tree, leaves: std::slice::from_ref(leaf), entries }
+        Addition { tree: self.fixed(), leaves: std::slice::from_ref(leaf), entries }
     }
 
     fn bare<'a>(&'a self, leaves: &'a [Hash]) -> Addition<'a> {
-        Addition { tree: &self.tree, leaves, entries: &[] }
+        Addition { tree: self.fixed(), leaves, entries: &[] }
     }
 
     pub(super) fn engine(&self) -> Result<&Engine> {
@@ -689,7 +765,7 @@ impl AsRef<Self> for DynAccumulator {
 impl fmt::Debug for DynAccumulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accumulator")
-            .field("tree", &self.tree)
+            .field("tree", &self.tree())
             .field("durable", &self.durable_size())
             .finish_non_exhaustive()
     }

@@ -52,7 +52,7 @@ impl DynAccumulator {
     /// [`TooManyErasures`](crate::Error::TooManyErasures) above 65,536 ranges in one call, or 1,048,576 in the
     /// store; [`Poisoned`](crate::Error::Poisoned), [`Closed`](crate::Error::Closed). After an error nothing was erased.
     pub fn erase(&self, entries: impl Into<EntryRanges>, reason: &str) -> Result<DurabilityToken> {
-        self.engine()?.erase(self.tree(), entries.into(), reason)
+        self.engine()?.erase(self.fixed(), entries.into(), reason)
     }
 
     /// Appends leaves whose data is gone already: their entries are erased, since `at` and for `reason`, when this
@@ -86,7 +86,7 @@ impl DynAccumulator {
         at: SystemTime,
         reason: &str,
     ) -> Result<InsertedMany> {
-        let (first, token) = self.engine()?.insert_erased(self.tree(), leaves, at, reason)?;
+        let (first, token) = self.engine()?.insert_erased(self.fixed(), leaves, at, reason)?;
         Ok(InsertedMany { range: first..first + leaves.len() as u64, token })
     }
 

@@ -17,7 +17,7 @@ impl DynAccumulator {
     /// [`TreeDropped`](crate::Error::TreeDropped), [`Poisoned`](crate::Error::Poisoned),
     /// [`Closed`](crate::Error::Closed).
     pub fn add_index(&self) -> Result<DurabilityToken> {
-        self.engine()?.add_index(self.tree())
+        self.engine()?.add_index(&self.tree())
     }
 
     /// Writes the indexes that parts of the tree lack, on this thread, and returns when all are there. Workers do the same
@@ -29,7 +29,7 @@ impl DynAccumulator {
     /// [`NoIndex`](crate::Error::NoIndex) before [`add_index`](Self::add_index); [`Io`](crate::Error::Io) if one
     /// cannot be written.
     pub fn build_index(&self) -> Result<()> {
-        self.engine()?.build_index(self.tree())
+        self.engine()?.build_index(&self.tree())
     }
 
     /// Whether the tree has an index.
@@ -117,7 +117,7 @@ impl DynAccumulator {
     /// As [`insert_unique_entry`](Self::insert_unique_entry). After an error nothing was inserted.
     pub fn insert_unique_entries(&self, entries: &[impl AsRef<[u8]>]) -> Result<Vec<Unique>> {
         let entries: Vec<&[u8]> = entries.iter().map(AsRef::as_ref).collect();
-        self.unique(&self.tree().leaves_of(&entries), &entries)
+        self.unique(&self.fixed().leaves_of(&entries), &entries)
     }
 
     /// As [`insert_unique_entry`](Self::insert_unique_entry), and returns when the entry is durable, new or not. Threads
@@ -144,28 +144,28 @@ impl DynAccumulator {
     /// Has an index that a search could not use written again.
     fn then_mend<T>(&self, found: Result<T>) -> Result<T> {
         if found.is_ok() {
-            self.engine()?.mend_indexes(self.tree());
+            self.engine()?.mend_indexes(&self.tree());
         }
         found
     }
 
     fn one_unique(&self, leaf: &Hash, entries: &[&[u8]], how: Intake) -> Result<Unique> {
-        let (tree, leaves) = (self.tree(), std::slice::from_ref(leaf));
-        let request = Request { tree, leaves, entries, unique: &[true] };
+        let (slot, leaves) = (self.slot(), std::slice::from_ref(leaf));
+        let request = Request { slot, leaves, entries, unique: &[true] };
         let engine = self.engine()?;
         let (settled, seq) = engine.insert_unique(&[request], None, how)?;
         let found = settled.first().and_then(|settled| settled.found.first());
         #[expect(clippy::unwrap_used, reason = "one leaf was asked for")]
-        Ok(Unique::of(engine, *found.unwrap(), seq))
+        Ok(Unique::of(engine, self.fixed().id(), *found.unwrap(), seq))
     }
 
     fn unique(&self, leaves: &[Hash], entries: &[&[u8]]) -> Result<Vec<Unique>> {
         let unique = vec![true; leaves.len()];
-        let request = Request { tree: self.tree(), leaves, entries, unique: &unique };
+        let request = Request { slot: self.slot(), leaves, entries, unique: &unique };
         let engine = self.engine()?;
         let (settled, seq) = engine.insert_unique(&[request], None, Intake::Insert)?;
         let found = settled.iter().flat_map(|settled| &settled.found);
-        Ok(found.map(|found| Unique::of(engine, *found, seq)).collect())
+        Ok(found.map(|found| Unique::of(engine, self.fixed().id(), *found, seq)).collect())
     }
 }
 

@@ -12,7 +12,7 @@ pub use typed::Accumulator;
 
 use crate::durability::DurabilityToken;
 use crate::engine::{Engine, Found};
-use crate::ids::Seq;
+use crate::ids::{Seq, TreeId};
 use crate::merkle::LeafIndex;
 
 /// A leaf that was inserted.
@@ -68,8 +68,8 @@ impl Unique {
         matches!(self, Self::New { .. })
     }
 
-    pub(crate) fn of(engine: &Engine, found: Found, seq: Seq) -> Self {
-        let token = engine.token_of(found, seq);
+    pub(crate) fn of(engine: &Engine, tree: TreeId, found: Found, seq: Seq) -> Self {
+        let token = engine.token_of(tree, found, seq);
         match found {
             Found::New(index) => Self::New { index: LeafIndex(index), token },
             Found::Existing(index, _) => Self::Existing { index: LeafIndex(index), token },

@@ -17,7 +17,7 @@ use crate::merkle::{
 use crate::reader::Reader;
 use crate::report::BackupInfo;
 use crate::report::CheckpointInfo;
-use crate::report::{RecoveryReport, Stats, TreeStats};
+use crate::report::{RecoveryReport, RewindInfo, Stats, TreeStats};
 use crate::scrub;
 use crate::snapshot::{Entries, Entry, Leaves, Snapshot};
 
@@ -332,6 +332,15 @@ impl<H, const N: usize> Accumulator<H, N> {
     #[doc(hidden)]
     pub fn snapshot_to_config(&self, target: &Config) -> Result<BackupInfo> {
         self.inner.snapshot_to_config(target)
+    }
+
+    /// Rewinds the tree to `size` leaves. See [`DynAccumulator::rewind`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DynAccumulator::rewind`].
+    pub fn rewind(&self, size: impl Into<TreeSize>) -> Result<RewindInfo> {
+        self.inner.rewind(size)
     }
 
     /// The number of leaves in the tree. See [`DynAccumulator::size`].

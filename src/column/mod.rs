@@ -23,6 +23,7 @@ mod account;
 mod chunk;
 mod entries;
 mod entry_writer;
+mod layers;
 mod layout;
 mod leaves;
 mod nodes;

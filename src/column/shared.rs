@@ -57,9 +57,13 @@ pub(super) enum Filling {
 }
 
 impl Columns {
-    /// The columns of a tree. `archive` has the first `size` leaves and their complete nodes.
-    pub(super) fn new(layout: Layout, size: u64, archive: Option<Arc<dyn Archive>>) -> Arc<Self> {
-        let account = Account::default();
+    /// The columns of a tree. `archive` has the first `size` leaves and their complete nodes. Its memory is in `account`.
+    pub(super) fn new(
+        layout: Layout,
+        size: u64,
+        archive: Option<Arc<dyn Archive>>,
+        account: Account,
+    ) -> Arc<Self> {
         Arc::new(Self {
             layout,
             version: ArcSwap::new(Arc::new(Version::new(size, archive, account.clone()))),
@@ -93,7 +97,8 @@ impl Columns {
     }
 
     /// Makes `archive` answer for every node that is complete at `size`. Chunks that have no other nodes
-    /// are freed when the last view of them is dropped.
+    /// are freed when the last view of them is dropped. Changes nothing if the archive does not have all that the one
+    /// before it has.
     pub(crate) fn archive(&self, size: u64, archive: Arc<dyn Archive>) {
         self.install(|newest| newest.archived(self.layout, size, archive));
     }
@@ -138,6 +143,15 @@ impl Columns {
     pub(super) fn publish_hashed(&self, size: u64) {
         self.hashed.store(size, Ordering::Release);
     }
+
+    /// Takes nodes for hashed that are not there: a mistake that tests have to notice.
+    #[cfg(duramen_mutants)]
+    pub(crate) fn pretend_hashed(&self, size: u64) {
+        self.publish_hashed(size);
+    }
+
+    #[cfg(not(duramen_mutants))]
+    pub(crate) fn pretend_hashed(&self, _: u64) {}
 
     /// The newest version.
     pub(super) fn version(&self) -> Arc<Version> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::account::Account;
 use super::chunk::{Chunk, Slots};
 use super::entries::{EntryBytes, EntryChunk, EntrySpan};
+use super::layers::Layers;
 use super::layout::{Layout, Place};
 use crate::error::ReadError;
 use crate::merkle::{Hash, Level, NodeIndex};
@@ -13,7 +14,8 @@ use crate::merkle::{Hash, Level, NodeIndex};
 /// Makes the leaf of an entry.
 pub(crate) type EntryHash<'a> = &'a dyn Fn(&[u8]) -> Hash;
 
-/// Complete nodes that are not in memory any more: the parts of a store.
+/// Complete nodes that the columns do not have in memory of their own: the parts of a store, or what a tree had before it
+/// was rewound.
 pub(crate) trait Archive: Send + Sync + fmt::Debug {
     /// Copies the nodes `[first, first + out.len())` of `level` into `out`.
     fn read_nodes(&self, level: Level, first: NodeIndex, out: &mut [Hash])
@@ -36,6 +38,11 @@ pub(crate) trait Archive: Send + Sync + fmt::Debug {
     fn entry_run(&self, from: u64, to: u64, hash: EntryHash<'_>) -> Result<EntrySpan, ReadError> {
         let _ = (to, hash);
         Err(ReadError::Absent { level: Level::LEAVES, at: from })
+    }
+
+    /// The layers of a tree that was rewound, if these are some.
+    fn as_layers(&self) -> Option<&Layers> {
+        None
     }
 }
 
@@ -97,6 +104,11 @@ impl Version {
         Some((chunk, self.entries.get(behind).map_or(u64::MAX, |next| next.first)))
     }
 
+    /// The first entry in memory, if there is one.
+    pub(super) fn first_entry(&self) -> Option<u64> {
+        self.entries.first().map(|chunk| chunk.first)
+    }
+
     /// This version with one more chunk of entries.
     pub(super) fn with_entries(&self, chunk: &EntryChunk) -> Self {
         let entries = self.entries.iter().chain([chunk]).cloned().collect();
@@ -137,10 +149,18 @@ impl Version {
         next
     }
 
+    /// This version without its archive: what memory has.
+    pub(super) fn without_archive(&self) -> Self {
+        Self { archive: None, ..self.clone() }
+    }
+
     /// This version with `archive`, which has every node complete at `size`. Drops the chunks that have
-    /// no other nodes.
+    /// no other nodes. Unchanged if the archive lacks nodes that memory does not have.
     pub(super) fn archived(&self, layout: Layout, size: u64, archive: Arc<dyn Archive>) -> Self {
         let mut next = self.clone();
+        if size < self.memory_from {
+            return next;
+        }
         next.archive = Some(archive);
         // The writer may still add to the last chunk.
         let kept = next.entries.partition_point(|chunk| chunk.first < size).saturating_sub(1);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::entries::{EntryBytes, EntryChunk, EntrySpan};
+use super::layers::Layers;
 use super::layout::{Layout, Place};
 use super::version::{Archive, EntryHash, Version};
 use crate::error::ReadError;
@@ -21,6 +22,11 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// This view without its archive: what memory has.
+    pub(super) fn without_archive(&self) -> Self {
+        Self { version: Arc::new(self.version.without_archive()), ..self.clone() }
+    }
+
     /// The number of leaves in the view.
     pub(crate) fn leaves(&self) -> u64 {
         self.leaves
@@ -86,7 +92,15 @@ impl View {
         let mut slices = Vec::new();
         let mut at = from;
         while at < to {
-            let (chunk, end) = self.entry_chunk(at)?;
+            let (chunk, end) = match (self.entry_chunk(at), self.layers()) {
+                (Err(_), Some(layers)) if at < self.leaves => {
+                    let (below, end) = layers.entry_slices(at, to)?;
+                    slices.extend(below);
+                    at = end;
+                    continue;
+                }
+                (found, _) => found?,
+            };
             let end = end.min(to);
             // SAFETY: the entries are below the published count, so they are written for good. See
             // `slots`.
@@ -100,6 +114,9 @@ impl View {
     pub(crate) fn entry_bytes(&self, from: u64, to: u64) -> Result<u64, ReadError> {
         if from >= to {
             return Ok(0);
+        }
+        if self.entry_chunk(from).is_err() && self.layers().is_some() {
+            return Ok(self.entry_slices(from, to)?.iter().map(|slice| slice.len() as u64).sum());
         }
         let ((first, _), (last, _)) = (self.entry_chunk(from)?, self.entry_chunk(to - 1)?);
         // SAFETY: as in `entry_slices`.
@@ -132,6 +149,8 @@ impl View {
         hash: EntryHash<'_>,
     ) -> Result<EntrySpan, ReadError> {
         let Ok((chunk, end)) = self.entry_chunk(from) else {
+            // What the archive has behind the entries in memory is of before a rewind.
+            let to = to.min(self.version.first_entry().unwrap_or(self.leaves));
             let EntrySpan { bytes, end } = self.entry_archive(from)?.entry_run(from, to, hash)?;
             return Ok(EntrySpan { bytes: bytes.charged(&self.version.account), end });
         };
@@ -150,6 +169,11 @@ impl View {
         }
         let (chunk, end) = self.version.entry_chunk(index).ok_or(absent)?;
         Ok((chunk, end.min(self.leaves)))
+    }
+
+    /// What the tree had before it was rewound, if the columns go on from that.
+    fn layers(&self) -> Option<&Layers> {
+        self.version.archive.as_ref()?.as_layers()
     }
 
     fn entry_archive(&self, index: u64) -> Result<&Arc<dyn Archive>, ReadError> {

@@ -34,6 +34,8 @@ pub(super) const FLAGS: u16 = FLAG_CLEAN | FLAG_ERASED | FLAG_CHANGES | FLAG_MAR
 const FLAG_SEALED: u16 = 1;
 /// The flag of a tree that has an index.
 const FLAG_INDEXED: u16 = 2;
+/// The flag of a tree whose parts have leaves that nothing reads, because the tree was rewound below them.
+const FLAG_HIDDEN: u16 = 4;
 /// The state of a store: everything that is live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -101,6 +103,19 @@ impl TreeEntry {
         self.parts.last().map_or(0, |part| part.to)
     }
 
+    /// This tree rewound to `size`, at most its own: without the parts and leaves above. The root stays that of before.
+    pub(crate) fn cut(&self, size: u64) -> Self {
+        let parts = self.parts.iter().filter_map(|part| part.cut(size, &self.erasures)).collect();
+        let tail = usize::try_from(size.saturating_sub(self.parts_end())).unwrap_or(usize::MAX);
+        Self {
+            size: self.size.min(size),
+            parts,
+            tail: self.tail[..tail.min(self.tail.len())].into(),
+            erasures: Arc::new(self.erasures.cut(size)),
+            ..self.clone()
+        }
+    }
+
     /// The identity that the header of `part` must have. `part` is one of this tree's parts in `store`.
     pub(crate) fn identity(&self, store: StoreId, part: &PartRef) -> PartIdentity {
         PartIdentity {
@@ -110,7 +125,7 @@ impl TreeEntry {
             arity: self.spec.arity,
             number: part.number,
             from: part.from,
-            to: part.to,
+            to: part.file_end(),
             entries: self.spec.entries.map(Framing::of),
         }
     }
@@ -264,6 +279,9 @@ impl Manifest {
             for part in &tree.parts {
                 out.u64(part.number.0).u64(part.from).u64(part.to).u64(part.len).u64(part.checksum);
                 out.u64(part.entry_bytes).u64(part.erased);
+                if tree.flags() & FLAG_HIDDEN != 0 {
+                    out.u64(part.hidden);
+                }
             }
             out.u32(count(&tree.tail)).bytes(tree.tail.as_flattened());
             tree.erasures.encode(&mut out);
@@ -398,7 +416,9 @@ impl Link {
 impl TreeEntry {
     fn flags(&self) -> u16 {
         let sealed = if self.sealed { FLAG_SEALED } else { 0 };
-        sealed | if self.indexed { FLAG_INDEXED } else { 0 }
+        let hidden = self.parts.iter().any(|part| part.hidden > 0);
+        let hidden = if hidden { FLAG_HIDDEN } else { 0 };
+        hidden | sealed | if self.indexed { FLAG_INDEXED } else { 0 }
     }
 
     fn decode(fields: &mut Decoder<'_>) -> Option<Self> {
@@ -407,7 +427,7 @@ impl TreeEntry {
         let hasher = decode_text(fields)?;
         let spec = TreeSpec::read(id, name, hasher, fields.u16()?, fields.array()?)?;
         let flags = fields.u16()?;
-        if flags & !(FLAG_SEALED | FLAG_INDEXED) != 0 {
+        if flags & !(FLAG_SEALED | FLAG_INDEXED | FLAG_HIDDEN) != 0 {
             return None;
         }
         let (sealed, indexed) = (flags & FLAG_SEALED != 0, flags & FLAG_INDEXED != 0);
@@ -422,8 +442,13 @@ impl TreeEntry {
                 checksum: fields.u64()?,
                 entry_bytes: fields.u64()?,
                 erased: fields.u64()?,
+                hidden: if flags & FLAG_HIDDEN == 0 { 0 } else { decode_number(fields)? },
             })
         })?;
+        // The flag says that there is one.
+        if (flags & FLAG_HIDDEN != 0) != parts.iter().any(|part| part.hidden > 0) {
+            return None;
+        }
         let tail = decode_list(fields, Decoder::array)?.into_boxed_slice();
         let erasures = Arc::new(Erasures::decode(fields)?);
         // The parts cover the leaves from 0 on without gaps, and the tail covers the rest up to the
@@ -578,6 +603,29 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_that_was_rewound_has_what_is_below_the_cut() {
+        let mut manifest = manifest();
+        let before = kept_tree();
+        let cut = before.cut(260);
+        assert_eq!((cut.size, cut.parts[1].to, cut.parts[1].hidden), (260, 260, 40));
+        assert_eq!(cut.identity(StoreId([7; 16]), &cut.parts[1]).to, 300);
+        assert_eq!(cut.erasures.end(), 260);
+        assert_eq!(before.cut(300), before);
+        // Entries 200 to 249 are erased above the cut, and what the part lacks may be among them.
+        assert_eq!(before.cut(210).parts[0].erased, 0);
+        assert_eq!(before.cut(210).parts.len(), 1);
+        assert_eq!(before.cut(250).parts[0], before.parts[0]);
+        assert_eq!(before.cut(0).parts, []);
+        let again = before.cut(260).cut(255);
+        assert_eq!((again.parts[1].to, again.parts[1].hidden), (255, 45));
+        *Arc::make_mut(manifest.trees.last_mut().unwrap()) = cut;
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest.clone()));
+        crate::testing::golden::check("manifest_rewound.hex", &manifest.encode());
+        let tail = Arc::clone(&manifest.trees[1]).cut(1);
+        assert_eq!((tail.size, &*tail.tail), (1, &[[3; 32]][..]));
+    }
+
+    #[test]
     fn a_mark_with_more_leaves_than_a_tree_has_is_refused() {
         for (sizes, good) in [
             (&[(0, 90)][..], true),
@@ -638,7 +686,7 @@ mod tests {
 
     fn part(number: u64, from: u64, to: u64) -> PartRef {
         let (number, checksum) = (PartId(number), number);
-        PartRef { number, from, to, len: 16384, checksum, entry_bytes: 0, erased: 0 }
+        PartRef { number, from, to, len: 16384, checksum, entry_bytes: 0, erased: 0, hidden: 0 }
     }
 
     fn spec(id: u32, name: &[u8]) -> Arc<TreeSpec> {

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::{WakerId, Watermark};
 use crate::error::Result;
-use crate::ids::Seq;
+use crate::ids::{Seq, TreeId};
 
 /// The receipt of an insert: resolves once the leaves are durable.
 ///
 /// A token resolves `Ok` only after an fsync that covers its leaves has returned. It resolves `Err` if
-/// the store fails or closes before that. A token never hangs: every way a store can end wakes its
+/// the store fails or closes before that, or if the tree is rewound below one of its leaves before that. A token never hangs: every way a store can end wakes its
 /// tokens. A token may be dropped unused, cloned, sent to another thread, kept longer than the store,
 /// and awaited on any executor.
 ///
@@ -36,13 +36,56 @@ use crate::ids::Seq;
 pub struct DurabilityToken {
     seq: Seq,
     watermark: Arc<Watermark>,
+    leaves: Leaves,
     waker: Option<WakerId>,
+}
+
+/// The leaves of a token. A rewind may drop them before they are durable.
+#[derive(Clone, Debug)]
+enum Leaves {
+    None,
+    /// Leaves of the tree below this index.
+    Of(TreeId, u64),
+    /// Leaves of several trees.
+    OfTrees(Arc<[(TreeId, u64)]>),
 }
 
 impl DurabilityToken {
     #[inline]
     pub(crate) fn new(seq: Seq, watermark: Arc<Watermark>) -> Self {
-        Self { seq, watermark, waker: None }
+        Self { seq, watermark, leaves: Leaves::None, waker: None }
+    }
+
+    /// The same token, of leaves of the tree `id` below `end`.
+    #[inline]
+    pub(crate) fn of_leaf(mut self, id: TreeId, end: u64) -> Self {
+        self.leaves = Leaves::Of(id, end);
+        self
+    }
+
+    /// The same token, of leaves of several trees.
+    pub(crate) fn of_leaves(mut self, ends: Vec<(TreeId, u64)>) -> Self {
+        self.leaves = Leaves::OfTrees(ends.into());
+        self
+    }
+
+    /// Fails if one of the leaves was dropped before it was durable. Everything up to the number is durable.
+    #[inline]
+    fn check(&self) -> Result<()> {
+        if !self.watermark.has_rewinds() {
+            return Ok(());
+        }
+        self.check_rewinds()
+    }
+
+    #[cold]
+    fn check_rewinds(&self) -> Result<()> {
+        let check = |(id, end): &(TreeId, u64)| self.watermark.check_rewound(self.seq, *id, *end);
+        match &self.leaves {
+            Leaves::None => Ok(()),
+            Leaves::Of(id, end) => check(&(*id, *end)),
+            Leaves::OfTrees(ends) => ends.iter().try_for_each(check),
+        }
     }
 
     /// The position of the insert in the store's order. The token resolves when the store is durable up
@@ -56,13 +99,15 @@ impl DurabilityToken {
     ///
     /// # Errors
     ///
+    /// [`Rewound`](crate::Error::Rewound) if a rewind dropped one of the leaves before it was durable,
     /// [`Poisoned`](crate::Error::Poisoned) if the log could not be written,
     /// [`Closed`](crate::Error::Closed) if the store was closed first,
     /// [`WouldWaitForItself`](crate::Error::WouldWaitForItself) on the flusher's thread,
     /// [`Forked`](crate::Error::Forked) in a forked child. After an error it is unknown whether the
     /// leaves are durable.
     pub fn wait(&self) -> Result<()> {
-        self.watermark.wait(self.seq)
+        self.watermark.wait(self.seq)?;
+        self.check()
     }
 
     /// Blocks until the leaves are durable, but at most for `timeout`. Returns `Ok(false)` if the leaves
@@ -72,13 +117,17 @@ impl DurabilityToken {
     ///
     /// As [`wait`](Self::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> Result<bool> {
-        self.watermark.wait_timeout(self.seq, timeout)
+        let durable = self.watermark.wait_timeout(self.seq, timeout)?;
+        if durable {
+            self.check()?;
+        }
+        Ok(durable)
     }
 
     /// Whether the leaves are durable now. One atomic load.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.watermark.durable() >= self.seq
+        self.watermark.durable() >= self.seq && self.check().is_ok()
     }
 }
 
@@ -88,7 +137,7 @@ impl Future for DurabilityToken {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         match this.watermark.poll(this.seq, &mut this.waker, context.waker()) {
-            Some(answer) => Poll::Ready(answer),
+            Some(answer) => Poll::Ready(answer.and_then(|()| this.check())),
             None => Poll::Pending,
         }
     }
@@ -96,7 +145,8 @@ impl Future for DurabilityToken {
 
 impl Clone for DurabilityToken {
     fn clone(&self) -> Self {
-        Self::new(self.seq, Arc::clone(&self.watermark))
+        let (watermark, leaves) = (Arc::clone(&self.watermark), self.leaves.clone());
+        Self { seq: self.seq, watermark, leaves, waker: None }
     }
 }
 

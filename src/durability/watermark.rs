@@ -10,6 +10,8 @@
 //! - In a forked child no call waits or takes a lock. Numbers that were durable at the fork are durable,
 //!   and all others get an error.
 //! - No call waits on the thread that raises the watermark. A call that would have to wait there fails.
+//! - A rewind is noted under the lock under which the watermark rises. A thread that loads the watermark first and then
+//!   looks for rewinds never takes a leaf for durable that it later knows to have been dropped, nor the other way round.
 //! - Wakers are the caller's code. They are cloned, called and dropped without the lock, because each of
 //!   these may drop a token. If one waker panics, the others are still called.
 
@@ -19,7 +21,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::ids::Seq;
+use crate::ids::{Seq, TreeId};
+use crate::merkle::{TreeName, TreeSize};
 use crate::sync;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::process::Process;
@@ -35,6 +38,8 @@ pub(crate) struct Watermark {
     durable: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether `state` has rewinds. Set before a watermark that they concern can rise.
+    has_rewinds: AtomicU64,
     /// The process whose threads raise the watermark.
     process: Process,
     /// The thread that raises the watermark. A thread only compares its own id with this one, so it does
@@ -49,7 +54,24 @@ struct State {
     sleepers: usize,
     wakers: Wakers,
     next_waker: u64,
+    /// Rewinds that dropped leaves which were not durable, oldest first.
+    rewinds: Vec<Rewind>,
 }
+
+/// A rewind of one tree: it dropped the leaves from `size` on. Those with a number above `durable` were not durable.
+#[derive(Clone, Debug)]
+struct Rewind {
+    durable: Seq,
+    /// The number of the record.
+    seq: Seq,
+    id: TreeId,
+    tree: TreeName,
+    size: u64,
+}
+
+/// So many rewinds are remembered one by one. Older ones are remembered together, one for each tree: a token that nobody
+/// has asked for so long may then say of a leaf that it was dropped, although it was not.
+const REWINDS: usize = 1 << 16;
 
 /// Sorted by the number that they wait for, the lowest first. So finding the ready wakers, and removing
 /// one, does not visit the others.
@@ -105,14 +127,60 @@ impl Ending<'_> {
 
 impl Watermark {
     pub(crate) fn new(durable: Seq, process: Process) -> Self {
-        let state =
-            State { durable, ended: None, sleepers: 0, wakers: Wakers::new(), next_waker: 0 };
+        let state = State {
+            durable,
+            ended: None,
+            sleepers: 0,
+            wakers: Wakers::new(),
+            next_waker: 0,
+            rewinds: Vec::new(),
+        };
         Self {
             durable: AtomicU64::new(durable.0),
             state: Mutex::new(state),
             changed: Condvar::new(),
+            has_rewinds: AtomicU64::new(0),
             process,
             raiser: OnceLock::new(),
+        }
+    }
+
+    /// Notes that the record `seq` rewinds trees: for each its number, its name and the size. The record before it has the
+    /// number before.
+    pub(crate) fn note_rewind(&self, seq: Seq, cuts: Vec<(TreeId, TreeName, u64)>) {
+        let mut state = self.state.lock();
+        if state.durable.0.saturating_add(1) >= seq.0 {
+            // All leaves that are dropped are durable.
+            return;
+        }
+        let durable = state.durable;
+        let all = cuts.into_iter().map(|(id, tree, size)| Rewind { durable, seq, id, tree, size });
+        state.rewinds.extend(all);
+        if state.rewinds.len() > REWINDS {
+            merge_older_half(&mut state.rewinds);
+        }
+        // Read after the watermark, which rises under the same lock.
+        self.has_rewinds.store(1, Ordering::Release);
+    }
+
+    /// Whether a leaf may have been dropped before it was durable.
+    #[inline]
+    pub(crate) fn has_rewinds(&self) -> bool {
+        self.has_rewinds.load(Ordering::Acquire) != 0
+    }
+
+    /// Fails if a leaf of the tree `id` below `end`, with the number `seq`, was dropped before it was durable.
+    pub(crate) fn check_rewound(&self, seq: Seq, id: TreeId, end: u64) -> Result<()> {
+        self.process.check()?;
+        let state = self.state.lock();
+        let dropped = |rewind: &&Rewind| {
+            rewind.id == id && rewind.size < end && rewind.durable < seq && seq < rewind.seq
+        };
+        match state.rewinds.iter().find(dropped) {
+            None => Ok(()),
+            Some(Rewind { tree, size, .. }) => {
+                Err(Error::Rewound { tree: tree.clone(), size: TreeSize(*size) })
+            }
         }
     }
 
@@ -288,6 +356,24 @@ impl Watermark {
         let old = self.state.lock().take_waker(id);
         drop(old);
     }
+}
+
+/// Makes one rewind for each tree of the older half.
+fn merge_older_half(rewinds: &mut Vec<Rewind>) {
+    let later = rewinds.split_off(rewinds.len() / 2);
+    let mut merged: BTreeMap<TreeId, Rewind> = BTreeMap::new();
+    for rewind in rewinds.drain(..) {
+        match merged.get_mut(&rewind.id) {
+            Some(all) => {
+                all.durable = all.durable.min(rewind.durable);
+                all.seq = all.seq.max(rewind.seq);
+                all.size = all.size.min(rewind.size);
+            }
+            None => drop(merged.insert(rewind.id, rewind)),
+        }
+    }
+    rewinds.extend(merged.into_values());
+    rewinds.extend(later);
 }
 
 #[cfg(test)]

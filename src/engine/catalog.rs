@@ -9,6 +9,7 @@
 //!   under the same lock. So the log has the changes of a name in the order in which callers saw them.
 //! - A tree that is asleep has its entry of the manifest and nothing else: no thread, no file, no node. The entry
 //!   does not change meanwhile: only inserts and merges change it, and both need a tree that is awake.
+//! - The state of a tree that is awake is replaced under the insertion lock alone, with its inlet.
 //! - A tree is open to inserts before another thread finds it awake. Until then it is neither dropped nor loaded a
 //!   second time.
 
@@ -18,7 +19,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use super::load::Loader;
 use super::tally::Tally;
-use super::tree::Tree;
+use super::tree::{Fixed, Tree};
 use crate::column::LeafWriter;
 use crate::directory::manifest::TreeEntry;
 use crate::entry::{EntryConfig, Erasures};
@@ -26,8 +27,10 @@ use crate::error::{Error, Result};
 use crate::hashers::Hashers;
 use crate::ids::{Seq, TreeId};
 use crate::merkle::{Arity, Hasher, TreeName};
+use crate::part::PartSet;
 use crate::per_tree::PerTree;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{ArcSwap, Mutex, MutexGuard};
 use crate::tree_spec::TreeSpec;
 
 /// The trees, and the means to load them.
@@ -51,9 +54,11 @@ struct Names {
 }
 
 impl Names {
-    fn add(&mut self, slot: Slot) {
+    fn add(&mut self, slot: Slot) -> Arc<Slot> {
+        let slot = Arc::new(slot);
         self.by_name.insert(slot.spec.name.clone(), slot.spec.id);
-        self.slots.insert(slot.spec.id, Arc::new(slot));
+        self.slots.insert(slot.spec.id, Arc::clone(&slot));
+        slot
     }
 
     fn find(&self, name: &TreeName) -> Option<&Arc<Slot>> {
@@ -92,8 +97,8 @@ impl Naming<'_> {
     }
 
     /// Adds a created tree.
-    pub(super) fn add(&mut self, tree: &Arc<Tree>) {
-        self.names.add(Slot::awake(tree));
+    pub(super) fn add(&mut self, tree: &Arc<Tree>) -> Arc<Slot> {
+        self.names.add(Slot::awake(tree))
     }
 
     /// Removes a tree that the record `seq` drops. Everything up to `durable` is durable.
@@ -101,7 +106,7 @@ impl Naming<'_> {
         self.names.by_name.remove(&slot.spec.name);
         self.names.slots.remove(slot.spec.id);
         self.forget(durable);
-        self.names.dropped.extend(slot.tree().map(Arc::downgrade));
+        self.names.dropped.extend(slot.tree().as_ref().map(Arc::downgrade));
         self.names.leaving.push((seq, slot));
     }
 
@@ -117,7 +122,9 @@ impl Catalog {
     /// The trees `slots` of the store at `path`.
     pub(super) fn new(slots: Vec<Slot>, loader: Loader, hashers: Hashers, path: PathBuf) -> Self {
         let mut names = Names::default();
-        slots.into_iter().for_each(|slot| names.add(slot));
+        for slot in slots {
+            names.add(slot);
+        }
         Self { names: Mutex::new(names), loader, hashers, path }
     }
 
@@ -139,7 +146,7 @@ impl Catalog {
     /// The trees that are awake, by rising id.
     pub(super) fn awake(&self) -> Vec<Arc<Tree>> {
         let all = self.all();
-        all.iter().filter_map(|slot| slot.tree().cloned()).collect()
+        all.iter().filter_map(|slot| slot.tree()).collect()
     }
 
     /// Bytes of dropped trees in memory.
@@ -147,6 +154,11 @@ impl Catalog {
         let dropped = self.names.lock().dropped.clone();
         let held = dropped.iter().filter_map(Weak::upgrade);
         held.map(|tree| tree.columns.allocated_bytes() + tree.table_bytes()).sum()
+    }
+
+    /// The tree in use with this id, if it is awake.
+    pub(super) fn tree(&self, id: TreeId) -> Option<Arc<Tree>> {
+        self.names.lock().slots.get(id)?.tree()
     }
 
     /// The hash function of the tree `spec`, looked up by name.
@@ -161,6 +173,11 @@ impl Catalog {
             Some(tree) => Ok(Arc::clone(&tree.hasher)),
             None => self.hasher(spec),
         }
+    }
+
+    /// Opens the parts of `entry`. Takes over those that are in `known`.
+    pub(super) fn open_parts(&self, entry: &TreeEntry, known: &PartSet) -> Result<PartSet> {
+        self.loader.open_parts(entry, known)
     }
 
     /// A new tree without leaves, and the one writer of its leaves. `id` is the number of trees created so far.
@@ -182,21 +199,47 @@ impl Catalog {
         admit: impl FnOnce(&Arc<Tree>, LeafWriter, bool),
     ) -> Result<Arc<Tree>> {
         if let Some(tree) = slot.tree() {
-            return Ok(Arc::clone(tree));
+            return Ok(tree);
         }
         let dropped = slot.dropped.lock();
         let (manifest, entry) = match (*dropped, slot.tree(), &slot.entry) {
             (true, ..) | (_, None, None) => {
                 return Err(Error::TreeDropped { tree: slot.spec.name.clone() });
             }
-            (false, Some(tree), _) => return Ok(Arc::clone(tree)),
+            (false, Some(tree), _) => return Ok(tree),
             (false, None, Some((manifest, entry))) => (*manifest, entry),
         };
         let (tree, leaves) = self.loader.load(manifest, entry, hasher()?)?;
         // Runs under this lock: an earlier drop was seen above, and a later one removes the tree again. Runs
         // before other threads can find the tree, because they may insert at once.
         admit(&tree, leaves, slot.sealed);
-        Ok(Arc::clone(slot.tree.get_or_init(|| tree)))
+        Ok(slot.states.get_or_init(|| Arc::new(States::new(&tree))).current())
+    }
+}
+
+/// The states of a tree that is awake.
+#[derive(Debug)]
+pub(crate) struct States {
+    pub(crate) fixed: Arc<Fixed>,
+    /// Its state. Another one each time that the tree is rewound.
+    current: ArcSwap<Tree>,
+    /// The state before a rewind that may not be durable yet, with the number of its record.
+    leaving: Mutex<Option<(Seq, Arc<Tree>)>>,
+    /// The lowest size that the tree was rewound to since it was loaded.
+    lowest: AtomicU64,
+}
+
+impl States {
+    /// The tree as it is now: a rewind replaces its state.
+    #[inline]
+    pub(crate) fn current(&self) -> Arc<Tree> {
+        self.current.load_full()
+    }
+
+    fn new(tree: &Arc<Tree>) -> Self {
+        let (fixed, current) = (Arc::clone(&tree.fixed), ArcSwap::new(Arc::clone(tree)));
+        let (leaving, lowest) = (Mutex::new(None), AtomicU64::new(u64::MAX));
+        Self { fixed, current, leaving, lowest }
     }
 }
 
@@ -209,7 +252,7 @@ pub(crate) struct Slot {
     /// Whether the tree was sealed when the store was opened.
     sealed: bool,
     /// Set when the tree is awake.
-    tree: OnceLock<Arc<Tree>>,
+    states: OnceLock<Arc<States>>,
     /// Whether the tree was dropped. A thread holds the lock while it loads or drops the tree.
     dropped: Mutex<bool>,
 }
@@ -221,7 +264,7 @@ impl Slot {
             spec: Arc::clone(&entry.spec),
             entry: Some((manifest, Arc::clone(entry))),
             sealed,
-            tree: OnceLock::new(),
+            states: OnceLock::new(),
             dropped: Mutex::new(false),
         }
     }
@@ -231,14 +274,57 @@ impl Slot {
             spec: Arc::clone(&tree.spec),
             entry: None,
             sealed: false,
-            tree: Arc::clone(tree).into(),
+            states: Arc::new(States::new(tree)).into(),
             dropped: Mutex::new(false),
         }
     }
 
     /// The tree, if it is awake.
-    pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
-        self.tree.get()
+    #[inline]
+    pub(crate) fn tree(&self) -> Option<Arc<Tree>> {
+        self.states.get().map(|states| states.current())
+    }
+
+    /// The states of the tree, if it is awake.
+    pub(crate) fn states(&self) -> Option<&Arc<States>> {
+        self.states.get()
+    }
+
+    /// What is fixed for the life of the tree, if it is awake.
+    pub(crate) fn fixed(&self) -> Option<&Arc<Fixed>> {
+        self.states.get().map(|states| &states.fixed)
+    }
+
+    /// The tree, if it is awake, as a crash would leave it if `durable` is the last durable number.
+    pub(super) fn tree_at(&self, durable: Seq) -> Option<Arc<Tree>> {
+        let leaving = self.states.get()?.leaving.lock().clone();
+        match leaving {
+            Some((seq, before)) if seq > durable => Some(before),
+            _ => self.tree(),
+        }
+    }
+
+    /// The lowest size that the tree was rewound to since it was loaded.
+    pub(super) fn lowest(&self) -> u64 {
+        self.states.get().map_or(u64::MAX, |states| states.lowest.load(Ordering::Acquire))
+    }
+
+    /// Replaces the state of the tree, which is awake: the record `seq` rewinds it to `size`. Only under the insertion
+    /// lock, while no other rewind is under way.
+    pub(super) fn replace(&self, seq: Seq, size: u64, tree: &Arc<Tree>) {
+        let Some(states) = self.states.get() else { return };
+        *states.leaving.lock() = Some((seq, states.current()));
+        let lowest = states.lowest.load(Ordering::Acquire).min(size);
+        states.lowest.store(lowest, Ordering::Release);
+        states.current.store(Arc::clone(tree));
+    }
+
+    /// Forgets the state before a rewind, which is durable now.
+    pub(super) fn rewound(&self) {
+        if let Some(states) = self.states.get() {
+            let before = states.leaving.lock().take();
+            drop(before);
+        }
     }
 
     /// The entry of the manifest, valid if the tree is asleep.

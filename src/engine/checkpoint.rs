@@ -34,7 +34,7 @@ use crate::ids::{PartId, TreeId};
 use crate::mark::Marks;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource as _, TreeSize};
 use crate::mutant::mutant;
-use crate::part::{Part, PartEntries, PartIdentity, PartRef, Publisher};
+use crate::part::{Part, PartEntries, PartIdentity, PartRef, PartSet, Publisher};
 use crate::report::Event;
 use crate::report::Steps;
 use crate::report::{CheckpointInfo, CheckpointReason, TreeCheckpoint};
@@ -164,7 +164,7 @@ impl Engine {
         let mut steps = Steps { wait, ..Steps::default() };
         let mut done = Err(Error::Panicked { during: "checkpoint" });
         // The hash function may panic. The store is then unchanged, except for files that `discard` removes.
-        let (point, changed, marks) = self.log.changed();
+        let (point, changed, marks) = self.log.begin_checkpoint();
         let held = Held { point: &point, changed: &changed, marks: &marks };
         sync::returns(|| {
             done = self.write_checkpoint(live, &held, reason, manifest, &mut steps);
@@ -260,9 +260,11 @@ impl Engine {
             return Ok(info);
         }
         let clean = manifest == Publish::Clean;
-        let with_part = self.with_part(live.manifest(), changed);
+        let bases = self.bases(live.manifest(), changed);
+        let with_part = self.with_part(live.manifest(), changed, &bases);
         let build = tracing::debug_span!("build");
-        let parts = build.in_scope(|| self.write_parts(live, changed, &with_part, steps))?;
+        let parts =
+            build.in_scope(|| self.write_parts(live, changed, &bases, &with_part, steps))?;
         let mut next = live.manifest().clone();
         next.erased = self.keeper.unerased().is_over();
         next.next_tree = point.tally.next_tree;
@@ -272,13 +274,14 @@ impl Engine {
         let mut freed = Vec::new();
         let mut installs = Vec::new();
         let mut grown = Vec::new();
+        let mut cut_off = Vec::new();
         let mut parts = parts.into_iter().peekable();
-        for change in changed {
+        for (change, stored) in changed.iter().zip(&bases) {
+            let stored = stored.as_ref();
             if change.dropped {
                 freed.extend(next.take(change.spec.id).map(|entry| (entry, &change.tree)));
                 continue;
             }
-            let stored = next.tree(change.spec.id);
             let sealed = change.sealed || stored.is_some_and(|entry| entry.sealed);
             let indexed = change.indexed || stored.is_some_and(|entry| entry.indexed);
             let stored_only = mutant!(&*self.fs, ErasuresForgotten);
@@ -295,6 +298,12 @@ impl Engine {
                 continue;
             };
             let mut set = tree.parts();
+            if let Some(entry) = stored.filter(|_| change.cut.is_some()) {
+                // The parts of the manifest in force, which may have come to a state of before.
+                set = self.catalog.open_parts(entry, &set)?;
+                let old = next.tree(change.spec.id).cloned();
+                cut_off.extend(old.map(|old| (old, tree)));
+            }
             let before = stored.map_or(0, |entry| entry.size);
             let mut tail = Box::default();
             if let Some((at, part)) = parts.next_if(|(at, _)| *at == change.spec.id) {
@@ -307,12 +316,15 @@ impl Engine {
                 info.trees.push(TreeCheckpoint {
                     tree: tree.name().clone(),
                     size: TreeSize(change.size),
-                    leaves: change.size - before,
+                    leaves: change.size.saturating_sub(before),
                     bytes: reference.len,
                 });
                 set = set.with(part);
                 installs.push((tree, change.size, set.clone()));
             } else {
+                if change.cut.is_some() {
+                    installs.push((tree, set.end(), set.clone()));
+                }
                 let from = stored.map_or(0, |entry| entry.parts_end());
                 tail = leaves_of(tree, from..change.size)?;
                 if change.size > before {
@@ -350,6 +362,9 @@ impl Engine {
         for (tree, written) in grown.into_iter().zip(&info.trees) {
             tree.activity.checkpoint(written);
         }
+        for (old, tree) in cut_off {
+            self.free_cut(&old, tree, live.manifest());
+        }
         for (tree, size, parts) in installs {
             let last = parts.parts().last().cloned();
             tree.install(size, parts);
@@ -378,21 +393,26 @@ impl Engine {
     }
 
     /// Which of the trees in `changed` get a part.
-    fn with_part(&self, manifest: &Manifest, changed: &[Changed]) -> Vec<bool> {
+    fn with_part(
+        &self,
+        manifest: &Manifest,
+        changed: &[Changed],
+        bases: &[Option<Arc<TreeEntry>>],
+    ) -> Vec<bool> {
         let mut kept: u64 = manifest.trees.iter().map(|entry| entry.tail.len() as u64).sum();
-        let rest = |change: &Changed| {
+        let rest = |(change, base): (&Changed, &Option<Arc<TreeEntry>>)| {
             let entry = manifest.tree(change.spec.id);
             let awake = change.tree.is_some() && !change.dropped;
             if awake || change.dropped {
                 kept -= entry.map_or(0, |entry| entry.tail.len() as u64);
             }
-            let end = entry.map_or(0, |entry| entry.parts_end());
+            let end = base.as_ref().map_or(0, |entry| entry.parts_end());
             let rest = if awake { change.size.saturating_sub(end) } else { 0 };
             // The manifest has no entries.
             let in_part = rest > 0 && change.spec.entries.is_some();
             if in_part { rest.max(PART_FROM) } else { rest }
         };
-        let rests: Vec<_> = changed.iter().map(rest).collect();
+        let rests: Vec<_> = changed.iter().zip(bases).map(rest).collect();
         with_part(&rests, kept, self.settings.checkpoint.most_small_parts())
     }
 
@@ -402,6 +422,7 @@ impl Engine {
         &self,
         live: &mut Live,
         changed: &[Changed],
+        bases: &[Option<Arc<TreeEntry>>],
         with_part: &[bool],
         steps: &mut Steps,
     ) -> Result<Vec<(TreeId, Arc<Part>)>> {
@@ -410,10 +431,10 @@ impl Engine {
         let hurry = || self.inflow.is_behind();
         let mut publisher = Publisher::new(&self.fs, strict, steps);
         let mut written = Vec::new();
-        let changed = changed.iter().zip(with_part).filter(|(_, with_part)| **with_part);
-        for (change, _) in changed {
+        let changed = changed.iter().zip(bases).zip(with_part);
+        for ((change, stored), _) in changed.filter(|(_, with_part)| **with_part) {
             let Changed { spec, tree: Some(tree), size, .. } = change else { continue };
-            let stored = live.manifest().tree(spec.id);
+            let stored = stored.as_ref();
             let from = stored.map_or(0, |entry| entry.parts_end());
             // Only what is durably erased is left out: a crash takes the rest back.
             let erasures = erasures_of(change, stored.map(|entry| &**entry));
@@ -463,6 +484,41 @@ impl Engine {
         self.retire(entry.parts.iter().filter(unread).map(Retired::of));
     }
 
+    /// The entries of the trees `changed` in the manifest in force, as far as they still count: cut where the tree was
+    /// rewound since.
+    fn bases(&self, manifest: &Manifest, changed: &[Changed]) -> Vec<Option<Arc<TreeEntry>>> {
+        let base = |change: &Changed| {
+            let entry = manifest.tree(change.spec.id)?;
+            match change.cut.filter(|_| !mutant!(&*self.fs, PartsNotCut)) {
+                Some(cut) => Some(Arc::new(entry.cut(cut))),
+                None => Some(Arc::clone(entry)),
+            }
+        };
+        changed.iter().map(base).collect()
+    }
+
+    /// Removes the parts of `old` that the manifest in force does not have, because the tree was rewound below them.
+    /// `tree` is its state since. Readers of the states before can continue.
+    fn free_cut(&self, old: &TreeEntry, tree: &Arc<Tree>, manifest: &Manifest) {
+        let now = manifest.tree(old.spec.id).map_or(&[][..], |entry| &entry.parts);
+        let is_gone = |part: &&PartRef| !now.iter().any(|now| now.number == part.number);
+        let states: Vec<_> = tree.states_before().map(|(tree, _)| tree).collect();
+        let sets: Vec<_> = states.iter().map(|tree| tree.parts()).collect();
+        let read = |part: &PartRef| {
+            let open = sets.iter().flat_map(PartSet::parts);
+            open.filter(|open| open.reference().number == part.number).cloned().collect::<Vec<_>>()
+        };
+        let mut retired = Vec::new();
+        for part in old.parts.iter().filter(is_gone) {
+            if read(part).iter().all(|open| self.keep(open)) {
+                retired.push(Retired::of(part));
+            } else {
+                self.keeper.strays().leave(part);
+            }
+        }
+        self.retire(retired.into_iter());
+    }
+
     /// Called when the drop of a tree became durable. Requests a checkpoint, which frees the tree's space.
     pub(super) fn space_can_be_freed(&self) {
         if self.settings.checkpoint.has_trigger() {
@@ -502,7 +558,8 @@ fn erasures_of(change: &Changed, stored: Option<&TreeEntry>) -> Arc<Erasures> {
 
 /// Reads leaves `range` of a tree, from memory or its parts.
 fn leaves_of(tree: &Tree, range: Range<u64>) -> Result<Box<[Hash]>> {
-    let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    let count = range.end.saturating_sub(range.start);
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
     let mut leaves = vec![[0; 32]; count].into_boxed_slice();
     if count > 0 {
         tree.columns.view().read_nodes(Level::LEAVES, NodeIndex(range.start), &mut leaves)?;

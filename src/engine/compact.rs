@@ -99,17 +99,23 @@ fn leaves_of(parts: &PartSet) -> Vec<u64> {
     parts.parts().iter().map(leaves).collect()
 }
 
-/// A merge of the parts `range` of a tree, with a new part number.
+/// A merge of the parts `range` of a tree, with a new part number. `None` if the tree was rewound since the manifest in
+/// force.
 pub(super) fn begin(
     live: &mut Live,
     tree: Arc<Tree>,
     range: Range<usize>,
     to_the_end: bool,
 ) -> Option<Merge> {
-    let inputs = tree.parts().parts()[range].to_vec();
+    let parts = tree.parts();
+    let entry = live.manifest().tree(tree.id())?;
+    if parts.references() != entry.parts {
+        // The tree was rewound, and the next checkpoint cuts its parts.
+        return None;
+    }
+    let erasures = Arc::clone(&entry.erasures);
+    let inputs = parts.parts().get(range)?.to_vec();
     let identity = Merged::identity(&inputs, live.number_part())?;
-    let entry = live.manifest().tree(tree.id());
-    let erasures = entry.map(|entry| Arc::clone(&entry.erasures)).unwrap_or_default();
     Some(Merge { tree, inputs, identity, erasures, to_the_end })
 }
 
@@ -248,7 +254,10 @@ impl Engine {
                 false => takes.saturating_sub(self.background.age()),
             };
             if wait.is_zero() {
-                return begin(&mut live, tree, range, small);
+                match begin(&mut live, tree, range, small) {
+                    Some(merge) => return Some(merge),
+                    None => continue,
+                }
             }
             later = Some(later.map_or(wait, |later: Duration| later.min(wait)));
         }
@@ -268,8 +277,10 @@ impl Engine {
             let fits = |range: &Range<usize>| bytes_of(&parts.parts()[range.clone()]) <= most;
             let wanted = self.merge_of(parts).filter(fits);
             let excess = || self.settings.compaction.excess(&leaves_of(parts));
-            if let Some(range) = wanted.or_else(excess) {
-                return begin(&mut live, tree, range, true);
+            if let Some(range) = wanted.or_else(excess)
+                && let Some(merge) = begin(&mut live, Arc::clone(&tree), range, true)
+            {
+                return Some(merge);
             }
         }
         None
@@ -382,7 +393,12 @@ impl Engine {
         // A dropped tree is not in the manifest any more.
         let Some(entry) = live.manifest().tree(merge.tree.id()).cloned() else { return Ok(false) };
         let merged = Arc::clone(&part);
-        let Some(parts) = merge.tree.parts().merged(&merge.inputs, part) else { return Ok(false) };
+        let read = merge.tree.parts();
+        // A checkpoint may have cut the parts, because the tree was rewound.
+        if read.references() != entry.parts {
+            return Ok(false);
+        }
+        let Some(parts) = read.merged(&merge.inputs, part) else { return Ok(false) };
         let before = live.numbers();
         let published = self.publish_merge(live, merge, &entry, &parts);
         if published.is_err() {

@@ -24,9 +24,11 @@ use crate::part::PartRef;
 use crate::report::CheckpointReason;
 use crate::report::{Compact, CompactInfo};
 
-/// The first part that has an entry which is erased since it was written.
+/// The first part that has an entry which is erased since it was written, or leaves that were dropped by a rewind.
 fn first_unfiltered(parts: &[PartRef], erasures: &Erasures) -> Option<Range<usize>> {
-    let has_erased = |part: &PartRef| erasures.count_in(part.from..part.to) > part.erased;
+    // What nobody reads any more may have been erased before it was dropped.
+    let has_erased =
+        |part: &PartRef| part.hidden > 0 || erasures.count_in(part.from..part.to) > part.erased;
     parts.iter().position(has_erased).map(|at| at..at + 1)
 }
 
@@ -62,13 +64,7 @@ impl Engine {
             self.log.wipe_segments()?;
             self.renew_log()?;
         }
-        let reason = match erasing {
-            true => CheckpointReason::Compaction,
-            false => CheckpointReason::Manual,
-        };
-        self.with_events(reason, false, || {
-            self.flush_and_checkpoint(reason, Duration::ZERO, || self.flush())
-        })?;
+        self.checkpoint_to_compact(erasing)?;
         let mut info = CompactInfo::default();
         for slot in self.catalog.all() {
             self.compact_tree(&slot, how, &mut info)?;
@@ -128,6 +124,17 @@ impl Engine {
         }
     }
 
+    fn checkpoint_to_compact(&self, erasing: bool) -> Result<()> {
+        let reason = match erasing {
+            true => CheckpointReason::Compaction,
+            false => CheckpointReason::Manual,
+        };
+        self.with_events(reason, false, || {
+            self.flush_and_checkpoint(reason, Duration::ZERO, || self.flush())
+        })
+        .map(drop)
+    }
+
     /// Merges the parts of a tree that `how` wants merged, and then writes those again that have erased entries.
     fn compact_tree(&self, slot: &Arc<Slot>, how: Compact, info: &mut CompactInfo) -> Result<()> {
         loop {
@@ -158,7 +165,13 @@ impl Engine {
             let Some(entry) = live.manifest().tree(slot.spec.id) else { return Ok(None) };
             let Some(range) = wanted(&entry.parts, &entry.erasures) else { return Ok(None) };
             if let Some(tree) = slot.tree() {
-                return Ok(begin(&mut live, Arc::clone(tree), range, false));
+                if let Some(merge) = begin(&mut live, tree, range, false) {
+                    return Ok(Some(merge));
+                }
+                drop(live);
+                // The tree was rewound meanwhile, and a checkpoint cuts its parts.
+                self.checkpoint_to_compact(self.keeper.unerased().is_over())?;
+                continue;
             }
             drop(live);
             match self.load(slot) {

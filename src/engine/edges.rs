@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - The complete nodes of a tree never change, so the edge of a size is the same forever and an
-//!   entry is never stale. This holds because a [`Tree`](super::Tree) only grows. Code that shortens a
-//!   tree must begin a new one, with an empty cache.
+//!   entry is never stale. This holds because a [`Tree`](super::Tree) only grows: a tree that is rewound
+//!   gets another state with an empty cache.
 //! - A size that is requested once costs neither a whole edge nor an entry.
 
 use std::fmt;

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use super::ingest::{Addition, Intake};
 use super::shared::Engine;
-use super::tree::Tree;
+use super::tree::Fixed;
 use crate::durability::DurabilityToken;
 use crate::entry::{Cause, EntryRanges, erasure};
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ impl Engine {
     /// Erases entries of `tree`. The token resolves once that is durable.
     pub(crate) fn erase(
         &self,
-        tree: &Arc<Tree>,
+        tree: &Arc<Fixed>,
         entries: EntryRanges,
         reason: &str,
     ) -> Result<DurabilityToken> {
@@ -32,14 +32,14 @@ impl Engine {
         }
         self.keeper.unerased().end();
         self.log.begin_erasing();
-        self.accept_erasure(tree, &ranges, Cause::now(reason))
+        self.accept_erasure(tree, &ranges, &Cause::now(reason))
     }
 
     /// Appends leaves whose entries are erased from the beginning, since `at`. Returns the index of the first. The
     /// token resolves once all of them are durable.
     pub(crate) fn insert_erased(
         &self,
-        tree: &Arc<Tree>,
+        tree: &Arc<Fixed>,
         leaves: &[Hash],
         at: SystemTime,
         reason: &str,
@@ -52,13 +52,13 @@ impl Engine {
         }
         self.keeper.unerased().end();
         self.log.begin_erasing();
-        let (first, seq) = self.accept_erased(tree, leaves, Cause::at(at, reason))?;
-        Ok((first, self.token(seq)))
+        let (first, seq) = self.accept_erased(tree, leaves, &Cause::at(at, reason))?;
+        Ok((first, self.token_of_leaf(seq, tree.id(), first + leaves.len() as u64)))
     }
 }
 
 /// Fails if no entry of `tree` can be erased for this reason.
-fn check(tree: &Tree, reason: &str) -> Result<()> {
+fn check(tree: &Fixed, reason: &str) -> Result<()> {
     if tree.framing.is_none() {
         return Err(Error::NoEntries { tree: tree.name().clone() });
     }

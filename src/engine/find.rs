@@ -236,10 +236,20 @@ impl Leaves<'_> {
 
     /// Adds the leaves `[from, to)` to the table, which ends at `from`.
     fn add(&self, table: &mut RecentTable, from: u64, to: u64) -> Result<(), ReadError> {
-        let mut runs = Vec::new();
-        self.view.leaf_runs(from, to, &mut runs)?;
-        for run in runs {
+        let mut read = Vec::new();
+        let mut at = from;
+        while at < to {
+            let run = match self.view.run(Level::LEAVES, at, to) {
+                Some(run) => run,
+                // What a tree had before it was rewound lies elsewhere.
+                None => {
+                    read.resize(usize::try_from((to - at).min(STEP)).unwrap_or(0), [0; 32]);
+                    self.view.read_nodes(Level::LEAVES, NodeIndex(at), &mut read)?;
+                    &read[..]
+                }
+            };
             table.add(run, |index| self.at(index));
+            at += run.len() as u64;
         }
         Ok(())
     }

@@ -107,6 +107,20 @@ impl Known {
         }
     }
 
+    /// Notes that `tree` has `size` leaves after what was read, and that what is durable of it before has no more: the
+    /// others are gone from what is shown.
+    fn rewound(&mut self, tree: TreeId, size: u64) {
+        let before = self.later.iter_mut().flat_map(|(.., states)| states).chain(&mut self.open);
+        for (id, state) in before {
+            if let State::Size(known) = state
+                && *id == tree
+            {
+                *known = size.min(*known);
+            }
+        }
+        self.open.push((tree, State::Size(size)));
+    }
+
     /// Notes that `tree` is sealed after what was read.
     fn sealed(&mut self, tree: TreeId) {
         self.open.push((tree, State::Sealed));
@@ -567,6 +581,16 @@ impl Followed {
             Change::Erased(id, erasures) => {
                 if let Some(Grown { tree, .. }) = self.grown.get(id) {
                     tree.set_erasures(erasures);
+                }
+            }
+            Change::Rewound(cuts) => {
+                for (id, size) in cuts {
+                    self.grow(id)?;
+                    if let Some(Grown { tree, leaves, .. }) = self.grown.get_mut(id) {
+                        let (after, writer) = tree.rewound(size)?;
+                        (*tree, *leaves) = (Arc::new(after), writer);
+                    }
+                    self.known.rewound(id, size);
                 }
             }
             Change::Dropped(tree) => drop(self.grown.remove(tree.spec.id)),

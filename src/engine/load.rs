@@ -10,7 +10,7 @@ use crate::directory::manifests;
 use crate::error::{Damage, Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::StoreId;
-use crate::merkle::{Hasher, Level, NodeIndex, NodeSource as _};
+use crate::merkle::Hasher;
 use crate::part::{Part, PartRef, PartSet};
 use crate::sync::process::Process;
 
@@ -89,21 +89,9 @@ fn resume(
     size: u64,
     parts: &PartSet,
 ) -> Result<(Arc<Columns>, LeafWriter, NodeWriter)> {
-    let arity = layout.arity();
     if size == 0 {
         return Ok(Columns::empty(layout));
     }
-    let mut seeds = Vec::new();
-    let mut level = Level::LEAVES;
-    while layout.complete(level, size) > 0 {
-        let end = layout.complete(level, size);
-        let first = end >> arity.bits() << arity.bits();
-        if first < end {
-            let mut nodes = vec![[0; 32]; usize::try_from(end - first).unwrap_or(0)];
-            parts.read_nodes(level, NodeIndex(first), &mut nodes)?;
-            seeds.push(Seed { level, first, nodes });
-        }
-        level = level.up();
-    }
+    let seeds = Seed::read(layout, size, parts)?;
     Ok(Columns::resume(layout, size, Some(Arc::new(parts.clone())), &seeds))
 }

@@ -147,6 +147,7 @@ fn start(
             keeper: Keeper::new(live, checkpointed, erasing),
             gate: Gate::new(config.listeners.clone(), process),
             status,
+            rewinding: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         }
     });

@@ -69,6 +69,8 @@ pub(crate) struct Engine {
     /// The listeners.
     pub(super) gate: Gate,
     pub(super) counters: Counters,
+    /// Held by the thread that rewinds trees. Taken before any other lock, and held while it waits for the flusher.
+    pub(super) rewinding: Mutex<()>,
     /// What recovery found.
     pub(super) report: RecoveryReport,
     /// The indexes of parts with a number below this may have lost bytes in a power cut.
@@ -185,12 +187,12 @@ mod tests {
             .unwrap()
             .backpressure_wait(Duration::from_secs(60));
         let (engine, flusher) = open(&config).unwrap();
-        let tree = Arc::clone(engine.slot(&TreeName::main()).unwrap().tree().unwrap());
+        let tree = engine.slot(&TreeName::main()).unwrap().tree().unwrap();
         // Starts of workers fail on this thread only; the flusher retries them.
         crate::sync::FAILING_SPAWNS.set(usize::MAX);
         for _ in 0..200 {
             let addition =
-                crate::engine::Addition { tree: &tree, leaves: &[[1; 32]], entries: &[] };
+                crate::engine::Addition { tree: &tree.fixed, leaves: &[[1; 32]], entries: &[] };
             engine.insert(addition, super::super::Intake::Insert).unwrap();
         }
         crate::sync::FAILING_SPAWNS.set(0);

@@ -1,7 +1,8 @@
 //! One tree: its hash function and its columns.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, Weak};
 
 use rayon::prelude::*;
 
@@ -33,26 +34,75 @@ const PIECE: usize = 64;
 /// Batches of at least so many leaves are worth hashing at once.
 pub(super) const BATCH_FROM: usize = 1 << 14;
 
-/// The state of one tree that readers and the store share. Everything in it only grows, except the number of
-/// parts, which merges lower.
-pub(crate) struct Tree {
+/// What is fixed for the life of a tree.
+pub(crate) struct Fixed {
     pub(crate) spec: Arc<TreeSpec>,
     pub(crate) hasher: Arc<dyn Hasher>,
     pub(crate) arity: Arity,
     /// How entries are framed, if the tree keeps entries.
     pub(crate) framing: Option<Framing>,
+}
+
+/// The state of one tree that readers and the store share. Everything in it only grows, except the number of
+/// parts, which merges lower: a tree that is rewound gets another state, and this one stays as it is.
+pub(crate) struct Tree {
+    pub(crate) fixed: Arc<Fixed>,
     pub(crate) columns: Arc<Columns>,
     nodes: Mutex<NodeWriter>,
     /// The parts that the columns read. Changed only under the checkpoint lock.
     parts: Mutex<PartSet>,
-    edges: EdgeCache,
+    edges: Arc<EdgeCache>,
     /// How many leaves are known to be durable. Only rises.
     durable: AtomicU64,
     pub(super) finder: Finder,
     erased: Erased,
+    /// The states before, while something holds them, with the lowest size that the tree was rewound to since.
+    before: Vec<(Weak<Tree>, u64)>,
     pub(super) activity: Activity,
     /// The only process that may use the tree, if threads of a store work on it.
     process: Option<Process>,
+}
+
+impl Fixed {
+    pub(crate) fn id(&self) -> TreeId {
+        self.spec.id
+    }
+
+    pub(crate) fn name(&self) -> &TreeName {
+        &self.spec.name
+    }
+
+    /// The leaves of `entries`. A large batch is hashed on every core.
+    pub(crate) fn leaves_of(&self, entries: &[&[u8]]) -> Vec<Hash> {
+        let bytes: usize = entries.iter().map(|entry| entry.len()).sum();
+        let mut leaves = vec![[0; 32]; entries.len()];
+        match pool().filter(|_| bytes >= PARALLEL_FROM) {
+            Some(pool) => pool.install(|| {
+                let pieces = entries.par_chunks(PIECE).zip(leaves.par_chunks_mut(PIECE));
+                pieces.for_each(|(entries, leaves)| self.hasher.leaves(entries, leaves));
+            }),
+            None => self.hasher.leaves(entries, &mut leaves),
+        }
+        leaves
+    }
+}
+
+impl fmt::Debug for Fixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fixed")
+            .field("name", &self.spec.name)
+            .field("hasher", &self.hasher.id())
+            .field("arity", &self.arity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Deref for Tree {
+    type Target = Fixed;
+
+    fn deref(&self) -> &Fixed {
+        &self.fixed
+    }
 }
 
 impl Tree {
@@ -64,22 +114,22 @@ impl Tree {
         parts: PartSet,
     ) -> Self {
         let arity = columns.layout().arity();
-        let (nodes, parts) = (Mutex::new(nodes), Mutex::new(parts));
-        let edges = EdgeCache::default();
-        let durable = AtomicU64::new(0);
         let framing = spec.entries.map(Framing::of);
+        Self::of(Arc::new(Fixed { spec, hasher, arity, framing }), columns, nodes, parts)
+    }
+
+    fn of(fixed: Arc<Fixed>, columns: Arc<Columns>, nodes: NodeWriter, parts: PartSet) -> Self {
+        let (nodes, parts) = (Mutex::new(nodes), Mutex::new(parts));
         Self {
-            spec,
-            hasher,
-            arity,
-            framing,
+            fixed,
             columns,
             nodes,
             parts,
-            edges,
-            durable,
+            edges: Arc::default(),
+            durable: AtomicU64::new(0),
             finder: Finder::default(),
             erased: Erased::new(),
+            before: Vec::new(),
             activity: Activity::default(),
             process: None,
         }
@@ -98,17 +148,58 @@ impl Tree {
         (tree, leaves)
     }
 
+    /// The state of this tree after it is rewound to `size`, which must be published, and the one writer of its leaves.
+    /// Nothing of it is shared but what is below `size`. Hashes the nodes that are complete there. O(log size) copies.
+    pub(crate) fn rewound(self: &Arc<Self>, size: u64) -> Result<(Self, LeafWriter)> {
+        self.hash(size);
+        let prefix = self.framing.map_or(0, Framing::prefix_len);
+        let (columns, leaves, nodes) = self.columns.cut(size, prefix)?;
+        let leaves = leaves.with_entries(self.framing);
+        let tree = Self::of(Arc::clone(&self.fixed), columns, nodes, self.parts().cut(size));
+        if self.is_indexed() {
+            tree.give_index();
+        }
+        tree.set_durable(self.durable().get().min(size));
+        tree.set_erasures(Arc::new(self.erasures().cut(size)));
+        tree.activity.stored(size);
+        let older = self.before.iter().filter(|(tree, _)| tree.strong_count() > 0);
+        let before = older.map(|(tree, cut)| (Weak::clone(tree), (*cut).min(size)));
+        let before = before.chain([(Arc::downgrade(self), size)]).collect();
+        Ok((Self { process: self.process, before, ..tree }, leaves))
+    }
+
+    /// Keeps the edges of the state before: a mistake that tests have to notice.
+    #[cfg(duramen_mutants)]
+    pub(super) fn keep_edges(&mut self, before: &Self) {
+        self.edges = Arc::clone(&before.edges);
+    }
+
+    /// Keeps the parts of the state before: a mistake that tests have to notice.
+    #[cfg(duramen_mutants)]
+    pub(super) fn keep_parts(&mut self, before: &Self) {
+        *self.parts.get_mut() = before.parts();
+    }
+
+    #[cfg(not(duramen_mutants))]
+    pub(super) fn keep_edges(&mut self, _: &Self) {}
+
+    #[cfg(not(duramen_mutants))]
+    pub(super) fn keep_parts(&mut self, _: &Self) {}
+
+    /// The lowest size that the tree was rewound to since it had the state `before`. `None` if that is this state.
+    pub(crate) fn cut_since(&self, before: &Tree) -> Option<u64> {
+        let is_it = |tree: &Weak<Self>| std::ptr::eq(tree.as_ptr(), before);
+        self.before.iter().find(|(tree, _)| is_it(tree)).map(|(_, cut)| *cut)
+    }
+
+    /// The states before that something holds, with the lowest size that the tree was rewound to since.
+    pub(super) fn states_before(&self) -> impl Iterator<Item = (Arc<Self>, u64)> {
+        self.before.iter().filter_map(|(tree, cut)| Some((tree.upgrade()?, *cut)))
+    }
+
     /// This tree, restricted to `process`, whose threads take its locks.
     pub(crate) fn only_in(self, process: Process) -> Self {
         Self { process: Some(process), ..self }
-    }
-
-    pub(crate) fn id(&self) -> TreeId {
-        self.spec.id
-    }
-
-    pub(crate) fn name(&self) -> &TreeName {
-        &self.spec.name
     }
 
     /// The parts that the columns read.
@@ -160,6 +251,12 @@ impl Tree {
     /// The erased entries.
     pub(crate) fn erasures(&self) -> Arc<Erasures> {
         self.erased.set()
+    }
+
+    /// The erased entries below `size`.
+    pub(super) fn erasures_below(&self, size: u64) -> Arc<Erasures> {
+        let all = self.erasures();
+        if all.end() <= size { all } else { Arc::new(all.cut(size)) }
     }
 
     /// How many entries are erased.
@@ -238,20 +335,6 @@ impl Tree {
         let bare = logged.bare(&*self.hasher)?;
         writer.append_entries(leaves, entries);
         Ok(bare)
-    }
-
-    /// The leaves of `entries`. A large batch is hashed on every core.
-    pub(crate) fn leaves_of(&self, entries: &[&[u8]]) -> Vec<Hash> {
-        let bytes: usize = entries.iter().map(|entry| entry.len()).sum();
-        let mut leaves = vec![[0; 32]; entries.len()];
-        match pool().filter(|_| bytes >= PARALLEL_FROM) {
-            Some(pool) => pool.install(|| {
-                let pieces = entries.par_chunks(PIECE).zip(leaves.par_chunks_mut(PIECE));
-                pieces.for_each(|(entries, leaves)| self.hasher.leaves(entries, leaves));
-            }),
-            None => self.hasher.leaves(entries, &mut leaves),
-        }
-        leaves
     }
 
     /// The entry `index`, which must be published.

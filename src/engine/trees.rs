@@ -11,7 +11,7 @@ use super::catalog::{Slot, Wanted};
 use super::holds::Retired;
 use super::ingest::Fate;
 use super::shared::Engine;
-use super::tree::Tree;
+use super::tree::{Fixed, Tree};
 use crate::durability::DurabilityToken;
 use crate::error::{Error, Result};
 use crate::mark::{MarkInfo, MarkName};
@@ -28,23 +28,23 @@ impl Engine {
 
     /// Returns the tree `wanted`. Creates it if no tree has its name. The token resolves once the tree's creation
     /// is durable.
-    pub(crate) fn open_tree(&self, wanted: Wanted) -> Result<(Arc<Tree>, DurabilityToken)> {
+    pub(crate) fn open_tree(&self, wanted: Wanted) -> Result<(Arc<Slot>, DurabilityToken)> {
         let indexed = wanted.indexed;
         let mut names = self.catalog.lock();
         let Some(slot) = names.find(&wanted.name) else {
             let make = |id| self.catalog.make(id, wanted);
             let (tree, token) = self.accept_tree(make, indexed)?;
-            names.add(&tree);
-            return Ok((tree, token));
+            return Ok((names.add(&tree), token));
         };
         drop(names);
         wanted.check(&self.path, &slot.spec)?;
         let tree = self.wake(&slot, || Ok(wanted.hasher))?;
         if indexed && !tree.is_indexed() {
-            return Ok((Arc::clone(&tree), self.add_index(&tree)?));
+            let indexed = self.add_index(&tree)?;
+            return Ok((slot, indexed));
         }
         // The tree existed before this call, so its creation is among what was accepted so far.
-        Ok((tree, self.token_now()))
+        Ok((slot, self.token_now()))
     }
 
     /// The tree of `slot`. Loads the tree on its first use since the store was opened.
@@ -63,6 +63,25 @@ impl Engine {
         })?;
         if !was_awake && tree.is_indexed() {
             self.request_indexes();
+        }
+        Ok(tree)
+    }
+
+    /// The tree of `then` as it was. Loads the tree on its first use since the store was opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Rewound`](Error::Rewound) if the tree was not loaded then, and was rewound below that size since.
+    pub(crate) fn load_then(&self, then: &TreeThen) -> Result<Arc<Tree>> {
+        if let Some(tree) = &then.tree {
+            return Ok(Arc::clone(tree));
+        }
+        let tree = self.load(&then.slot)?;
+        // Read after the state: a rewind notes its size before it replaces the state.
+        let lowest = then.slot.lowest();
+        if lowest < then.size.get() {
+            let tree = then.slot.spec.name.clone();
+            return Err(Error::Rewound { tree, size: TreeSize(lowest) });
         }
         Ok(tree)
     }
@@ -97,7 +116,7 @@ impl Engine {
     }
 
     /// Whether `tree`, which is awake, can still get leaves.
-    pub(crate) fn fate(&self, tree: &Tree) -> Fate {
+    pub(crate) fn fate(&self, tree: &Fixed) -> Fate {
         self.inflow.fate(tree.id())
     }
 
@@ -110,17 +129,17 @@ impl Engine {
 
     fn info(&self, slot: &Slot) -> TreeInfo {
         let (tree, entry) = (slot.tree(), slot.entry());
-        let sealed = match tree {
+        let sealed = match &tree {
             Some(tree) => self.inflow.is_sealed(tree.id()),
             None => slot.is_sealed(),
         };
-        let parts = match (tree, entry) {
+        let parts = match (&tree, entry) {
             (Some(tree), _) => tree.parts().references(),
             (None, Some(entry)) => entry.parts.clone(),
             (None, None) => Vec::new(),
         };
         let lengths = parts.iter().map(|part| part.len);
-        let indexed = match tree {
+        let indexed = match &tree {
             Some(tree) => tree.is_indexed(),
             None => entry.is_some_and(|entry| entry.indexed),
         };
@@ -134,16 +153,16 @@ impl Engine {
     }
 
     /// All trees with their sizes, at one moment, by name.
-    pub(crate) fn moment(&self) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
+    pub(crate) fn moment(&self) -> Result<Vec<TreeThen>> {
         let names = self.catalog.lock();
         // Trees are created and dropped under the names' lock, and leaves are inserted under the insertion lock.
-        let sizes = self.inflow.sizes();
+        let mut trees = self.inflow.trees();
         let slots = names.all();
         drop(names);
-        let all = slots.into_iter().map(|slot| {
+        let all = slots.into_iter().map(|slot| match trees.remove(slot.spec.id) {
+            Some((tree, size)) => TreeThen { slot, tree: Some(tree), size: TreeSize(size) },
             // A tree without an inlet has the leaves of the manifest, even if it is loaded by now.
-            let size = sizes.get(slot.spec.id).copied().unwrap_or_else(|| slot.stored());
-            (slot, TreeSize(size))
+            None => TreeThen { size: TreeSize(slot.stored()), tree: None, slot },
         });
         Ok(by_name(all))
     }
@@ -170,33 +189,55 @@ impl Engine {
     }
 
     /// The trees that were there at the mark `name` and still are, with their sizes then, by name.
-    pub(crate) fn moment_at(&self, name: &MarkName) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
+    pub(crate) fn moment_at(&self, name: &MarkName) -> Result<Vec<TreeThen>> {
         let names = self.catalog.lock();
         let slots = names.all();
-        let marks = self.inflow.marks();
+        let (marks, mut trees) = self.inflow.marked();
         drop(names);
         let mark = marks.get(name).ok_or_else(|| Error::NoMark { mark: name.clone() })?;
-        let then = |slot: Arc<Slot>| Some((Arc::clone(&slot), TreeSize(mark.size(slot.spec.id)?)));
+        let then = |slot: Arc<Slot>| {
+            let size = TreeSize(mark.size(slot.spec.id)?);
+            let tree = trees.remove(slot.spec.id).map(|(tree, _)| tree);
+            Some(TreeThen { slot, tree, size })
+        };
         Ok(by_name(slots.into_iter().filter_map(then)))
     }
 
     /// All trees with their durable sizes, at one point, by name: as a crash now would leave them.
-    pub(crate) fn durable_moment(&self) -> Result<Vec<(Arc<Slot>, TreeSize)>> {
+    pub(crate) fn durable_moment(&self) -> Result<Vec<TreeThen>> {
         let names = self.catalog.lock();
         let all: Vec<_> = self.log.at_point(|point| {
-            let size =
-                |slot: &Slot| slot.tree().map_or(TreeSize(slot.stored()), |tree| tree.durable());
-            let there = names.durable_at(&point.tally).into_iter();
-            there.map(|slot| (Arc::clone(&slot), size(&slot))).collect()
+            let then = |slot: Arc<Slot>| {
+                let tree = slot.tree_at(point.tally.seq);
+                let size = tree.as_ref().map_or(TreeSize(slot.stored()), |tree| tree.durable());
+                TreeThen { slot, tree, size }
+            };
+            names.durable_at(&point.tally).into_iter().map(then).collect()
         });
         drop(names);
         Ok(by_name(all))
     }
 }
 
+/// A tree as it was at one moment.
+#[derive(Clone)]
+pub(crate) struct TreeThen {
+    pub(crate) slot: Arc<Slot>,
+    /// The tree, if it was awake.
+    tree: Option<Arc<Tree>>,
+    pub(crate) size: TreeSize,
+}
+
+impl TreeThen {
+    /// The tree, if it was awake then.
+    pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
+        self.tree.as_ref()
+    }
+}
+
 /// Trees sorted by the bytes of their names.
-fn by_name(trees: impl IntoIterator<Item = (Arc<Slot>, TreeSize)>) -> Vec<(Arc<Slot>, TreeSize)> {
+fn by_name(trees: impl IntoIterator<Item = TreeThen>) -> Vec<TreeThen> {
     let mut trees: Vec<_> = trees.into_iter().collect();
-    trees.sort_unstable_by(|(one, _), (other, _)| one.spec.name.cmp(&other.spec.name));
+    trees.sort_unstable_by(|one, other| one.slot.spec.name.cmp(&other.slot.spec.name));
     trees
 }

@@ -151,6 +151,30 @@ impl Erasures {
         fresh.then_some(all)
     }
 
+    /// The erased entries below `size`.
+    pub(crate) fn cut(&self, size: u64) -> Self {
+        let below = || self.stretches.iter().filter(|stretch| stretch.start < size);
+        let mut all = Self::default();
+        let mut used = vec![false; self.causes.len()];
+        for stretch in below() {
+            if let Some(used) = used.get_mut(stretch.cause) {
+                *used = true;
+            }
+        }
+        // The new number of each cause that is left. The order of the causes stays.
+        let mut numbers = vec![None; self.causes.len()];
+        for (at, cause) in self.causes.iter().enumerate().filter(|(at, _)| used[*at]) {
+            numbers[at] = Some(all.causes.len());
+            all.causes.push(cause.clone());
+        }
+        for stretch in below() {
+            if let Some(number) = numbers.get(stretch.cause).copied().flatten() {
+                all.push(stretch.start..stretch.end.min(size), number);
+            }
+        }
+        all
+    }
+
     fn push(&mut self, range: Range<u64>, cause: usize) {
         if let Some(last) = self.stretches.last_mut()
             && (last.end, last.cause) == (range.start, cause)

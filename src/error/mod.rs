@@ -250,6 +250,16 @@ pub enum Error {
         tree: TreeName,
     },
 
+    /// The tree was rewound to fewer leaves. A token of a leaf that was dropped before it was durable has this error, a
+    /// tail that has returned dropped leaves, and a snapshot of a tree that was not loaded when it was taken.
+    #[error("the tree {tree:?} was rewound to {}", words::leaves(size.get()))]
+    Rewound {
+        /// The tree.
+        tree: TreeName,
+        /// The number of its leaves after the rewind.
+        size: TreeSize,
+    },
+
     /// The tree was dropped. Nothing was inserted. The data of the tree that is loaded can still be
     /// read.
     #[error("the tree {tree:?} was dropped")]

@@ -217,11 +217,17 @@ impl Dump<'_> {
                     span(part.from..part.to, "leaf", "leaves"),
                     bytes(part.len),
                     part.checksum,
-                    match part.erased {
-                        0 => String::new(),
-                        some =>
-                            format!(", without {}", count(some, "erased entry", "erased entries")),
-                    }
+                    [
+                        (part.erased, ", without ", "erased entry", "erased entries"),
+                        (part.hidden, ", and behind them ", "dropped leaf", "dropped leaves"),
+                    ]
+                    .into_iter()
+                    .filter(|(number, ..)| *number > 0)
+                    .map(|(number, words, one, many)| format!(
+                        "{words}{}",
+                        count(number, one, many)
+                    ))
+                    .collect::<String>()
                 )?;
             }
             for Erasure { at, reason, ranges } in tree.erasures.list() {
@@ -426,6 +432,16 @@ impl Dump<'_> {
                         }
                         Frame::Mark(mark) => {
                             writeln!(self.out, "  {}", marked(&mark))?;
+                        }
+                        Frame::Rewind(sizes) => {
+                            for (tree, size) in sizes {
+                                writeln!(
+                                    self.out,
+                                    "  tree {} is rewound to {}",
+                                    tree.0,
+                                    leaves(size)
+                                )?;
+                            }
                         }
                         Frame::Unmark(name) => {
                             writeln!(self.out, "  mark {name:?} is removed")?;

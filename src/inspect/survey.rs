@@ -17,10 +17,10 @@ use crate::directory::manifests;
 use crate::directory::manifests::Stored;
 use crate::error::{Error, Result};
 use crate::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem, uninterrupted};
-use crate::ids::SegmentId;
+use crate::ids::{SegmentId, TreeId};
 use crate::part::Part;
 use crate::wal::frame::{Frame, GroupHeader};
-use crate::wal::{self, Change, Purpose, replay_read_only};
+use crate::wal::{self, Change, LoggedTrees, Purpose, replay_read_only};
 use crate::words::{count, leaves};
 
 /// The contents of a store's directory.
@@ -310,11 +310,20 @@ impl Look<'_> {
         let fs = &**self.fs;
         let mut apply = |header: &GroupHeader, frame: &Frame<'_>| {
             let held = held.entry(header.segment.0).or_insert((size..size, 0));
+            let before = match frame {
+                Frame::Rewind(_) => trees.clone(),
+                _ => LoggedTrees::default(),
+            };
             let change = trees.apply(fs, header, frame)?;
             held.1 += u64::from(change != Change::Nothing);
             match change {
                 Change::Leaves(_, logged) => size += logged.leaves.len() as u64,
                 Change::Dropped(tree) => size -= tree.size,
+                Change::Rewound(cuts) => {
+                    let cut =
+                        |(id, to): &(TreeId, u64)| before.get(*id).map_or(0, |tree| tree.size - to);
+                    size -= cuts.iter().map(cut).sum::<u64>();
+                }
                 Change::Nothing
                 | Change::Created(_)
                 | Change::Sealed(_)

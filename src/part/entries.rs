@@ -291,7 +291,7 @@ impl Part {
     /// Where the part has its entries, if it has entry `index`.
     fn entry_area(&self, index: u64) -> Result<(EntryArea, Framing), ReadError> {
         let identity = self.identity();
-        let within = (identity.from..identity.to).contains(&index);
+        let within = (identity.from..self.reference().to).contains(&index);
         let area = self.layout().entries.zip(identity.entries).filter(|_| within);
         area.ok_or(ReadError::Absent { level: Level::LEAVES, at: index })
     }

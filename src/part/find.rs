@@ -129,6 +129,7 @@ impl Part {
         most: usize,
         scans: &Scans,
     ) -> Result<Vec<u64>, ReadError> {
+        let end = end.min(self.reference().to);
         if let Some(mut hits) = self.look_up(index, leaf, most)? {
             hits.retain(|hit| *hit < end);
             return Ok(hits);
@@ -152,6 +153,7 @@ impl Part {
         end: u64,
         scans: &Scans,
     ) -> Result<(), ReadError> {
+        let end = end.min(self.reference().to);
         let opened = self.index();
         // All filters are asked first: the processor then waits for many of their lines at once. A filter that cannot be
         // read rules out nothing. The search below handles that.
@@ -202,7 +204,7 @@ impl Part {
         let first = self.reference().from;
         let is_leaf = |offset: u64| {
             let mut found = [[0; 32]];
-            self.read(Level::LEAVES, first + offset, &mut found)?;
+            self.read_file(Level::LEAVES, first + offset, &mut found)?;
             Ok(found[0] == *leaf)
         };
         // The file may have been replaced by another one since it was opened.
@@ -252,7 +254,7 @@ fn is_of(error: &ReadError, path: &Path) -> bool {
     }
 }
 
-/// The nodes of one part.
+/// The nodes of one part, those that nothing reads included.
 impl NodeSource for Part {
     type Error = ReadError;
 
@@ -262,7 +264,7 @@ impl NodeSource for Part {
         first: NodeIndex,
         out: &mut [Hash],
     ) -> Result<(), ReadError> {
-        let read = self.read(level, first.0, out)?;
+        let read = self.read_file(level, first.0, out)?;
         let at = first.0 + read as u64;
         if read == out.len() { Ok(()) } else { Err(ReadError::Absent { level, at }) }
     }

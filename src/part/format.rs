@@ -15,7 +15,7 @@
 
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
-use crate::entry::{BUNDLE, Framing};
+use crate::entry::{BUNDLE, Erasures, Framing};
 use crate::error::Printable;
 use crate::ids::{StoreId, TreeId};
 use crate::merkle::{Arity, Hash, Level};
@@ -68,6 +68,30 @@ pub(crate) struct PartRef {
     /// How many entries the part does not have, because they were erased when it was written. Each is stored as
     /// an entry without data.
     pub(crate) erased: u64,
+    /// How many leaves the file has behind `to`: the tree was rewound below them. Nothing reads them, and the next
+    /// merge leaves them out.
+    pub(crate) hidden: u64,
+}
+
+impl PartRef {
+    /// Where the leaves of the file end, those that nothing reads included.
+    pub(crate) fn file_end(&self) -> u64 {
+        self.to.saturating_add(self.hidden)
+    }
+
+    /// The part of a tree that was rewound to `size`, and had these `erasures`. `None` if the part has no leaf below.
+    pub(crate) fn cut(&self, size: u64, erasures: &Erasures) -> Option<Self> {
+        if size >= self.to {
+            return Some(*self);
+        }
+        if size <= self.from {
+            return None;
+        }
+        // What is erased above the cut may be what the part lacks. So it lacks at least the rest.
+        let above = erasures.count_in(size..self.to);
+        let erased = self.erased.saturating_sub(above);
+        Some(Self { to: size, hidden: self.file_end() - size, erased, ..*self })
+    }
 }
 
 /// One level's nodes in a part.

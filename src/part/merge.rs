@@ -10,7 +10,7 @@ use crate::error::{Error, ReadError, Result};
 use crate::ids::PartId;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
-/// Neighbouring parts of one tree, oldest first, to be copied into one part. The merge compares every
+/// Neighbouring parts of one tree, oldest first, to be copied into one part, without leaves that nothing reads. The merge compares every
 /// block that it reads with its checksum, even blocks that were checked before. It is the last reader of
 /// its inputs, and it writes new checksums.
 pub(crate) struct Merged<'a> {
@@ -22,7 +22,7 @@ pub(crate) struct Merged<'a> {
 impl Merged<'_> {
     /// The identity of the merged part. `None` if there are no inputs.
     pub(crate) fn identity(inputs: &[Arc<Part>], number: PartId) -> Option<PartIdentity> {
-        let (first, last) = (inputs.first()?.identity(), inputs.last()?.identity());
+        let (first, last) = (inputs.first()?.identity(), inputs.last()?.reference());
         Some(PartIdentity { number, to: last.to, ..first.clone() })
     }
 }

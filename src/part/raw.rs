@@ -168,6 +168,7 @@ impl RawPart {
             entry_bytes,
             // A part does not say it of itself.
             erased: 0,
+            hidden: 0,
         };
         let path = path.to_path_buf();
         let held = backing::too_few(&*file, 0..len).unwrap_or(None);

@@ -42,7 +42,7 @@ impl RawPart {
     /// The leaves of this part in bundle `number`.
     pub(crate) fn leaves_of_bundle(&self, number: u64) -> Range<u64> {
         let first = number.saturating_mul(BUNDLE);
-        first.max(self.reference.from)..bundle_end(first).min(self.reference.to)
+        first.max(self.reference.from)..bundle_end(first).min(self.reference.file_end())
     }
 
     /// The blocks with the record of bundle `number`.

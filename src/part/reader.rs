@@ -110,7 +110,7 @@ impl Part {
             return Err(Damage::new(&path, footer_at, problem).into());
         }
         let checked = Checked::new(layout.footer);
-        let hashed = Checked::new(layout.entries.map_or(0, |_| reference.to - reference.from));
+        let hashed = Checked::new(layout.entries.map_or(0, |_| expected.to - expected.from));
         let whole = Checked::new(layout.entries.map_or(0, |area| area.bundles));
         drop((header, footer));
         Ok(Self {
@@ -178,7 +178,28 @@ impl Part {
         index: u64,
         out: &mut [Hash],
     ) -> Result<usize, ReadError> {
+        let len = self.visible(level, index, out.len());
+        self.copy(level, index, &mut out[..len], false)
+    }
+
+    /// As [`read`](Self::read), of all leaves in the file: an index has those too that nothing reads.
+    pub(super) fn read_file(
+        &self,
+        level: Level,
+        index: u64,
+        out: &mut [Hash],
+    ) -> Result<usize, ReadError> {
         self.copy(level, index, out, false)
+    }
+
+    /// How many of `len` nodes of `level` from `index` on the tree has.
+    #[inline]
+    fn visible(&self, level: Level, index: u64, len: usize) -> usize {
+        if self.reference.hidden == 0 {
+            return len;
+        }
+        let left = self.end(level).saturating_sub(index);
+        len.min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     /// As [`read`](Self::read), but checks every block again, even blocks marked as intact. For a caller
@@ -189,7 +210,8 @@ impl Part {
         index: u64,
         out: &mut [Hash],
     ) -> Result<usize, ReadError> {
-        self.copy(level, index, out, true)
+        let len = self.visible(level, index, out.len());
+        self.copy(level, index, &mut out[..len], true)
     }
 
     #[inline]
@@ -200,7 +222,7 @@ impl Part {
         out: &mut [Hash],
         reverify: bool,
     ) -> Result<usize, ReadError> {
-        let column = self.layout.columns.get(usize::from(level.0));
+        let column = self.layout.columns.get(usize::from(level.0)).filter(|_| !out.is_empty());
         let Some(column) = column.filter(|column| (column.first..column.end).contains(&index))
         else {
             return Err(ReadError::Absent { level, at: index });
@@ -257,7 +279,7 @@ impl Part {
     pub(crate) fn borrow(&self, level: Level, index: u64, count: usize) -> Option<&[Hash]> {
         let column = self.layout.columns.get(usize::from(level.0))?;
         let end = index.checked_add(count as u64)?;
-        if count == 0 || index < column.first || end > column.end {
+        if count == 0 || index < column.first || end > column.end.min(self.end(level)) {
             return None;
         }
         let start = column.block * PART_BLOCK + (index - column.first) * NODE_LEN;

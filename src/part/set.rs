@@ -12,14 +12,28 @@ use crate::index::KeyedHash;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
 /// The parts of a tree, oldest first. Each part begins at the size at which the one before ends.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct PartSet {
     parts: Arc<[Arc<Part>]>,
+    /// The tree was rewound to this size, and no leaf of the parts counts from it on.
+    bound: u64,
+}
+
+impl Default for PartSet {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
 }
 
 impl PartSet {
     pub(crate) fn new(parts: Vec<Arc<Part>>) -> Self {
-        Self { parts: parts.into() }
+        Self { parts: parts.into(), bound: u64::MAX }
+    }
+
+    /// This set for a tree that was rewound to `size`: without the parts that have no leaf below.
+    pub(crate) fn cut(&self, size: u64) -> Self {
+        let below = self.parts.iter().take_while(|part| part.reference().from < size);
+        Self { parts: below.cloned().collect(), bound: self.bound.min(size) }
     }
 
     /// This set with one more part at the end.
@@ -63,7 +77,7 @@ impl PartSet {
 
     /// How many leaves the parts have.
     pub(crate) fn end(&self) -> u64 {
-        self.parts.last().map_or(0, |part| part.reference().to)
+        self.parts.last().map_or(0, |part| part.reference().to).min(self.bound)
     }
 
     /// For each of `leaves`, which are different, the first leaf below `end` that is equal to it.
@@ -73,6 +87,7 @@ impl PartSet {
         end: u64,
         scans: &Scans,
     ) -> Result<Vec<Option<u64>>, ReadError> {
+        let end = end.min(self.bound);
         let mut first = vec![None; leaves.len()];
         for part in self.parts.iter().take_while(|part| part.reference().from < end) {
             part.find_each(leaves, &mut first, end, scans)?;
@@ -91,6 +106,7 @@ impl PartSet {
             part: &'a Part,
             index: Option<(Opened, KeyedHash)>,
         }
+        let end = end.min(self.bound);
         let parts = self.parts.iter().take_while(|part| part.reference().from < end);
         let asked = parts.map(|part| {
             let with_hash = |opened: Opened| {
@@ -157,7 +173,8 @@ impl Archive for PartSet {
     }
 
     fn entry_run(&self, from: u64, to: u64, hash: EntryHash<'_>) -> Result<EntrySpan, ReadError> {
-        self.of_leaf(from)?.entry_run(from, to, hash)
+        let part = self.of_leaf(from)?;
+        part.entry_run(from, to.min(part.reference().to), hash)
     }
 
     fn borrow_nodes(&self, level: Level, first: NodeIndex, count: usize) -> Option<&[Hash]> {

@@ -194,6 +194,7 @@ where
         number: identity.number,
         from: identity.from,
         to: identity.to,
+        hidden: 0,
         len: layout.len(),
         checksum: seal_of(&footer),
         entry_bytes,

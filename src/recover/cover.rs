@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::report::Skipped;
 use crate::config::ReadMode;
+use crate::entry::Erasures;
 use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::merkle::{Arity, Frontier, Hash, Hasher, Level, NodeIndex, NodeSource, TreeSize};
@@ -44,7 +45,8 @@ pub(super) fn choose(
 ) -> Result<Cover> {
     let mut open = Vec::new();
     for (identity, reference) in parts {
-        match Part::open(fs, identity, *reference, mode) {
+        let reference = below_rewinds(*reference, parts);
+        match Part::open(fs, identity, reference, mode) {
             Ok(part) => open.push(Arc::new(part)),
             Err(error @ Error::Io { .. }) => return Err(error),
             Err(error) => skip(skipped, fs.display(identity.number.file()), &error),
@@ -86,6 +88,17 @@ pub(super) fn choose(
         }
     }
     Ok(Cover { size: frontier.size().get(), parts: PartSet::new(taken) })
+}
+
+/// The part as far as it still counts. A later part that begins within it was written after the tree was rewound to where
+/// that one begins: a merge takes whole parts, and a checkpoint begins where the parts end.
+fn below_rewinds(part: PartRef, all: &[(PartIdentity, PartRef)]) -> PartRef {
+    let is_within = |other: &PartRef| {
+        other.number > part.number && part.from < other.from && other.from < part.to
+    };
+    let later = all.iter().map(|(_, other)| other).filter(|other| is_within(other));
+    let cut = later.map(|other| other.from).min();
+    cut.and_then(|size| part.cut(size, &Erasures::default())).unwrap_or(part)
 }
 
 /// Hashes the leaves of the last part behind those of `frontier`. Returns how far that came, and why no farther.

@@ -53,6 +53,7 @@ enum Note {
     Dropped(TreeId),
     Erased(TreeId, Vec<Range<u64>>, crate::entry::Cause),
     Leaves(TreeId, Range<u64>),
+    Rewound(Vec<(TreeId, u64)>),
 }
 
 /// The groups of one segment.
@@ -244,6 +245,18 @@ impl Walk {
                             *known = Arc::new(after);
                         }
                     }
+                    Note::Rewound(cuts) => {
+                        for (tree, size) in cuts {
+                            let ranges = log.leaves.entry(tree).or_default();
+                            ranges.retain(|range| range.start < size);
+                            if let Some(last) = ranges.last_mut() {
+                                last.end = last.end.min(size);
+                            }
+                            if let Some(known) = log.erasures.get_mut(&tree) {
+                                *known = Arc::new(known.cut(size));
+                            }
+                        }
+                    }
                     Note::Leaves(tree, range) => {
                         let ranges = log.leaves.entry(tree).or_default();
                         match ranges.last_mut() {
@@ -272,6 +285,7 @@ fn note(frame: &Frame<'_>) -> Option<Note> {
         }
         // Marks are of the store that is damaged: the new one has none.
         Frame::Roll { .. } | Frame::Point | Frame::Mark(_) | Frame::Unmark(_) => None,
+        Frame::Rewind(cuts) => Some(Note::Rewound(cuts.clone())),
     }
 }
 

@@ -122,6 +122,12 @@ fn trees_of(
             Some(writing) => writing.logged(*first, leaves, Some(entries)),
             None => Ok(()),
         },
+        Frame::Rewind(cuts) => {
+            cuts.iter().try_for_each(|(tree, size)| match written.get_mut(tree) {
+                Some(writing) => writing.rewind(*size),
+                None => Ok(()),
+            })
+        }
         _ => Ok(()),
     })?;
     let mut reports = Vec::new();
@@ -357,6 +363,14 @@ impl Writing {
     }
 
     /// Inserts leaves of the log that follow those that are there.
+    /// Drops the leaves that the log drops.
+    fn rewind(&mut self, size: u64) -> Result<()> {
+        if self.follows && size < self.tree.size().get() {
+            self.tree.rewind(size)?;
+        }
+        Ok(())
+    }
+
     fn logged(&mut self, first: u64, leaves: &[Hash], framed: Option<&[u8]>) -> Result<()> {
         let size = self.tree.size().get();
         let end = first.saturating_add(leaves.len() as u64);
@@ -391,7 +405,7 @@ impl Writing {
             }
             _ => self.follows = false,
         }
-        self.report.from_log += self.tree.size().get() - size;
+        self.report.from_log += self.tree.size().get().saturating_sub(size);
         Ok(())
     }
 

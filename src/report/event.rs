@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::RecoveryReport;
 use super::{CheckpointInfo, CheckpointReason};
+use super::{RecoveryReport, RewindInfo};
 use crate::error::Error;
 use crate::error::Limit;
 use crate::ids::Seq;
@@ -214,6 +214,12 @@ pub enum Event {
         /// Whether the insert continues. Otherwise it fails.
         admitted: bool,
     },
+    /// Trees were rewound, and that is durable. Their dropped leaves are gone.
+    #[non_exhaustive]
+    Rewound {
+        /// What was dropped.
+        info: RewindInfo,
+    },
     /// The log has failed. The store accepts no more writes, and reads continue.
     #[non_exhaustive]
     Poisoned {
@@ -247,6 +253,8 @@ pub enum EventGroup {
     Compaction,
     /// Inserts that have to wait.
     Backpressure,
+    /// Rewinds of trees.
+    Rewind,
     /// The failure of the log.
     Poisoned,
 }
@@ -272,6 +280,7 @@ impl Event {
             Self::BackpressureBegun { .. } | Self::BackpressureEnded { .. } => {
                 EventGroup::Backpressure
             }
+            Self::Rewound { .. } => EventGroup::Rewind,
             Self::Poisoned { .. } => EventGroup::Poisoned,
         }
     }

@@ -100,6 +100,9 @@ impl EventListener for MetricsListener {
                 histogram!("duramen_stall_seconds", "store" => store())
                     .record(waited.as_secs_f64());
             }
+            Event::Rewound { .. } => {
+                counter!("duramen_rewinds_total", "store" => store()).increment(1);
+            }
             Event::Poisoned { .. } => {
                 gauge!("duramen_poisoned", "store" => store()).set(1.0);
             }

@@ -10,6 +10,7 @@ pub(crate) mod jobs;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
 pub(crate) mod recovery;
+pub(crate) mod rewind;
 pub(crate) mod scrub;
 pub(crate) mod stats;
 pub(crate) mod status;
@@ -28,6 +29,7 @@ pub use event::{Event, EventGroup, EventListener, TreeFlush};
 pub use jobs::{JobStats, Times};
 pub(crate) use jobs::{Reasons, Steps, Work};
 pub use recovery::{RecoveryReport, TreeRecovery};
+pub use rewind::{RewindInfo, TreeRewind};
 pub use stats::Stats;
 pub use status::{RunState, StoreStatus};
 pub use tree::TreeInfo;

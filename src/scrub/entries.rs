@@ -211,7 +211,8 @@ impl TreeParts {
         let mut block = [0; PART_BLOCK_LEN];
         let mut known = None;
         for (index, hash) in raw.leaves.clone().zip(hashes) {
-            if self.erasures.has(index) {
+            // What was dropped by a rewind may have been erased before.
+            if index >= part.reference.to || self.erasures.has(index) {
                 continue;
             }
             let (at, skip) = part.place(Level::LEAVES, index);

@@ -104,9 +104,12 @@ impl Iterator for FoundLeaves {
                 continue;
             };
             self.next += 1;
-            let found = self.tree.check_process().and_then(|()| {
-                Ok(part.find(&self.leaf, self.size, usize::MAX, self.tree.scans())?)
-            });
+            // A part may go on behind the size that the tree was rewound to.
+            let end = self.size.min(self.parts.end());
+            let found = self
+                .tree
+                .check_process()
+                .and_then(|()| Ok(part.find(&self.leaf, end, usize::MAX, self.tree.scans())?));
             match found {
                 Ok(hits) => self.hits = hits.into_iter(),
                 Err(error) => return Some(Err(error)),

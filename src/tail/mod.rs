@@ -57,6 +57,10 @@ pub struct Appended {
 /// while, [`try_next`](Self::try_next) not at all. [`into_stream`](Self::into_stream) is for async code. A
 /// tail sleeps until there is news. It does not look from time to time.
 ///
+/// **Rewinds.** If the tree is rewound below the leaf that comes next, the tail ends with
+/// [`Rewound`](Error::Rewound), which has the size: give up what came from there on, and continue with another tail.
+/// A rewind that drops nothing that was returned changes nothing.
+///
 /// **The end.** A tail ends when no more leaf can come: the tree is sealed, or the store of this process is
 /// closed. It ends after an error. [`next_index`](Self::next_index) is then the index to continue with:
 /// pass it to another tail. The exception is [`WouldWaitForItself`](Error::WouldWaitForItself), which says

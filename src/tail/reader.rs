@@ -16,7 +16,7 @@ use crate::engine::Tree;
 use crate::error::{Error, Result};
 use crate::fs::Watch;
 use crate::ids::TreeId;
-use crate::merkle::LeafIndex;
+use crate::merkle::{LeafIndex, TreeSize};
 use crate::reader::{Following, Reader};
 
 /// Where the system reports no changes: the time between two looks, at first and at most.
@@ -26,6 +26,8 @@ struct ReaderSource {
     following: Arc<Following>,
     /// The tree that is followed. Another tree of this name is another one.
     id: TreeId,
+    /// The state of the tree at the last look.
+    tree: Arc<Tree>,
     /// Whether something may have changed since the last refresh.
     stale: bool,
     changes: Option<Changes>,
@@ -55,6 +57,21 @@ impl ReaderSource {
         if tree.id() != self.id {
             return Err(self.dropped());
         }
+        if !Arc::ptr_eq(tree, &self.tree) {
+            let cut = match tree.cut_since(&self.tree) {
+                Some(cut) => Some(cut).filter(|cut| *cut < next),
+                // The reader has read everything again.
+                None => first_other(&self.tree, tree, next)?,
+            };
+            if let Some(cut) = cut {
+                let tree = tree.name().clone();
+                return Err(Error::Rewound { tree, size: TreeSize(cut) });
+            }
+            // Until the tree has all that was returned, it is compared again.
+            if tree.columns.leaves() >= next {
+                self.tree = Arc::clone(tree);
+            }
+        }
         let size = tree.durable().get();
         if next >= size {
             return Ok(None);
@@ -77,6 +94,28 @@ impl ReaderSource {
         self.pause = (pause * 2).min(PAUSES.1);
         pause
     }
+}
+
+/// The first leaf below `most` that two states of a tree, of which `before` has them all, do not have in common, as far as
+/// both have leaves. O(log most) roots.
+fn first_other(before: &Tree, now: &Tree, most: u64) -> Result<Option<u64>> {
+    let most = most.min(before.columns.leaves()).min(now.columns.leaves());
+    let same = |size: u64| -> Result<bool> {
+        let size = TreeSize(size);
+        Ok(before.head_at(size)?.root == now.head_at(size)?.root)
+    };
+    if same(most)? {
+        return Ok(None);
+    }
+    let (mut low, mut high) = (0, most);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        match same(middle)? {
+            true => low = middle,
+            false => high = middle,
+        }
+    }
+    Ok(Some(low))
 }
 
 impl Source for ReaderSource {
@@ -200,6 +239,7 @@ impl Reader {
         let source = ReaderSource {
             following,
             id: tree.id(),
+            tree,
             stale: true,
             changes: None,
             pause: PAUSES.0,

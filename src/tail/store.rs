@@ -14,14 +14,16 @@ use std::time::Duration;
 use super::{Look, Source, Tail};
 use crate::accumulator::{Accumulator, DynAccumulator};
 use crate::durability::DurabilityToken;
-use crate::engine::{Engine, Fate, Tree};
+use crate::engine::{Engine, Fate, Slot, Tree};
 use crate::error::{Error, Result};
-use crate::merkle::LeafIndex;
+use crate::merkle::{LeafIndex, TreeSize};
 use crate::sync::process::InProcess;
 
 struct StoreSource {
     /// Does not keep the store open: that is what the handles of its trees share.
     engine: InProcess<Arc<Engine>>,
+    slot: Arc<Slot>,
+    /// The state of the tree at the last look.
     tree: Arc<Tree>,
     /// Resolves once there is more than the last look found.
     token: DurabilityToken,
@@ -53,6 +55,14 @@ impl Source for StoreSource {
             self.token = engine.token_of_next();
         }
         let fate = engine.fate(&self.tree);
+        if let Some(now) = self.slot.tree().filter(|now| !Arc::ptr_eq(now, &self.tree)) {
+            let cut = now.cut_since(&self.tree).unwrap_or(0);
+            self.tree = now;
+            if cut < next {
+                let tree = self.tree.name().clone();
+                return Err(Error::Rewound { tree, size: TreeSize(cut) });
+            }
+        }
         let size = self.tree.durable().get();
         if next < size {
             return Ok(Look::Upto(Arc::clone(&self.tree), size));
@@ -120,9 +130,10 @@ impl DynAccumulator {
     ///
     /// [`Forked`](Error::Forked). The items have the errors of a [`Tail`].
     pub fn tail(&self, from: impl Into<LeafIndex>) -> Result<Tail> {
-        let (engine, tree) = (self.shared().kept_engine(), Arc::clone(self.tree()));
+        let (engine, slot) = (self.shared().kept_engine(), Arc::clone(self.slot()));
+        let tree = self.tree();
         let token = engine.get()?.token_of_next();
-        Ok(Tail::new(StoreSource { engine, tree, token, ended: None }, from.into()))
+        Ok(Tail::new(StoreSource { engine, slot, tree, token, ended: None }, from.into()))
     }
 }
 

@@ -7,6 +7,8 @@
 //!   takes no leaves. A tree that was dropped or never created has no frames.
 //! - Tree ids rise with each created tree, and no id is reused.
 //! - Only entries that the tree has are erased.
+//! - A tree is rewound to a size that it has, and not once it is sealed. Erasures above the size, and marks with more
+//!   leaves of the tree, go with its leaves.
 //! - A mark has the size of trees that are there, and no more leaves than they have. No two marks have the same name.
 //! - A leaf that is not the hash of its entry has an entry without data, which the log erases before its next point: it
 //!   was inserted as erased.
@@ -68,6 +70,8 @@ pub(crate) enum Change<'a> {
     Erased(TreeId, Arc<Erasures>),
     /// The marks have changed.
     Marked,
+    /// Trees were rewound to these sizes.
+    Rewound(Vec<(TreeId, u64)>),
 }
 
 impl LoggedTrees {
@@ -232,6 +236,17 @@ impl LoggedTrees {
                 }
                 Ok(Change::Marked)
             }
+            Frame::Rewind(cuts) => {
+                let has = |id: &TreeId| self.trees.get(*id).filter(|tree| !tree.sealed);
+                let beyond =
+                    |(id, size): &(TreeId, u64)| has(id).is_none_or(|has| *size > has.size);
+                if let Some((id, size)) = cuts.iter().find(|cut| beyond(cut)) {
+                    let has = has(id).map_or(0, |tree| tree.size);
+                    return fail("size to which a tree is rewound", &has, size);
+                }
+                self.rewind(cuts);
+                Ok(Change::Rewound(cuts.clone()))
+            }
             Frame::Unmark(name) => match self.marks.without(name) {
                 Some(marks) => {
                     self.marks = marks;
@@ -240,6 +255,22 @@ impl LoggedTrees {
                 None => fail("name of a mark to remove", &"the name of a mark", name),
             },
         }
+    }
+
+    fn rewind(&mut self, cuts: &[(TreeId, u64)]) {
+        for (id, size) in cuts {
+            if let Some(tree) = self.trees.get_mut(*id) {
+                tree.size = *size;
+                if tree.erasures.end() > *size {
+                    tree.erasures = Arc::new(tree.erasures.cut(*size));
+                }
+            }
+        }
+        let is_left = |(id, index): &(TreeId, u64)| {
+            !cuts.iter().any(|(cut, size)| cut == id && index >= size)
+        };
+        self.bare.retain(is_left);
+        self.marks = self.marks.only(|mark| mark.outlives(cuts));
     }
 
     /// The first size of `mark` that its tree does not have.

@@ -21,7 +21,7 @@ use crate::entry::{Cause, erasure};
 use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
-use crate::mark::{Mark, MarkName, read_name};
+use crate::mark::{Mark, MarkName, decode_sizes, read_name};
 use crate::merkle::Hash;
 use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
 
@@ -49,8 +49,9 @@ const KIND_ERASE: u16 = 8;
 const KIND_INDEX: u16 = 9;
 const KIND_MARK: u16 = 10;
 const KIND_UNMARK: u16 = 11;
+const KIND_REWIND: u16 = 12;
 /// The highest known frame kind.
-pub(crate) const LAST_KIND: u16 = KIND_UNMARK;
+pub(crate) const LAST_KIND: u16 = KIND_REWIND;
 
 const FRAME_KIND: &str = "frame kind";
 
@@ -214,6 +215,8 @@ pub(crate) enum Frame<'a> {
     Mark(Arc<Mark>),
     /// A mark is removed.
     Unmark(MarkName),
+    /// Trees are rewound to these sizes. The only frame of its group.
+    Rewind(Vec<(TreeId, u64)>),
 }
 
 impl Frame<'_> {
@@ -227,7 +230,8 @@ impl Frame<'_> {
             | Self::Drop { .. }
             | Self::Erase { .. }
             | Self::Mark(_)
-            | Self::Unmark(_) => 1,
+            | Self::Unmark(_)
+            | Self::Rewind(_) => 1,
             Self::Roll { .. } | Self::Point => 0,
         }
     }
@@ -268,6 +272,7 @@ pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
         }
         FrameHeader::Mark { sizes, bytes } => header(KIND_MARK, 0, 0, sizes, bytes),
         FrameHeader::Unmark { bytes } => header(KIND_UNMARK, 0, 0, 0, bytes),
+        FrameHeader::Rewind { sizes, bytes } => header(KIND_REWIND, 0, 0, sizes, bytes),
     }
 }
 
@@ -315,6 +320,11 @@ pub(crate) enum FrameHeader<'a> {
     },
     /// With the name of the mark, of `bytes` bytes.
     Unmark {
+        bytes: u64,
+    },
+    /// With `bytes` of payload, see [`encode_sizes`](crate::mark::encode_sizes).
+    Rewind {
+        sizes: u64,
         bytes: u64,
     },
 }
@@ -433,6 +443,10 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
         KIND_UNMARK => match read_name(payload) {
             Some(name) => Ok(Frame::Unmark(name)),
             None => Err(("name of a mark", len)),
+        },
+        KIND_REWIND => match decode_sizes(payload, count) {
+            Some(sizes) if !sizes.is_empty() => Ok(Frame::Rewind(sizes)),
+            _ => Err(("sizes of trees", count)),
         },
         // A frame of these kinds with a payload would have another meaning.
         KIND_ROLL | KIND_POINT | KIND_SEAL | KIND_INDEX | KIND_DROP => Err(("payload length", len)),
@@ -562,6 +576,11 @@ mod tests {
         body.extend(mark.payload());
         body.extend(frame_header(FrameHeader::Unmark { bytes: 7 }));
         body.extend(b"block 6");
+        let sizes = vec![(TreeId(4), 3), (TreeId(9), 0)];
+        let payload = crate::mark::encode_sizes(&sizes);
+        let bytes = payload.len() as u64;
+        body.extend(frame_header(FrameHeader::Rewind { sizes: 2, bytes }));
+        body.extend(payload);
         body.extend(frame_header(FrameHeader::Seal { tree: TreeId(4) }));
         body.extend(frame_header(FrameHeader::Drop { tree: TreeId(9) }));
         body.extend(frame_header(FrameHeader::Roll { next: SegmentId(6) }));
@@ -572,17 +591,18 @@ mod tests {
             Frame::Erase { tree, ranges, cause: Cause { at, reason: "gone".into() } },
             Frame::Mark(Arc::new(mark)),
             Frame::Unmark(MarkName::new("block 6").unwrap()),
+            Frame::Rewind(sizes),
             Frame::Seal { tree: TreeId(4) },
             Frame::Drop { tree: TreeId(9) },
             Frame::Roll { next: SegmentId(6) },
         ];
-        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 9);
-        assert_eq!(frames(&body, 9).as_deref(), Ok(&expected[..]));
+        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 10);
+        assert_eq!(frames(&body, 10).as_deref(), Ok(&expected[..]));
         for len in 0..body.len() {
-            assert!(frames(&body[..len], 9).is_err(), "{len}");
+            assert!(frames(&body[..len], 10).is_err(), "{len}");
         }
-        assert!(frames(&body, 8).is_err());
-        assert!(frames(&body, 10).is_err());
+        assert!(frames(&body, 9).is_err());
+        assert!(frames(&body, 11).is_err());
     }
 
     #[test]

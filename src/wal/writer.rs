@@ -49,6 +49,8 @@ pub(crate) enum Record<'a> {
     Mark { sizes: u64, payload: &'a [u8] },
     /// Removes a mark.
     Unmark { name: &'a MarkName },
+    /// Rewinds trees. The payload has so many `sizes`.
+    Rewind { sizes: u64, payload: &'a [u8] },
 }
 
 /// Writes at the end of the log.
@@ -332,7 +334,9 @@ impl<'a> Record<'a> {
                 ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len()
             }
             Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => 0,
-            Self::Erase { payload, .. } | Self::Mark { payload, .. } => payload.len(),
+            Self::Erase { payload, .. }
+            | Self::Mark { payload, .. }
+            | Self::Rewind { payload, .. } => payload.len(),
             Self::Unmark { name } => name.as_str().len(),
         }
     }
@@ -359,6 +363,9 @@ impl<'a> Record<'a> {
             Self::Mark { sizes, payload } => {
                 FrameHeader::Mark { sizes: *sizes, bytes: payload.len() as u64 }
             }
+            Self::Rewind { sizes, payload } => {
+                FrameHeader::Rewind { sizes: *sizes, bytes: payload.len() as u64 }
+            }
             Self::Unmark { name } => FrameHeader::Unmark { bytes: name.as_str().len() as u64 },
         })
     }
@@ -375,7 +382,9 @@ impl<'a> Record<'a> {
                 body.extend([&settings[..], spec.name.as_str().as_bytes(), spec.hasher.as_bytes()]);
             }
             Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => {}
-            Self::Erase { payload, .. } | Self::Mark { payload, .. } => body.push(payload),
+            Self::Erase { payload, .. }
+            | Self::Mark { payload, .. }
+            | Self::Rewind { payload, .. } => body.push(payload),
             Self::Unmark { name } => body.push(name.as_str().as_bytes()),
         }
     }

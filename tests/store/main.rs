@@ -61,6 +61,7 @@ mod repair;
 mod restored;
 #[cfg(feature = "testing")]
 mod retry;
+mod rewind;
 mod scrub;
 #[cfg(feature = "testing")]
 mod spans;

@@ -60,6 +60,32 @@ pub(crate) struct MarksArgs {
     pub(crate) json: bool,
 }
 
+/// `duramen rewind`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RewindArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// How many leaves the tree keeps.
+    #[arg(value_name = "SIZE", required_unless_present = "mark", conflicts_with = "mark")]
+    pub(crate) size: Option<u64>,
+
+    /// Rewind all trees to their sizes at this mark.
+    #[arg(long, value_name = "NAME", conflicts_with = "tree")]
+    pub(crate) mark: Option<MarkName>,
+
+    /// The tree.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
+
+    /// Rewind. Without this option the program says what would be dropped and changes nothing.
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
+}
+
 /// `duramen drop-tree`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DropTreeArgs {

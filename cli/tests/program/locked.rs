@@ -7,7 +7,7 @@ use crate::common::writer::Writer;
 use crate::common::{Place, duramen, given, printed, refused};
 
 /// Every command that locks, for a store whose tree keeps entries.
-const LOCKING: [&str; 10] = [
+const LOCKING: [&str; 11] = [
     "append DIR",
     "import DIR --format jsonl",
     "erase DIR 0 --reason x --yes",
@@ -18,6 +18,7 @@ const LOCKING: [&str; 10] = [
     "seal DIR main",
     "drop-tree DIR main --yes",
     "mark DIR name",
+    "rewind DIR 0 --yes",
 ];
 
 #[test]

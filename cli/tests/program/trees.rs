@@ -108,6 +108,32 @@ fn marks_are_set_listed_and_removed() {
 }
 
 #[test]
+fn a_tree_is_rewound_with_yes_alone_and_all_trees_go_back_to_a_mark() {
+    let place = store();
+    printed(duramen(&place, "mark DIR b1"));
+    printed(given(&place, "append DIR", "three\nfour\n"));
+    printed(duramen(&place, "mark DIR b2"));
+    let before = printed(duramen(&place, "head DIR"));
+    let would = refused(duramen(&place, "rewind DIR 3"), 2);
+    assert!(would.contains("--yes would rewind main from 4 leaves to 3"), "{would}");
+    let would = refused(duramen(&place, "rewind DIR --mark b1"), 2);
+    assert!(would.contains("--yes would rewind main from 4 leaves to 2"), "{would}");
+    assert_eq!(printed(duramen(&place, "head DIR")), before);
+    let done = printed(duramen(&place, "rewind DIR 3 --yes"));
+    assert_eq!(done, "main from 4 leaves to 3\nthe mark b2 is gone\n");
+    printed(given(&place, "append DIR --tree receipts", "d\n"));
+    let done = printed(duramen(&place, "rewind DIR --mark b1 --yes"));
+    assert_eq!(done, "main from 3 leaves to 2\nreceipts from 4 leaves to 3\n");
+    assert_eq!(
+        printed(duramen(&place, "head DIR")),
+        head_text(2, Function::Blake3.root(4, &lines(Function::Blake3, b"one\ntwo\n")))
+    );
+    refused(duramen(&place, "rewind DIR 3 --yes"), 2);
+    refused(duramen(&place, "rewind DIR --mark b2 --yes"), 2);
+    refused(duramen(&place, "rewind DIR --yes"), 2);
+}
+
+#[test]
 fn a_tree_of_another_kind_and_names_that_no_tree_has_are_refused() {
     let place = store();
     let text = refused(given(&place, "append DIR --tree receipts --hasher blake3", "d\n"), 2);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::Tree;
+use crate::engine::Fixed;
 use crate::engine::tally::node_bytes;
 use crate::error::{Error, Result};
 use crate::merkle::Hash;
@@ -10,7 +10,7 @@ use crate::merkle::Hash;
 /// Leaves for one tree.
 #[derive(Clone, Copy)]
 pub(crate) struct Addition<'a> {
-    pub(crate) tree: &'a Arc<Tree>,
+    pub(crate) tree: &'a Arc<Fixed>,
     pub(crate) leaves: &'a [Hash],
     /// What the leaves are the hashes of, in a tree that keeps entries. Else empty.
     pub(crate) entries: &'a [&'a [u8]],

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::addition::Addition;
 use super::insert::Intake;
-use crate::engine::Tree;
+use crate::engine::Fixed;
 use crate::engine::shared::Engine;
 use crate::entry::Cause;
 use crate::error::Result;
@@ -21,9 +21,9 @@ impl Engine {
     /// number. Other inserts wait while the leaves are copied.
     pub(in crate::engine) fn accept_erased(
         &self,
-        tree: &Arc<Tree>,
+        tree: &Arc<Fixed>,
         leaves: &[Hash],
-        cause: Cause,
+        cause: &Cause,
     ) -> Result<(u64, Seq)> {
         let entries = vec![&[][..]; leaves.len()];
         let addition = Addition { tree, leaves, entries: &entries };

@@ -161,9 +161,15 @@ impl Inflow {
         }
     }
 
-    /// The sizes of the trees in use, at one moment.
-    pub(in crate::engine) fn sizes(&self) -> PerTree<u64> {
-        self.state.lock().sizes().collect()
+    /// The trees in use that are loaded, with their sizes, at one moment.
+    pub(in crate::engine) fn trees(&self) -> PerTree<(Arc<Tree>, u64)> {
+        self.state.lock().trees().collect()
+    }
+
+    /// The marks, and the trees in use that are loaded with their sizes, at one moment.
+    pub(in crate::engine) fn marked(&self) -> (Marks, PerTree<(Arc<Tree>, u64)>) {
+        let ingest = self.state.lock();
+        (ingest.marks(), ingest.trees().collect())
     }
 
     /// Whether a tree that was opened to inserts can still get leaves.

@@ -15,11 +15,11 @@ use super::state::{Ingest, Written};
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
 use crate::durability::DurabilityToken;
-use crate::engine::Tree;
+use crate::engine::Fixed;
 use crate::engine::shared::Engine;
 use crate::engine::tree::BATCH_FROM;
 use crate::error::Result;
-use crate::ids::Seq;
+use crate::ids::{Seq, TreeId};
 use crate::mark::MarkName;
 use crate::merkle::Hash;
 use crate::sync;
@@ -79,14 +79,6 @@ impl Drop for Large<'_> {
     }
 }
 
-/// Hashes a tree after a batch of `leaves` leaves, if the batch is large enough to be worth it.
-pub(super) fn hash_large(tree: &Tree, leaves: usize) {
-    if leaves >= BATCH_FROM && !sync::returns(|| tree.hash_if_free()) {
-        // The next caller that needs the nodes hashes them again, and gets the panic.
-        tracing::error!("the hash function panicked");
-    }
-}
-
 /// How an insert notifies the flusher.
 enum Signal {
     Nothing,
@@ -96,6 +88,19 @@ enum Signal {
 }
 
 impl Engine {
+    /// Hashes a tree after a batch of `leaves` leaves, if the batch is large enough to be worth it.
+    #[inline]
+    pub(super) fn hash_large(&self, tree: &Fixed, leaves: usize) {
+        if leaves < BATCH_FROM {
+            return;
+        }
+        let Some(tree) = self.catalog.tree(tree.id()) else { return };
+        if !sync::returns(|| tree.hash_if_free()) {
+            // The next caller that needs the nodes hashes them again, and gets the panic.
+            tracing::error!("the hash function panicked");
+        }
+    }
+
     /// Appends leaves to a tree as one batch: after a crash all of them are there or none. Returns the index of
     /// the first and the batch's sequence number. The leaves are visible when this returns, and durable once the
     /// log is durable up to that number.
@@ -116,7 +121,7 @@ impl Engine {
             return Ok((first, Seq(0)));
         }
         let seq = self.leave(ingest, how);
-        hash_large(tree, leaves.len());
+        self.hash_large(tree, leaves.len());
         Ok((first, seq))
     }
 
@@ -154,9 +159,11 @@ impl Engine {
         if let Some(mark) = mark {
             ingest.mark(mark)?;
         }
-        let token = self.token(self.leave(ingest, how));
-        additions.iter().for_each(|Addition { tree, leaves, .. }| hash_large(tree, leaves.len()));
-        Ok((ranges, token))
+        let seq = self.leave(ingest, how);
+        additions.iter().for_each(|addition| self.hash_large(addition.tree, addition.leaves.len()));
+        let ends = additions.iter().zip(&ranges).filter(|(_, range)| !range.is_empty());
+        let ends = ends.map(|(addition, range)| (addition.tree.id(), range.end)).collect();
+        Ok((ranges, self.token_of_leaves(seq, ends)))
     }
 
     /// Copies and publishes a large batch, which will set the mark `mark`. Releases the lock while it copies.
@@ -311,6 +318,21 @@ impl Engine {
         self.log.token(seq)
     }
 
+    /// As [`token`](Self::token), for a leaf that the tree `id` has below `end`: says so if it was dropped by a rewind.
+    #[inline]
+    pub(crate) fn token_of_leaf(&self, seq: Seq, id: TreeId, end: u64) -> DurabilityToken {
+        self.log.token(seq).of_leaf(id, end)
+    }
+
+    /// As [`token_of_leaf`](Self::token_of_leaf), for leaves of several trees.
+    pub(crate) fn token_of_leaves(&self, seq: Seq, ends: Vec<(TreeId, u64)>) -> DurabilityToken {
+        match ends[..] {
+            [] => self.token(seq),
+            [(id, end)] => self.token_of_leaf(seq, id, end),
+            _ => self.token(seq).of_leaves(ends),
+        }
+    }
+
     #[inline(always)]
     fn signal(&self, ingest: &mut Ingest) -> Signal {
         let uncut = ingest.uncut_bytes();
@@ -345,7 +367,7 @@ mod tests {
 
     use super::*;
     use crate::config::{CheckpointPolicy, Config};
-    use crate::engine::Wanted;
+    use crate::engine::{Tree, Wanted};
     use crate::error::{Error, Limit};
     use crate::merkle::{Arity, Blake3, TreeName};
     use crate::sync::JoinHandle;
@@ -361,11 +383,11 @@ mod tests {
     }
 
     fn tree(engine: &Engine) -> Arc<Tree> {
-        Arc::clone(engine.slot(&TreeName::main()).unwrap().tree().unwrap())
+        engine.slot(&TreeName::main()).unwrap().tree().unwrap()
     }
 
     fn begin(engine: &Engine) -> Large<'_> {
-        let tree = tree(engine);
+        let tree = Arc::clone(&tree(engine).fixed);
         let mut writers = engine.inflow.lock().begin_large(&[&tree], None);
         let mut writer = writers.pop().flatten().unwrap();
         writer.write(&[[8; 32]; 3]);
@@ -388,7 +410,7 @@ mod tests {
     }
 
     fn insert(engine: &Engine, how: Intake) -> Result<(u64, Seq)> {
-        let addition = Addition { tree: &tree(engine), leaves: &[[7; 32]], entries: &[] };
+        let addition = Addition { tree: &tree(engine).fixed, leaves: &[[7; 32]], entries: &[] };
         engine.insert(addition, how)
     }
 

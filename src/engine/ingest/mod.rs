@@ -14,6 +14,6 @@ mod unique;
 pub(crate) use addition::Addition;
 pub(super) use inflow::Inflow;
 pub(crate) use insert::Intake;
-pub(crate) use pending::{Control, Cut, Erasing, Stretch};
-pub(crate) use state::Fate;
+pub(crate) use pending::{Control, Cut, CutKind, Erasing, Stretch};
+pub(crate) use state::{Fate, Rewinding};
 pub(crate) use unique::{Found, Request};

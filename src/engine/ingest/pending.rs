@@ -12,7 +12,7 @@ use crate::engine::Tree;
 use crate::engine::tally::Tally;
 use crate::entry::Erasures;
 use crate::error::ReadError;
-use crate::mark::{Mark, MarkName, Marks};
+use crate::mark::{Mark, MarkName, Marks, SIZE_LEN};
 use crate::merkle::Hash;
 use crate::tree_spec::TreeSpec;
 
@@ -37,6 +37,8 @@ pub(crate) enum Control {
     Marked(Arc<Mark>, Marks),
     /// With all marks that are left then.
     Unmarked(MarkName, Marks),
+    /// Trees that are rewound, in the state that follows, with their sizes, and all marks that are left then.
+    Rewound(Vec<(Arc<Tree>, u64)>, Marks),
 }
 
 /// An erasure that was accepted.
@@ -60,9 +62,27 @@ pub(crate) struct Cut {
     pub(crate) stretches: Vec<Stretch>,
     /// In the order of calls.
     pub(crate) controls: Vec<Control>,
+    pub(crate) kind: CutKind,
+}
+
+/// How a cut stands to the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CutKind {
+    #[default]
+    Ordinary,
+    /// The next cut is a rewind, which is synced together with this one.
+    BeforeRewind,
+    /// The record of a rewind, and nothing else.
+    Rewind,
 }
 
 impl Cut {
+    /// Nothing behind `written`.
+    fn nothing(written: Tally) -> Self {
+        let (stretches, controls, kind) = (Vec::new(), Vec::new(), CutKind::Ordinary);
+        Self { tally: written, stretches, controls, kind }
+    }
+
     /// Adds what came after this cut.
     pub(super) fn extend(&mut self, later: Self) {
         self.tally = later.tally;
@@ -73,7 +93,7 @@ impl Cut {
     /// Removes leaves, tree by tree, as many as take at most `bytes` in the log with their entries, and at least
     /// one. Also removes the records of created trees. Returns both as a cut that follows `written`.
     pub(crate) fn split(&mut self, written: Tally, bytes: u64) -> Result<Self, ReadError> {
-        let mut piece = Self { tally: written, stretches: Vec::new(), controls: Vec::new() };
+        let mut piece = Self::nothing(written);
         let created = |control: &mut Control| matches!(control, Control::Created(_));
         piece.controls.extend(self.controls.extract_if(.., created));
         for control in &piece.controls {
@@ -105,7 +125,7 @@ impl Cut {
 
     /// Removes the records that set marks. Returns them as a cut that follows `written`.
     pub(crate) fn split_marks(&mut self, written: Tally) -> Self {
-        let mut piece = Self { tally: written, stretches: Vec::new(), controls: Vec::new() };
+        let mut piece = Self::nothing(written);
         let marked = |control: &mut Control| matches!(control, Control::Marked(..));
         piece.controls.extend(self.controls.extract_if(.., marked));
         for control in &piece.controls {
@@ -125,6 +145,7 @@ impl Control {
             Self::Erased(tree, erasing) => tally.add_erasure(&tree.spec, erasing.payload.len()),
             Self::Marked(mark, _) => tally.add_mark(mark.payload_len()),
             Self::Unmarked(name, _) => tally.add_mark(name.as_str().len()),
+            Self::Rewound(trees, _) => tally.add_mark(trees.len() * SIZE_LEN),
         }
     }
 }
@@ -178,6 +199,6 @@ impl Pending {
         self.number = next;
         let stretches = std::mem::take(&mut self.stretches);
         let controls = std::mem::take(&mut self.controls);
-        Cut { tally, stretches, controls }
+        Cut { tally, stretches, controls, kind: CutKind::Ordinary }
     }
 }

@@ -6,15 +6,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::insert::Intake;
-use super::state::Ingest;
+use super::state::{Ingest, Rewinding};
 use crate::column::LeafWriter;
 use crate::durability::DurabilityToken;
-use crate::engine::Tree;
 use crate::engine::shared::Engine;
+use crate::engine::{Fixed, Tree};
 use crate::entry::Cause;
 use crate::error::Result;
 use crate::ids::Seq;
-use crate::mark::MarkName;
+use crate::mark::{Mark, MarkName};
 use crate::tree_spec::TreeSpec;
 
 impl Engine {
@@ -35,12 +35,12 @@ impl Engine {
     }
 
     /// Accepts a record that seals `tree`. Fails if the tree was dropped.
-    pub(in crate::engine) fn accept_seal(&self, tree: &Arc<Tree>) -> Result<DurabilityToken> {
+    pub(in crate::engine) fn accept_seal(&self, tree: &Fixed) -> Result<DurabilityToken> {
         self.accept(|ingest| Ok(((), ingest.seal(tree)?))).map(|((), token)| token)
     }
 
     /// Accepts a record that gives `tree` an index. Fails if the tree was dropped.
-    pub(in crate::engine) fn accept_index(&self, tree: &Arc<Tree>) -> Result<DurabilityToken> {
+    pub(in crate::engine) fn accept_index(&self, tree: &Fixed) -> Result<DurabilityToken> {
         self.accept(|ingest| Ok(((), ingest.add_index(tree)?))).map(|((), token)| token)
     }
 
@@ -57,9 +57,9 @@ impl Engine {
     /// Accepts a record that erases the entries `ranges` of `tree`, which are in order.
     pub(in crate::engine) fn accept_erasure(
         &self,
-        tree: &Arc<Tree>,
+        tree: &Fixed,
         ranges: &[Range<u64>],
-        cause: Cause,
+        cause: &Cause,
     ) -> Result<DurabilityToken> {
         self.accept(|ingest| Ok(((), ingest.erase(tree, ranges, cause)?))).map(|((), token)| token)
     }
@@ -72,6 +72,32 @@ impl Engine {
     /// Accepts a record that removes a mark.
     pub(in crate::engine) fn accept_unmark(&self, name: &MarkName) -> Result<DurabilityToken> {
         self.accept(|ingest| Ok(((), Some(ingest.unmark(name)?)))).map(|((), token)| token)
+    }
+
+    /// Accepts one record that rewinds trees, to the sizes that they had at `mark` if there is one. Returns its number and
+    /// the marks that go, or `None` if the states of the trees are no longer those that were to be rewound, or if a tree
+    /// would be left out. Waits for a large batch.
+    pub(in crate::engine) fn accept_rewind(
+        &self,
+        all: Vec<Rewinding>,
+        mark: Option<&Arc<Mark>>,
+    ) -> Result<Option<(Seq, Vec<MarkName>)>> {
+        let mut ingest = self.inflow.lock();
+        ingest.check()?;
+        while ingest.copying {
+            ingest = self.inflow.wait(ingest, None)?;
+        }
+        for Rewinding { before, size, .. } in &all {
+            ingest.check_rewind(before, *size)?;
+        }
+        let current = all.iter().all(|rewinding| ingest.is_current(&rewinding.before));
+        if !current || mark.is_some_and(|mark| !ingest.is_behind_mark(mark, &all)) {
+            return Ok(None);
+        }
+        let cuts = all.iter().map(|all| (all.before.id(), all.before.name().clone(), all.size));
+        let cuts = cuts.collect();
+        let accepted = ingest.rewind(all, |seq| self.log.note_rewind(seq, cuts));
+        Ok(Some(accepted))
     }
 
     /// Runs `accept` under the insertion lock. `accept` returns the number of its record, or `None` if no record

@@ -12,6 +12,7 @@
 //! - Under [`FlushPolicy::Manual`] the flusher and automatic checkpoints reach the last point that a caller
 //!   named, and no further. A point is named under the insertion lock, so it lies between two inserts.
 //! - Every accepted record is in exactly one cut.
+//! - A rewind is flushed apart from what came before and after, in a group of its own. Rewinds are under way one at a time.
 //! - Entries of a tree are erased under the lock, and only entries that the store has accepted. The ranges of all
 //!   trees together have a bound.
 //! - After the end, and while it is read-only, the store accepts nothing, and every insert that waits for room fails. A
@@ -24,13 +25,13 @@ use std::time::Duration;
 
 use super::addition::Addition;
 use super::inlet::Inlet;
-use super::pending::{Control, Cut, Erasing, Pending};
+use super::pending::{Control, Cut, CutKind, Erasing, Pending};
 use crate::column::LeafWriter;
 use crate::config::FlushPolicy;
-use crate::engine::Tree;
 use crate::engine::counted::Copied;
 use crate::engine::limits::{Gate, Held, LONGEST_PACE, Limits, pace};
 use crate::engine::tally::Tally;
+use crate::engine::{Fixed, Slot, Tree};
 use crate::entry::{Cause, erasure};
 use crate::error::{Error, Result};
 use crate::ids::{Seq, TreeId};
@@ -41,7 +42,7 @@ use crate::sync::Instant;
 use crate::tree_spec::TreeSpec;
 
 #[cold]
-fn dropped(tree: &Tree) -> Error {
+fn dropped(tree: &Fixed) -> Error {
     Error::TreeDropped { tree: tree.name().clone() }
 }
 
@@ -56,12 +57,24 @@ pub(crate) enum Fate {
 /// The leaves of a large batch in one tree.
 #[derive(Debug)]
 pub(super) struct Written {
-    pub(super) tree: Arc<Tree>,
+    pub(super) tree: Arc<Fixed>,
     /// It has the leaves and has not published them.
     pub(super) writer: LeafWriter,
     /// How many leaves are to be published, and the bytes of their entries.
     pub(super) count: u64,
     pub(super) entry_bytes: u64,
+}
+
+/// A tree that is to be rewound.
+#[derive(Debug)]
+pub(crate) struct Rewinding {
+    pub(crate) slot: Arc<Slot>,
+    /// Its state, and the one that follows.
+    pub(crate) before: Arc<Tree>,
+    pub(crate) after: Arc<Tree>,
+    /// The one writer of the leaves of `after`.
+    pub(crate) leaves: LeafWriter,
+    pub(crate) size: u64,
 }
 
 /// What the insertion lock guards.
@@ -242,18 +255,19 @@ impl Ingest {
     }
 
     /// Accepts a record that seals `tree`. `None` if the tree was sealed before. Fails if it was dropped.
-    pub(super) fn seal(&mut self, tree: &Arc<Tree>) -> Result<Option<Seq>> {
+    pub(super) fn seal(&mut self, tree: &Fixed) -> Result<Option<Seq>> {
         let inlet = self.inlets.get_mut(tree.id()).ok_or_else(|| dropped(tree))?;
         if std::mem::replace(&mut inlet.sealed, true) {
             return Ok(None);
         }
-        Ok(Some(self.control(Control::Sealed(Arc::clone(tree)))))
+        let tree = Arc::clone(&inlet.tree);
+        Ok(Some(self.control(Control::Sealed(tree))))
     }
 
     /// Accepts a record that gives `tree` an index. `None` if the tree has one. Fails if it was dropped.
-    pub(super) fn add_index(&mut self, tree: &Arc<Tree>) -> Result<Option<Seq>> {
-        self.inlets.get(tree.id()).ok_or_else(|| dropped(tree))?;
-        Ok(tree.give_index().then(|| self.control(Control::Indexed(Arc::clone(tree)))))
+    pub(super) fn add_index(&mut self, tree: &Fixed) -> Result<Option<Seq>> {
+        let tree = self.current(tree)?;
+        Ok(tree.give_index().then(|| self.control(Control::Indexed(tree))))
     }
 
     /// Notes the ranges that the erased entries of all trees are stored as.
@@ -266,11 +280,12 @@ impl Ingest {
     /// have all of them, or if the store would have too many ranges.
     pub(super) fn erase(
         &mut self,
-        tree: &Arc<Tree>,
+        tree: &Fixed,
         ranges: &[Range<u64>],
-        cause: Cause,
+        cause: &Cause,
     ) -> Result<Option<Seq>> {
         let inlet = self.inlets.get(tree.id()).ok_or_else(|| dropped(tree))?;
+        let tree = Arc::clone(&inlet.tree);
         let end = ranges.last().map_or(0, |last| last.end);
         if end > inlet.size {
             return Err(Error::IndexOutOfRange {
@@ -278,20 +293,20 @@ impl Ingest {
                 size: TreeSize(inlet.size),
             });
         }
-        let Some(erasing) = self.begin_erasure(tree, ranges, cause)? else { return Ok(None) };
-        Ok(Some(self.control(Control::Erased(Arc::clone(tree), erasing))))
+        let Some(erasing) = self.begin_erasure(&tree, ranges, cause)? else { return Ok(None) };
+        Ok(Some(self.control(Control::Erased(tree, erasing))))
     }
 
     /// Appends leaves whose entries are erased from the beginning. Returns the index of the first. The entries of
     /// `addition` have no data.
-    pub(super) fn append_erased(&mut self, addition: &Addition<'_>, cause: Cause) -> Result<u64> {
-        let tree = addition.tree;
-        let first = self.check_tree(tree)?;
+    pub(super) fn append_erased(&mut self, addition: &Addition<'_>, cause: &Cause) -> Result<u64> {
+        let first = self.check_tree(addition.tree)?;
+        let tree = self.current(addition.tree)?;
         let range = first..first + addition.leaves.len() as u64;
         // Before the leaves can be seen, so no reader takes them for leaves of empty entries.
-        if let Some(erasing) = self.begin_erasure(tree, &[range], cause)? {
+        if let Some(erasing) = self.begin_erasure(&tree, &[range], cause)? {
             self.append(addition)?;
-            self.control(Control::Erased(Arc::clone(tree), erasing));
+            self.control(Control::Erased(tree, erasing));
         }
         Ok(first)
     }
@@ -301,11 +316,11 @@ impl Ingest {
         &mut self,
         tree: &Tree,
         ranges: &[Range<u64>],
-        cause: Cause,
+        cause: &Cause,
     ) -> Result<Option<Erasing>> {
         let before = tree.erasures();
         let (at, payload) = (cause.at, erasure::encode(ranges, &cause.reason));
-        let Some(after) = before.with(ranges, cause) else { return Ok(None) };
+        let Some(after) = before.with(ranges, cause.clone()) else { return Ok(None) };
         let all = (self.erased_ranges + after.ranges()).saturating_sub(before.ranges());
         if all > erasure::MOST_OF_STORE {
             let (found, most) = (all, erasure::MOST_OF_STORE);
@@ -314,6 +329,14 @@ impl Ingest {
         self.erased_ranges = all;
         let after = Arc::new(after);
         tree.set_erasures(Arc::clone(&after));
+        // Snapshots that were taken before a rewind have the same entries below the cut.
+        for (older, cut) in tree.states_before() {
+            let below = ranges.iter().map(|range| range.start..range.end.min(cut));
+            let below: Vec<_> = below.filter(|range| !range.is_empty()).collect();
+            if let Some(after) = older.erasures().with(&below, cause.clone()) {
+                older.set_erasures(Arc::new(after));
+            }
+        }
         let (ranges, payload) = (ranges.len() as u64, payload.into());
         Ok(Some(Erasing { at, ranges, payload, after }))
     }
@@ -385,7 +408,7 @@ impl Ingest {
     }
 
     /// The size of `tree`. Fails if it was sealed or dropped.
-    pub(super) fn check_tree(&self, tree: &Tree) -> Result<u64> {
+    pub(super) fn check_tree(&self, tree: &Fixed) -> Result<u64> {
         let inlet = self.inlets.get(tree.id()).ok_or_else(|| dropped(tree))?;
         inlet.check()?;
         Ok(inlet.size)
@@ -416,7 +439,7 @@ impl Ingest {
     /// on. What was inserted before is flushed apart from the batch.
     pub(super) fn begin_large(
         &mut self,
-        trees: &[&Arc<Tree>],
+        trees: &[&Arc<Fixed>],
         mark: Option<&MarkName>,
     ) -> Vec<Option<LeafWriter>> {
         self.copying = true;
@@ -430,7 +453,7 @@ impl Ingest {
         if cut.tally.seq > known {
             self.early.push_back(cut);
         }
-        let writer = |tree: &&Arc<Tree>| self.inlets.get_mut(tree.id())?.writer.take();
+        let writer = |tree: &&Arc<Fixed>| self.inlets.get_mut(tree.id())?.writer.take();
         trees.iter().map(writer).collect()
     }
 
@@ -497,9 +520,10 @@ impl Ingest {
     }
 
     /// Returns what came up to the last point and what came after it, for the flusher to write without a sync.
-    /// `None` if fewer than `least` bytes wait for the log.
+    /// `None` if fewer than `least` bytes wait for the log, or if a rewind does, which is flushed at once.
     pub(super) fn spill_cut(&mut self, least: u64) -> Option<(Cut, Cut)> {
-        if self.unwritten_bytes() < least {
+        let rewinds = self.early.iter().any(|cut| cut.kind != CutKind::Ordinary);
+        if rewinds || self.unwritten_bytes() < least {
             return None;
         }
         // `None` where every insert ends at a point.
@@ -529,6 +553,7 @@ impl Ingest {
             named.tally = open.tally;
             for stretch in open.stretches {
                 match self.inlets.get_mut(stretch.tree.id()) {
+                    // No list has leaves of a state before a rewind: what came before is in cuts of its own.
                     Some(inlet) => {
                         let (from, to) = (stretch.from, stretch.to);
                         named.pending.leaves(&stretch.tree, from, to, &mut inlet.named);
@@ -641,6 +666,91 @@ impl Ingest {
     /// Whether the tree is in use and sealed.
     pub(super) fn is_sealed(&self, id: TreeId) -> bool {
         self.inlets.get(id).is_some_and(|inlet| inlet.sealed)
+    }
+
+    /// The trees in use that are loaded, with their sizes, at one moment.
+    pub(super) fn trees(&self) -> impl Iterator<Item = (TreeId, (Arc<Tree>, u64))> {
+        self.inlets.iter().map(|(id, inlet)| (id, (Arc::clone(&inlet.tree), inlet.size)))
+    }
+
+    /// The state of a tree that was loaded. Fails if the tree was dropped.
+    fn current(&self, tree: &Fixed) -> Result<Arc<Tree>> {
+        let inlet = self.inlets.get(tree.id()).ok_or_else(|| dropped(tree))?;
+        Ok(Arc::clone(&inlet.tree))
+    }
+
+    /// Whether this is the state of a tree in use.
+    pub(super) fn is_current(&self, tree: &Arc<Tree>) -> bool {
+        self.inlets.get(tree.id()).is_some_and(|inlet| Arc::ptr_eq(&inlet.tree, tree))
+    }
+
+    /// Fails if `tree` cannot be rewound to `size`.
+    pub(super) fn check_rewind(&self, tree: &Fixed, size: u64) -> Result<()> {
+        let current = self.check_tree(tree)?;
+        if size > current {
+            let (size, current) = (TreeSize(size), TreeSize(current));
+            return Err(Error::SizeOutOfRange { size, current });
+        }
+        Ok(())
+    }
+
+    /// Whether no tree but `cut` has more leaves than at `mark`, which is the mark of its name.
+    pub(super) fn is_behind_mark(&self, mark: &Arc<Mark>, cut: &[Rewinding]) -> bool {
+        let is_mark = self.marks.get(&mark.name).is_some_and(|known| Arc::ptr_eq(known, mark));
+        let asleep = self.asleep.iter().map(|(id, size)| (id, *size));
+        let is_cut = |id| cut.iter().any(|rewinding| rewinding.before.id() == id);
+        let mut all = self.sizes().chain(asleep);
+        is_mark && all.all(|(id, size)| size <= mark.size(id).unwrap_or(0) || is_cut(id))
+    }
+
+    /// Accepts one record that rewinds trees: each is checked, its state is current, and no large batch is under way.
+    /// `note` is told the number of the record, before any later one is accepted. Returns that, and the marks that go.
+    pub(super) fn rewind(
+        &mut self,
+        mut all: Vec<Rewinding>,
+        note: impl FnOnce(Seq),
+    ) -> (Seq, Vec<MarkName>) {
+        all.sort_unstable_by_key(|rewinding| rewinding.before.id());
+        let cuts: Vec<_> =
+            all.iter().map(|rewinding| (rewinding.before.id(), rewinding.size)).collect();
+        // What came before goes into groups of its own, and so does the record.
+        self.name_point();
+        let before = match self.take_named() {
+            Some(named) => named,
+            None => self.take_open(),
+        };
+        let known = self.early.back().map_or(self.taken, |early| early.tally.seq);
+        if before.tally.seq > known {
+            self.early.push_back(Cut { kind: CutKind::BeforeRewind, ..before });
+        }
+        let marks = self.marks.only(|mark| mark.outlives(&cuts));
+        let gone = self.marks.iter().filter(|mark| !mark.outlives(&cuts));
+        let gone = gone.map(|mark| mark.name.clone()).collect();
+        self.marks = marks.clone();
+        let trees = all.iter().map(|rewinding| (Arc::clone(&rewinding.after), rewinding.size));
+        let seq = self.control(Control::Rewound(trees.collect(), marks));
+        note(seq);
+        for Rewinding { slot, before, after, leaves, size } in all {
+            // An erasure and an index may have come since the state was made.
+            let (old, new) = (before.erasures(), before.erasures().cut(size));
+            self.erased_ranges = (self.erased_ranges + new.ranges()).saturating_sub(old.ranges());
+            after.set_erasures(Arc::new(new));
+            if before.is_indexed() {
+                after.give_index();
+            }
+            after.set_durable(before.durable().get().min(size));
+            slot.replace(seq, size, &after);
+            let inlet = Inlet::new(&after, leaves, false);
+            self.inlets.insert(after.id(), inlet);
+        }
+        self.name_point();
+        let own = match self.take_named() {
+            Some(named) => named,
+            None => self.take_open(),
+        };
+        self.early.push_back(Cut { kind: CutKind::Rewind, ..own });
+        self.set_gate();
+        (seq, gone)
     }
 
     /// The sizes of the trees in use, at one moment.

@@ -18,13 +18,13 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::addition::Addition;
-use super::insert::{Intake, LARGE_FROM, hash_large};
+use super::insert::{Intake, LARGE_FROM};
 use crate::durability::DurabilityToken;
-use crate::engine::Tree;
 use crate::engine::find::fresh_key;
 use crate::engine::shared::Engine;
-use crate::error::Result;
-use crate::ids::Seq;
+use crate::engine::{Slot, Tree};
+use crate::error::{Error, Result};
+use crate::ids::{Seq, TreeId};
 use crate::index::IndexKey;
 use crate::mark::MarkName;
 use crate::merkle::Hash;
@@ -33,7 +33,7 @@ use crate::sync;
 /// Leaves for one tree. Those of `unique` are inserted only if the tree has none equal.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
-    pub(crate) tree: &'a Arc<Tree>,
+    pub(crate) slot: &'a Arc<Slot>,
     pub(crate) leaves: &'a [Hash],
     /// As in an [`Addition`].
     pub(crate) entries: &'a [&'a [u8]],
@@ -182,18 +182,18 @@ struct Chosen<'a> {
 }
 
 impl Request<'_> {
-    fn addition(&self) -> Addition<'_> {
-        Addition { tree: self.tree, leaves: self.leaves, entries: self.entries }
+    fn addition<'b>(&'b self, tree: &'b Tree) -> Addition<'b> {
+        Addition { tree: &tree.fixed, leaves: self.leaves, entries: self.entries }
     }
 }
 
 impl<'a> Request<'a> {
     /// Decides about each leaf, under the insertion lock. The tree has `size` leaves.
-    fn choose(&self, search: &mut Search, size: u64) -> Result<Chosen<'a>> {
+    fn choose(&self, tree: &Tree, search: &mut Search, size: u64) -> Result<Chosen<'a>> {
         if !sync::defect("a unique leaf is not compared with those that came since the search") {
-            search.compare(self.tree, size)?;
+            search.compare(tree, size)?;
         }
-        let durable = self.tree.durable().get();
+        let durable = tree.durable().get();
         let mut next = size;
         let mut chosen = Chosen {
             settled: Settled { range: size..size, found: Vec::with_capacity(self.leaves.len()) },
@@ -230,37 +230,54 @@ impl Engine {
         mark: Option<&MarkName>,
         how: Intake,
     ) -> Result<(Vec<Settled>, Seq)> {
-        for request in requests {
-            request.addition().check()?;
+        let awake = |request: &Request<'_>| {
+            let dropped = || Error::TreeDropped { tree: request.slot.spec.name.clone() };
+            request.slot.tree().ok_or_else(dropped)
+        };
+        let current = || requests.iter().map(awake).collect::<Result<Vec<_>>>();
+        let mut trees = current()?;
+        for (request, tree) in requests.iter().zip(&trees) {
+            request.addition(tree).check()?;
             if request.unique.contains(&true) {
-                request.tree.check_indexed()?;
+                tree.check_indexed()?;
             }
         }
-        let large =
-            requests.iter().map(|request| request.addition().bytes()).sum::<u64>() >= LARGE_FROM;
-        let node_bytes = |request: &Request<'_>| request.addition().node_bytes();
-        let bytes = || requests.iter().map(node_bytes).fold(0, u64::saturating_add);
-        let trees = || requests.iter().map(|request| request.tree.name().clone()).collect();
-        let mut searches: Vec<_> = requests.iter().map(Search::new).collect();
+        let (mut all_bytes, mut all_node_bytes) = (0_u64, 0_u64);
+        for (request, tree) in requests.iter().zip(&trees) {
+            let addition = request.addition(tree);
+            all_bytes += addition.bytes();
+            all_node_bytes = all_node_bytes.saturating_add(addition.node_bytes());
+        }
+        let large = all_bytes >= LARGE_FROM;
+        let names = || requests.iter().map(|request| request.slot.spec.name.clone()).collect();
+        let search = || requests.iter().map(Search::new).collect::<Vec<_>>();
+        let mut searches = search();
         let mut tries = 0;
         loop {
-            for (request, search) in requests.iter().zip(&mut searches) {
-                search.look(request.tree)?;
-                self.mend_indexes(request.tree);
+            for (tree, search) in trees.iter().zip(&mut searches) {
+                search.look(tree)?;
+                self.mend_indexes(tree);
             }
-            let mut ingest = self.enter(how, large, bytes, &trees)?;
-            let size = |request: &Request<'_>| ingest.check_tree(request.tree);
-            let sizes = requests.iter().map(size).collect::<Result<Vec<_>>>()?;
+            let mut ingest = self.enter(how, large, || all_node_bytes, &names)?;
+            let size = |tree: &Arc<Tree>| ingest.check_tree(tree);
+            let sizes = trees.iter().map(size).collect::<Result<Vec<_>>>()?;
+            if !trees.iter().all(|tree| ingest.is_current(tree)) {
+                // A tree was rewound meanwhile: what was found may be gone.
+                drop(ingest);
+                (trees, searches) = (current()?, search());
+                continue;
+            }
             let mut lags = searches.iter().zip(&sizes).map(|(search, size)| search.lag(*size));
             if tries < TRIES && lags.any(|lag| lag > LAG) {
                 tries += 1;
                 continue;
             }
-            let asked = requests.iter().zip(&mut searches).zip(sizes);
-            let chosen = asked.map(|((request, search), size)| request.choose(search, size));
+            let asked = requests.iter().zip(&trees).zip(&mut searches).zip(sizes);
+            let chosen =
+                asked.map(|(((request, tree), search), size)| request.choose(tree, search, size));
             let chosen = chosen.collect::<Result<Vec<_>>>()?;
-            let additions = requests.iter().zip(&chosen).map(|(request, chosen)| Addition {
-                tree: request.tree,
+            let additions = trees.iter().zip(&chosen).map(|(tree, chosen)| Addition {
+                tree: &tree.fixed,
                 leaves: &chosen.leaves,
                 entries: &chosen.entries,
             });
@@ -284,20 +301,22 @@ impl Engine {
                 }
                 self.leave(ingest, how)
             };
-            for Addition { tree, leaves, .. } in additions {
-                hash_large(tree, leaves.len());
+            for (tree, chosen) in trees.iter().zip(&chosen) {
+                self.hash_large(tree, chosen.leaves.len());
                 // More of this kind are likely to follow.
-                tree.prepare_to_find(leaves.len());
+                tree.prepare_to_find(chosen.leaves.len());
             }
             return Ok((chosen.into_iter().map(|chosen| chosen.settled).collect(), seq));
         }
     }
 
     /// Resolves once the leaf `found` is durable. `seq` is what [`insert_unique`](Self::insert_unique) returned.
-    pub(crate) fn token_of(&self, found: Found, seq: Seq) -> DurabilityToken {
+    pub(crate) fn token_of(&self, tree: TreeId, found: Found, seq: Seq) -> DurabilityToken {
         match found {
             Found::Existing(_, true) => self.token(Seq(0)),
-            Found::New(_) | Found::Existing(_, false) => self.token(seq),
+            Found::New(index) | Found::Existing(index, false) => {
+                self.token_of_leaf(seq, tree, index + 1)
+            }
         }
     }
 }
@@ -329,13 +348,14 @@ mod tests {
     fn a_large_batch_is_added_to_the_table_before_the_next_search() {
         let dir = tempfile::tempdir().unwrap();
         let (engine, flusher) = open(&dir);
-        let tree = Arc::clone(engine.slot(&TreeName::main()).unwrap().tree().unwrap());
+        let slot = engine.slot(&TreeName::main()).unwrap();
+        let tree = slot.tree().unwrap();
         if crate::sync::pool::pool().is_none() {
             // There is one core.
             return engine.close(flusher).unwrap();
         }
         let leaves: Vec<_> = (0..1000).map(leaf).collect();
-        let request = Request { tree: &tree, leaves: &leaves, entries: &[], unique: &[true; 1000] };
+        let request = Request { slot: &slot, leaves: &leaves, entries: &[], unique: &[true; 1000] };
         engine.insert_unique(&[request], None, Intake::Insert).unwrap();
         let started = std::time::Instant::now();
         while tree.table_bytes() < 8000 {
@@ -351,16 +371,17 @@ mod tests {
     fn leaves_that_came_since_the_search_are_compared_wherever_they_are_by_then() {
         let dir = tempfile::tempdir().unwrap();
         let (engine, flusher) = open(&dir);
-        let tree = Arc::clone(engine.slot(&TreeName::main()).unwrap().tree().unwrap());
+        let slot = engine.slot(&TreeName::main()).unwrap();
+        let tree = slot.tree().unwrap();
         let insert = |range: Range<u64>| {
             let leaves: Vec<_> = range.map(leaf).collect();
-            let addition = Addition { tree: &tree, leaves: &leaves, entries: &[] };
+            let addition = Addition { tree: &tree.fixed, leaves: &leaves, entries: &[] };
             engine.insert(addition, Intake::Insert).unwrap();
         };
         insert(0..100);
         for asked in [&[leaf(5), leaf(1000), leaf(9_999_999), leaf(1000)][..], &[leaf(1000)]] {
             let unique = vec![true; asked.len()];
-            let request = Request { tree: &tree, leaves: asked, entries: &[], unique: &unique };
+            let request = Request { slot: &slot, leaves: asked, entries: &[], unique: &unique };
             let mut search = Search::new(&request);
             search.look(&tree).unwrap();
             let before = tree.columns.leaves();
@@ -370,7 +391,7 @@ mod tests {
             let size = tree.columns.leaves();
             let ingest = engine.inflow.lock();
             assert!(asked.len() == 1 || search.lag(size) == 3 * LAG + 50);
-            let chosen = request.choose(&mut search, size).unwrap();
+            let chosen = request.choose(&tree, &mut search, size).unwrap();
             drop(ingest);
             let found = chosen.settled.found;
             if asked.len() == 1 {

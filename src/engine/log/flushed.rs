@@ -4,6 +4,7 @@
 //!
 //! - The flusher changes it after a sync, for all trees of a group together. So a thread that holds the lock sees
 //!   every tree as it was at one point.
+//! - A cut since the last checkpoint began is kept apart from those that the checkpoint takes along.
 //! - A tree is in `changed` exactly if the tree after a restart would differ from the manifest in force. So a
 //!   checkpoint costs what changed, however many trees there are.
 
@@ -59,6 +60,10 @@ pub(crate) struct Changed {
     pub(crate) dropped: bool,
     /// The erased entries, if some were erased since the manifest.
     pub(crate) erasures: Option<Arc<Erasures>>,
+    /// The lowest size that the tree was rewound to since the manifest.
+    pub(crate) cut: Option<u64>,
+    /// The same, since the last checkpoint began.
+    pub(crate) later_cut: Option<u64>,
 }
 
 impl Changed {
@@ -71,6 +76,8 @@ impl Changed {
             indexed: false,
             dropped: false,
             erasures: None,
+            cut: None,
+            later_cut: None,
         }
     }
 
@@ -83,7 +90,8 @@ impl Changed {
             (Some(now), Some(held)) => same(now, held),
         };
         let state = |change: &Self| (change.size, change.sealed, change.indexed, change.dropped);
-        state(self) == state(held) && erased
+        // A tree that was rewound is another one, even with as many leaves.
+        state(self) == state(held) && erased && self.later_cut.is_none()
     }
 }
 
@@ -127,16 +135,51 @@ impl Flushed {
                     let id = spec.id;
                     let (size, sealed, indexed, dropped) = (0, false, false, true);
                     let erasures = None;
-                    let gone = Changed { spec, tree, size, sealed, indexed, dropped, erasures };
+                    let (cut, later_cut) = (None, None);
+                    let gone = Changed {
+                        spec,
+                        tree,
+                        size,
+                        sealed,
+                        indexed,
+                        dropped,
+                        erasures,
+                        cut,
+                        later_cut,
+                    };
                     self.changed.insert(id, gone);
                 }
                 Control::Erased(tree, erasing) => {
                     self.change(&tree).erasures = Some(erasing.after);
                 }
                 Control::Marked(_, after) | Control::Unmarked(_, after) => self.marks = after,
+                Control::Rewound(trees, after) => {
+                    self.marks = after;
+                    trees.into_iter().for_each(|(tree, size)| self.rewound(tree, size));
+                }
             }
         }
         dropped
+    }
+
+    /// Notes that a tree was rewound to `size`. `tree` is its state since then.
+    fn rewound(&mut self, tree: Arc<Tree>, size: u64) {
+        tree.set_durable(size);
+        let erasures = Some(tree.erasures_below(size));
+        let change = self.change(&tree);
+        let lower = |cut: Option<u64>| Some(cut.map_or(size, |cut| cut.min(size)));
+        (change.cut, change.later_cut) = (lower(change.cut), lower(change.later_cut));
+        (change.tree, change.size, change.erasures) = (Some(tree), size, erasures);
+    }
+
+    /// Notes that a checkpoint begins.
+    pub(super) fn checkpoint_begins(&mut self) {
+        let ids: Vec<_> = self.changed.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(change) = self.changed.get_mut(id) {
+                change.later_cut = None;
+            }
+        }
     }
 
     fn change(&mut self, tree: &Arc<Tree>) -> &mut Changed {
@@ -169,6 +212,7 @@ impl Flushed {
                 // The manifest has the seal and the index by now.
                 now.sealed &= !held.sealed;
                 now.indexed &= !held.indexed;
+                now.cut = now.later_cut;
             }
         }
     }

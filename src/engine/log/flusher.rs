@@ -9,6 +9,7 @@
 //! - A group first creates trees, then has leaves, then erases entries, then sets and removes marks, then seals trees,
 //!   then drops trees. So a tree has no record before it is created and none after it is dropped, no entry is erased
 //!   before it is there, and a mark comes after the leaves that it covers.
+//! - The record of a rewind has a group of its own, behind the group of everything before it. Both are synced together.
 //! - The records of provisional groups count only once a group that ends at a point follows. They are claimed as
 //!   durable only after that group is synced.
 //! - A claim is an empty group that is not synced. The last point stays the one before it, so nothing relies on the
@@ -24,10 +25,11 @@ use std::time::{Duration, Instant};
 use super::control::Work;
 use super::flushed::{FlushPoint, News};
 use super::source::{Group, LogSource};
-use crate::engine::ingest::{Control, Cut, Erasing, Stretch};
+use crate::engine::ingest::{Control, Cut, CutKind, Erasing, Stretch};
 use crate::engine::tally::Tally;
 use crate::engine::tree::Tree;
 use crate::error::{Error, Result};
+use crate::mark::encode_sizes;
 use crate::merkle::{Hash, TreeSize};
 use crate::mutant::mutant;
 use crate::report::{Event, TreeFlush};
@@ -106,6 +108,11 @@ impl Flusher {
         while more {
             let cut;
             (cut, more) = self.source.cut();
+            if cut.kind == CutKind::BeforeRewind {
+                // The rewind follows, and is synced together with this.
+                self.write_point(cut)?;
+                continue;
+            }
             self.flush_to(cut)?;
         }
         Ok(())
@@ -257,7 +264,7 @@ impl Flusher {
 
     /// Writes one group with everything in `cut`, which follows the last group. `cut` may be empty.
     fn write_group(&mut self, cut: Cut, end: GroupEnd) -> Result<()> {
-        let Cut { tally, stretches, controls } = cut;
+        let Cut { tally, stretches, controls, .. } = cut;
         let (number, leaves) = (tally.seq.0, tally.leaves - self.written.leaves);
         let _span = tracing::trace_span!("group", seq = number, leaves).entered();
         // The views keep the chunks alive while the log is written straight out of them.
@@ -296,6 +303,10 @@ impl Flusher {
         }));
         let mark = |control: &Control| match control {
             Control::Marked(mark, _) => Some(mark.payload()),
+            Control::Rewound(trees, _) => {
+                let size = |(tree, size): &(Arc<Tree>, u64)| (tree.id(), *size);
+                Some(encode_sizes(&trees.iter().map(size).collect::<Vec<_>>()))
+            }
             _ => None,
         };
         let payloads: Vec<_> = controls.iter().map(mark).collect();
@@ -304,6 +315,9 @@ impl Flusher {
                 Some(Record::Mark { sizes: mark.sizes().len() as u64, payload })
             }
             (Control::Unmarked(name, _), _) => Some(Record::Unmark { name }),
+            (Control::Rewound(trees, _), Some(payload)) => {
+                Some(Record::Rewind { sizes: trees.len() as u64, payload })
+            }
             _ => None,
         }));
         records.extend(controls.iter().filter_map(|control| match control {

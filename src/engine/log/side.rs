@@ -13,8 +13,9 @@ use super::control::{Control, Work};
 use super::flushed::{Changed, FlushPoint, Flushed, News};
 use crate::durability::{DurabilityToken, Ending, Watermark};
 use crate::error::{Error, Result};
-use crate::ids::{SegmentId, Seq};
+use crate::ids::{SegmentId, Seq, TreeId};
 use crate::mark::Marks;
+use crate::merkle::TreeName;
 use crate::sync::process::Process;
 use crate::sync::{Condvar, Instant, Mutex};
 use crate::wal::{SegmentHold, Segments, Unwiped};
@@ -141,6 +142,11 @@ impl LogSide {
         DurabilityToken::new(seq, Arc::clone(&self.watermark))
     }
 
+    /// Notes that the record `seq` rewinds trees: for each its number, its name and the size.
+    pub(in crate::engine) fn note_rewind(&self, seq: Seq, cuts: Vec<(TreeId, TreeName, u64)>) {
+        self.watermark.note_rewind(seq, cuts);
+    }
+
     /// The sequence number up to which everything is durable now.
     #[inline]
     pub(in crate::engine) fn durable(&self) -> Seq {
@@ -228,6 +234,13 @@ impl LogSide {
     /// The last durable point, the trees that differ from the manifest in force there, and the marks.
     pub(in crate::engine) fn changed(&self) -> (FlushPoint, Vec<Changed>, Marks) {
         let flushed = self.flushed.lock();
+        (flushed.point(), flushed.changed(), flushed.marks())
+    }
+
+    /// As [`changed`](Self::changed), for a checkpoint that begins.
+    pub(in crate::engine) fn begin_checkpoint(&self) -> (FlushPoint, Vec<Changed>, Marks) {
+        let mut flushed = self.flushed.lock();
+        flushed.checkpoint_begins();
         (flushed.point(), flushed.changed(), flushed.marks())
     }
 

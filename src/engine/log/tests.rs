@@ -6,7 +6,7 @@ use super::{FlushPoint, Flusher, Group, LogSource, News, Work};
 use crate::config::Config;
 use crate::engine::create::create;
 use crate::engine::gate::Gate;
-use crate::engine::ingest::{Control, Cut};
+use crate::engine::ingest::{Control, Cut, CutKind};
 use crate::engine::tally::Tally;
 use crate::error::{Error, Result};
 use crate::fs::FileSystem;
@@ -72,7 +72,8 @@ impl LogSource for Source {
         self.note("cut");
         let spec = TreeSpec::new(TreeId(0), TreeName::main(), &Blake3, Arity::Two);
         let controls = vec![Control::Dropped(Arc::new(spec), None)];
-        (Cut { tally: Tally::opened(Seq(1), 0, 1), stretches: Vec::new(), controls }, false)
+        let tally = Tally::opened(Seq(1), 0, 1);
+        (Cut { tally, stretches: Vec::new(), controls, kind: CutKind::Ordinary }, false)
     }
 
     fn spill_cut(&self) -> Option<(Cut, Cut)> {

@@ -59,7 +59,7 @@ pub(crate) fn recover(
     let facts = facts::read(&config.path, &loader, hashers, first, &stored, &mut report)?;
     let started = Instant::now();
     let fs = &loader.fs;
-    let Facts { logged, grown, replayed, in_use, mut spare, orphans, .. } = facts;
+    let Facts { logged, grown, cuts, replayed, in_use, mut spare, orphans, .. } = facts;
     let end = replayed.end.segment;
     let len = in_use.iter().find(|(id, _)| *id == end).map_or(0, |(_, len)| *len);
     let file = fs
@@ -137,7 +137,7 @@ pub(crate) fn recover(
         let entry = manifest.tree(id);
         let tree = grown.get(id).map(|grown| &grown.tree);
         let stored = entry.map_or(0, |entry| entry.size);
-        tally.add_replayed(found.spec.arity, found.size - stored, found.entry_bytes);
+        tally.add_replayed(found.spec.arity, found.size.saturating_sub(stored), found.entry_bytes);
         if let Some(tree) = tree {
             tree.set_durable(found.size);
         }
@@ -148,11 +148,13 @@ pub(crate) fn recover(
                 size: TreeSize(found.size),
             });
         }
-        let erased = entry.map_or(0, |entry| entry.erasures.count()) < found.erasures.count();
+        let cut = cuts.get(id).copied();
+        let erased = entry.map_or(0, |entry| entry.erasures.count()) < found.erasures.count()
+            || cut.is_some();
         let differs = entry.is_none_or(|entry| {
             (entry.size, entry.sealed, entry.indexed) != (found.size, found.sealed, found.indexed)
         });
-        if differs || erased {
+        if differs || erased || cut.is_some() {
             changed.push(Changed {
                 spec: Arc::clone(&found.spec),
                 tree: tree.cloned(),
@@ -161,6 +163,8 @@ pub(crate) fn recover(
                 indexed: found.indexed,
                 dropped: false,
                 erasures: erased.then(|| Arc::clone(&found.erasures)),
+                cut,
+                later_cut: None,
             });
         }
         slots.extend(match (tree, entry) {
@@ -178,6 +182,8 @@ pub(crate) fn recover(
         indexed: false,
         dropped: true,
         erasures: None,
+        cut: None,
+        later_cut: None,
     }));
     let sealed = |id| logged.get(id).is_some_and(|tree| tree.sealed);
     let ids: Vec<_> = grown.iter().map(|(id, _)| id).collect();

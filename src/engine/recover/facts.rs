@@ -33,6 +33,8 @@ pub(super) struct Facts {
     /// The trees at the end of the log.
     pub(super) logged: LoggedTrees,
     pub(super) grown: PerTree<Grown>,
+    /// The lowest size that the log rewinds each tree to.
+    pub(super) cuts: PerTree<u64>,
     pub(super) replayed: Replayed,
     /// Segments of the log, with their lengths.
     pub(super) in_use: Vec<(SegmentId, u64)>,
@@ -78,6 +80,7 @@ pub(super) fn read(
     let started = Instant::now();
     let hasher = |spec: &TreeSpec| hashers.of(path, spec);
     let mut grown: PerTree<Grown> = PerTree::default();
+    let mut cuts: PerTree<u64> = PerTree::default();
     let load = |grown: &mut PerTree<Grown>, id: TreeId| {
         if grown.get(id).is_none()
             && let Some(entry) = manifest.tree(id)
@@ -128,7 +131,21 @@ pub(super) fn read(
                     tree.set_erasures(erasures);
                 }
             }
-            Change::Dropped(tree) => drop(grown.remove(tree.spec.id)),
+            Change::Rewound(sizes) => {
+                for (id, size) in sizes {
+                    load(&mut grown, id)?;
+                    if let Some(Grown { tree, leaves }) = grown.get_mut(id) {
+                        let (after, writer) = tree.rewound(size)?;
+                        (*tree, *leaves) = (Arc::new(after), writer);
+                    }
+                    let lowest = cuts.get(id).map_or(size, |cut| size.min(*cut));
+                    cuts.insert(id, lowest);
+                }
+            }
+            Change::Dropped(tree) => {
+                cuts.remove(tree.spec.id);
+                drop(grown.remove(tree.spec.id));
+            }
         }
         Ok(())
     })?;
@@ -140,7 +157,8 @@ pub(super) fn read(
     report.dropped_leaves = replayed.dropped;
     report.torn = replayed.torn.as_ref().map(ToString::to_string);
     report.replay_time = started.elapsed();
-    look_around(fs, stored, &wal, &parts, logged, grown, replayed)
+    let facts = look_around(fs, stored, &wal, &parts, logged, grown, replayed)?;
+    Ok(Facts { cuts, ..facts })
 }
 
 /// Fails unless every part of the manifest is there with the right length. Opens no part.
@@ -195,6 +213,7 @@ fn look_around(
         old_manifests: manifests::has_old(fs, manifest.number, &stored.base)?,
         logged,
         grown,
+        cuts: PerTree::default(),
         replayed,
         in_use,
         spare,

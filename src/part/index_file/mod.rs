@@ -58,7 +58,7 @@ impl IndexIdentity {
             tree: identity.tree,
             part: reference.number,
             from: reference.from,
-            to: reference.to,
+            to: reference.file_end(),
             checksum: reference.checksum,
             key: [0; 16],
         }

@@ -58,7 +58,8 @@ pub(crate) fn search(bytes: &[u8]) -> Option<usize> {
     let identity = PartIdentity::parse(subject.part.first_chunk()?).ok()?;
     let PartIdentity { number, from, to, .. } = identity;
     let (len, checksum) = (subject.part.len() as u64, seal_of(subject.part.last_chunk()?));
-    let reference = PartRef { number, from, to, len, checksum, entry_bytes: 0, erased: 0 };
+    let reference =
+        PartRef { number, from, to, len, checksum, entry_bytes: 0, erased: 0, hidden: 0 };
     let mut index = subject.index.clone();
     let body = index.get_mut(PART_BLOCK_LEN..)?;
     for [low, high, mask] in bytes.as_chunks().0 {

@@ -41,6 +41,7 @@ pub fn group(bytes: &[u8]) -> bool {
         | Frame::Drop { .. } => 0,
         Frame::Mark(mark) => mark.payload_len(),
         Frame::Unmark(name) => name.as_str().len(),
+        Frame::Rewind(sizes) => crate::mark::encode_sizes(sizes).len(),
         Frame::Erase { ranges, cause, .. } => {
             crate::entry::erasure::encode(ranges, &cause.reason).len()
         }
@@ -143,6 +144,7 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
         checksum: part::seal(bytes.last_chunk()?),
         entry_bytes: part::entry_bytes(&bytes),
         erased: 0,
+        hidden: 0,
     };
     let own = tree.parts.iter().position(|part| part.number.0 == name.number)?;
     tree.parts[own] = PartRef { erased: tree.parts[own].erased, ..part };

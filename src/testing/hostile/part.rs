@@ -30,8 +30,16 @@ pub(crate) fn read(bytes: &[u8]) -> bool {
     let len = bytes.len() as u64;
     let PartIdentity { number, from, to, .. } = identity;
     let entry_bytes = entry_bytes(bytes);
-    let reference =
-        PartRef { number, from, to, len, checksum: seal_of(footer), entry_bytes, erased: 0 };
+    let reference = PartRef {
+        number,
+        from,
+        to,
+        len,
+        checksum: seal_of(footer),
+        entry_bytes,
+        erased: 0,
+        hidden: 0,
+    };
     let disk = SimDisk::new();
     disk.put(number.file(), bytes);
     let disk: Arc<dyn FileSystem> = Arc::new(disk);

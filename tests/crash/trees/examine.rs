@@ -187,6 +187,14 @@ impl Image<'_> {
                 drop(handle.erase(range, "").map_err(refused)?);
             }
         }
+        let last =
+            state.iter().filter(|(_, tree)| !tree.sealed).map(|(name, _)| name.clone()).next_back();
+        if let Some(name) = last.filter(|_| self.random.one_in(2)) {
+            let size = state[&name].leaves.len() as u64 / 2;
+            let handle = store.existing_tree(&name).map_err(refused)?;
+            handle.rewind(size).map_err(refused)?;
+            state.rewind(&name, size);
+        }
         store.flush().map_err(refused)?;
         let flushed = Rc::new(state.clone());
         if let Some(first) = state.keys().next().cloned() {

@@ -83,6 +83,8 @@ impl<'a> Patient<'a> {
             Step::Bare(name, count) => self.bare(NAMES[name], count),
             Step::Mark => self.mark(),
             Step::Unmark => self.unmark(),
+            Step::Rewind(name, quarters) => self.rewind(NAMES[name], quarters),
+            Step::RewindTo => self.rewind_to(),
             Step::Compact => self.compact(),
             Step::Flush => self.flush(),
             Step::Checkpoint => self.checkpoint(),
@@ -286,6 +288,71 @@ impl<'a> Patient<'a> {
                 Ok(())
             }
             Err(error) => self.must_be_poison(&error),
+        }
+    }
+
+    fn rewind(&mut self, name: &str, quarters: usize) -> Outcome {
+        let Some(known) = self.model.now.get(name).filter(|tree| !tree.sealed) else {
+            return Ok(());
+        };
+        let size = (known.leaves.len() * quarters / 4) as u64;
+        let tree = match self.store().existing_tree(name) {
+            Ok(tree) => tree,
+            Err(error) => return self.must_be_poison(&error),
+        };
+        let rewound = tree.rewind(size);
+        let accepted = tree.size().get() == size;
+        drop(tree);
+        self.after_rewind(rewound.map(drop), &[(name.to_owned(), size)], accepted)
+    }
+
+    fn rewind_to(&mut self) -> Outcome {
+        let Some((mark, sizes)) = self.model.now.some_mark() else { return Ok(()) };
+        let loses = |(name, size): &&(String, u64)| {
+            self.model.now.get(name).is_some_and(|tree| tree.leaves.len() as u64 > *size)
+        };
+        let sizes: Vec<_> = sizes.iter().filter(loses).cloned().collect();
+        if sizes.iter().any(|(name, _)| self.model.now[name].sealed) {
+            return Ok(());
+        }
+        let rewound = self.store().rewind_to(&mark);
+        let infos = self.store().trees().map_err(refused)?;
+        let is_cut = |(name, size): &(String, u64)| {
+            infos.iter().any(|info| info.name.as_str() == name && info.size.get() == *size)
+        };
+        let accepted = sizes.iter().all(is_cut);
+        self.after_rewind(rewound.map(drop), &sizes, accepted)
+    }
+
+    /// A rewind that fails was accepted or not, and the next open shows the trees before or after it.
+    fn after_rewind(
+        &mut self,
+        rewound: Result<(), Error>,
+        sizes: &[(String, u64)],
+        accepted: bool,
+    ) -> Outcome {
+        self.model.name_point();
+        if accepted {
+            self.model.rewind(sizes);
+        }
+        match rewound {
+            Ok(()) => {
+                self.model.acknowledge();
+                for token in self.tokens.drain(..) {
+                    match token.wait_timeout(Duration::ZERO) {
+                        Ok(true) | Err(Error::Rewound { .. }) => {}
+                        answer => {
+                            let text = format!("the token of {}: {answer:?}", token.seq());
+                            return Err(Finding::new(Kind::Answer, text));
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.tokens.clear();
+                self.must_be_poison(&error)
+            }
         }
     }
 
@@ -633,7 +700,7 @@ impl Drop for Patient<'_> {
 }
 
 /// A workload that meets every kind of operation on up to three trees.
-const STEPS: [Step; 32] = [
+const STEPS: [Step; 36] = [
     Step::Insert(0, 2),
     Step::Insert(1, 5),
     Step::Batch(3),
@@ -650,6 +717,7 @@ const STEPS: [Step; 32] = [
     Step::Compact,
     Step::Seal(1),
     Step::Unmark,
+    Step::Rewind(0, 3),
     Step::Checkpoint,
     Step::Batch(2),
     Step::Erase(1),
@@ -662,6 +730,9 @@ const STEPS: [Step; 32] = [
     Step::Checkpoint,
     Step::Batch(2),
     Step::Reopen,
+    Step::Batch(1),
+    Step::Rewind(0, 2),
+    Step::RewindTo,
     Step::Batch(1),
     Step::Checkpoint,
     Step::Erase(2),

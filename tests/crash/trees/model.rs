@@ -46,6 +46,8 @@ pub(crate) struct Model {
     fresh: u64,
     /// How many marks were set, lost ones too.
     marked: u64,
+    /// Leaves that rewinds have dropped, with their trees.
+    dropped: Vec<(String, Hash)>,
     /// The entries of the leaves, of all trees that keep some.
     entries: BTreeMap<Hash, Vec<u8>>,
     /// The entries that no file may have any more.
@@ -64,6 +66,7 @@ impl Model {
             created: 0,
             fresh: 0,
             marked: 0,
+            dropped: Vec::new(),
             entries: BTreeMap::new(),
             gone: Gone::default(),
         }
@@ -75,6 +78,11 @@ impl Model {
         let new = New::of_kind(kind, self.seeds(count));
         self.entries.extend(new.leaves.iter().copied().zip(new.entries.iter().cloned()));
         new
+    }
+
+    /// Whether this is the leaf of an entry.
+    pub(crate) fn has_entry(&self, leaf: &Hash) -> bool {
+        self.entries.contains_key(leaf)
     }
 
     /// The entry of a leaf of a tree that keeps some.
@@ -90,6 +98,24 @@ impl Model {
                 self.gone.add(&self.entries[&leaf]);
             }
         }
+    }
+
+    /// A call rewinds trees. What was submitted before is a point, and so is what is left.
+    pub(crate) fn rewind(&mut self, sizes: &[(String, u64)]) {
+        self.name_point();
+        for (name, size) in sizes {
+            let dropped = self.now.rewind(name, *size);
+            self.dropped.extend(dropped.into_iter().map(|leaf| (name.clone(), leaf)));
+        }
+        self.name_point();
+    }
+
+    /// Some leaves that the tree `name` had and has no more.
+    pub(crate) fn dropped_leaves(&self, name: &str) -> Vec<Hash> {
+        let now = self.now.get(name).map_or(&[][..], |tree| &tree.leaves);
+        let of_tree =
+            self.dropped.iter().rev().filter(|(tree, _)| tree == name).map(|(_, leaf)| *leaf);
+        of_tree.filter(|leaf| !now.contains(leaf)).take(3).collect()
     }
 
     /// A name for a mark that nothing else ever had.

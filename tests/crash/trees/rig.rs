@@ -34,6 +34,10 @@ pub(crate) enum Step {
     Mark,
     /// Removes the oldest mark.
     Unmark,
+    /// Rewinds a tree to so many quarters of its leaves.
+    Rewind(usize, usize),
+    /// Rewinds all trees to one of the marks.
+    RewindTo,
     /// Removes the data of erased entries from all files.
     Compact,
     Flush,
@@ -151,6 +155,8 @@ impl Rig {
             Step::Bare(name, count) => self.span(|rig| rig.bare(NAMES[name], count)),
             Step::Mark => self.span(Self::set_mark),
             Step::Unmark => self.span(Self::unmark),
+            Step::Rewind(name, quarters) => self.span(|rig| rig.rewind(NAMES[name], quarters)),
+            Step::RewindTo => self.span(Self::rewind_to),
             Step::Compact => self.span(Self::compact),
             Step::Flush => self.span(Self::flush),
             Step::Checkpoint => self.span(Self::checkpoint),
@@ -359,6 +365,67 @@ impl Rig {
         let token = self.store().drop_mark(&name).map_err(refused)?;
         self.model.now.drop_oldest_mark();
         self.keep(token)
+    }
+
+    fn rewind(&mut self, name: &str, quarters: usize) -> Outcome {
+        let Some(known) = self.model.now.get(name) else { return Ok(()) };
+        let (size, sealed) = ((known.leaves.len() * quarters / 4) as u64, known.sealed);
+        let tree = self.store().existing_tree(name).map_err(refused)?;
+        if sealed {
+            return match tree.rewind(size) {
+                Err(Error::TreeSealed { .. }) => Ok(()),
+                answer => Err(Finding::new(Kind::Answer, format!("a sealed tree: {answer:?}"))),
+            };
+        }
+        let then = tree.snapshot();
+        let head = then.head().map_err(refused)?;
+        self.model.rewind(&[(name.to_owned(), size)]);
+        tree.rewind(size).map_err(refused)?;
+        if then.head().map_err(refused)? != head {
+            return Err(Finding::new(Kind::WrongRoot, "a snapshot from before a rewind"));
+        }
+        for leaf in self.model.dropped_leaves(name) {
+            let found = if tree.is_indexed() { tree.find(&leaf).map_err(refused)? } else { None };
+            if let Some(index) = found {
+                let text = format!("a leaf that was dropped is found at {index}");
+                return Err(Finding::new(Kind::Phantom, text));
+            }
+        }
+        self.rewound()
+    }
+
+    fn rewind_to(&mut self) -> Outcome {
+        let Some((mark, sizes)) = self.model.now.some_mark() else { return Ok(()) };
+        let loses = |(name, size): &&(String, u64)| {
+            self.model.now.get(name).is_some_and(|tree| tree.leaves.len() as u64 > *size)
+        };
+        let sizes: Vec<_> = sizes.iter().filter(loses).cloned().collect();
+        let sealed = sizes.iter().any(|(name, _)| self.model.now[name].sealed);
+        if sealed {
+            return match self.store().rewind_to(&mark) {
+                Err(Error::TreeSealed { .. }) => Ok(()),
+                answer => Err(Finding::new(Kind::Answer, format!("a sealed tree: {answer:?}"))),
+            };
+        }
+        self.model.rewind(&sizes);
+        self.store().rewind_to(&mark).map_err(refused)?;
+        self.rewound()
+    }
+
+    /// A rewind is durable. Each token says that its leaf is durable or that it was dropped.
+    fn rewound(&mut self) -> Outcome {
+        self.model.acknowledge();
+        self.mark();
+        for token in self.tokens.drain(..) {
+            match token.wait_timeout(std::time::Duration::ZERO) {
+                Ok(true) | Err(Error::Rewound { .. }) => {}
+                answer => {
+                    let text = format!("the token of {}: {answer:?}", token.seq());
+                    return Err(Finding::new(Kind::Answer, text));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn compact(&mut self) -> Outcome {

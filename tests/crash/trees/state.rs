@@ -81,6 +81,22 @@ impl State {
         self.marks.push(Mark { name: name.to_owned(), sizes });
     }
 
+    /// Rewinds a tree. Returns the leaves that are dropped.
+    pub(crate) fn rewind(&mut self, name: &str, size: u64) -> Vec<Hash> {
+        let Some(tree) = self.trees.get_mut(name) else { return Vec::new() };
+        tree.erased.retain(|index| *index < size);
+        self.marks.retain(|mark| mark.sizes.get(name).is_none_or(|then| *then <= size));
+        tree.leaves.split_off(usize::try_from(size).unwrap())
+    }
+
+    /// The sizes of all trees at one of the marks, in the middle of the list, with its name. Those of trees that were
+    /// created later are 0.
+    pub(crate) fn some_mark(&self) -> Option<(String, Vec<(String, u64)>)> {
+        let mark = self.marks.get(self.marks.len() / 2)?;
+        let size = |name: &String| (name.clone(), mark.sizes.get(name).copied().unwrap_or(0));
+        Some((mark.name.clone(), self.trees.keys().map(size).collect()))
+    }
+
     /// The name of the oldest mark.
     pub(crate) fn oldest_mark(&self) -> Option<String> {
         self.marks.first().map(|mark| mark.name.clone())

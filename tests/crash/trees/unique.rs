@@ -21,7 +21,10 @@ impl Submission {
             return None;
         }
         let step = known.leaves.len() / 5 + 1;
-        let old: Vec<_> = known.leaves.iter().rev().step_by(step).copied().collect();
+        let kept = known.leaves.iter().rev().step_by(step).copied();
+        let lost = model.dropped_leaves(name);
+        let lost = lost.into_iter().filter(|leaf| model.has_entry(leaf));
+        let old: Vec<_> = lost.chain(kept).collect();
         let new = model.new_leaves(name, count).leaves;
         let mut leaves = Vec::new();
         for (at, new) in new.into_iter().enumerate() {

@@ -19,7 +19,7 @@ use testkit::random::Random;
 
 /// The steps that all short workloads are made of. The first tree is the one that is created, sealed and
 /// dropped; the large batch takes several blocks of log.
-const ALPHABET: [Step; 13] = [
+const ALPHABET: [Step; 15] = [
     Step::Insert(0, 2),
     Step::Batch(40),
     Step::Create(2),
@@ -27,6 +27,8 @@ const ALPHABET: [Step; 13] = [
     Step::Drop(0),
     Step::Erase(1),
     Step::Mark,
+    Step::Rewind(1, 2),
+    Step::RewindTo,
     Step::Compact,
     Step::Flush,
     Step::Checkpoint,
@@ -159,6 +161,51 @@ const MARKS: [Step; 21] = [
     Step::Checkpoint,
 ];
 
+/// A workload with rewinds: of leaves in memory, in the log, in manifests, in parts, in merged parts; of erased entries; twice
+/// at a time; with checkpoints, merges, kills and readers between; to marks.
+const REWINDS: [Step; 40] = [
+    Step::Insert(0, 6),
+    Step::Insert(1, 9),
+    Step::Rewind(0, 2),
+    Step::Insert(0, 4),
+    Step::Follow,
+    Step::Checkpoint,
+    Step::Batch(5),
+    Step::Erase(1),
+    Step::Rewind(1, 2),
+    Step::Rewind(1, 3),
+    Step::Follow,
+    Step::Unique(1, 3),
+    Step::Flush,
+    Step::Kill,
+    Step::Rewind(1, 1),
+    Step::Batch(7),
+    Step::Checkpoint,
+    Step::Batch(3),
+    Step::Checkpoint,
+    Step::Batch(3),
+    Step::Checkpoint,
+    Step::Rewind(0, 2),
+    Step::Unique(1, 2),
+    Step::Checkpoint,
+    Step::Insert(0, 3),
+    Step::Erase(1),
+    Step::Rewind(1, 2),
+    Step::Compact,
+    Step::Unique(1, 3),
+    Step::Mark,
+    Step::Batch(9),
+    Step::Create(2),
+    Step::Insert(2, 4),
+    Step::RewindTo,
+    Step::Batch(2),
+    Step::Reopen,
+    Step::Rewind(0, 0),
+    Step::Batch(40),
+    Step::Rewind(1, 3),
+    Step::Checkpoint,
+];
+
 /// One workload: nothing is examined before its last `examined` steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
@@ -263,6 +310,11 @@ pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
         workloads.push(Workload { setup, seed, steps, examined });
     }
     for setup in setups {
+        let seed = run.seed(SHORT + workloads.len() as u64);
+        let (steps, examined) = (REWINDS.to_vec(), REWINDS.len());
+        workloads.push(Workload { setup, seed, steps, examined });
+    }
+    for setup in setups {
         for last in ALPHABET {
             let mut steps = PAST.to_vec();
             steps.extend([Step::Flush, Step::Claim, last]);
@@ -295,7 +347,7 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
     let step = |random: &mut Random| {
         let tree = usize::try_from(random.below(3)).unwrap();
         let mut leaves = |most| 1 + usize::try_from(random.below(most)).unwrap();
-        match leaves(61) {
+        match leaves(67) {
             1..=9 => Step::Insert(tree, leaves(30)),
             10..=16 => Step::Batch(leaves(20)),
             17 => Step::Batch(60 + leaves(150)),
@@ -314,6 +366,8 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
             53..=55 => Step::Unique(tree, leaves(20)),
             56..=58 => Step::Mark,
             59 => Step::Unmark,
+            60..=64 => Step::Rewind(tree, leaves(5) - 1),
+            65 => Step::RewindTo,
             _ => Step::Cut(match random.below(4) {
                 0 => CrashChoice::NothingKept,
                 1 => CrashChoice::AllKept,
@@ -408,6 +462,7 @@ fn flaws_are_found_in_stores_of_several_trees() {
         Mutant::BaseForgotten,
         Mutant::MarkEarly,
         Mutant::MarksForgotten,
+        Mutant::PartsNotCut,
     ]
     .map(Flaw::Engine);
     #[cfg(not(duramen_mutants))]
