@@ -5,6 +5,7 @@
 //! - A second history ends the program at once, with status 1 and the evidence kept.
 //! - What may pass, such as an old checkpoint of a cache, ends it after the patience of the caller.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use duramen::TreeHead;
@@ -78,16 +79,17 @@ fn trust(args: &FollowArgs) -> Result<Trust, Error> {
     })
 }
 
-/// Follows the log until a signal, or once. `each` is called after every checkpoint of which everything was verified.
+/// Follows the log until a signal, or once, from the minimum index of the log on. `each` is called after every checkpoint of which everything was verified.
 pub(crate) fn follow<S: Sink>(
     args: &FollowArgs,
-    source: &HttpSource,
+    (source, minimum): (&HttpSource, u64),
     state: FollowState,
     sink: &mut S,
     mut each: impl FnMut(&FollowState, &S) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut follower = Follower::new(source, trust(args)?, state, fetches(args)).map_err(of)?;
-    let mut trouble = Trouble::default();
+    let follower = Follower::new(source, trust(args)?, state, fetches(args)).map_err(of)?;
+    let mut follower = follower.minimum_index(minimum);
+    let (mut trouble, mut left_out) = (Trouble::default(), Vec::new());
     signals::finish_first();
     while !is_asked() {
         match follower.advance(sink) {
@@ -99,6 +101,11 @@ pub(crate) fn follow<S: Sink>(
             }
             Ok(Advance::Verified { head, entries }) => {
                 trouble.end();
+                let unverified = follower.state().unverified();
+                if left_out != unverified {
+                    unverified.clone_into(&mut left_out);
+                    tell_left_out(&left_out);
+                }
                 each(follower.state(), sink)?;
                 print(args, head, entries)?;
             }
@@ -116,6 +123,12 @@ pub(crate) fn follow<S: Sink>(
         pause(args.interval);
     }
     Ok(())
+}
+
+/// Says what was not verified, of a log that is pruned.
+fn tell_left_out(ranges: &[Range<u64>]) {
+    let ranges: Vec<_> = ranges.iter().map(|range| format!("{range:?}")).collect();
+    output::tell(&format!("the log is pruned: not verified are the entries {}", ranges.join(", ")));
 }
 
 /// Whether another look may be better.

@@ -46,6 +46,7 @@ mod progress;
 mod proof;
 mod prove;
 mod prove_consistency;
+mod read_only;
 mod record;
 mod records;
 mod recover;

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<(), Error> {
         Some(note) => show(&shown, note, mirror),
         None => Ok(()),
     };
-    let followed = follow::follow(&args.follow, &source, state, &mut mirror, each);
+    let followed = follow::follow(&args.follow, (&source, 0), state, &mut mirror, each);
     let served = server.map_or(Ok(()), Server::end);
     let closed = store.close();
     followed?;

@@ -8,10 +8,10 @@ use crate::{follow, signals};
 
 /// Follows a log until a signal, or looks at it once.
 pub(crate) fn run(args: &MonitorArgs) -> Result<(), Error> {
-    let args = &args.follow;
+    let (args, minimum) = (&args.follow, args.minimum_index);
     let (source, state) = (follow::source(args)?, follow::state(args)?);
     let mut counter = Counter::new(state.verified(), follow::is_asked);
-    let followed = follow::follow(args, &source, state, &mut counter, |_, _| Ok(()));
+    let followed = follow::follow(args, (&source, minimum), state, &mut counter, |_, _| Ok(()));
     signals::nothing_to_finish();
     followed
 }

@@ -17,7 +17,7 @@ use duramen_log::{Anchor, Log, LogConfig, WitnessPolicy};
 use crate::any_key::{self, OwnCosigner};
 use crate::args::ServeArgs;
 use crate::error::Error;
-use crate::{admin, anchored, key, listen, memory, output, witness_policy};
+use crate::{admin, anchored, key, listen, memory, output, read_only, witness_policy};
 
 /// Serves until a signal asks the program to end.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
@@ -37,6 +37,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
     }
     let of_trees = |source| Error::Log { log: "of --tree".to_owned(), source: Box::new(source) };
     Site::check_names(args.tree.iter().map(TreeName::as_str)).map_err(of_trees)?;
+    if args.read_only {
+        return read_only::run(args);
+    }
     listen::show_messages();
     let token = args.network.token()?;
     // A mapped file on a disk that fails would kill the server.

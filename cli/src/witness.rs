@@ -27,11 +27,15 @@ pub(crate) fn run(args: &WitnessArgs) -> Result<(), Error> {
     let config = keys.try_fold(config, |config, key| Ok::<_, Error>(config.key(key?)))?;
     // A mapped file on a disk that fails would kill the witness.
     let store = Config::new(&args.dir).read_mode(ReadMode::Pread);
-    let store = memory::bounded(store, args.memory.max_memory)?;
-    let store = Store::open(store.flush_policy(FlushPolicy::Manual).status_file(true))?;
+    let store = memory::bounded(store, args.memory.max_memory)?.create(args.new);
+    let store = store.flush_policy(FlushPolicy::Manual).status_file(true);
+    let store = Store::open(store).map_err(|error| match error {
+        duramen::Error::NoStore { .. } => failed(WitnessError::NewStore { name: name.clone() }),
+        error => error.into(),
+    })?;
     // Only now it can be seen that the anchor is outside the store.
     let anchor = Arc::new(anchor(args, file, &name)?);
-    let config = config.anchor(anchor).first_anchor(args.first_anchor);
+    let config = config.anchor(anchor).first_anchor(args.first_anchor).new_store(args.new);
     let witness = Witness::open(&store, config).map_err(failed)?;
 
     let limits = args.network.limits();

@@ -15,6 +15,10 @@ use crate::number::{number, positive};
 pub(crate) struct MonitorArgs {
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
+
+    /// The log is pruned: it publishes nothing below this index. Entries below it that were not verified are left out.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number)]
+    pub(crate) minimum_index: u64,
 }
 
 /// `duramen mirror`.

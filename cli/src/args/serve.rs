@@ -60,6 +60,20 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", value_parser = number)]
     pub(crate) minimum_index: Vec<u64>,
 
+    /// Read the store, which another process may write, and take no entries. Shows the checkpoint that was published last.
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "cosigner_key", "first_anchor", "adopt_store", "max_memory", "duplicates", "policy", "minimum_index", "admin"
+        ]
+    )]
+    pub(crate) read_only: bool,
+
+    /// The signed checkpoint that is shown, as serve answered it, instead of that of the anchor. Once for each --tree, in
+    /// the same order.
+    #[arg(long, value_name = "FILE", requires = "read_only")]
+    pub(crate) checkpoint: Vec<PathBuf>,
+
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
 }

@@ -23,6 +23,10 @@ pub(crate) struct WitnessArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) anchor: Option<PathBuf>,
 
+    /// Make a new store. The witness, by its keys, has never cosigned anything. Not for a store that is there.
+    #[arg(long)]
+    pub(crate) new: bool,
+
     /// The store has cosigned before and there is no anchor yet. It is known to be the latest: not a restored backup.
     #[arg(long)]
     pub(crate) first_anchor: bool,

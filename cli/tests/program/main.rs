@@ -40,6 +40,7 @@ mod notify;
 mod operators;
 mod outside;
 mod proofs;
+mod read_only;
 mod reading;
 mod recover;
 mod scrub;

@@ -1,4 +1,5 @@
-//! Clients and logs that others wrote: the Python package tlog-scales, and the Go module golang.org/x/mod.
+//! Clients, logs and a witness that others wrote: the Python packages tlog-scales and aics-witness, and the Go module
+//! golang.org/x/mod.
 //!
 //! `.ci/run` installs them. Where one is missing its test says so and is skipped.
 
@@ -23,12 +24,16 @@ fn skip(test: &str, why: &str) {
 
 /// A Python that has tlog-scales: that of `DURAMEN_TEST_PYTHON`, or the usual one.
 fn python(test: &str) -> Option<OsString> {
+    python_with("tlog_scales", "tlog-scales 0.0.3", test)
+}
+
+fn python_with(module: &str, package: &str, test: &str) -> Option<OsString> {
     let python = std::env::var_os("DURAMEN_TEST_PYTHON").unwrap_or_else(|| "python3".into());
-    let tried = Command::new(&python).args(["-c", "import tlog_scales"]).output();
+    let tried = Command::new(&python).args(["-c", &format!("import {module}")]).output();
     if tried.is_ok_and(|tried| tried.status.success()) {
         return Some(python);
     }
-    skip(test, "there is no Python with tlog-scales 0.0.3");
+    skip(test, &format!("there is no Python with {package}"));
     None
 }
 
@@ -174,4 +179,128 @@ fn go_opens_the_checkpoint_and_checks_every_proof() {
     command.arg(format!("http://{}", served.address)).arg(&keys[0]);
     assert!(run(command).contains(&format!("checked {ENTRIES}")));
     served.stop();
+}
+
+/// A witness that others wrote, killed at the end of its test.
+struct Outside {
+    python: OsString,
+    config: PathBuf,
+    address: String,
+    running: Option<std::process::Child>,
+}
+
+impl Outside {
+    /// Makes a witness of the log with the public key `log`. Returns its public key as well.
+    fn new(python: OsString, place: &Place, log: &str) -> (Self, String) {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        let config = place.path("witness.json");
+        let outside = Self { python, config, address, running: None };
+        let mut init = outside.command("init");
+        init.args(["--name", "witness.example/outside", "--listen", &outside.address]);
+        let said = run(init);
+        let vkey = said.split_whitespace().find(|word| word.contains("+")).unwrap().to_owned();
+        let mut add = outside.command("add-log");
+        add.args(["--origin", ORIGIN, "--vkey", log]);
+        run(add);
+        (outside, vkey)
+    }
+
+    fn command(&self, what: &str) -> Command {
+        let mut command = Command::new(&self.python);
+        command.args(["-m", "aics_witness", what, "--config"]).arg(&self.config);
+        command
+    }
+
+    /// Runs it until [`stop`](Self::stop).
+    fn start(&mut self) {
+        let mut command = self.command("serve");
+        let null = || Stdio::null();
+        self.running = Some(command.stdout(null()).stderr(null()).spawn().unwrap());
+        for _ in 0..600 {
+            if std::net::TcpStream::connect(&self.address).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("the witness does not listen on {}", self.address);
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.kill();
+            let _ = running.wait();
+        }
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[test]
+fn aics_witness_cosigns_a_log_and_no_second_history_of_it() {
+    let test = "aics-witness cosigns a log";
+    let Some(python) = python_with("aics_witness", "aics-witness 0.1.0", test) else { return };
+    let place = Place::new();
+    let log = printed(duramen(&place, &format!("keygen {ORIGIN} -o @key"))).trim().to_owned();
+    let (mut outside, vkey) = Outside::new(python, &place, &log);
+    let address = &outside.address;
+    place.file("policy", format!("log {log}\nwitness w {vkey} http://{address}/\nquorum w\n"));
+    let policy =
+        duramen::tlog::Policy::read(&std::fs::read(place.path("policy")).unwrap()).unwrap();
+    let serve = |store: &str, more: &str| {
+        let line = format!(
+            "serve @{store} --listen 127.0.0.1:0 --key @key --policy @policy --checkpoint-interval 20ms {more}"
+        );
+        let mut command = command(&place, &[], &line);
+        for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+            command.env_remove(proxy);
+        }
+        Process::start(command)
+    };
+    let cosigned = |served: &Process, size: u64| {
+        let note: duramen::tlog::SignedNote = served.get("/checkpoint").text().parse().unwrap();
+        let verified = policy.verify(&note).unwrap();
+        assert!(verified.checkpoint.head().size.get() >= size, "{note}");
+        note
+    };
+    let add = |served: &Process, entry: &str| {
+        let added = served.request("POST", "/add?wait=checkpoint", entry.as_bytes());
+        assert_eq!(added.status, 200, "{added:?}");
+    };
+
+    outside.start();
+    let served = serve("store", "--first-anchor");
+    for number in 0..30 {
+        add(&served, &format!("entry {number}"));
+        cosigned(&served, number + 1);
+    }
+    // While it is away the last checkpoint stands, and entries are taken.
+    outside.stop();
+    let before = cosigned(&served, 30).to_string();
+    assert_eq!(served.request("POST", "/add", b"meanwhile").status, 200);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(cosigned(&served, 30).to_string(), before);
+    outside.start();
+    add(&served, "once it is back");
+    cosigned(&served, 32);
+    served.stop();
+    let served = serve("store", "");
+    add(&served, "after a restart of the log");
+    cosigned(&served, 33);
+    served.stop();
+
+    // Another history of the same log, by the same key.
+    let line = "--first-anchor --anchor @elsewhere --witness-timeout 2s";
+    let forked = serve("other", line);
+    assert_eq!(forked.request("POST", "/add", b"another entry").status, 200);
+    for _ in 0..20 {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(forked.get("/checkpoint").status, 503, "no checkpoint is published");
+    }
+    let ready = forked.get("/readyz");
+    assert!(ready.text().contains("too few witnesses cosign"), "{ready:?}");
 }

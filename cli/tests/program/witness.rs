@@ -69,8 +69,14 @@ fn place_of(logs: &[&Log], kind: &str) -> (Place, AnyVerifier) {
 
 const WITNESS: &str = "witness @store --listen 127.0.0.1:0 --key @key --logs @logs";
 
+/// Starts a witness, a new one if it has no store.
 fn start(place: &Place) -> Process {
-    Process::start(command(place, &[], WITNESS))
+    start_with(place, "")
+}
+
+fn start_with(place: &Place, more: &str) -> Process {
+    let new = if place.path("store").exists() { "" } else { "--new" };
+    Process::start(command(place, &[], &format!("{WITNESS} {new} {more}")))
 }
 
 fn ask(witness: &Process, log: &Log, old: u64, new: u64) -> Answer {
@@ -245,8 +251,7 @@ fn operators_see_what_a_witness_does() {
     let log = Log::new("example.com/log", 300);
     let (place, key) = place_of(&[&log], "cosigner");
     let socket = place.path("admin.sock");
-    let line = format!("{WITNESS} --admin unix:{}", socket.display());
-    let witness = Process::start(command(&place, &[], &line));
+    let witness = start_with(&place, &format!("--admin unix:{}", socket.display()));
     cosign(&witness, &key, &log, 0, 100);
     assert_eq!(ask(&witness, &log, 0, 200).status, 409);
     let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
@@ -281,6 +286,32 @@ fn keys_and_lists_that_no_witness_has_are_refused() {
     printed(crate::common::given(&place, "append @other", "a\n"));
     let line = "witness @other --listen 127.0.0.1:0 --key @key --logs @logs";
     assert!(refused(duramen(&place, line), 2).contains("not one of a witness"));
+}
+
+#[test]
+fn a_new_store_of_a_witness_is_made_only_if_it_is_asked_for() {
+    let log = Log::new("example.com/log", 20);
+    let (place, key) = place_of(&[&log], "cosigner");
+    let told = refused(duramen(&place, WITNESS), 2);
+    assert!(told.contains("the store of the witness witness.example/w1 has no records"), "{told}");
+    assert!(!place.path("store").exists(), "nothing is made");
+    let witness = start(&place);
+    cosign(&witness, &key, &log, 0, 9);
+    witness.stop();
+    // What stands in a script for ever must not make a second one.
+    let told = refused(duramen(&place, &format!("{WITNESS} --new")), 2);
+    assert!(told.contains("a new store is asked for"), "{told}");
+    // Store and anchor are lost, and the key is not.
+    std::fs::remove_dir_all(place.path("store")).unwrap();
+    for file in std::fs::read_dir(place.path("")).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_some_and(|ending| ending == "anchor") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    let told = refused(duramen(&place, WITNESS), 2);
+    assert!(told.contains("has no records. If they are lost"), "{told}");
+    assert!(!place.path("store").exists(), "nothing is made");
 }
 
 #[test]

@@ -30,7 +30,8 @@ fn key(place: &Place, name: &str, kind: &str) -> String {
 }
 
 fn witness(place: &Place, name: &str, address: &str) -> Process {
-    let line = format!("witness @{name}-store --listen {address} --key @{name} --logs @logs");
+    let new = if place.path(&format!("{name}-store")).exists() { "" } else { "--new" };
+    let line = format!("witness @{name}-store --listen {address} --key @{name} --logs @logs {new}");
     Process::start(command(place, &[], &line))
 }
 

@@ -1,4 +1,5 @@
-//! A copy of another operator's log over HTTP: the read side of C2SP `tlog-tiles`, and nothing that writes.
+//! Logs over HTTP that this process does not write: the read side of C2SP `tlog-tiles`. They are copies of other operators'
+//! logs, or stores that another process writes, or that nothing writes any more.
 //!
 //! # Invariants
 //!
@@ -7,15 +8,16 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use bytes::Bytes;
 use duramen::Snapshot;
 use duramen::tlog::tiles::{EntryBundlePath, TilePath};
 use duramen::tlog::{Checkpoint, SignedNote, TlogError};
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
@@ -33,10 +35,12 @@ const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// A page of another site may read what is public.
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
-/// The checkpoint of a mirror that stands, with the tree that has its entries.
+/// The checkpoint that stands of a log that is read only, with the tree that has its entries.
 #[derive(Debug)]
 pub struct Shown {
     current: ArcSwapOption<Current>,
+    /// Why there is no newer checkpoint, in words for everybody.
+    trouble: ArcSwapOption<String>,
     /// The memory that all requests share.
     room: Room,
     /// Reads that may wait for the disk.
@@ -65,6 +69,7 @@ impl Shown {
         let cached = limits.cache.min(limits.memory / 4);
         Self {
             current: ArcSwapOption::empty(),
+            trouble: ArcSwapOption::empty(),
             room: Room::new(limits.memory),
             reads: Arc::new(Semaphore::new(limits.reads.max(1))),
             cache: Cache::new(cached),
@@ -83,6 +88,18 @@ impl Shown {
         Ok(())
     }
 
+    /// Says why no newer checkpoint is shown, or that nothing is wrong any more. `/readyz` of [`read_only`] has it.
+    pub fn set_trouble(&self, reason: Option<String>) {
+        self.trouble.store(reason.map(Arc::new));
+    }
+
+    fn why_not(&self) -> Option<String> {
+        match self.current.load().is_none() {
+            true => Some("the log has no checkpoint".to_owned()),
+            false => self.trouble.load().as_deref().cloned(),
+        }
+    }
+
     fn current(&self) -> Result<Arc<Current>, Failed> {
         self.current.load_full().ok_or_else(Failed::no_checkpoint)
     }
@@ -90,20 +107,58 @@ impl Shown {
 
 /// What everybody may reach of a mirror.
 pub fn mirror(shown: &Arc<Shown>) -> Router {
-    let nothing = || async { Failed::not_found("there is nothing here") };
-    let not_so = || async {
-        Failed::new(StatusCode::METHOD_NOT_ALLOWED, "this is not done with that method")
-    };
+    let router = reading().with_state(Arc::clone(shown));
+    ended(router.route("/healthz", get(super::health::alive)))
+}
+
+/// What everybody may reach of logs that are read only. Each is under its name, the first one at the root as well. The names
+/// must be such that [`Site::check_names`](super::Site::check_names) takes them.
+pub fn read_only(logs: &[(String, Arc<Shown>)]) -> Router {
+    let mut router = Router::new().route("/healthz", get(super::health::alive));
+    for (place, (name, shown)) in logs.iter().enumerate() {
+        let routes = reading().route("/add", post(refused)).route("/add-batch", post(refused));
+        let routes = routes.with_state(Arc::clone(shown));
+        router = router.nest(&format!("/{name}"), routes.clone());
+        if place == 0 {
+            router = router.merge(routes);
+        }
+    }
+    let ready = Router::new().route("/readyz", get(ready)).with_state(logs.into());
+    ended(router.merge(ready))
+}
+
+fn reading() -> Router<Arc<Shown>> {
     let compressed =
         Router::new().route("/tile/entries/{*path}", get(bundle)).layer(CompressionLayer::new());
     Router::new()
         .route("/checkpoint", get(checkpoint))
         .route("/tile/{*path}", get(tile))
-        .route("/healthz", get(super::health::alive))
         .merge(compressed)
-        .fallback(nothing)
-        .method_not_allowed_fallback(not_so)
-        .with_state(Arc::clone(shown))
+}
+
+fn ended(router: Router) -> Router {
+    let nothing = || async { Failed::not_found("there is nothing here") };
+    let not_so = || async {
+        Failed::new(StatusCode::METHOD_NOT_ALLOWED, "this is not done with that method")
+    };
+    router.fallback(nothing).method_not_allowed_fallback(not_so)
+}
+
+/// `POST /add` and `/add-batch`: nothing of the body is read.
+async fn refused() -> Failed {
+    Failed::new(StatusCode::FORBIDDEN, "the log is served read-only and takes no entries here")
+}
+
+/// `GET /readyz`: every log shows its newest checkpoint. If not, the reasons.
+async fn ready(State(logs): State<Arc<[(String, Arc<Shown>)]>>) -> Response {
+    let reasons = logs.iter().filter_map(|(name, shown)| Some((name, shown.why_not()?)));
+    let reasons: Vec<_> =
+        reasons.map(|(name, reason)| json!({ "log": name, "reason": reason })).collect();
+    let status = match reasons.is_empty() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
 }
 
 async fn checkpoint(State(shown): State<Arc<Shown>>) -> Result<Response, Failed> {

@@ -42,7 +42,7 @@ use tower_http::compression::CompressionLayer;
 
 pub use admin::{Operator, admin};
 pub use limits::Limits;
-pub use mirror::{Shown, mirror};
+pub use mirror::{Shown, mirror, read_only};
 pub use server::{Listener, serve};
 pub use site::Site;
 pub use tls::{Tls, TlsError};

@@ -37,6 +37,24 @@ pub enum WitnessError {
         other: String,
     },
 
+    /// The store has no records, and is not said to be new.
+    #[error(
+        "the store of the witness {name} has no records. If they are lost, the witness must not cosign any more; if it never cosigned, a new store is to be asked for"
+    )]
+    NewStore {
+        /// The name of its first key.
+        name: String,
+    },
+
+    /// The store is said to be new, and was one of a witness before.
+    #[error(
+        "a new store is asked for the witness {name}, and there is one: it is opened without that"
+    )]
+    NotNew {
+        /// The name of its first key.
+        name: String,
+    },
+
     /// The store has trees, and none of a witness.
     #[error("the store has the tree {tree:?} and is not one of a witness")]
     NotAWitness {

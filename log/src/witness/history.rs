@@ -61,8 +61,8 @@ pub(super) fn number_of(tree: &str) -> Option<u64> {
     tree.strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// The current generation of a store. Creates the first one.
-pub(super) fn open(store: &Store) -> Result<Generation, WitnessError> {
+/// The current generation of a store of the witness `name`. Creates the first one in a store that is said to be `new`.
+pub(super) fn open(store: &Store, name: &str, new: bool) -> Result<Generation, WitnessError> {
     let trees = store.trees()?;
     let mut found: Vec<_> = trees
         .iter()
@@ -72,6 +72,11 @@ pub(super) fn open(store: &Store) -> Result<Generation, WitnessError> {
         && let Some(other) = trees.first()
     {
         return Err(WitnessError::NotAWitness { tree: other.name.clone() });
+    }
+    match (found.is_empty(), new) {
+        (true, false) => return Err(WitnessError::NewStore { name: name.to_owned() }),
+        (false, true) => return Err(WitnessError::NotNew { name: name.to_owned() }),
+        _ => {}
     }
     found.sort_unstable();
     let current = found.iter().rev().find(|(_, size)| *size > 0).or(found.last());

@@ -29,6 +29,7 @@ pub struct WitnessConfig {
     history: u64,
     anchor: Option<Arc<dyn Anchor>>,
     first_anchor: bool,
+    new_store: bool,
     clock: Clock,
 }
 
@@ -42,6 +43,7 @@ impl WitnessConfig {
             history: 100_000,
             anchor: None,
             first_anchor: false,
+            new_store: false,
             clock: Clock::system(),
         }
     }
@@ -66,6 +68,14 @@ impl WitnessConfig {
     #[must_use]
     pub fn first_anchor(self, first: bool) -> Self {
         Self { first_anchor: first, ..self }
+    }
+
+    /// Says that the store is new: the witness has never cosigned anything. Without it a store without records of a witness
+    /// is an error, and with it one that has a place for them. A witness whose store was lost does not know what it
+    /// cosigned, and would cosign another history.
+    #[must_use]
+    pub fn new_store(self, new: bool) -> Self {
+        Self { new_store: new, ..self }
     }
 
     /// Takes the time of cosignatures from this clock, instead of that of the system. One that goes back by at most an hour
@@ -97,7 +107,8 @@ impl WitnessConfig {
 /// let logs = KnownLogs::read(&format!("logs/v0\nvkey {}\n", log.verifier()))?;
 /// let key = Cosigner::new("witness.example/w1", Ed25519Key::from_secret(&[2; 32]))?;
 /// let store = Store::open(Config::new(dir.path().join("witness")))?;
-/// let witness = Witness::open(&store, WitnessConfig::new(logs, Arc::new(key)))?;
+/// let config = WitnessConfig::new(logs, Arc::new(key)).new_store(true);
+/// let witness = Witness::open(&store, config)?;
 ///
 /// let head = TreeHead { size: TreeSize(0), root: Rfc6962Sha256.empty_root() };
 /// let checkpoint = Checkpoint::new("example.com/log", Rfc6962Sha256.id(), Arity::Two, head)?;
@@ -168,17 +179,19 @@ impl Witness {
     ///
     /// # Errors
     ///
-    /// [`WitnessError::NotAWitness`] if the store has other trees, [`WitnessError::Record`] if a record is not what a
+    /// [`WitnessError::NewStore`] if the store has no records of a witness and is not said to be new,
+    /// [`WitnessError::NotNew`] if it has a place for them and is said to be new; [`WitnessError::NotAWitness`] if the store
+    /// has other trees, [`WitnessError::Record`] if a record is not what a
     /// witness writes, [`WitnessError::NoKey`], [`WitnessError::SameKey`], [`WitnessError::Store`]; with an anchor
     /// [`RolledBack`](WitnessError::RolledBack), [`Forked`](WitnessError::Forked),
     /// [`NoAnchor`](WitnessError::NoAnchor), [`AnchorExists`](WitnessError::AnchorExists),
     /// [`OtherAnchor`](WitnessError::OtherAnchor) and [`Anchor`](WitnessError::Anchor) if the store must not cosign.
     /// Nothing of the store is changed then.
     pub fn open(store: &Store, config: WitnessConfig) -> Result<Arc<Self>, WitnessError> {
-        let WitnessConfig { logs, keys, history, anchor, first_anchor, clock } = config;
+        let WitnessConfig { logs, keys, history, anchor, first_anchor, new_store, clock } = config;
         let name = keys.first().ok_or(WitnessError::NoKey)?.key_name().to_owned();
         must_differ(&keys)?;
-        let generation = Arc::new(history::open(store)?);
+        let generation = Arc::new(history::open(store, &name, new_store)?);
         let open = |anchor| Recorded::open(anchor, &name, &generation, first_anchor);
         let recorded = anchor.map(open).transpose()?;
         history::drop_others(&generation)?;

@@ -142,8 +142,10 @@ impl Place {
         Self::open_with(dir, WitnessConfig::new(known(logs), Arc::new(ed25519())))
     }
 
+    /// The witness in `dir`, a new one if that is empty.
     pub(super) fn open_with(dir: &Path, config: WitnessConfig) -> Self {
         let store = Store::open(Config::new(dir).flush_policy(FlushPolicy::Manual)).unwrap();
+        let config = config.new_store(store.trees().unwrap().is_empty());
         let witness = Witness::open(&store, config).unwrap();
         let cosigning = Cosigning::new(Arc::clone(&witness), Limits::default());
         Self { store, witness, cosigning }

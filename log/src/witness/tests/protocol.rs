@@ -300,7 +300,7 @@ fn two_cosigners_do_not_share_an_ed25519_key() {
     let open = |name: &str, secret: u8| {
         let store = Store::open(Config::new(dir.path().join(name))).unwrap();
         let config = WitnessConfig::new(known(&[&log]), key("witness.example/w1", 2));
-        let config = config.key(key(&format!("witness.example/{name}"), secret));
+        let config = config.key(key(&format!("witness.example/{name}"), secret)).new_store(true);
         Witness::open(&store, config).map(drop)
     };
     let refused = open("w2", 2).unwrap_err();

@@ -55,7 +55,8 @@ fn a_restored_backup_does_not_cosign_a_second_history() {
         let error = refused(&backup, config(&[&log], dir.path()).first_anchor(true));
         assert!(matches!(error, WitnessError::AnchorExists { .. }), "{error}");
         // Nor does a new store help, whose witness knows nothing at all.
-        let error = refused(&dir.path().join("new"), config(&[&log], dir.path()));
+        let new = config(&[&log], dir.path()).new_store(true);
+        let error = refused(&dir.path().join("new"), new);
         assert!(matches!(error, WitnessError::RolledBack { .. }), "{error}");
         // As long again, by another history.
         let place = Place::open(&backup, &[&log]);
@@ -67,6 +68,27 @@ fn a_restored_backup_does_not_cosign_a_second_history() {
         let place = Place::open_with(&store, config(&[&log], dir.path()));
         place.cosigned(&log, 9, 20).await;
         place.close();
+    });
+}
+
+#[test]
+fn a_witness_that_lost_its_store_and_its_anchor_does_not_begin_again_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, lost) = (dir.path().join("store"), dir.path().join("lost"));
+    let log = Log::new(ORIGIN, 20);
+    run(async {
+        let error = refused(&store, config(&[&log], dir.path()));
+        assert!(matches!(error, WitnessError::NewStore { .. }), "{error}");
+        let place = Place::open_with(&store, config(&[&log], dir.path()));
+        place.cosigned(&log, 0, 9).await;
+        place.close();
+        let error = refused(&store, config(&[&log], dir.path()).new_store(true));
+        assert!(matches!(error, WitnessError::NotNew { .. }), "{error}");
+        std::fs::rename(&store, &lost).unwrap();
+        std::fs::remove_dir_all(dir.path().join("anchor")).unwrap();
+        // It would cosign size 5 after size 9, and any other history.
+        let error = refused(&store, config(&[&log], dir.path()));
+        assert!(matches!(error, WitnessError::NewStore { .. }), "{error}");
     });
 }
 

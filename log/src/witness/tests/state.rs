@@ -296,7 +296,7 @@ fn a_store_of_something_else_is_refused() {
     let log = Log::new(ORIGIN, 1);
     let store = Store::open(Config::new(dir.path())).unwrap();
     store.tree::<Rfc6962Sha256, 2>("main").unwrap().insert_durable([1; 32]).unwrap();
-    let config = WitnessConfig::new(known(&[&log]), Arc::new(ed25519()));
+    let config = WitnessConfig::new(known(&[&log]), Arc::new(ed25519())).new_store(true);
     let refused = Witness::open(&store, config).unwrap_err();
     assert!(matches!(refused, WitnessError::NotAWitness { .. }), "{refused}");
 }
