@@ -15,7 +15,7 @@
 //! # Invariants
 //!
 //! - The damaged store is only read.
-//! - The new store cannot be opened before it is whole ([`place`]).
+//! - The new store cannot be opened before it is whole (`place.rs`).
 //! - Leaves are taken in order and without a gap. What lies behind a gap is reported and not taken: its indexes would differ.
 //! - Groups of the log count as they do at an opening: provisional ones only if a later group ends at a point.
 //! - An entry that was erased, or that cannot be read, becomes an erased entry in the new store. So its leaf and the root stay.

@@ -105,6 +105,9 @@ impl Shown {
     }
 }
 
+/// Logs by name.
+type Logs = Arc<[(String, Arc<Shown>)]>;
+
 /// What everybody may reach of a mirror.
 pub fn mirror(shown: &Arc<Shown>) -> Router {
     let router = reading().with_state(Arc::clone(shown));
@@ -123,7 +126,7 @@ pub fn read_only(logs: &[(String, Arc<Shown>)]) -> Router {
             router = router.merge(routes);
         }
     }
-    let ready = Router::new().route("/readyz", get(ready)).with_state(logs.into());
+    let ready = Router::new().route("/readyz", get(ready)).with_state(Logs::from(logs));
     ended(router.merge(ready))
 }
 
@@ -150,7 +153,7 @@ async fn refused() -> Failed {
 }
 
 /// `GET /readyz`: every log shows its newest checkpoint. If not, the reasons.
-async fn ready(State(logs): State<Arc<[(String, Arc<Shown>)]>>) -> Response {
+async fn ready(State(logs): State<Logs>) -> Response {
     let reasons = logs.iter().filter_map(|(name, shown)| Some((name, shown.why_not()?)));
     let reasons: Vec<_> =
         reasons.map(|(name, reason)| json!({ "log": name, "reason": reason })).collect();
