@@ -66,7 +66,9 @@ fn no_file_is_given_up_as_it_is_once_an_entry_may_be_erased() {
         unerased.end();
         // The record of the erasure.
         erased.store(true, Ordering::SeqCst);
-        threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+        for thread in threads {
+            let _gave_up: bool = thread.join().unwrap();
+        }
         assert!(!unerased.give_up(|| panic!("it is over")));
     });
 }
