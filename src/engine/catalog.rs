@@ -15,7 +15,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use super::load::Loader;
 use super::tally::Tally;
@@ -30,7 +30,7 @@ use crate::merkle::{Arity, Hasher, TreeName};
 use crate::part::PartSet;
 use crate::per_tree::PerTree;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Mutex, MutexGuard};
+use crate::sync::{ArcSwap, Mutex, MutexGuard, OnceLock};
 use crate::tree_spec::TreeSpec;
 
 /// The trees, and the means to load them.

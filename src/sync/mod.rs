@@ -19,8 +19,8 @@ mod imp {
     use std::sync::PoisonError;
     use std::time::Duration;
 
-    pub(crate) use std::sync::MutexGuard;
     pub(crate) use std::sync::atomic;
+    pub(crate) use std::sync::{MutexGuard, OnceLock};
     pub(crate) use std::thread::{JoinHandle, ThreadId};
     pub(crate) use std::time::Instant;
 
@@ -125,6 +125,6 @@ mod imp {
 #[cfg(all(test, not(duramen_loom)))]
 pub(crate) use imp::FAILING_SPAWNS;
 pub(crate) use imp::{
-    ArcSwap, Condvar, Instant, JoinHandle, Mutex, MutexGuard, ThreadId, atomic, defect, returns,
-    spawn, this_thread,
+    ArcSwap, Condvar, Instant, JoinHandle, Mutex, MutexGuard, OnceLock, ThreadId, atomic, defect,
+    returns, spawn, this_thread,
 };

@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 pub(crate) use loom::thread::{JoinHandle, ThreadId};
@@ -54,7 +54,7 @@ pub(crate) mod knobs {
 
 /// The defect of this run, if it has one.
 fn mutant() -> Option<&'static str> {
-    static MUTANT: OnceLock<Option<String>> = OnceLock::new();
+    static MUTANT: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     MUTANT.get_or_init(|| std::env::var("DURAMEN_MUTANT").ok()).as_deref()
 }
 
@@ -75,7 +75,7 @@ fn broken(kind: &str) -> bool {
 }
 
 fn note(site: impl FnOnce() -> String) -> bool {
-    static LISTS: OnceLock<bool> = OnceLock::new();
+    static LISTS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     let lists = *LISTS.get_or_init(|| std::env::var_os("DURAMEN_SITES").is_some());
     if !lists && mutant().is_none() {
         return false;
@@ -216,6 +216,42 @@ pub(crate) mod atomic {
         pub(crate) fn store(&self, value: u64, order: Ordering) {
             self.0.store(value, if broken("store") { Ordering::Relaxed } else { order });
         }
+    }
+}
+
+/// `std::sync::OnceLock` as far as it is used here: whoever finds the value sees what was done before it was set.
+pub(crate) struct OnceLock<T> {
+    value: std::sync::OnceLock<T>,
+    is_set: loom::sync::atomic::AtomicBool,
+}
+
+impl<T> OnceLock<T> {
+    pub(crate) fn new() -> Self {
+        let is_set = loom::sync::atomic::AtomicBool::new(false);
+        Self { value: std::sync::OnceLock::new(), is_set }
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.is_set.load(atomic::Ordering::Acquire).then(|| self.value.get()).flatten()
+    }
+
+    /// `init` is not run twice, because the only caller holds a lock.
+    pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> &T {
+        let value = self.value.get_or_init(init);
+        self.is_set.store(true, atomic::Ordering::Release);
+        value
+    }
+}
+
+impl<T> From<T> for OnceLock<T> {
+    fn from(value: T) -> Self {
+        Self { value: value.into(), is_set: loom::sync::atomic::AtomicBool::new(true) }
+    }
+}
+
+impl<T> fmt::Debug for OnceLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnceLock").finish_non_exhaustive()
     }
 }
 

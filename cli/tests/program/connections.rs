@@ -10,8 +10,8 @@ use crate::common::process::{Process, command};
 use crate::common::{Place, duramen, printed};
 
 const CONNECTIONS: usize = 10_000;
-/// A server gives up a request whose body is not there after 30 seconds.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// A server gives up a body of which nothing came for ten seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// More than the connections and what each process needs besides.
 const DESCRIPTORS: u64 = 11_000;
 
