@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::ids::{Seq, TreeId};
 use crate::merkle::{TreeName, TreeSize};
 use crate::sync;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::process::Process;
 use crate::sync::{Condvar, Instant, Mutex, ThreadId};
 
@@ -39,7 +39,7 @@ pub(crate) struct Watermark {
     state: Mutex<State>,
     changed: Condvar,
     /// Whether `state` has rewinds. Set before a watermark that they concern can rise.
-    has_rewinds: AtomicU64,
+    has_rewinds: AtomicBool,
     /// The process whose threads raise the watermark.
     process: Process,
     /// The thread that raises the watermark. A thread only compares its own id with this one, so it does
@@ -139,7 +139,7 @@ impl Watermark {
             durable: AtomicU64::new(durable.0),
             state: Mutex::new(state),
             changed: Condvar::new(),
-            has_rewinds: AtomicU64::new(0),
+            has_rewinds: AtomicBool::new(false),
             process,
             raiser: OnceLock::new(),
         }
@@ -160,13 +160,13 @@ impl Watermark {
             merge_older_half(&mut state.rewinds);
         }
         // Read after the watermark, which rises under the same lock.
-        self.has_rewinds.store(1, Ordering::Release);
+        self.has_rewinds.store(true, Ordering::Release);
     }
 
     /// Whether a leaf may have been dropped before it was durable.
     #[inline]
     pub(crate) fn has_rewinds(&self) -> bool {
-        self.has_rewinds.load(Ordering::Acquire) != 0
+        self.has_rewinds.load(Ordering::Acquire)
     }
 
     /// Fails if a leaf of the tree `id` below `end`, with the number `seq`, was dropped before it was durable.
