@@ -64,6 +64,27 @@ impl EdgeCache {
     }
 }
 
+#[cfg(duramen_mutants)]
+impl EdgeCache {
+    /// The same edges in a cache of their own.
+    pub(super) fn copy(&self) -> Self {
+        let copy = Self::default();
+        if let Some(slots) = self.slots.get() {
+            copy.slots.get_or_init(|| slots.iter().map(Slot::copy).collect());
+        }
+        copy
+    }
+}
+
+#[cfg(duramen_mutants)]
+impl Slot {
+    fn copy(&self) -> Self {
+        let number = |from: &AtomicU64| AtomicU64::new(from.load(Ordering::Relaxed));
+        let edge = ArcSwap::new(self.edge.load_full());
+        Self { last: number(&self.last), kept: number(&self.kept), edge }
+    }
+}
+
 impl Slot {
     fn new() -> Self {
         let (last, kept) = (AtomicU64::new(0), AtomicU64::new(0));

@@ -188,7 +188,8 @@ impl Tree {
         let mut guard = self.finder.table.lock();
         let view = self.columns.view();
         let parts = self.parts();
-        let table = guard.get_or_insert_with(|| RecentTable::new(fresh_key(), parts.end()));
+        let new = || Box::new(RecentTable::new(fresh_key(), parts.end()));
+        let table = &mut **guard.get_or_insert_with(new);
         table.forget_below(parts.end());
         let reader = Leaves { view: &view, failed: RefCell::new(None) };
         let from = table.size();

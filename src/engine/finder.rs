@@ -11,7 +11,7 @@ use crate::sync::atomic::AtomicBool;
 pub(super) struct Finder {
     pub(super) indexed: AtomicBool,
     /// `None` before the first question.
-    pub(super) table: Mutex<Option<RecentTable>>,
+    pub(super) table: Mutex<Option<Box<RecentTable>>>,
     /// The searches of parts without a useful index, and how many of them have requested indexes.
     pub(super) scans: Scans,
     pub(super) reported: AtomicU64,

@@ -51,13 +51,13 @@ pub(crate) struct Tree {
     nodes: Mutex<NodeWriter>,
     /// The parts that the columns read. Changed only under the checkpoint lock.
     parts: Mutex<PartSet>,
-    edges: Arc<EdgeCache>,
+    edges: EdgeCache,
     /// How many leaves are known to be durable. Only rises.
     durable: AtomicU64,
     pub(super) finder: Finder,
     erased: Erased,
     /// The states before, while something holds them, with the lowest size that the tree was rewound to since.
-    before: Vec<(Weak<Tree>, u64)>,
+    before: Box<[(Weak<Tree>, u64)]>,
     pub(super) activity: Activity,
     /// The only process that may use the tree, if threads of a store work on it.
     process: Option<Process>,
@@ -125,11 +125,11 @@ impl Tree {
             columns,
             nodes,
             parts,
-            edges: Arc::default(),
+            edges: EdgeCache::default(),
             durable: AtomicU64::new(0),
             finder: Finder::default(),
             erased: Erased::new(),
-            before: Vec::new(),
+            before: Box::default(),
             activity: Activity::default(),
             process: None,
         }
@@ -171,7 +171,7 @@ impl Tree {
     /// Keeps the edges of the state before: a mistake that tests have to notice.
     #[cfg(duramen_mutants)]
     pub(super) fn keep_edges(&mut self, before: &Self) {
-        self.edges = Arc::clone(&before.edges);
+        self.edges = before.edges.copy();
     }
 
     /// Keeps the parts of the state before: a mistake that tests have to notice.

@@ -48,7 +48,7 @@ fn ten_thousand_small_trees_take_a_few_hundred_bytes_each_beside_their_leaves_an
     if ran_apart() {
         return;
     }
-    for (leaves, most) in [(1, 1152), (10, 2 << 10), (100, 10 << 10)] {
+    for (leaves, most) in [(1, 1 << 10), (10, 2 << 10), (100, 10 << 10)] {
         let leaves = testkit::stores::leaves(leaves, 1);
         let (bytes, pages, maps_before) = (ALLOCATOR.live(), anonymous(), maps());
         let tree = |_| {

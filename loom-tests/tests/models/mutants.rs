@@ -20,12 +20,6 @@ const HARMLESS: &[(&str, &str, &str, &str)] = &[
         "self.changed.notify_all();",
         "the simulated disk tells those who hold its operations or watch a directory, which no model does",
     ),
-    (
-        "defect",
-        "a merge is installed",
-        "after the lock was released",
-        "the columns take no archive that has less than the one before, and parts that are not the manifest's are not merged",
-    ),
 ];
 
 /// Runs `model` alone in a process, with `env` set. What it printed, and whether it passed.

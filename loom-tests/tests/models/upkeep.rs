@@ -80,6 +80,9 @@ fn a_merge_takes_nothing_away_from_a_checkpoint_beside_it_nor_from_a_reader() {
         store.insert_and_checkpoint(6..8);
         merged.take();
         check(&store.tree, 8);
+        // A list of parts that lacks one shows when the next part is added to it.
+        store.insert_and_checkpoint(8..10);
+        check(&store.tree, 10);
         store.tree.close().unwrap();
     });
 }
