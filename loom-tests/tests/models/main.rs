@@ -8,6 +8,7 @@ mod engine;
 mod erasing;
 mod jobs;
 mod mutants;
+mod rewinding;
 mod sum;
 mod trees;
 mod unique;

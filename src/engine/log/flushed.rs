@@ -16,6 +16,7 @@ use crate::engine::tree::Tree;
 use crate::entry::Erasures;
 use crate::mark::Marks;
 use crate::per_tree::PerTree;
+use crate::sync;
 use crate::tree_spec::TreeSpec;
 use crate::wal::Position;
 
@@ -212,7 +213,9 @@ impl Flushed {
                 // The manifest has the seal and the index by now.
                 now.sealed &= !held.sealed;
                 now.indexed &= !held.indexed;
-                now.cut = now.later_cut;
+                let forgotten =
+                    sync::defect("a cut that comes while a checkpoint runs is forgotten");
+                now.cut = now.later_cut.filter(|_| !forgotten);
             }
         }
     }
