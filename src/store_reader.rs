@@ -191,7 +191,7 @@ impl StoreReader {
 
     /// Copies the store with all its trees to `dir`, which is missing, empty, or holds an older copy of the store, as
     /// [`snapshot_to`](Self::snapshot_to) made it. Parts that the older copy has are not copied again. The log is copied
-    /// anew.
+    /// again.
     ///
     /// The older copy stays what it was until the new one is published, in one step. So after a crash or an error there is
     /// the one or the other. What only the older copy needs is removed afterwards.

@@ -117,10 +117,12 @@ impl Damages {
     /// Remembers damage. Returns whether it was not known.
     pub(crate) fn add(&self, found: FoundDamage) -> bool {
         let mut all = self.lock();
-        if let Some(known) = all.iter_mut().find(|known| known.what == found.what) {
-            known.concerns |= found.concerns;
+        let known = all.iter().position(|known| known.what == found.what);
+        if known.is_some_and(|at| all[at].concerns || !found.concerns) {
             return false;
         }
+        // It is known, and stops the log only now: it moves to its place.
+        let is_new = known.map(|at| all.remove(at)).is_none();
         // What stops a log is remembered whatever came before it.
         let stops = found.concerns && !all.iter().any(|known| known.concerns);
         if all.len() >= MOST && !stops {
@@ -131,7 +133,7 @@ impl Damages {
             true => all.insert(0, found),
             false => all.push(found),
         }
-        true
+        is_new
     }
 
     pub(crate) fn all(&self) -> Vec<FoundDamage> {
@@ -191,8 +193,11 @@ mod tests {
         assert_eq!(damages.that_stops().unwrap().what, "part 1000");
         // It is the same, seen more exactly.
         let damages = Damages::default();
+        damages.add(found(0, false));
         damages.add(found(1, false));
-        damages.add(found(1, true));
+        assert!(!damages.add(found(1, true)), "it is known");
         assert_eq!(damages.that_stops().unwrap().what, "part 1");
+        assert_eq!(damages.all()[0].what, "part 1", "it is told first");
+        assert_eq!(damages.all().len(), 2);
     }
 }

@@ -253,7 +253,7 @@ impl DynAccumulator {
     ///
     /// **After an error** of the log the store is poisoned, and the next open shows the tree as before or after.
     ///
-    /// Rewind no tree that somebody relies on, such as a log whose heads were signed: a head above `size` can never be
+    /// Rewind no tree that others rely on, such as a log whose heads were signed: a head above `size` can never be
     /// proven again. `duramen-log` refuses to serve a tree below the last head that it signed.
     ///
     /// ```

@@ -1,7 +1,7 @@
 //! The complete nodes of a tree that was rewound, in memory and in parts: what the tree had before, cut.
 //!
 //! A rewound tree goes on in columns of its own. What is below the cut stays where it is: in the columns of the tree before,
-//! which nobody writes to below that size any more, and in the parts beneath. So a rewind copies nothing.
+//! where nothing below that size is written any more, and in the parts beneath. So a rewind copies nothing.
 //!
 //! # Invariants
 //!

@@ -69,8 +69,8 @@ struct Rewind {
     size: u64,
 }
 
-/// So many rewinds are remembered one by one. Older ones are remembered together, one for each tree: a token that nobody
-/// has asked for so long may then say of a leaf that it was dropped, although it was not.
+/// So many rewinds are remembered one by one. Older ones are remembered together, one for each tree: a token that was not
+/// asked for so long may then say of a leaf that it was dropped, although it was not.
 const REWINDS: usize = 1 << 16;
 
 /// Sorted by the number that they wait for, the lowest first. So finding the ready wakers, and removing

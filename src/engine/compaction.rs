@@ -26,7 +26,7 @@ use crate::report::{Compact, CompactInfo};
 
 /// The first part that has an entry which is erased since it was written, or leaves that were dropped by a rewind.
 fn first_unfiltered(parts: &[PartRef], erasures: &Erasures) -> Option<Range<usize>> {
-    // What nobody reads any more may have been erased before it was dropped.
+    // What no reader can reach any more may have been erased before it was dropped.
     let has_erased =
         |part: &PartRef| part.hidden > 0 || erasures.count_in(part.from..part.to) > part.erased;
     parts.iter().position(has_erased).map(|at| at..at + 1)

@@ -17,7 +17,7 @@ fn config(disk: &SimDisk) -> Config {
         .file_system(Arc::new(disk.clone()))
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
-        // A reader that begins anew looks through the segment where the log ends.
+        // A reader that begins again looks through the segment where the log ends.
         .wal_segment_bytes(512 << 10)
         .unwrap()
         .compaction_policy(CompactionPolicy::tiered(2).unwrap())

@@ -85,7 +85,7 @@ fn a_restored_backup_is_served_with_a_checkpoint_that_was_signed_before() {
     assert_eq!(reader.get("/tile/entries/000.p/1").status, 200);
     assert_eq!(reader.request("POST", "/add", b"x").status, 403);
     reader.stop();
-    // A checkpoint of somebody else is none.
+    // A checkpoint that another key signed is none.
     printed(duramen(&place, "keygen example.com/log -o @other"));
     let other = format!("{restored} --read-only --checkpoint @old").replace("@key", "@other");
     assert!(

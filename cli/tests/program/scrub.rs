@@ -70,7 +70,7 @@ fn damaged_leaves_are_taken_from_a_backup_and_only_from_one_of_this_store() {
     let place = store();
     let head = printed(duramen(&place, "head DIR"));
     printed(duramen(&place, "backup DIR @copy"));
-    // The parts of the copy are links: the damaged one is written anew.
+    // The parts of the copy are links: the damaged one is written again.
     let part = place.path("store/parts/00000001.part");
     let bytes = std::fs::read(&part).unwrap();
     std::fs::remove_file(&part).unwrap();

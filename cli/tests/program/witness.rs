@@ -324,7 +324,7 @@ fn a_restored_backup_of_a_witness_does_not_cosign() {
     printed(duramen(&place, "backup @store @backup"));
     let witness = start(&place);
     cosign(&witness, &key, &log, 5, 9);
-    // While it runs nobody else has its anchor.
+    // While it runs no other process has its anchor.
     let copy = WITNESS.replace("@store", "@backup");
     assert!(refused(duramen(&place, &copy), 2).contains("another process signs with the anchor"));
     witness.stop();

@@ -223,7 +223,7 @@ impl Site {
     pub(super) fn refresh(&self) {
         for served in &self.served {
             if let Err(error) = served.log.refresh() {
-                tracing::warn!(log = %served.name, %error, "cannot read the files of the store anew");
+                tracing::warn!(log = %served.name, %error, "cannot read the files of the store again");
             }
             // A bundle may have an entry that was erased.
             served.cache.clear();
