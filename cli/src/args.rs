@@ -38,7 +38,7 @@ pub(crate) use looking::{
 };
 pub(crate) use memory::MemoryArgs;
 pub(crate) use messages::{LogFormat, MessageArgs, ProgressArgs, ProgressKind};
-pub(crate) use network::{NetworkArgs, TlsArgs};
+pub(crate) use network::{ClientsArgs, NetworkArgs, TlsArgs};
 pub(crate) use proofs::{
     CheckpointArgs, ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeyKind, KeygenArgs,
     ProofFormat, ProveArgs, ProveConsistencyArgs, TrustArgs, VerifyArgs,

@@ -14,7 +14,7 @@ use duramen_log::http::{self, Limits, Listener, Router, Site, Tls};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::args::{NetworkArgs, TlsArgs};
+use crate::args::{ClientsArgs, NetworkArgs, TlsArgs};
 use crate::error::Error;
 use crate::{input, notify, output, signals};
 
@@ -30,10 +30,13 @@ impl NetworkArgs {
     pub(crate) fn token(&self) -> Result<Option<String>, Error> {
         self.admin_token.as_deref().map(token).transpose()
     }
+}
 
+impl ClientsArgs {
     /// What clients may take.
     pub(crate) fn limits(&self) -> Limits {
         Limits { connections: connections(self.connections), ..Limits::default() }
+            .patience(self.client_timeout)
     }
 }
 
@@ -61,7 +64,7 @@ pub(crate) fn show_messages() {
 }
 
 /// As many connections as are asked for, if there is room for them.
-pub(crate) fn connections(asked: u64) -> usize {
+fn connections(asked: u64) -> usize {
     usize::try_from(asked).unwrap_or(usize::MAX).min(descriptors())
 }
 

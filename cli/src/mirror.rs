@@ -30,7 +30,7 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<(), Error> {
     let config = memory::bounded(config, args.memory.max_memory)?;
     let store = Store::open(config.status_file(true))?;
     let mut mirror = Mirror::open(&store, &args.tree, follow::is_asked).map_err(of)?;
-    let limits = Limits { connections: listen::connections(args.connections), ..Limits::default() };
+    let limits = args.clients.limits();
     let shown = Arc::new(Shown::new(&limits));
     let old = std::fs::read_to_string(state.checkpoint_file()).ok();
     if let Some(old) = old.and_then(|text| text.parse::<SignedNote>().ok()) {

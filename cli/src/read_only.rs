@@ -48,7 +48,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
     // A mapped file on a disk that fails would kill the server.
     let config = Config::new(&args.dir).create(false).read_mode(ReadMode::Pread);
     let reader = StoreReader::open(config)?;
-    let limits = args.network.limits();
+    let limits = args.network.clients.limits();
     let sources = args.tree.iter().zip(&args.key).enumerate().map(|(place, (tree, file))| {
         let checkpoint = args.checkpoint.get(place).cloned();
         let (shown, signer) = (Arc::new(Shown::new(&limits)), key::read(file)?);

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Error> {
         return Err(Error::Usage(format!("no log is served that {name} could cosign")));
     }
 
-    let limits = args.network.limits();
+    let limits = args.network.clients.limits();
     let site = Site::watched(logs, &limits, &watch).map_err(of_trees)?;
     let handle = existing(&store, &args.tree)?;
     let operator = Operator::new(handle, Arc::clone(&site), token.as_deref());

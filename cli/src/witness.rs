@@ -38,7 +38,7 @@ pub(crate) fn run(args: &WitnessArgs) -> Result<(), Error> {
     let config = config.anchor(anchor).first_anchor(args.first_anchor).new_store(args.new);
     let witness = Witness::open(&store, config).map_err(failed)?;
 
-    let limits = args.network.limits();
+    let limits = args.network.clients.limits();
     let site = Site::new(Vec::new(), &limits);
     let site =
         site.map_err(|source| Error::Log { log: String::new(), source: Box::new(source) })?;

@@ -29,7 +29,6 @@ use crate::ids::{Seq, TreeId};
 use crate::merkle::{Arity, Hasher, TreeName};
 use crate::part::PartSet;
 use crate::per_tree::PerTree;
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex, MutexGuard, OnceLock};
 use crate::tree_spec::TreeSpec;
 
@@ -223,10 +222,17 @@ pub(crate) struct States {
     pub(crate) fixed: Arc<Fixed>,
     /// Its state. Another one each time that the tree is rewound.
     current: ArcSwap<Tree>,
+    /// What rewinds left. `None` until the first one since the tree was loaded: most trees are never rewound.
+    rewound: Mutex<Option<Box<Rewound>>>,
+}
+
+/// What rewinds of a tree left since it was loaded.
+#[derive(Debug)]
+struct Rewound {
+    /// The lowest size that the tree was rewound to.
+    lowest: u64,
     /// The state before a rewind that may not be durable yet, with the number of its record.
-    leaving: Mutex<Option<(Seq, Arc<Tree>)>>,
-    /// The lowest size that the tree was rewound to since it was loaded.
-    lowest: AtomicU64,
+    leaving: Option<(Seq, Arc<Tree>)>,
 }
 
 impl States {
@@ -238,8 +244,7 @@ impl States {
 
     fn new(tree: &Arc<Tree>) -> Self {
         let (fixed, current) = (Arc::clone(&tree.fixed), ArcSwap::new(Arc::clone(tree)));
-        let (leaving, lowest) = (Mutex::new(None), AtomicU64::new(u64::MAX));
-        Self { fixed, current, leaving, lowest }
+        Self { fixed, current, rewound: Mutex::new(None) }
     }
 }
 
@@ -297,32 +302,39 @@ impl Slot {
 
     /// The tree, if it is awake, as a crash would leave it if `durable` is the last durable number.
     pub(super) fn tree_at(&self, durable: Seq) -> Option<Arc<Tree>> {
-        let leaving = self.states.get()?.leaving.lock().clone();
-        match leaving {
-            Some((seq, before)) if seq > durable => Some(before),
-            _ => self.tree(),
+        let rewound = self.states.get()?.rewound.lock();
+        match rewound.as_ref().and_then(|rewound| rewound.leaving.as_ref()) {
+            Some((seq, before)) if *seq > durable => Some(Arc::clone(before)),
+            _ => {
+                drop(rewound);
+                self.tree()
+            }
         }
     }
 
     /// The lowest size that the tree was rewound to since it was loaded.
     pub(super) fn lowest(&self) -> u64 {
-        self.states.get().map_or(u64::MAX, |states| states.lowest.load(Ordering::Acquire))
+        let Some(states) = self.states.get() else { return u64::MAX };
+        states.rewound.lock().as_ref().map_or(u64::MAX, |rewound| rewound.lowest)
     }
 
     /// Replaces the state of the tree, which is awake: the record `seq` rewinds it to `size`. Only under the insertion
     /// lock, while no other rewind is under way.
     pub(super) fn replace(&self, seq: Seq, size: u64, tree: &Arc<Tree>) {
         let Some(states) = self.states.get() else { return };
-        *states.leaving.lock() = Some((seq, states.current()));
-        let lowest = states.lowest.load(Ordering::Acquire).min(size);
-        states.lowest.store(lowest, Ordering::Release);
+        let leaving = Some((seq, states.current()));
+        let mut rewound = states.rewound.lock();
+        let lowest = rewound.as_ref().map_or(size, |rewound| rewound.lowest.min(size));
+        let before = rewound.replace(Box::new(Rewound { lowest, leaving }));
+        drop(rewound);
+        drop(before);
         states.current.store(Arc::clone(tree));
     }
 
     /// Forgets the state before a rewind, which is durable now.
     pub(super) fn rewound(&self) {
         if let Some(states) = self.states.get() {
-            let before = states.leaving.lock().take();
+            let before = states.rewound.lock().as_mut().and_then(|rewound| rewound.leaving.take());
             drop(before);
         }
     }

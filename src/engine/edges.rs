@@ -7,8 +7,8 @@
 //!   gets another state with an empty cache.
 //! - A size that is requested once costs neither a whole edge nor an entry.
 
-use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::{array, fmt};
 
 use crate::merkle::{RightEdge, TreeSize};
 use crate::sync::ArcSwap;
@@ -22,7 +22,7 @@ const SLOT_BITS: u32 = SLOTS.ilog2();
 #[derive(Default)]
 pub(crate) struct EdgeCache {
     /// Allocated at the first request.
-    slots: OnceLock<Box<[Slot]>>,
+    slots: OnceLock<Box<[Slot; SLOTS]>>,
 }
 
 /// One entry, for the sizes that share a slot. The two numbers guard nothing: they are hints, and the edge has
@@ -43,7 +43,7 @@ impl EdgeCache {
         size: TreeSize,
         fold: impl FnOnce() -> Result<RightEdge, E>,
     ) -> Result<Option<Arc<RightEdge>>, E> {
-        let slots = self.slots.get_or_init(|| (0..SLOTS).map(|_| Slot::new()).collect());
+        let slots = self.slots.get_or_init(|| Box::new(array::from_fn(|_| Slot::new())));
         let Some(slot) = slots.get(place(size)) else { return Ok(None) };
         let again = slot.last.load(Ordering::Relaxed) == size.get();
         if !again {
@@ -70,7 +70,7 @@ impl EdgeCache {
     pub(super) fn copy(&self) -> Self {
         let copy = Self::default();
         if let Some(slots) = self.slots.get() {
-            copy.slots.get_or_init(|| slots.iter().map(Slot::copy).collect());
+            copy.slots.get_or_init(|| Box::new(slots.each_ref().map(Slot::copy)));
         }
         copy
     }

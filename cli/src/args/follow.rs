@@ -7,8 +7,8 @@ use std::time::Duration;
 use duramen::TreeName;
 use duramen::tlog::{AnyVerifier, TlogError};
 
-use super::{MemoryArgs, TlsArgs};
-use crate::number::{number, positive};
+use super::{ClientsArgs, MemoryArgs, TlsArgs};
+use crate::number::number;
 
 /// `duramen monitor`.
 #[derive(Debug, clap::Args)]
@@ -38,9 +38,8 @@ pub(crate) struct MirrorArgs {
     #[arg(long, value_name = "ADDR", conflicts_with = "once")]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// The most connections at a time.
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = positive, requires = "listen")]
-    pub(crate) connections: u64,
+    #[command(flatten)]
+    pub(crate) clients: ClientsArgs,
 
     #[command(flatten)]
     pub(crate) memory: MemoryArgs,

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::number::positive;
+use crate::policy::duration;
 
 /// Where clients and operators connect.
 #[derive(Debug, clap::Args)]
@@ -24,9 +26,20 @@ pub(crate) struct NetworkArgs {
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
 
+    #[command(flatten)]
+    pub(crate) clients: ClientsArgs,
+}
+
+/// What clients may take.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClientsArgs {
     /// The most connections at a time.
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = positive, requires = "listen")]
     pub(crate) connections: u64,
+
+    /// How long a client may take to ask, or to send 10 KiB of its request.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, requires = "listen")]
+    pub(crate) client_timeout: Duration,
 }
 
 /// The certificate to serve with.

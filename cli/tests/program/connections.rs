@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -10,8 +10,8 @@ use crate::common::process::{Process, command};
 use crate::common::{Place, duramen, printed};
 
 const CONNECTIONS: usize = 10_000;
-/// A server gives up a body of which nothing came for ten seconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A busy machine takes some time to open so many connections.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// More than the connections and what each process needs besides.
 const DESCRIPTORS: u64 = 11_000;
 
@@ -62,55 +62,69 @@ fn ten_thousand_connections_in_the_middle_of_a_request_all_get_their_answer() {
     }
     let place = Place::new();
     printed(duramen(&place, "keygen example.com/log -o @key"));
-    let line = "serve @store --listen 127.0.0.1:0 --key @key --first-anchor";
+    let line = "serve @store --listen 127.0.0.1:0 --key @key --first-anchor --client-timeout 300s";
     let served = Process::start(command(&place, &[], line));
     let connections: Vec<_> = (0..CONNECTIONS)
         .map(|number| {
             let mut stream = TcpStream::connect(&served.address).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
             stream.write_all(request(number).0.as_bytes()).unwrap();
-            (stream, Instant::now())
+            stream
         })
         .collect();
     // One more waits until another one ends.
     let mut waits = TcpStream::connect(&served.address).unwrap();
-    waits.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    waits.set_read_timeout(Some(PATIENCE)).unwrap();
     waits.write_all(b"GET /v1/head HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", served.id())).unwrap();
     let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let kib: u64 = memory.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kib < 512 << 10, "{memory}");
 
-    for (number, (stream, _)) in connections.iter().enumerate() {
-        // A connection that was given up cannot be written to, and is looked at below.
-        let _ = (&*stream).write_all(request(number).1.as_bytes());
+    for (number, mut stream) in connections.iter().enumerate() {
+        stream.write_all(request(number).1.as_bytes()).unwrap();
     }
     let mut indexes = Vec::new();
-    for (number, (stream, begun)) in connections.iter().enumerate() {
-        match answer(stream) {
-            Some((200, body)) => {
-                let body: serde_json::Value = serde_json::from_str(&body).unwrap();
-                assert_eq!(body["new"], true);
-                indexes.push((body["index"].as_u64().unwrap(), number));
-            }
-            // On a machine that is slow enough.
-            other => assert!(begun.elapsed() > PATIENCE, "{number}: {other:?}"),
-        }
+    for (number, stream) in connections.iter().enumerate() {
+        let (status, body) = answer(stream).unwrap();
+        assert_eq!(status, 200, "{number}: {body}");
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["new"], true);
+        indexes.push((body["index"].as_u64().unwrap(), number));
     }
-    let answered = indexes.len();
-    assert!(answered > CONNECTIONS / 2, "{answered} were answered");
     drop(connections);
     assert_eq!(answer(&waits).unwrap().0, 200);
     drop(waits);
     indexes.sort_unstable();
     indexes.dedup_by_key(|(index, _)| *index);
-    assert_eq!(indexes.len(), answered, "two entries have one index");
+    assert_eq!(indexes.len(), CONNECTIONS, "two entries have one index");
     // Entries are served once a checkpoint has them.
     let last = served.request("POST", "/add?wait=checkpoint", b"the last");
     assert_eq!(last.status, 200, "{}", last.text());
     for (index, number) in indexes.iter().step_by(97) {
         let entry = served.get(&format!("/v1/entry?index={index}"));
         assert_eq!(entry.text(), format!("{number:0>200}"));
+    }
+    served.stop();
+}
+
+#[test]
+fn a_client_that_stops_in_the_middle_of_a_request_is_given_up_after_the_time_that_clients_have() {
+    let place = Place::new();
+    printed(duramen(&place, "keygen example.com/log -o @key"));
+    let line = "serve @store --listen 127.0.0.1:0 --key @key --first-anchor --client-timeout 100ms";
+    let served = Process::start(command(&place, &[], line));
+    let begin = |text: &str| {
+        let mut stream = TcpStream::connect(&served.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    let (status, body) = answer(&begin(&request(0).0)).unwrap();
+    assert_eq!(status, 408, "{body}");
+    assert!(body.contains("too slowly"), "{body}");
+    for unfinished in ["", "POST /add HTTP/1.1\r\nhost: x\r\n"] {
+        assert!(answer(&begin(unfinished)).is_none_or(|(status, _)| status == 408));
     }
     served.stop();
 }

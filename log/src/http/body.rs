@@ -19,9 +19,6 @@ use super::answer::Failed;
 use super::limits::Limits;
 use super::room::{Coming, Held, Room};
 
-/// In how many seconds a body must bring what its pace asks for. A network may lose a packet, and send it again.
-const STRETCH: u32 = 10;
-
 /// The whole body, if it is not longer than `most` bytes and comes as fast as `limits` ask, and the memory that it takes.
 pub(super) async fn whole(
     mut body: Body,
@@ -79,6 +76,7 @@ async fn given_up(coming: Option<&Coming>) -> Failed {
 struct Pace {
     /// When the stretch ends that runs.
     until: Instant,
+    stretch: Duration,
     /// When the body must be there.
     end: Instant,
     /// How many bytes a stretch has to bring.
@@ -87,14 +85,11 @@ struct Pace {
     before: usize,
 }
 
-const A_STRETCH: Duration = Duration::from_secs(STRETCH as u64);
-
 impl Pace {
     fn begin(limits: &Limits) -> Self {
         let now = Instant::now();
-        let end = now + limits.body;
-        let bytes = limits.pace.saturating_mul(STRETCH as usize);
-        Self { until: end.min(now + A_STRETCH), end, bytes, before: 0 }
+        let (end, stretch) = (after(now, limits.body), limits.stretch);
+        Self { until: end.min(after(now, stretch)), stretch, end, bytes: limits.pace, before: 0 }
     }
 
     /// Begins the next stretch, if the last one brought enough. `came` is how many bytes came in all.
@@ -104,9 +99,15 @@ impl Pace {
             let message = "the body of the request came too slowly";
             return Err(Failed::new(StatusCode::REQUEST_TIMEOUT, message));
         }
-        (self.until, self.before) = (self.end.min(now + A_STRETCH), came);
+        (self.until, self.before) = (self.end.min(after(now, self.stretch)), came);
         Ok(())
     }
+}
+
+/// The moment `time` after `now`. A time that no clock reaches counts as thirty years.
+fn after(now: Instant, time: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    now + time.min(LONG)
 }
 
 #[cfg(test)]

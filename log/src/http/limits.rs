@@ -10,11 +10,13 @@ pub struct Limits {
     /// How long a client may take to send the head of a request (default: 10 seconds), and between two requests of a
     /// connection.
     pub head: Duration,
-    /// How long a client may take to send the body of a request (default: 30 seconds).
+    /// How long a client may take to send the body of a request, and may take nothing of its answer (default: 30 seconds).
     pub body: Duration,
-    /// Bytes that a body must bring in a second, over ten seconds, until it is there (default: 1 KiB). One that is slower is
-    /// given up.
+    /// Bytes that a body must bring in each [`stretch`](Self::stretch) until it is there (default: 10 KiB). One that is slower
+    /// is given up.
     pub pace: usize,
+    /// How long a stretch of a body is (default: 10 seconds). A network may lose a packet, and send it again.
+    pub stretch: Duration,
     /// Bytes of the body of a batch (default: 16 MiB).
     pub batch_bytes: usize,
     /// Entries of a batch (default: 65,536).
@@ -39,13 +41,23 @@ pub struct Limits {
     pub cache: usize,
 }
 
+impl Limits {
+    /// Lets a client take `time` for the head of a request and for each stretch of its body, and three times as long for
+    /// the whole body. The default is 10 seconds.
+    #[must_use]
+    pub fn patience(self, time: Duration) -> Self {
+        Self { head: time, stretch: time, body: time.saturating_mul(3), ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
-            pace: 1 << 10,
+            pace: 10 << 10,
+            stretch: Duration::from_secs(10),
             batch_bytes: 16 << 20,
             batch_entries: 1 << 16,
             wait: Duration::from_secs(30),
