@@ -160,7 +160,8 @@ pub use accumulator::{Accumulator, DynAccumulator, Inserted, InsertedMany, Uniqu
 pub use batch::{Batch, Committed, TreeRange};
 #[cfg(feature = "std")]
 pub use config::{
-    CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, Install, ReadMode, TreeConfig,
+    CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, Install, MarkPolicy, ReadMode,
+    TreeConfig,
 };
 #[cfg(feature = "std")]
 pub use durability::DurabilityToken;

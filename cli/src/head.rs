@@ -4,7 +4,7 @@ use duramen::{Config, StoreReader};
 
 use crate::args::{HeadArgs, HeadFormat};
 use crate::error::Error;
-use crate::{anchored, key, output};
+use crate::{anchored, key, marks, output};
 
 /// Prints the head of the whole tree or of one of its past sizes.
 pub(crate) fn run(args: &HeadArgs) -> Result<(), Error> {
@@ -26,11 +26,16 @@ fn print(args: &HeadArgs, checkpoint: bool) -> Result<(), Error> {
     let signer = args.key.as_deref().map(key::read).transpose()?;
     let reader = StoreReader::open(Config::new(&args.dir))?;
     if args.all {
-        return output::print_store(&reader.head()?, args.json || args.format == HeadFormat::Json);
+        let head = match &args.mark {
+            Some(mark) => reader.head_at(mark)?,
+            None => reader.head()?,
+        };
+        return output::print_store(&head, args.json || args.format == HeadFormat::Json);
     }
+    let size = marks::size(&reader, &args.tree, args.mark.as_ref(), args.size)?;
     let store = reader.tree(&args.tree)?;
     if !checkpoint {
-        let head = match args.size {
+        let head = match size {
             Some(size) => store.head_at(size)?,
             None => store.head()?,
         };
@@ -41,7 +46,7 @@ fn print(args: &HeadArgs, checkpoint: bool) -> Result<(), Error> {
         (Some(signer), Some(file)) => {
             let origin = anchored::origin(args.origin.as_deref(), &signer);
             let place = (&reader, &*args.dir, &args.tree);
-            let head = anchored::head(&args.anchor, (file, origin), place, args.size)?;
+            let head = anchored::head(&args.anchor, (file, origin), place, size)?;
             let checkpoint = key::checkpoint(&store, head, origin)?;
             output::print(&key::sign(&checkpoint, &signer)?.to_string())
         }
@@ -51,7 +56,7 @@ fn print(args: &HeadArgs, checkpoint: bool) -> Result<(), Error> {
                 let message = "a checkpoint needs the name of its log: --origin NAME or --key FILE";
                 Error::Usage(message.into())
             })?;
-            let head = key::durable_head(&store, args.size)?;
+            let head = key::durable_head(&store, size)?;
             output::print(&key::checkpoint(&store, head, origin)?.to_string())
         }
     }

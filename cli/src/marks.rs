@@ -1,7 +1,7 @@
 //! `duramen mark` and `duramen marks`.
 
 use duramen::inspect::{Printable, count};
-use duramen::{Config, MarkInfo, StoreReader};
+use duramen::{Config, DurabilityToken, MarkInfo, MarkName, Store, StoreReader, TreeName};
 use serde::Serialize;
 
 use crate::args::{MarkArgs, MarksArgs};
@@ -30,10 +30,11 @@ struct SizeJson {
 pub(crate) fn set(args: &MarkArgs) -> Result<(), Error> {
     let store = store::open_existing(&args.dir, args.lock)?;
     let before = store.marks()?;
-    let done = match args.drop {
-        true => store.drop_mark(&args.mark)?,
-        false => store.mark(&args.mark)?,
+    let gone = match args.drop {
+        true => store.drop_mark(&args.mark).map(|done| (done, Vec::new())),
+        false => mark(&store, args, &before),
     };
+    let (done, gone) = gone?;
     store.flush()?;
     done.wait()?;
     let after = store.marks()?;
@@ -41,7 +42,37 @@ pub(crate) fn set(args: &MarkArgs) -> Result<(), Error> {
     let (there, what) = if args.drop { (&before, "removed") } else { (&after, "set") };
     let mark = there.iter().find(|mark| mark.name == args.mark).map(text).unwrap_or_default();
     let left = count(after.len(), "mark", "marks");
-    output::print(&format!("{what}: {mark}the store has {left}\n"))
+    let gone: String = gone.iter().map(|mark| format!("removed: {}", text(mark))).collect();
+    output::print(&format!("{gone}{what}: {mark}the store has {left}\n"))
+}
+
+/// Sets a mark, and removes the oldest ones if there are more than are to be kept. Returns those that go.
+fn mark(
+    store: &Store,
+    args: &MarkArgs,
+    before: &[MarkInfo],
+) -> Result<(DurabilityToken, Vec<MarkInfo>), duramen::Error> {
+    let keep = args.keep.and_then(|marks| usize::try_from(marks).ok()).unwrap_or(usize::MAX);
+    let gone = match before.iter().any(|mark| mark.name == args.mark) {
+        // It is refused below, and nothing goes.
+        true => &[],
+        false => &before[..(before.len() + 1).saturating_sub(keep)],
+    };
+    for mark in gone {
+        drop(store.drop_mark(&mark.name)?);
+    }
+    Ok((store.mark(&args.mark)?, gone.to_vec()))
+}
+
+/// The size that a command is asked about: that of the tree at a mark, or `size`.
+pub(crate) fn size(
+    reader: &StoreReader,
+    tree: &TreeName,
+    mark: Option<&MarkName>,
+    size: Option<u64>,
+) -> Result<Option<u64>, Error> {
+    let Some(mark) = mark else { return Ok(size) };
+    Ok(Some(reader.tree_at(mark, tree)?.size().get()))
 }
 
 /// Prints what marks a store has.

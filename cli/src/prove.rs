@@ -10,7 +10,7 @@ use crate::args::{HasherName, ProofFormat, ProveArgs};
 use crate::error::{Error, Refusal};
 use crate::hex::encode;
 use crate::proof::{AnyInclusion, Inclusion, Signed};
-use crate::{anchored, input, key, output};
+use crate::{anchored, input, key, marks, output};
 
 /// Longer notes than the library reads need not be read.
 const MAX_NOTE: u64 = 1 << 20;
@@ -27,23 +27,24 @@ pub(crate) fn run(args: &ProveArgs) -> Result<(), Error> {
         output::refuse_terminal(args.output.as_deref())?;
     }
     let reader = StoreReader::open(Config::new(&args.dir))?;
+    let size = marks::size(&reader, &args.tree, args.mark.as_ref(), args.size)?;
     let may_be_signed = match &signing {
         Signing::Key { signer, file, origin } => {
             let origin = anchored::origin(origin.as_deref(), &**signer);
             let place = (&reader, &*args.dir, &args.tree);
-            Some(anchored::head(&args.anchor, (file, origin), place, args.size)?)
+            Some(anchored::head(&args.anchor, (file, origin), place, size)?)
         }
         _ => None,
     };
     // After the head that is signed, so that it has its leaves.
     let store = reader.tree(&args.tree)?;
-    let bytes = prove(args, &store, &indexes, &signing, may_be_signed)?;
+    let bytes = prove(args, (&store, size), &indexes, &signing, may_be_signed)?;
     output::write(&bytes, args.output.as_deref())
 }
 
 fn prove(
     args: &ProveArgs,
-    store: &Snapshot,
+    (store, asked): (&Snapshot, Option<u64>),
     indexes: &[LeafIndex],
     signing: &Signing,
     may_be_signed: Option<TreeHead>,
@@ -57,10 +58,10 @@ fn prove(
     let head = match (may_be_signed, signing) {
         (Some(head), _) => head,
         (None, Signing::Signed { checkpoint, .. }) => snapshot.head_at(checkpoint.head().size)?,
-        (None, _) => snapshot.head_at(args.size.map_or_else(|| snapshot.size(), TreeSize))?,
+        (None, _) => snapshot.head_at(asked.map_or_else(|| snapshot.size(), TreeSize))?,
     };
     let size = head.size;
-    if let (Some(_), None, Some(last)) = (may_be_signed, args.size, indexes.last())
+    if let (Some(_), None, Some(last)) = (may_be_signed, asked, indexes.last())
         && (size.get()..snapshot.size().get()).contains(&last.get())
     {
         return Err(Error::NotSigned { index: last.get(), size: size.get() });

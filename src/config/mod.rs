@@ -3,6 +3,7 @@
 mod checkpoint;
 mod compaction;
 mod flush;
+mod marks;
 mod memory;
 mod read_mode;
 mod retry;
@@ -16,6 +17,7 @@ pub(crate) use checkpoint::Since;
 pub use checkpoint::{CheckpointPolicy, Install};
 pub use compaction::CompactionPolicy;
 pub use flush::FlushPolicy;
+pub use marks::MarkPolicy;
 pub use read_mode::ReadMode;
 pub(crate) use retry::Backoff;
 pub use tree::TreeConfig;
@@ -75,6 +77,7 @@ pub struct Config {
     /// A manifest is written whole unless its base has at least this many bytes.
     pub(crate) whole_below: u64,
     pub(crate) max_marks: usize,
+    pub(crate) mark_policy: MarkPolicy,
 }
 
 /// A limit that leaves room for an insert. One may take more than the limit if nothing else is there.
@@ -122,12 +125,14 @@ impl Config {
             group_bytes: 32 << 20,
             whole_below: 16 << 10,
             max_marks: 1024,
+            mark_policy: MarkPolicy::default(),
         }
     }
 
     /// How many [marks](crate::Store::mark) the store may have. One more is refused with
-    /// [`Error::TooManyMarks`], until one is [dropped](crate::Store::drop_mark). A mark takes 12 bytes for each tree
-    /// in memory, in the log and in a manifest, besides its name. Default: 1,024.
+    /// [`Error::TooManyMarks`], until one is [dropped](crate::Store::drop_mark), unless the
+    /// [policy](Self::mark_policy) is another one. A mark takes 12 bytes for each tree in memory, in the log and in a
+    /// manifest, besides its name. Default: 1,024.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -141,6 +146,28 @@ impl Config {
     #[must_use]
     pub fn max_marks(mut self, marks: usize) -> Self {
         self.max_marks = marks;
+        self
+    }
+
+    /// What happens to a mark where the store has as many as it may have. Default: [`MarkPolicy::Refuse`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Config, MarkPolicy, Store};
+    ///
+    /// // A chain that can be rewound by two blocks.
+    /// let config = Config::new(dir.path().join("chain")).max_marks(2).mark_policy(MarkPolicy::DropOldest);
+    /// let store = Store::open(config)?;
+    /// for block in ["block 1", "block 2", "block 3"] {
+    ///     store.mark(block)?.wait()?;
+    /// }
+    /// let names: Vec<_> = store.marks()?.into_iter().map(|mark| mark.name.to_string()).collect();
+    /// assert_eq!(names, ["block 2", "block 3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn mark_policy(mut self, policy: MarkPolicy) -> Self {
+        self.mark_policy = policy;
         self
     }
 

@@ -118,7 +118,7 @@ fn start(
     inflow.set_erased_ranges(slots.iter().map(|slot| slot.erasures().ranges()).sum());
     let asleep = slots.iter().filter(|slot| slot.tree().is_none());
     inflow.set_asleep(asleep.map(|slot| (slot.spec.id, slot.stored())).collect());
-    inflow.set_marks(marks.clone(), config.max_marks);
+    inflow.set_marks(marks.clone(), config.max_marks, config.mark_policy);
     for Admitted { tree, leaves, sealed } in admitted {
         inflow.admit(&tree, leaves, sealed);
     }

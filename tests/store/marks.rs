@@ -4,8 +4,8 @@ use std::path::Path;
 use std::thread;
 
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, MarkName, Rfc6962Sha256,
-    Store, StoreReader, TreeConfig,
+    Arity, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, MarkName, MarkPolicy,
+    Rfc6962Sha256, Store, StoreReader, TreeConfig,
 };
 use testkit::stores::leaves;
 
@@ -101,6 +101,38 @@ fn there_are_no_more_marks_than_the_setting_allows() {
     let store = Store::open(config(dir.path()).max_marks(1)).unwrap();
     assert_eq!(names(&store), ["b", "c"]);
     assert!(store.mark("d").is_err());
+}
+
+#[test]
+fn where_old_marks_may_go_the_oldest_goes_with_the_new_one_and_stays_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let most = |most| config(dir.path()).max_marks(most).mark_policy(MarkPolicy::DropOldest);
+    let store = Store::open(most(3)).unwrap();
+    let tree = store.tree::<Blake3, 4>("main").unwrap();
+    for block in 0..6_u8 {
+        let mut batch = store.batch();
+        batch.insert(&tree, [block; 32]).unwrap();
+        batch.mark(format!("block {block}")).unwrap();
+        drop(batch.commit().unwrap());
+    }
+    assert_eq!(names(&store), ["block 3", "block 4", "block 5"]);
+    // A name that goes is taken until it is gone.
+    assert!(matches!(store.mark("block 3"), Err(Error::MarkExists { .. })));
+    store.flush().unwrap();
+    store.close().unwrap();
+
+    // With a lower limit the store comes down to it mark by mark.
+    let store = Store::open(most(1)).unwrap();
+    assert_eq!(names(&store), ["block 3", "block 4", "block 5"]);
+    drop(store.mark("block 6").unwrap());
+    assert_eq!(names(&store), ["block 5", "block 6"]);
+    drop(store.mark("block 7").unwrap());
+    assert_eq!(names(&store), ["block 7"]);
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    let store = Store::open(most(0)).unwrap();
+    assert_eq!(names(&store), ["block 7"]);
+    assert!(matches!(store.mark("block 8"), Err(Error::TooManyMarks { found: 1, most: 0 })));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use duramen::tlog::AnyVerifier;
-use duramen::{Arity, Hash, TreeHead, TreeName};
+use duramen::{Arity, Hash, MarkName, TreeHead, TreeName};
 
 use super::{AnchorArgs, HasherName, arity, hash, head};
 use crate::number::number;
@@ -22,6 +22,10 @@ pub(crate) struct HeadArgs {
     /// The heads of all trees, and the commitment to all of them.
     #[arg(long, conflicts_with_all = ["tree", "size", "origin", "key"])]
     pub(crate) all: bool,
+
+    /// The tree, or all trees, as they were at this mark.
+    #[arg(long, value_name = "NAME", conflicts_with = "size")]
+    pub(crate) mark: Option<MarkName>,
 
     /// The tree of this many leaves instead of all of them.
     ///
@@ -80,6 +84,10 @@ pub(crate) struct ProveArgs {
     #[arg(long, value_parser = number)]
     pub(crate) size: Option<u64>,
 
+    /// The tree as it was at this mark.
+    #[arg(long, value_name = "NAME", conflicts_with = "size")]
+    pub(crate) mark: Option<MarkName>,
+
     /// How to write the proof.
     #[arg(long, value_enum, default_value_t = ProofFormat::Json)]
     pub(crate) format: ProofFormat,
@@ -106,7 +114,7 @@ pub(crate) struct ProveArgs {
 
     /// tlog-proof: prove at the size of the signed checkpoint in this file and hand it on as it is,
     /// its signatures unchecked; - is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "origin", "size"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "origin", "size", "mark"])]
     pub(crate) checkpoint: Option<PathBuf>,
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use duramen::{MarkName, TreeName};
 
 use super::LockArgs;
+use crate::number::positive;
 
 /// `duramen trees`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +45,10 @@ pub(crate) struct MarkArgs {
     /// Remove the mark. The trees stay as they are.
     #[arg(long)]
     pub(crate) drop: bool,
+
+    /// Have at most this many marks: the oldest go as the new one comes.
+    #[arg(long, value_name = "N", value_parser = positive, conflicts_with = "drop")]
+    pub(crate) keep: Option<u64>,
 
     #[command(flatten)]
     pub(crate) lock: LockArgs,

@@ -108,6 +108,41 @@ fn marks_are_set_listed_and_removed() {
 }
 
 #[test]
+fn of_many_marks_the_latest_are_kept_if_asked_for() {
+    let place = store();
+    for block in ["b1", "b2", "b3", "b4"] {
+        printed(duramen(&place, &format!("mark DIR {block}")));
+    }
+    let set = printed(duramen(&place, "mark DIR b5 --keep 2"));
+    let sizes = "main 2 leaves, receipts 3 leaves";
+    let gone = ["b1", "b2", "b3"].map(|block| format!("removed: {block}: {sizes}\n")).concat();
+    assert_eq!(set, format!("{gone}set: b5: {sizes}\nthe store has 2 marks\n"));
+    let taken = refused(duramen(&place, "mark DIR b4 --keep 1"), 2);
+    assert!(taken.contains("there is a mark \"b4\" already"), "{taken}");
+    assert_eq!(printed(duramen(&place, "marks DIR")).lines().count(), 2);
+    refused(duramen(&place, "mark DIR b5 --drop --keep 1"), 2);
+}
+
+#[test]
+fn heads_and_proofs_are_given_as_they_were_at_a_mark() {
+    let place = store();
+    let [head, all, proof] = ["head DIR", "head DIR --all", "prove DIR 0"]
+        .map(|line| (line, printed(duramen(&place, line))));
+    printed(duramen(&place, "mark DIR b1"));
+    printed(given(&place, "append DIR", "three\nfour\n"));
+    printed(given(&place, "append DIR --tree receipts", "five\n"));
+    for (line, then) in [head, all, proof] {
+        assert_ne!(printed(duramen(&place, line)), then);
+        assert_eq!(printed(duramen(&place, &format!("{line} --mark b1"))), then);
+    }
+    let missing = refused(duramen(&place, "head DIR --mark b2"), 2);
+    assert!(missing.contains("there is no mark \"b2\""), "{missing}");
+    let beyond = refused(duramen(&place, "prove DIR 2 --mark b1"), 2);
+    assert!(beyond.contains('2'), "{beyond}");
+    refused(duramen(&place, "head DIR --mark b1 --size 1"), 2);
+}
+
+#[test]
 fn a_tree_is_rewound_with_yes_alone_and_all_trees_go_back_to_a_mark() {
     let place = store();
     printed(duramen(&place, "mark DIR b1"));

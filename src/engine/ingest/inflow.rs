@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::pending::Cut;
 use super::state::{Fate, Ingest};
 use crate::column::LeafWriter;
-use crate::config::FlushPolicy;
+use crate::config::{FlushPolicy, MarkPolicy};
 use crate::engine::Tree;
 use crate::engine::counted::Copied;
 use crate::engine::limits::Limits;
@@ -126,8 +126,8 @@ impl Inflow {
     }
 
     /// Notes the marks that there are, and how many there may be.
-    pub(in crate::engine) fn set_marks(&self, marks: Marks, most: usize) {
-        self.state.lock().set_marks(marks, most);
+    pub(in crate::engine) fn set_marks(&self, marks: Marks, most: usize, policy: MarkPolicy) {
+        self.state.lock().set_marks(marks, most, policy);
     }
 
     /// The marks that were accepted.

@@ -89,11 +89,15 @@ enum Signal {
 
 impl Engine {
     /// Hashes a tree after a batch of `leaves` leaves, if the batch is large enough to be worth it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hash_large(&self, tree: &Fixed, leaves: usize) {
-        if leaves < BATCH_FROM {
-            return;
+        if leaves >= BATCH_FROM {
+            self.hash(tree);
         }
+    }
+
+    #[cold]
+    fn hash(&self, tree: &Fixed) {
         let Some(tree) = self.catalog.tree(tree.id()) else { return };
         if !sync::returns(|| tree.hash_if_free()) {
             // The next caller that needs the nodes hashes them again, and gets the panic.

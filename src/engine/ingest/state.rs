@@ -27,7 +27,7 @@ use super::addition::Addition;
 use super::inlet::Inlet;
 use super::pending::{Control, Cut, CutKind, Erasing, Pending};
 use crate::column::LeafWriter;
-use crate::config::FlushPolicy;
+use crate::config::{FlushPolicy, MarkPolicy};
 use crate::engine::counted::Copied;
 use crate::engine::limits::{Gate, Held, LONGEST_PACE, Limits, pace};
 use crate::engine::tally::Tally;
@@ -127,6 +127,7 @@ pub(super) struct Ingest {
     /// The marks that were accepted.
     marks: Marks,
     max_marks: usize,
+    mark_policy: MarkPolicy,
     /// The mark of the large batch that is being copied.
     reserved: Option<MarkName>,
     /// Whether nothing is accepted until that is taken back.
@@ -184,6 +185,7 @@ impl Ingest {
             asleep: PerTree::default(),
             marks: Marks::default(),
             max_marks: 0,
+            mark_policy: MarkPolicy::default(),
             reserved: None,
             read_only: false,
             ended: None,
@@ -354,9 +356,9 @@ impl Ingest {
         self.asleep = sizes;
     }
 
-    /// Notes the marks that there are, and how many there may be.
-    pub(super) fn set_marks(&mut self, marks: Marks, most: usize) {
-        (self.marks, self.max_marks) = (marks, most);
+    /// Notes the marks that there are, how many there may be, and what one does that finds no room.
+    pub(super) fn set_marks(&mut self, marks: Marks, most: usize, policy: MarkPolicy) {
+        (self.marks, self.max_marks, self.mark_policy) = (marks, most, policy);
     }
 
     /// The marks that were accepted.
@@ -364,22 +366,34 @@ impl Ingest {
         self.marks.clone()
     }
 
-    /// Fails if no mark can get this name, or if there are as many as there may be.
+    /// Fails if no mark can get this name, or if there are as many as there may be and none may go.
     pub(super) fn check_mark(&self, name: &MarkName) -> Result<()> {
         if self.marks.get(name).is_some() || self.reserved.as_ref() == Some(name) {
             return Err(Error::MarkExists { mark: name.clone() });
         }
         let (found, most) =
             (self.marks.len() + usize::from(self.reserved.is_some()), self.max_marks);
-        if found >= most {
+        let room = match self.mark_policy {
+            MarkPolicy::Refuse => found < most,
+            MarkPolicy::DropOldest => most > 0,
+        };
+        if !room {
             return Err(Error::TooManyMarks { found, most });
         }
         Ok(())
     }
 
-    /// Accepts a record that gives the sizes of all trees in use a name.
+    /// Accepts a record that gives the sizes of all trees in use a name. Where there is no room for it, records before it
+    /// remove the oldest marks.
     pub(super) fn mark(&mut self, name: &MarkName) -> Result<Seq> {
         self.check_mark(name)?;
+        let too_many = (self.marks.len() + 1).saturating_sub(self.max_marks);
+        // Each record has a list of the marks that are left, so it is never many of them at a time.
+        let oldest: Vec<_> =
+            self.marks.iter().take(too_many.min(2)).map(|mark| mark.name.clone()).collect();
+        for name in oldest {
+            self.unmark(&name)?;
+        }
         let asleep = self.asleep.iter().map(|(id, size)| (id, *size));
         let mut sizes: Vec<_> = self.sizes().chain(asleep).collect();
         sizes.sort_unstable_by_key(|(id, _)| *id);
