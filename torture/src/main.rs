@@ -9,6 +9,7 @@ mod check;
 mod device;
 mod full;
 mod program;
+mod reorgs;
 mod shutdown;
 mod syscalls;
 mod system;
@@ -21,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use crate::system::Workspace;
 use crate::tally::Tally;
 
-const USAGE: &str = "usage: duramen-torture [LAYER ...] [--seed S] [--scale N] [--program PATH]
+const USAGE: &str = "usage: duramen-torture [LAYER ...] [--seed S] [--scale N] [--seconds T] [--program PATH]
 
   shutdown     ext4 and XFS on loop devices, shut down under a writer
   blocks       ext4 on a block device that records what it is told, replayed in part
@@ -30,6 +31,7 @@ const USAGE: &str = "usage: duramen-torture [LAYER ...] [--seed S] [--scale N] [
                recovers what a kill has left
   full         tmpfs and ext4 that get full at every point of a store's work
   read-only    ext4 that is mounted for reading only
+  reorgs       chains of blocks that are rewound, killed again and again, for T seconds (a minute by default); it needs no root
 ";
 
 /// What was asked for.
@@ -37,30 +39,40 @@ pub(crate) struct Asked {
     layers: Vec<String>,
     pub(crate) seed: u64,
     pub(crate) scale: u64,
+    pub(crate) seconds: Option<u64>,
     pub(crate) program: String,
 }
 
 type Layer = fn(&Asked, &Workspace, &Tally) -> Result<()>;
 
 /// Name, the tools it needs, and what it does.
-const LAYERS: [(&str, &[&str], Layer); 6] = [
+const LAYERS: [(&str, &[&str], Layer); 7] = [
     ("shutdown", &["mkfs.ext4", "mkfs.xfs", "mount", "umount"], shutdown::run),
     ("blocks", &["mkfs.ext4", "losetup", "mount", "umount"], block::replay),
     ("eio", &["mkfs.ext4", "losetup", "mount", "umount"], block::failing),
     ("syscalls", &["strace"], syscalls::run),
     ("full", &["mkfs.ext4", "mount", "umount"], full::run),
     ("read-only", &["mkfs.ext4", "mount", "umount"], full::read_only),
+    (REORGS, &[], reorgs::run),
 ];
+/// The one layer that mounts nothing.
+const REORGS: &str = "reorgs";
 
 fn asked() -> Result<Asked> {
-    let mut asked =
-        Asked { layers: Vec::new(), seed: 0, scale: 1, program: "target/release/duramen".into() };
+    let mut asked = Asked {
+        layers: Vec::new(),
+        seed: 0,
+        scale: 1,
+        seconds: None,
+        program: "target/release/duramen".into(),
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().context(USAGE);
         match &arg[..] {
             "--seed" => asked.seed = value()?.parse()?,
             "--scale" => asked.scale = value()?.parse()?,
+            "--seconds" => asked.seconds = Some(value()?.parse()?),
             "--program" => asked.program = value()?,
             layer if LAYERS.iter().any(|(name, ..)| *name == layer) => asked.layers.push(arg),
             _ => bail!(USAGE),
@@ -84,12 +96,19 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<bool> {
-    let asked = asked()?;
-    if !system::is_root() {
-        println!("SKIPPED all layers of torture: they mount file systems, and this is not root");
-        return Ok(true);
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    if let [reorgs::CHILD, args @ ..] = &args.iter().map(|arg| &arg[..]).collect::<Vec<_>>()[..] {
+        return reorgs::child(args).map(|()| true);
     }
-    if !std::path::Path::new(&asked.program).exists() {
+    let mut asked = asked()?;
+    if !system::is_root() {
+        println!(
+            "SKIPPED all other layers of torture than {REORGS}: they mount file systems, and this is not root"
+        );
+        asked.layers.retain(|layer| layer == REORGS);
+    }
+    let needs_program = asked.layers.iter().any(|layer| layer != REORGS);
+    if needs_program && !std::path::Path::new(&asked.program).exists() {
         bail!("{} is not there; build it with cargo build --release", asked.program);
     }
     let workspace = Workspace::new()?;
