@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use duramen::{Accumulator, Blake3, CheckpointPolicy, Config, FlushPolicy, Store};
+use duramen::{Accumulator, Blake3, CheckpointPolicy, Config, FlushPolicy, MarkPolicy, Store};
 use rotortree::{Blake3Hasher, RotorTree, RotorTreeConfig, TieringConfig};
 
 use crate::leaves::Leaf;
@@ -43,6 +43,13 @@ pub fn duramen_store(path: &Path) -> Result<Store> {
             .flush_policy(FlushPolicy::interval(INTERVAL)?)
             .checkpoint_policy(CheckpointPolicy::manual()),
     )?)
+}
+
+/// Opens a duramen store that has at most so many marks, under the same policies.
+pub fn duramen_marked(path: &Path, marks: usize, policy: MarkPolicy) -> Result<Store> {
+    let config = Config::new(path).flush_policy(FlushPolicy::interval(INTERVAL)?);
+    let config = config.checkpoint_policy(CheckpointPolicy::manual());
+    Ok(Store::open(config.max_marks(marks).mark_policy(policy))?)
 }
 
 /// After how many leaves a store that checkpoints by itself does so.

@@ -16,6 +16,8 @@ mod memory_bytes;
 mod proof;
 mod proof_past;
 mod reopen;
+mod reorgs;
+mod rewind;
 mod single_insert;
 mod store_blocks;
 mod store_many_trees;
@@ -203,6 +205,16 @@ pub const ALL: &[Workload] = &[
         name: "find-one-part",
         about: "the same with all leaves in one part",
         run: find::one_part,
+    },
+    Workload {
+        name: "reorgs",
+        about: "a chain of blocks of 1,000 leaves above 2 M, each durable, with 10 blocks given up every 50",
+        run: reorgs::run,
+    },
+    Workload {
+        name: "rewind",
+        about: "rewinds of 1,000 leaves and of a tenth in a tree of 100 M leaves, and blocks with marks and without",
+        run: rewind::run,
     },
     Workload {
         name: "idle",
