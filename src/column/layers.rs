@@ -7,6 +7,8 @@
 //!
 //! - A layer has every node that is complete at its end and not at its begin, in the memory of its view. Layers follow
 //!   each other without a gap, and the archive beneath has every node that is complete at the begin of the first.
+//! - Entries leave memory before nodes do. So the archive beneath has the first entries of the first layer where that has
+//!   them no more; entries of other layers are all in memory.
 //! - No layer has an archive, so the stack is as high as there were rewinds since the last checkpoint, and a node is found
 //!   by bisection.
 
@@ -84,6 +86,19 @@ impl Layers {
 }
 
 impl Layers {
+    /// Where the entries from `at` on are, and how far they are there.
+    fn entry_place(&self, at: u64) -> (Place<'_>, u64) {
+        let (place, end) = self.place(Level::LEAVES, at);
+        let first = self.layers.first().filter(|first| at < first.end);
+        let in_memory = first.map_or(0, |first| first.view.version.first_entry().unwrap_or(end));
+        match place {
+            Place::Layer(_) if at < in_memory => {
+                (Place::Beneath(self.beneath.as_ref()), end.min(in_memory))
+            }
+            place => (place, end),
+        }
+    }
+
     /// The entries from `from` on in memory, as runs of framed bytes, and how far they go.
     pub(super) fn entry_slices(&self, from: u64, to: u64) -> Result<(Vec<&[u8]>, u64), ReadError> {
         match self.place(Level::LEAVES, from) {
@@ -139,7 +154,7 @@ impl Archive for Layers {
     }
 
     fn entry(&self, index: u64, hash: EntryHash<'_>) -> Result<EntryBytes, ReadError> {
-        match self.place(Level::LEAVES, index) {
+        match self.entry_place(index) {
             (Place::Layer(view), _) => view.entry(index, self.prefix, hash),
             (Place::Beneath(Some(archive)), _) => archive.entry(index, hash),
             _ => Err(ReadError::Absent { level: Level::LEAVES, at: index }),
@@ -147,7 +162,7 @@ impl Archive for Layers {
     }
 
     fn entry_run(&self, from: u64, to: u64, hash: EntryHash<'_>) -> Result<EntrySpan, ReadError> {
-        match self.place(Level::LEAVES, from) {
+        match self.entry_place(from) {
             (Place::Layer(view), end) => view.entry_run(from, to.min(end), hash),
             (Place::Beneath(Some(archive)), end) => archive.entry_run(from, to.min(end), hash),
             _ => Err(ReadError::Absent { level: Level::LEAVES, at: from }),

@@ -561,3 +561,60 @@ fn an_engine_that_keeps_something_of_what_was_dropped_is_noticed() {
         assert!(found, "{mutant:?} is not noticed");
     }
 }
+
+#[test]
+fn entries_that_parts_alone_have_are_read_after_a_rewind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(config(dir.path())).unwrap();
+    let kept = TreeConfig::of::<Blake3, 4>().entries(EntryConfig::new());
+    let tree = store.tree_dyn("notes", kept).unwrap();
+    let mut known: Vec<Vec<u8>> = Vec::new();
+    let mut next = 0;
+    let insert = |known: &mut Vec<Vec<u8>>, next: &mut u64, count: u64| {
+        let batch: Vec<_> =
+            (*next..*next + count).map(|number| format!("note {number}").into_bytes()).collect();
+        *next += count;
+        tree.insert_entries(&batch).unwrap();
+        known.extend(batch);
+    };
+    let rewind = |known: &mut Vec<Vec<u8>>, size: usize| {
+        tree.rewind(size as u64).unwrap();
+        known.truncate(size);
+    };
+    let check = |known: &[Vec<u8>], after: &str| {
+        let size = known.len() as u64;
+        assert_eq!(tree.size().get(), size);
+        for (index, entry) in (0..).zip(known) {
+            let read =
+                tree.entry(index).unwrap_or_else(|error| panic!("{after}: {index}: {error}"));
+            assert_eq!(&read[..], entry, "{after}: {index}");
+        }
+        let all: Result<Vec<_>, _> = tree.entries(0..size).unwrap().collect();
+        let all = all.unwrap_or_else(|error| panic!("{after}: {error}"));
+        assert!(all.iter().map(|entry| &entry[..]).eq(known.iter().map(|entry| &entry[..])));
+    };
+    // The entries of the first checkpoint leave memory, but for the last ones; its nodes stay, since their chunk is not full.
+    insert(&mut known, &mut next, 3000);
+    store.checkpoint().unwrap();
+    insert(&mut known, &mut next, 2000);
+    rewind(&mut known, 4990);
+    check(&known, "a rewind over a part");
+    insert(&mut known, &mut next, 100);
+    rewind(&mut known, 5000);
+    insert(&mut known, &mut next, 100);
+    rewind(&mut known, 5050);
+    check(&known, "three rewinds over a part");
+    store.checkpoint().unwrap();
+    check(&known, "the next checkpoint");
+    rewind(&mut known, 5020);
+    check(&known, "a rewind into the last part");
+    rewind(&mut known, 2000);
+    check(&known, "a rewind into the first part");
+    insert(&mut known, &mut next, 5000);
+    store.checkpoint().unwrap();
+    insert(&mut known, &mut next, 10);
+    rewind(&mut known, 6995);
+    insert(&mut known, &mut next, 10);
+    check(&known, "a checkpoint after rewinds");
+    store.close().unwrap();
+}
