@@ -5,17 +5,21 @@
 //! - A file is listed here before it is wiped for the first time, and until it is removed. So a file that is
 //!   read, or that could not be written to, is tried again. After a restart it is found by listing the directory.
 //! - A file that a reader of this process has to open again is left to the next open of the store.
+//! - One thread at a time gives a file up that is listed. Another one would find a name that is not the store's any
+//!   more, as that of a file that another process has put there.
 
 use std::collections::BTreeMap;
 
 use crate::fs::FileName;
 use crate::fs::wipe::Wiped;
 use crate::part::PartRef;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 
 /// The files, with their lengths where they are read.
 #[derive(Debug, Default)]
 pub(super) struct Strays {
+    /// The turn of the thread that gives files up. Taken before the list's own lock.
+    turn: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -31,6 +35,12 @@ struct State {
 impl Strays {
     pub(super) fn add(&self, name: FileName) {
         self.state.lock().files.entry(name).or_default();
+    }
+
+    /// The turn to give up `name`, for as long as the guard lives. `None` if it is not listed any more.
+    pub(super) fn turn(&self, name: FileName) -> Option<MutexGuard<'_, ()>> {
+        let turn = self.turn.lock();
+        self.state.lock().files.contains_key(&name).then_some(turn)
     }
 
     pub(super) fn is_empty(&self) -> bool {

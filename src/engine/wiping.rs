@@ -8,8 +8,10 @@ use crate::fs::wipe::give_up;
 
 impl Engine {
     /// Removes a file that is listed, and wipes it first if entries were erased. Returns the error, which is reported as
-    /// well, if that failed. The caller has not got the guard of [`Unerased`](super::unerased::Unerased).
+    /// well, if that failed. Does nothing if another thread has removed the file meanwhile. The caller has not got the
+    /// guard of [`Unerased`](super::unerased::Unerased).
     pub(super) fn wipe_stray(&self, name: FileName) -> Option<Error> {
+        let _turn = self.keeper.strays().turn(name)?;
         // An erasure that begins meanwhile waits until the file is gone.
         let unerased = self.keeper.unerased().guard();
         match give_up(&*self.fs, name, unerased.is_none()) {

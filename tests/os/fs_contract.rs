@@ -29,6 +29,7 @@ fn every_rule(mut empty: impl FnMut() -> Arc<dyn Place>) {
         ("what somebody else put there is left alone", what_somebody_else_put_there_is_left_alone),
         ("a file that lost its name is noticed", a_file_that_lost_its_name_is_noticed),
         ("a name that is being changed is not missed", a_name_that_is_being_changed_is_not_missed),
+        ("threads that change one name find it the store's", threads_that_change_one_name),
         ("a write lands where it was aimed", a_write_lands_where_it_was_aimed),
         ("three thousand slices are one write", three_thousand_slices_are_one_write),
         ("a short file is not read past its end", a_short_file_is_not_read_past_its_end),
@@ -283,6 +284,34 @@ fn a_name_that_is_being_changed_is_not_missed(place: &dyn Place) {
         }
         looked.unwrap();
     });
+}
+
+fn threads_that_change_one_name(place: &dyn Place) {
+    let fs = &*place.make().unwrap();
+    let _lock = fs.lock().unwrap();
+    let is_done_or_too_late = |done: std::io::Result<()>| match done {
+        Err(error) if error.kind() != ErrorKind::NotFound => panic!("{error}"),
+        _ => {}
+    };
+    let begin = std::sync::Barrier::new(3);
+    for _ in 0..1000 {
+        drop(made(fs, PART.tmp(), b"part"));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                begin.wait();
+                is_done_or_too_late(fs.rename(PART.tmp(), PART));
+                is_done_or_too_late(fs.remove(PART));
+            });
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    begin.wait();
+                    is_done_or_too_late(fs.open_to_wipe(PART).map(drop));
+                    is_done_or_too_late(fs.remove(PART));
+                });
+            }
+        });
+        assert_eq!(fs.list(Dir::Parts).unwrap(), []);
+    }
 }
 
 fn a_write_lands_where_it_was_aimed(place: &dyn Place) {

@@ -516,3 +516,44 @@ fn a_repair_takes_no_erased_entry_for_damage_and_rebuilds_the_leaves_around_it()
     assert_eq!(tree.head().unwrap(), head);
     assert_eq!(compact(&store, false).parts, 0, "the repaired part counts what it lacks");
 }
+
+#[cfg(feature = "testing")]
+#[test]
+fn a_checkpoint_beside_a_compaction_takes_no_file_for_one_of_another_process() {
+    let disk = SimDisk::new();
+    let open = || {
+        let simulated = config(Path::new("store")).file_system(Arc::new(disk.clone()));
+        let store = Store::open(simulated).unwrap();
+        let tree = store.tree_with_entries::<Blake3, 4>("main", EntryConfig::new()).unwrap();
+        (store, tree)
+    };
+    let (store, tree) = open();
+    tree.insert_entries(&entries(0..300)).unwrap();
+    store.checkpoint().unwrap();
+    drop(tree);
+    store.close().unwrap();
+    let (store, tree) = open();
+    let held = tree.entry(7).unwrap();
+    drop(tree.erase(7..8, "").unwrap());
+    assert_eq!(compact(&store, false).pinned_files, 1);
+    drop(held);
+    // The first thread that gives the old part up waits while it removes it.
+    let hold = disk.hold(When::nth(OperationKind::Remove, 1).on(FileKind::Part));
+    std::thread::scope(|scope| {
+        let compacts = scope.spawn(|| compact(&store, false));
+        hold.wait_reached();
+        let checkpoints = scope.spawn(|| store.checkpoint().map(drop));
+        // It waits as well, or ends at once.
+        let until = std::time::Instant::now() + std::time::Duration::from_millis(300);
+        while !checkpoints.is_finished() && std::time::Instant::now() < until {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        hold.release();
+        assert_eq!(compacts.join().unwrap().pinned_files, 0);
+        checkpoints.join().unwrap().unwrap();
+    });
+    tree.insert_entries(&entries(300..310)).unwrap();
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    assert!(!disk.files().contains(&FileName::new(FileKind::Part, 1)));
+}

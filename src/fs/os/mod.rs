@@ -35,6 +35,7 @@ mod make;
 mod map;
 mod owner;
 mod rename;
+mod turns;
 #[cfg(target_os = "linux")]
 mod watch;
 mod writeback;
@@ -55,6 +56,7 @@ use self::error::{WithPath, not_regular};
 use self::file::OsFile;
 pub(crate) use self::holes::data;
 pub(crate) use self::owner::owner_in;
+use self::turns::Turns;
 use super::owned::Owned;
 use super::{
     Access, Dir, Displaced, Displacement, Entry, File, FileKind, FileName, FileSystem, LockOwner,
@@ -134,6 +136,8 @@ struct OsDirectory {
     parts: Inner,
     /// `None` until the lock is acquired.
     held: Mutex<Option<Held>>,
+    /// Taken by whoever changes a name, or compares it before a change.
+    turns: Turns,
 }
 
 /// What is known since the lock was acquired. It stays when the lock is released: nothing but the store's
@@ -151,7 +155,16 @@ impl OsDirectory {
         let shown = |dir: Dir| place.shown.join(dir.path());
         let inner = |dir: Dir| Inner::open(&root, dir).path(&shown(dir), "open the directory");
         let (manifest, wal, parts) = (inner(Dir::Manifest)?, inner(Dir::Wal)?, inner(Dir::Parts)?);
-        Ok(Self { place, root, id, manifest, wal, parts, held: Mutex::default() })
+        Ok(Self {
+            place,
+            root,
+            id,
+            manifest,
+            wal,
+            parts,
+            held: Mutex::default(),
+            turns: Turns::default(),
+        })
     }
 
     /// The path of a directory, for messages.
@@ -254,6 +267,7 @@ impl FileSystem for OsDirectory {
 
     fn create(&self, name: FileName) -> io::Result<Arc<dyn File>> {
         self.check_place()?;
+        let _turn = self.turns.take([name]);
         let dir = self.handle(name.dir())?;
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -280,6 +294,7 @@ impl FileSystem for OsDirectory {
             Access::Read => OFlags::RDONLY,
             Access::ReadWrite => OFlags::RDWR,
         };
+        let _turn = (access == Access::ReadWrite).then(|| self.turns.take([name]));
         let file = open_regular(self.handle(name.dir())?, &name.base(), flags)?;
         if access == Access::Read && name.kind == FileKind::Part {
             lock::share(&file)?;
@@ -299,6 +314,7 @@ impl FileSystem for OsDirectory {
 
     fn open_to_wipe(&self, name: FileName) -> io::Result<Wipeable> {
         self.check_place()?;
+        let _turn = self.turns.take([name]);
         self.check_owned(name)?;
         let file = open_regular(self.handle(name.dir())?, &name.base(), OFlags::RDWR)?;
         let found = uninterrupted(|| file.metadata())?;
@@ -319,6 +335,7 @@ impl FileSystem for OsDirectory {
             ));
         }
         self.check_place()?;
+        let _turn = self.turns.take([from, to]);
         self.check_owned(from)?;
         let dir = self.handle(from.dir())?;
         let own = self.give_up(from);
@@ -333,6 +350,7 @@ impl FileSystem for OsDirectory {
 
     fn remove(&self, name: FileName) -> io::Result<()> {
         self.check_place()?;
+        let _turn = self.turns.take([name]);
         self.check_owned(name)?;
         let dir = self.handle(name.dir())?;
         let own = self.give_up(name);

@@ -1,5 +1,6 @@
 //! The simulated disk as a file system, and the levers for tests.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -417,17 +418,27 @@ impl FileSystem for SimDisk {
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {
+        let own = Cell::new(None);
         self.shared.operate(
-            |_| Ok(Operation::Remove(name)),
-            |state, step| {
+            |state| {
                 self.check(state, Some(name))?;
-                step.happens()?;
-                state.contents.remove(step.now, name)?;
-                self.change_owned(state, |owned| {
-                    owned.given_up(name);
+                // As on a real disk the name is not the store's any more while the call runs.
+                self.change_owned(state, |owned| own.set(owned.given_up(name)));
+                Ok(Operation::Remove(name))
+            },
+            |state, step| {
+                let removed = step.happens().and_then(|()| {
+                    self.check(state, None)?;
+                    state.contents.remove(step.now, name)
                 });
+                if let Some(own) = own.get()
+                    && removed.is_err()
+                    && state.contents.find(name).is_ok_and(|found| found == own)
+                {
+                    self.change_owned(state, |owned| owned.made(name, own));
+                }
                 state.sweep();
-                Ok(())
+                removed
             },
         )
     }

@@ -216,12 +216,12 @@ impl Shared {
     /// leaves of it. All of its effect is in `act`, which gets the stamps and what to keep.
     pub(super) fn operate<T>(
         &self,
-        operation: impl FnOnce(&State) -> io::Result<Operation>,
+        operation: impl FnOnce(&mut State) -> io::Result<Operation>,
         act: impl FnOnce(&mut State, &mut Step) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut state = self.lock();
         state.running()?;
-        let operation = operation(&state)?;
+        let operation = operation(&mut state)?;
         if let State { history: Some(history), contents, .. } = &mut *state {
             history.contents.push(contents.clone());
         }
