@@ -184,8 +184,8 @@ pub use report::MetricsListener;
 #[cfg(feature = "std")]
 pub use report::{
     BackupInfo, CheckpointInfo, CheckpointReason, Compact, CompactInfo, Distribution, Event,
-    EventGroup, EventListener, JobStats, RecoveryReport, RewindInfo, Stats, Times, TreeCheckpoint,
-    TreeFlush, TreeInfo, TreeRecovery, TreeRewind, TreeStats,
+    EventGroup, EventListener, JobStats, PruneInfo, RecoveryReport, RewindInfo, Stats, Times,
+    TreeCheckpoint, TreeFlush, TreeInfo, TreeRecovery, TreeRewind, TreeStats,
 };
 #[cfg(feature = "std")]
 pub use snapshot::{

@@ -61,6 +61,8 @@ pub enum Mutant {
     IndexEntryKept,
     /// A manifest has the parts of a tree as they were before it was rewound.
     PartsNotCut,
+    /// A prune removes parts before the manifest that does without them is durable.
+    PrunedBeforeManifest,
 }
 
 /// Whether the engine on this file system makes this mistake.

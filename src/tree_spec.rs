@@ -7,7 +7,7 @@ use crate::codec::{Decoder, Encoder};
 use crate::entry::{Compression, EntryConfig};
 use crate::error::Printable;
 use crate::ids::TreeId;
-use crate::merkle::{Arity, Hasher, HasherId, NamedHead, TreeHead, TreeName};
+use crate::merkle::{Arity, Hasher, HasherId, NamedHead, Rfc6962Sha256, TreeHead, TreeName};
 
 /// What was fixed when a tree was created. Two trees never have the same id, even if one is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,11 @@ impl TreeSpec {
     /// The tree with this head.
     pub(crate) fn at(&self, head: TreeHead) -> NamedHead {
         NamedHead { name: self.name.clone(), hasher: self.hasher.clone(), arity: self.arity, head }
+    }
+
+    /// Whether the tree can be published as tiles: it is of SHA-256, with arity 2.
+    pub(crate) fn has_tiles(&self) -> bool {
+        self.arity == Arity::Two && self.hasher == Rfc6962Sha256.id().as_str()
     }
 
     /// The arity as files have it.

@@ -45,7 +45,9 @@ pub(crate) use proofs::{
 };
 pub(crate) use serve::{ExportTilesArgs, ServeArgs};
 pub(crate) use transfer::{ExportArgs, ImportArgs, TransferFormat};
-pub(crate) use trees::{DropTreeArgs, MarkArgs, MarksArgs, RewindArgs, SealArgs, TreesArgs};
+pub(crate) use trees::{
+    DropTreeArgs, MarkArgs, MarksArgs, PruneArgs, RewindArgs, SealArgs, TreesArgs,
+};
 pub(crate) use witness::WitnessArgs;
 
 use crate::ended::MAX_RECORD;
@@ -219,6 +221,8 @@ pub(crate) enum Command {
     Marks(MarksArgs),
     /// Drop the newest leaves of a tree, or of all trees back to a mark.
     Rewind(RewindArgs),
+    /// Drop the oldest leaves of a tree and free their space. Roots and proofs of the others stay.
+    Prune(PruneArgs),
     /// Drop a tree and free its space. Its name may be used again.
     DropTree(DropTreeArgs),
     /// Make a store from a backup, if the backup has the history of a head that is trusted.

@@ -46,6 +46,7 @@ mod progress;
 mod proof;
 mod prove;
 mod prove_consistency;
+mod prune;
 mod read_only;
 mod record;
 mod records;
@@ -128,6 +129,7 @@ fn main() -> ExitCode {
         Command::Mark(args) => marks::set(args),
         Command::Marks(args) => marks::list(args),
         Command::Rewind(args) => rewind::run(args),
+        Command::Prune(args) => prune::run(args),
         Command::DropTree(args) => trees::drop_tree(args),
         Command::Restore(args) => restore::run(args),
         Command::Recover(args) => recover::run(args),

@@ -22,6 +22,8 @@ pub(crate) struct TreeJson {
     arity: usize,
     entries: Option<EntriesJson>,
     size: u64,
+    /// The first leaf that was not pruned.
+    base: u64,
     durable_size: u64,
     sealed: bool,
     indexed: bool,
@@ -58,6 +60,7 @@ pub(crate) fn json(tree: &TreeInfo) -> TreeJson {
         arity: tree.arity.children(),
         entries: tree.entries.map(entries_json),
         size: tree.size.get(),
+        base: tree.base.get(),
         durable_size: tree.durable_size.get(),
         sealed: tree.sealed,
         indexed: tree.indexed,
@@ -87,7 +90,11 @@ pub(crate) fn text(tree: &TreeInfo) -> String {
         some => format!(", {} erased", count(*some, "entry", "entries")),
     };
     let name = Printable::new(name.as_str());
-    format!("{name}: {leaves}, {hasher}, arity {arity}{entries}{erased}{indexed}{sealed}\n")
+    let pruned = match tree.base.get() {
+        0 => String::new(),
+        base => format!(", pruned below {base}"),
+    };
+    format!("{name}: {leaves}, {hasher}, arity {arity}{entries}{erased}{pruned}{indexed}{sealed}\n")
 }
 
 /// Seals a tree, and returns when that is durable.

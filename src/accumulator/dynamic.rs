@@ -19,7 +19,7 @@ use crate::merkle::{
 };
 use crate::report::BackupInfo;
 use crate::report::{CheckpointInfo, CheckpointReason};
-use crate::report::{RecoveryReport, RewindInfo, Stats, TreeStats};
+use crate::report::{PruneInfo, RecoveryReport, RewindInfo, Stats, TreeStats};
 use crate::scrub;
 use crate::shared::Shared;
 use crate::snapshot::{Entries, Entry, Leaves, Snapshot};
@@ -273,11 +273,70 @@ impl DynAccumulator {
     ///
     /// # Errors
     ///
-    /// [`SizeOutOfRange`](Error::SizeOutOfRange) above the tree's size; [`TreeSealed`](Error::TreeSealed),
+    /// [`SizeOutOfRange`](Error::SizeOutOfRange) above the tree's size; [`Pruned`](Error::Pruned) below its
+    /// [base](Self::base); [`TreeSealed`](Error::TreeSealed),
     /// [`TreeDropped`](Error::TreeDropped); [`WouldWaitForItself`](Error::WouldWaitForItself) on the flusher's thread;
     /// [`Poisoned`](Error::Poisoned), [`Closed`](Error::Closed), [`Damaged`](Error::Damaged) if a part cannot be read.
     pub fn rewind(&self, size: impl Into<TreeSize>) -> Result<RewindInfo> {
         self.engine()?.rewind(&self.slot, size.into().get())
+    }
+
+    /// Prunes the tree: drops the leaves below index `below`, with their entries, erasures, hits of the index and all nodes
+    /// that only they need, from memory and disk. Returns when that is durable.
+    ///
+    /// What stays is the *base*: at most `(N - 1) · log N (below)` nodes, in the manifest. With it the roots, inclusion proofs
+    /// and consistency proofs of all sizes and indexes from `below` on stay what they are, for ever. The size, the indexes and
+    /// the numbers of leaves do not change.
+    ///
+    /// **Visible** to this process at once, to others with their next refresh. A call that needs a leaf below the base, or a
+    /// tree of a size below it, fails with [`Pruned`](Error::Pruned) from then on. Snapshots that were taken before keep what
+    /// they have, and with it the space on the disk, until the last of them is dropped; [`PruneInfo::held_bytes`] says how
+    /// much that is. Marks stay, since they are about other trees too: what is asked about this tree at a mark below its base
+    /// is [`Pruned`](Error::Pruned), and so is a rewind to it. [`insert_unique`](Self::insert_unique) does not find pruned
+    /// leaves, and inserts such a leaf again.
+    ///
+    /// **Durable** when the call returns: a checkpoint is made first unless there is one with these leaves, then a manifest.
+    /// Files are removed only once that manifest is durable. The part with leaves on both sides of the cut is written again
+    /// without those below, so about `below` leaves' share of the space is free afterwards. Inserts, flushes and reads go on
+    /// meanwhile; merges wait, and rewinds wait at the end.
+    ///
+    /// **After an error** the tree is as it was. If the power fails, the next open shows the tree as before or after.
+    ///
+    /// A tree that is sealed can be pruned. Nothing is dropped if the tree begins at `below` or later already.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Accumulator, Blake3, Config, Error, TreeSize};
+    ///
+    /// let log: Accumulator = Accumulator::open(Config::new(dir.path().join("log")))?;
+    /// log.insert_many(&vec![[7; 32]; 10_000])?;
+    /// let head = log.head()?;
+    /// let done = log.prune(9_000)?;
+    /// assert_eq!(done.base, TreeSize(9_000));
+    /// assert!(done.bytes < done.bytes_before);
+    ///
+    /// // The root and the proofs of what is left are those of the whole tree.
+    /// assert_eq!(log.head()?, head);
+    /// let proof = log.prove(9_999)?;
+    /// proof.verify(&Blake3, duramen::Arity::Four, &head, 9_999.into(), &[7; 32])?;
+    /// assert!(matches!(log.leaf(8_999), Err(Error::Pruned { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SizeOutOfRange`](Error::SizeOutOfRange) above the tree's size; [`TreeDropped`](Error::TreeDropped);
+    /// [`WouldWaitForItself`](Error::WouldWaitForItself) on a thread of the store's own;
+    /// [`Poisoned`](Error::Poisoned), [`Closed`](Error::Closed), [`Damaged`](Error::Damaged) if a part cannot be read,
+    /// [`Io`](Error::Io).
+    pub fn prune(&self, below: impl Into<LeafIndex>) -> Result<PruneInfo> {
+        self.engine()?.prune(&self.slot, below.into().get())
+    }
+
+    /// The first leaf that the tree has: those before it were [pruned](Self::prune). 0 for a tree that was never pruned.
+    #[must_use]
+    pub fn base(&self) -> TreeSize {
+        TreeSize(self.tree().floor().base())
     }
 
     /// Returns when everything inserted before the call is durable. Costs one write and one fsync,

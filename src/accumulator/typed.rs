@@ -17,7 +17,7 @@ use crate::merkle::{
 use crate::reader::Reader;
 use crate::report::BackupInfo;
 use crate::report::CheckpointInfo;
-use crate::report::{RecoveryReport, RewindInfo, Stats, TreeStats};
+use crate::report::{PruneInfo, RecoveryReport, RewindInfo, Stats, TreeStats};
 use crate::scrub;
 use crate::snapshot::{Entries, Entry, Leaves, Snapshot};
 
@@ -341,6 +341,22 @@ impl<H, const N: usize> Accumulator<H, N> {
     /// As [`DynAccumulator::rewind`].
     pub fn rewind(&self, size: impl Into<TreeSize>) -> Result<RewindInfo> {
         self.inner.rewind(size)
+    }
+
+    /// Prunes the tree: drops the leaves below index `below` from memory and disk. Roots and proofs of all sizes and indexes
+    /// from there on stay what they are. See [`DynAccumulator::prune`].
+    ///
+    /// # Errors
+    ///
+    /// As [`DynAccumulator::prune`].
+    pub fn prune(&self, below: impl Into<LeafIndex>) -> Result<PruneInfo> {
+        self.inner.prune(below)
+    }
+
+    /// The first leaf that the tree has. See [`DynAccumulator::base`].
+    #[must_use]
+    pub fn base(&self) -> TreeSize {
+        self.inner.base()
     }
 
     /// The number of leaves in the tree. See [`DynAccumulator::size`].

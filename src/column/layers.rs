@@ -99,6 +99,12 @@ impl Layers {
         }
     }
 
+    /// These layers over `beneath`, which has every node that is complete at `size`. `None` if a node would be nowhere.
+    pub(super) fn over(&self, size: u64, beneath: Arc<dyn Archive>) -> Option<Self> {
+        let first = self.layers.first()?;
+        (first.begin <= size).then(|| Self { beneath: Some(beneath), ..self.clone() })
+    }
+
     /// The entries from `from` on in memory, as runs of framed bytes, and how far they go.
     pub(super) fn entry_slices(&self, from: u64, to: u64) -> Result<(Vec<&[u8]>, u64), ReadError> {
         match self.place(Level::LEAVES, from) {

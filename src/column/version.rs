@@ -154,11 +154,21 @@ impl Version {
         Self { archive: None, ..self.clone() }
     }
 
+    /// This version with `archive` in the place of its own.
+    pub(super) fn over(&self, archive: Arc<dyn Archive>) -> Self {
+        Self { archive: Some(archive), ..self.clone() }
+    }
+
     /// This version with `archive`, which has every node complete at `size`. Drops the chunks that have
     /// no other nodes. Unchanged if the archive lacks nodes that memory does not have.
     pub(super) fn archived(&self, layout: Layout, size: u64, archive: Arc<dyn Archive>) -> Self {
         let mut next = self.clone();
         if size < self.memory_from {
+            // After a rewind, what the tree had before may lie between the parts and memory.
+            let layers = self.archive.as_ref().and_then(|archive| archive.as_layers());
+            if let Some(layers) = layers.and_then(|layers| layers.over(size, archive)) {
+                next.archive = Some(Arc::new(layers));
+            }
             return next;
         }
         next.archive = Some(archive);

@@ -27,6 +27,15 @@ impl View {
         Self { version: Arc::new(self.version.without_archive()), ..self.clone() }
     }
 
+    /// This view with another archive in the place of its own, which `over` is given.
+    pub(crate) fn over(
+        &self,
+        over: impl FnOnce(Option<Arc<dyn Archive>>) -> Arc<dyn Archive>,
+    ) -> Self {
+        let archive = over(self.version.archive.clone());
+        Self { version: Arc::new(self.version.over(archive)), ..self.clone() }
+    }
+
     /// The number of leaves in the view.
     pub(crate) fn leaves(&self) -> u64 {
         self.leaves

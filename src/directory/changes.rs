@@ -161,6 +161,7 @@ mod tests {
             root: [size; 32],
             sealed: false,
             indexed: false,
+            base: None,
             parts: Vec::new(),
             erasures: Arc::default(),
             tail: vec![[size; 32]; usize::from(size)].into(),

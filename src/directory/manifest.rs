@@ -14,8 +14,8 @@ use crate::ids::PartId;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::mark::Marks;
-use crate::merkle::{Frontier, Hash, Hasher, NamedHead, NodeSource, TreeHead, TreeSize};
-use crate::part::{PartIdentity, PartRef};
+use crate::merkle::{Frontier, Hash, Hasher, NamedHead, NodeSource, Shape, TreeHead, TreeSize};
+use crate::part::{Base, PartIdentity, PartRef};
 use crate::tree_spec::TreeSpec;
 use crate::wal::{Extent, Log, LogKey, LoggedTree, LoggedTrees, Position};
 
@@ -28,14 +28,19 @@ const FLAG_ERASED: u16 = 2;
 const FLAG_CHANGES: u16 = 4;
 /// The flag of a manifest that has marks, or changes of marks.
 const FLAG_MARKS: u16 = 8;
+/// The flag of a manifest that has a tree which was pruned.
+const FLAG_PRUNED_TREES: u16 = 16;
 /// All flags of a manifest.
-pub(super) const FLAGS: u16 = FLAG_CLEAN | FLAG_ERASED | FLAG_CHANGES | FLAG_MARKS;
+pub(super) const FLAGS: u16 =
+    FLAG_CLEAN | FLAG_ERASED | FLAG_CHANGES | FLAG_MARKS | FLAG_PRUNED_TREES;
 /// The flag of a tree that takes no more leaves.
 const FLAG_SEALED: u16 = 1;
 /// The flag of a tree that has an index.
 const FLAG_INDEXED: u16 = 2;
 /// The flag of a tree whose parts have leaves that nothing reads, because the tree was rewound below them.
 const FLAG_HIDDEN: u16 = 4;
+/// The flag of a tree that was pruned: it has a base.
+const FLAG_PRUNED: u16 = 8;
 /// The state of a store: everything that is live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -69,7 +74,9 @@ pub(crate) struct TreeEntry {
     pub(crate) sealed: bool,
     /// Whether the tree has an index.
     pub(crate) indexed: bool,
-    /// The parts, which have the first leaves.
+    /// What is left of the first leaves, if the tree was pruned.
+    pub(crate) base: Option<Arc<Base>>,
+    /// The parts, which have the first leaves behind the base.
     pub(crate) parts: Vec<PartRef>,
     /// The last leaves, if they are too few for a part.
     pub(crate) tail: Box<[Hash]>,
@@ -98,12 +105,32 @@ impl TreeEntry {
         Ok(taken.is_ok().then(|| frontier.head(hasher).root))
     }
 
-    /// The number of leaves in the parts.
-    pub(crate) fn parts_end(&self) -> u64 {
-        self.parts.last().map_or(0, |part| part.to)
+    /// The first leaf that is there: those before it were pruned.
+    pub(crate) fn begin(&self) -> u64 {
+        self.base.as_ref().map_or(0, |base| base.size())
     }
 
-    /// This tree rewound to `size`, at most its own: without the parts and leaves above. The root stays that of before.
+    /// Where the parts end.
+    pub(crate) fn parts_end(&self) -> u64 {
+        self.parts.last().map_or_else(|| self.begin(), |part| part.to)
+    }
+
+    /// This tree pruned below `base`. `rest` has the leaves from the base on of the part that begins before it, if there is
+    /// such a part.
+    pub(crate) fn pruned(&self, base: &Arc<Base>, rest: Option<PartRef>) -> Self {
+        let behind = self.parts.iter().filter(|part| part.from >= base.size());
+        let gone = usize::try_from(base.size().saturating_sub(self.parts_end()));
+        let gone = gone.unwrap_or(usize::MAX).min(self.tail.len());
+        Self {
+            base: Some(Arc::clone(base)),
+            parts: rest.into_iter().chain(behind.copied()).collect(),
+            tail: self.tail[gone..].into(),
+            erasures: Arc::new(self.erasures.behind(base.size())),
+            ..self.clone()
+        }
+    }
+
+    /// This tree rewound to `size`, at most its own and not below its base: without the parts and leaves above. The root stays that of before.
     pub(crate) fn cut(&self, size: u64) -> Self {
         let parts = self.parts.iter().filter_map(|part| part.cut(size, &self.erasures)).collect();
         let tail = usize::try_from(size.saturating_sub(self.parts_end())).unwrap_or(usize::MAX);
@@ -238,13 +265,15 @@ impl Manifest {
 
     fn encode_with(&self, link: Option<&Link>) -> Vec<u8> {
         let changes = if link.is_some() { FLAG_CHANGES } else { 0 };
+        let pruned = self.trees.iter().any(|tree| tree.base.is_some());
+        let pruned = if pruned { FLAG_PRUNED_TREES } else { 0 };
         let marks_gone = link.map_or(&[][..], |link| &link.marks_gone);
         let has_marks = !self.marks.is_empty() || !marks_gone.is_empty();
         let marked = if has_marks { FLAG_MARKS } else { 0 };
         let mut out = Encoder::default();
         out.bytes(&MAGIC)
             .u16(MANIFEST_VERSION)
-            .u16(self.flags() | changes | marked)
+            .u16(self.flags() | changes | marked | pruned)
             .u32(0)
             .bytes(&self.store.0)
             .u64(self.number)
@@ -274,8 +303,12 @@ impl Manifest {
                 .bytes(&tree.spec.entry_settings())
                 .u16(tree.flags())
                 .u64(tree.size)
-                .bytes(&tree.root)
-                .u32(count(&tree.parts));
+                .bytes(&tree.root);
+            if let Some(base) = &tree.base {
+                out.u64(base.size()).bytes(base.frontier().nodes().as_flattened());
+                out.bytes(base.tiles().as_flattened());
+            }
+            out.u32(count(&tree.parts));
             for part in &tree.parts {
                 out.u64(part.number.0).u64(part.from).u64(part.to).u64(part.len).u64(part.checksum);
                 out.u64(part.entry_bytes).u64(part.erased);
@@ -327,6 +360,10 @@ impl Manifest {
             _ => Some(Link::decode(fields).filter(|link| link.base < number)?),
         };
         let trees = decode_list(fields, |fields| TreeEntry::decode(fields).map(Arc::new))?;
+        // The flag says that there is one.
+        if (flags & FLAG_PRUNED_TREES != 0) != trees.iter().any(|tree| tree.base.is_some()) {
+            return None;
+        }
         let mut marks = Marks::default();
         if flags & FLAG_MARKS != 0 {
             if let Some(link) = &mut link {
@@ -418,7 +455,8 @@ impl TreeEntry {
         let sealed = if self.sealed { FLAG_SEALED } else { 0 };
         let hidden = self.parts.iter().any(|part| part.hidden > 0);
         let hidden = if hidden { FLAG_HIDDEN } else { 0 };
-        hidden | sealed | if self.indexed { FLAG_INDEXED } else { 0 }
+        let pruned = if self.base.is_some() { FLAG_PRUNED } else { 0 };
+        pruned | hidden | sealed | if self.indexed { FLAG_INDEXED } else { 0 }
     }
 
     fn decode(fields: &mut Decoder<'_>) -> Option<Self> {
@@ -427,12 +465,16 @@ impl TreeEntry {
         let hasher = decode_text(fields)?;
         let spec = TreeSpec::read(id, name, hasher, fields.u16()?, fields.array()?)?;
         let flags = fields.u16()?;
-        if flags & !(FLAG_SEALED | FLAG_INDEXED | FLAG_HIDDEN) != 0 {
+        if flags & !(FLAG_SEALED | FLAG_INDEXED | FLAG_HIDDEN | FLAG_PRUNED) != 0 {
             return None;
         }
         let (sealed, indexed) = (flags & FLAG_SEALED != 0, flags & FLAG_INDEXED != 0);
         let size = decode_number(fields)?;
         let root = fields.array()?;
+        let base = match flags & FLAG_PRUNED {
+            0 => None,
+            _ => Some(Arc::new(decode_base(fields, &spec)?)),
+        };
         let parts = decode_list(fields, |fields| {
             Some(PartRef {
                 number: PartId(decode_number(fields)?),
@@ -451,9 +493,10 @@ impl TreeEntry {
         }
         let tail = decode_list(fields, Decoder::array)?.into_boxed_slice();
         let erasures = Arc::new(Erasures::decode(fields)?);
-        // The parts cover the leaves from 0 on without gaps, and the tail covers the rest up to the
-        // size.
-        let mut end = 0;
+        // The parts cover the leaves from the base on without gaps, and the tail covers the rest up to
+        // the size.
+        let begin = base.as_ref().map_or(0, |base: &Arc<Base>| base.size());
+        let mut end = begin;
         for part in &parts {
             if part.from != end || part.to <= part.from {
                 return None;
@@ -466,13 +509,34 @@ impl TreeEntry {
         }
         let end = end.checked_add(tail.len() as u64)?;
         // Only entries that are there are erased, and no part lacks one that is not erased.
-        if !erasures.is_empty() && (spec.entries.is_none() || erasures.end() > size)
+        if !erasures.is_empty()
+            && (spec.entries.is_none() || erasures.end() > size || erasures.has_below(begin))
             || parts.iter().any(|part| part.erased > erasures.count_in(part.from..part.to))
         {
             return None;
         }
-        (end == size).then_some(Self { spec, size, root, sealed, indexed, parts, tail, erasures })
+        (end == size).then_some(Self {
+            spec,
+            size,
+            root,
+            sealed,
+            indexed,
+            base,
+            parts,
+            tail,
+            erasures,
+        })
     }
+}
+
+/// The base of a tree: its size, and as many nodes as follow from that.
+fn decode_base(fields: &mut Decoder<'_>, spec: &TreeSpec) -> Option<Base> {
+    let size = decode_number(fields)?;
+    let count = Shape::new(spec.arity, TreeSize(size)).frontier_nodes();
+    let tiles = if spec.has_tiles() { Base::tile_nodes(spec.arity, size) } else { 0 };
+    let mut read = |count| (0..count).map(|_| fields.array()).collect::<Option<Vec<Hash>>>();
+    let (nodes, tiles) = (read(count)?, read(tiles)?);
+    Base::from_nodes(spec.arity, size, nodes, tiles)
 }
 
 /// A number from which the store continues to count. Rejects numbers that no store can reach, because no
@@ -555,6 +619,7 @@ mod tests {
                     root: [5; 32],
                     sealed: false,
                     indexed: false,
+                    base: None,
                     parts: vec![part(1, 0, 50), part(2, 50, 90)],
                     tail: Box::default(),
                     erasures: Arc::default(),
@@ -565,6 +630,7 @@ mod tests {
                     root: [6; 32],
                     sealed: true,
                     indexed: true,
+                    base: None,
                     parts: Vec::new(),
                     tail: Box::new([[3; 32], [4; 32]]),
                     erasures: Arc::default(),
@@ -626,6 +692,59 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_that_was_pruned_has_its_base_and_what_is_behind_it() {
+        let base = |arity, size: u64, byte: u8| {
+            let count = Shape::new(arity, TreeSize(size)).frontier_nodes();
+            let nodes = (0..count).map(|at| [byte + u8::try_from(at).unwrap(); 32]).collect();
+            Arc::new(Base::from_nodes(arity, size, nodes, Vec::new()).unwrap())
+        };
+        let mut manifest = manifest();
+        let tree = kept_tree();
+        let rest = PartRef { entry_bytes: 100, erased: 0, ..part(7, 240, 250) };
+        let pruned = tree.pruned(&base(tree.spec.arity, 240, 1), Some(rest));
+        assert_eq!((pruned.begin(), pruned.parts_end(), pruned.size), (240, 300, 300));
+        assert_eq!(pruned.parts, [rest, tree.parts[1]]);
+        assert_eq!(pruned.erasures.count(), 60);
+        assert!(!pruned.erasures.has_below(240));
+        let later = pruned.pruned(&base(tree.spec.arity, 300, 1), None);
+        assert_eq!((later.begin(), later.parts_end(), later.parts.len()), (300, 300, 0));
+        let cut = pruned.cut(260);
+        assert_eq!((cut.begin(), cut.size, cut.parts[1].hidden), (240, 260, 40));
+        let tail = manifest.trees[1].pruned(&base(manifest.trees[1].spec.arity, 1, 9), None);
+        assert_eq!((tail.begin(), &*tail.tail), (1, &[[4; 32]][..]));
+        manifest.trees[1] = Arc::new(tail);
+        *Arc::make_mut(manifest.trees.last_mut().unwrap()) = pruned.clone();
+        let bytes = manifest.encode();
+        assert_eq!(Manifest::decode(&bytes), Ok(manifest.clone()));
+        crate::testing::golden::check("manifest_pruned.hex", &bytes);
+
+        let mut wrong: Vec<fn(&mut TreeEntry)> =
+            vec![|tree| tree.base = None, |tree| tree.parts[0].from = 239, |tree| {
+                tree.parts.remove(0);
+            }];
+        // An erased entry that is not there.
+        wrong.push(|tree| tree.erasures = Arc::clone(&kept_tree().erasures));
+        for change in wrong {
+            let mut other = manifest.clone();
+            change(Arc::make_mut(other.trees.last_mut().unwrap()));
+            assert_eq!(Manifest::decode(&other.encode()), Err(ManifestFault::Fields));
+        }
+        // A program that does not know the flag refuses the manifest as another format.
+        assert_eq!(u16::from_le_bytes([bytes[10], bytes[11]]) & FLAG_PRUNED_TREES, 16);
+        let (mut flagged, body) = (manifest_without_flag(&bytes), bytes.len() - 8);
+        let sum = checksum(&flagged[..body]).to_le_bytes();
+        flagged[body..].copy_from_slice(&sum);
+        assert_eq!(Manifest::decode(&flagged), Err(ManifestFault::Fields));
+    }
+
+    /// The bytes of a manifest without the flag that a tree was pruned.
+    fn manifest_without_flag(bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        bytes[10] &= !16;
+        bytes
+    }
+
+    #[test]
     fn a_mark_with_more_leaves_than_a_tree_has_is_refused() {
         for (sizes, good) in [
             (&[(0, 90)][..], true),
@@ -651,6 +770,7 @@ mod tests {
             root: [9; 32],
             sealed: false,
             indexed: false,
+            base: None,
             parts: vec![
                 PartRef { entry_bytes: 5000, erased: 4, ..part(5, 0, 250) },
                 PartRef { entry_bytes: 77, ..part(6, 250, 300) },
@@ -730,7 +850,7 @@ mod tests {
 
     #[test]
     fn flags_that_this_version_does_not_know_are_another_format() {
-        for flags in [16, 17, 0x8000] {
+        for flags in [32, 33, 0x8000] {
             let mut bytes = manifest().encode();
             bytes[10..12].copy_from_slice(&u16::to_le_bytes(flags));
             let end = bytes.len() - 8;
@@ -825,6 +945,7 @@ mod tests {
                 root: [1; 32],
                 sealed: false,
                 indexed: false,
+                base: None,
                 parts: Vec::new(),
                 tail: Box::default(),
                 erasures: Arc::default(),

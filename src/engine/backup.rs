@@ -157,7 +157,9 @@ fn check_older(
         if tree.size > now.size {
             return diverged("has leaves that the store does not have");
         }
-        if !now.erasures.has_all_of(&tree.erasures) {
+        // What was pruned since needs no erasure any more.
+        let begin = found.begin(tree.spec.id);
+        if !now.erasures.has_all_of(&tree.erasures.behind(begin)) {
             return diverged("has erased entries that the store still has");
         }
         if tree.sealed && !now.sealed {
@@ -169,6 +171,9 @@ fn check_older(
             Err(Error::UnknownHasher { .. }) => continue,
             now => now.map_err(Failure::Source)?,
         };
+        if head.size < TreeSize(begin) {
+            return diverged("ends before the leaf below which that of the store was pruned");
+        }
         if now.head_at(head.size).map_err(Failure::Source)?.root != head.root {
             return diverged("has leaves that the store does not have");
         }

@@ -292,6 +292,7 @@ impl Engine {
             let Some(tree) = &change.tree else {
                 // The tree was asleep when the seal was found, so it has no new leaf.
                 if let Some(entry) = stored {
+                    let erasures = left_of(erasures, entry.begin());
                     let entry = TreeEntry { sealed, indexed, erasures, ..TreeEntry::clone(entry) };
                     next.put(Arc::new(entry));
                 }
@@ -343,9 +344,10 @@ impl Engine {
                 root: tree.head_at(TreeSize(change.size))?.root,
                 sealed,
                 indexed,
+                base: stored.and_then(|entry| entry.base.clone()),
                 parts: set.references(),
                 tail,
-                erasures,
+                erasures: left_of(erasures, stored.map_or(0, |entry| entry.begin())),
             }));
         }
         info.leaves = info.trees.iter().map(|tree| tree.leaves).sum();
@@ -554,6 +556,11 @@ impl Engine {
 fn erasures_of(change: &Changed, stored: Option<&TreeEntry>) -> Arc<Erasures> {
     let stored = || stored.map(|entry| Arc::clone(&entry.erasures));
     change.erasures.clone().or_else(stored).unwrap_or_default()
+}
+
+/// The erasures of a tree that begins at `base`. What was erased below was pruned since.
+fn left_of(erasures: Arc<Erasures>, base: u64) -> Arc<Erasures> {
+    if erasures.has_below(base) { Arc::new(erasures.behind(base)) } else { erasures }
 }
 
 /// Reads leaves `range` of a tree, from memory or its parts.

@@ -48,6 +48,7 @@ pub(super) fn create(
             root,
             sealed: false,
             indexed: *indexed,
+            base: None,
             parts: Vec::new(),
             tail: Box::default(),
             erasures: Arc::default(),

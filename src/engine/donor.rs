@@ -45,6 +45,9 @@ impl Donor for Copy {
     fn leaves(&self, spec: &TreeSpec, first: u64, out: &mut [Hash]) -> bool {
         let Some(tree) = self.tree(spec) else { return false };
         let view = tree.columns.view();
+        if first < tree.floor().base() {
+            return false;
+        }
         let end = first.checked_add(out.len() as u64);
         end.is_some_and(|end| end <= view.leaves())
             && view.read_nodes(Level::LEAVES, NodeIndex(first), out).is_ok()
@@ -57,7 +60,7 @@ impl Donor for Copy {
         }
         let mut at = range.start;
         while at < range.end {
-            let Ok(span) = tree.entry_run(at, range.end) else { return false };
+            let Ok(span) = tree.entry_run(&tree.floor(), at, range.end) else { return false };
             out(span.bytes.get());
             at = span.end;
         }

@@ -22,6 +22,7 @@ use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use super::floor::Floor;
 use super::tree::Tree;
 use crate::column::View;
 use crate::error::{Error, ReadError, Result};
@@ -96,12 +97,20 @@ impl Tree {
         }
     }
 
-    /// The first leaf below `size` that is equal to `leaf`. `size` must be published.
-    pub(crate) fn find(&self, leaf: &Hash, size: u64) -> Result<Option<LeafIndex>> {
+    /// The first leaf from `floor` on and below `size` that is equal to `leaf`. `size` must be published.
+    pub(crate) fn find(&self, leaf: &Hash, size: u64, floor: &Floor) -> Result<Option<LeafIndex>> {
         self.check_process()?;
         self.check_indexed()?;
         let (parts, hit) = self.ask(size, |asked| asked.find(leaf, size))?;
-        let first = parts.find(leaf, size, &self.finder.scans)?;
+        let scans = &self.finder.scans;
+        if floor.is_raised() {
+            for held in floor.held() {
+                if let Some(first) = held.find(leaf, size, scans)? {
+                    return Ok(Some(LeafIndex(first)));
+                }
+            }
+        }
+        let first = parts.find(leaf, size, scans)?;
         Ok(first.or(hit).map(LeafIndex))
     }
 
@@ -126,7 +135,7 @@ impl Tree {
         }
     }
 
-    /// Calls `each` with the leaves `[from, to)`, which are published, and their indexes. Reads a part only if a
+    /// Calls `each` with the leaves `[from, to)`, which are published, and their indexes, without those that were pruned. Reads a part only if a
     /// checkpoint has put them there.
     pub(super) fn each_leaf(
         &self,
@@ -135,7 +144,8 @@ impl Tree {
         mut each: impl FnMut(u64, &Hash),
     ) -> Result<()> {
         let (view, mut read) = (self.columns.view(), Vec::new());
-        let mut at = from;
+        // What was pruned meanwhile does not count any more.
+        let mut at = from.max(self.floor().base());
         while at < to {
             let run = match view.run(Level::LEAVES, at, to) {
                 Some(run) => run,
@@ -163,11 +173,21 @@ impl Tree {
             && count != reported.swap(count, Ordering::Relaxed)
     }
 
-    /// All leaves in `parts`, and all behind them and below `size`, that are equal to `leaf`.
-    pub(crate) fn find_behind(&self, leaf: &Hash, size: u64) -> Result<(PartSet, Vec<u64>)> {
+    /// The parts from `floor` on, of which each set has what the one before does not have, and all leaves behind them and
+    /// below `size` that are equal to `leaf`.
+    pub(crate) fn find_behind(
+        &self,
+        leaf: &Hash,
+        size: u64,
+        floor: &Floor,
+    ) -> Result<(Vec<PartSet>, Vec<u64>)> {
         self.check_process()?;
         self.check_indexed()?;
-        self.ask(size, |asked| asked.find_all(leaf, size))
+        let (parts, behind) = self.ask(size, |asked| asked.find_all(leaf, size))?;
+        // The parts were loaded before: what they lack is held.
+        let mut sets = floor.held();
+        sets.push(parts);
+        Ok((sets, behind))
     }
 
     /// The parts, and what `question` finds out about the leaves behind them, up to `size` at least.

@@ -369,6 +369,11 @@ impl Followed {
         stored || self.grown.get(id).is_some_and(|grown| grown.sealed)
     }
 
+    /// The first leaf of a tree that was not pruned, by the manifest.
+    pub(crate) fn begin(&self, id: TreeId) -> u64 {
+        self.manifest.tree(id).map_or(0, |entry| entry.begin())
+    }
+
     /// The heads of all trees at the end of the log. Leaves out trees that have leaves in the log and an unknown
     /// hash function.
     pub(crate) fn head(&self) -> Result<StoreHead> {
@@ -462,8 +467,10 @@ impl Followed {
         let stored = entry.map_or(0, |entry| entry.size);
         let size = TreeSize(logged.size);
         let flags = (logged.sealed, logged.indexed);
-        let erased = logged.erasures.count();
-        let info = TreeInfo { size, erased, ..TreeInfo::asleep(spec, stored, flags, lengths) };
+        let begin = entry.map_or(0, |entry| entry.begin());
+        let (erased, base) = (logged.erasures.count_in(begin..u64::MAX), TreeSize(begin));
+        let info = TreeInfo::asleep(spec, stored, flags, lengths);
+        let info = TreeInfo { size, base, erased, ..info };
         match self.grown.get(spec.id) {
             Some(grown) => grown.tree.describe(size, info),
             None => info,

@@ -66,7 +66,8 @@ impl Loader {
             let identity = entry.identity(self.store, part);
             Part::open(&self.fs, &identity, *part, self.read_mode).map(Arc::new)
         };
-        Ok(PartSet::new(entry.parts.iter().map(open).collect::<Result<_>>()?))
+        let parts = entry.parts.iter().map(open).collect::<Result<_>>()?;
+        Ok(PartSet::new(entry.base.clone(), parts))
     }
 
     /// Fails unless the root of the parts and the tail is the root in the manifest.

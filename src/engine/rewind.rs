@@ -6,6 +6,7 @@
 //!   is not durable.
 //! - The state that follows is made without the insertion lock, from what lies below the size, which never changes. Under
 //!   the lock it is only put in place, if the state before is still the current one.
+//! - No tree is rewound below the leaf at which it was pruned.
 //! - What is inserted is ordered before or after the record, by the insertion lock.
 
 use std::sync::Arc;
@@ -85,6 +86,8 @@ impl Engine {
                     let (size, current) = (TreeSize(size), TreeSize(current));
                     return Err(Error::SizeOutOfRange { size, current });
                 }
+                // No prune gets to its manifest meanwhile.
+                before.check_floor(size, &before.floor())?;
                 let (mut after, leaves) = before.rewound(size)?;
                 if mutant!(&*self.fs, EdgesKept) {
                     after.keep_edges(&before);

@@ -4,12 +4,14 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
+use arc_swap::ArcSwap;
 use rayon::prelude::*;
 
 use super::activity::Activity;
 use super::edges::EdgeCache;
 use super::erased::Erased;
 use super::finder::Finder;
+use super::floor::Floor;
 use crate::column::{Columns, EntryBytes, EntrySpan, Layout, LeafWriter, NodeWriter, View};
 use crate::entry::{Erasures, Framing};
 use crate::error::{Error, ReadError, Result};
@@ -17,7 +19,7 @@ use crate::ids::TreeId;
 use crate::merkle::{
     Arity, Hash, Hasher, LeafIndex, RightEdge, TreeHead, TreeName, TreeSize, root_at,
 };
-use crate::part::PartSet;
+use crate::part::{Held, PartSet};
 use crate::report::TreeInfo;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +53,8 @@ pub(crate) struct Tree {
     nodes: Mutex<NodeWriter>,
     /// The parts that the columns read. Changed only under the checkpoint lock.
     parts: Mutex<PartSet>,
+    /// Where the tree begins. Raised with the parts.
+    floor: ArcSwap<Floor>,
     edges: EdgeCache,
     /// How many leaves are known to be durable. Only rises.
     durable: AtomicU64,
@@ -119,12 +123,14 @@ impl Tree {
     }
 
     fn of(fixed: Arc<Fixed>, columns: Arc<Columns>, nodes: NodeWriter, parts: PartSet) -> Self {
+        let floor = ArcSwap::new(Floor::at(parts.base()));
         let (nodes, parts) = (Mutex::new(nodes), Mutex::new(parts));
         Self {
             fixed,
             columns,
             nodes,
             parts,
+            floor,
             edges: EdgeCache::default(),
             durable: AtomicU64::new(0),
             finder: Finder::default(),
@@ -207,11 +213,62 @@ impl Tree {
         self.parts.lock().clone()
     }
 
-    /// Makes the columns read `parts`, which have the first `size` leaves, instead of the parts before.
+    /// Makes the columns read `parts`, which have the first `size` leaves, instead of the parts before. If they begin at a
+    /// higher leaf, the tree was pruned: what snapshots of before need of the old ones stays with them.
     pub(crate) fn install(&self, size: u64, parts: PartSet) {
         let archive = Arc::new(parts.clone());
-        *self.parts.lock() = parts;
+        let mut own = self.parts.lock();
+        let floor = self.floor();
+        let next = (parts.base() > floor.base()).then(|| Floor::at(parts.base()));
+        let before = std::mem::replace(&mut *own, parts);
+        if let Some(next) = next {
+            floor.raise(before, &next);
+            self.floor.store(next);
+        }
+        drop(own);
         self.columns.archive(size, archive);
+    }
+
+    /// Where the tree begins now.
+    #[inline]
+    pub(crate) fn floor(&self) -> Arc<Floor> {
+        self.floor.load_full()
+    }
+
+    /// The error for leaf `index`, or a tree of that size, which lies below `floor`.
+    #[cold]
+    pub(crate) fn pruned(&self, index: u64, floor: &Floor) -> Error {
+        let (index, base) = (LeafIndex(index), TreeSize(floor.base()));
+        Error::Pruned { tree: self.name().clone(), index, base }
+    }
+
+    /// Fails if leaf `index`, or a tree of that size, lies below `floor`.
+    #[inline]
+    pub(crate) fn check_floor(&self, index: u64, floor: &Floor) -> Result<()> {
+        if index < floor.base() { Err(self.pruned(index, floor)) } else { Ok(()) }
+    }
+
+    /// `view`, which was loaded after `floor`, with what was pruned since.
+    #[inline]
+    fn over(&self, view: View, floor: &Floor) -> View {
+        if floor.is_raised() { self.over_held(&view, floor) } else { view }
+    }
+
+    #[cold]
+    fn over_held(&self, view: &View, floor: &Floor) -> View {
+        view.over(|now| Arc::new(Held::new(self.arity, floor.held(), now)))
+    }
+
+    /// What is there now, from `floor` on.
+    #[inline]
+    pub(crate) fn view(&self, floor: &Floor) -> View {
+        self.over(self.columns.view(), floor)
+    }
+
+    /// As [`view`](Self::view), with all nodes that are complete at `size`.
+    #[inline]
+    pub(crate) fn view_from(&self, floor: &Floor, size: u64) -> View {
+        self.over(self.view_at(size), floor)
     }
 
     /// Fails in a forked child, where a thread that does not exist may hold a lock.
@@ -232,8 +289,14 @@ impl Tree {
 
     /// The head of the tree at `size`, which must be published.
     pub(crate) fn head_at(&self, size: TreeSize) -> Result<TreeHead> {
+        self.head_from(&self.floor(), size)
+    }
+
+    /// As [`head_at`](Self::head_at), for a snapshot with this floor.
+    pub(crate) fn head_from(&self, floor: &Floor, size: TreeSize) -> Result<TreeHead> {
         self.check_process()?;
-        let root = root_at(&self.view_at(size.0), &*self.hasher, self.arity, size)?;
+        self.check_floor(size.0, floor)?;
+        let root = root_at(&self.view_from(floor, size.0), &*self.hasher, self.arity, size)?;
         Ok(TreeHead { size, root })
     }
 
@@ -289,8 +352,19 @@ impl Tree {
     pub(super) fn describe(&self, size: TreeSize, info: TreeInfo) -> TreeInfo {
         let memory_bytes = self.columns.memory_bytes() + self.table_bytes();
         let pinned_bytes = self.columns.pinned_bytes();
-        let (durable_size, erased) = (self.durable(), self.erased());
-        TreeInfo { size, durable_size, loaded: true, memory_bytes, pinned_bytes, erased, ..info }
+        let base = TreeSize(self.floor().base());
+        // Those below stay in the set, for snapshots that were taken before the tree was pruned.
+        let (durable_size, erased) = (self.durable(), self.erasures().count_in(base.0..u64::MAX));
+        TreeInfo {
+            size,
+            base,
+            durable_size,
+            loaded: true,
+            memory_bytes,
+            pinned_bytes,
+            erased,
+            ..info
+        }
     }
 
     /// The right edge of `size`, if it is requested repeatedly. `view` must be able to answer for `size`.
@@ -341,11 +415,12 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// [`Erased`](Error::Erased).
-    pub(crate) fn entry(&self, index: u64, framing: Framing) -> Result<EntryBytes> {
+    /// [`Erased`](Error::Erased), [`Pruned`](Error::Pruned).
+    pub(crate) fn entry(&self, floor: &Floor, index: u64, framing: Framing) -> Result<EntryBytes> {
         let hash = |entry: &[u8]| self.hasher.leaf(entry);
+        self.check_floor(index, floor)?;
         // The parts of a view lack only entries that were erased before it was made.
-        let view = self.columns.view();
+        let view = self.view(floor);
         self.check_erased(index)?;
         Ok(view.entry(index, framing.prefix_len(), &hash)?)
     }
@@ -355,9 +430,10 @@ impl Tree {
     /// # Errors
     ///
     /// [`Erased`](Error::Erased) if entry `from` is.
-    pub(crate) fn entry_run(&self, from: u64, to: u64) -> Result<EntrySpan> {
+    pub(crate) fn entry_run(&self, floor: &Floor, from: u64, to: u64) -> Result<EntrySpan> {
         let hash = |entry: &[u8]| self.hasher.leaf(entry);
-        let view = self.columns.view();
+        self.check_floor(from, floor)?;
+        let view = self.view(floor);
         let mut to = to;
         if self.erased() > 0 {
             let erasures = self.erasures();

@@ -145,7 +145,9 @@ impl Engine {
         };
         let stored = slot.stored();
         let info = TreeInfo::asleep(&slot.spec, stored, (sealed, indexed), lengths);
-        let info = TreeInfo { erased: slot.erasures().count(), ..info };
+        let base = entry.map_or(0, |entry| entry.begin());
+        let erased = slot.erasures().count_in(base..u64::MAX);
+        let info = TreeInfo { base: TreeSize(base), erased, ..info };
         match tree {
             Some(tree) => tree.describe(TreeSize(tree.columns.leaves()), info),
             None => info,

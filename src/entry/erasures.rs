@@ -153,7 +153,23 @@ impl Erasures {
 
     /// The erased entries below `size`.
     pub(crate) fn cut(&self, size: u64) -> Self {
-        let below = || self.stretches.iter().filter(|stretch| stretch.start < size);
+        self.within(0..size)
+    }
+
+    /// The erased entries from `index` on.
+    pub(crate) fn behind(&self, index: u64) -> Self {
+        self.within(index..u64::MAX)
+    }
+
+    /// Whether an entry below `index` is erased.
+    pub(crate) fn has_below(&self, index: u64) -> bool {
+        self.stretches.first().is_some_and(|first| first.start < index)
+    }
+
+    /// The erased entries of `range`.
+    fn within(&self, range: Range<u64>) -> Self {
+        let meets = |stretch: &&Stretch| stretch.start < range.end && stretch.end > range.start;
+        let below = || self.stretches.iter().filter(meets);
         let mut all = Self::default();
         let mut used = vec![false; self.causes.len()];
         for stretch in below() {
@@ -169,7 +185,8 @@ impl Erasures {
         }
         for stretch in below() {
             if let Some(number) = numbers.get(stretch.cause).copied().flatten() {
-                all.push(stretch.start..stretch.end.min(size), number);
+                let (start, end) = (stretch.start.max(range.start), stretch.end.min(range.end));
+                all.push(start..end, number);
             }
         }
         all

@@ -260,6 +260,20 @@ pub enum Error {
         size: TreeSize,
     },
 
+    /// The tree was [pruned](crate::Accumulator::prune): what lies below its base is gone. The call needs a leaf there, or
+    /// a tree of a size below it. From the base on everything can be read and proven.
+    #[error(
+        "the tree {tree:?} was pruned: nothing below index {base} is left, and {index} was asked for"
+    )]
+    Pruned {
+        /// The tree.
+        tree: TreeName,
+        /// The index of the leaf, or the size, that was asked for.
+        index: LeafIndex,
+        /// The first leaf that the tree has, and the smallest size that it can answer for.
+        base: TreeSize,
+    },
+
     /// The tree was dropped. Nothing was inserted. The data of the tree that is loaded can still be
     /// read.
     #[error("the tree {tree:?} was dropped")]

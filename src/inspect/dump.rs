@@ -209,6 +209,12 @@ impl Dump<'_> {
                 if tree.indexed { ", indexed" } else { "" },
                 hex(&tree.root)
             )?;
+            if let Some(base) = &tree.base {
+                writeln!(out, "  pruned below leaf {}, of which is left:", base.size())?;
+                for node in base.frontier().nodes() {
+                    writeln!(out, "    {}", hex(node))?;
+                }
+            }
             for part in &tree.parts {
                 writeln!(
                     out,

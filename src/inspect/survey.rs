@@ -424,7 +424,10 @@ fn leaves_of(manifest: &Manifest) -> u64 {
 
 fn describe(manifest: &Manifest) -> String {
     let trees = manifest.trees.iter().map(|tree| {
-        let TreeEntry { spec, size, sealed, indexed, parts, tail, erasures, .. } = &**tree;
+        let TreeEntry { spec, size, sealed, indexed, base, parts, tail, erasures, .. } = &**tree;
+        let pruned = base
+            .as_ref()
+            .map_or_else(String::new, |base| format!(", pruned below {}", base.size()));
         let sealed = if *sealed { ", sealed" } else { "" };
         let indexed = if *indexed { ", indexed" } else { "" };
         let erased = match erasures.count() {
@@ -436,7 +439,7 @@ fn describe(manifest: &Manifest) -> String {
             0 => String::new(),
             few => format!(" and {few} in the manifest"),
         };
-        format!("{spec}, {size} in {parts}{tail}{sealed}{indexed}{erased}")
+        format!("{spec}, {size} in {parts}{tail}{pruned}{sealed}{indexed}{erased}")
     });
     let end = if manifest.log.clean { "closed in order" } else { "in use" };
     let mut trees: Vec<_> = trees.collect();

@@ -1,5 +1,6 @@
 //! Part files: one column per level, and the entries of the leaves, written once. [`ReadMode`] decides whether they are mapped or read.
 
+mod base;
 mod blocks;
 mod bundles;
 mod bytes;
@@ -12,6 +13,7 @@ mod find;
 mod finder;
 mod format;
 mod handle;
+mod held;
 mod in_place;
 mod index_file;
 mod merge;
@@ -22,11 +24,13 @@ mod reader;
 mod set;
 mod writer;
 
+pub(crate) use base::Base;
 pub(crate) use finder::Scans;
 pub(crate) use format::BlockFault as HeaderFault;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use format::{Footer, PartLayout, seal_of};
 pub(crate) use format::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartIdentity, PartRef};
+pub(crate) use held::Held;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use index_file::fix_index;
 pub(crate) use index_file::{INDEX_STEP, IndexVerdict, verify_index};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::base::Base;
 use super::find::Opened;
 use super::finder::Scans;
 use super::format::PartRef;
@@ -11,9 +12,12 @@ use crate::error::ReadError;
 use crate::index::KeyedHash;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
-/// The parts of a tree, oldest first. Each part begins at the size at which the one before ends.
+/// The parts of a tree, oldest first. The first one begins at the base, or at 0 if there is none, and each later one at the
+/// size at which the one before ends.
 #[derive(Clone, Debug)]
 pub(crate) struct PartSet {
+    /// What is left below the parts, if the tree was pruned.
+    base: Option<Arc<Base>>,
     parts: Arc<[Arc<Part>]>,
     /// The tree was rewound to this size, and no leaf of the parts counts from it on.
     bound: u64,
@@ -21,31 +25,43 @@ pub(crate) struct PartSet {
 
 impl Default for PartSet {
     fn default() -> Self {
-        Self::new(Vec::new())
+        Self::new(None, Vec::new())
     }
 }
 
 impl PartSet {
-    pub(crate) fn new(parts: Vec<Arc<Part>>) -> Self {
-        Self { parts: parts.into(), bound: u64::MAX }
+    /// The set of `parts`, which begin at `base`.
+    pub(crate) fn new(base: Option<Arc<Base>>, parts: Vec<Arc<Part>>) -> Self {
+        Self { base, parts: parts.into(), bound: u64::MAX }
+    }
+
+    /// The first leaf that is there: the others were pruned.
+    pub(crate) fn base(&self) -> u64 {
+        self.base.as_ref().map_or(0, |base| base.size())
     }
 
     /// This set for a tree that was rewound to `size`: without the parts that have no leaf below.
     pub(crate) fn cut(&self, size: u64) -> Self {
         let below = self.parts.iter().take_while(|part| part.reference().from < size);
-        Self { parts: below.cloned().collect(), bound: self.bound.min(size) }
+        let base = self.base.clone();
+        Self { base, parts: below.cloned().collect(), bound: self.bound.min(size) }
+    }
+
+    /// Whether every leaf of the parts counts: no rewind has cut the set.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.bound == u64::MAX
     }
 
     /// This set with one more part at the end.
     pub(crate) fn with(&self, part: Arc<Part>) -> Self {
-        Self::new(self.parts.iter().cloned().chain([part]).collect())
+        Self::new(self.base.clone(), self.parts.iter().cloned().chain([part]).collect())
     }
 
     /// Removes the last part and returns its reference.
     pub(crate) fn take_last(&mut self) -> Option<PartRef> {
         let (last, before) = self.parts.split_last()?;
         let reference = last.reference();
-        *self = Self::new(before.to_vec());
+        *self = Self::new(self.base.clone(), before.to_vec());
         Some(reference)
     }
 
@@ -60,7 +76,15 @@ impl PartSet {
         }
         let mut parts = self.parts.to_vec();
         parts.splice(at..at + inputs.len(), [merged]);
-        Some(Self::new(parts))
+        Some(Self::new(self.base.clone(), parts))
+    }
+
+    /// This set without what lies below `base`. `rest` has the leaves from the base on of the part that begins before it, if
+    /// there is such a part.
+    pub(crate) fn pruned(&self, base: Arc<Base>, rest: Option<Arc<Part>>) -> Self {
+        let behind = self.parts.iter().filter(|part| part.reference().from >= base.size());
+        let parts = rest.into_iter().chain(behind.cloned()).collect();
+        Self::new(Some(base), parts)
     }
 
     pub(crate) fn parts(&self) -> &[Arc<Part>] {
@@ -77,7 +101,7 @@ impl PartSet {
 
     /// How many leaves the parts have.
     pub(crate) fn end(&self) -> u64 {
-        self.parts.last().map_or(0, |part| part.reference().to).min(self.bound)
+        self.parts.last().map_or_else(|| self.base(), |part| part.reference().to).min(self.bound)
     }
 
     /// For each of `leaves`, which are different, the first leaf below `end` that is equal to it.
@@ -162,7 +186,7 @@ impl PartSet {
     /// The part with the leaf `index`.
     fn of_leaf(&self, index: u64) -> Result<&Arc<Part>, ReadError> {
         let level = Level::LEAVES;
-        let part = self.parts.get(self.holder(level, index));
+        let part = self.parts.get(self.holder(level, index)).filter(|_| index >= self.base());
         part.ok_or(ReadError::Absent { level, at: index })
     }
 }
@@ -187,10 +211,20 @@ impl Archive for PartSet {
         first: NodeIndex,
         out: &mut [Hash],
     ) -> Result<(), ReadError> {
+        let (first, rest) = match &self.base {
+            Some(base) => {
+                let read = base.read(level, first.0, out)?;
+                (first.0 + read as u64, &mut out[read..])
+            }
+            None => (first.0, out),
+        };
+        if rest.is_empty() {
+            return Ok(());
+        }
         // Most reads are of one group of siblings, and most groups are in one part.
-        let mut number = self.holder(level, first.0);
-        let mut at = first.0;
-        let mut rest = out;
+        let mut number = self.holder(level, first);
+        let mut at = first;
+        let mut rest = rest;
         loop {
             let part = self.parts.get(number).ok_or(ReadError::Absent { level, at })?;
             let read = part.read(level, at, rest)?;

@@ -66,7 +66,8 @@ pub(super) fn choose(
         let mut best: Option<(Frontier, Arc<Part>)> = None;
         let mut whole = false;
         while let Some(part) = candidates.pop() {
-            let set = PartSet::new(taken.iter().cloned().chain([Arc::clone(&part)]).collect());
+            let set =
+                PartSet::new(None, taken.iter().cloned().chain([Arc::clone(&part)]).collect());
             let (reached, fault) = hash(&set, frontier.clone(), arity, hasher);
             whole = fault.is_none();
             if let Some(error) = fault {
@@ -87,7 +88,7 @@ pub(super) fn choose(
             break;
         }
     }
-    Ok(Cover { size: frontier.size().get(), parts: PartSet::new(taken) })
+    Ok(Cover { size: frontier.size().get(), parts: PartSet::new(None, taken) })
 }
 
 /// The part as far as it still counts. A later part that begins within it was written after the tree was rewound to where

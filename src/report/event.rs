@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CheckpointInfo, CheckpointReason};
-use super::{RecoveryReport, RewindInfo};
+use super::{PruneInfo, RecoveryReport, RewindInfo};
 use crate::error::Error;
 use crate::error::Limit;
 use crate::ids::Seq;
@@ -220,6 +220,12 @@ pub enum Event {
         /// What was dropped.
         info: RewindInfo,
     },
+    /// A tree was pruned, and that is durable.
+    #[non_exhaustive]
+    Pruned {
+        /// What was dropped.
+        info: PruneInfo,
+    },
     /// The log has failed. The store accepts no more writes, and reads continue.
     #[non_exhaustive]
     Poisoned {
@@ -255,6 +261,8 @@ pub enum EventGroup {
     Backpressure,
     /// Rewinds of trees.
     Rewind,
+    /// Prunes of trees.
+    Prune,
     /// The failure of the log.
     Poisoned,
 }
@@ -281,6 +289,7 @@ impl Event {
                 EventGroup::Backpressure
             }
             Self::Rewound { .. } => EventGroup::Rewind,
+            Self::Pruned { .. } => EventGroup::Prune,
             Self::Poisoned { .. } => EventGroup::Poisoned,
         }
     }

@@ -103,6 +103,9 @@ impl EventListener for MetricsListener {
             Event::Rewound { .. } => {
                 counter!("duramen_rewinds_total", "store" => store()).increment(1);
             }
+            Event::Pruned { .. } => {
+                counter!("duramen_prunes_total", "store" => store()).increment(1);
+            }
             Event::Poisoned { .. } => {
                 gauge!("duramen_poisoned", "store" => store()).set(1.0);
             }

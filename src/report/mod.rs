@@ -9,6 +9,7 @@ pub(crate) mod fields;
 pub(crate) mod jobs;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
+pub(crate) mod prune;
 pub(crate) mod recovery;
 pub(crate) mod rewind;
 pub(crate) mod scrub;
@@ -28,6 +29,7 @@ pub(crate) use event::Listeners;
 pub use event::{Event, EventGroup, EventListener, TreeFlush};
 pub use jobs::{JobStats, Times};
 pub(crate) use jobs::{Reasons, Steps, Work};
+pub use prune::PruneInfo;
 pub use recovery::{RecoveryReport, TreeRecovery};
 pub use rewind::{RewindInfo, TreeRewind};
 pub use stats::Stats;

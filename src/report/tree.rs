@@ -18,8 +18,11 @@ pub struct TreeInfo {
     pub arity: Arity,
     /// How the tree keeps entries. `None` if it keeps none.
     pub entries: Option<EntryConfig>,
-    /// The number of leaves.
+    /// The number of leaves, those that were pruned included.
     pub size: TreeSize,
+    /// The first leaf that is there: those before it were [pruned](crate::DynAccumulator::prune). 0 for a tree that was
+    /// never pruned.
+    pub base: TreeSize,
     /// The number of leaves that are known to be durable.
     pub durable_size: TreeSize,
     /// Whether the tree takes no more leaves.
@@ -57,6 +60,7 @@ impl TreeInfo {
             arity: spec.arity,
             entries: spec.entries,
             size: TreeSize(size),
+            base: TreeSize(0),
             durable_size: TreeSize(size),
             sealed,
             indexed,

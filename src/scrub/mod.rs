@@ -262,6 +262,7 @@ impl Source<'_> {
         };
         let parts = entry.parts.iter().map(open).collect::<Result<Vec<_>>>()?;
         Ok(TreeParts {
+            base: entry.base.clone(),
             frames: parts.iter().map(RawPart::frame).collect(),
             parts,
             hasher: (self.hasher)(&entry.spec)?,
@@ -328,7 +329,7 @@ fn newest(config: &Config, fs: &dyn FileSystem) -> Result<Manifest> {
 }
 
 /// How many of a tree's `size` leaves were found intact. Leaves of missing parts and of damaged blocks
-/// do not count.
+/// do not count. Neither do those that were pruned.
 fn seen_leaves(tree: &TreeParts, size: u64, findings: &[Finding]) -> u64 {
     let missing = tree.parts.iter().filter(|part| part.is_missing());
     let missing = missing.map(|part| part.first(Level::LEAVES)..part.end(Level::LEAVES));
@@ -342,7 +343,8 @@ fn seen_leaves(tree: &TreeParts, size: u64, findings: &[Finding]) -> u64 {
         lost = lost.saturating_add(range.end.saturating_sub(from));
         end = end.max(range.end);
     }
-    size.saturating_sub(lost)
+    let pruned = tree.base.as_ref().map_or(0, |base| base.size());
+    size.saturating_sub(pruned).saturating_sub(lost)
 }
 
 /// What verifying the parts came to.

@@ -22,7 +22,7 @@ use super::pace::Pace;
 use crate::entry::Erasures;
 use crate::error::{Damage, Problem};
 use crate::merkle::{Arity, Hash, Hasher, Level, Shape, TreeSize, prefetch};
-use crate::part::{NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartFrame, RawPart, Verdict};
+use crate::part::{Base, NODES_PER_BLOCK, PART_BLOCK, PART_BLOCK_LEN, PartFrame, RawPart, Verdict};
 use crate::sync::pool::scrub_pool;
 
 /// Leaves per piece of work, as a power of two. The leaves and the nodes above them fit the second-level
@@ -44,6 +44,8 @@ const STEP_BLOCKS: u64 = 64;
 
 /// The parts of one tree, as files.
 pub(super) struct TreeParts {
+    /// What is left below the parts, if the tree was pruned. The manifest has it, and its checksum is right.
+    pub(super) base: Option<Arc<Base>>,
     pub(super) parts: Vec<RawPart>,
     pub(super) frames: Vec<PartFrame>,
     pub(super) hasher: Arc<dyn Hasher>,
@@ -191,7 +193,8 @@ impl TreeParts {
         let lock = |faults: &Mutex<Vec<Scratch>>| {
             faults.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
         };
-        let mut at = 0;
+        // The leaves of the pieces before were pruned.
+        let mut at = self.base.as_ref().map_or(0, |base| base.size() >> bits);
         let pool = if pace.is_none() { scrub_pool() } else { None };
         while at < pieces {
             let end = pieces.min(at + batch);
@@ -239,7 +242,7 @@ impl TreeParts {
         let (mut read, mut above) = (0, 0);
         for level in (0..height.0).map(Level) {
             let wide = bits * u32::from(height.0 - level.0);
-            let start = number << wide;
+            let start = (number << wide).max(self.begin(level));
             let end = self.shape().complete(level).min((number + 1) << wide);
             if start >= end {
                 return (found, None, read);
@@ -263,6 +266,12 @@ impl TreeParts {
     ) -> usize {
         let Scratch { bytes, joined, computed, hashed } = scratch;
         let start = range.start;
+        // The children of a node of the base were pruned, so there is nothing that it could be compared with.
+        let based = self.based(level).end.saturating_sub(start).min(range.end - start);
+        if level != Level::LEAVES && based > 0 {
+            let based: Vec<_> = self.read_base(level, start, based);
+            computed.splice(0..0, based);
+        }
         let (nodes, mut blocks) = self.fetch(level, range, bytes, joined, found);
         let expected = (level != Level::LEAVES).then_some(&computed[..]);
         let mut parents = std::mem::take(hashed);
@@ -305,13 +314,15 @@ impl TreeParts {
         while self.shape().complete(level) > 0 {
             let complete = self.shape().complete(level);
             let mut parents = Vec::new();
-            let mut at = 0;
+            // The computed nodes begin behind those of the base.
+            let first = self.based(level).end;
+            let mut at = self.begin(level);
             while at < complete {
                 let end = complete.min(at + STEP_NODES);
-                let from = usize::try_from(at).unwrap_or(usize::MAX);
-                let to = usize::try_from(end).unwrap_or(usize::MAX);
+                let place =
+                    |at: u64| usize::try_from(at.saturating_sub(first)).unwrap_or(usize::MAX);
                 scratch.computed.clear();
-                scratch.computed.extend_from_slice(&computed[from..to]);
+                scratch.computed.extend_from_slice(&computed[place(at)..place(end)]);
                 let above = self.level(level, at..end, scratch, &mut found);
                 parents.extend_from_slice(&scratch.computed[..above]);
                 at = end;
@@ -320,6 +331,26 @@ impl TreeParts {
             level = level.up();
         }
         found
+    }
+
+    /// The nodes of `level` that the base has.
+    fn based(&self, level: Level) -> Range<u64> {
+        self.base.as_ref().map_or(0..0, |base| base.nodes_of(level))
+    }
+
+    /// The first node of `level` that is there, in the base or in a part. It is the first child of its parent.
+    fn begin(&self, level: Level) -> u64 {
+        self.based(level).start
+    }
+
+    /// `count` nodes of the base.
+    fn read_base(&self, level: Level, first: u64, count: u64) -> Vec<Hash> {
+        let mut nodes = vec![[0; 32]; usize::try_from(count).unwrap_or(0)];
+        if let Some(base) = &self.base {
+            // They were counted by the same base.
+            let _ = base.read(level, first, &mut nodes);
+        }
+        nodes
     }
 
     /// Returns the nodes `range` of `level` as stored, and their blocks, which the caller judges.
@@ -333,11 +364,18 @@ impl TreeParts {
         found: &mut Found,
     ) -> (&'s [Hash], Blocks<'s>) {
         let first = self.parts.partition_point(|part| part.end(level) <= range.start);
-        if self.parts.get(first).is_some_and(|part| part.end(level) >= range.end) {
+        let based = self.based(level).end.min(range.end);
+        if range.start >= based
+            && self.parts.get(first).is_some_and(|part| part.end(level) >= range.end)
+        {
             return self.fetch_from(first, level, range, bytes, found);
         }
         joined.clear();
         let mut at = range.start;
+        if at < based {
+            joined.extend(self.read_base(level, at, based - at));
+            at = based;
+        }
         for number in first..self.parts.len() {
             let end = self.parts[number].end(level).min(range.end);
             if at < end {

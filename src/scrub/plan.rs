@@ -595,6 +595,12 @@ impl NodeSource for Mended<'_> {
     fn read_nodes(&self, level: Level, first: NodeIndex, out: &mut [Hash]) -> Result<(), Lost> {
         let mut at = first.0;
         let mut rest = out;
+        if let Some(base) = &self.tree.base {
+            let read = base.read(level, at, rest);
+            let read = read.map_err(|_| Lost { level, index: at })?;
+            at += read as u64;
+            rest = &mut rest[read..];
+        }
         while !rest.is_empty() {
             let id = block_of(self.tree, level, at).ok_or(Lost { level, index: at })?;
             let part = &self.tree.parts[id.0];

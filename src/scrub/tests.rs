@@ -87,6 +87,7 @@ fn store(node: (Level, u64)) -> Config {
             root,
             sealed: false,
             indexed: false,
+            base: None,
             parts,
             tail: Box::default(),
             erasures: Arc::default(),

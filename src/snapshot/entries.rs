@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::run::EntryRun;
 use crate::column::{EntryBytes, EntrySpan};
-use crate::engine::Tree;
+use crate::engine::{Floor, Tree};
 use crate::entry::Framing;
 use crate::error::{Error, ReadError, Result};
 use crate::merkle::{LeafIndex, Level};
@@ -72,6 +72,7 @@ impl fmt::Debug for Entry {
 #[must_use = "an iterator reads nothing until it is asked for items"]
 pub struct Entries {
     tree: Arc<Tree>,
+    floor: Arc<Floor>,
     framing: Framing,
     /// The entries that are still to come.
     range: Range<u64>,
@@ -89,9 +90,14 @@ struct Run {
 }
 
 impl Entries {
-    pub(crate) fn new(tree: Arc<Tree>, framing: Framing, range: Range<u64>) -> Self {
+    pub(crate) fn new(
+        tree: Arc<Tree>,
+        floor: Arc<Floor>,
+        framing: Framing,
+        range: Range<u64>,
+    ) -> Self {
         let range = range.start..range.end.max(range.start);
-        Self { tree, framing, range, run: None, erased: 0 }
+        Self { tree, floor, framing, range, run: None, erased: 0 }
     }
 
     /// Calls `visit` with the index and the data of each entry that is still to come, until it breaks.
@@ -142,7 +148,7 @@ impl Entries {
     /// One entry alone.
     fn one(&self, index: u64) -> Result<EntryBytes> {
         self.tree.check_process()?;
-        self.tree.entry(index, self.framing)
+        self.tree.entry(&self.floor, index, self.framing)
     }
 
     /// The run with the next entry.
@@ -154,7 +160,8 @@ impl Entries {
         }
         self.tree.check_process()?;
         self.erased = self.tree.erased();
-        Ok(Run { span: self.tree.entry_run(self.range.start, self.range.end)?, at: 0 })
+        let span = self.tree.entry_run(&self.floor, self.range.start, self.range.end)?;
+        Ok(Run { span, at: 0 })
     }
 
     /// The entries that are still to come, as runs that lie together in memory: bundles of 256 entries, or pieces of

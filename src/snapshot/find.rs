@@ -1,5 +1,6 @@
 //! Finds leaves of a snapshot by their hash.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ impl Snapshot {
     /// [`NoIndex`](crate::Error::NoIndex) if the tree has no index; [`Damaged`](crate::Error::Damaged) if a leaf
     /// cannot be read.
     pub fn find(&self, leaf: &Hash) -> Result<Option<LeafIndex>> {
-        self.tree.find(leaf, self.size.0)
+        self.tree.find(leaf, self.size.0, &self.floor)
     }
 
     /// The indexes of all leaves of the snapshot that are equal to `leaf`, in rising order. The iterator searches one
@@ -49,9 +50,10 @@ impl Snapshot {
     /// As [`find`](Self::find). An item is an error if its part cannot be read. The iterator then continues with the
     /// next part.
     pub fn find_all(&self, leaf: &Hash) -> Result<FoundLeaves> {
-        let (parts, behind) = self.tree.find_behind(leaf, self.size.0)?;
+        let (sets, behind) = self.tree.find_behind(leaf, self.size.0, &self.floor)?;
         let (tree, leaf, size) = (Arc::clone(&self.tree), *leaf, self.size.0);
-        Ok(FoundLeaves { tree, leaf, size, parts, next: 0, hits: Vec::new().into_iter(), behind })
+        let (from, hits) = (self.floor.base(), Vec::new().into_iter());
+        Ok(FoundLeaves { tree, leaf, size, sets: sets.into(), next: 0, from, hits, behind })
     }
 
     /// How often a part of the tree was searched without an index, by all snapshots together.
@@ -79,9 +81,12 @@ pub struct FoundLeaves {
     tree: Arc<crate::engine::Tree>,
     leaf: Hash,
     size: u64,
-    parts: PartSet,
-    /// The position of the next part to be searched.
+    /// Those of which each has what the one before does not have.
+    sets: VecDeque<PartSet>,
+    /// The position of the next part to be searched in the first set.
     next: usize,
+    /// Where the leaves of the first set begin that the one before did not have.
+    from: u64,
     /// Of the part before.
     hits: std::vec::IntoIter<u64>,
     /// Those behind all parts.
@@ -96,7 +101,13 @@ impl Iterator for FoundLeaves {
             if let Some(hit) = self.hits.next() {
                 return Some(Ok(LeafIndex(hit)));
             }
-            let Some(part) = self.parts.parts().get(self.next) else {
+            let part = self.sets.front().and_then(|set| Some((set, set.parts().get(self.next)?)));
+            let Some((set, part)) = part else {
+                if let Some(searched) = self.sets.pop_front() {
+                    self.from = self.from.max(searched.end());
+                    self.next = 0;
+                    continue;
+                }
                 if self.behind.is_empty() {
                     return None;
                 }
@@ -105,13 +116,17 @@ impl Iterator for FoundLeaves {
             };
             self.next += 1;
             // A part may go on behind the size that the tree was rewound to.
-            let end = self.size.min(self.parts.end());
+            let end = self.size.min(set.end());
+            let from = self.from;
             let found = self
                 .tree
                 .check_process()
                 .and_then(|()| Ok(part.find(&self.leaf, end, usize::MAX, self.tree.scans())?));
             match found {
-                Ok(hits) => self.hits = hits.into_iter(),
+                Ok(mut hits) => {
+                    hits.retain(|hit| *hit >= from);
+                    self.hits = hits.into_iter();
+                }
                 Err(error) => return Some(Err(error)),
             }
         }

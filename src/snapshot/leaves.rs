@@ -5,7 +5,7 @@ use std::iter::FusedIterator;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::engine::Tree;
+use crate::engine::{Floor, Tree};
 use crate::error::Result;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource};
 
@@ -20,6 +20,7 @@ const BLOCK: u64 = 1 << 12;
 #[must_use = "an iterator reads nothing until it is asked for items"]
 pub struct Leaves {
     tree: Arc<Tree>,
+    floor: Arc<Floor>,
     /// The leaves that are still to come.
     range: Range<u64>,
     /// A block that was read, from leaf `first` on.
@@ -30,10 +31,10 @@ pub struct Leaves {
 }
 
 impl Leaves {
-    /// The leaves of `range`. They must be published.
-    pub(crate) fn new(tree: Arc<Tree>, range: Range<u64>) -> Self {
+    /// The leaves of `range`. They must be published, and not lie below `floor`.
+    pub(crate) fn new(tree: Arc<Tree>, floor: Arc<Floor>, range: Range<u64>) -> Self {
         let range = range.start..range.end.max(range.start);
-        Self { tree, range, block: Vec::new(), first: 0, singly_to: 0 }
+        Self { tree, floor, range, block: Vec::new(), first: 0, singly_to: 0 }
     }
 
     fn left(&self) -> u64 {
@@ -46,7 +47,7 @@ impl Leaves {
             return Ok(*leaf);
         }
         self.tree.check_process()?;
-        let view = self.tree.columns.view();
+        let view = self.tree.view(&self.floor);
         if at >= self.singly_to {
             let len = (self.range.end - at).min(BLOCK);
             self.block.resize(usize::try_from(len).unwrap_or(0), [0; 32]);

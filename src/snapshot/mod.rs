@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::column::View;
-use crate::engine::Tree;
+use crate::engine::{Floor, Tree};
 use crate::entry::{Erasure, Framing};
 use crate::error::{Error, ReadError, Result};
 use crate::merkle::{
@@ -28,6 +28,8 @@ use crate::merkle::{
 /// call fails with [`Error::Forked`].
 pub struct Snapshot {
     tree: Arc<Tree>,
+    /// Where the tree began when the snapshot was taken.
+    floor: Arc<Floor>,
     size: TreeSize,
     /// The folded edge. Made on demand, once every inner node of this size is hashed. Not a view: a view
     /// would keep nodes in memory that a checkpoint has written since, about 9 MB per snapshot.
@@ -44,19 +46,28 @@ const PIECE: u64 = 1 << 16;
 
 impl Snapshot {
     pub(crate) fn new(tree: Arc<Tree>) -> Self {
+        let floor = tree.floor();
         let size = TreeSize(tree.columns.leaves());
-        Self { tree, size, warm: OnceLock::new() }
+        Self { tree, floor, size, warm: OnceLock::new() }
     }
 
     /// The tree as it was at `size`. The tree must have reached this size.
     pub(crate) fn of_size(tree: Arc<Tree>, size: TreeSize) -> Self {
-        Self { tree, size, warm: OnceLock::new() }
+        let floor = tree.floor();
+        Self { tree, floor, size, warm: OnceLock::new() }
     }
 
     /// The number of leaves in the snapshot.
     #[must_use]
     pub fn size(&self) -> TreeSize {
         self.size
+    }
+
+    /// The first leaf that the snapshot has: those before it were [pruned](crate::Accumulator::prune) when the snapshot was
+    /// taken. The snapshot answers for sizes from this one on. 0 for a tree that was never pruned.
+    #[must_use]
+    pub fn base(&self) -> TreeSize {
+        TreeSize(self.floor.base())
     }
 
     /// The hash function.
@@ -100,7 +111,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] if a part cannot be read.
+    /// [`Error::Damaged`] if a part cannot be read. Every call that needs a leaf or a size below the
+    /// [base](Self::base) fails with [`Error::Pruned`].
     pub fn head(&self) -> Result<TreeHead> {
         Ok(self.warm()?.head())
     }
@@ -116,7 +128,7 @@ impl Snapshot {
         if size == self.size {
             return self.head();
         }
-        self.tree.head_at(size)
+        self.tree.head_from(&self.floor, size)
     }
 
     /// The proof that the leaf at `index` is in the tree of the snapshot's size.
@@ -139,7 +151,8 @@ impl Snapshot {
         self.tree.check_process()?;
         let index = index.into();
         if let Some(edge) = self.warm.get() {
-            return Ok(InclusionProof::build(&self.tree.columns.view(), edge, index)?);
+            self.tree.check_floor(index.0, &self.floor)?;
+            return Ok(InclusionProof::build(&self.tree.view(&self.floor), edge, index)?);
         }
         self.prove_at(index, self.size)
     }
@@ -158,7 +171,10 @@ impl Snapshot {
         index: impl Into<LeafIndex>,
         size: impl Into<TreeSize>,
     ) -> Result<InclusionProof> {
-        self.at(size.into(), |view, edge| InclusionProof::assemble(view, &edge, index.into()))
+        let index = index.into();
+        self.at(size.into(), Some(index.0), |view, edge| {
+            InclusionProof::assemble(view, &edge, index)
+        })
     }
 
     /// One proof that the leaves at `indexes` are in the tree of the snapshot's size. The proof is
@@ -197,7 +213,8 @@ impl Snapshot {
         indexes: &[LeafIndex],
         size: impl Into<TreeSize>,
     ) -> Result<MultiProof> {
-        self.at(size.into(), |view, edge| MultiProof::assemble(view, &edge, indexes))
+        let first = indexes.iter().map(|index| index.0).min();
+        self.at(size.into(), first, |view, edge| MultiProof::assemble(view, &edge, indexes))
     }
 
     /// The proof that the tree of `old` leaves is a prefix of the tree of the snapshot's size. The proof
@@ -221,7 +238,8 @@ impl Snapshot {
     /// [`Error::SizeOutOfRange`] beyond the snapshot's size; [`Error::Damaged`] if a part cannot be
     /// read.
     pub fn prove_consistency(&self, old: impl Into<TreeSize>) -> Result<ConsistencyProof> {
-        let old = self.check_size(old.into())?;
+        let old = old.into();
+        self.check_end(old)?;
         self.prove_consistency_between(old, self.size)
     }
 
@@ -236,7 +254,10 @@ impl Snapshot {
         old: impl Into<TreeSize>,
         new: impl Into<TreeSize>,
     ) -> Result<ConsistencyProof> {
-        self.at(new.into(), |view, edge| ConsistencyProof::assemble(view, &edge, old.into()))
+        let old = old.into();
+        // The empty tree is a prefix of every other, and that takes no node.
+        let needs = Some(old.0).filter(|old| *old > 0);
+        self.at(new.into(), needs, |view, edge| ConsistencyProof::assemble(view, &edge, old))
     }
 
     /// The root of a subtree, which is the same at every size that has its leaves. The tree has arity 2.
@@ -246,7 +267,7 @@ impl Snapshot {
     /// [`Error::SizeOutOfRange`] if the subtree ends beyond the snapshot's size, [`Error::NoSubtrees`] if the tree
     /// has another arity than 2; [`Error::Damaged`] if a part cannot be read.
     pub fn subtree_root(&self, subtree: Subtree) -> Result<Hash> {
-        self.subtree(TreeSize(subtree.end().get()), |view, hasher| {
+        self.subtree(subtree, TreeSize(subtree.end().get()), |view, hasher| {
             subtree.root(view, hasher).map_err(ProveError::Source)
         })
     }
@@ -263,7 +284,7 @@ impl Snapshot {
         size: impl Into<TreeSize>,
     ) -> Result<SubtreeProof> {
         let size = size.into();
-        self.subtree(size, |view, hasher| SubtreeProof::build(view, hasher, subtree, size))
+        self.subtree(subtree, size, |view, hasher| SubtreeProof::build(view, hasher, subtree, size))
     }
 
     /// The proof that the leaf `index` is in a subtree. The tree has arity 2.
@@ -276,7 +297,7 @@ impl Snapshot {
         index: impl Into<LeafIndex>,
         subtree: Subtree,
     ) -> Result<InclusionProof> {
-        self.subtree(TreeSize(subtree.end().get()), |view, hasher| {
+        self.subtree(subtree, TreeSize(subtree.end().get()), |view, hasher| {
             subtree.prove_inclusion(view, hasher, index)
         })
     }
@@ -299,7 +320,8 @@ impl Snapshot {
     /// read.
     pub fn frontier_at(&self, size: impl Into<TreeSize>) -> Result<Frontier> {
         let size = self.check_size(size.into())?;
-        Ok(Frontier::read(&self.tree.view_at(size.0), self.tree.arity, size)?)
+        let view = self.tree.view_from(&self.floor, size.0);
+        Ok(Frontier::read(&view, self.tree.arity, size)?)
     }
 
     /// The leaf at `index`.
@@ -313,8 +335,10 @@ impl Snapshot {
         if index.0 >= self.size.0 {
             return Err(Error::IndexOutOfRange { index, size: self.size });
         }
+        self.tree.check_floor(index.0, &self.floor)?;
         let mut leaf = [[0; 32]];
-        self.tree.columns.view().read_nodes(Level::LEAVES, NodeIndex(index.0), &mut leaf)?;
+        let view = self.tree.view(&self.floor);
+        view.read_nodes(Level::LEAVES, NodeIndex(index.0), &mut leaf)?;
         Ok(leaf[0])
     }
 
@@ -333,7 +357,7 @@ impl Snapshot {
         if index.0 >= self.size.0 {
             return Err(Error::IndexOutOfRange { index, size: self.size });
         }
-        Ok(Entry::new(self.tree.entry(index.0, framing)?))
+        Ok(Entry::new(self.tree.entry(&self.floor, index.0, framing)?))
     }
 
     /// An iterator over the entries of `range`, in order. The range may be empty and of any length. The
@@ -345,18 +369,20 @@ impl Snapshot {
     /// error if its entry cannot be read. The iterator then continues with the next entry.
     pub fn entries(&self, range: Range<u64>) -> Result<Entries> {
         let framing = self.framing()?;
-        self.check_size(TreeSize(range.end))?;
-        Ok(Entries::new(Arc::clone(&self.tree), framing, range))
+        self.check_range(&range)?;
+        let (tree, floor) = (Arc::clone(&self.tree), Arc::clone(&self.floor));
+        Ok(Entries::new(tree, floor, framing, range))
     }
 
-    /// All erasures of the tree, oldest first, also those after the snapshot. Empty if there are none.
+    /// All erasures of the tree, oldest first, also those after the snapshot. Empty if there are none. Those of pruned
+    /// entries are not among them.
     ///
     /// # Errors
     ///
     /// [`Error::Forked`].
     pub fn erasures(&self) -> Result<Vec<Erasure>> {
         self.tree.check_process()?;
-        Ok(self.tree.erasures().list())
+        Ok(self.tree.erasures().behind(self.floor.base()).list())
     }
 
     fn framing(&self) -> Result<Framing> {
@@ -372,13 +398,13 @@ impl Snapshot {
     /// [`Error::SizeOutOfRange`] if the range ends beyond the size; [`Error::NoMemory`] if there is not
     /// enough memory for the leaves; [`Error::Damaged`] if a part cannot be read.
     pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
-        self.check_size(TreeSize(range.end))?;
+        self.check_range(&range)?;
         let count = range.end.saturating_sub(range.start);
         let mut leaves = Vec::new();
         let reserved =
             usize::try_from(count).ok().and_then(|len| leaves.try_reserve_exact(len).ok());
         reserved.ok_or(Error::NoMemory { leaves: count })?;
-        let view = self.tree.columns.view();
+        let view = self.tree.view(&self.floor);
         let mut at = range.start;
         while at < range.end {
             // Memory grows as leaves are read, not ahead of them.
@@ -410,21 +436,36 @@ impl Snapshot {
     /// [`Error::SizeOutOfRange`] if the range ends beyond the size. An item is [`Error::Damaged`] if its
     /// leaf cannot be read. The iterator then continues with the next leaf.
     pub fn leaves_iter(&self, range: Range<u64>) -> Result<Leaves> {
-        self.check_size(TreeSize(range.end))?;
-        Ok(Leaves::new(Arc::clone(&self.tree), range))
+        self.check_range(&range)?;
+        Ok(Leaves::new(Arc::clone(&self.tree), Arc::clone(&self.floor), range))
     }
 
+    /// Fails if the tree had no such size when the snapshot was taken, or is pruned there.
     fn check_size(&self, size: TreeSize) -> Result<TreeSize> {
+        self.check_end(size)?;
+        self.tree.check_floor(size.0, &self.floor)?;
+        Ok(size)
+    }
+
+    /// Fails if `size` is beyond the snapshot's.
+    fn check_end(&self, size: TreeSize) -> Result<()> {
         self.tree.check_process()?;
         if size > self.size {
             return Err(Error::SizeOutOfRange { size, current: self.size });
         }
-        Ok(size)
+        Ok(())
     }
 
-    /// Calls `build` with the nodes of `size` and its right edge.
+    /// Fails if the snapshot does not have all leaves of `range`.
+    fn check_range(&self, range: &Range<u64>) -> Result<()> {
+        self.check_end(TreeSize(range.end))?;
+        if range.is_empty() { Ok(()) } else { self.tree.check_floor(range.start, &self.floor) }
+    }
+
+    /// Calls `build` with the nodes of `size`, among which are those of `subtree`.
     fn subtree<T>(
         &self,
+        subtree: Subtree,
         size: TreeSize,
         build: impl FnOnce(&View, &dyn Hasher) -> Result<T, ProveError<ReadError>>,
     ) -> Result<T> {
@@ -432,21 +473,28 @@ impl Snapshot {
             return Err(Error::NoSubtrees { arity: self.tree.arity });
         }
         let size = self.check_size(size)?;
-        Ok(build(&self.tree.view_at(size.0), self.hasher())?)
+        self.tree.check_floor(subtree.start().get(), &self.floor)?;
+        Ok(build(&self.tree.view_from(&self.floor, size.0), self.hasher())?)
     }
 
+    /// Calls `build` with the nodes of `size` and its right edge. `first` is the first leaf or the smallest size that the
+    /// result is about besides.
     fn at<T>(
         &self,
         size: TreeSize,
+        first: Option<u64>,
         build: impl FnOnce(&View, EdgeNodes<'_, dyn Hasher>) -> Result<T, ProveError<ReadError>>,
     ) -> Result<T> {
         let size = self.check_size(size)?;
+        if let Some(first) = first {
+            self.tree.check_floor(first, &self.floor)?;
+        }
         if size == self.size
             && let Some(edge) = self.warm.get()
         {
-            return Ok(build(&self.tree.columns.view(), EdgeNodes::Folded(edge))?);
+            return Ok(build(&self.tree.view(&self.floor), EdgeNodes::Folded(edge))?);
         }
-        let view = &self.tree.view_at(size.0);
+        let view = &self.tree.view_from(&self.floor, size.0);
         match self.tree.edge(view, size)? {
             Some(edge) => {
                 let built = build(view, EdgeNodes::Folded(&edge))?;
@@ -468,8 +516,9 @@ impl Snapshot {
         if let Some(edge) = self.warm.get() {
             return Ok(edge);
         }
+        self.tree.check_floor(self.size.0, &self.floor)?;
         // A failure is not cached, because a later read may succeed.
-        let view = self.tree.view_at(self.size.0);
+        let view = self.tree.view_from(&self.floor, self.size.0);
         let made = RightEdge::fold(&view, &*self.tree.hasher, self.tree.arity, self.size)?;
         Ok(self.warm.get_or_init(|| Arc::new(made)))
     }
@@ -477,7 +526,8 @@ impl Snapshot {
 
 impl Clone for Snapshot {
     fn clone(&self) -> Self {
-        Self { tree: Arc::clone(&self.tree), size: self.size, warm: OnceLock::new() }
+        let (tree, floor) = (Arc::clone(&self.tree), Arc::clone(&self.floor));
+        Self { tree, floor, size: self.size, warm: OnceLock::new() }
     }
 }
 

@@ -11,6 +11,7 @@ use super::Snapshot;
 use crate::entry::Framing;
 use crate::error::{Error, ReadError, Result};
 use crate::merkle::{Arity, Hash, Hasher, Level, NodeIndex, NodeSource, Rfc6962Sha256};
+use crate::part::Base;
 
 /// Hashes in a full tile, and entries in a full bundle.
 const TILE_WIDTH: u64 = 256;
@@ -38,6 +39,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
+    /// [`Error::Pruned`] if the full tile has no hash of a leaf that is left: a tile at the [base](Self::base) stays whole;
     /// [`Error::NoTiles`] for a tree that is not of SHA-256 and arity 2; [`Error::TileOutOfRange`] if the snapshot
     /// does not have all of the hashes, or if the width is not between 1 and 256; [`Error::Damaged`] if a part cannot be
     /// read.
@@ -49,8 +51,12 @@ impl Snapshot {
         let complete = self.size.0.checked_shr(bits).unwrap_or(0);
         let first = within(index, width, complete).ok_or_else(missing)?;
         let column = Level(u8::try_from(bits).map_err(|_| missing())?);
+        if !Base::has_tile(self.base(), column, first) {
+            return Err(self.tree.pruned(first << bits, &self.floor));
+        }
         let mut hashes: Vec<Hash> = vec![[0; 32]; usize::from(width)];
-        self.tree.view_at(self.size.0).read_nodes(column, NodeIndex(first), &mut hashes)?;
+        let view = self.tree.view_from(&self.floor, self.size.0);
+        view.read_nodes(column, NodeIndex(first), &mut hashes)?;
         Ok(hashes.into_flattened())
     }
 
@@ -74,7 +80,7 @@ impl Snapshot {
         let (mut at, end) = (first, first + u64::from(width));
         let mut bundle = Vec::new();
         while at < end {
-            let run = self.tree.entry_run(at, end)?.bytes;
+            let run = self.tree.entry_run(&self.floor, at, end)?.bytes;
             let (mut rest, before) = (run.get(), at);
             while let Some((_, behind)) = Framing::Short.split(rest) {
                 rest = behind;

@@ -61,6 +61,9 @@ pub struct Appended {
 /// [`Rewound`](Error::Rewound), which has the size: give up what came from there on, and continue with another tail.
 /// A rewind that drops nothing that was returned changes nothing.
 ///
+/// **Prunes.** If the leaf that comes next was pruned, the tail ends with [`Pruned`](Error::Pruned), which has the first
+/// leaf that is left.
+///
 /// **The end.** A tail ends when no more leaf can come: the tree is sealed, or the store of this process is
 /// closed. It ends after an error. [`next_index`](Self::next_index) is then the index to continue with:
 /// pass it to another tail. The exception is [`WouldWaitForItself`](Error::WouldWaitForItself), which says
@@ -134,11 +137,13 @@ struct Run {
 }
 
 impl Run {
-    fn new(tree: &Arc<Tree>, from: u64, to: u64) -> Self {
-        let range = from..to;
-        let entries = |framing| Entries::new(Arc::clone(tree), framing, range.clone());
+    fn new(tree: &Arc<Tree>, from: u64, to: u64) -> Result<Self> {
+        let (range, floor) = (from..to, tree.floor());
+        tree.check_floor(from, &floor)?;
+        let entries =
+            |framing| Entries::new(Arc::clone(tree), Arc::clone(&floor), framing, range.clone());
         let entries = tree.framing.map(entries);
-        Self { leaves: Leaves::new(Arc::clone(tree), range), entries }
+        Ok(Self { leaves: Leaves::new(Arc::clone(tree), floor, range), entries })
     }
 
     /// The next leaf, which gets this `index`. `None` at the end of the run.
@@ -235,7 +240,8 @@ impl Tail {
             match self.keep(look)? {
                 Look::Upto(tree, end) => {
                     let end = end.min(self.next.saturating_add(RUN));
-                    self.run = Some(Run::new(&tree, self.next, end));
+                    let run = Run::new(&tree, self.next, end);
+                    self.run = Some(self.keep(run)?);
                 }
                 Look::End => self.ended = true,
                 Look::Wait => return Ok(Step::Wait),

@@ -100,6 +100,11 @@ impl ReaderSource {
 /// both have leaves. O(log most) roots.
 fn first_other(before: &Tree, now: &Tree, most: u64) -> Result<Option<u64>> {
     let most = most.min(before.columns.leaves()).min(now.columns.leaves());
+    // Below the base of either they cannot be compared, and no rewind leads there.
+    let base = before.floor().base().max(now.floor().base());
+    if most <= base {
+        return Ok(None);
+    }
     let same = |size: u64| -> Result<bool> {
         let size = TreeSize(size);
         Ok(before.head_at(size)?.root == now.head_at(size)?.root)
@@ -107,7 +112,7 @@ fn first_other(before: &Tree, now: &Tree, most: u64) -> Result<Option<u64>> {
     if same(most)? {
         return Ok(None);
     }
-    let (mut low, mut high) = (0, most);
+    let (mut low, mut high) = (base, most);
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         match same(middle)? {

@@ -211,6 +211,7 @@ fn values_can_be_copied_and_compared() {
     value::<TreeCheckpoint>();
     value::<TreeFlush>();
     value::<BackupInfo>();
+    value::<PruneInfo>();
     value::<RecoveryReport>();
     value::<TreeRecovery>();
     value::<Distribution>();

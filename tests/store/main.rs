@@ -44,6 +44,7 @@ mod moved;
 #[cfg(feature = "testing")]
 mod own_threads;
 mod pinned;
+mod prune;
 #[cfg(feature = "testing")]
 mod random;
 #[cfg(feature = "testing")]

@@ -91,6 +91,28 @@ pub(crate) struct RewindArgs {
     pub(crate) lock: LockArgs,
 }
 
+/// `duramen prune`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PruneArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The first leaf that the tree keeps.
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) below: u64,
+
+    /// The tree.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
+
+    /// Prune. Without this option the program says what would be dropped and changes nothing.
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
+}
+
 /// `duramen drop-tree`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DropTreeArgs {

@@ -7,7 +7,7 @@ use crate::common::writer::Writer;
 use crate::common::{Place, duramen, given, printed, refused};
 
 /// Every command that locks, for a store whose tree keeps entries.
-const LOCKING: [&str; 11] = [
+const LOCKING: [&str; 12] = [
     "append DIR",
     "import DIR --format jsonl",
     "erase DIR 0 --reason x --yes",
@@ -19,6 +19,7 @@ const LOCKING: [&str; 11] = [
     "drop-tree DIR main --yes",
     "mark DIR name",
     "rewind DIR 0 --yes",
+    "prune DIR --below 0 --yes",
 ];
 
 #[test]

@@ -169,6 +169,42 @@ fn a_tree_is_rewound_with_yes_alone_and_all_trees_go_back_to_a_mark() {
 }
 
 #[test]
+fn a_tree_is_pruned_with_yes_alone_and_its_head_and_the_proofs_behind_stay() {
+    let place = store();
+    printed(given(&place, "append DIR", "three\nfour\n"));
+    printed(duramen(&place, "checkpoint DIR"));
+    let before = printed(duramen(&place, "head DIR"));
+    let would = refused(duramen(&place, "prune DIR --below 3"), 2);
+    assert!(
+        would.contains("--yes would prune main: 3 leaves from 0 on, and leave 1 leaf"),
+        "{would}"
+    );
+    assert!(!printed(duramen(&place, "trees DIR")).contains("pruned"));
+    let done = printed(duramen(&place, "prune DIR --below 3 --yes"));
+    assert!(done.starts_with("main: 1 leaf from 3 on, before from 0 on\nparts: "), "{done}");
+    assert_eq!(printed(duramen(&place, "head DIR")), before);
+    assert!(
+        printed(duramen(&place, "trees DIR")).contains("4 leaves, blake3, arity 4, pruned below 3")
+    );
+    printed(duramen(&place, "prove DIR 3"));
+    let gone = refused(duramen(&place, "prove DIR 2"), 2);
+    assert!(gone.contains("nothing below index 3 is left, and 2 was asked for"), "{gone}");
+    let gone = refused(duramen(&place, "rewind DIR 2 --yes"), 2);
+    assert!(gone.contains("nothing below index 3 is left"), "{gone}");
+    let would = refused(duramen(&place, "prune DIR --below 3"), 2);
+    assert!(would.contains("--yes would prune nothing"), "{would}");
+    refused(duramen(&place, "prune DIR --below 5"), 2);
+    refused(duramen(&place, "prune DIR --below 5 --yes"), 2);
+    refused(duramen(&place, "prune DIR --below 1 --tree none --yes"), 3);
+    refused(duramen(&place, "prune DIR --yes"), 2);
+    // The scrub and fsck take what is left for whole.
+    printed(duramen(&place, "scrub DIR"));
+    printed(duramen(&place, "fsck DIR"));
+    printed(given(&place, "append DIR", "five\n"));
+    printed(duramen(&place, "prove DIR 4"));
+}
+
+#[test]
 fn a_tree_of_another_kind_and_names_that_no_tree_has_are_refused() {
     let place = store();
     let text = refused(given(&place, "append DIR --tree receipts --hasher blake3", "d\n"), 2);

@@ -127,7 +127,7 @@ impl From<duramen::Error> for Failed {
             | Error::NoTiles { .. }
             | Error::NoEntries { .. }
             | Error::NoIndex { .. } => Self::not_found(message),
-            Error::Erased { .. } => Self::new(StatusCode::GONE, message),
+            Error::Erased { .. } | Error::Pruned { .. } => Self::new(StatusCode::GONE, message),
             Error::OldBeyondNew { .. } => Self::bad(message),
             Error::EntryTooLong { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
             Error::ReadOnly => {

@@ -295,6 +295,9 @@ impl Ingest {
                 size: TreeSize(inlet.size),
             });
         }
+        if let Some(first) = ranges.first() {
+            tree.check_floor(first.start, &tree.floor())?;
+        }
         let Some(erasing) = self.begin_erasure(&tree, ranges, cause)? else { return Ok(None) };
         Ok(Some(self.control(Control::Erased(tree, erasing))))
     }

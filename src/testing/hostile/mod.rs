@@ -84,6 +84,7 @@ fn changes(written: Written) {
             root: [0; 32],
             sealed: false,
             indexed: false,
+            base: None,
             parts: Vec::new(),
             tail: Box::default(),
             erasures: Arc::default(),
@@ -161,7 +162,7 @@ fn adopt(disk: &SimDisk, name: FileName) -> Option<()> {
         Part::open(&fs, &identity, *part, ReadMode::Pread).map(Arc::new).ok()
     };
     if let Some(parts) = tree.parts.iter().map(open).collect::<Option<Vec<_>>>()
-        && let Ok(Some(root)) = tree.root_over(&PartSet::new(parts), &Blake3)
+        && let Ok(Some(root)) = tree.root_over(&PartSet::new(tree.base.clone(), parts), &Blake3)
     {
         tree.root = root;
     }

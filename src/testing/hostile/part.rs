@@ -57,7 +57,7 @@ pub(crate) fn read(bytes: &[u8]) -> bool {
         }
     }
     if identity.entries.is_some() {
-        let [mapped, read] = [mapped, read].map(|part| PartSet::new(vec![part]));
+        let [mapped, read] = [mapped, read].map(|part| PartSet::new(None, vec![part]));
         let bytes = |entry: EntryBytes| entry.get().to_vec();
         let hash: EntryHash<'_> = &|entry| Blake3.leaf(entry);
         for index in from..to {

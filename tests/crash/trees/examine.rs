@@ -181,7 +181,9 @@ impl Image<'_> {
         state.mark("later");
         for (name, tree) in &mut state {
             let last = tree.leaves.len().checked_sub(1).filter(|_| keeps_entries(tree.kind));
-            if let Some(last) = last.filter(|last| !tree.erased.contains(&(*last as u64))) {
+            let is_left =
+                |last: &usize| *last as u64 >= tree.base && !tree.erased.contains(&(*last as u64));
+            if let Some(last) = last.filter(is_left) {
                 let handle = store.existing_tree(name).map_err(refused)?;
                 let range = tree.erase(last as u64);
                 drop(handle.erase(range, "").map_err(refused)?);
@@ -190,7 +192,8 @@ impl Image<'_> {
         let last =
             state.iter().filter(|(_, tree)| !tree.sealed).map(|(name, _)| name.clone()).next_back();
         if let Some(name) = last.filter(|_| self.random.one_in(2)) {
-            let size = state[&name].leaves.len() as u64 / 2;
+            let known = &state[&name];
+            let size = (known.leaves.len() as u64 / 2).max(known.base);
             let handle = store.existing_tree(&name).map_err(refused)?;
             handle.rewind(size).map_err(refused)?;
             state.rewind(&name, size);

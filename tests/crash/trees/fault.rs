@@ -85,6 +85,7 @@ impl<'a> Patient<'a> {
             Step::Unmark => self.unmark(),
             Step::Rewind(name, quarters) => self.rewind(NAMES[name], quarters),
             Step::RewindTo => self.rewind_to(),
+            Step::Prune(name, quarters) => self.prune(NAMES[name], quarters),
             Step::Compact => self.compact(),
             Step::Flush => self.flush(),
             Step::Checkpoint => self.checkpoint(),
@@ -296,6 +297,9 @@ impl<'a> Patient<'a> {
             return Ok(());
         };
         let size = (known.leaves.len() * quarters / 4) as u64;
+        if size < known.base {
+            return Ok(());
+        }
         let tree = match self.store().existing_tree(name) {
             Ok(tree) => tree,
             Err(error) => return self.must_be_poison(&error),
@@ -312,7 +316,11 @@ impl<'a> Patient<'a> {
             self.model.now.get(name).is_some_and(|tree| tree.leaves.len() as u64 > *size)
         };
         let sizes: Vec<_> = sizes.iter().filter(loses).cloned().collect();
-        if sizes.iter().any(|(name, _)| self.model.now[name].sealed) {
+        let refuses = |(name, size): &(String, u64)| {
+            let tree = &self.model.now[name];
+            tree.sealed || *size < tree.base
+        };
+        if sizes.iter().any(refuses) {
             return Ok(());
         }
         let rewound = self.store().rewind_to(&mark);
@@ -353,6 +361,57 @@ impl<'a> Patient<'a> {
                 self.tokens.clear();
                 self.must_be_poison(&error)
             }
+        }
+    }
+
+    /// A prune that fails leaves the tree as it is, and another one ends it. Until then a crash may show its manifest.
+    fn prune(&mut self, name: &str, quarters: usize) -> Outcome {
+        let Some(known) = self.model.now.get(name) else { return Ok(()) };
+        let below = (known.leaves.len() * quarters / 4) as u64;
+        if below <= known.base {
+            return Ok(());
+        }
+        self.model.name_point();
+        let _ = self.store().flush();
+        self.store().wait_idle();
+        let before = self.model.checkpoints.clone();
+        match self.try_prune(name, below) {
+            Ok(Went::Well | Went::Poisoned) => Ok(()),
+            Err(None) => {
+                self.tally.count("failed prunes", 1);
+                self.model.checkpoints.extend(before);
+                self.acknowledged()?;
+                self.model.prune(name, below);
+                self.judge()?;
+                self.heal();
+                match self.try_prune(name, below) {
+                    Ok(Went::Well) => Ok(()),
+                    Ok(Went::Poisoned) | Err(None) => {
+                        Err(Finding::new(Kind::Answer, "no prune once the disk is well"))
+                    }
+                    Err(Some(finding)) => Err(finding),
+                }
+            }
+            Err(Some(finding)) => Err(finding),
+        }
+    }
+
+    /// `None` if the prune failed and the store goes on.
+    fn try_prune(&mut self, name: &str, below: u64) -> Result<Went, Option<Finding>> {
+        self.model.checkpoints.push(super::state::leaves_of(&self.model.now));
+        let pruned = self.store().existing_tree(name).and_then(|tree| tree.prune(below));
+        match pruned {
+            Ok(_) => {
+                self.model.prune(name, below);
+                self.acknowledged()?;
+                Ok(Went::Well)
+            }
+            Err(error @ Error::Poisoned { .. }) => {
+                self.must_be_poison(&error)?;
+                Ok(Went::Poisoned)
+            }
+            Err(Error::Io { .. }) => Err(None),
+            Err(error) => Err(Some(refused(error))),
         }
     }
 

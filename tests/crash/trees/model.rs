@@ -110,6 +110,13 @@ impl Model {
         self.name_point();
     }
 
+    /// A call prunes a tree. What was submitted before is a point, and so is what is left.
+    pub(crate) fn prune(&mut self, name: &str, base: u64) {
+        self.name_point();
+        self.now.prune(name, base);
+        self.name_point();
+    }
+
     /// Some leaves that the tree `name` had and has no more.
     pub(crate) fn dropped_leaves(&self, name: &str) -> Vec<Hash> {
         let now = self.now.get(name).map_or(&[][..], |tree| &tree.leaves);
@@ -148,7 +155,8 @@ impl Model {
         self.next_id = id + 1..=id + 1;
         self.created += 1;
         let (leaves, erased) = (Vec::new(), BTreeSet::new());
-        self.now.insert(name.to_owned(), Tree { id, kind, leaves, sealed: false, erased });
+        let tree = Tree { id, kind, leaves, sealed: false, erased, base: 0 };
+        self.now.insert(name.to_owned(), tree);
         Ok(())
     }
 

@@ -38,6 +38,8 @@ pub(crate) enum Step {
     Rewind(usize, usize),
     /// Rewinds all trees to one of the marks.
     RewindTo,
+    /// Prunes a tree below so many quarters of its leaves.
+    Prune(usize, usize),
     /// Removes the data of erased entries from all files.
     Compact,
     Flush,
@@ -121,6 +123,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// A disk without a store.
     pub(crate) fn new(setup: Setup) -> Self {
+        super::state::forget_pruned();
         let disk = SimDisk::new();
         disk.record();
         // Which places of a torn index are read depends on its key.
@@ -156,6 +159,7 @@ impl Rig {
             Step::Mark => self.span(Self::set_mark),
             Step::Unmark => self.span(Self::unmark),
             Step::Rewind(name, quarters) => self.span(|rig| rig.rewind(NAMES[name], quarters)),
+            Step::Prune(name, quarters) => self.span(|rig| rig.prune(NAMES[name], quarters)),
             Step::RewindTo => self.span(Self::rewind_to),
             Step::Compact => self.span(Self::compact),
             Step::Flush => self.span(Self::flush),
@@ -377,6 +381,12 @@ impl Rig {
                 answer => Err(Finding::new(Kind::Answer, format!("a sealed tree: {answer:?}"))),
             };
         }
+        if size < self.model.now[name].base {
+            return match tree.rewind(size) {
+                Err(Error::Pruned { .. }) => Ok(()),
+                answer => Err(Finding::new(Kind::Answer, format!("a pruned tree: {answer:?}"))),
+            };
+        }
         let then = tree.snapshot();
         let head = then.head().map_err(refused)?;
         self.model.rewind(&[(name.to_owned(), size)]);
@@ -394,6 +404,46 @@ impl Rig {
         self.rewound()
     }
 
+    fn prune(&mut self, name: &str, quarters: usize) -> Outcome {
+        let Some(known) = self.model.now.get(name) else { return Ok(()) };
+        let (size, base) = (known.leaves.len() as u64, known.base);
+        let below = size * quarters as u64 / 4;
+        let tree = self.store().existing_tree(name).map_err(refused)?;
+        let head = tree.head().map_err(refused)?;
+        // A reader keeps parts from being wiped.
+        self.reader = None;
+        // So that the log's own background work does not run beside the checkpoint.
+        self.flush()?;
+        self.store().wait_idle();
+        self.model.prune(name, below);
+        let then = tree.snapshot();
+        let info = tree.prune(below).map_err(refused)?;
+        if (info.before.get(), info.base.get()) != (base, base.max(below)) {
+            return Err(Finding::new(Kind::Answer, format!("{info:?} after {base} and {below}")));
+        }
+        if tree.head().map_err(refused)? != head {
+            return Err(Finding::new(Kind::WrongRoot, "after a prune"));
+        }
+        if size > base {
+            then.leaf(base).map_err(refused)?;
+            if tree.is_indexed() && below > base {
+                let leaf = then.leaf(base).map_err(refused)?;
+                let found = tree.find(&leaf).map_err(refused)?.map(duramen::LeafIndex::get);
+                if found.is_some_and(|index| index < below) {
+                    let text = format!("a leaf that was pruned is found at {found:?}");
+                    return Err(Finding::new(Kind::Phantom, text));
+                }
+            }
+        }
+        self.model.acknowledge();
+        // Without a checkpoint before it there was one.
+        if below > base {
+            self.model.checkpoints.push(super::state::leaves_of(&self.model.now));
+        }
+        self.mark();
+        Ok(())
+    }
+
     fn rewind_to(&mut self) -> Outcome {
         let Some((mark, sizes)) = self.model.now.some_mark() else { return Ok(()) };
         let loses = |(name, size): &&(String, u64)| {
@@ -405,6 +455,12 @@ impl Rig {
             return match self.store().rewind_to(&mark) {
                 Err(Error::TreeSealed { .. }) => Ok(()),
                 answer => Err(Finding::new(Kind::Answer, format!("a sealed tree: {answer:?}"))),
+            };
+        }
+        if sizes.iter().any(|(name, size)| *size < self.model.now[name].base) {
+            return match self.store().rewind_to(&mark) {
+                Err(Error::Pruned { .. }) => Ok(()),
+                answer => Err(Finding::new(Kind::Answer, format!("a pruned tree: {answer:?}"))),
             };
         }
         self.model.rewind(&sizes);

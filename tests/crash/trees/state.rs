@@ -1,5 +1,6 @@
 //! What the trees of a store have, and what a store shows of them.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +15,34 @@ use crate::findings::{Finding, Kind, Outcome};
 use testkit::reference::{self, BLAKE3, Oracle, RFC6962};
 use testkit::words::words;
 
-/// One tree: its id, its kind, its leaves, whether it is sealed, which entries are erased.
+thread_local! {
+    /// The leaves that trees have lost to a prune, by id: no store shows them any more, and roots need them.
+    static PRUNED: RefCell<BTreeMap<u32, Vec<Hash>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Forgets what was pruned: another store is looked at.
+pub(crate) fn forget_pruned() {
+    PRUNED.with_borrow_mut(BTreeMap::clear);
+}
+
+/// The first `base` leaves of a tree that was pruned.
+fn pruned(id: u32, base: u64) -> Outcome<Vec<Hash>> {
+    let base = usize::try_from(base).unwrap();
+    let known = PRUNED.with_borrow(|all| {
+        all.get(&id).and_then(|leaves| leaves.get(..base).map(<[Hash]>::to_vec))
+    });
+    match known {
+        Some(leaves) => Ok(leaves),
+        None if base == 0 => Ok(Vec::new()),
+        None => Err(Finding::new(
+            Kind::Lost,
+            format!("tree {id} begins at {base}, and was not pruned there"),
+        )),
+    }
+}
+
+/// One tree: its id, its kind, its leaves, those that were pruned too, whether it is sealed, which entries are erased, and
+/// the first leaf that it has.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Tree {
     pub(crate) id: u32,
@@ -22,6 +50,7 @@ pub(crate) struct Tree {
     pub(crate) leaves: Vec<Hash>,
     pub(crate) sealed: bool,
     pub(crate) erased: BTreeSet<u64>,
+    pub(crate) base: u64,
 }
 
 impl Tree {
@@ -29,7 +58,9 @@ impl Tree {
     pub(crate) fn not_erased(&self) -> Option<u64> {
         let size = self.leaves.len() as u64;
         let mut from = (size / 3..size).chain(0..size / 3);
-        from.find(|index| keeps_entries(self.kind) && !self.erased.contains(index))
+        from.find(|index| {
+            keeps_entries(self.kind) && *index >= self.base && !self.erased.contains(index)
+        })
     }
 
     /// What the calls that erase entries from `index` on erase, up to three of them.
@@ -42,10 +73,13 @@ impl Tree {
 
 impl std::fmt::Debug for Tree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id, kind, leaves, sealed, erased } = self;
+        let Self { id, kind, leaves, sealed, erased, base } = self;
         let sum = blake3::hash(leaves.as_flattened()).to_hex();
         let sealed = if *sealed { ", sealed" } else { "" };
         write!(f, "{id} of kind {kind}, {} leaves {}{sealed}", leaves.len(), &sum[..8])?;
+        if *base > 0 {
+            write!(f, " from {base} on")?;
+        }
         if erased.is_empty() { Ok(()) } else { write!(f, ", erased {erased:?}") }
     }
 }
@@ -87,6 +121,15 @@ impl State {
         tree.erased.retain(|index| *index < size);
         self.marks.retain(|mark| mark.sizes.get(name).is_none_or(|then| *then <= size));
         tree.leaves.split_off(usize::try_from(size).unwrap())
+    }
+
+    /// Prunes a tree.
+    pub(crate) fn prune(&mut self, name: &str, base: u64) {
+        let Some(tree) = self.trees.get_mut(name) else { return };
+        tree.base = tree.base.max(base);
+        tree.erased.retain(|index| *index >= tree.base);
+        let gone = &tree.leaves[..usize::try_from(tree.base).unwrap()];
+        PRUNED.with_borrow_mut(|all| all.insert(tree.id, gone.to_vec()));
     }
 
     /// The sizes of all trees at one of the marks, in the middle of the list, with its name. Those of trees that were
@@ -243,11 +286,15 @@ pub(crate) fn shown(store: &Store) -> Outcome<State> {
     let mut state = state_of(&infos, &head, tree)?;
     for mark in store.marks().map_err(read)? {
         let then = store.snapshot_at(&mark.name).map_err(read)?;
-        check_mark(&mut state, &mark, &then.head().map_err(read)?)?;
+        check_mark(&mut state, &mark, then.head())?;
         for (name, size) in then.trees() {
             let tree = then.tree(name.as_str()).map_err(read)?.unwrap();
-            let leaves = &state[name.as_str()].leaves[..usize::try_from(size.get()).unwrap()];
-            check(&tree, state[name.as_str()].kind, leaves)
+            let known = &state[name.as_str()];
+            let leaves = &known.leaves[..usize::try_from(size.get()).unwrap()];
+            if size.get() < known.base {
+                continue;
+            }
+            check(&tree, known.kind, known.base, leaves)
                 .map_err(|finding| finding.context(format_args!("at the mark {}", mark.name)))?;
         }
     }
@@ -255,9 +302,10 @@ pub(crate) fn shown(store: &Store) -> Outcome<State> {
 }
 
 /// Compares a mark with the leaves that the trees have, and adds it to `state`.
-fn check_mark(state: &mut State, mark: &MarkInfo, head: &StoreHead) -> Outcome {
+fn check_mark(state: &mut State, mark: &MarkInfo, head: Result<StoreHead, Error>) -> Outcome {
     let mut sizes = BTreeMap::new();
     let mut heads = Vec::new();
+    let mut is_pruned = false;
     for (name, size) in &mark.trees {
         let tree = state.get(name.as_str()).filter(|tree| tree.leaves.len() as u64 >= size.get());
         let Some(tree) = tree else {
@@ -267,6 +315,7 @@ fn check_mark(state: &mut State, mark: &MarkInfo, head: &StoreHead) -> Outcome {
         let (hasher, arity, oracle) = kind(tree.kind);
         let (arity, leaves) =
             (arity.children(), &tree.leaves[..usize::try_from(size.get()).unwrap()]);
+        is_pruned |= size.get() < tree.base;
         heads.push((name, hasher.id(), arity, size.get(), oracle.root(arity, leaves)));
         sizes.insert(name.to_string(), size.get());
     }
@@ -280,9 +329,14 @@ fn check_mark(state: &mut State, mark: &MarkInfo, head: &StoreHead) -> Outcome {
             root: *root,
         })
         .collect();
-    if head.commitment() != reference::commitment(&heads) {
-        let text = format!("the heads at the mark {} are others", mark.name);
-        return Err(Finding::new(Kind::WrongRoot, text));
+    match head {
+        Err(Error::Pruned { .. }) if is_pruned => {}
+        Ok(head) if !is_pruned && head.commitment() == reference::commitment(&heads) => {}
+        Err(error) if !is_pruned => return Err(read(error)),
+        _ => {
+            let text = format!("the heads at the mark {} are others", mark.name);
+            return Err(Finding::new(Kind::WrongRoot, text));
+        }
     }
     state.marks.push(Mark { name: mark.name.to_string(), sizes });
     Ok(())
@@ -294,7 +348,7 @@ pub(crate) fn followed(reader: &StoreReader) -> Outcome<State> {
     let head = reader.head().map_err(read)?;
     let mut state = state_of(&infos, &head, |name| reader.tree(name).map_err(read))?;
     for mark in reader.marks().map_err(read)? {
-        check_mark(&mut state, &mark, &reader.head_at(&mark.name).map_err(read)?)?;
+        check_mark(&mut state, &mark, reader.head_at(&mark.name))?;
     }
     Ok(state)
 }
@@ -348,13 +402,20 @@ fn state_of(
         let number = number
             .ok_or_else(|| Finding::new(Kind::Phantom, format!("a tree of no kind: {info:?}")))?;
         let snapshot = tree(name)?;
-        let leaves = snapshot.leaves(0..info.size.get()).map_err(read)?;
+        let base = info.base.get();
+        if snapshot.base() != info.base {
+            let text = format!("{name} begins at {base} and at {}", snapshot.base());
+            return Err(Finding::new(Kind::Answer, text));
+        }
+        let mut leaves = pruned(info.id, base)?;
+        leaves.extend(snapshot.leaves(base..info.size.get()).map_err(read)?);
+        check_pruned(&snapshot, base)?;
         if keeps_entries(number) && !info.indexed {
             return Err(Finding::new(Kind::Lost, format!("{name:?} has no index")));
         }
         let erased = match keeps_entries(number) {
-            true => check_entries(&snapshot, &leaves)
-                .and_then(|erased| check_found(&snapshot, &leaves).map(|()| erased))
+            true => check_entries(&snapshot, base, &leaves)
+                .and_then(|erased| check_found(&snapshot, base, &leaves).map(|()| erased))
                 .map_err(|finding| finding.context(format_args!("in the tree {name:?}")))?,
             false => BTreeSet::new(),
         };
@@ -363,7 +424,7 @@ fn state_of(
                 format!("{} erased entries of {name} are listed, not {erased:?}", info.erased);
             return Err(Finding::new(Kind::Answer, text));
         }
-        let root = check(&snapshot, number, &leaves)
+        let root = check(&snapshot, number, base, &leaves)
             .map_err(|finding| finding.context(format_args!("in the tree {name:?}")))?;
         heads.push(reference::TreeOfStore {
             name,
@@ -372,7 +433,7 @@ fn state_of(
             size: info.size.get(),
             root,
         });
-        let tree = Tree { id: info.id, kind: number, leaves, sealed: info.sealed, erased };
+        let tree = Tree { id: info.id, kind: number, leaves, sealed: info.sealed, erased, base };
         state.insert(name.to_owned(), tree);
     }
     let commitment = head.commitment();
@@ -390,15 +451,39 @@ fn state_of(
     Ok(state)
 }
 
-/// Every entry hashes to its leaf or is erased, whichever way it is read. Returns which are erased.
-fn check_entries(snapshot: &Snapshot, leaves: &[Hash]) -> Outcome<BTreeSet<u64>> {
+/// What lies below the base of a tree is refused, however it is asked for.
+fn check_pruned(snapshot: &Snapshot, base: u64) -> Outcome {
+    let Some(last) = base.checked_sub(1) else { return Ok(()) };
+    let answers = [
+        snapshot.leaf(last).map(drop),
+        snapshot.leaf(0).map(drop),
+        snapshot.head_at(last).map(drop),
+        snapshot.prove(last).map(drop),
+        snapshot.prove_consistency(last.max(1)).map(drop),
+        snapshot.leaves(0..base).map(drop),
+    ];
+    for (at, answer) in answers.into_iter().enumerate() {
+        if at == 4 && last == 0 {
+            continue;
+        }
+        if !matches!(answer, Err(Error::Pruned { base: named, .. }) if named.get() == base) {
+            let text = format!("question {at} about what is below {base}: {answer:?}");
+            return Err(Finding::new(Kind::Phantom, text));
+        }
+    }
+    Ok(())
+}
+
+/// Every entry from `base` on hashes to its leaf or is erased, whichever way it is read. Returns which are erased.
+fn check_entries(snapshot: &Snapshot, base: u64, leaves: &[Hash]) -> Outcome<BTreeSet<u64>> {
     let size = leaves.len() as u64;
     let wrong = |index: u64| {
         let text = format!("entry {index} of {size} does not hash to its leaf");
         Err(Finding::new(Kind::Phantom, text))
     };
-    let (mut read_so_far, mut erased) = (0, BTreeSet::new());
-    for ((index, leaf), entry) in (0..).zip(leaves).zip(snapshot.entries(0..size).map_err(read)?) {
+    let (mut read_so_far, mut erased) = (base, BTreeSet::new());
+    let left = (base..).zip(&leaves[usize::try_from(base).unwrap()..]);
+    for ((index, leaf), entry) in left.zip(snapshot.entries(base..size).map_err(read)?) {
         match entry {
             Err(Error::Erased { index: named, .. }) if named.get() == index => {
                 erased.insert(index);
@@ -419,8 +504,11 @@ fn check_entries(snapshot: &Snapshot, leaves: &[Hash]) -> Outcome<BTreeSet<u64>>
     if read_so_far != size {
         return Err(Finding::new(Kind::Lost, format!("{read_so_far} entries of {size}")));
     }
-    for index in [0, size / 2, size.saturating_sub(1)] {
+    for index in [base, size / 2, size.saturating_sub(1)] {
         let Some(leaf) = leaves.get(usize::try_from(index).unwrap()) else { continue };
+        if index < base {
+            continue;
+        }
         if erased.contains(&index) {
             match snapshot.entry(index) {
                 Err(Error::Erased { .. }) => continue,
@@ -437,13 +525,14 @@ fn check_entries(snapshot: &Snapshot, leaves: &[Hash]) -> Outcome<BTreeSet<u64>>
     Ok(erased)
 }
 
-/// Leaves are found where the first equal one is, and one that is not there is not found.
-fn check_found(snapshot: &Snapshot, leaves: &[Hash]) -> Outcome {
+/// Leaves are found where the first equal one is from `base` on, and one that is not there is not found.
+fn check_found(snapshot: &Snapshot, base: u64, leaves: &[Hash]) -> Outcome {
     let size = leaves.len();
     let some = [0, size / 5, size / 2, size.saturating_sub(2), size.saturating_sub(1)];
     for leaf in some.into_iter().filter_map(|at| leaves.get(at)).chain([&[0xA5; 32]]) {
         let equal = (0..).zip(leaves).filter(|(_, other)| *other == leaf);
-        let wanted: Vec<u64> = equal.map(|(index, _)| index).collect();
+        let wanted: Vec<u64> =
+            equal.map(|(index, _)| index).filter(|index| *index >= base).collect();
         let first = snapshot.find(leaf).map_err(read)?.map(|index| index.0);
         let found = snapshot.find_all(leaf).map_err(read)?;
         let found = found.map(|index| index.map(|index| index.0)).collect::<Result<Vec<_>, _>>();
@@ -455,13 +544,15 @@ fn check_found(snapshot: &Snapshot, leaves: &[Hash]) -> Outcome {
     Ok(())
 }
 
-/// Compares roots and proofs with the reference; returns the root.
-fn check(snapshot: &Snapshot, number: usize, leaves: &[Hash]) -> Outcome<Hash> {
+/// Compares roots and proofs from `base` on with the reference; returns the root.
+fn check(snapshot: &Snapshot, number: usize, base: u64, leaves: &[Hash]) -> Outcome<Hash> {
     let (_, arity, oracle) = kind(number);
     let arity = arity.children();
     let size = leaves.len();
     let levels = Rc::new(oracle.levels(arity, leaves));
-    for past in [size, size / 2] {
+    let base = usize::try_from(base).unwrap();
+    let half = (size / 2).max(base);
+    for past in [size, half, base] {
         let root = match past == size && size > 0 {
             true => levels.last().unwrap()[0],
             false => oracle.root(arity, &leaves[..past]),
@@ -470,17 +561,17 @@ fn check(snapshot: &Snapshot, number: usize, leaves: &[Hash]) -> Outcome<Hash> {
             return Err(Finding::new(Kind::WrongRoot, format!("root at {past} of {size}")));
         }
     }
-    for index in [0, size / 3, size.saturating_sub(1)] {
-        if index < size {
+    for index in [base, size / 3, size.saturating_sub(1)] {
+        if index < size && index >= base {
             let proof = snapshot.prove(index as u64).map_err(read)?;
             if proof.siblings() != reference::siblings(arity, &levels, index) {
                 return Err(Finding::new(Kind::WrongProof, format!("leaf {index} of {size}")));
             }
         }
     }
-    let proof = snapshot.prove_consistency(size as u64 / 2).map_err(read)?;
-    if proof.hashes() != oracle.consistency(arity, leaves, size / 2, true) {
-        let text = format!("consistency of {} with {size}", size / 2);
+    let proof = snapshot.prove_consistency(half as u64).map_err(read)?;
+    if proof.hashes() != oracle.consistency(arity, leaves, half, true) {
+        let text = format!("consistency of {half} with {size}");
         return Err(Finding::new(Kind::WrongProof, text));
     }
     Ok(oracle.root(arity, leaves))

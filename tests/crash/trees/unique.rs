@@ -43,7 +43,10 @@ impl Submission {
             return Err(Finding::new(Kind::Answer, format!("{} answers", done.len())));
         }
         for (leaf, done) in self.leaves.iter().zip(done) {
-            let first = known.leaves.iter().position(|other| other == leaf);
+            // What was pruned is not found any more.
+            let base = usize::try_from(known.base).unwrap();
+            let left = known.leaves[base..].iter().position(|other| other == leaf);
+            let first = left.map(|at| base + at);
             let wanted = (first.is_none(), first.unwrap_or(known.leaves.len()) as u64);
             if (done.is_new(), done.index().0) != wanted {
                 let text = format!("{done:?} of {} leaves, not {wanted:?}", known.leaves.len());

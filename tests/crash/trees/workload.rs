@@ -19,7 +19,7 @@ use testkit::random::Random;
 
 /// The steps that all short workloads are made of. The first tree is the one that is created, sealed and
 /// dropped; the large batch takes several blocks of log.
-const ALPHABET: [Step; 15] = [
+const ALPHABET: [Step; 16] = [
     Step::Insert(0, 2),
     Step::Batch(40),
     Step::Create(2),
@@ -29,6 +29,7 @@ const ALPHABET: [Step; 15] = [
     Step::Mark,
     Step::Rewind(1, 2),
     Step::RewindTo,
+    Step::Prune(1, 2),
     Step::Compact,
     Step::Flush,
     Step::Checkpoint,
@@ -206,6 +207,52 @@ const REWINDS: [Step; 40] = [
     Step::Checkpoint,
 ];
 
+/// A workload with prunes: in one part, between parts, of all leaves, of leaves in manifests and of erased ones; beside rewinds,
+/// marks, merges, readers and kills.
+const PRUNES: [Step; 41] = [
+    Step::Insert(0, 9),
+    Step::Insert(1, 12),
+    Step::Prune(1, 1),
+    Step::Mark,
+    Step::Erase(1),
+    Step::Batch(6),
+    Step::Follow,
+    Step::Prune(0, 3),
+    Step::Follow,
+    Step::Unique(1, 3),
+    Step::Kill,
+    Step::Checkpoint,
+    Step::Batch(5),
+    Step::Erase(1),
+    Step::Prune(1, 2),
+    Step::Rewind(1, 1),
+    Step::Rewind(1, 3),
+    Step::Prune(1, 3),
+    Step::Compact,
+    Step::RewindTo,
+    Step::Batch(41),
+    Step::Flush,
+    Step::Checkpoint,
+    Step::Batch(3),
+    Step::Checkpoint,
+    Step::Follow,
+    Step::Prune(0, 4),
+    Step::Cut(CrashChoice::NothingKept),
+    Step::Batch(3),
+    Step::Rewind(0, 4),
+    Step::Insert(0, 3),
+    Step::Prune(0, 4),
+    Step::Unique(1, 3),
+    Step::Create(2),
+    Step::Insert(2, 20),
+    Step::Prune(2, 3),
+    Step::Drop(2),
+    Step::Reopen,
+    Step::Seal(1),
+    Step::Prune(1, 4),
+    Step::Reopen,
+];
+
 /// One workload: nothing is examined before its last `examined` steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
@@ -315,6 +362,11 @@ pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
         workloads.push(Workload { setup, seed, steps, examined });
     }
     for setup in setups {
+        let seed = run.seed(SHORT + workloads.len() as u64);
+        let (steps, examined) = (PRUNES.to_vec(), PRUNES.len());
+        workloads.push(Workload { setup, seed, steps, examined });
+    }
+    for setup in setups {
         for last in ALPHABET {
             let mut steps = PAST.to_vec();
             steps.extend([Step::Flush, Step::Claim, last]);
@@ -380,10 +432,24 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
     Workload { setup, seed, steps, examined }
 }
 
+/// A random workload in which every second rewind is a prune.
+fn with_prunes(seed: Seed) -> Workload {
+    let mut workload = random_workload(seed);
+    let rewinds = workload.steps.iter_mut().filter(|step| matches!(step, Step::Rewind(..)));
+    for step in rewinds.step_by(2) {
+        if let Step::Rewind(tree, quarters) = *step {
+            *step = Step::Prune(tree, quarters);
+        }
+    }
+    workload
+}
+
 /// The first number of a short workload of several trees in a run.
 const SHORT: u64 = 500_000;
 /// The first number of a long one.
 pub(crate) const LONG: u64 = 600_000;
+/// The first number of a long one with prunes.
+const PRUNED: u64 = 650_000;
 
 const DEPTH: Depth = Depth { seeds: 2, nested: 60, onward: 8 };
 
@@ -392,6 +458,7 @@ fn after_a_power_cut_all_trees_are_as_they_were_at_one_point() {
     let run = Run::of_this_process();
     let mut workloads: Vec<_> =
         (LONG..LONG + 12 * scale()).map(|number| random_workload(run.seed(number))).collect();
+    workloads.extend((PRUNED..PRUNED + 6 * scale()).map(|number| with_prunes(run.seed(number))));
     workloads.extend(short_workloads(run, 2));
     let tally = Tally::default();
     run.each(
@@ -442,6 +509,23 @@ fn workloads_of_several_trees_merge_parts_and_seal_and_fill_three_trees() {
         merges >= 3 && sealed > 0 && most == 3,
         "{merges} merges, {sealed} sealed, {most} trees"
     );
+}
+
+#[cfg(duramen_mutants)]
+#[test]
+fn a_prune_that_removes_parts_before_its_manifest_is_found() {
+    let flaw = Some(Flaw::Engine(Mutant::PrunedBeforeManifest));
+    let setup = Setup { flaw, ..Setup::PLAIN };
+    let steps = [Step::Insert(1, 12), Step::Checkpoint, Step::Prune(1, 2)];
+    let seed = Run::of_this_process().seed(PRUNED);
+    let run = |setup| {
+        let workload = Workload { setup, seed, steps: steps.to_vec(), examined: steps.len() };
+        workload.run(DEPTH, 60, &Tally::default())
+    };
+    assert!(run(setup).is_err());
+    if let Err(Finding { kind, text }) = run(Setup::PLAIN) {
+        panic!("{kind:?}: {text}");
+    }
 }
 
 #[test]
