@@ -34,6 +34,7 @@ mod client;
 mod clock;
 mod config;
 mod damage;
+mod dirs;
 mod error;
 mod export;
 pub mod follow;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use crate::common::process::{Process, command};
 use crate::common::{Place, duramen, given, printed, refused};
+use crate::traced::run::{Traced, can_trace};
 
 const ORIGIN: &str = "example.com/log";
 
@@ -249,6 +250,34 @@ fn a_fork_ends_a_monitor_with_both_notes_kept() {
     assert!(read(place.path("state/checkpoint")).contains("\n300\n"));
     files.show(&place.path("log-files"));
     printed(duramen(&place, &format!("{line} --once")));
+}
+
+#[test]
+fn what_a_monitor_keeps_is_durable_with_all_its_names() {
+    if !can_trace("the state of a monitor") {
+        return;
+    }
+    let (place, vkey) = keyed();
+    published(&place, "log", &lines(0..300, "entry"), true);
+    published(&place, "fork", &lines(0..400, "another"), true);
+    let files = Files::serve(&place.path("log-files"));
+    let mut traced = Traced::in_a_new_place();
+    let url = files.url();
+    let monitor = |more: &[&str]| {
+        let mut monitor = Command::new(env!("CARGO_BIN_EXE_duramen"));
+        monitor.args(["monitor", &url, "--vkey", &vkey, "--interval", "20ms"]).args(more);
+        monitor.arg("--state").arg(traced.path("deep/state"));
+        monitor
+    };
+    let (once, forked) = (monitor(&["--once"]), monitor(&["--patience", "1h"]));
+    assert!(traced.print(&once, b"").success());
+    traced.ended_well();
+    files.show(&place.path("fork-files"));
+    assert_eq!(traced.print(&forked, b"").code(), Some(1));
+    traced.ended_well();
+    assert!(traced.check().promises >= 2);
+    let kept = std::fs::read_dir(traced.path("deep/state/evidence")).unwrap().next().unwrap();
+    assert!(kept.unwrap().path().join("tile/0/001.p/144").exists());
 }
 
 #[test]
@@ -507,12 +536,14 @@ fn a_mirror_that_is_killed_goes_on_and_has_every_entry_once() {
 #[test]
 fn what_cannot_be_followed_is_refused() {
     let (place, vkey) = keyed();
+    // The directory itself is locked, and no file in it that could be removed.
     let held = std::fs::create_dir(place.path("state"))
-        .and_then(|()| std::fs::File::create(place.path("state/lock")))
+        .and_then(|()| std::fs::File::open(place.path("state")))
         .unwrap();
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let line = format!("monitor http://127.0.0.1:1 --once --vkey {vkey} --state @state");
     assert!(refused(duramen(&place, &line), 4).contains("another process uses"));
+    assert_eq!(std::fs::read_dir(place.path("state")).unwrap().count(), 0);
     drop(held);
     let line = format!("monitor ftp://x --once --vkey {vkey} --state @state");
     assert!(refused(duramen(&place, &line), 2).contains("is not a URL of http or https"));

@@ -4,15 +4,16 @@
 //! A lock of `NAME.lock` orders the replacements of several processes. A lock of `NAME.signing` is taken by a process that
 //! signs for as long as it lives, so that no other one signs meanwhile.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::retry_on_intr;
 
 use super::{Anchor, AnchorError, Anchored, text};
+use crate::dirs;
 
 /// The longest file that is read as an anchor.
 const MOST_BYTES: u64 = 64 << 10;
@@ -36,7 +37,8 @@ impl DirectoryAnchor {
     /// [`AnchorError::Io`] if the directory cannot be created.
     pub fn new(dir: impl Into<PathBuf>, origin: &str) -> Result<Self, AnchorError> {
         let anchor = Self::existing(dir, origin);
-        anchor.make_dir().map_err(|error| anchor.failed("create the directory of", &error))?;
+        dirs::make(&anchor.dir, 0o700)
+            .map_err(|error| anchor.failed("create the directory of", &error))?;
         Ok(anchor)
     }
 
@@ -74,17 +76,6 @@ impl DirectoryAnchor {
         opened.map_err(|error| self.failed("lock", &error))
     }
 
-    /// Creates the directory, and makes the names of all directories that it created durable.
-    fn make_dir(&self) -> std::io::Result<()> {
-        let missing = self.dir.ancestors().take_while(|dir| !dir.exists()).count();
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-        for made in self.dir.ancestors().take(missing) {
-            let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-        }
-        Ok(())
-    }
-
     /// The file that has the head.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -99,15 +90,33 @@ impl DirectoryAnchor {
         AnchorError::Io { action, place: self.place(), reason: error.to_string() }
     }
 
-    fn write(&self, new: &Anchored) -> Result<(), AnchorError> {
+    /// Waits for the lock that orders replacements. It ends with the file.
+    fn lock(&self) -> Result<File, AnchorError> {
+        loop {
+            let lock = self.open_beside("lock")?;
+            let there = retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))
+                .map_err(Into::into)
+                .and_then(|()| dirs::leads_to(&self.file.with_extension("lock"), &lock));
+            // Another process locks what has taken the place of a file that was removed.
+            if there.map_err(|error| self.failed("lock", &error))? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// Writes the head, unless the file of the lock was removed meanwhile, which lets another process in.
+    fn write(&self, new: &Anchored, lock: &File) -> Result<(), AnchorError> {
         let temporary = self.file.with_extension("anchor.tmp");
         let write = || {
             let mut options = OpenOptions::new();
             let mut file = options.write(true).create(true).truncate(true).open(&temporary)?;
             file.write_all(text::write(new).as_bytes())?;
             file.sync_all()?;
+            if !dirs::leads_to(&self.file.with_extension("lock"), lock)? {
+                return Err(std::io::Error::other("its lock was removed meanwhile"));
+            }
             std::fs::rename(&temporary, &self.file)?;
-            File::open(&self.dir)?.sync_all()
+            dirs::sync(&self.dir)
         };
         write().map_err(|error: std::io::Error| self.failed("replace", &error))
     }
@@ -127,15 +136,14 @@ impl Anchor for DirectoryAnchor {
     }
 
     fn replace(&self, old: Option<&Anchored>, new: &Anchored) -> Result<(), AnchorError> {
-        let lock = self.open_beside("lock")?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|error| self.failed("lock", &error))?;
+        let lock = self.lock()?;
         let found = self.load()?;
         if found.as_ref() != old {
             let (place, expected) = (self.place(), old.cloned().map(Box::new));
             let found = found.map(Box::new);
             return Err(AnchorError::Changed { place, expected, found });
         }
-        self.write(new)
+        self.write(new, &lock)
         // The lock ends with `lock`.
     }
 }
@@ -187,6 +195,39 @@ mod tests {
         assert_eq!(open().load().unwrap(), Some(anchored(1)));
         drop(one);
         open().exclusive().unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_removed_while_one_waits_for_it_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let anchor = DirectoryAnchor::new(dir.path(), "example.com/log").unwrap();
+        let first = anchor.lock().unwrap();
+        let file = anchor.file.with_extension("lock");
+        std::thread::scope(|scope| {
+            // It waits for the file that the first one has locked, and then finds another one there.
+            let waits = scope.spawn(|| anchor.lock().unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::fs::remove_file(&file).unwrap();
+            let second = anchor.lock().unwrap();
+            drop(first);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(!waits.is_finished(), "two processes have the lock");
+            drop(second);
+            assert!(dirs::leads_to(&file, &waits.join().unwrap()).unwrap());
+        });
+    }
+
+    #[test]
+    fn a_head_is_not_replaced_under_a_lock_that_was_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let anchor = DirectoryAnchor::new(dir.path(), "example.com/log").unwrap();
+        anchor.replace(None, &anchored(1)).unwrap();
+        let lock = anchor.lock().unwrap();
+        std::fs::remove_file(anchor.file.with_extension("lock")).unwrap();
+        let refused = anchor.write(&anchored(2), &lock).unwrap_err().to_string();
+        assert!(refused.contains("its lock was removed meanwhile"), "{refused}");
+        assert_eq!(anchor.load().unwrap(), Some(anchored(1)));
+        anchor.replace(Some(&anchored(1)), &anchored(2)).unwrap();
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use duramen::tlog::SignedNote;
 
+use crate::dirs;
+
 /// What was seen of a log that it should not show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
@@ -39,7 +41,7 @@ impl Evidence {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        fs::create_dir_all(&temporary)?;
+        dirs::make(&temporary, 0o777)?;
         write(&temporary.join("what"), format!("{}\n", self.what).as_bytes())?;
         write(&temporary.join("served"), self.served.to_string().as_bytes())?;
         if let Some(known) = &self.known {
@@ -47,12 +49,14 @@ impl Evidence {
         }
         for (path, bytes) in &self.tiles {
             let file = temporary.join(path);
-            fs::create_dir_all(file.parent().unwrap_or(&temporary))?;
+            let dir = file.parent().unwrap_or(&temporary);
+            dirs::make(dir, 0o777)?;
             write(&file, bytes)?;
+            dirs::sync(dir)?;
         }
-        File::open(&temporary)?.sync_all()?;
+        dirs::sync(&temporary)?;
         fs::rename(&temporary, &place)?;
-        File::open(dir)?.sync_all()?;
+        dirs::sync(dir)?;
         Ok(place)
     }
 

@@ -16,9 +16,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use duramen::tlog::{Checkpoint, SignedNote};
-use rustix::fs::{FlockOperation, flock};
 
 use super::evidence::Evidence;
+use crate::dirs;
 
 /// The longest file that is read.
 const MOST_BYTES: u64 = SignedNote::MAX_BYTES as u64 + 100;
@@ -74,16 +74,12 @@ impl FollowState {
     /// [`StateError`].
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, StateError> {
         let dir = dir.into();
-        fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
-        let lock = dir.join("lock");
-        let file = File::create(&lock).map_err(failed("open", &lock))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StateError::InUse { path: dir }),
-            Err(error) => return Err(failed("lock", &lock)(error.into())),
-        }
+        dirs::make(&dir, 0o777).map_err(failed("create", &dir))?;
+        let Some(lock) = dirs::try_lock(&dir).map_err(failed("lock", &dir))? else {
+            return Err(StateError::InUse { path: dir });
+        };
         let mut state =
-            Self { dir, _lock: file, accepted: None, verified: 0, left_out: Vec::new() };
+            Self { dir, _lock: lock, accepted: None, verified: 0, left_out: Vec::new() };
         if let Some(text) = state.read("unverified")? {
             let range = |line: &str| {
                 let (start, end) = line.split_once(' ')?;
@@ -190,7 +186,7 @@ impl FollowState {
     /// [`StateError::Io`].
     pub fn keep(&self, evidence: &Evidence) -> Result<PathBuf, StateError> {
         let dir = self.dir.join("evidence");
-        fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
+        dirs::make(&dir, 0o777).map_err(failed("create", &dir))?;
         evidence.keep(&dir).map_err(failed("write", &dir))
     }
 
@@ -222,7 +218,7 @@ impl FollowState {
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;
-            File::open(&self.dir)?.sync_all()
+            dirs::sync(&self.dir)
         };
         replace().map_err(failed("write", &path))
     }
