@@ -392,6 +392,37 @@ mod tests {
         <Args as clap::CommandFactory>::command().debug_assert();
     }
 
+    /// What an option or argument takes, tried alone.
+    fn takes(arg: &clap::Arg, text: &str) -> bool {
+        let value = clap::Arg::new("value").value_parser(arg.get_value_parser().clone());
+        let value = value.allow_hyphen_values(true);
+        clap::Command::new("one").arg(value).try_get_matches_from(["one", text]).is_ok()
+    }
+
+    #[test]
+    fn every_number_on_the_command_line_has_one_spelling() {
+        let mut commands = vec![<Args as clap::CommandFactory>::command()];
+        let mut numbers = 0;
+        while let Some(command) = commands.pop() {
+            commands.extend(command.get_subcommands().cloned());
+            // What takes any word is no number.
+            let args = command.get_arguments().filter(|arg| !takes(arg, "a word"));
+            for arg in args {
+                for unit in ["", "s", "MiB"] {
+                    if takes(arg, &format!("5{unit}")) {
+                        numbers += 1;
+                        for other in ["+5", "05", "-5", " 5", "5.0"] {
+                            let other = format!("{other}{unit}");
+                            let (command, id) = (command.get_name(), arg.get_id());
+                            assert!(!takes(arg, &other), "{command} {id} takes {other:?}");
+                        }
+                    }
+                }
+            }
+        }
+        assert!(numbers > 40, "{numbers}");
+    }
+
     #[test]
     fn every_hasher_is_found_by_the_name_stores_give_it() {
         for name in HasherName::value_variants() {

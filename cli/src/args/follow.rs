@@ -9,6 +9,7 @@ use duramen::tlog::{AnyVerifier, TlogError};
 
 use super::{ClientsArgs, MemoryArgs, TlsArgs};
 use crate::number::number;
+use crate::policy::duration;
 
 /// `duramen monitor`.
 #[derive(Debug, clap::Args)]
@@ -76,15 +77,15 @@ pub(crate) struct FollowArgs {
     pub(crate) once: bool,
 
     /// How long to wait before the log is looked at again.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) interval: Duration,
 
     /// How long a log may show an older checkpoint, or what does not fit its checkpoint, before the program ends.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     pub(crate) patience: Duration,
 
     /// How long to try to fetch one tile or one checkpoint.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) timeout: Duration,
 
     /// Tiles and bundles that are fetched at a time.

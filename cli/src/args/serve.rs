@@ -7,6 +7,7 @@ use duramen::TreeName;
 
 use super::{AnchorArgs, MemoryArgs, NetworkArgs};
 use crate::number::number;
+use crate::policy::duration;
 
 /// `duramen serve`.
 #[derive(Debug, clap::Args)]
@@ -38,7 +39,7 @@ pub(crate) struct ServeArgs {
     pub(crate) duplicates: bool,
 
     /// The shortest time between two checkpoints.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub(crate) checkpoint_interval: Duration,
 
     /// A policy of witnesses, C2SP tlog-policy: publish a checkpoint once its quorum has cosigned.
@@ -50,7 +51,7 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "TIME",
         default_value = "5s",
-        value_parser = humantime::parse_duration,
+        value_parser = duration,
         requires = "policy"
     )]
     pub(crate) witness_timeout: Duration,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use duramen::{MarkName, TreeName};
 
 use super::LockArgs;
-use crate::number::positive;
+use crate::number::{number, positive};
 
 /// `duramen trees`.
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,12 @@ pub(crate) struct RewindArgs {
     pub(crate) dir: PathBuf,
 
     /// How many leaves the tree keeps.
-    #[arg(value_name = "SIZE", required_unless_present = "mark", conflicts_with = "mark")]
+    #[arg(
+        value_name = "SIZE",
+        value_parser = number,
+        required_unless_present = "mark",
+        conflicts_with = "mark"
+    )]
     pub(crate) size: Option<u64>,
 
     /// Rewind all trees to their sizes at this mark.
