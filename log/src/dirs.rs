@@ -13,12 +13,18 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
 
-/// Creates a directory that is missing, with those above it. When this returns, the names that it made are durable.
+/// Creates a directory that is missing, with those above it. Each name is durable before the next directory is made in it,
+/// and all when this returns.
 pub(crate) fn make(dir: &Path, mode: u32) -> io::Result<()> {
-    let missing = dir.ancestors().take_while(|dir| !dir.exists()).count();
-    DirBuilder::new().recursive(true).mode(mode).create(dir)?;
-    for made in dir.ancestors().take(missing) {
-        sync(made.parent().unwrap_or(Path::new("")))?;
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.is_dir();
+    let missing: Vec<_> = dir.ancestors().take_while(is_missing).collect();
+    for dir in missing.into_iter().rev() {
+        match DirBuilder::new().mode(mode).create(dir) {
+            // Another process has made it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+            made => made?,
+        }
+        sync(dir.parent().unwrap_or(Path::new("")))?;
     }
     Ok(())
 }
