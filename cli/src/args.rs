@@ -406,7 +406,9 @@ mod tests {
         while let Some(command) = commands.pop() {
             commands.extend(command.get_subcommands().cloned());
             // What takes any word is no number.
-            let args = command.get_arguments().filter(|arg| !takes(arg, "a word"));
+            let is_number =
+                |arg: &&clap::Arg| arg.get_action().takes_values() && !takes(arg, "a word");
+            let args = command.get_arguments().filter(is_number);
             for arg in args {
                 for unit in ["", "s", "MiB"] {
                     if takes(arg, &format!("5{unit}")) {
