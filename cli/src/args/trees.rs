@@ -103,7 +103,7 @@ pub(crate) struct PruneArgs {
     pub(crate) dir: PathBuf,
 
     /// The first leaf that the tree keeps.
-    #[arg(long, value_name = "INDEX")]
+    #[arg(long, value_name = "INDEX", value_parser = number)]
     pub(crate) below: u64,
 
     /// The tree.
