@@ -280,6 +280,14 @@ impl RawPart {
         (first < column.end).then(|| (column.level, first..column.end.min(first + NODES_PER_BLOCK)))
     }
 
+    /// As [`nodes_of`](Self::nodes_of), without the nodes that are hidden because the tree was rewound. `None` if the block has
+    /// no other ones.
+    pub(crate) fn visible_nodes_of(&self, number: u64) -> Option<(Level, Range<u64>)> {
+        let (level, nodes) = self.nodes_of(number)?;
+        let nodes = nodes.start..nodes.end.min(self.end(level));
+        (!nodes.is_empty()).then_some((level, nodes))
+    }
+
     /// The blocks of the columns.
     pub(crate) fn column_blocks(&self) -> Range<u64> {
         1..self.layout.tables.first().map_or(self.layout.footer, |(block, _)| *block)

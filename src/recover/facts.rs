@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::report::Skipped;
 use crate::directory::manifest::{Manifest, TreeEntry};
 use crate::directory::manifests;
+use crate::entry::Erasures;
 use crate::error::{Error, Result};
 use crate::fs::{Access, Dir, Entry, FileKind, FileName, FileSystem};
 use crate::ids::{ByteOffset, SegmentId, StoreId, TreeId};
@@ -33,7 +34,7 @@ pub(super) struct TreeFacts {
     pub(super) spec: Option<Arc<TreeSpec>>,
     /// In the newest manifest that has the tree.
     pub(super) entry: Option<Arc<TreeEntry>>,
-    /// As their own headers have it.
+    /// As their own headers have it, and only as far as the newest manifest that has the part.
     pub(super) parts: Vec<(PartIdentity, PartRef)>,
     pub(super) indexed: bool,
 }
@@ -83,7 +84,13 @@ pub(super) fn gather(fs: &Arc<dyn FileSystem>, path: &Path) -> Result<Facts> {
         }
         let tree = facts.trees.entry(identity.tree).or_default();
         tree.indexed |= indexed.contains(&identity.number.0);
-        tree.parts.push((identity, reference));
+        let known = tree.entry.iter().flat_map(|entry| entry.parts.iter());
+        let known =
+            known.filter(|known| (known.number, known.from) == (reference.number, reference.from));
+        // The tree was rewound below the end of the file.
+        let cut = known.map(|known| known.to).next().unwrap_or(reference.to);
+        let visible = reference.cut(cut, &Erasures::default()).unwrap_or(reference);
+        tree.parts.push((identity, visible));
     }
     Ok(facts)
 }

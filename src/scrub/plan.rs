@@ -164,15 +164,19 @@ impl Plan {
     }
 
     /// The nodes of the repaired tree. Nodes that stay damaged are returned as stored.
-    pub(super) fn source<'a>(&'a self, tree: &'a TreeParts) -> Mended<'a> {
-        Mended { tree, patches: &self.patches, lost: None }
+    ///
+    /// They are for the part `number`, which is written again with the nodes that a rewind hides, as they are stored: a
+    /// part has all its nodes, and nothing reads these.
+    pub(super) fn source<'a>(&'a self, tree: &'a TreeParts, number: usize) -> Mended<'a> {
+        Mended { tree, patches: &self.patches, lost: None, hidden_of: Some(number) }
     }
 }
 
 impl Planner<'_> {
+    /// The faults of blocks of a level that are read: no more than hidden nodes in a block is no damage.
     fn faults_of(&self, level: Level) -> Vec<(BlockId, BlockFault)> {
         let of_level = |id: &BlockId| {
-            self.tree.parts[id.0].nodes_of(id.1).is_some_and(|(found, _)| found == level)
+            self.tree.parts[id.0].visible_nodes_of(id.1).is_some_and(|(found, _)| found == level)
         };
         let faults = self.faults.blocks.iter().filter(|(id, _)| of_level(id));
         faults.map(|(id, fault)| (*id, fault.clone())).collect()
@@ -227,7 +231,7 @@ impl Planner<'_> {
     /// Rebuilds a block of leaves. Returns false, and does not, if it has leaves of erased entries, which nothing
     /// can compute, and no intact parent shows that they are right.
     fn patch_leaves(&mut self, id: BlockId, block: Box<[u8; PART_BLOCK_LEN]>) -> bool {
-        let leaves = self.tree.parts[id.0].nodes_of(id.1).map(|(_, leaves)| leaves);
+        let leaves = self.tree.parts[id.0].visible_nodes_of(id.1).map(|(_, leaves)| leaves);
         let computed = leaves.is_some_and(|leaves| self.tree.erasures.count_in(leaves) == 0);
         self.patches.insert(id, block);
         let proven = self.has_intact_parents(id);
@@ -241,17 +245,33 @@ impl Planner<'_> {
 
     /// A block of leaves, computed from their entries.
     fn leaves_from_entries(&self, id: BlockId) -> Option<Box<[u8; PART_BLOCK_LEN]>> {
-        let (_, nodes) = self.tree.parts[id.0].nodes_of(id.1)?;
+        let (_, nodes) = self.tree.parts[id.0].visible_nodes_of(id.1)?;
         let leaves = self.tree.leaves_from_entries(id.0, nodes, &self.entries.blocks)?;
-        let mut block = Box::new([0; PART_BLOCK_LEN]);
+        let mut block = self.with_hidden(id);
         block.as_chunks_mut().0.iter_mut().zip(leaves).for_each(|(slot, leaf)| *slot = leaf);
         Some(block)
+    }
+
+    /// A block without nodes, but for those that are hidden, which are as they are stored.
+    pub(super) fn with_hidden(&self, id: BlockId) -> Box<[u8; PART_BLOCK_LEN]> {
+        let part = &self.tree.parts[id.0];
+        let count = |nodes: Option<(Level, std::ops::Range<u64>)>| {
+            nodes.map_or(0, |(_, nodes)| usize::try_from(nodes.end - nodes.start).unwrap_or(0))
+        };
+        let (visible, all) = (count(part.visible_nodes_of(id.1)), count(part.nodes_of(id.1)));
+        let mut block = Box::new([0; PART_BLOCK_LEN]);
+        let hidden = visible * size_of::<Hash>()..all * size_of::<Hash>();
+        let mut stored = [0; PART_BLOCK_LEN];
+        if !hidden.is_empty() && part.read(id.1, &mut stored).is_ok() {
+            block[hidden.clone()].copy_from_slice(&stored[hidden]);
+        }
+        block
     }
 
     /// Whether each leaf of a rebuilt block has a parent in an intact block, which is the hash of the leaf
     /// and its siblings.
     fn has_intact_parents(&self, id: BlockId) -> bool {
-        let Some((_, nodes)) = self.tree.parts[id.0].nodes_of(id.1) else { return false };
+        let Some((_, nodes)) = self.tree.parts[id.0].visible_nodes_of(id.1) else { return false };
         let bits = self.tree.arity.bits();
         let mut parents = nodes.start >> bits..=(nodes.end - 1) >> bits;
         parents.all(|parent| {
@@ -265,7 +285,7 @@ impl Planner<'_> {
 
     /// Whether an intact parent shows that one of the leaves of the block has changed.
     fn contradicted(&self, id: BlockId) -> bool {
-        let Some((_, nodes)) = self.tree.parts[id.0].nodes_of(id.1) else { return true };
+        let Some((_, nodes)) = self.tree.parts[id.0].visible_nodes_of(id.1) else { return true };
         let bits = self.tree.arity.bits();
         let Some(wrong) = self.mismatches.get(&1) else { return false };
         wrong
@@ -280,7 +300,7 @@ impl Planner<'_> {
         // A parent whose child has a new value is compared again.
         let mut compare = self.mismatches.remove(&level.0).unwrap_or_default();
         for id in self.patches.keys() {
-            let below = self.tree.parts[id.0].nodes_of(id.1);
+            let below = self.tree.parts[id.0].visible_nodes_of(id.1);
             if let Some((_, nodes)) = below.filter(|(below, _)| below.up() == level) {
                 compare.extend(
                     (nodes.start >> bits..=(nodes.end - 1) >> bits).take_while(|at| *at < complete),
@@ -295,8 +315,8 @@ impl Planner<'_> {
                 self.cases.push(Case { id, element, damage, remedy: Remedy::Rebuild });
                 continue;
             }
-            let Some((_, nodes)) = part.nodes_of(id.1) else { continue };
-            let mut block = Box::new([0; PART_BLOCK_LEN]);
+            let Some((_, nodes)) = part.visible_nodes_of(id.1) else { continue };
+            let mut block = self.with_hidden(id);
             let slots = block.as_chunks_mut().0;
             let source = self.mended();
             let known = nodes.zip(slots).all(|(index, slot)| {
@@ -358,7 +378,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn mended(&self) -> Mended<'_> {
-        Mended { tree: self.tree, patches: &self.patches, lost: Some(&self.lost) }
+        Mended { tree: self.tree, patches: &self.patches, lost: Some(&self.lost), hidden_of: None }
     }
 
     fn finish(mut self, entry: &TreeEntry, manifest: &Damage) -> Plan {
@@ -486,7 +506,8 @@ impl Planner<'_> {
 
 /// Adds a case. Extends the last finding if the case continues it.
 fn push(findings: &mut Vec<Finding>, arity: Arity, part: &RawPart, case: Case) {
-    let Some((level, nodes)) = part.nodes_of(case.id.1) else { return };
+    let nodes = part.visible_nodes_of(case.id.1).or_else(|| part.nodes_of(case.id.1));
+    let Some((level, nodes)) = nodes else { return };
     let bits = u32::from(level.0) * arity.bits();
     let leaves = nodes.start << bits..nodes.end << bits;
     let block = case.id.1;
@@ -541,6 +562,8 @@ pub(super) struct Mended<'a> {
     tree: &'a TreeParts,
     patches: &'a HashMap<BlockId, Box<[u8; PART_BLOCK_LEN]>>,
     lost: Option<&'a BTreeSet<BlockId>>,
+    /// The part whose hidden nodes are meant by indexes behind it.
+    hidden_of: Option<usize>,
 }
 
 /// A node that cannot be rebuilt.
@@ -565,6 +588,18 @@ impl Mended<'_> {
         let first = NodeIndex(index << arity.bits());
         self.read_nodes(Level(level.0 - 1), first, children).ok()?;
         Some(self.tree.hasher.node(children))
+    }
+
+    /// The block of a node, and the first node behind it that may be elsewhere.
+    fn find(&self, level: Level, index: u64) -> Option<(BlockId, u64)> {
+        if let Some(number) = self.hidden_of
+            && let Some(part) = self.tree.parts.get(number)
+            && index >= part.end(level)
+        {
+            return Some(((number, part.place(level, index).0), u64::MAX));
+        }
+        let id = block_of(self.tree, level, index)?;
+        Some((id, self.tree.parts[id.0].end(level)))
     }
 
     /// Copies nodes of one block. `None` if the block is lost.
@@ -602,10 +637,9 @@ impl NodeSource for Mended<'_> {
             rest = &mut rest[read..];
         }
         while !rest.is_empty() {
-            let id = block_of(self.tree, level, at).ok_or(Lost { level, index: at })?;
-            let part = &self.tree.parts[id.0];
-            let (_, skip) = part.place(level, at);
-            let room = (NODES_PER_BLOCK - skip).min(part.end(level) - at);
+            let (id, end) = self.find(level, at).ok_or(Lost { level, index: at })?;
+            let (_, skip) = self.tree.parts[id.0].place(level, at);
+            let room = (NODES_PER_BLOCK - skip).min(end - at);
             let len = rest.len().min(usize::try_from(room).unwrap_or(usize::MAX));
             let (now, later) = rest.split_at_mut(len);
             let copied = self.copy(id, usize::try_from(skip).unwrap_or(0), now);

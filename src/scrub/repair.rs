@@ -114,13 +114,16 @@ fn write_one(
         }
         (None, kept) => kept.map(|_| PartEntries::Copied(part)),
     };
-    write_part_with(&**fs, identity, &plan.source(tree), entries, true, |block, computed| {
+    let source = plan.source(tree, number);
+    let written = write_part_with(&**fs, identity, &source, entries, true, |block, computed| {
         if plan.lost.contains(&(number, block)) {
             frame.keep_damaged(block, computed)
         } else {
             computed
         }
-    })
+    })?;
+    // What a rewind hides stays hidden.
+    Ok(PartRef { to: part.reference.to, hidden: part.reference.hidden, ..written })
 }
 
 /// Checks that every tree with a new part in `next` is intact, except for the damage that the plans

@@ -23,8 +23,8 @@ impl Planner<'_> {
         let Some(donation) = self.donation.filter(|_| !self.refused.contains(&id)) else {
             return false;
         };
-        let Some((_, nodes)) = self.tree.parts[id.0].nodes_of(id.1) else { return false };
-        let mut block = Box::new([0; PART_BLOCK_LEN]);
+        let Some((_, nodes)) = self.tree.parts[id.0].visible_nodes_of(id.1) else { return false };
+        let mut block = self.with_hidden(id);
         let len = usize::try_from(nodes.end - nodes.start).unwrap_or(0);
         let slots: &mut [Hash] = block.as_chunks_mut().0;
         if !donation.leaves(nodes, &mut slots[..len]) {
@@ -56,7 +56,7 @@ impl Planner<'_> {
     }
 
     fn is_proven(&self, id: BlockId, has_root: &dyn Fn() -> bool) -> bool {
-        let Some((_, nodes)) = self.tree.parts[id.0].nodes_of(id.1) else { return false };
+        let Some((_, nodes)) = self.tree.parts[id.0].visible_nodes_of(id.1) else { return false };
         let bits = self.tree.arity.bits();
         let shape = Shape::new(self.tree.arity, TreeSize(self.tree.size));
         let (mut level, mut open) = (Level::LEAVES, nodes.collect::<Vec<_>>());

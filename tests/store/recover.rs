@@ -160,6 +160,26 @@ fn what_is_missing_ends_the_tree_and_is_named() {
     check(new.path(), &all[..256]);
 }
 
+/// The manifest says how much of a part counts, also where the part behind it is gone.
+#[test]
+fn leaves_that_a_rewind_dropped_do_not_come_back_where_a_part_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = DynAccumulator::open(config(dir.path()), Arc::new(Blake3), Arity::Four).unwrap();
+    let all = leaves(3000, 7);
+    store.insert_many(&all[..2000]).unwrap();
+    store.checkpoint().unwrap();
+    store.rewind(1500).unwrap();
+    store.insert_many(&all[2000..]).unwrap();
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    let parts = files(dir.path(), "parts");
+    std::fs::remove_file(&parts[1]).unwrap();
+    remove(dir.path(), "wal");
+    let (new, report) = recovered(dir.path(), &Options::new());
+    assert!(!report.is_whole(), "{report:#?}");
+    check(new.path(), &all[..1500]);
+}
+
 #[test]
 fn a_damaged_group_of_the_log_costs_what_is_behind_it() {
     let (dir, all) = store();

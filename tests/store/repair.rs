@@ -6,7 +6,10 @@ use std::sync::Arc;
 use duramen::fs::{FileKind, FileName, Place};
 use duramen::scrub::{self, Options};
 use duramen::testing::sim::SimDisk;
-use duramen::{Arity, Blake3, CheckpointPolicy, Config, DynAccumulator, Error, ReadMode};
+use duramen::{
+    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, EntryConfig, Error,
+    Hash, Hasher, ReadMode, Store, TreeConfig,
+};
 use testkit::hooked::Hooked;
 use testkit::stores::leaves;
 
@@ -60,4 +63,69 @@ fn a_repair_that_does_not_read_back_as_it_was_written_is_not_published() {
     let report = scrub(Arc::new(disk.clone())).unwrap();
     assert_eq!((report.rebuilt.len(), report.is_clean()), (1, true));
     assert_eq!(of(FileKind::Part).len(), 2);
+}
+
+/// Byte 5 of each block of the columns, and byte 4000: in the block at the border that is a hidden node.
+#[test]
+fn damage_of_a_part_that_a_rewind_cut_is_repaired_where_it_is_read_and_is_none_where_it_is_hidden()
+{
+    let whole = SimDisk::new();
+    let open = |disk: &SimDisk| {
+        let config = config(Arc::new(disk.clone())).compaction_policy(CompactionPolicy::Off);
+        Store::open(config).unwrap()
+    };
+    let tree = |store: &Store| {
+        store
+            .tree_dyn("main", TreeConfig::of::<Blake3, 4>().entries(EntryConfig::default()))
+            .unwrap()
+    };
+    let entries: Vec<_> = (0..4000_u64).map(|index| format!("entry {index}")).collect();
+    let store = open(&whole);
+    tree(&store).insert_entries(&entries[..3000]).unwrap();
+    store.checkpoint().unwrap();
+    tree(&store).rewind(2000).unwrap();
+    tree(&store).insert_entries(&entries[3000..]).unwrap();
+    store.checkpoint().unwrap();
+    let head = tree(&store).head().unwrap();
+    store.close().unwrap();
+    let scrub = |disk: &SimDisk, repair| {
+        let (config, options) = (config(Arc::new(disk.clone())), Options::new().repair(repair));
+        scrub::run(&config, &options, &mut |_| ControlFlow::Continue(())).unwrap()
+    };
+    assert_eq!(scrub(&whole, false).findings.len(), 0);
+    let mut parts: Vec<_> =
+        whole.files().into_iter().filter(|file| file.kind == FileKind::Part).collect();
+    parts.sort_unstable();
+    let cut = parts[0];
+    let bytes = whole.read(cut).unwrap();
+    // Of 3,000 leaves, 128 in a block, the first 2,000 count: 16 of 24 blocks. Above: 4 of 6, 1 of 2, and one each.
+    let hidden = [17..=24, 29..=30, 32..=32];
+    let mut repaired = 0;
+    for block in 1..=35 {
+        for at in [5, 4000] {
+            let disk = whole.kill();
+            let mut damaged = bytes.clone();
+            damaged[block * BLOCK + at] ^= 1;
+            disk.put(cut, &damaged);
+            let is_hidden = hidden.iter().any(|blocks| blocks.contains(&block));
+            let found = scrub(&disk, true);
+            assert_eq!(found.findings.is_empty(), is_hidden, "block {block} at {at}: {found:?}");
+            repaired += found.rebuilt.len();
+            let again = scrub(&disk, false);
+            assert!(again.findings.is_empty(), "block {block} at {at}: {again:?}");
+            let store = open(&disk);
+            let tree = tree(&store);
+            assert_eq!(tree.head().unwrap(), head, "block {block} at {at}");
+            let all: Vec<_> = (0..3000).map(|index| tree.leaf(index).unwrap()).collect();
+            let known: Vec<Hash> = entries[..2000]
+                .iter()
+                .chain(&entries[3000..])
+                .map(|entry| Blake3.leaf(entry.as_bytes()))
+                .collect();
+            assert_eq!(all, known, "block {block} at {at}");
+            assert_eq!(&*tree.entry(1999).unwrap(), b"entry 1999");
+            store.close().unwrap();
+        }
+    }
+    assert_eq!(repaired, 48);
 }
