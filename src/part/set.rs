@@ -47,9 +47,9 @@ impl PartSet {
         Self { base, parts: below.cloned().collect(), bound: self.bound.min(size) }
     }
 
-    /// Whether every leaf of the parts counts: no rewind has cut the set.
+    /// Whether every leaf of the parts counts: no rewind has cut the last one.
     pub(crate) fn is_whole(&self) -> bool {
-        self.bound == u64::MAX
+        self.parts.last().is_none_or(|part| part.reference().to <= self.bound)
     }
 
     /// This set with one more part at the end.

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use duramen::{
-    Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, EntryConfig,
-    Erasure, Error, Event, FlushPolicy, Hash, Hasher, LeafIndex, MarkName, Rfc6962Sha256, Store,
-    StoreReader, TreeConfig,
+    Arity, Blake3, CheckpointPolicy, Compact, CompactionPolicy, Config, DynAccumulator,
+    EntryConfig, Erasure, Error, Event, FlushPolicy, Hash, Hasher, LeafIndex, MarkName,
+    Rfc6962Sha256, Store, StoreReader, TreeConfig,
 };
 use testkit::random::Random;
 use testkit::stores::{leaves, root_of};
@@ -97,7 +97,7 @@ fn branches(
     let mut store = open();
     let mut tree = store.tree_dyn("notes", kind.clone()).map_err(|error| error.to_string())?;
     for step in 0..steps {
-        match random.below(10) {
+        match random.below(11) {
             0..=3 => {
                 let count = usize_of(1 + random.below(most));
                 let new = leaves(count, 1000 * seed + step as u64);
@@ -113,6 +113,8 @@ fn branches(
                 gone.extend(known.drain(usize_of(size)..));
             }
             8 => drop(store.checkpoint().map_err(|error| error.to_string())?),
+            // Merges come beside what the test does.
+            9 => thread::sleep(Duration::from_millis(2)),
             _ => {
                 drop(tree);
                 store.close().map_err(|error| error.to_string())?;
@@ -536,22 +538,69 @@ fn a_rewind_is_reported_and_takes_one_sync() {
     assert_eq!(*events.lock().unwrap(), [done]);
 }
 
+/// Merges parts of which a rewind has cut the last one. Returns what is wrong then.
+fn merged_over_a_cut(open: impl Fn(CompactionPolicy) -> Store) -> Option<String> {
+    let store = open(CompactionPolicy::Off);
+    let tree = store.tree_dyn("notes", TreeConfig::of::<Blake3, 4>().indexed()).unwrap();
+    let all = leaves(600, 1);
+    for part in all[..400].chunks(100) {
+        tree.insert_many(part).map(drop).unwrap();
+        store.checkpoint().unwrap();
+    }
+    // The last part is cut, and stays.
+    tree.rewind(390).unwrap();
+    let known = [&all[..390], &all[400..]].concat();
+    tree.insert_many(&known[390..]).map(drop).unwrap();
+    drop(tree);
+    store.close().unwrap();
+
+    let store = open(CompactionPolicy::tiered(2).unwrap());
+    let tree = store.existing_tree("notes").unwrap();
+    let check = || wrong(&tree, &known, &all[390..400]);
+    for _ in 0..100 {
+        if let Some(wrong) = check() {
+            return Some(wrong);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    store.checkpoint().unwrap();
+    store.compact(Compact::new().full(true)).unwrap();
+    let merged = check();
+    store.close().unwrap();
+    let store = open(CompactionPolicy::Off);
+    let tree = store.existing_tree("notes").unwrap();
+    merged.or_else(|| wrong(&tree, &known, &all[390..400]))
+}
+
+#[test]
+fn a_merge_brings_nothing_back_of_a_part_that_a_rewind_has_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |compaction| Store::open(config(dir.path()).compaction_policy(compaction)).unwrap();
+    assert_eq!(merged_over_a_cut(open), None);
+}
+
 #[cfg(all(duramen_mutants, feature = "testing"))]
 #[test]
 fn an_engine_that_keeps_something_of_what_was_dropped_is_noticed() {
     use duramen::testing::faulty::{Faulty, Flaw, Mutant};
     use duramen::testing::sim::SimDisk;
 
+    let open = |disk: &SimDisk, mutant, compaction| {
+        let flawed = Faulty::new(disk.clone(), Flaw::Engine(mutant));
+        let config = config(Path::new("simulated")).file_system(std::sync::Arc::new(flawed));
+        Store::open(config.compaction_policy(compaction)).unwrap()
+    };
+    let disk = SimDisk::new();
+    let merged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        merged_over_a_cut(|compaction| open(&disk, Mutant::MergedOverCut, compaction))
+    }));
+    assert!(!matches!(merged, Ok(None)), "a merge over a cut is not noticed");
     for mutant in
         [Mutant::EdgesKept, Mutant::HashedKept, Mutant::IndexEntryKept, Mutant::PartsNotCut]
     {
         let found = (0..40_u64).any(|seed| {
             let disk = SimDisk::new();
-            let open = || {
-                let flawed = Faulty::new(disk.clone(), Flaw::Engine(mutant));
-                let place = std::sync::Arc::new(flawed);
-                Store::open(config(Path::new("simulated")).file_system(place)).unwrap()
-            };
+            let open = || open(&disk, mutant, CompactionPolicy::Off);
             let kind = TreeConfig::of::<Blake3, 4>().indexed();
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 branches(seed, 60, 60, open, &kind)

@@ -142,15 +142,13 @@ fn chain(dir: &Path, seed: u64, until: Instant, tally: &Tally) -> Result<()> {
         }
         let store = Store::open(config).context("the store does not open")?;
         let trees = trees(&store)?;
-        let sizes: Vec<_> = trees.iter().map(|tree| tree.size().get()).collect();
-        let Some((number, found)) = models.iter().rev().find(|(_, one)| is(&store, &trees, one))
-        else {
-            bail!(
-                "round {round}: {sizes:?} leaves fit none of the operations {} to {}; {}",
-                said.durable,
-                said.accepted,
-                store.recovery(),
-            );
+        let fits = |(_, one): &&(u64, Model)| differs(&store, &trees, one).is_ok();
+        let Some((number, found)) = models.iter().rev().find(fits) else {
+            let why = models.iter().map(|(number, one)| {
+                format!("\nas after operation {number}: {:?}", differs(&store, &trees, one).err())
+            });
+            let (recovery, why) = (store.recovery(), why.collect::<String>());
+            bail!("round {round}, operations from {first} on, {said:?}: {recovery}{why}");
         };
         tally.count(
             "operations lost that nobody was told of",
@@ -172,6 +170,7 @@ fn chain(dir: &Path, seed: u64, until: Instant, tally: &Tally) -> Result<()> {
 }
 
 /// What a writer said before it ended.
+#[derive(Debug)]
 struct Said {
     accepted: u64,
     durable: u64,
@@ -228,23 +227,20 @@ fn kill(mut child: Child, after: Duration, end: u64) -> Result<bool> {
     Ok(false)
 }
 
-/// Whether a store has exactly the leaves and the marks of a model. Roots and proofs are compared later.
-fn is(store: &Store, trees: &[DynAccumulator], model: &Model) -> bool {
-    let sizes =
-        trees.iter().zip(model.sizes()).all(|(tree, size)| tree.size().get() == size as u64);
-    let marks = store.marks().is_ok_and(|marks| {
-        marks
-            .iter()
-            .map(|mark| mark.name.as_str())
-            .eq(model.marks.iter().map(|(name, _)| name.as_str()))
-    });
-    let leaves = || {
-        trees.iter().enumerate().all(|(at, tree)| {
-            let expected = model.trees[at].iter().map(|seed| leaf(at, seed));
-            tree.leaves(0..tree.size().get()).is_ok_and(|leaves| leaves.into_iter().eq(expected))
-        })
-    };
-    sizes && marks && leaves()
+/// What of the leaves and the marks of a model a store does not have, or has otherwise. Roots and proofs are compared later.
+fn differs(store: &Store, trees: &[DynAccumulator], model: &Model) -> Result<()> {
+    for (at, (tree, size)) in trees.iter().zip(model.sizes()).enumerate() {
+        let (name, found) = (TREES[at].0, tree.size().get());
+        ensure!(found == size as u64, "{name} has {found} leaves, not {size}");
+        let leaves = tree.leaves(0..found)?;
+        let expected = model.trees[at].iter().map(|seed| leaf(at, seed));
+        let other = leaves.iter().zip(expected).position(|(leaf, expected)| *leaf != expected);
+        ensure!(other.is_none(), "{name} has another leaf at {other:?}");
+    }
+    let marks: Vec<_> = store.marks()?.iter().map(|mark| mark.name.to_string()).collect();
+    let expected: Vec<_> = model.marks.iter().map(|(name, _)| name.clone()).collect();
+    ensure!(marks == expected, "the marks are {marks:?}, not {expected:?}");
+    Ok(())
 }
 
 /// Compares roots, proofs, entries, marks and hits of the index. `dropped` are leaves of the first tree in other branches.
