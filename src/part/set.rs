@@ -47,9 +47,9 @@ impl PartSet {
         Self { base, parts: below.cloned().collect(), bound: self.bound.min(size) }
     }
 
-    /// Whether every leaf of the parts counts: no rewind has cut the last one.
+    /// Whether every leaf of the parts counts, and those behind them in the manifest do: no rewind has cut the set.
     pub(crate) fn is_whole(&self) -> bool {
-        self.parts.last().is_none_or(|part| part.reference().to <= self.bound)
+        self.bound == u64::MAX
     }
 
     /// This set with one more part at the end.
