@@ -29,8 +29,8 @@ use super::tree::Tree;
 use crate::directory::manifest::TreeEntry;
 use crate::entry::Erasures;
 use crate::error::{Damage, Error, Result};
+use crate::fs::Access;
 use crate::fs::wipe::overwrite;
-use crate::fs::{Access, FileSystem};
 use crate::mutant::mutant;
 use crate::part::{Merged, Part, PartEntries, PartIdentity, PartSet, Publisher};
 use crate::report::Event;
@@ -99,16 +99,19 @@ fn leaves_of(parts: &PartSet) -> Vec<u64> {
     parts.parts().iter().map(leaves).collect()
 }
 
-/// Whether `parts`, which a state of a tree reads, are those of its entry in the manifest, as a whole: no rewind waits for
-/// a checkpoint that cuts them. Otherwise a merge would bring back what the rewind dropped.
-pub(super) fn is_in_force(fs: &dyn FileSystem, parts: &PartSet, entry: &TreeEntry) -> bool {
-    (parts.is_whole() || mutant!(fs, MergedOverCut)) && parts.references() == entry.parts
+impl Engine {
+    /// Whether `parts`, which a state of a tree reads, are those of its entry in the manifest, as a whole: no rewind waits
+    /// for a checkpoint that cuts them. Otherwise a merge would bring back what the rewind dropped.
+    pub(super) fn is_in_force(&self, parts: &PartSet, entry: &TreeEntry) -> bool {
+        let is_whole = parts.is_whole() || mutant!(&*self.fs, MergedOverCut);
+        is_whole && parts.references() == entry.parts
+    }
 }
 
 /// A merge of the parts `range` of a tree, with a new part number. `None` if the tree was rewound since the manifest in
 /// force.
 pub(super) fn begin(
-    fs: &dyn FileSystem,
+    engine: &Engine,
     live: &mut Live,
     tree: Arc<Tree>,
     range: Range<usize>,
@@ -116,7 +119,7 @@ pub(super) fn begin(
 ) -> Option<Merge> {
     let parts = tree.parts();
     let entry = live.manifest().tree(tree.id())?;
-    if !is_in_force(fs, &parts, entry) {
+    if !engine.is_in_force(&parts, entry) {
         // The tree was rewound, and the next checkpoint cuts its parts.
         return None;
     }
@@ -261,7 +264,7 @@ impl Engine {
                 false => takes.saturating_sub(self.background.age()),
             };
             if wait.is_zero() {
-                match begin(&*self.fs, &mut live, tree, range, small) {
+                match begin(self, &mut live, tree, range, small) {
                     Some(merge) => return Some(merge),
                     None => continue,
                 }
@@ -285,7 +288,7 @@ impl Engine {
             let wanted = self.merge_of(parts).filter(fits);
             let excess = || self.settings.compaction.excess(&leaves_of(parts));
             if let Some(range) = wanted.or_else(excess)
-                && let Some(merge) = begin(&*self.fs, &mut live, Arc::clone(&tree), range, true)
+                && let Some(merge) = begin(self, &mut live, Arc::clone(&tree), range, true)
             {
                 return Some(merge);
             }
@@ -402,7 +405,7 @@ impl Engine {
         let merged = Arc::clone(&part);
         let read = merge.tree.parts();
         // A checkpoint may have cut the parts, because the tree was rewound.
-        if !is_in_force(&*self.fs, &read, &entry) {
+        if !self.is_in_force(&read, &entry) {
             return Ok(false);
         }
         let Some(parts) = read.merged(&merge.inputs, part) else { return Ok(false) };

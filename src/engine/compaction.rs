@@ -165,7 +165,7 @@ impl Engine {
             let Some(entry) = live.manifest().tree(slot.spec.id) else { return Ok(None) };
             let Some(range) = wanted(&entry.parts, &entry.erasures) else { return Ok(None) };
             if let Some(tree) = slot.tree() {
-                if let Some(merge) = begin(&*self.fs, &mut live, tree, range, false) {
+                if let Some(merge) = begin(self, &mut live, tree, range, false) {
                     return Ok(Some(merge));
                 }
                 drop(live);

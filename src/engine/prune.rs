@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::catalog::Slot;
-use super::compact::is_in_force;
 use super::holds::Retired;
 use super::ingest::Fate;
 use super::keeper::{Given, Live};
@@ -147,7 +146,7 @@ impl Engine {
             return Ok(None);
         };
         let parts = tree.parts();
-        if !is_in_force(&*self.fs, &parts, &entry) || entry.size < below {
+        if !self.is_in_force(&parts, &entry) || entry.size < below {
             return Ok(None);
         }
         let view = tree.view_at(below);
@@ -208,7 +207,7 @@ impl Engine {
         let before = tree.parts();
         let is_current = slot.tree().is_some_and(|current| Arc::ptr_eq(&current, tree));
         let entry = live.manifest().tree(tree.id()).filter(|_| is_current).cloned();
-        let Some(entry) = entry.filter(|entry| is_in_force(&*self.fs, &before, entry)) else {
+        let Some(entry) = entry.filter(|entry| self.is_in_force(&before, entry)) else {
             return Ok(None);
         };
         let is_there = |straddling: &Straddling| {
