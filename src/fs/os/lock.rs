@@ -72,16 +72,28 @@ pub(super) fn is_held(root: &File) -> io::Result<bool> {
     }
 }
 
-/// How often a lock is tried that a look at it may have, and the pause between two tries.
+/// How often a lock is tried that another opener has. That one may be refused itself.
 const TRIES: u32 = 3;
+/// How often a lock is tried that only looks have. A look is short, but its thread may have to wait for a processor.
+const LOOKS: u32 = 1000;
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// Whether no opener has the lock: looks share it.
+fn only_looked_at(file: &impl AsFd) -> bool {
+    let shared = retry_on_intr(|| flock(file, FlockOperation::NonBlockingLockShared)).is_ok();
+    // Two openers that kept it would keep each other out.
+    let _ = retry_on_intr(|| flock(file, FlockOperation::Unlock));
+    shared
+}
 
 fn exclude(file: impl AsFd) -> io::Result<()> {
     let exclusive = || retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive));
     let mut locked = exclusive();
-    for _ in 1..TRIES {
-        if locked != Err(Errno::WOULDBLOCK) {
-            break;
+    let (mut held, mut looks) = (1, 1);
+    while locked == Err(Errno::WOULDBLOCK) && held < TRIES && looks < LOOKS {
+        match only_looked_at(&file) {
+            true => looks += 1,
+            false => held += 1,
         }
         std::thread::sleep(PAUSE);
         locked = exclusive();
