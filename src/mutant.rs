@@ -55,6 +55,8 @@ pub enum Mutant {
     MarksForgotten,
     /// A tree that was rewound keeps the right edges that it had.
     EdgesKept,
+    /// A merge is installed in the state of a tree from before a rewind.
+    MergedBeforeRewind,
     /// A merge takes parts as a whole of which a rewind has cut the last one.
     MergedOverCut,
     /// A tree that was rewound takes the nodes above the cut for hashed.

@@ -34,7 +34,7 @@ use crate::ids::{PartId, TreeId};
 use crate::mark::Marks;
 use crate::merkle::{Hash, Level, NodeIndex, NodeSource as _, TreeSize};
 use crate::mutant::mutant;
-use crate::part::{Part, PartEntries, PartIdentity, PartRef, PartSet, Publisher};
+use crate::part::{Part, PartEntries, PartIdentity, PartRef, Publisher};
 use crate::report::Event;
 use crate::report::Steps;
 use crate::report::{CheckpointInfo, CheckpointReason, TreeCheckpoint};
@@ -504,15 +504,9 @@ impl Engine {
     fn free_cut(&self, old: &TreeEntry, tree: &Arc<Tree>, manifest: &Manifest) {
         let now = manifest.tree(old.spec.id).map_or(&[][..], |entry| &entry.parts);
         let is_gone = |part: &&PartRef| !now.iter().any(|now| now.number == part.number);
-        let states: Vec<_> = tree.states_before().map(|(tree, _)| tree).collect();
-        let sets: Vec<_> = states.iter().map(|tree| tree.parts()).collect();
-        let read = |part: &PartRef| {
-            let open = sets.iter().flat_map(PartSet::parts);
-            open.filter(|open| open.reference().number == part.number).cloned().collect::<Vec<_>>()
-        };
         let mut retired = Vec::new();
         for part in old.parts.iter().filter(is_gone) {
-            if read(part).iter().all(|open| self.keep(open)) {
+            if self.keep_for_states_before(tree, part) {
                 retired.push(Retired::of(part));
             } else {
                 self.keeper.strays().leave(part);

@@ -6,8 +6,11 @@
 //!   the checkpoint lock, for one manifest.
 //! - The merged part is durable before the manifest that names it, whatever [`Install`] says, because its inputs
 //!   may have been durable for long.
-//! - A merge is installed only if its inputs are still live and its root is the one in the manifest. The inputs
-//!   are removed once the new manifest is durable and no backup needs them. Readers keep the mappings that they
+//! - A merge is installed only if its inputs are still live and its root is the one in the manifest, and only in the state of
+//!   the tree that is in use: the state since a rewind would go on with the inputs. If a rewind replaces the state just
+//!   after that was looked at, the next checkpoint takes the parts from the manifest, because it cuts the tree.
+//! - Nothing is merged between a rewind and the checkpoint that cuts the parts: a part has what was dropped until then.
+//! - The inputs are removed once the new manifest is durable and no backup needs them. Readers keep the mappings that they
 //!   have. A merge that fails, or that a crash interrupts, loses only its own work.
 //! - The number of parts is bounded however short the runs of the store are. A small merge starts at once, and is
 //!   completed even if the store closes. Closing makes the remaining small merges, and merges the smallest parts
@@ -32,7 +35,7 @@ use crate::error::{Damage, Error, Result};
 use crate::fs::Access;
 use crate::fs::wipe::overwrite;
 use crate::mutant::mutant;
-use crate::part::{Merged, Part, PartEntries, PartIdentity, PartSet, Publisher};
+use crate::part::{Merged, Part, PartEntries, PartIdentity, PartRef, PartSet, Publisher};
 use crate::report::Event;
 use crate::report::Steps;
 use crate::sync;
@@ -373,7 +376,8 @@ impl Engine {
         // Readers may still use inputs that are no longer in the manifest.
         let mut old = Vec::with_capacity(merge.inputs.len());
         for input in &merge.inputs {
-            if Arc::strong_count(input) == 1 || self.keep(input) {
+            let kept = Arc::strong_count(input) == 1 || self.keep(input);
+            if kept && self.keep_for_states_before(&merge.tree, &input.reference()) {
                 old.push(Retired::of(&input.reference()));
             } else {
                 self.keeper.strays().leave(&input.reference());
@@ -396,12 +400,28 @@ impl Engine {
         kept.is_ok()
     }
 
+    /// As [`keep`](Self::keep), for the states of `tree` from before rewinds, which may have opened the part themselves.
+    pub(super) fn keep_for_states_before(&self, tree: &Tree, part: &PartRef) -> bool {
+        tree.states_before().all(|(before, _)| {
+            let parts = before.parts();
+            let mut open =
+                parts.parts().iter().filter(|open| open.reference().number == part.number);
+            open.all(|open| self.keep(open))
+        })
+    }
+
     /// Replaces the inputs by `part`. Returns false if they are no longer live.
     fn install(&self, merge: &Merge, part: Arc<Part>) -> Result<bool> {
         let mut guard = self.keeper.lock();
         let live = &mut *guard;
         // A dropped tree is not in the manifest any more.
         let Some(entry) = live.manifest().tree(merge.tree.id()).cloned() else { return Ok(false) };
+        // The state since a rewind reads the parts that it took over, also once a checkpoint has come between.
+        let current = self.catalog.tree(merge.tree.id());
+        let is_current = current.is_some_and(|current| Arc::ptr_eq(&current, &merge.tree));
+        if !is_current && !mutant!(&*self.fs, MergedBeforeRewind) {
+            return Ok(false);
+        }
         let merged = Arc::clone(&part);
         let read = merge.tree.parts();
         // A checkpoint may have cut the parts, because the tree was rewound.

@@ -38,8 +38,17 @@ impl Engine {
     pub(crate) fn compact(&self, how: Compact) -> Result<CompactInfo> {
         self.check_may_wait_for_all("compact")?;
         let started = Instant::now();
-        let turn = self.keeper.alone().begin("compact")?;
-        let done = self.compact_alone(how, started);
+        self.in_turn("compact", || self.compact_alone(how, started))
+    }
+
+    /// Does `work` while no merge is made but by it.
+    pub(super) fn in_turn<T>(
+        &self,
+        call: &'static str,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let turn = self.keeper.alone().begin(call)?;
+        let done = work();
         if matches!(done, Err(Error::Forked { .. })) {
             // The turn is the parent's.
             std::mem::forget(turn);

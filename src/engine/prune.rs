@@ -65,21 +65,7 @@ impl Engine {
     /// Prunes a tree below leaf `below`. Returns when that is durable.
     pub(crate) fn prune(&self, slot: &Arc<Slot>, below: u64) -> Result<PruneInfo> {
         self.check_may_wait_for_all("prune")?;
-        let turn = self.keeper.alone().begin("prune")?;
-        let done = self.prune_alone(slot, below);
-        if matches!(done, Err(Error::Forked { .. })) {
-            // The turn is the parent's.
-            std::mem::forget(turn);
-            return done;
-        }
-        drop(turn);
-        self.poison_if_noted()?;
-        if let Err(error) = &done {
-            self.poison_if_fatal(error)?;
-        }
-        // Those that workers left out meanwhile.
-        self.request_compaction();
-        let info = done?;
+        let info = self.in_turn("prune", || self.prune_alone(slot, below))?;
         if info.base > info.before {
             let (tree, base) = (&info.tree, info.base);
             let freed = info.bytes_before.saturating_sub(info.bytes);

@@ -1,9 +1,12 @@
 //! Rewinds: a tree loses its newest leaves, and nothing of them comes back.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use duramen::fs::FileKind;
+use duramen::testing::sim::{OperationKind, SimDisk, When};
 use duramen::{
     Arity, Blake3, CheckpointPolicy, Compact, CompactionPolicy, Config, DynAccumulator,
     EntryConfig, Erasure, Error, Event, FlushPolicy, Hash, Hasher, LeafIndex, MarkName,
@@ -519,7 +522,7 @@ fn inserts_of_other_threads_come_before_or_after_a_rewind() {
 #[test]
 fn a_rewind_is_reported_and_takes_one_sync() {
     let dir = tempfile::tempdir().unwrap();
-    let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let events = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = std::sync::Arc::clone(&events);
     let config = config(dir.path()).listener(move |event: &Event| {
         if let Event::Rewound { info, .. } = event {
@@ -557,11 +560,9 @@ fn merged_over_a_cut(open: impl Fn(CompactionPolicy) -> Store) -> Option<String>
     let store = open(CompactionPolicy::tiered(2).unwrap());
     let tree = store.existing_tree("notes").unwrap();
     let check = || wrong(&tree, &known, &all[390..400]);
-    for _ in 0..100 {
-        if let Some(wrong) = check() {
-            return Some(wrong);
-        }
-        thread::sleep(Duration::from_millis(1));
+    store.wait_idle();
+    if let Some(wrong) = check() {
+        return Some(wrong);
     }
     store.checkpoint().unwrap();
     store.compact(Compact::new().full(true)).unwrap();
@@ -579,15 +580,69 @@ fn a_merge_brings_nothing_back_of_a_part_that_a_rewind_has_cut() {
     assert_eq!(merged_over_a_cut(open), None);
 }
 
+/// Rewinds to `size` while a merge of the 400 leaves of all parts is under way, and makes a checkpoint before it ends.
+/// Returns what is wrong if the process is killed after another one.
+fn merged_across_a_rewind(
+    disk: &SimDisk,
+    size: u64,
+    open: impl Fn(&SimDisk, CompactionPolicy) -> Store,
+) -> Option<String> {
+    let store = open(disk, CompactionPolicy::Off);
+    let tree = store.tree_dyn("notes", TreeConfig::of::<Blake3, 4>().indexed()).unwrap();
+    let all = leaves(700, 1);
+    for part in all[..400].chunks(100) {
+        tree.insert_many(part).map(drop).unwrap();
+        store.checkpoint().unwrap();
+    }
+    // A tree that the log has leaves of is loaded by the next open, which then looks for merges.
+    tree.insert_many(&all[400..420]).map(drop).unwrap();
+    drop(tree);
+    store.close().unwrap();
+
+    let hold = disk.hold(When::nth(OperationKind::Create, 1).on(FileKind::Part));
+    let store = open(disk, CompactionPolicy::tiered(2).unwrap());
+    let tree = store.existing_tree("notes").unwrap();
+    hold.wait_reached();
+    tree.rewind(size).unwrap();
+    store.checkpoint().unwrap();
+    hold.release();
+    store.wait_idle();
+    let known = [&all[..usize_of(size)], &all[420..]].concat();
+    tree.insert_many(&all[420..]).map(drop).unwrap();
+    // The first part is the checkpoint's. A merge behind it would write again what was lost.
+    let hold = disk.hold(When::nth(OperationKind::Create, 2).on(FileKind::Part));
+    store.checkpoint().unwrap();
+    let killed = disk.kill();
+    hold.release();
+    drop(tree);
+    store.close().unwrap();
+    let store = open(&killed, CompactionPolicy::Off);
+    let tree = store.existing_tree("notes").unwrap();
+    wrong(&tree, &known, &all[usize_of(size)..420])
+}
+
+#[test]
+fn a_merge_that_began_before_a_rewind_takes_no_part_away_from_what_follows() {
+    // To the end of the parts, above it with the rest in the manifest, and into the last part.
+    for size in [400, 410, 390] {
+        let disk = SimDisk::new();
+        let open = |disk: &SimDisk, compaction| {
+            let config = config(Path::new("simulated")).file_system(Arc::new(disk.clone()));
+            let checkpoint = CheckpointPolicy::manual().small_parts(0);
+            Store::open(config.compaction_policy(compaction).checkpoint_policy(checkpoint)).unwrap()
+        };
+        assert_eq!(merged_across_a_rewind(&disk, size, open), None, "{size}");
+    }
+}
+
 #[cfg(all(duramen_mutants, feature = "testing"))]
 #[test]
 fn an_engine_that_keeps_something_of_what_was_dropped_is_noticed() {
     use duramen::testing::faulty::{Faulty, Flaw, Mutant};
-    use duramen::testing::sim::SimDisk;
 
     let open = |disk: &SimDisk, mutant, compaction| {
         let flawed = Faulty::new(disk.clone(), Flaw::Engine(mutant));
-        let config = config(Path::new("simulated")).file_system(std::sync::Arc::new(flawed));
+        let config = config(Path::new("simulated")).file_system(Arc::new(flawed));
         Store::open(config.compaction_policy(compaction)).unwrap()
     };
     let disk = SimDisk::new();
@@ -595,6 +650,12 @@ fn an_engine_that_keeps_something_of_what_was_dropped_is_noticed() {
         merged_over_a_cut(|compaction| open(&disk, Mutant::MergedOverCut, compaction))
     }));
     assert!(!matches!(merged, Ok(None)), "a merge over a cut is not noticed");
+    let disk = SimDisk::new();
+    let merged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let open = |disk: &SimDisk, compaction| open(disk, Mutant::MergedBeforeRewind, compaction);
+        merged_across_a_rewind(&disk, 400, open)
+    }));
+    assert!(!matches!(merged, Ok(None)), "a merge in the state before a rewind is not noticed");
     for mutant in
         [Mutant::EdgesKept, Mutant::HashedKept, Mutant::IndexEntryKept, Mutant::PartsNotCut]
     {
