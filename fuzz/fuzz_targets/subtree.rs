@@ -1,5 +1,5 @@
 //! Proofs of subtrees from hostile numbers and hashes: verification is total, and nothing is proven about a root that
-//! nobody hashed.
+//! no tree has.
 #![no_main]
 
 use duramen::merkle::{Subtree, SubtreeProof, VerifyError};

@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! - A leaf is any 32 bytes, chosen by anybody. Its place follows from SipHash-1-3 under a random key of the tree,
-//!   which no inserter knows, so nobody can choose leaves that share a place.
+//!   which no inserter knows, so none can choose leaves that share a place.
 //! - A [`KeyedHash`] is never `u64::MAX`: a fence may be one more than a hash.
 
 use crate::merkle::Hash;

@@ -22,8 +22,8 @@ pub struct StoreStatus {
     pub running: bool,
     /// The state that the process was in.
     pub state: RunState,
-    /// How long the oldest leaf had waited that no group has. Under [`FlushPolicy::Manual`](crate::FlushPolicy) nobody
-    /// knows, and there is none.
+    /// How long the oldest leaf had waited that no group has. `None` if there is no such leaf, and under
+    /// [`FlushPolicy::Manual`](crate::FlushPolicy), where it is not known.
     pub oldest_unflushed: Option<Duration>,
     /// Leaves in the last checkpoint, over all trees.
     pub checkpointed: u64,

@@ -219,7 +219,7 @@ pub(crate) mod atomic {
     }
 }
 
-/// `std::sync::OnceLock` as far as it is used here: whoever finds the value sees what was done before it was set.
+/// `std::sync::OnceLock` as far as it is used here: a thread that finds the value sees what was done before it was set.
 pub(crate) struct OnceLock<T> {
     value: std::sync::OnceLock<T>,
     is_set: loom::sync::atomic::AtomicBool,

@@ -79,7 +79,7 @@ impl Carrier {
         }
     }
 
-    /// The frame of a leaf or an entry that nobody inserted.
+    /// The frame of a leaf or an entry that was never inserted.
     fn phantom(self, tree: u32, index: u64) -> Vec<u8> {
         let (kind, payload) = match self {
             Self::Leaves => (1, PHANTOM.to_vec()),

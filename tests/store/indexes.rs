@@ -1,4 +1,4 @@
-//! An index is a hint: what is wrong with one costs time, and is put right by whoever can.
+//! An index is a hint: what is wrong with one costs time, and is put right by the next writer.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

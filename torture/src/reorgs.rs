@@ -28,7 +28,7 @@ use crate::Asked;
 use crate::system::Workspace;
 use crate::tally::Tally;
 
-/// After so many kills a chain begins anew.
+/// After so many kills another chain begins.
 const KILLS: u64 = 200;
 /// A writer that lives longer than this hangs.
 const LONGEST: Duration = Duration::from_secs(60);

@@ -136,7 +136,7 @@ struct OsDirectory {
     parts: Inner,
     /// `None` until the lock is acquired.
     held: Mutex<Option<Held>>,
-    /// Taken by whoever changes a name, or compares it before a change.
+    /// Taken by a thread that changes a name, or compares it before a change.
     turns: Turns,
 }
 

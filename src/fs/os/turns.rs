@@ -4,7 +4,7 @@
 //!
 //! - A name is looked at and changed by one thread at a time. Another one would find it given up while the first one's call
 //!   runs, and would take the file for one that another process has put there.
-//! - Who has a turn takes no other one.
+//! - A thread that has a turn takes no other one.
 
 use crate::fs::FileName;
 use crate::sync::{Condvar, Mutex};
