@@ -135,7 +135,7 @@ impl StoreReader {
     ///
     /// let reader = StoreReader::open(Config::new(&path))?;
     /// assert_eq!(reader.head_at("block 1")?, head);
-    /// assert_eq!(reader.tree_at("block 1", "notes")?.size(), 1);
+    /// assert_eq!(reader.tree_at("block 1", "notes")?.size().get(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

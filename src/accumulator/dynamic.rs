@@ -336,7 +336,7 @@ impl DynAccumulator {
     /// The first leaf that the tree has: those before it were [pruned](Self::prune). 0 for a tree that was never pruned.
     #[must_use]
     pub fn base(&self) -> TreeSize {
-        TreeSize(self.tree().floor().base())
+        TreeSize(self.tree().base())
     }
 
     /// Returns when everything inserted before the call is durable. Costs one write and one fsync,

@@ -45,7 +45,7 @@ impl Donor for Copy {
     fn leaves(&self, spec: &TreeSpec, first: u64, out: &mut [Hash]) -> bool {
         let Some(tree) = self.tree(spec) else { return false };
         let view = tree.columns.view();
-        if first < tree.floor().base() {
+        if first < tree.base() {
             return false;
         }
         let end = first.checked_add(out.len() as u64);

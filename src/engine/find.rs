@@ -145,7 +145,7 @@ impl Tree {
     ) -> Result<()> {
         let (view, mut read) = (self.columns.view(), Vec::new());
         // What was pruned meanwhile does not count any more.
-        let mut at = from.max(self.floor().base());
+        let mut at = from.max(self.base());
         while at < to {
             let run = match view.run(Level::LEAVES, at, to) {
                 Some(run) => run,

@@ -6,10 +6,14 @@
 //!   floor that was raised keeps the parts of before, so they are freed with the last snapshot that was taken before.
 //! - A floor is raised before the columns lose what lies below the next one. So a reader that loads the columns first and
 //!   looks at its floor then finds a node in one of them.
+//! - Trees that were never pruned share one floor until something wants to keep it. The shared one is never raised.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use crate::part::PartSet;
+
+/// The floor of trees of which nothing was pruned and no snapshot was taken. It takes no memory of theirs.
+static SHARED: LazyLock<Arc<Floor>> = LazyLock::new(|| Floor::at(0));
 
 /// The first leaf of a tree at one moment, and what was pruned since.
 #[derive(Debug, Default)]
@@ -27,6 +31,17 @@ struct Raised {
 }
 
 impl Floor {
+    /// The floor of a tree that begins at `base` and of which there is no snapshot yet.
+    pub(super) fn first(base: u64) -> Arc<Self> {
+        if base == 0 { Arc::clone(&SHARED) } else { Self::at(base) }
+    }
+
+    /// Whether this is the floor that trees share.
+    #[inline]
+    pub(super) fn is_shared(&self) -> bool {
+        std::ptr::eq(self, &raw const **SHARED)
+    }
+
     pub(super) fn at(base: u64) -> Arc<Self> {
         Arc::new(Self { base, raised: OnceLock::new() })
     }

@@ -88,7 +88,7 @@ impl Engine {
             if below > current.0 {
                 return Err(Error::SizeOutOfRange { size: TreeSize(below), current });
             }
-            if below <= tree.floor().base() {
+            if below <= tree.base() {
                 return Ok(unchanged(&tree));
             }
             let Some(plan) = self.plan_prune(tree, below)? else {
@@ -281,7 +281,7 @@ impl Engine {
 
 /// The report of a prune of `tree` that drops nothing.
 fn unchanged(tree: &Tree) -> PruneInfo {
-    let base = TreeSize(tree.floor().base());
+    let base = TreeSize(tree.base());
     let bytes = tree.parts().references().iter().map(|part| part.len).sum();
     PruneInfo {
         tree: tree.name().clone(),

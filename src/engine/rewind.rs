@@ -87,7 +87,7 @@ impl Engine {
                     return Err(Error::SizeOutOfRange { size, current });
                 }
                 // No prune gets to its manifest meanwhile.
-                before.check_floor(size, &before.floor())?;
+                before.check_base(size)?;
                 let (mut after, leaves) = before.rewound(size)?;
                 if mutant!(&*self.fs, EdgesKept) {
                     after.keep_edges(&before);

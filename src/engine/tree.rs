@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
-use arc_swap::ArcSwap;
 use rayon::prelude::*;
 
 use super::activity::Activity;
@@ -21,10 +20,10 @@ use crate::merkle::{
 };
 use crate::part::{Held, PartSet};
 use crate::report::TreeInfo;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::pool::pool;
 use crate::sync::process::Process;
+use crate::sync::{ArcSwap, Mutex};
 use crate::tree_spec::TreeSpec;
 use crate::wal::LoggedLeaves;
 
@@ -53,7 +52,7 @@ pub(crate) struct Tree {
     nodes: Mutex<NodeWriter>,
     /// The parts that the columns read. Changed only under the checkpoint lock.
     parts: Mutex<PartSet>,
-    /// Where the tree begins. Raised with the parts.
+    /// Where the tree begins. Changed under the lock of the parts.
     floor: ArcSwap<Floor>,
     edges: EdgeCache,
     /// How many leaves are known to be durable. Only rises.
@@ -123,7 +122,7 @@ impl Tree {
     }
 
     fn of(fixed: Arc<Fixed>, columns: Arc<Columns>, nodes: NodeWriter, parts: PartSet) -> Self {
-        let floor = ArcSwap::new(Floor::at(parts.base()));
+        let floor = ArcSwap::new(Floor::first(parts.base()));
         let (nodes, parts) = (Mutex::new(nodes), Mutex::new(parts));
         Self {
             fixed,
@@ -218,34 +217,65 @@ impl Tree {
     pub(crate) fn install(&self, size: u64, parts: PartSet) {
         let archive = Arc::new(parts.clone());
         let mut own = self.parts.lock();
-        let floor = self.floor();
+        let floor = self.floor.load_full();
         let next = (parts.base() > floor.base()).then(|| Floor::at(parts.base()));
         let before = std::mem::replace(&mut *own, parts);
         if let Some(next) = next {
-            floor.raise(before, &next);
+            // No snapshot has the floor that trees share.
+            if !floor.is_shared() {
+                floor.raise(before, &next);
+            }
             self.floor.store(next);
         }
         drop(own);
         self.columns.archive(size, archive);
     }
 
-    /// Where the tree begins now.
+    /// Where the tree begins now, for a snapshot, which keeps it.
     #[inline]
     pub(crate) fn floor(&self) -> Arc<Floor> {
-        self.floor.load_full()
+        let floor = self.floor.load_full();
+        if floor.is_shared() { self.own_floor() } else { floor }
     }
 
-    /// The error for leaf `index`, or a tree of that size, which lies below `floor`.
+    /// The floor of this tree alone.
     #[cold]
-    pub(crate) fn pruned(&self, index: u64, floor: &Floor) -> Error {
-        let (index, base) = (LeafIndex(index), TreeSize(floor.base()));
+    fn own_floor(&self) -> Arc<Floor> {
+        let parts = self.parts.lock();
+        let floor = self.floor.load_full();
+        if !floor.is_shared() {
+            return floor;
+        }
+        let own = Floor::at(parts.base());
+        self.floor.store(Arc::clone(&own));
+        own
+    }
+
+    /// The first leaf that is there now.
+    #[inline]
+    pub(crate) fn base(&self) -> u64 {
+        self.floor.load_full().base()
+    }
+
+    /// The error for leaf `index`, or a tree of that size, which lies below `base`.
+    #[cold]
+    pub(crate) fn pruned(&self, index: u64, base: u64) -> Error {
+        let (index, base) = (LeafIndex(index), TreeSize(base));
         Error::Pruned { tree: self.name().clone(), index, base }
     }
 
     /// Fails if leaf `index`, or a tree of that size, lies below `floor`.
     #[inline]
     pub(crate) fn check_floor(&self, index: u64, floor: &Floor) -> Result<()> {
-        if index < floor.base() { Err(self.pruned(index, floor)) } else { Ok(()) }
+        let base = floor.base();
+        if index < base { Err(self.pruned(index, base)) } else { Ok(()) }
+    }
+
+    /// Fails if leaf `index`, or a tree of that size, was pruned.
+    #[inline]
+    pub(crate) fn check_base(&self, index: u64) -> Result<()> {
+        let base = self.base();
+        if index < base { Err(self.pruned(index, base)) } else { Ok(()) }
     }
 
     /// `view`, which was loaded after `floor`, with what was pruned since.
@@ -289,7 +319,14 @@ impl Tree {
 
     /// The head of the tree at `size`, which must be published.
     pub(crate) fn head_at(&self, size: TreeSize) -> Result<TreeHead> {
-        self.head_from(&self.floor(), size)
+        self.check_process()?;
+        self.check_base(size.0)?;
+        let root = root_at(&self.view_at(size.0), &*self.hasher, self.arity, size);
+        if root.is_err() {
+            // A prune may have come between, and it raises the floor before it takes nodes away.
+            self.check_base(size.0)?;
+        }
+        Ok(TreeHead { size, root: root? })
     }
 
     /// As [`head_at`](Self::head_at), for a snapshot with this floor.

@@ -32,7 +32,9 @@ impl Default for PartSet {
 impl PartSet {
     /// The set of `parts`, which begin at `base`.
     pub(crate) fn new(base: Option<Arc<Base>>, parts: Vec<Arc<Part>>) -> Self {
-        Self { base, parts: parts.into(), bound: u64::MAX }
+        // An empty slice made from a vector would have memory of its own.
+        let parts = if parts.is_empty() { Arc::default() } else { parts.into() };
+        Self { base, parts, bound: u64::MAX }
     }
 
     /// The first leaf that is there: the others were pruned.

@@ -52,7 +52,7 @@ impl Snapshot {
         let first = within(index, width, complete).ok_or_else(missing)?;
         let column = Level(u8::try_from(bits).map_err(|_| missing())?);
         if !Base::has_tile(self.base(), column, first) {
-            return Err(self.tree.pruned(first << bits, &self.floor));
+            return Err(self.tree.pruned(first << bits, self.floor.base()));
         }
         let mut hashes: Vec<Hash> = vec![[0; 32]; usize::from(width)];
         let view = self.tree.view_from(&self.floor, self.size.0);

@@ -151,7 +151,7 @@ pub(crate) fn test() -> Steps {
     vec![
         Step::cargo(
             "unit, integration, crash and program tests, examples, documentation",
-            "test --workspace --all-features",
+            "test --workspace --all-features --no-fail-fast",
         )
         .with_env(&[MUTANTS]),
         Step::cargo(

@@ -35,6 +35,8 @@ const ANSWERS: (usize, usize) = (3, 4);
 /// When something is given up, this part of the memory is made free at least, so that it is not done for each piece that
 /// comes.
 const AT_ONCE: usize = 32;
+/// How often room is made for one request, if others take it each time.
+const TURNS: usize = 100;
 /// What of an answer is handed on at a time. A shorter answer is handed on at once, and is not given up.
 const PIECE: usize = 64 << 10;
 
@@ -126,13 +128,20 @@ impl Room {
             let units = u32::try_from(units).map_err(|_| full())?;
             Arc::clone(&part.free).try_acquire_many_owned(units).map_err(|_| full())
         };
-        permit().or_else(|_| {
-            self.make_room(of, units, claim);
-            permit()
-        })
+        // Others may take what was made free before this does. Then more is given up.
+        for _ in 0..TURNS {
+            if let Ok(permit) = permit() {
+                return Ok(permit);
+            }
+            if !self.make_room(of, units, claim) {
+                break;
+            }
+        }
+        permit()
     }
 
-    fn make_room(&self, of: Of, units: usize, claim: u128) {
+    /// Gives up what has a greater claim, until so many units are free. Returns whether they were.
+    fn make_room(&self, of: Of, units: usize, claim: u128) -> bool {
         let part = self.part(of);
         let (moving, now) = (self.moving(), Instant::now());
         let known = moving.slots.values().filter_map(|slot| Some((slot, slot.len(of)?)));
@@ -141,16 +150,17 @@ impl Room {
         let most: usize = greater.iter().map(|(_, len, _)| len.div_ceil(UNIT)).sum();
         // Nothing is given up in vain.
         if part.free.available_permits().saturating_add(most) < units {
-            return;
+            return false;
         }
         greater.sort_unstable_by_key(|(claim, ..)| Reverse(*claim));
         let wanted = units.max(part.units / AT_ONCE);
         for (.., slot) in greater {
             if part.free.available_permits() >= wanted {
-                return;
+                return true;
             }
             slot.give_up();
         }
+        part.free.available_permits() >= units
     }
 
     fn part(&self, of: Of) -> &Part {
@@ -512,6 +522,31 @@ mod tests {
         assert_eq!(other.finish().unwrap().0.len(), 10 * UNIT);
         drop(one);
         assert!(room.moving().slots.is_empty());
+    }
+
+    #[test]
+    fn what_was_made_free_for_a_request_and_taken_by_another_is_made_free_again() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let room = Room::new(16 * UNIT);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut coming = std::collections::VecDeque::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let body = room.coming();
+                        let _ = body.push(piece(1));
+                        coming.push_back(body);
+                        coming.drain(..coming.len().saturating_sub(16));
+                    }
+                });
+            }
+            let refused =
+                (0..1_000_000).filter(|_| room.empty().grow(4 * UNIT, 0).is_err()).count();
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(refused, 0);
+        });
     }
 
     #[tokio::test(start_paused = true)]

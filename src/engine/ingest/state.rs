@@ -296,7 +296,7 @@ impl Ingest {
             });
         }
         if let Some(first) = ranges.first() {
-            tree.check_floor(first.start, &tree.floor())?;
+            tree.check_base(first.start)?;
         }
         let Some(erasing) = self.begin_erasure(&tree, ranges, cause)? else { return Ok(None) };
         Ok(Some(self.control(Control::Erased(tree, erasing))))
