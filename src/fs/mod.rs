@@ -51,7 +51,7 @@
 pub(crate) mod backing;
 mod name;
 #[cfg(unix)]
-mod os;
+pub(crate) mod os;
 pub(crate) mod owned;
 pub(crate) mod wipe;
 

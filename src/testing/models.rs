@@ -185,6 +185,19 @@ impl Unerased {
     }
 }
 
+/// [`crate::fs::os::turns::Turns`] of files by their numbers.
+#[derive(Default)]
+pub struct Turns(crate::fs::os::turns::Turns);
+
+impl Turns {
+    /// Does `work` in the turn of `numbers`.
+    pub fn take<const N: usize>(&self, numbers: [u64; N], work: impl FnOnce()) {
+        let turn = self.0.take(numbers.map(|number| crate::ids::PartId(number).file()));
+        work();
+        drop(turn);
+    }
+}
+
 /// [`crate::workers::Jobs`] of numbers.
 #[derive(Clone)]
 pub struct Jobs(Arc<crate::workers::Jobs<u32>>);

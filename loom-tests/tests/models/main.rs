@@ -11,6 +11,7 @@ mod mutants;
 mod rewinding;
 mod sum;
 mod trees;
+mod turns;
 mod unique;
 mod upkeep;
 mod watermark;

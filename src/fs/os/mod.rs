@@ -35,7 +35,7 @@ mod make;
 mod map;
 mod owner;
 mod rename;
-mod turns;
+pub(crate) mod turns;
 #[cfg(target_os = "linux")]
 mod watch;
 mod writeback;

@@ -11,7 +11,7 @@ use crate::sync::{Condvar, Mutex};
 
 /// The names that threads change now.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(crate) struct Turns {
     taken: Mutex<Vec<FileName>>,
     given_back: Condvar,
 }
@@ -19,14 +19,14 @@ pub(super) struct Turns {
 /// The turn of a thread, until it is dropped.
 #[derive(Debug)]
 #[must_use = "dropping it ends the turn"]
-pub(super) struct Turn<'a, const N: usize> {
+pub(crate) struct Turn<'a, const N: usize> {
     turns: &'a Turns,
     names: [FileName; N],
 }
 
 impl Turns {
     /// Waits until no other thread changes one of `names`.
-    pub(super) fn take<const N: usize>(&self, names: [FileName; N]) -> Turn<'_, N> {
+    pub(crate) fn take<const N: usize>(&self, names: [FileName; N]) -> Turn<'_, N> {
         let mut taken = self.taken.lock();
         while names.iter().any(|name| taken.contains(name)) {
             taken = self.given_back.wait(taken);
