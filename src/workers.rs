@@ -9,6 +9,8 @@
 //!   busy or none could be started. In the latter case [`Jobs::request`] returns false, and
 //!   its caller calls [`Jobs::start_waiting`] after a while. A thread decides to leave, and counts itself out, under the lock
 //!   under which jobs are queued.
+//! - Where no thread can be started, a thread that waits for a job may do it itself: [`Jobs::lend`]. It counts as one of the
+//!   workers meanwhile.
 //! - After [`Jobs::stop`] has returned no job runs and none will.
 //! - A thread that comes back from a job in a forked child takes no lock there and ends.
 
@@ -46,6 +48,8 @@ struct State<J> {
     threads: usize,
     /// Threads that wait, also if they have been woken and are not yet back.
     idle: usize,
+    /// The last start of a thread failed.
+    short: bool,
     stopped: bool,
 }
 
@@ -78,7 +82,7 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
     /// waited.
     pub(crate) fn new(process: Process, run: impl Fn(J, Duration) + Send + Sync + 'static) -> Self {
         let (queue, running) = (Vec::new(), Vec::new());
-        let state = State { queue, running, threads: 0, idle: 0, stopped: false };
+        let state = State { queue, running, threads: 0, idle: 0, short: false, stopped: false };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         Self { shared: Arc::new(Shared { process, run: Box::new(run), state, changed }) }
     }
@@ -112,12 +116,42 @@ impl<J: Copy + PartialEq + Send + 'static> Jobs<J> {
             state.threads += 1;
             drop(state);
             let shared = Arc::clone(&self.shared);
-            if let Err(error) = sync::spawn("duramen-worker", move || shared.work()) {
+            let started = sync::spawn("duramen-worker", move || shared.work());
+            let mut state = self.shared.state.lock();
+            let was_short = std::mem::replace(&mut state.short, started.is_err());
+            if let Err(error) = started {
                 // The job stays queued.
-                tracing::warn!(%error, "cannot start a worker thread");
-                self.shared.leave(self.shared.state.lock());
+                self.shared.leave(state);
+                if !was_short {
+                    tracing::warn!(%error, "cannot start a worker thread, and will try again");
+                }
                 return false;
             }
+            drop(state);
+            if was_short {
+                tracing::info!("worker threads can be started again");
+            }
+        }
+        true
+    }
+
+    /// Whether a thread was needed and could not be started when this was last tried.
+    pub(crate) fn are_short(&self) -> bool {
+        self.shared.state.lock().short
+    }
+
+    /// Does the oldest waiting job on this thread if there are no workers and none could be started. Returns whether it did one.
+    /// The caller holds no lock that a job takes.
+    pub(crate) fn lend(&self) -> bool {
+        let mut state = self.shared.state.lock();
+        if !state.short || state.threads > 0 || state.stopped {
+            return false;
+        }
+        let Some((job, waited)) = state.start() else { return false };
+        state.threads += 1;
+        drop(state);
+        if let Some(state) = self.shared.run(job, waited) {
+            self.shared.leave(state);
         }
         true
     }
@@ -165,16 +199,8 @@ impl<J: Copy + PartialEq> Shared<J> {
         loop {
             if let Some((job, waited)) = state.start() {
                 drop(state);
-                let returned = sync::returns(|| (self.run)(job, waited));
-                if !self.process.is_current() {
-                    // The queue's lock may be held by a thread that is not here.
-                    return;
-                }
-                if !returned {
-                    tracing::error!("a background job panicked");
-                }
-                state = self.state.lock();
-                state.running.retain(|(running, _)| *running != job);
+                let Some(after) = self.run(job, waited) else { return };
+                state = after;
                 continue;
             }
             if state.stopped {
@@ -193,6 +219,21 @@ impl<J: Copy + PartialEq> Shared<J> {
             state = self.state.lock();
         }
         self.leave(state);
+    }
+
+    /// Runs a job that was started. Returns the state after it, or `None` in a forked child.
+    fn run(&self, job: J, waited: Duration) -> Option<MutexGuard<'_, State<J>>> {
+        let returned = sync::returns(|| (self.run)(job, waited));
+        if !self.process.is_current() {
+            // The queue's lock may be held by a thread that is not here.
+            return None;
+        }
+        if !returned {
+            tracing::error!("a background job panicked");
+        }
+        let mut state = self.state.lock();
+        state.running.retain(|(running, _)| *running != job);
+        Some(state)
     }
 
     /// Counts a thread out, or one that could not be started.
@@ -298,6 +339,23 @@ mod tests {
                 state = jobs.shared.changed.wait(state);
             }
         }
+        jobs.stop(|| ());
+    }
+
+    #[test]
+    fn who_waits_does_the_job_where_no_worker_can_be_started() {
+        let (sender, receiver) = mpsc::channel();
+        let jobs = new(move |job: u32, _| sender.send((job, sync::this_thread())).unwrap());
+        assert!(!jobs.lend(), "nothing was asked for");
+        crate::sync::FAILING_SPAWNS.set(2);
+        assert!(!jobs.request(1) && !jobs.request(2));
+        assert!(jobs.are_short() && jobs.lend() && jobs.lend() && !jobs.lend());
+        let here = sync::this_thread();
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [(1, here), (2, here)]);
+        // A worker is started again as soon as that succeeds.
+        assert!(jobs.request(3));
+        assert_ne!(receiver.recv().unwrap().1, here);
+        assert!(!jobs.are_short() && !jobs.lend());
         jobs.stop(|| ());
     }
 

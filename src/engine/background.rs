@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - A job that gets no worker is not lost: the flusher's clock is set, and the flusher retries the start.
+//! - A job that gets no worker is not lost: the flusher's clock is set, and the flusher retries the start. An insert that waits
+//!   for the job does it itself if that fails too.
 //! - A tree with leaves to hash is listed once, and the job that hashes takes the whole list.
 //! - A thread holds each lock in here for a few words, and takes no other lock meanwhile.
 
@@ -19,7 +20,7 @@ use crate::workers::Jobs;
 
 /// The flusher retries a failed start of a worker after so long: memory, or a slot in the system's table of
 /// threads, may be free by then.
-const RETRY_START: Duration = Duration::from_millis(100);
+pub(super) const RETRY_START: Duration = Duration::from_millis(100);
 
 /// The work that a thread may request of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,16 @@ impl Background {
         if !self.jobs.start_waiting() {
             log.tick_within(Some(RETRY_START));
         }
+    }
+
+    /// Whether no worker could be started when one was last needed.
+    pub(super) fn is_short(&self) -> bool {
+        self.jobs.are_short()
+    }
+
+    /// Does a waiting job on this thread if no worker can be started.
+    pub(super) fn lend(&self) {
+        self.jobs.lend();
     }
 
     /// Whether the current thread is a worker that runs a job.

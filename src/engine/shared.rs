@@ -177,25 +177,50 @@ mod tests {
         super::super::open(config, Some(&wanted))
     }
 
-    #[test]
-    fn an_insert_that_waits_for_a_worker_that_could_not_be_started_gets_room_later() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config::new(dir.path())
+    /// A store in which inserts soon wait for a checkpoint.
+    fn narrow(dir: &std::path::Path) -> (Arc<Engine>, JoinHandle<()>) {
+        let config = Config::new(dir)
             .flush_policy(FlushPolicy::Interval { within: Duration::from_millis(1) })
             .checkpoint_policy(CheckpointPolicy::manual())
             .max_uncheckpointed_bytes(1 << 10)
             .unwrap()
             .backpressure_wait(Duration::from_secs(60));
-        let (engine, flusher) = open(&config).unwrap();
+        open(&config).unwrap()
+    }
+
+    fn insert(engine: &Engine, leaves: u8) {
         let tree = engine.slot(&TreeName::main()).unwrap().tree().unwrap();
-        // Starts of workers fail on this thread only; the flusher retries them.
-        crate::sync::FAILING_SPAWNS.set(usize::MAX);
-        for _ in 0..200 {
+        for leaf in 0..leaves {
             let addition =
-                crate::engine::Addition { tree: &tree.fixed, leaves: &[[1; 32]], entries: &[] };
+                crate::engine::Addition { tree: &tree.fixed, leaves: &[[leaf; 32]], entries: &[] };
             engine.insert(addition, super::super::Intake::Insert).unwrap();
         }
+    }
+
+    #[test]
+    fn an_insert_that_waits_for_a_worker_that_could_not_be_started_gets_room_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, flusher) = narrow(dir.path());
+        // Starts of workers fail on this thread only; the flusher retries them.
+        crate::sync::FAILING_SPAWNS.set(usize::MAX);
+        insert(&engine, 200);
         crate::sync::FAILING_SPAWNS.set(0);
+        engine.close(flusher).unwrap();
+    }
+
+    #[test]
+    fn an_insert_makes_room_itself_where_no_worker_can_ever_be_started() {
+        let dir = tempfile::tempdir().unwrap();
+        crate::sync::CHILDLESS_SPAWNS.set(true);
+        let (engine, flusher) = narrow(dir.path());
+        crate::sync::FAILING_SPAWNS.set(usize::MAX);
+        insert(&engine, 100);
+        assert!(engine.background.counts().1 == 0 && engine.background.is_short());
+        engine.close(flusher).unwrap();
+        crate::sync::FAILING_SPAWNS.set(0);
+        crate::sync::CHILDLESS_SPAWNS.set(false);
+        let (engine, flusher) = narrow(dir.path());
+        assert_eq!(engine.slot(&TreeName::main()).unwrap().tree().unwrap().columns.leaves(), 100);
         engine.close(flusher).unwrap();
     }
 

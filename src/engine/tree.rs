@@ -254,7 +254,7 @@ impl Tree {
     /// The first leaf that is there now.
     #[inline]
     pub(crate) fn base(&self) -> u64 {
-        self.floor.load_full().base()
+        self.floor.load().base()
     }
 
     /// The error for leaf `index`, or a tree of that size, which lies below `base`.

@@ -95,6 +95,8 @@ mod imp {
     thread_local! {
         /// How many threads that this one starts cannot be started.
         pub(crate) static FAILING_SPAWNS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+        /// Whether the threads that this one starts can start none.
+        pub(crate) static CHILDLESS_SPAWNS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     }
 
     /// Starts a thread.
@@ -107,6 +109,14 @@ mod imp {
             FAILING_SPAWNS.set(left);
             return Err(io::ErrorKind::OutOfMemory.into());
         }
+        #[cfg(test)]
+        let work = {
+            let childless = CHILDLESS_SPAWNS.get();
+            move || {
+                FAILING_SPAWNS.set(if childless { usize::MAX } else { 0 });
+                work();
+            }
+        };
         std::thread::Builder::new().name(name.to_owned()).spawn(work)
     }
 
@@ -122,9 +132,9 @@ mod imp {
     }
 }
 
-#[cfg(all(test, not(duramen_loom)))]
-pub(crate) use imp::FAILING_SPAWNS;
 pub(crate) use imp::{
     ArcSwap, Condvar, Instant, JoinHandle, Mutex, MutexGuard, OnceLock, ThreadId, atomic, defect,
     returns, spawn, this_thread,
 };
+#[cfg(all(test, not(duramen_loom)))]
+pub(crate) use imp::{CHILDLESS_SPAWNS, FAILING_SPAWNS};

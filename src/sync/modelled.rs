@@ -275,6 +275,10 @@ impl<T> ArcSwap<T> {
         Arc::clone(&self.stored()[at])
     }
 
+    pub(crate) fn load(&self) -> Arc<T> {
+        self.load_full()
+    }
+
     pub(crate) fn store(&self, value: Arc<T>) {
         let at = {
             let mut stored = self.stored();

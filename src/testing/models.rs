@@ -227,6 +227,10 @@ impl Jobs {
         self.0.start_waiting()
     }
 
+    pub fn lend(&self) -> bool {
+        self.0.lend()
+    }
+
     pub fn stop(&self) {
         self.0.stop(|| ());
     }

@@ -143,3 +143,42 @@ fn a_job_is_not_held_up_by_one_that_a_sleeping_worker_was_woken_for() {
         jobs.stop();
     });
 }
+
+#[test]
+fn a_job_without_a_worker_is_done_once_by_one_of_those_who_wait_for_it() {
+    Model::new(3).check(|| {
+        let ran = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&ran);
+        let jobs = Jobs::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        models::fail_spawns(1);
+        jobs.request(0);
+        let other = jobs.clone();
+        let lender = thread::spawn(move || other.lend());
+        let lent = [jobs.lend(), lender.join().unwrap()];
+        assert_eq!(lent.iter().filter(|lent| **lent).count(), 1);
+        assert_eq!(ran.load(Ordering::SeqCst), 1);
+        jobs.stop();
+    });
+}
+
+#[test]
+fn a_stop_waits_for_a_thread_that_does_a_job_for_the_workers() {
+    Model::new(3).check(|| {
+        let running = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&running);
+        let jobs = Jobs::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            thread::yield_now();
+            count.fetch_sub(1, Ordering::SeqCst);
+        });
+        models::fail_spawns(1);
+        jobs.request(0);
+        let other = jobs.clone();
+        let lender = thread::spawn(move || other.lend());
+        jobs.stop();
+        assert_eq!(running.load(Ordering::SeqCst), 0, "a job runs after the stop");
+        lender.join().unwrap();
+    });
+}

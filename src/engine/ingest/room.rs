@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - A waiting insert has requested the work that makes room, and requests it again after each change.
+//! - A waiting insert has requested the work that makes room, and requests it again after each change. If no worker can be
+//!   started for it, the insert does the work itself.
 //! - A thread of the store never waits for itself: its insert is refused or admitted.
 //! - Listeners are called without the lock. The caller checks everything again after such a call.
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use super::state::Ingest;
 use crate::config::FlushPolicy;
-use crate::engine::background::Job;
+use crate::engine::background::{Job, RETRY_START};
 use crate::engine::limits::Pressure;
 use crate::engine::shared::Engine;
 use crate::error::Limit;
@@ -199,7 +200,21 @@ impl Engine {
                 Some(longest - waited)
             }
         };
-        self.inflow.wait(ingest, left)
+        let lends = matches!(limit, Limit::UncheckpointedBytes | Limit::Parts)
+            && self.background.is_short();
+        if !lends {
+            return self.inflow.wait(ingest, left);
+        }
+        // The flusher may find a worker meanwhile.
+        let left = left.map_or(RETRY_START, |left| left.min(RETRY_START));
+        let ingest = self.inflow.wait(ingest, Some(left))?;
+        drop(ingest);
+        self.background.lend();
+        // The job has called listeners.
+        self.process.check()?;
+        let ingest = self.inflow.lock();
+        ingest.check_accepts()?;
+        Ok(ingest)
     }
 
     /// Waits for `time`, or until there is no more pressure.
