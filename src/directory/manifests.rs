@@ -99,11 +99,16 @@ fn write(fs: &dyn FileSystem, number: u64, bytes: &[u8], relied_on: &[FileName])
     let tmp = fs.create(name.tmp()).map_err(fail("create"))?;
     tmp.write_at(ByteOffset(0), &mut [IoSlice::new(bytes)]).map_err(fail("write"))?;
     tmp.sync().map_err(fail("sync"))?;
-    for file in relied_on {
-        fs.check_file(*file).map_err(|error| Error::io("look at", fs.display(*file), error))?;
-    }
+    check_files(fs, relied_on)?;
     fs.rename(name.tmp(), name).map_err(fail("rename"))?;
     fs.sync_dir(Dir::Manifest).map_err(fail("sync the directory of"))
+}
+
+/// Fails if one of these files is no longer the store's.
+pub(crate) fn check_files(fs: &dyn FileSystem, files: &[FileName]) -> Result<()> {
+    files.iter().try_for_each(|file| {
+        fs.check_file(*file).map_err(|error| Error::io("look at", fs.display(*file), error))
+    })
 }
 
 /// The numbers of the complete manifests in the directory, ascending, and the temporary files.

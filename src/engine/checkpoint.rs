@@ -257,6 +257,8 @@ impl Engine {
         self.catalog.lock().forget(point.tally.seq);
         let marked = live.manifest().marks != *marks;
         if changed.is_empty() && !marked && manifest == Publish::IfChanged {
+            // The last checkpoint has everything, as long as it is there.
+            live.check_stands(&*self.fs, self.log.segments().into_iter())?;
             return Ok(info);
         }
         let clean = manifest == Publish::Clean;

@@ -199,6 +199,17 @@ impl Live {
         PartId(number)
     }
 
+    /// Fails with [`Displaced`](Error::Displaced) if the manifest in force, or one of the segments `log`, has lost its name.
+    pub(super) fn check_stands(
+        &self,
+        fs: &dyn FileSystem,
+        log: impl Iterator<Item = SegmentId>,
+    ) -> Result<()> {
+        let manifest = manifests::file(self.stored.manifest.number);
+        manifests::check_files(fs, &[manifest])?;
+        manifests::check_files(fs, &log.map(SegmentId::file).collect::<Vec<_>>())
+    }
+
     /// Makes `next` durable in `fs`, and then the manifest in force. The segments `log` make up the log.
     /// `next_segment` is the number of its next new one.
     ///

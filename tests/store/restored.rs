@@ -123,6 +123,30 @@ fn a_copy_that_is_restored_in_place_under_a_writer_stays_whole_and_nothing_more_
     }
 }
 
+/// A checkpoint that has nothing to write says that everything is in the last one: that must still be there.
+#[test]
+fn a_checkpoint_that_has_nothing_to_write_notices_a_restored_copy() {
+    let own = leaves(100, 1);
+    let temp = tempfile::tempdir().unwrap();
+    let [path, copy] = ["s", "copy"].map(|name| temp.path().join(name));
+    let config = || {
+        Config::new(&path)
+            .flush_policy(FlushPolicy::Manual)
+            .checkpoint_policy(CheckpointPolicy::manual())
+    };
+    let store = Store::open(config()).unwrap();
+    store.insert_many(&own).unwrap();
+    store.snapshot_to(&copy).unwrap();
+    store.insert_many(&leaves(40, 2)).unwrap();
+    store.checkpoint().unwrap();
+    assert!(store.checkpoint().unwrap().trees.is_empty());
+    restore(&copy, &path);
+    let before = files(&path);
+    assert_stops(store, "checkpoint");
+    assert_eq!(files(&path), before);
+    assert_holds(config(), &own);
+}
+
 #[test]
 fn nothing_is_acknowledged_in_a_segment_that_was_removed() {
     for moved in [false, true] {
