@@ -47,7 +47,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let store = open(args)?;
     signals::finish_first();
     let before = store.size().get();
-    let acks = if args.ack { Some(Acks::start(output::standard_output()?)?) } else { None };
+    let acks = if args.ack { Some(Acks::start(output::StandardOutput)?) } else { None };
     let progress = Progress::start(args.progress.progress, source.len, args.ack);
     reported.show(&store);
     let operators = admin::Server::start(&args.dir, store.store());

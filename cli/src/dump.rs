@@ -6,11 +6,11 @@ use duramen::inspect;
 
 use crate::args::DumpArgs;
 use crate::error::{Error, Refusal, name_of};
-use crate::output::cannot_print;
+use crate::output::{StandardOutput, cannot_print};
 
 /// Prints a file, and ends with status 1 if something in it is damaged.
 pub(crate) fn run(args: &DumpArgs) -> Result<(), Error> {
-    let mut out = Out { out: BufWriter::new(io::stdout().lock()), failed: None };
+    let mut out = Out { out: BufWriter::new(StandardOutput), failed: None };
     let dumped = inspect::dump(&args.file, &mut out).and_then(|damaged| {
         out.flush()?;
         Ok(damaged)

@@ -1,6 +1,5 @@
 //! `duramen entry` and `duramen entries`.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::time::SystemTime;
@@ -71,7 +70,7 @@ pub(crate) fn many(args: &EntriesArgs) -> Result<(), Error> {
     // A range that begins beyond the size is refused with its beginning.
     let to = args.to.unwrap_or_else(|| tree.size().get().max(from));
     let mut entries = tree.entries(from..to)?;
-    let out = BufWriter::with_capacity(BUFFER_BYTES, output::standard_output()?);
+    let out = BufWriter::with_capacity(BUFFER_BYTES, output::StandardOutput);
     let leaves = tree.leaves_iter(from..to)?;
     let mut printer = Printer { out, format: args.format, leaves, left_out: 0 };
     let printed = loop {
@@ -101,7 +100,7 @@ pub(crate) fn many(args: &EntriesArgs) -> Result<(), Error> {
 
 /// Prints entries in one of the formats.
 struct Printer {
-    out: BufWriter<File>,
+    out: BufWriter<output::StandardOutput>,
     format: EntriesFormat,
     /// The leaves of the entries that are still to come, where they are printed.
     leaves: Leaves,

@@ -11,7 +11,7 @@ use crate::input::{self, Source};
 use crate::lines::Lines;
 use crate::output::{self, cannot_print};
 use crate::record::{Decoder, Record};
-use crate::{hex, output::standard_output};
+use crate::{hex, output::StandardOutput};
 
 /// How much is read and printed at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -36,7 +36,7 @@ fn records(args: &HashArgs, kind: InputKind, hasher: &dyn Hasher) -> Result<(), 
     let decoder = Decoder { kind, strip_cr: false, longest: None };
     let mut lines = Lines::new(decoder.unit(), decoder.longest_text());
     let mut source = Source::open(&args.file)?;
-    let mut out = BufWriter::with_capacity(BUFFER_BYTES, standard_output()?);
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, StandardOutput);
     let mut leaves = Vec::new();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {

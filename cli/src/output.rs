@@ -5,9 +5,7 @@
 
 mod file;
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use duramen::inspect::{Printable, is_printable};
@@ -132,14 +130,20 @@ pub(crate) fn takes_nothing() -> io::Error {
 }
 
 fn write_out(bytes: &[u8]) -> Result<(), Error> {
-    let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(cannot_print)
+    StandardOutput.write_all(bytes).map_err(cannot_print)
 }
 
-/// Standard output without a buffer, and without the lock that [`print`] takes.
-pub(crate) fn standard_output() -> Result<File, Error> {
-    let out = io::stdout().as_fd().try_clone_to_owned();
-    out.map(File::from).map_err(cannot_print)
+/// Standard output without a buffer. Unlike the standard library's, it fails where it was opened for reading.
+pub(crate) struct StandardOutput;
+
+impl Write for StandardOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(io::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes bytes to standard output, or to `file`, which then has them or is as it was. The path `-` is
@@ -176,7 +180,7 @@ pub(crate) fn stream(
     };
     match file.filter(|file| file.as_os_str() != "-") {
         Some(file) => file::replace(file, buffered),
-        None => buffered(&mut standard_output()?)
+        None => buffered(&mut StandardOutput)
             .map_err(|broken| broken.into_error(|| "standard output".to_owned())),
     }
 }

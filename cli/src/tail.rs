@@ -1,6 +1,5 @@
 //! `duramen tail`.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +27,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<(), Error> {
         return Err(size.into());
     }
     let tail = reader.tail(from)?;
-    let out = BufWriter::with_capacity(BUFFER_BYTES, output::standard_output()?);
+    let out = BufWriter::with_capacity(BUFFER_BYTES, output::StandardOutput);
     let left_out = AtomicU64::new(0);
     let printer = Printer { out: Arc::new(Mutex::new(out)), format: args.format, left_out };
     let printed = match args.follow {
@@ -78,7 +77,7 @@ fn follow(mut tail: Tail, printer: &Printer) -> Result<(), Error> {
     }
 }
 
-type Out = Arc<Mutex<BufWriter<File>>>;
+type Out = Arc<Mutex<BufWriter<output::StandardOutput>>>;
 
 /// Prints leaves in one of the formats.
 struct Printer {
@@ -133,7 +132,7 @@ impl Printer {
     }
 }
 
-fn lock(out: &Out) -> MutexGuard<'_, BufWriter<File>> {
+fn lock(out: &Out) -> MutexGuard<'_, BufWriter<output::StandardOutput>> {
     out.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -182,8 +181,7 @@ fn complete(out: &Out) -> Result<(), Error> {
 }
 
 /// Flushes, unless that takes longer than a signal allows.
-fn flush_patiently(out: &mut BufWriter<File>) -> Option<std::io::Result<()>> {
+fn flush_patiently(out: &mut BufWriter<output::StandardOutput>) -> Option<std::io::Result<()>> {
     let bytes = out.buffer().to_vec();
-    let file = out.get_ref().try_clone();
-    signals::patiently(move || file?.write_all(&bytes))
+    signals::patiently(move || output::StandardOutput.write_all(&bytes))
 }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::{Broken, Written};
+use super::{Broken, StandardOutput, Written};
 use crate::error::{Error, name_of};
 use crate::signals;
 
@@ -218,13 +218,12 @@ fn follow(path: &Path) -> io::Result<End> {
 /// Writes to an open file behind what it holds.
 fn write_behind(path: &Path, write: impl FnOnce(&mut dyn Write) -> Written) -> Written {
     let of = fs::metadata(path)?;
-    let same = |file: File| Ok((file.metadata()?.dev(), file.metadata()?.ino()));
-    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from).and_then(same);
-    if stdout.is_ok_and(|stdout| stdout == (of.dev(), of.ino())) {
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    if let Ok(stdout) = stdout
+        && stdout.metadata().is_ok_and(|out| (out.dev(), out.ino()) == (of.dev(), of.ino()))
+    {
         // Through its own descriptor: what others print there next comes behind.
-        let mut out = io::stdout().lock();
-        write(&mut out)?;
-        return Ok(out.flush()?);
+        return write(&mut StandardOutput);
     }
     write(&mut OpenOptions::new().append(true).open(path)?)
 }

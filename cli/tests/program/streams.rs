@@ -60,10 +60,14 @@ fn whatever_cannot_be_printed_is_an_error() {
         "append store </dev/null".to_owned(),
         "append store --ack proof".to_owned(),
     ] {
-        let (status, error) = status_of(place.dir(), &format!("\"$D\" {line} >/dev/full"));
-        assert_eq!(status, Some(2), "{line}: {error}");
-        assert!(error.contains("cannot write standard output: "), "{line}: {error}");
-        assert_eq!(error.lines().count(), 1, "{line}: {error}");
+        // The second is open for reading.
+        for output in [">/dev/full", "1</dev/null"] {
+            let _ = std::fs::remove_dir_all(place.path("copy"));
+            let (status, error) = status_of(place.dir(), &format!("\"$D\" {line} {output}"));
+            assert_eq!(status, Some(2), "{line} {output}: {error}");
+            assert!(error.contains("cannot write standard output: "), "{line} {output}: {error}");
+            assert_eq!(error.lines().count(), 1, "{line} {output}: {error}");
+        }
     }
 }
 
