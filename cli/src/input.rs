@@ -67,7 +67,7 @@ impl Source {
 
     /// Reads what there is, waiting only if there is nothing.
     pub(crate) fn read<'a>(&mut self, buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>, Error> {
-        match Read::read(self, buffer) {
+        match self.read_some(buffer) {
             Ok(0) => Ok(None),
             Ok(read) => Ok(Some(&buffer[..read])),
             Err(source) => Err(self.fail(source)),
@@ -85,6 +85,18 @@ impl Source {
         }
     }
 
+    /// Reads what there is, waiting only if there is nothing. Returns 0 at the end.
+    fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.file.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The descriptor is not blocking, because of another program that has it as well.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait()?,
+                read => return read,
+            }
+        }
+    }
+
     fn wait(&self) -> io::Result<()> {
         use rustix::event::{PollFd, PollFlags, poll};
         match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], None) {
@@ -98,16 +110,14 @@ impl Source {
     }
 }
 
-/// Reads what there is, waiting only if there is nothing.
-impl Read for Source {
+/// Input that ends when the program is asked to end: a read then fails with the [`Signal`] as its error.
+pub(crate) struct UntilAsked(pub(crate) Source);
+
+impl Read for UntilAsked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.file.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The descriptor is not blocking, because of another program that has it as well.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait()?,
-                read => return read,
-            }
+        match signals::wait_for(self.0.file.as_fd())? {
+            Woken::Asked(signal) => Err(io::Error::other(signal)),
+            Woken::Input => self.0.read_some(buffer),
         }
     }
 }

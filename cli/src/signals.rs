@@ -50,7 +50,8 @@ pub(crate) enum Woken {
 }
 
 /// A signal that asked the program to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} asked the program to end", self.name())]
 pub(crate) struct Signal(i32);
 
 impl Signal {

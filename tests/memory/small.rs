@@ -181,7 +181,7 @@ fn sixty_snapshots_over_sixty_checkpoints_keep_a_few_kib_each() {
     let first = round(0);
     let (heap, pages) = (ALLOCATOR.live(), anonymous());
     let held: Vec<_> = (1..ROUNDS).map(round).collect();
-    let heap = (ALLOCATOR.live() - heap) / held.len();
+    let heap = ALLOCATOR.live().saturating_sub(heap) / held.len();
     let pages = anonymous().saturating_sub(pages);
     println!("{heap} bytes of the heap for each, {pages} bytes of pages over all");
     assert!(heap <= 16 << 10, "{heap} bytes of the heap for each");

@@ -76,6 +76,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "LEVEL", value_parser = level)]
     pub(crate) compress: Option<u8>,
 
+    /// After a signal has ended the input, end with status 128 + its number instead of 0.
+    #[arg(long)]
+    pub(crate) exit_signal: bool,
+
     #[command(flatten)]
     pub(crate) memory: MemoryArgs,
 

@@ -134,6 +134,8 @@ pub(super) struct Reader<R> {
     chain: Chain,
     /// The index of the entry that comes next.
     next: u64,
+    /// The offset of the block that comes next.
+    start: u64,
 }
 
 /// What an export has next.
@@ -149,17 +151,24 @@ impl<R: Read> Reader<R> {
     /// Reads the header.
     pub(super) fn new(mut input: Input<R>) -> Result<Self, Failure> {
         let (header, chain) = Header::read(&mut input)?;
-        let next = header.from;
-        Ok(Self { input, header, chain, next })
+        let (next, start) = (header.from, input.offset());
+        Ok(Self { input, header, chain, next, start })
     }
 
     pub(super) fn header(&self) -> &Header {
         &self.header
     }
 
+    /// The bytes that were read of the block that comes next.
+    pub(super) fn begun(&self) -> usize {
+        let taken = usize::try_from(self.input.offset() - self.start).unwrap_or(usize::MAX);
+        self.input.unused().saturating_add(taken)
+    }
+
     /// Reads the next block, or the end frame, behind which there is nothing to be read.
     pub(super) fn read(&mut self) -> Result<Piece<'_>, Failure> {
         let start = self.input.offset();
+        self.start = start;
         let found = self.input.take(HEAD)?;
         let Some(head) = found.first_chunk::<HEAD>().copied() else {
             let end = start + found.len() as u64;

@@ -44,6 +44,11 @@ impl<R: Read> Input<R> {
         self.offset
     }
 
+    /// How many bytes were read and not used up.
+    pub(super) fn unused(&self) -> usize {
+        self.end - self.begin
+    }
+
     /// The next `count` bytes, or fewer at the end of the input. They are not used up.
     pub(super) fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
         while self.end - self.begin < count && !self.ended {

@@ -57,6 +57,11 @@ impl<R: Read> Reader<R> {
         Self { input, next: None, failure: None, bytes: Vec::new(), ends: Vec::new() }
     }
 
+    /// The bytes that were read of the line that comes next.
+    pub(super) fn begun(&self) -> usize {
+        self.input.unused()
+    }
+
     /// The next entries, and the index of the first. Nothing at the end of the input.
     ///
     /// A leaf on a line must be that of its entry under `hasher`.

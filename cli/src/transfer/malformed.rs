@@ -1,9 +1,11 @@
-//! What is wrong with the input of an import, and where. Bytes count from 0, lines from 1.
+//! Why the input of an import ended early: what is wrong with it, and where. Bytes count from 0, lines from 1.
 
 use std::fmt;
 use std::io;
 
+use crate::ended::Asked;
 use crate::error::Error;
+use crate::signals::Signal;
 
 /// Why bytes are no export.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +68,8 @@ impl fmt::Display for Part {
 #[derive(Debug)]
 pub(super) enum Failure {
     Read(io::Error),
+    /// The program was asked to end, and waits for no more input.
+    Asked(Signal),
     Malformed(Malformed),
 }
 
@@ -75,6 +79,7 @@ impl Failure {
         let name = name.to_owned();
         match self {
             Self::Read(source) => Error::Read { name, source },
+            Self::Asked(signal) => Error::Asked(Asked { signal, begun: 0 }),
             Self::Malformed(source) => Error::Malformed { name, source },
         }
     }
@@ -82,7 +87,7 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Read(error)
+        error.downcast().map_or_else(Self::Read, Self::Asked)
     }
 }
 

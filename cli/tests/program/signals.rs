@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::shell::skip;
-use crate::common::{Function, Place, duramen, given, head_text, hex, lines, printed, store_of};
+use crate::common::{
+    Function, Place, duramen, entries_of, given, head_text, hex, lines, printed, printed_bytes,
+    store_of,
+};
 
 /// The program with these arguments, and pipes all around. Where the tests run under `nohup`, a child of
 /// theirs would ignore SIGHUP too: `env` gives it the defaults.
@@ -86,6 +89,48 @@ const TEXT: &str = "one\ntwo\nthree\n";
 
 fn root() -> [u8; 32] {
     Function::Blake3.root(4, &lines(Function::Blake3, TEXT.as_bytes()))
+}
+
+/// An import that is asked to end has appended the blocks and lines that it read whole, and says so.
+#[test]
+fn an_import_keeps_what_it_read_whole_and_goes_on_later() {
+    let text: String = (0..3000).map(|line| format!("line {line} {}\n", "x".repeat(100))).collect();
+    let from = entries_of(text, "");
+    let whole = printed(duramen(&from, "head DIR"));
+    for format in ["framed", "jsonl"] {
+        let export = printed_bytes(duramen(&from, &format!("export DIR --format {format}")));
+        for (flags, code) in [("", 0), (" --exit-signal", 143)] {
+            // All blocks and a begun end, or all lines but the end of the last one.
+            let cut = export.len() - 10;
+            let entries = if format == "framed" { 3000 } else { 2999 };
+            let place = Place::new();
+            let mut child = spawn(&place, &format!("import store{flags}"));
+            let mut input = child.stdin.take().unwrap();
+            input.write_all(&export[..cut]).unwrap();
+            until_read(&input);
+            send(&child, Signal::TERM);
+            let (status, out, error) = end(child);
+            assert_eq!(status.code(), Some(code), "{format}: {error}");
+            assert!(out.starts_with(&format!("size {entries}\n")), "{format}: {out}");
+            assert!(out.ends_with(&format!("\nrecords {entries}\n")), "{format}: {out}");
+            let begun = match format {
+                // A head, the number of entries and the root, and a checksum.
+                "framed" => 8 + 40 + 32 - 10,
+                _ => {
+                    export[..cut].len()
+                        - export[..cut].iter().rposition(|byte| *byte == b'\n').unwrap()
+                        - 1
+                }
+            };
+            let said = format!(
+                "duramen: SIGTERM ended the input: {entries} records of standard input are appended and durable, \
+                 {begun} bytes of a begun record are dropped\n"
+            );
+            assert_eq!(error, said);
+            assert!(printed(duramen(&place, "fsck DIR")).contains("closed in order"));
+            assert_eq!(printed(given(&place, "import DIR --resume", &*export)), whole);
+        }
+    }
 }
 
 #[test]

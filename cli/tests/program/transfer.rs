@@ -179,7 +179,8 @@ fn an_import_that_is_killed_is_resumed() {
         child.stdin.as_mut().unwrap().write_all(&whole[..whole.len() / 2]).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(printed(given(&copy, "import DIR --resume", whole)), head(&place));
+        // It may say that the log of the killed one has a torn end.
+        assert_eq!(printed(given(&copy, "import DIR --resume -q", whole)), head(&place));
     }
 }
 

@@ -55,6 +55,7 @@ fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, Result<Hash, Malformed>) {
     let malformed = |failure| match failure {
         Failure::Malformed(malformed) => malformed,
         Failure::Read(error) => panic!("{error}"),
+        Failure::Asked(signal) => panic!("{signal}"),
     };
     let mut reader = match Reader::new(Input::new(bytes)) {
         Ok(reader) => reader,
