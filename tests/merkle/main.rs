@@ -22,5 +22,5 @@ mod store_head;
 mod tlog;
 mod tree;
 mod update;
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", feature = "keccak", feature = "mldsa"))]
 mod vectors;

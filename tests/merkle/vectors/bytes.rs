@@ -62,3 +62,19 @@ pub(crate) fn encode_tree(
     bytes.extend(hashes.as_flattened());
     bytes
 }
+
+/// Base64 with padding, RFC 4648 section 4.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let number = (0..3).fold(0, |number: usize, at| {
+            number << 8 | usize::from(three.get(at).copied().unwrap_or(0))
+        });
+        for place in 0..4 {
+            let digit = DIGITS[number >> (18 - 6 * place) & 63];
+            text.push(if place > three.len() { '=' } else { char::from(digit) });
+        }
+    }
+    text
+}

@@ -133,3 +133,76 @@ pub(crate) struct RefusedTree {
     pub(crate) commitment: String,
     pub(crate) bytes: String,
 }
+
+/// The file of what logs and witnesses sign.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Signed {
+    pub(crate) checkpoints: Vec<CheckpointCase>,
+    pub(crate) witnessed: Vec<WitnessedCase>,
+    pub(crate) proofs: Vec<ProofCase>,
+    pub(crate) witnessed_proofs: Vec<WitnessedProofCase>,
+    pub(crate) refused: Vec<RefusedText>,
+}
+
+/// A checkpoint of the log `origin` that one of `keys` signed, the public texts of keys of the log.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckpointCase {
+    pub(crate) note: String,
+    pub(crate) origin: String,
+    pub(crate) keys: Vec<String>,
+    pub(crate) head: Head,
+}
+
+/// A checkpoint that `policy` accepts. `cosigned` has for each witness of the policy the time of its cosignature.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WitnessedCase {
+    pub(crate) note: String,
+    pub(crate) policy: String,
+    pub(crate) head: Head,
+    pub(crate) cosigned: Vec<Option<u64>>,
+}
+
+/// The text of a proof that `leaf` is in a tree whose checkpoint one of `keys` signed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProofCase {
+    pub(crate) proof: String,
+    pub(crate) origin: String,
+    pub(crate) keys: Vec<String>,
+    pub(crate) leaf: String,
+    pub(crate) index: u64,
+    pub(crate) head: Head,
+}
+
+/// The same with a checkpoint that `policy` accepts.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WitnessedProofCase {
+    pub(crate) proof: String,
+    pub(crate) policy: String,
+    pub(crate) leaf: String,
+    pub(crate) index: u64,
+    pub(crate) head: Head,
+}
+
+/// A text that must not be accepted for what the caller trusts and asks for.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RefusedText {
+    pub(crate) why: String,
+    pub(crate) claim: SignedClaim,
+    pub(crate) text: String,
+}
+
+/// What the caller trusts and asks for.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum SignedClaim {
+    Checkpoint { origin: String, keys: Vec<String> },
+    Witnessed { policy: String },
+    Proof { origin: String, keys: Vec<String>, leaf: String },
+    WitnessedProof { policy: String, leaf: String },
+}

@@ -7,13 +7,16 @@ use duramen::merkle::{
     ConsistencyProof, HasherId, InclusionProof, MultiProof, NamedHead, RightEdge, StoreHead,
     TreeName, TreeProof,
 };
-use duramen::{Arity, Blake3, Frontier, Hasher, LeafIndex, Rfc6962Sha256, TreeHead, TreeSize};
+use duramen::tlog::{AnyVerifier, Checkpoint, NoteVerifier, Policy, SignedNote, TlogProof};
+use duramen::{
+    Arity, Blake3, Frontier, Hasher, Keccak256, LeafIndex, Rfc6962Sha256, TreeHead, TreeSize,
+};
 use serde::de::DeserializeOwned;
 use testkit::columns::Columns;
 use testkit::reference;
 
 use crate::vectors::bytes::{Hash, hash, hashes, hex, unhex};
-use crate::vectors::cases::{Claim, Head, Leaf, Profile, Stores};
+use crate::vectors::cases::{Claim, Head, Leaf, Profile, Signed, SignedClaim, Stores};
 use crate::vectors::path;
 
 fn read<T: DeserializeOwned>(name: &str) -> T {
@@ -38,7 +41,8 @@ struct Tree {
 
 impl Tree {
     fn all() -> impl Iterator<Item = Self> {
-        let hashers: [Arc<dyn Hasher>; 2] = [Arc::new(Blake3), Arc::new(Rfc6962Sha256)];
+        let hashers: [Arc<dyn Hasher>; 3] =
+            [Arc::new(Blake3), Arc::new(Rfc6962Sha256), Arc::new(Keccak256)];
         hashers.into_iter().flat_map(|hasher| {
             Arity::ALL.into_iter().map(move |arity| {
                 let hasher = Arc::clone(&hasher);
@@ -198,6 +202,83 @@ fn the_library_makes_and_verifies_the_commitments_of_the_files() {
         let commitment = hash(&case.commitment);
         let holds = TreeProof::decode(&unhex(&case.bytes))
             .is_ok_and(|proof| proof.verify(&commitment).is_ok());
+        assert!(!holds, "{}", case.why);
+    }
+}
+
+/// The keys that have these public texts; none if one of them is no key.
+fn keys(texts: &[String]) -> Option<Vec<AnyVerifier>> {
+    texts.iter().map(|text| text.parse().ok()).collect()
+}
+
+fn as_verifiers(keys: &[AnyVerifier]) -> Vec<&dyn NoteVerifier> {
+    keys.iter().map(|key| key as &dyn NoteVerifier).collect()
+}
+
+/// What the library reads in a checkpoint that one of the keys signed.
+fn checkpoint(text: &str, origin: &str, texts: &[String]) -> Option<Checkpoint> {
+    let (note, keys): (SignedNote, _) = (text.parse().ok()?, keys(texts)?);
+    note.verify_checkpoint(&as_verifiers(&keys), origin).ok()
+}
+
+fn witnessed(text: &str, policy: &str) -> Option<(Checkpoint, Vec<Option<u64>>)> {
+    let note: SignedNote = text.parse().ok()?;
+    let witnessed = Policy::read(policy.as_bytes()).ok()?.verify(&note).ok()?;
+    Some((witnessed.checkpoint, witnessed.cosigned))
+}
+
+fn proof(text: &str, origin: &str, texts: &[String], leaf: &str) -> Option<(u64, Checkpoint)> {
+    let (proof, keys): (TlogProof, _) = (text.parse().ok()?, keys(texts)?);
+    let checkpoint = proof.verify(&as_verifiers(&keys), origin, &hash(leaf)).ok()?;
+    Some((proof.index.get(), checkpoint))
+}
+
+fn witnessed_proof(text: &str, policy: &str, leaf: &str) -> Option<(u64, Checkpoint)> {
+    let proof: TlogProof = text.parse().ok()?;
+    let policy = Policy::read(policy.as_bytes()).ok()?;
+    let witnessed = proof.verify_witnessed(&policy, &hash(leaf)).ok()?;
+    Some((proof.index.get(), witnessed.checkpoint))
+}
+
+#[test]
+fn the_library_verifies_the_checkpoints_and_texts_of_proofs_of_the_files() {
+    let file: Signed = read("tlog.json");
+    for case in &file.checkpoints {
+        let found = checkpoint(&case.note, &case.origin, &case.keys).unwrap();
+        assert_eq!((found.origin(), found.head()), (&*case.origin, head(&case.head)));
+    }
+    for case in &file.witnessed {
+        let (found, cosigned) = witnessed(&case.note, &case.policy).unwrap();
+        assert_eq!((found.head(), cosigned), (head(&case.head), case.cosigned.clone()));
+    }
+    for case in &file.proofs {
+        let found = proof(&case.proof, &case.origin, &case.keys, &case.leaf);
+        let (index, found) = found.unwrap();
+        assert_eq!((index, found.head()), (case.index, head(&case.head)));
+    }
+    for case in &file.witnessed_proofs {
+        let (index, found) = witnessed_proof(&case.proof, &case.policy, &case.leaf).unwrap();
+        assert_eq!((index, found.head()), (case.index, head(&case.head)));
+    }
+}
+
+#[test]
+fn the_library_refuses_the_texts_that_the_files_say_are_refused() {
+    let file: Signed = read("tlog.json");
+    assert!(file.refused.len() > 50);
+    for case in &file.refused {
+        let holds = match &case.claim {
+            SignedClaim::Checkpoint { origin, keys } => {
+                checkpoint(&case.text, origin, keys).is_some()
+            }
+            SignedClaim::Witnessed { policy } => witnessed(&case.text, policy).is_some(),
+            SignedClaim::Proof { origin, keys, leaf } => {
+                proof(&case.text, origin, keys, leaf).is_some()
+            }
+            SignedClaim::WitnessedProof { policy, leaf } => {
+                witnessed_proof(&case.text, policy, leaf).is_some()
+            }
+        };
         assert!(!holds, "{}", case.why);
     }
 }

@@ -1,6 +1,7 @@
-//! Makes the files from the reference alone.
+//! Makes the files from the reference alone. Only the signatures of `tlog.json` are the library's.
 
 use serde::Serialize;
+use sha3::Digest;
 use testkit::reference::{self, BLAKE3, Oracle, RFC6962, TreeOfStore};
 
 use crate::vectors::bytes::{Hash, encode, encode_tree, hex, texts};
@@ -8,13 +9,17 @@ use crate::vectors::cases::{
     Claim, Consistency, Data, Frontier, Head, Inclusion, Leaf, Multi, Profile, Refused,
     RefusedTree, Store, Stores, Tree,
 };
+use crate::vectors::signed;
 
 /// Every size up to this one has its root here.
 const ROOTS: usize = 70;
 /// The sizes whose proofs are here: around the powers of all arities, and a deep tree.
 const SIZES: [usize; 11] = [1, 2, 3, 5, 8, 16, 17, 21, 40, 64, 300];
 /// The hash functions.
-const HASHERS: [Oracle; 2] = [BLAKE3, RFC6962];
+const HASHERS: [Oracle; 3] = [BLAKE3, RFC6962, KECCAK256];
+/// Keccak-256 of all children; the root of the empty tree is zero.
+const KECCAK256: Oracle =
+    Oracle { id: "keccak256", node: |children| keccak(&children.concat()), empty: || [0; 32] };
 const ARITIES: [usize; 4] = [2, 4, 8, 16];
 
 /// The kinds of encodings.
@@ -22,6 +27,10 @@ const INCLUSION: u8 = 1;
 const CONSISTENCY: u8 = 2;
 const MULTI: u8 = 3;
 const FRONTIER: u8 = 4;
+
+fn keccak(data: &[u8]) -> Hash {
+    sha3::Keccak256::digest(data).into()
+}
 
 /// All files by name.
 pub(crate) fn files() -> Vec<(String, String)> {
@@ -35,6 +44,15 @@ pub(crate) fn files() -> Vec<(String, String)> {
     let stores = stores();
     let stores = object(&[list("stores", &stores.stores), list("refused", &stores.refused)]);
     files.push(("stores.json".to_owned(), stores));
+    let signed = signed::file();
+    let signed = object(&[
+        list("checkpoints", &signed.checkpoints),
+        list("witnessed", &signed.witnessed),
+        list("proofs", &signed.proofs),
+        list("witnessed_proofs", &signed.witnessed_proofs),
+        list("refused", &signed.refused),
+    ]);
+    files.push(("tlog.json".to_owned(), signed));
     files
 }
 
@@ -91,6 +109,7 @@ impl Maker {
     fn data(&self) -> Vec<Data> {
         let leaf = |data: &[u8]| match self.oracle.id {
             "blake3" => blake3::derive_key("duramen 2026-11 leaf data v1", data),
+            "keccak256" => keccak(&keccak(data)),
             _ => reference::sha256(&[&[0], data].concat()),
         };
         let long: Vec<u8> = (0..=255).cycle().take(3000).collect();
@@ -318,7 +337,7 @@ fn trees(count: u64) -> Vec<(String, Oracle, usize, u64)> {
     let mut trees: Vec<_> = (0..count)
         .map(|number| {
             let at = usize::try_from(number).unwrap();
-            (name(number), HASHERS[at % 2], ARITIES[at % 4], number * 5 % 23)
+            (name(number), [BLAKE3, RFC6962][at % 2], ARITIES[at % 4], number * 5 % 23)
         })
         .collect();
     trees.sort_by(|one, other| one.0.as_bytes().cmp(other.0.as_bytes()));

@@ -1,10 +1,11 @@
 //! Test vectors for other implementations: made by a reference that is too slow to be wrong and shares nothing
-//! with the library, and read here to hold the library to them. See docs/vectors.md.
+//! with the library but the keys that sign, and read here to hold the library to them. See docs/vectors.md.
 
 mod bytes;
 mod cases;
 mod library;
 mod make;
+mod signed;
 
 use std::path::PathBuf;
 
