@@ -17,6 +17,8 @@ pub(crate) struct Step {
     needs: Option<(&'static str, &'static str)>,
     /// Whether `--seconds N` of the command line becomes libFuzzer's limit of time.
     fuzzes: bool,
+    /// Whether `DURAMEN_TEST_NO_SKIP` turns a skip into a failure, as in tests.
+    is_test: bool,
 }
 
 /// How a step ended.
@@ -46,8 +48,17 @@ impl Outcome {
 
 impl Step {
     const fn cargo(name: &'static str, args: &'static str) -> Self {
-        let (env, takes_args, needs, fuzzes) = (&[], false, None, false);
-        Self { name, program: "cargo", args, env, takes_args, needs, fuzzes }
+        Self::program(name, "cargo", args)
+    }
+
+    const fn program(name: &'static str, program: &'static str, args: &'static str) -> Self {
+        let (env, takes_args, needs, fuzzes, is_test) = (&[], false, None, false, false);
+        Self { name, program, args, env, takes_args, needs, fuzzes, is_test }
+    }
+
+    /// A step of tests of a binding, which needs tools that not every machine has.
+    const fn of_binding(self, program: &'static str, printing: &'static str) -> Self {
+        Self { is_test: true, ..self.needing(program, printing) }
     }
 
     const fn with_env(self, env: &'static [(&'static str, &'static str)]) -> Self {
@@ -73,6 +84,10 @@ impl Step {
             println!("SKIPPED: `{needs}` does not work here or does not name {printing:?}");
             if needs == CARGO_FUZZ {
                 println!("it takes a nightly toolchain and `cargo install cargo-fuzz`");
+            }
+            if self.is_test && std::env::var_os("DURAMEN_TEST_NO_SKIP").is_some() {
+                println!("DURAMEN_TEST_NO_SKIP is set: nothing may be skipped");
+                return Outcome::Failed;
             }
             return Outcome::Skipped;
         }
@@ -164,14 +179,37 @@ pub(crate) fn test() -> Steps {
         ),
         Step::cargo("loom models", "test --release --manifest-path loom-tests/Cargo.toml")
             .with_env(LOOM),
+        Step::cargo(
+            "the npm package of the verifier",
+            "run --manifest-path bindings/Cargo.toml --target-dir target/bindings \
+             -p duramen-wasm-pack -- target/npm",
+        )
+        .of_binding("rustup target add wasm32-unknown-unknown", ""),
+        Step::program("test vectors in Node", "node", "bindings/wasm/tests/node.js target/npm")
+            .of_binding("node --version", "v"),
+        Step::program(
+            "test vectors in Chromium",
+            "node",
+            "bindings/wasm/tests/browser.js target/npm",
+        )
+        .of_binding("chromium --version", "Chromium"),
     ]
 }
 
 pub(crate) fn check() -> Steps {
     vec![
         Step::cargo("formatting", "fmt --all --check"),
+        Step::cargo(
+            "formatting of the bindings",
+            "fmt --manifest-path bindings/Cargo.toml --all --check",
+        ),
         Step::cargo("lints", "clippy --workspace --all-targets --all-features -- -D warnings")
             .with_env(&[MUTANTS]),
+        Step::cargo(
+            "lints of the bindings",
+            "clippy --manifest-path bindings/Cargo.toml --workspace --all-targets \
+             --target-dir target/bindings -- -D warnings",
+        ),
         Step::cargo(
             "lints without features",
             "clippy -p duramen --no-default-features -- -D warnings",
