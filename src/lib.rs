@@ -118,6 +118,8 @@ pub mod scrub;
 #[cfg(feature = "std")]
 mod shared;
 #[cfg(feature = "std")]
+pub mod ship;
+#[cfg(feature = "std")]
 mod snapshot;
 #[cfg(feature = "std")]
 mod store;

@@ -372,6 +372,11 @@ impl Store {
         self.shared.engine()?.snapshot_to(&Config::new(dir))
     }
 
+    /// The engine, for what keeps it longer than a call.
+    pub(crate) fn kept_engine(&self) -> InProcess<Arc<Engine>> {
+        self.shared.kept_engine()
+    }
+
     /// Copies the store into a copy that was begun at `started`.
     pub(crate) fn copy_into(&self, target: Target<'_>, started: Instant) -> Result<BackupInfo> {
         self.shared.engine()?.copy_into(target, started)

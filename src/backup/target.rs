@@ -15,6 +15,8 @@
 //! of the target. A failure in the source is a failure of the source, and so are wrong bytes in a file
 //! that was copied from there.
 
+mod received;
+
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;

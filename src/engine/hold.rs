@@ -7,6 +7,8 @@
 //! lock a manifest can come into force that no longer names a file. Later files are not kept, so a long backup
 //! beside a busy writer takes no room for them.
 
+use std::sync::Arc;
+
 use super::holds::Retired;
 use super::keeper::Live;
 use super::shared::Engine;
@@ -22,7 +24,38 @@ pub(super) struct Hold<'a> {
     _segments: SegmentHold<'a>,
 }
 
+/// A hold on parts alone, for what outlives a call: a state that is shipped. Dropping it ends the hold.
+#[must_use = "dropping it ends the hold"]
+pub(crate) struct PartsHold {
+    engine: Arc<Engine>,
+    beyond: u64,
+}
+
+impl PartsHold {
+    /// Begins a hold on the parts that the manifest of `live` names.
+    pub(super) fn begin(engine: &Arc<Engine>, live: &Live) -> Self {
+        let beyond = live.numbers().part;
+        engine.keeper.holds().begin(beyond);
+        Self { engine: Arc::clone(engine), beyond }
+    }
+}
+
+impl Drop for PartsHold {
+    fn drop(&mut self) {
+        if self.engine.process().check().is_ok() {
+            self.engine.end_parts_hold(self.beyond);
+        }
+    }
+}
+
 impl Engine {
+    fn end_parts_hold(&self, beyond: u64) {
+        let free = self.keeper.holds().end(beyond);
+        // If a forked child removes none of them, the parent does.
+        self.remove_parts(free);
+        let _ = self.poison_if_noted();
+    }
+
     /// Begins a hold on the files that the manifest of `live` names, and on the log.
     pub(super) fn hold(&self, live: &Live) -> Hold<'_> {
         let beyond = live.numbers().part;
@@ -72,9 +105,6 @@ impl Engine {
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        let free = self.engine.keeper.holds().end(self.beyond);
-        // If a forked child removes none of them, the parent does.
-        self.engine.remove_parts(free);
-        let _ = self.engine.poison_if_noted();
+        self.engine.end_parts_hold(self.beyond);
     }
 }

@@ -95,6 +95,16 @@ impl<T> InProcess<T> {
         Ok(&self.value)
     }
 
+    /// The value, to change it.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub(crate) fn get_mut(&mut self) -> Result<&mut T> {
+        self.process.check()?;
+        Ok(&mut self.value)
+    }
+
     /// The value in any process, for a caller that takes no lock of it and waits for nothing.
     #[inline]
     pub(crate) fn anywhere(&self) -> &T {

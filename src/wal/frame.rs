@@ -350,6 +350,28 @@ impl std::fmt::Display for BodyFault {
     }
 }
 
+/// The frames of a group's body without those that lead to another segment, and how many they are. `body` has `count`
+/// frames, which can be decoded.
+pub(crate) fn without_rolls(body: &[u8], count: u32) -> (Vec<u8>, u32) {
+    let (mut out, mut kept, mut at) = (Vec::with_capacity(body.len()), 0, 0);
+    for _ in 0..count {
+        let Some(header) = body.get(at..at + FRAME_HEADER_LEN) else { break };
+        let (fields, _) = header.as_chunks::<8>();
+        let is_roll = u64::from_le_bytes(fields[0]) & 0xffff == u64::from(KIND_ROLL);
+        let Ok(len) = usize::try_from(u64::from_le_bytes(fields[3])) else { break };
+        let Some(frame) = at.checked_add(FRAME_HEADER_LEN + len).and_then(|end| body.get(at..end))
+        else {
+            break;
+        };
+        if !is_roll {
+            out.extend_from_slice(frame);
+            kept += 1;
+        }
+        at += frame.len();
+    }
+    (out, kept)
+}
+
 /// Renumbers the segments to which the roll frames of a group's body lead. `body` has `count` frames, which can be decoded.
 pub(crate) fn renumber_rolls(
     body: &mut [u8],

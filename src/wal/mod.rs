@@ -21,10 +21,10 @@ pub(crate) use key::{Life, LogKey};
 pub(crate) use logged::LoggedLeaves;
 pub(crate) use reader::owner;
 pub(crate) use recovery::{
-    Extent, Log, Purpose, Replayed, Stop, Stretch, copy_closed, replay, replay_closed,
+    Extent, Log, Purpose, Replayed, Stop, Stretch, copy_closed, copy_some, replay, replay_closed,
     replay_onward, replay_read_only,
 };
-pub(crate) use segments::{Segment, SegmentHold, SegmentLimits, Segments, Unwiped};
+pub(crate) use segments::{OnwardHold, Segment, SegmentHold, SegmentLimits, Segments, Unwiped};
 pub(crate) use writer::{LogWriter, Record};
 
 use crate::ids::{ByteOffset, GroupNumber, SegmentId};

@@ -255,6 +255,25 @@ pub(crate) fn copy_closed(
     Ok(walk.done)
 }
 
+/// Reads the groups of `extent`, which begins at the sequence number `seq`, from the front, as [`copy_closed`] does.
+/// Stops at the first point at which `enough` returns true. Returns where it stopped.
+pub(crate) fn copy_some(
+    fs: &dyn FileSystem,
+    store: StoreId,
+    extent: Extent,
+    seq: Seq,
+    copy: &mut dyn FnMut(&GroupHeader, &[u8]) -> Result<()>,
+    enough: &dyn Fn() -> bool,
+) -> Result<(Position, Seq)> {
+    let log = Log { closed: vec![extent], open: extent.to, seq, clean: false };
+    let reader = LogReader::new(fs, store, Access::Read, Source::Cache);
+    let mut apply = |_: &GroupHeader, _: &Frame<'_>| Ok(());
+    let mut walk = Walk::new(fs, reader, &log, &mut apply);
+    walk.copy = Some(copy);
+    let at = walk.some(extent, enough)?;
+    Ok((at, walk.seq))
+}
+
 /// Checks two things. The last sequence number of a group must follow from its frames. The next
 /// segment's number must be higher, by no more than a store can skip. So the store never adopts a
 /// number that it could not have counted to.
@@ -355,8 +374,16 @@ impl<'a> Walk<'a> {
     }
 
     fn closed(&mut self, extent: Extent) -> Result<()> {
+        self.some(extent, &|| false).map(drop)
+    }
+
+    /// Reads a closed stretch to its end, or to the first point at which it is `enough`. Returns where that is.
+    fn some(&mut self, extent: Extent, enough: &dyn Fn() -> bool) -> Result<Position> {
         let mut at = extent.from;
         while at != extent.to {
+            if self.pending.is_empty() && enough() {
+                return Ok(at);
+            }
             // A position beyond the end shows as a group whose number is too high.
             match self.step(at)? {
                 Step::Next(position) if at.group < extent.to.group => at = position,
@@ -370,7 +397,8 @@ impl<'a> Walk<'a> {
             }
         }
         // The manifest says that the stretch ended there.
-        self.count_pending()
+        self.count_pending()?;
+        Ok(at)
     }
 
     fn open(&mut self, log: &Log, files: &[SegmentId], purpose: Purpose) -> Result<()> {

@@ -18,7 +18,7 @@ use crate::mark::Marks;
 use crate::merkle::TreeName;
 use crate::sync::process::Process;
 use crate::sync::{Condvar, Instant, Mutex};
-use crate::wal::{SegmentHold, Segments, Unwiped};
+use crate::wal::{OnwardHold, SegmentHold, Segments, Unwiped};
 
 /// The state of the log that callers, workers and the flusher share.
 #[derive(Debug)]
@@ -310,5 +310,10 @@ impl LogSide {
     /// Keeps the segments that are in the log now.
     pub(in crate::engine) fn hold_segments(&self) -> SegmentHold<'_> {
         self.segments.hold()
+    }
+
+    /// Keeps the segments that are in the log now, and all later ones.
+    pub(in crate::engine) fn hold_segments_onward(&self) -> OnwardHold {
+        self.segments.hold_onward()
     }
 }

@@ -11,7 +11,8 @@
 //!   nothing about the names that the failed sync covered. A segment whose own sync failed is not handed
 //!   out. Other segments are not affected.
 //! - A [hold](Segments::hold) keeps the segments that made up the log when the hold began. The supply
-//!   does not reuse or remove them until the hold ends.
+//!   does not reuse or remove them until the hold ends. An [onward hold](Segments::hold_onward) keeps every segment
+//!   from one on, also those that the log begins later.
 //! - Once the store has [erased](Segments::begin_erasing) entries, released files are [wiped](wiping) first.
 //! - A prepared segment is at least as long as a first segment and as the last request, so the next
 //!   `take` can use it. A last request above the largest length is ignored here. Spare files shorter
@@ -95,6 +96,8 @@ struct State {
     inherited: BTreeSet<FileName>,
     /// One entry per hold: the newest segment that the hold keeps.
     holds: Vec<SegmentId>,
+    /// One entry per onward hold: the oldest segment that the hold keeps.
+    onward: Vec<SegmentId>,
     /// Segments that the log has released and a hold still keeps, with their lengths.
     held: Vec<(SegmentId, u64)>,
     /// The error of the failed directory sync.
@@ -117,12 +120,38 @@ impl Drop for SegmentHold<'_> {
         if let Some(own) = state.holds.iter().position(|newest| *newest == self.newest) {
             state.holds.swap_remove(own);
         }
-        // The next release removes the surplus.
-        let free =
-            state.held.extract_if(.., |(id, _)| !state.holds.iter().any(|hold| *id <= *hold));
-        let free = free.map(|(id, len)| (id.file(), len));
-        let free: Vec<_> = free.collect();
-        state.free(free);
+        state.free_unheld();
+    }
+}
+
+/// Keeps a segment and all later ones from being reused or removed until it is dropped. Made by
+/// [`Segments::hold_onward`].
+#[derive(Debug)]
+#[must_use = "dropping it ends the hold"]
+pub(crate) struct OnwardHold {
+    segments: Arc<Segments>,
+    /// The oldest segment that this hold keeps.
+    from: SegmentId,
+}
+
+impl OnwardHold {
+    /// Keeps only `from` and later segments from now on.
+    pub(crate) fn move_to(&mut self, from: SegmentId) {
+        if from > self.from {
+            let mut guard = self.segments.state.lock();
+            guard.end_onward(self.from);
+            guard.onward.push(from);
+            guard.free_unheld();
+            self.from = from;
+        }
+    }
+}
+
+impl Drop for OnwardHold {
+    fn drop(&mut self) {
+        let mut guard = self.segments.state.lock();
+        guard.end_onward(self.from);
+        guard.free_unheld();
     }
 }
 
@@ -154,6 +183,7 @@ impl Segments {
             wiped: 0,
             inherited: BTreeSet::new(),
             holds: Vec::new(),
+            onward: Vec::new(),
             held: Vec::new(),
             failed: None,
         };
@@ -174,6 +204,15 @@ impl Segments {
         let newest = state.in_use.back().map_or(SegmentId(0), |(id, _)| *id);
         state.holds.push(newest);
         SegmentHold { segments: self, newest }
+    }
+
+    /// As [`hold`](Self::hold), and keeps what the log begins later too. The hold begins with the oldest segment of the
+    /// log. A hold that is not moved on keeps more and more files.
+    pub(crate) fn hold_onward(self: &Arc<Self>) -> OnwardHold {
+        let mut state = self.state.lock();
+        let from = state.in_use.front().map_or(SegmentId(0), |(id, _)| *id);
+        state.onward.push(from);
+        OnwardHold { segments: Arc::clone(self), from }
     }
 
     /// The length of the shortest possible segment: room for one group and for the roll frame.
@@ -300,7 +339,7 @@ impl Segments {
             && id < floor
         {
             state.in_use.pop_front();
-            if state.holds.iter().any(|hold| id <= *hold) {
+            if state.keeps(id) {
                 state.held.push((id, len));
             } else {
                 state.free([(id.file(), len)]);
@@ -509,5 +548,26 @@ impl State {
     /// Keeps files that the log does not need any more.
     fn free(&mut self, files: impl IntoIterator<Item = (FileName, u64)>) {
         if self.erasing { self.dirty.extend(files) } else { self.spare.extend(files) }
+    }
+
+    /// Whether a hold keeps a segment.
+    fn keeps(&self, id: SegmentId) -> bool {
+        self.holds.iter().any(|newest| id <= *newest) || self.onward.iter().any(|from| id >= *from)
+    }
+
+    /// Frees what no hold keeps any more. The next release removes the surplus.
+    fn free_unheld(&mut self) {
+        let (held, free) =
+            std::mem::take(&mut self.held).into_iter().partition(|(id, _)| self.keeps(*id));
+        self.held = held;
+        let free: Vec<(SegmentId, u64)> = free;
+        self.free(free.into_iter().map(|(id, len)| (id.file(), len)));
+    }
+
+    /// Removes one onward hold from `from` on.
+    fn end_onward(&mut self, from: SegmentId) {
+        if let Some(own) = self.onward.iter().position(|other| *other == from) {
+            self.onward.swap_remove(own);
+        }
     }
 }
