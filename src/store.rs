@@ -13,6 +13,7 @@ use crate::durability::DurabilityToken;
 use crate::engine::{self, Engine, TreeThen, Wanted};
 use crate::entry::EntryConfig;
 use crate::error::{Error, Result};
+use crate::ids::Seq;
 use crate::mark::{MarkInfo, MarkName};
 use crate::merkle::{Hasher, StoreHead, TreeName, TreeSize};
 use crate::report::{BackupInfo, CheckpointInfo, CheckpointReason, Compact, CompactInfo};
@@ -331,6 +332,27 @@ impl Store {
     /// As [`DynAccumulator::flush`].
     pub fn flush(&self) -> Result<()> {
         self.shared.engine()?.flush()
+    }
+
+    /// The sequence number up to which everything is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) in a forked child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # use duramen::{Accumulator, Config};
+    /// let log: Accumulator = Accumulator::open(Config::new(dir.path()))?;
+    /// let inserted = log.insert([7; 32])?;
+    /// inserted.token.wait()?;
+    /// assert!(log.store().durable_seq()? >= inserted.token.seq());
+    /// # Ok::<(), duramen::Error>(())
+    /// ```
+    pub fn durable_seq(&self) -> Result<Seq> {
+        Ok(self.shared.engine()?.durable_seq())
     }
 
     /// Requests a flush of everything accepted before the call, and returns at once. See

@@ -30,7 +30,9 @@ pub enum Error {
         found: String,
     },
     /// An object has a format that this version does not know.
-    #[error("{name} has format version {found}, and this version of duramen-remote knows {supported}")]
+    #[error(
+        "{name} has format version {found}, and this version of duramen-remote knows {supported}"
+    )]
     UnknownFormat {
         /// The object.
         name: String,
@@ -54,12 +56,41 @@ pub enum Error {
         name: String,
     },
     /// A writer with a higher epoch has taken the store over. This one has stopped for good.
-    #[error("the writer of epoch {epoch} was fenced by epoch {by_epoch}: another writer has taken the store over")]
+    #[error(
+        "the writer of epoch {epoch} was fenced by epoch {by_epoch}: another writer has taken the store over"
+    )]
     Fenced {
         /// The epoch of the writer that has stopped.
         epoch: u64,
         /// The epoch that was found.
         by_epoch: u64,
+    },
+    /// The bucket has what this store does not have: another writer has written to it since this directory was shipped or
+    /// restored. Take the store over into another directory.
+    #[error(
+        "the bucket has records that this store does not have: it is at {remote}, written under epoch {by_epoch}, and \
+         this directory has what was written up to epoch {epoch}, and {local} records"
+    )]
+    Superseded {
+        /// The epoch up to which the directory has everything.
+        epoch: u64,
+        /// The epoch that has written since.
+        by_epoch: u64,
+        /// The sequence number of the store in the bucket.
+        remote: u64,
+        /// The sequence number of the store here.
+        local: u64,
+    },
+    /// The store is in the bucket and nothing of it was shipped yet.
+    #[error("nothing was shipped to the bucket yet")]
+    Nothing,
+    /// The shipper was closed before what was waited for was in the bucket.
+    #[error("the shipper was closed at {remote}, before {wanted} was in the bucket")]
+    Closed {
+        /// The sequence number up to which everything is in the bucket.
+        remote: u64,
+        /// The one that was waited for.
+        wanted: u64,
     },
     /// The bucket does not keep the one promise that all others rest on.
     #[error("the bucket is not suitable: {what}")]

@@ -1,13 +1,15 @@
-//! Mistakes of the protocol that the simulation must notice. Compiled with `--cfg duramen_mutants` alone.
+//! Mistakes of the protocol that the simulation must notice. They are made with `--cfg duramen_mutants` alone.
 //!
 //! `mutant!(bucket, Name)` stands where the protocol would have to be wrong, and is `false` without that
 //! setting. The bucket says which mistake is made, so that all of them can be tested in one process.
 
 /// A way in which the protocol could break its rules.
-#[cfg(duramen_mutants)]
+#[cfg(any(test, duramen_mutants))]
+#[cfg_attr(not(duramen_mutants), allow(dead_code, reason = "no mistake is made"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutant {
     /// The bucket creates an object although there is one.
+    #[cfg_attr(not(test), allow(dead_code, reason = "a mistake of the simulated bucket"))]
     ConditionIgnored,
     /// A manifest covers a slot that is not committed yet.
     ManifestAhead,
@@ -39,6 +41,8 @@ pub(crate) enum Mutant {
     NameReused,
     /// Data is acknowledged when it is sent.
     AcknowledgedEarly,
+    /// A reader does not look for a newer manifest once it has read.
+    NotReadAgain,
     /// A fenced writer goes on behind the fence.
     FencedGoesOn,
 }

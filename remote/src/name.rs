@@ -78,9 +78,9 @@ impl Name {
             || [Folder::Slots, Folder::Blobs, Folder::Parts, Folder::States]
                 .iter()
                 .any(|folder| name.starts_with(folder.prefix()));
-        let printable = name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/-".contains(&byte));
+        let printable = name.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/-".contains(&byte)
+        });
         (known && printable && name.len() <= 128).then(|| Self(name.to_owned()))
     }
 

@@ -76,8 +76,7 @@ impl Feed {
                 }
             }
             let fs = &*engine.fs;
-            let (at, seq) =
-                copy_some(fs, engine.store, extent, self.seq, copy, &|| enough.get())?;
+            let (at, seq) = copy_some(fs, engine.store, extent, self.seq, copy, &|| enough.get())?;
             self.seq = seq;
             match self.closed.last_mut() {
                 Some(extent) => extent.from = at,
@@ -120,6 +119,11 @@ impl Engine {
     /// The identifier of the store.
     pub(crate) fn store_id(&self) -> StoreId {
         self.store
+    }
+
+    /// The sequence number up to which everything is durable.
+    pub(crate) fn durable_seq(&self) -> Seq {
+        self.log.durable()
     }
 
     /// The file system of the store.

@@ -11,8 +11,8 @@ use crate::engine::{Engine, PartsHold};
 use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::{Access, ByteOffset};
 use crate::ids::Seq;
-use crate::sync::process::InProcess;
 use crate::store::Store;
+use crate::sync::process::InProcess;
 use crate::wal::LogKey;
 
 /// Bytes of a part that are read at a time.
@@ -229,10 +229,6 @@ impl StoreState {
 /// The parts of a manifest.
 pub(super) fn parts_of(manifest: &Manifest) -> Vec<ShippedPart> {
     let all = manifest.trees.iter().flat_map(|tree| &tree.parts);
-    all.map(|part| ShippedPart {
-        number: part.number.0,
-        len: part.len,
-        checksum: part.checksum,
-    })
-    .collect()
+    all.map(|part| ShippedPart { number: part.number.0, len: part.len, checksum: part.checksum })
+        .collect()
 }

@@ -13,6 +13,7 @@ use std::time::Instant;
 use crate::steps::MUTANTS;
 
 const USAGE: &str = "usage: cargo xtask crash [--full] [--seed S | --seed S-K] [--part I/N | --rest N]
+       cargo xtask crash --remote [--full | --seed S]
 
   without --full   the crash tests as `cargo xtask test` runs them, with another seed if one is given
   --full           everything, at least 1,000,000 crash images: well over half an hour on 2 cores
@@ -20,6 +21,8 @@ const USAGE: &str = "usage: cargo xtask crash [--full] [--seed S | --seed S-K] [
   --seed S-K       nothing but workload K of that run: what a failure prints
   --part I/N       every Nth workload of the full run from the Ith on
   --rest N         those of the N parts of the full run that have not been run yet
+  --remote         writers of one store in a bucket that loses answers, repeats and delays requests and fails:
+                   3,000 schedules and every mistake that they must notice; 400,000 with --full; one with --seed S
 ";
 
 /// What was asked for.
@@ -73,6 +76,11 @@ impl Asked {
 
 /// Runs the command.
 pub(crate) fn run(args: &[String]) -> ExitCode {
+    if let Some((flag, rest)) = args.split_first()
+        && flag == "--remote"
+    {
+        return remote(rest);
+    }
     let Some(asked) = Asked::parse(args) else {
         print!("{USAGE}");
         return ExitCode::from(2);
@@ -101,6 +109,36 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
         sum(&asked.seed, parts, controls);
     }
     exit(passed)
+}
+
+/// Runs schedules of the protocol in a bucket.
+fn remote(args: &[String]) -> ExitCode {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (full, seed) = match args[..] {
+        [] => (false, None),
+        ["--full"] => (true, None),
+        ["--seed", seed] if seed.parse::<u64>().is_ok() => (false, Some(seed)),
+        _ => {
+            print!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut command = Command::new("cargo");
+    command.args(["test", "-p", "duramen-remote", "--lib", "--"]).args(["sim::", "--nocapture"]);
+    if full {
+        // The mistakes that must be noticed too: without them the zeros would say nothing.
+        command.args(["--include-ignored", "--test-threads=1"]);
+    }
+    if let Some(seed) = seed {
+        command.arg("no_acknowledged_leaf_is_lost_and").env("DURAMEN_REMOTE_SEED", seed);
+    }
+    match command.env(MUTANTS.0, MUTANTS.1).status() {
+        Ok(status) => exit(status.success()),
+        Err(error) => {
+            println!("cannot start cargo: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Runs one part of a full run. Returns whether it found nothing.

@@ -47,5 +47,5 @@ pub(crate) use commit::fetch_content;
 pub(crate) use probe::probe;
 pub(crate) use read::read;
 pub(crate) use takeover::{identity, initialise, take_over};
-pub(crate) use walk::{Cursor, Take};
+pub(crate) use walk::Take;
 pub(crate) use writer::Writer;

@@ -2,8 +2,9 @@
 //!
 //! # Invariant
 //!
-//! What is read is a state that the store had, perhaps an older one. Objects may be collected meanwhile; then the read
-//! begins again with the newest manifest.
+//! What is read has everything that was committed when the read began. Slots are collected only once a later manifest is
+//! committed. So the end of the log was seen if there is still no later manifest after the first absent slot; else the
+//! read begins again.
 
 use super::commit::fetch_object;
 use super::find::{newest_epoch, newest_manifest};
@@ -11,6 +12,7 @@ use super::takeover::identity;
 use super::walk::{Cursor, Take, body};
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
+use crate::mutant::mutant;
 use crate::name::Name;
 use crate::objects::{Manifest, Slot, State, StoreId};
 
@@ -25,8 +27,8 @@ pub(crate) struct Found {
     pub(crate) cursor: Option<Cursor>,
 }
 
-/// How often a read begins again because objects were collected meanwhile.
-const RETRIES: u32 = 8;
+/// How often a read begins again because there is a newer manifest.
+const RETRIES: u32 = 100;
 
 /// Reads what is committed. `begin` makes what takes it in; it is called again whenever the read begins again.
 pub(crate) async fn read<B: Bucket, T: Take>(
@@ -42,23 +44,36 @@ pub(crate) async fn read<B: Bucket, T: Take>(
             return Ok((Found { store, epoch: number, manifest: None, cursor: None }, begin()?));
         };
         let mut take = begin()?;
-        match walk(bucket, store, &manifest, &mut take).await {
-            Ok(cursor) => {
+        let walked = walk(bucket, store, &manifest, &mut take).await;
+        let is_newest = is_newest(bucket, store, manifest.number).await?;
+        match walked {
+            Ok(cursor) if is_newest => {
                 let (manifest, cursor) = (Some(manifest), Some(cursor));
                 return Ok((Found { store, epoch: number, manifest, cursor }, take));
             }
-            Err(Error::Damaged { .. } | Error::Missing { .. }) if tries < RETRIES => {
-                let newest = newest_manifest(bucket, store, manifest.number).await?;
-                tries = if newest.is_some_and(|newest| newest.number > manifest.number) {
-                    tries + 1
-                } else {
-                    // Once more, and then the error is reported.
-                    RETRIES.max(tries + 1)
-                };
+            Ok(_) | Err(Error::Damaged { .. } | Error::Missing { .. })
+                if !is_newest && tries < RETRIES =>
+            {
+                tries += 1;
+            }
+            Ok(_) => {
+                let name = Name::manifest(manifest.number).to_string();
+                let what = format!("it was replaced {RETRIES} times while it was read");
+                return Err(Error::Damaged { name, what });
             }
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether there is no later manifest than `number`.
+async fn is_newest<B: Bucket>(bucket: &B, store: StoreId, number: u64) -> Result<bool> {
+    if mutant!(bucket, NotReadAgain) {
+        return Ok(true);
+    }
+    let next =
+        fetch_object::<Manifest, B>(bucket, &Name::manifest(number + 1), Some(store)).await?;
+    Ok(next.is_none())
 }
 
 async fn walk<B: Bucket>(

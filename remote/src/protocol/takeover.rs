@@ -19,7 +19,9 @@ use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::mutant::mutant;
 use crate::name::Name;
-use crate::objects::{Content, Digest, Epoch, Manifest, Object, Slot, State, Store, StoreId, digest};
+use crate::objects::{
+    Content, Digest, Epoch, Manifest, Object, Slot, State, Store, StoreId, digest,
+};
 
 /// The store in the bucket, and the hash from which its log begins. `None` if there is none.
 pub(crate) async fn identity<B: Bucket>(bucket: &B) -> Result<Option<(StoreId, Digest)>> {
@@ -40,7 +42,10 @@ pub(crate) async fn initialise<B: Bucket>(bucket: &B, store: StoreId) -> Result<
 /// # Errors
 ///
 /// [`Error::Fenced`] if another takeover began later. A failure of `take` is passed on.
-pub(crate) async fn take_over<B: Bucket>(bucket: Arc<B>, take: &mut impl Take) -> Result<Writer<B>> {
+pub(crate) async fn take_over<B: Bucket>(
+    bucket: Arc<B>,
+    take: &mut impl Take,
+) -> Result<Writer<B>> {
     let (store, origin) = identity(&*bucket).await?.ok_or(Error::NoStore)?;
     let (epoch, from) = new_epoch(&*bucket, store).await?;
     let mut takeover = Takeover { bucket, store, origin, epoch };

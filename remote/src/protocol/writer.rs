@@ -108,24 +108,10 @@ impl<B: Bucket> Writer<B> {
         self.epoch
     }
 
-    /// Behind the last slot that is committed.
-    pub(crate) fn cursor(&self) -> Cursor {
-        self.cursor
-    }
-
-    /// The manifest in force.
-    pub(crate) fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
     /// What the state of the manifest in force needs.
+    #[cfg(test)]
     pub(crate) fn objects(&self) -> &[Reference] {
         &self.objects
-    }
-
-    /// Whether a slot waits to be committed.
-    pub(crate) fn is_pending(&self) -> bool {
-        self.pending.is_some()
     }
 
     /// Whether a manifest waits to be committed.
@@ -247,8 +233,8 @@ impl<B: Bucket> Writer<B> {
     }
 
     /// Fixes the next manifest: the state `body`, which needs `objects` and covers everything up to the sequence number
-    /// `covers`. No other manifest is proposed. The first state may cover records that no slot has: they become part of
-    /// the store with this manifest.
+    /// `covers`. No other manifest is proposed. A state that covers more than the slots makes
+    /// the rest part of the store with this manifest; no slot is pending then.
     pub(crate) fn propose(
         &mut self,
         covers: u64,
@@ -280,8 +266,7 @@ impl<B: Bucket> Writer<B> {
             state: Some(reference.clone()),
         };
         let bytes = manifest.encode();
-        self.proposed =
-            Some(Proposed { manifest, bytes, state: reference, state_bytes, objects });
+        self.proposed = Some(Proposed { manifest, bytes, state: reference, state_bytes, objects });
         Ok(())
     }
 
@@ -292,7 +277,7 @@ impl<B: Bucket> Writer<B> {
         {
             return Cursor::behind(&pending.slot, &pending.bytes);
         }
-        if !self.has_origin() {
+        if !self.has_origin() || covers > self.cursor.seq {
             return Cursor { seq: covers, ..self.cursor };
         }
         let begin = Cursor::at_floor(&self.manifest);
@@ -339,9 +324,7 @@ impl<B: Bucket> Writer<B> {
 
     /// Notes that a manifest is in force.
     fn replace(&mut self, done: Proposed) {
-        if !self.has_origin() {
-            self.cursor.seq = done.manifest.seq;
-        }
+        self.cursor.seq = self.cursor.seq.max(done.manifest.seq);
         let old = std::mem::replace(&mut self.manifest, done.manifest);
         let objects = std::mem::replace(&mut self.objects, done.objects);
         let kept = |name: &Name| self.objects.iter().any(|object| object.name == *name);
@@ -353,7 +336,8 @@ impl<B: Bucket> Writer<B> {
         if mutant!(&*self.bucket, EpochsCollected) {
             self.garbage.extend((1..self.epoch).map(Name::epoch));
         }
-        while let Some(slot) = self.tail.pop_front_if(|slot| slot.cursor.slot <= self.manifest.floor)
+        while let Some(slot) =
+            self.tail.pop_front_if(|slot| slot.cursor.slot <= self.manifest.floor)
         {
             if !slot.fence || mutant!(&*self.bucket, FencesCollected) {
                 self.garbage.push(Name::slot(slot.cursor.slot - 1));
@@ -384,7 +368,8 @@ impl<B: Bucket> Writer<B> {
             objects.map(|object| &object.name).any(|object| object == name)
                 || blobs.any(|blob| blob == name)
         };
-        super::sweep::sweep(&*self.bucket, self.store, self.epoch, self.manifest.floor, needed).await
+        super::sweep::sweep(&*self.bucket, self.store, self.epoch, self.manifest.floor, needed)
+            .await
     }
 
     /// Fails if a writer with a higher epoch exists. Otherwise a writer that has nothing to send learns of it late.

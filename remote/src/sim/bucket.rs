@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::world::{Answer, Op, World};
 use crate::bucket::{Bucket, Failed};
+#[cfg(duramen_mutants)]
 use crate::mutant::Mutant;
 use crate::name::{Folder, Name};
 

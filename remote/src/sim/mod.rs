@@ -6,6 +6,8 @@
 //! and a last writer takes the store over. Then no acknowledged leaf is lost, all that was ever seen is the beginning of
 //! one history, every error was true, and everything has come to its end.
 
+#![allow(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
+
 mod bucket;
 mod content;
 mod run;
@@ -13,6 +15,7 @@ mod world;
 
 use std::sync::Mutex;
 
+#[cfg(duramen_mutants)]
 use crate::mutant::Mutant;
 use run::{Counts, schedule};
 
@@ -52,7 +55,7 @@ fn no_acknowledged_leaf_is_lost_and_there_is_one_history() {
 fn no_acknowledged_leaf_is_lost_in_any_of_many_schedules() {
     let total = Mutex::new(Counts::default());
     let all = std::env::var("DURAMEN_REMOTE_SCHEDULES").ok().and_then(|all| all.parse().ok());
-    let all: u64 = all.unwrap_or(200_000);
+    let all: u64 = all.unwrap_or(400_000);
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -67,6 +70,7 @@ fn no_acknowledged_leaf_is_lost_in_any_of_many_schedules() {
 }
 
 /// The first of many schedules that notices a mistake.
+#[cfg(duramen_mutants)]
 fn caught(mutant: Mutant) -> Option<(u64, String)> {
     let mut counts = Counts::default();
     (0..40_000).find_map(|seed| {
@@ -96,6 +100,7 @@ fn every_mistake_in_the_protocol_is_noticed() {
         NameReused,
         AcknowledgedEarly,
         FencedGoesOn,
+        NotReadAgain,
     ];
     let missed: Vec<_> = mutants
         .into_iter()

@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 
 use super::bucket::SimBucket;
 use super::content::{Taken, encode};
-use super::world::World;
+use super::world::{Request, World};
 use crate::error::{Error, Result};
 use crate::mutant::Mutant;
 use crate::name::Name;
@@ -17,7 +17,7 @@ use crate::objects::Reference;
 use crate::protocol::{Writer, initialise, read, take_over};
 
 /// Steps with failures, at most.
-const CHAOS: usize = 600;
+const CHAOS: usize = 1_000;
 /// Steps after that, in which everything has to end.
 const QUIET: usize = 30_000;
 const STORE: [u8; 16] = [7; 16];
@@ -73,6 +73,8 @@ struct Tasks {
     tasks: Vec<Option<Task>>,
     /// For each task, the step before which it gets no answer.
     frozen: Vec<usize>,
+    /// Stalled tasks that have an answer.
+    woken: Vec<usize>,
 }
 
 impl Tasks {
@@ -99,8 +101,11 @@ impl Tasks {
         let told = {
             let mut world = self.world.lock().unwrap();
             // What a frozen task has sent arrives; its answer waits.
-            let ready = |frozen: &[usize], request: &super::world::Request| {
-                request.answer.is_none() || frozen[request.task] <= step
+            let ready = |frozen: &[usize], request: &Request| {
+                let until = frozen[request.task];
+                // Every other stall begins before the request has left.
+                let stays = until.is_multiple_of(2) && request.wanted;
+                until <= step || request.answer.is_none() && !stays
             };
             let candidates: Vec<_> = (0..world.flight.len())
                 .filter(|index| ready(&self.frozen, &world.flight[*index]))
@@ -109,18 +114,33 @@ impl Tasks {
                 return false;
             }
             let index = candidates[world.random.below(candidates.len())];
-            // A frozen task does not see that it failed, either.
-            if self.frozen[world.flight[index].task] > step
-                && (world.random.one_in(3) || matches!(world.flight[index].op, super::world::Op::Pause(_)))
-            {
-                return true;
-            }
             world.advance(index)
         };
         if let Some(task) = told {
-            self.poll(task);
+            if self.frozen[task] > step {
+                // It gets the answer when it goes on.
+                self.woken.push(task);
+            } else {
+                self.poll(task);
+            }
         }
         true
+    }
+
+    /// Has tasks go on whose stall is over.
+    fn wake(&mut self, step: usize) {
+        for task in std::mem::take(&mut self.woken) {
+            if self.frozen[task] > step {
+                self.woken.push(task);
+            } else {
+                self.poll(task);
+            }
+        }
+    }
+
+    /// Stalls a task for some steps.
+    fn freeze(&mut self, task: usize, until: usize) {
+        self.frozen[task] = until;
     }
 }
 
@@ -131,14 +151,20 @@ pub(super) fn schedule(
     counts: &mut Counts,
 ) -> std::result::Result<(), String> {
     let world = Arc::new(Mutex::new(World::new(seed, mutant)));
-    let mut tasks = Tasks { world: Arc::clone(&world), tasks: Vec::new(), frozen: Vec::new() };
-    tasks.spawn(|bucket| begin(bucket));
+    let mut tasks = Tasks {
+        world: Arc::clone(&world),
+        tasks: Vec::new(),
+        frozen: Vec::new(),
+        woken: Vec::new(),
+    };
+    tasks.spawn(begin);
     let (mut writers, mut readers) = (1, 0);
     let (most_writers, most_readers, chaos) = {
         let random = &mut world.lock().unwrap().random;
         (2 + random.below(3), random.below(3), 100 + random.below(CHAOS - 100))
     };
     for step in 0..chaos {
+        tasks.wake(step);
         if !tasks.step(step) && writers == most_writers && tasks.alive().is_empty() {
             break;
         }
@@ -156,7 +182,21 @@ pub(super) fn schedule(
             }
             6..10 if !alive.is_empty() => {
                 let length = world.lock().unwrap().random.below(250);
-                tasks.frozen[alive[chosen]] = step + length;
+                tasks.freeze(alive[chosen], step + length);
+            }
+            11..15 => {
+                let reading = {
+                    let world = world.lock().unwrap();
+                    world
+                        .flight
+                        .iter()
+                        .find(|request| request.reads_a_slot())
+                        .map(|request| request.task)
+                };
+                if let Some(task) = reading.filter(|task| tasks.frozen[*task] <= step) {
+                    let length = world.lock().unwrap().random.below(600);
+                    tasks.freeze(task, step + length);
+                }
             }
             10 if !alive.is_empty() => {
                 tasks.tasks[alive[chosen]] = None;
@@ -168,6 +208,7 @@ pub(super) fn schedule(
     world.lock().unwrap().chaos = false;
     let quiet = |tasks: &mut Tasks| {
         tasks.frozen.fill(0);
+        tasks.wake(0);
         for _ in 0..QUIET {
             if !tasks.step(0) {
                 return tasks.alive().is_empty();
@@ -245,9 +286,9 @@ async fn writer(bucket: SimBucket) {
     for _ in 0..actions {
         let action = bucket.world().random.below(10);
         let done = match action {
-            _ if !writer.has_origin() => own.publish(&bucket, &mut writer).await,
+            _ if !writer.has_origin() => own.publish(&bucket, &mut writer, false).await,
             0..6 => own.append(&bucket, &mut writer).await,
-            6..9 => own.publish(&bucket, &mut writer).await,
+            6..9 => own.publish(&bucket, &mut writer, false).await,
             _ => repeat!(&bucket, "sweep", writer.sweep()).map(drop),
         };
         if done.is_none() {
@@ -277,9 +318,20 @@ async fn take(bucket: &SimBucket, wait: bool) -> Option<(Writer<SimBucket>, Vec<
         let mut taken = Taken::default();
         match take_over(Arc::clone(&shared), &mut taken).await {
             Ok(writer) => {
-                let writer = writer.inline(8);
-                let state = repeat!(bucket, "parts", taken.leaves(bucket));
-                let (leaves, covered) = state?;
+                let mut writer = writer.inline(8);
+                let (leaves, covered) = loop {
+                    match taken.leaves(bucket).await {
+                        Ok(found) => break found,
+                        // A later takeover may have collected them.
+                        Err(error @ Error::Missing { .. }) => {
+                            repeat!(bucket, "look", writer.look())?;
+                            again(bucket, "parts", &error);
+                            return None;
+                        }
+                        Err(error) if again(bucket, "parts", &error) => {}
+                        Err(_) => return None,
+                    }
+                };
                 bucket.world().seen.push(leaves.clone());
                 return Some((writer, leaves, covered));
             }
@@ -325,14 +377,20 @@ impl Own {
         self.note(bucket, writer);
         if bucket.world().random.one_in(8) {
             // A manifest meanwhile, which covers less.
-            self.publish(bucket, writer).await?;
+            self.publish(bucket, writer, true).await?;
         }
         repeat!(bucket, "append", writer.finish())?;
         self.note(bucket, writer);
         Some(())
     }
 
-    async fn publish(&mut self, bucket: &SimBucket, writer: &mut Writer<SimBucket>) -> Option<()> {
+    /// Publishes a state, perhaps `meanwhile` a slot is pending.
+    async fn publish(
+        &mut self,
+        bucket: &SimBucket,
+        writer: &mut Writer<SimBucket>,
+        meanwhile: bool,
+    ) -> Option<()> {
         let (mut objects, mut from) = (writer.objects().to_vec(), self.covered);
         if !writer.has_origin() {
             // What a store had before it was shipped.
@@ -342,9 +400,16 @@ impl Own {
                 self.leaves.push(leaf);
             }
         }
-        let most = if writer.has_origin() { writer.cursor().seq as usize } else { self.leaves.len() };
+        let jumps = !meanwhile && bucket.world().random.one_in(8);
+        if writer.has_origin() && jumps {
+            // What a store wrote while it was not shipped.
+            let leaf = bucket.world().leaf();
+            self.leaves.push(leaf);
+        }
+        let whole = !writer.has_origin() || jumps;
+        let most = if whole { self.leaves.len() } else { writer.committed() as usize };
         let covers = from + bucket.world().random.below(most - from + 1);
-        let covers = if writer.has_origin() { covers } else { most };
+        let covers = if whole { most } else { covers };
         if bucket.world().random.one_in(3) {
             // One part instead of all.
             (objects, from) = (Vec::new(), 0);
@@ -357,16 +422,13 @@ impl Own {
             objects.push(part);
         }
         let body = encode([covers as u32]);
-        let first = !writer.has_origin();
         if let Err(error) = writer.propose(covers as u64, objects, body) {
             bucket.world().problems.push(format!("propose: {error}"));
             return None;
         }
         repeat!(bucket, "publish", writer.publish())?;
         self.covered = covers;
-        if first {
-            self.acknowledged = writer.committed();
-        }
+        self.note(bucket, writer);
         repeat!(bucket, "collect", writer.collect()).map(drop)
     }
 }
@@ -374,13 +436,22 @@ impl Own {
 /// Reads what is committed.
 async fn reader(bucket: SimBucket) {
     for _ in 0..20 {
+        let known = bucket.world().acknowledged.iter().map(|(index, _)| index + 1).max();
         let result: Result<_> = async {
             let (_, taken) = read(&bucket, || Ok(Taken::default())).await?;
             taken.leaves(&bucket).await
         }
         .await;
         match result {
-            Ok((leaves, _)) => return bucket.world().seen.push(leaves),
+            Ok((leaves, _)) => {
+                let mut world = bucket.world();
+                if known.is_some_and(|known| leaves.len() < known) {
+                    let problem =
+                        format!("a reader found {leaves:?}, and {known:?} were acknowledged");
+                    world.problems.push(problem);
+                }
+                return world.seen.push(leaves);
+            }
             // Collected meanwhile, or not begun yet.
             Err(Error::Missing { .. } | Error::NoStore) => {}
             Err(error) if again(&bucket, "read", &error) => {}

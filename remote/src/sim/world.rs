@@ -67,6 +67,15 @@ pub(super) struct Request {
     pub(super) wanted: bool,
 }
 
+impl Request {
+    /// Whether its sender waits for a slot: in a takeover, the moment at which a long stall is most dangerous.
+    pub(super) fn reads_a_slot(&self) -> bool {
+        self.wanted
+            && self.answer.is_none()
+            && matches!(&self.op, Op::Get(name) if name.slot_number().is_some())
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) random: Random,
@@ -78,6 +87,8 @@ pub(super) struct World {
     lately: Vec<(u64, Name)>,
     /// Every epoch and slot as it was made first.
     first: HashMap<Name, Bytes>,
+    /// How often a task got an object that was cut off.
+    cut_off: HashMap<(usize, Name), u32>,
     pub(super) flight: Vec<Request>,
     pub(super) answers: HashMap<u64, Answer>,
     next_id: u64,
@@ -108,6 +119,7 @@ impl World {
             objects: BTreeMap::new(),
             lately: Vec::new(),
             first: HashMap::new(),
+            cut_off: HashMap::new(),
             flight: Vec::new(),
             answers: HashMap::new(),
             next_id: 0,
@@ -196,13 +208,24 @@ impl World {
             return self.tell(&request, Answer::Failed(failed("connection reset")));
         }
         let answer = match answer {
-            Answer::Got(Some(bytes)) if chaos && self.random.one_in(20) => {
+            Answer::Got(Some(bytes)) if chaos && self.cuts_off(&request) => {
                 let len = self.random.below(bytes.len());
                 Answer::Got(Some(bytes.slice(..len)))
             }
             answer => answer,
         };
         self.tell(&request, answer)
+    }
+
+    /// Whether an object is cut off this time. One task does not see that for ever.
+    fn cuts_off(&mut self, request: &Request) -> bool {
+        let Op::Get(name) = &request.op else { return false };
+        let times = self.cut_off.entry((request.task, name.clone())).or_default();
+        if *times < 3 && self.random.one_in(20) {
+            *times += 1;
+            return true;
+        }
+        false
     }
 
     fn tell(&mut self, request: &Request, answer: Answer) -> Option<usize> {

@@ -28,6 +28,31 @@ fn a_hold_keeps_what_the_log_had_and_nothing_that_comes_later() {
     assert!(!there(1) && !there(2) && there(7));
 }
 
+#[test]
+fn an_onward_hold_keeps_what_comes_later_too_until_it_moves_on() {
+    let disk = SimDisk::new();
+    disk.make_dirs().unwrap();
+    let len = Segments::SHORTEST;
+    let limits = SegmentLimits { first: len, largest: len, spare: 0 };
+    let segments = Arc::new(Segments::new(Arc::new(disk.clone()), limits, 1, Vec::new()));
+    let there = |id: u64| disk.files().contains(&SegmentId(id).file());
+    segments.take(0, false).unwrap();
+    let mut hold = segments.hold_onward();
+    for _ in 0..3 {
+        segments.take(0, false).unwrap();
+    }
+    segments.release_before(SegmentId(4)).unwrap();
+    assert!(there(1) && there(2) && there(3) && there(4));
+    hold.move_to(SegmentId(3));
+    segments.release_before(SegmentId(4)).unwrap();
+    assert!(!there(1) && !there(2) && there(3));
+    // A hold does not go back.
+    hold.move_to(SegmentId(1));
+    drop(hold);
+    segments.release_before(SegmentId(4)).unwrap();
+    assert!(!there(3) && there(4));
+}
+
 fn written(segment: &Segment) {
     segment.file.write_at(ByteOffset(0), &mut [IoSlice::new(b"secret")]).unwrap();
     segment.file.sync().unwrap();
