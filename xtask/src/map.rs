@@ -52,6 +52,7 @@ fn every_file_is_on_the_map() {
         "bindings/common/src",
         "bindings/wasm/src",
         "bindings/pack/src",
+        "bindings/python/src",
     ] {
         let mut found = Vec::new();
         files(&root.join(crate_dir), &mut found);
