@@ -334,7 +334,6 @@ impl Manifest {
     }
 
     /// The manifest with these bytes, which is whole.
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ManifestFault> {
         let Written { manifest, link } = Written::decode(bytes)?;
         if link.is_none() { Ok(manifest) } else { Err(ManifestFault::Fields) }
