@@ -53,6 +53,7 @@ fn every_file_is_on_the_map() {
         "bindings/wasm/src",
         "bindings/pack/src",
         "bindings/python/src",
+        "bindings/c/src",
     ] {
         let mut found = Vec::new();
         files(&root.join(crate_dir), &mut found);
