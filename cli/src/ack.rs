@@ -76,8 +76,11 @@ impl Shared {
 }
 
 impl Acks {
-    /// Starts the thread, which prints to `out`.
-    pub(crate) fn start(out: impl Write + Send + 'static) -> Result<Self, Error> {
+    /// Starts the thread, which prints to `out` what `wait` has returned for.
+    pub(crate) fn start(
+        out: impl Write + Send + 'static,
+        wait: impl Fn(&DurabilityToken) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
         let watched = Arc::clone(&shared);
         let watch = move || {
@@ -90,7 +93,7 @@ impl Acks {
         let print = move || {
             let ended = Ended(&printed);
             let out = BufWriter::with_capacity(PIECE, Counted { out, shared: &printed });
-            let done = print(&printed, out);
+            let done = print(&printed, out, wait);
             drop(ended);
             done
         };
@@ -154,13 +157,17 @@ impl Drop for Ended<'_> {
     }
 }
 
-fn print(shared: &Shared, mut out: impl Write) -> Result<(), Error> {
+fn print(
+    shared: &Shared,
+    mut out: impl Write,
+    wait: impl Fn(&DurabilityToken) -> Result<(), Error>,
+) -> Result<(), Error> {
     loop {
         let mut state = shared.wait_while(|state| state.queue.is_empty() && !state.complete);
         let Some((range, token)) = state.queue.pop_front() else { return Ok(()) };
         drop(state);
         shared.changed.notify_all();
-        token.wait()?;
+        wait(&token)?;
         lines(&mut out, range).map_err(cannot_print)?;
     }
 }
@@ -238,6 +245,10 @@ mod tests {
         }
     }
 
+    fn local(token: &DurabilityToken) -> Result<(), Error> {
+        Ok(token.wait()?)
+    }
+
     /// A pipe without a reader.
     struct Closed;
 
@@ -261,7 +272,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = manual(&dir);
         let screen = Screen::default();
-        let acks = Acks::start(screen.clone()).unwrap();
+        let acks = Acks::start(screen.clone(), local).unwrap();
         let count = 3 * BACKLOG as u64;
         for _ in 0..count {
             let inserted = store.insert_many(&[[1; 32]]).unwrap();
@@ -279,7 +290,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = manual(&dir);
         let screen = Screen::default();
-        let acks = Acks::start(screen.clone()).unwrap();
+        let acks = Acks::start(screen.clone(), local).unwrap();
         let first = store.insert_many(&[[1; 32]; 2]).unwrap();
         store.flush().unwrap();
         let second = store.insert_many(&[[2; 32]]).unwrap();
@@ -299,7 +310,7 @@ mod tests {
     fn a_closed_pipe_ends_the_acknowledgements_with_its_error() {
         let dir = tempfile::tempdir().unwrap();
         let store = manual(&dir);
-        let acks = Acks::start(Closed).unwrap();
+        let acks = Acks::start(Closed, local).unwrap();
         let mut taken = true;
         while taken {
             let inserted = store.insert_many(&[[1; 32]]).unwrap();

@@ -23,6 +23,7 @@ use crate::output::{self, Input};
 use crate::progress::Progress;
 use crate::records::{Fed, Records};
 use crate::rejects::Rejects;
+use crate::remote::Shipping;
 use crate::signals;
 use crate::sink::Sink;
 use crate::statistics::Reported;
@@ -47,7 +48,13 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let store = open(args)?;
     signals::finish_first();
     let before = store.size().get();
-    let acks = if args.ack { Some(Acks::start(output::StandardOutput)?) } else { None };
+    let begin = |url| Shipping::begin(&store.store(), &args.dir, url, args.acknowledge);
+    let shipping = args.remote.as_deref().map(begin).transpose()?;
+    let acks = match (args.ack, &shipping) {
+        (false, _) => None,
+        (true, None) => Some(Acks::start(output::StandardOutput, |token| Ok(token.wait()?))?),
+        (true, Some(shipping)) => Some(Acks::start(output::StandardOutput, shipping.wait())?),
+    };
     let progress = Progress::start(args.progress.progress, source.len, args.ack);
     reported.show(&store);
     let operators = admin::Server::start(&args.dir, store.store());
@@ -76,6 +83,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     }
     let flushed = store.flush();
     let acked = acks.map_or(Ok(()), Acks::finish);
+    let shipped = shipping.map_or(Ok(()), Shipping::end);
     let kept = rejects.as_mut().map_or(Ok(()), Rejects::finish);
     let (size, head) = (store.size().get(), store.head());
     let records = reported.records.load(Ordering::Relaxed);
@@ -92,7 +100,7 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
         Err(error) => (None, Some(error)),
     };
     let (flushed, closed) = (flushed.err().map(Into::into), closed.err().map(Into::into));
-    let failures = [stopped, acked.err(), kept.err(), flushed, closed];
+    let failures = [stopped, acked.err(), shipped.err(), kept.err(), flushed, closed];
     let mut failures: Vec<Error> = failures.into_iter().flatten().collect();
     let name = source.name;
     match (head, failures.is_empty()) {

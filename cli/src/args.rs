@@ -14,6 +14,7 @@ mod memory;
 mod messages;
 mod network;
 mod proofs;
+mod remote;
 mod serve;
 mod transfer;
 mod trees;
@@ -43,6 +44,7 @@ pub(crate) use proofs::{
     CheckpointArgs, ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeyKind, KeygenArgs,
     ProofFormat, ProveArgs, ProveConsistencyArgs, TrustArgs, VerifyArgs,
 };
+pub(crate) use remote::{Acknowledge, RemoteArgs, RemoteInitArgs, RemoteShipArgs};
 pub(crate) use serve::{ExportTilesArgs, ServeArgs};
 pub(crate) use transfer::{ExportArgs, ImportArgs, TransferFormat};
 pub(crate) use trees::{
@@ -207,6 +209,9 @@ pub(crate) enum Command {
     /// and a store of its own. The store is neither locked nor stopped nor changed. Parts become hard links,
     /// which take no space; onto another file system they are copied.
     Backup(BackupArgs),
+    /// Keep a store in a bucket, so that it survives the loss of this machine, and take it over from there.
+    #[command(subcommand)]
+    Remote(RemoteArgs),
     /// Classify every file of a store; changes nothing.
     Fsck(FsckArgs),
     /// Print what stands in one file of a store, damaged or not.

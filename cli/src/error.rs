@@ -181,6 +181,10 @@ pub(crate) enum Error {
         source: io::Error,
     },
 
+    /// A bucket.
+    #[error(transparent)]
+    Remote(#[from] duramen_remote::Error),
+
     #[error(transparent)]
     Store(#[from] duramen::Error),
 }
@@ -231,6 +235,7 @@ impl Error {
                 status => status,
             },
             Self::Store(error) => Status::of_chain(error),
+            Self::Remote(error) => Status::of_chain(error),
             error => Status::of_chain(error),
         }
     }

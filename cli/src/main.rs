@@ -52,6 +52,7 @@ mod record;
 mod records;
 mod recover;
 mod rejects;
+mod remote;
 mod restore;
 mod rewind;
 mod scrub;
@@ -122,6 +123,7 @@ fn main() -> ExitCode {
         Command::Mirror(args) => mirror::run(args),
         Command::ExportTiles(args) => export_tiles::run(args),
         Command::Backup(args) => backup::run(args),
+        Command::Remote(args) => remote::run(args),
         Command::Fsck(args) => fsck::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Trees(args) => trees::list(args),

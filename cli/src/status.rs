@@ -77,9 +77,28 @@ impl Status {
         if let Some(FollowError::State(StateError::InUse { .. })) = get(error) {
             return Some(Self::Locked);
         }
+        if let Some(error) = get(error) {
+            return Self::of_remote(error);
+        }
         match get(error) {
             Some(error) => Self::of_store(error),
             None => get(error).and_then(Self::of_system),
+        }
+    }
+
+    fn of_remote(error: &duramen_remote::Error) -> Option<Self> {
+        use duramen_remote::Error;
+        match error {
+            Error::NoStore | Error::Nothing => Some(Self::NoStore),
+            Error::OtherStore { .. } | Error::Superseded { .. } | Error::Fenced { .. } => {
+                Some(Self::Refused)
+            }
+            Error::Damaged { .. } | Error::Missing { .. } => Some(Self::Damaged),
+            Error::UnknownFormat { found, supported, .. } if found > supported => {
+                Some(Self::NewerFormat)
+            }
+            Error::Store(error) => Self::of_store(error),
+            _ => None,
         }
     }
 

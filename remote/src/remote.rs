@@ -239,7 +239,7 @@ impl Remote {
     }
 
     /// Copies what is in the bucket to the directory `dir`, which has to be missing or empty. Takes nothing over: a writer
-    /// goes on, and may have written more by the time that this returns.
+    /// goes on, and may have written more by the time that this returns. So the copy cannot be [shipped](Self::ship).
     ///
     /// # Errors
     ///
@@ -268,8 +268,8 @@ impl Remote {
         // What a state needs may be collected while it is fetched. Then there is a newer one.
         let mut tries = 0;
         loop {
-            let (found, collected) = self.run(read(&*self.client, || Ok(Collected::default())))?;
-            match self.rebuild(&dir, found.store, &collected) {
+            let (_, collected) = self.run(read(&*self.client, || Ok(Collected::default())))?;
+            match self.rebuild(&dir, &collected) {
                 Err(Error::Missing { .. }) if tries < 4 => tries += 1,
                 restored => return restored,
             }
@@ -291,7 +291,7 @@ impl Remote {
         let mut collected = Collected::default();
         let mut writer = self.run(take_over(Arc::clone(&self.client), &mut collected))?;
         let (store, _) = self.run(identity(&*self.client))?.ok_or(Error::NoStore)?;
-        let restored = match self.rebuild(&dir, store, &collected) {
+        let restored = match self.rebuild(&dir, &collected) {
             Err(error @ (Error::Missing { .. } | Error::Damaged { .. })) => {
                 // A later takeover may have collected it.
                 self.run(writer.look())?;
@@ -299,10 +299,11 @@ impl Remote {
             }
             restored => restored?,
         };
+        note::write(&dir, store, collected.written_by)?;
         Ok(Restored { epoch: Some(writer.epoch()), ..restored })
     }
 
-    fn rebuild(&self, dir: &Path, store: StoreId, collected: &Collected) -> Result<Restored> {
+    fn rebuild(&self, dir: &Path, collected: &Collected) -> Result<Restored> {
         let Some(state) = &collected.state else { return Err(Error::Nothing) };
         let records: Vec<&[u8]> = collected.records.iter().map(AsRef::as_ref).collect();
         let rebuilt = rebuild::<Error>(&Config::new(dir), state, &records, |part, to| {
@@ -315,7 +316,6 @@ impl Remote {
             }
             Ok(())
         })?;
-        note::write(dir, store, collected.written_by)?;
         let (seq, parts, bytes) = (rebuilt.seq.0, rebuilt.parts, rebuilt.bytes);
         Ok(Restored { seq, epoch: None, parts, bytes })
     }

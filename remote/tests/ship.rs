@@ -1,6 +1,7 @@
 //! Stores that are shipped, taken over and restored.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when a promise is broken")]
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,7 +218,11 @@ fn a_directory_that_was_rolled_back_is_refused() {
     shipper.close().unwrap();
     store.close().unwrap();
     let backup = place.path("backup");
-    std::fs::copy(path.join("remote"), backup.join("remote")).unwrap();
+    // As if the machine were set back: the note is there, and names the directory.
+    let note = std::fs::read_to_string(path.join("remote")).unwrap();
+    let inode = |path: &Path| std::fs::metadata(path).unwrap().ino().to_string();
+    let note = note.replace(&inode(&path), &inode(&backup));
+    std::fs::write(backup.join("remote"), note).unwrap();
     let store = open(&backup);
     let refused = place.remote.ship(&store, by_hand(&backup)).unwrap_err();
     assert!(matches!(refused, Error::Superseded { .. }), "{refused}");
@@ -226,6 +231,34 @@ fn a_directory_that_was_rolled_back_is_refused() {
     fill(&store, 4);
     let refused = place.remote.ship(&store, by_hand(&backup)).unwrap_err();
     assert!(matches!(refused, Error::Superseded { .. }), "{refused}");
+}
+
+#[test]
+fn a_copy_that_wrote_on_by_itself_replaces_nothing() {
+    let place = Place::in_memory();
+    let path = place.path("store");
+    let store = open(&path);
+    place.remote.init(&store).unwrap();
+    fill(&store, 0);
+    let shipper = place.remote.ship(&store, by_hand(&path)).unwrap();
+    shipper.flush_to(Level::Remote).unwrap();
+    let (copy, restored) = (place.path("copy"), place.path("restored"));
+    place.remote.restore(&restored).unwrap();
+    store.snapshot_to(&copy).unwrap();
+    std::fs::copy(path.join("remote"), copy.join("remote")).unwrap();
+    fill(&store, 1);
+    shipper.flush_to(Level::Remote).unwrap();
+    shipper.close().unwrap();
+    let status = place.remote.status().unwrap();
+    for path in [copy, restored] {
+        let other = open(&path);
+        // Behind what is in the bucket, and with a log that does not reach back to that.
+        (3..7).for_each(|round| fill(&other, round));
+        other.checkpoint().unwrap();
+        let refused = place.remote.ship(&other, by_hand(&path)).unwrap_err();
+        assert!(matches!(refused, Error::Superseded { epoch: 0, .. }), "{refused}");
+    }
+    assert_eq!(place.remote.status().unwrap(), status);
 }
 
 #[test]

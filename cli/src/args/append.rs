@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use duramen::{Arity, CheckpointPolicy, FlushPolicy, TreeName};
 
-use super::{HasherName, LockArgs, MemoryArgs, ProgressArgs, arity, level, longest};
+use super::{Acknowledge, HasherName, LockArgs, MemoryArgs, ProgressArgs, arity, level, longest};
 use crate::number::number;
 use crate::policy;
 
@@ -92,6 +92,14 @@ pub(crate) struct AppendArgs {
     /// Print each leaf's index on a line of its own once the leaf is durable.
     #[arg(long)]
     pub(crate) ack: bool,
+
+    /// Ship the store to this place in a bucket meanwhile: file:///directory.
+    #[arg(long, value_name = "URL")]
+    pub(crate) remote: Option<String>,
+
+    /// With --ack: where a leaf has to be before its index is printed.
+    #[arg(long, value_enum, default_value_t = Acknowledge::Local, requires = "remote")]
+    pub(crate) acknowledge: Acknowledge,
 
     /// End with status 128 + n after signal n has ended the input, and not with 0.
     #[arg(long)]

@@ -43,6 +43,7 @@ mod proofs;
 mod read_only;
 mod reading;
 mod recover;
+mod remote;
 mod scrub;
 mod serve;
 mod serve_keys;

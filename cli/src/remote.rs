@@ -1,0 +1,197 @@
+//! `duramen remote`: a store in a bucket.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use duramen::inspect::count;
+use duramen::{DurabilityToken, Store};
+use duramen_remote::{Remote, RemoteStatus, Restored, ShipConfig, ShipStats, Shipper};
+use serde::Serialize;
+
+use crate::args::{Acknowledge, RemoteArgs, RemoteInitArgs, RemoteShipArgs};
+use crate::error::Error;
+use crate::{output, store};
+
+/// Runs one of the commands.
+pub(crate) fn run(args: &RemoteArgs) -> Result<(), Error> {
+    match args {
+        RemoteArgs::Init(args) => init(args),
+        RemoteArgs::Status(args) => status(&Remote::new(&args.url)?.status()?, args.json),
+        RemoteArgs::Ship(args) => ship(args),
+        RemoteArgs::Takeover(args) => {
+            restored(&Remote::new(&args.url)?.take_over(&args.dir)?, args.json)
+        }
+        RemoteArgs::Restore(args) => {
+            restored(&Remote::new(&args.url)?.restore(&args.dir)?, args.json)
+        }
+    }
+}
+
+fn init(args: &RemoteInitArgs) -> Result<(), Error> {
+    let remote = Remote::new(&args.url)?;
+    let store = store::open_existing(&args.dir, args.lock)?;
+    let done = remote.init(&store);
+    store.close()?;
+    done?;
+    output::print(&format!("the bucket is one for store {}\n", id(&remote.status()?.store)))
+}
+
+/// The identifier of a store, as other commands print it.
+fn id(store: &[u8; 16]) -> String {
+    let hex = const_hex::encode(store);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+#[derive(Serialize)]
+struct StatusJson {
+    store: String,
+    epoch: u64,
+    manifest: Option<u64>,
+    seq: Option<u64>,
+    next_slot: u64,
+    slots_behind_state: u64,
+    parts: u64,
+    part_bytes: u64,
+    log_bytes: u64,
+}
+
+fn status(status: &RemoteStatus, json: bool) -> Result<(), Error> {
+    let RemoteStatus { epoch, next_slot, slots_behind_state, parts, part_bytes, log_bytes, .. } =
+        *status;
+    let store = id(&status.store);
+    if json {
+        let (manifest, seq) = (status.manifest, status.seq);
+        let json = StatusJson {
+            store,
+            epoch,
+            manifest,
+            seq,
+            next_slot,
+            slots_behind_state,
+            parts,
+            part_bytes,
+            log_bytes,
+        };
+        return output::print(&format!("{}\n", output::to_json(&json, false)?));
+    }
+    let seq = status.seq.map_or("nothing was shipped".to_owned(), |seq| seq.to_string());
+    output::print(&format!(
+        "store     {store}\nepoch     {epoch}\nrecords   {seq}\nparts     {parts}, {}\nlog       {}, {}\n",
+        count(part_bytes, "byte", "bytes"),
+        count(slots_behind_state, "slot", "slots"),
+        count(log_bytes, "byte", "bytes"),
+    ))
+}
+
+#[derive(Serialize)]
+struct ShippedJson {
+    epoch: u64,
+    seq: u64,
+    slots: u64,
+    log_bytes: u64,
+    part_bytes: u64,
+    collected: u64,
+    creates: u64,
+    reads: u64,
+    lists: u64,
+    deletes: u64,
+}
+
+fn ship(args: &RemoteShipArgs) -> Result<(), Error> {
+    let remote = Remote::new(&args.url)?;
+    let store = store::open_existing(&args.dir, args.lock)?;
+    let shipped = remote.ship(&store, ShipConfig::new(&args.dir)).and_then(|shipper| {
+        shipper.flush_to(duramen_remote::Level::Remote)?;
+        let stats = shipper.stats();
+        shipper.close()?;
+        Ok(stats)
+    });
+    store.close()?;
+    let ShipStats { epoch, remote: seq, slots, log_bytes, part_bytes, collected, requests, .. } =
+        shipped?;
+    if args.json {
+        let duramen_remote::Requests { creates, reads, lists, deletes, .. } = requests;
+        let json = ShippedJson {
+            epoch,
+            seq,
+            slots,
+            log_bytes,
+            part_bytes,
+            collected,
+            creates,
+            reads,
+            lists,
+            deletes,
+        };
+        return output::print(&format!("{}\n", output::to_json(&json, false)?));
+    }
+    output::print(&format!(
+        "the bucket has {}, under epoch {epoch}\n",
+        count(seq, "record", "records")
+    ))
+}
+
+#[derive(Serialize)]
+struct RestoredJson {
+    epoch: Option<u64>,
+    seq: u64,
+    parts: u64,
+    bytes: u64,
+}
+
+fn restored(restored: &Restored, json: bool) -> Result<(), Error> {
+    let Restored { seq, epoch, parts, bytes, .. } = *restored;
+    if json {
+        let json = RestoredJson { epoch, seq, parts, bytes };
+        return output::print(&format!("{}\n", output::to_json(&json, false)?));
+    }
+    let epoch = epoch.map_or(String::new(), |epoch| format!(", under epoch {epoch}"));
+    output::print(&format!(
+        "the directory has {}, {}, {}{epoch}\n",
+        count(seq, "record", "records"),
+        count(parts, "part", "parts"),
+        count(bytes, "byte", "bytes")
+    ))
+}
+
+/// What `append` ships its store with.
+#[derive(Debug)]
+pub(crate) struct Shipping {
+    shipper: Arc<Shipper>,
+    acknowledge: Acknowledge,
+}
+
+impl Shipping {
+    /// Begins to ship `store`, which is in `dir`, to `url`.
+    pub(crate) fn begin(
+        store: &Store,
+        dir: &Path,
+        url: &str,
+        acknowledge: Acknowledge,
+    ) -> Result<Self, Error> {
+        let shipper = Remote::new(url)?.ship(store, ShipConfig::new(dir))?;
+        Ok(Self { shipper: Arc::new(shipper), acknowledge })
+    }
+
+    /// What waits until a leaf may be acknowledged.
+    pub(crate) fn wait(&self) -> impl Fn(&DurabilityToken) -> Result<(), Error> + Send + use<> {
+        let shipper = Arc::clone(&self.shipper);
+        let remote = self.acknowledge == Acknowledge::Remote;
+        move |token| {
+            token.wait()?;
+            if remote {
+                shipper.remote(token).wait()?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Ships what is durable, and ends.
+    pub(crate) fn end(self) -> Result<(), Error> {
+        match Arc::try_unwrap(self.shipper) {
+            Ok(shipper) => Ok(shipper.close()?),
+            // The thread that acknowledges was given up. What is durable is shipped with the next run.
+            Err(shipper) => Ok(shipper.flush_to(duramen_remote::Level::Remote)?),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `remote`, and `append --remote`: stores in a bucket, which is a directory here.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use crate::common::{Place, duramen, given, printed, printed_json, store_of};
+
+fn url(place: &Place) -> String {
+    format!("file://{}", place.path("bucket").display())
+}
+
+fn failed(place: &Place, line: &str) -> (Option<i32>, String) {
+    let output = duramen(place, line).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_store_is_shipped_restored_and_taken_over() {
+    let place = store_of("one\ntwo\n");
+    let url = url(&place);
+    let told = printed(duramen(&place, &format!("remote init DIR {url}")));
+    assert!(told.starts_with("the bucket is one for store "), "{told}");
+    let (status, message) = failed(&place, &format!("remote restore {url} @early"));
+    assert_eq!(status, Some(3));
+    assert!(message.contains("nothing was shipped"), "{message}");
+    printed(duramen(&place, &format!("remote ship DIR {url}")));
+    printed(given(&place, &format!("append DIR --remote {url}"), "three\nfour\n"));
+    let head = printed(duramen(&place, "head DIR"));
+    printed(duramen(&place, &format!("remote restore {url} @copy")));
+    assert_eq!(printed(duramen(&place, "head @copy")), head);
+    let status = printed_json(duramen(&place, &format!("remote status {url} --json")));
+    assert_eq!(status["epoch"], 2);
+    assert!(status["seq"].as_u64().unwrap() >= 4, "{status}");
+    let taken = printed_json(duramen(&place, &format!("remote takeover {url} @there --json")));
+    assert_eq!(taken["epoch"], 3);
+    assert_eq!(printed(duramen(&place, "head @there")), head);
+    for copy in ["copy", "there"] {
+        printed(duramen(&place, &format!("scrub @{copy}")));
+    }
+    // The other machine writes, and the first one may not go on.
+    printed(given(&place, &format!("append @there --remote {url}"), "five\n"));
+    let (status, message) = failed(&place, &format!("remote ship DIR {url}"));
+    assert_eq!(status, Some(1));
+    assert!(message.contains("records that this store does not have"), "{message}");
+    let status = printed(duramen(&place, &format!("remote status {url}")));
+    assert!(status.contains("epoch     4\n"), "{status}");
+}
+
+#[test]
+fn what_was_acknowledged_as_remote_is_there_after_the_machine_is_lost() {
+    let place = store_of("");
+    let url = url(&place);
+    printed(duramen(&place, &format!("remote init DIR {url}")));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_duramen"))
+        .arg("append")
+        .arg(place.path("store"))
+        .args(["--ack", "--remote", &url, "--acknowledge", "remote"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    for line in 0..20 {
+        writeln!(input, "line {line}").unwrap();
+        assert_eq!(output.next().unwrap().unwrap(), line.to_string());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_dir_all(place.path("store")).unwrap();
+    printed(duramen(&place, &format!("remote takeover {url} @there")));
+    let head = printed(duramen(&place, "head @there"));
+    let text: String = (0..20).map(|line| format!("line {line}\n")).collect();
+    let whole = store_of(text);
+    assert_eq!(head, printed(duramen(&whole, "head DIR")));
+}
+
+#[test]
+fn wrong_places_are_refused() {
+    let place = store_of("one\n");
+    let url = url(&place);
+    for line in [
+        "remote status s3://bucket/x".to_owned(),
+        "remote status bucket".to_owned(),
+        format!("remote status {url}"),
+        format!("remote ship DIR {url}"),
+        "append DIR --acknowledge remote".to_owned(),
+    ] {
+        let (status, message) = failed(&place, &line);
+        assert!(matches!(status, Some(2 | 3)), "{line}: {status:?} {message}");
+    }
+    printed(duramen(&place, &format!("remote init DIR {url}")));
+    let other = store_of("two\n");
+    let (status, message) = failed(&other, &format!("remote init DIR {url}"));
+    assert_eq!(status, Some(1));
+    assert!(message.contains("another store"), "{message}");
+}
