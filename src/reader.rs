@@ -117,7 +117,7 @@ impl Reader {
         let given = std::iter::once(Arc::clone(&hasher)).chain(config.hashers.iter().cloned());
         let hashers = Hashers::new(given);
         let (name, indexed) = (TreeName::new(name.as_ref())?, false);
-        let wanted = Wanted { name, hasher, arity, entries, indexed };
+        let wanted = Wanted { name, hasher, arity, entries, indexed, origin: None };
         let mut followed = follow(&config, &config.bind()?, &hashers, Some(&wanted))?;
         let tree = ArcSwap::new(followed.tree(&config, &wanted.name)?);
         let following = Following { config, wanted, followed: Mutex::new(followed), tree };

@@ -134,8 +134,8 @@ impl Store {
     /// As [`tree`](Self::tree).
     pub fn tree_dyn(&self, name: impl AsRef<str>, config: TreeConfig) -> Result<DynAccumulator> {
         let name = TreeName::new(name.as_ref())?;
-        let TreeConfig { hasher, arity, entries, indexed } = config;
-        let wanted = Wanted { name, hasher, arity, entries, indexed };
+        let TreeConfig { hasher, arity, entries, indexed, origin } = config;
+        let wanted = Wanted { name, hasher, arity, entries, indexed, origin };
         let opened = self.shared.engine()?.open_tree(wanted)?;
         DynAccumulator::of(&self.shared, opened)
     }

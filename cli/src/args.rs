@@ -34,7 +34,7 @@ pub(crate) use erase::{CompactArgs, EraseArgs};
 pub(crate) use follow::{FollowArgs, MirrorArgs, MonitorArgs};
 pub(crate) use lock::LockArgs;
 pub(crate) use looking::{
-    CompletionsArgs, ConfigArgs, DiffArgs, DoctorArgs, FrontierArgs, HashArgs, InfoArgs,
+    BeginArgs, CompletionsArgs, ConfigArgs, DiffArgs, DoctorArgs, FrontierArgs, HashArgs, InfoArgs,
     LeavesArgs, LeavesFormat, ManArgs, RecoverArgs, RestoreArgs, StatsArgs, StoreCheckpointArgs,
 };
 pub(crate) use memory::MemoryArgs;
@@ -117,6 +117,8 @@ pub(crate) enum Command {
     Hash(HashArgs),
     /// Print the complete nodes at the right edge of a tree, which suffice to append to it and to compute its root.
     Frontier(FrontierArgs),
+    /// Create a tree that goes on behind the frontier of another one, without its leaves.
+    Begin(BeginArgs),
     /// Write what the log has into parts. The store must not be open elsewhere.
     Checkpoint(StoreCheckpointArgs),
     /// Print a proof that a leaf, or several, are in a tree.

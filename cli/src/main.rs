@@ -10,6 +10,7 @@ mod any_key;
 mod append;
 mod args;
 mod backup;
+mod begin;
 mod checkpoint;
 mod diff;
 mod doctor;
@@ -102,6 +103,7 @@ fn main() -> ExitCode {
         Command::Leaves(args) => leaves::run(args),
         Command::Hash(args) => hash::run(args),
         Command::Frontier(args) => leaves::frontier(args),
+        Command::Begin(args) => begin::run(args),
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Prove(args) => prove::run(args),
         Command::ProveConsistency(args) => prove_consistency::run(args),

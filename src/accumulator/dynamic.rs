@@ -44,7 +44,7 @@ impl DynAccumulator {
     #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for one store")]
     pub fn open(config: Config, hasher: Arc<dyn Hasher>, arity: Arity) -> Result<Self> {
         let (name, entries, indexed) = (TreeName::main(), None, false);
-        let wanted = Wanted { name, hasher, arity, entries, indexed };
+        let wanted = Wanted { name, hasher, arity, entries, indexed, origin: None };
         let shared = Shared::new(engine::open(&config, Some(&wanted))?);
         let opened = shared.engine()?.open_tree(wanted)?;
         Self::of(&shared, opened)

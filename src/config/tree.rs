@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::entry::EntryConfig;
-use crate::merkle::{Arity, Hasher};
+use crate::error::{Error, Result};
+use crate::merkle::{Arity, Frontier, Hasher};
 
 /// The settings with which a tree is created. They never change.
 ///
@@ -21,13 +22,17 @@ pub struct TreeConfig {
     pub(crate) arity: Arity,
     pub(crate) entries: Option<EntryConfig>,
     pub(crate) indexed: bool,
+    pub(crate) origin: Option<Arc<Frontier>>,
 }
+
+/// The most leaves of a frontier that a tree begins behind. Numbers in files stay far below 2^64.
+const LARGEST_ORIGIN: u64 = 1 << 60;
 
 impl TreeConfig {
     /// A tree with this hash function and this arity.
     #[must_use]
     pub fn new(hasher: Arc<dyn Hasher>, arity: Arity) -> Self {
-        Self { hasher, arity, entries: None, indexed: false }
+        Self { hasher, arity, entries: None, indexed: false, origin: None }
     }
 
     /// A tree with hash function `H` and `N` children per node. `N` must be 2, 4, 8 or 16, which is
@@ -79,6 +84,61 @@ impl TreeConfig {
         Self { indexed: true, ..self }
     }
 
+    /// The same tree, but one that goes on behind `frontier`: its first leaf is the one behind those of the frontier. What lies
+    /// before is as if it had been [pruned](crate::DynAccumulator::prune): roots, inclusion proofs and consistency proofs of
+    /// sizes and indexes from there on are those of the whole tree, and everything below is
+    /// [`Error::Pruned`](crate::Error::Pruned). So a tree can move to another store, or begin a new one, without its past.
+    ///
+    /// The frontier is taken on trust. Compare its [`head`](Frontier::head) with a head that you trust, such as the one that the
+    /// old tree was [sealed](crate::Store::seal) with. An empty frontier makes an ordinary tree.
+    ///
+    /// Opening a tree that exists fails with [`Error::OtherBeginning`](crate::Error::OtherBeginning) if its first leaves are
+    /// others, as far as that can be seen: not if it was pruned above the frontier. A tree of SHA-256 and arity 2 has none of the
+    /// [tiles](crate::Snapshot::tile) with a hash from below the frontier.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Blake3, Config, Store, TreeConfig};
+    ///
+    /// let old = Store::open(Config::new(dir.path().join("old")))?;
+    /// let full = old.tree::<Blake3, 4>("shard")?;
+    /// full.insert_many(&vec![[1; 32]; 1000])?;
+    /// old.seal("shard")?;
+    ///
+    /// let new = Store::open(Config::new(dir.path().join("new")))?;
+    /// let config = TreeConfig::of::<Blake3, 4>().begun_behind(full.frontier()?)?;
+    /// let shard = new.tree_dyn("shard", config)?;
+    /// assert_eq!(shard.head()?, full.head()?);
+    /// let index = shard.insert([2; 32])?.index;
+    /// assert_eq!(index.get(), 1000);
+    /// shard.prove_consistency(1000)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the frontier is of a tree with another arity, or has more than 2^60 leaves.
+    pub fn begun_behind(self, frontier: Frontier) -> Result<Self> {
+        let size = frontier.size().get();
+        if frontier.arity() != self.arity {
+            let (has, wanted) = (frontier.arity().children(), self.arity.children());
+            let reason =
+                format!("the frontier is of a tree of arity {has}, this one has arity {wanted}");
+            return Err(Error::config("begun_behind", reason));
+        }
+        if size > LARGEST_ORIGIN {
+            let reason = format!("{size} leaves; at most {LARGEST_ORIGIN} are possible");
+            return Err(Error::config("begun_behind", reason));
+        }
+        Ok(Self { origin: (size > 0).then(|| Arc::new(frontier)), ..self })
+    }
+
+    /// What the tree begins behind, if not with its first leaf.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Frontier> {
+        self.origin.as_deref()
+    }
+
     /// How entries are kept, if they are.
     #[must_use]
     pub fn entry_config(&self) -> Option<EntryConfig> {
@@ -105,6 +165,7 @@ impl fmt::Debug for TreeConfig {
             .field("arity", &self.arity)
             .field("entries", &self.entries)
             .field("indexed", &self.indexed)
+            .field("origin", &self.origin.as_ref().map(|origin| origin.size()))
             .finish()
     }
 }

@@ -39,8 +39,10 @@ const FLAG_SEALED: u16 = 1;
 const FLAG_INDEXED: u16 = 2;
 /// The flag of a tree whose parts have leaves that nothing reads, because the tree was rewound below them.
 const FLAG_HIDDEN: u16 = 4;
-/// The flag of a tree that was pruned: it has a base.
+/// The flag of a tree that was pruned, or that began behind a frontier: it has a base.
 const FLAG_PRUNED: u16 = 8;
+/// The flag of a tree with tiles whose base has no beginnings of tiles: the tree began behind a frontier, which has none.
+const FLAG_UNTILED: u16 = 16;
 /// The state of a store: everything that is live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -85,6 +87,22 @@ pub(crate) struct TreeEntry {
 }
 
 impl TreeEntry {
+    /// A new tree that goes on behind `origin`, which is not empty.
+    pub(crate) fn begun(spec: Arc<TreeSpec>, origin: &Frontier, hasher: &dyn Hasher) -> Self {
+        let TreeHead { size, root } = origin.head(hasher);
+        Self {
+            spec,
+            size: size.get(),
+            root,
+            sealed: false,
+            indexed: false,
+            base: Some(Arc::new(Base::begun(origin.clone()))),
+            parts: Vec::new(),
+            tail: Box::default(),
+            erasures: Arc::default(),
+        }
+    }
+
     /// The head of the tree.
     pub(crate) fn head(&self) -> NamedHead {
         self.spec.at(TreeHead { size: TreeSize(self.size), root: self.root })
@@ -455,7 +473,10 @@ impl TreeEntry {
         let hidden = self.parts.iter().any(|part| part.hidden > 0);
         let hidden = if hidden { FLAG_HIDDEN } else { 0 };
         let pruned = if self.base.is_some() { FLAG_PRUNED } else { 0 };
-        pruned | hidden | sealed | if self.indexed { FLAG_INDEXED } else { 0 }
+        let untiled =
+            self.base.as_ref().is_some_and(|base| self.spec.has_tiles() && !base.has_tiles());
+        let untiled = if untiled { FLAG_UNTILED } else { 0 };
+        untiled | pruned | hidden | sealed | if self.indexed { FLAG_INDEXED } else { 0 }
     }
 
     fn decode(fields: &mut Decoder<'_>) -> Option<Self> {
@@ -464,7 +485,7 @@ impl TreeEntry {
         let hasher = decode_text(fields)?;
         let spec = TreeSpec::read(id, name, hasher, fields.u16()?, fields.array()?)?;
         let flags = fields.u16()?;
-        if flags & !(FLAG_SEALED | FLAG_INDEXED | FLAG_HIDDEN | FLAG_PRUNED) != 0 {
+        if flags & !(FLAG_SEALED | FLAG_INDEXED | FLAG_HIDDEN | FLAG_PRUNED | FLAG_UNTILED) != 0 {
             return None;
         }
         let (sealed, indexed) = (flags & FLAG_SEALED != 0, flags & FLAG_INDEXED != 0);
@@ -472,8 +493,12 @@ impl TreeEntry {
         let root = fields.array()?;
         let base = match flags & FLAG_PRUNED {
             0 => None,
-            _ => Some(Arc::new(decode_base(fields, &spec)?)),
+            _ => Some(Arc::new(decode_base(fields, &spec, flags & FLAG_UNTILED == 0)?)),
         };
+        // Only the base of a tree with tiles can lack them.
+        if flags & FLAG_UNTILED != 0 && (base.is_none() || !spec.has_tiles()) {
+            return None;
+        }
         let parts = decode_list(fields, |fields| {
             Some(PartRef {
                 number: PartId(decode_number(fields)?),
@@ -528,11 +553,11 @@ impl TreeEntry {
     }
 }
 
-/// The base of a tree: its size, and as many nodes as follow from that.
-fn decode_base(fields: &mut Decoder<'_>, spec: &TreeSpec) -> Option<Base> {
+/// The base of a tree, `tiled` if the tree has tiles: its size, and as many nodes as follow from that.
+fn decode_base(fields: &mut Decoder<'_>, spec: &TreeSpec, tiled: bool) -> Option<Base> {
     let size = decode_number(fields)?;
     let count = Shape::new(spec.arity, TreeSize(size)).frontier_nodes();
-    let tiles = if spec.has_tiles() { Base::tile_nodes(spec.arity, size) } else { 0 };
+    let tiles = if tiled && spec.has_tiles() { Base::tile_nodes(spec.arity, size) } else { 0 };
     let mut read = |count| (0..count).map(|_| fields.array()).collect::<Option<Vec<Hash>>>();
     let (nodes, tiles) = (read(count)?, read(tiles)?);
     Base::from_nodes(spec.arity, size, nodes, tiles)

@@ -26,7 +26,7 @@ use crate::entry::{EntryConfig, Erasures};
 use crate::error::{Error, Result};
 use crate::hashers::Hashers;
 use crate::ids::{Seq, TreeId};
-use crate::merkle::{Arity, Hasher, TreeName};
+use crate::merkle::{Arity, Frontier, Hasher, TreeName};
 use crate::part::PartSet;
 use crate::per_tree::PerTree;
 use crate::sync::{ArcSwap, Mutex, MutexGuard, OnceLock};
@@ -179,14 +179,12 @@ impl Catalog {
         self.loader.open_parts(entry, known)
     }
 
-    /// A new tree without leaves, and the one writer of its leaves. `id` is the number of trees created so far.
+    /// A new tree without leaves of its own, and the one writer of its leaves. `id` is the number of trees created so far.
     pub(super) fn make(&self, id: u64, wanted: Wanted) -> Result<(Arc<Tree>, LeafWriter)> {
-        let Wanted { name, hasher, arity, entries, .. } = wanted;
+        let Wanted { name, hasher, arity, entries, origin, .. } = wanted;
         let id = u32::try_from(id).map_err(|_| Error::TooManyTrees { path: self.path.clone() })?;
         let spec = TreeSpec::new(TreeId(id), name, &*hasher, arity).with_entries(entries);
-        let spec = Arc::new(spec);
-        let (tree, leaves) = Tree::empty(spec, hasher, self.loader.huge_pages);
-        Ok((Arc::new(tree.only_in(self.loader.process)), leaves))
+        self.loader.make(Arc::new(spec), hasher, origin.as_deref())
     }
 
     /// The tree of `slot`. Loads a tree that is asleep, and calls `admit` to open it to inserts, or to none if it
@@ -381,6 +379,8 @@ pub(crate) struct Wanted {
     pub(crate) entries: Option<EntryConfig>,
     /// Whether the tree is to have an index. One that has none is given one.
     pub(crate) indexed: bool,
+    /// What a new tree begins behind, if not with its first leaf. It is not empty.
+    pub(crate) origin: Option<Arc<Frontier>>,
 }
 
 impl Wanted {

@@ -489,10 +489,16 @@ impl Engine {
     }
 
     /// The entries of the trees `changed` in the manifest in force, as far as they still count: cut where the tree was
-    /// rewound since.
+    /// rewound since. A new tree has the entry of its beginning if it begins behind a frontier.
     fn bases(&self, manifest: &Manifest, changed: &[Changed]) -> Vec<Option<Arc<TreeEntry>>> {
         let base = |change: &Changed| {
-            let entry = manifest.tree(change.spec.id)?;
+            let Some(entry) = manifest.tree(change.spec.id) else {
+                // A new tree, which may begin behind a frontier.
+                let tree = change.tree.as_ref()?;
+                let origin = tree.parts().before().cloned()?;
+                let spec = Arc::clone(&change.spec);
+                return Some(Arc::new(TreeEntry::begun(spec, origin.frontier(), &*tree.hasher)));
+            };
             match change.cut.filter(|_| !mutant!(&*self.fs, PartsNotCut)) {
                 Some(cut) => Some(Arc::new(entry.cut(cut))),
                 None => Some(Arc::clone(entry)),

@@ -36,7 +36,7 @@ pub(super) fn create(
     let loader = loader(config, fs, store)?;
     let mut admitted = Vec::new();
     let mut entries = Vec::new();
-    if let Some(Wanted { name, hasher, arity, entries: kept, indexed }) = first {
+    if let Some(Wanted { name, hasher, arity, entries: kept, indexed, origin: _ }) = first {
         let spec = TreeSpec::new(TreeId(0), name.clone(), &**hasher, *arity).with_entries(*kept);
         let spec = Arc::new(spec);
         let root = hasher.empty_root();

@@ -369,9 +369,13 @@ impl Followed {
         stored || self.grown.get(id).is_some_and(|grown| grown.sealed)
     }
 
-    /// The first leaf of a tree that was not pruned, by the manifest.
+    /// The first leaf that a tree has, by the manifest.
     pub(crate) fn begin(&self, id: TreeId) -> u64 {
-        self.manifest.tree(id).map_or(0, |entry| entry.begin())
+        match (self.manifest.tree(id), self.grown.get(id)) {
+            (Some(entry), _) => entry.begin(),
+            // Behind a frontier, by the log.
+            (None, grown) => grown.map_or(0, |grown| grown.tree.base()),
+        }
     }
 
     /// The heads of all trees at the end of the log. Leaves out trees that have leaves in the log and an unknown
@@ -467,7 +471,7 @@ impl Followed {
         let stored = entry.map_or(0, |entry| entry.size);
         let size = TreeSize(logged.size);
         let flags = (logged.sealed, logged.indexed);
-        let begin = entry.map_or(0, |entry| entry.begin());
+        let begin = self.begin(spec.id);
         let (erased, base) = (logged.erasures.count_in(begin..u64::MAX), TreeSize(begin));
         let info = TreeInfo::asleep(spec, stored, flags, lengths);
         let info = TreeInfo { size, base, erased, ..info };
@@ -566,12 +570,11 @@ impl Followed {
                     tree.give_index();
                 }
             }
-            Change::Created(spec) => {
+            Change::Created(spec, origin) => {
                 // A tree with an unknown hash function is only counted.
                 if let Some(hasher) = self.hashers.find(&spec.hasher) {
                     let id = spec.id;
-                    let (tree, leaves) = Tree::empty(spec, hasher, self.loader.huge_pages);
-                    let tree = Arc::new(tree.only_in(self.loader.process));
+                    let (tree, leaves) = self.loader.make(spec, hasher, origin.as_deref())?;
                     self.grown.insert(id, Grown { tree, leaves, sealed: false });
                 }
             }

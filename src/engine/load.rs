@@ -10,9 +10,10 @@ use crate::directory::manifests;
 use crate::error::{Damage, Error, Result};
 use crate::fs::FileSystem;
 use crate::ids::StoreId;
-use crate::merkle::Hasher;
+use crate::merkle::{Frontier, Hasher};
 use crate::part::{Part, PartRef, PartSet};
 use crate::sync::process::Process;
+use crate::tree_spec::TreeSpec;
 
 /// Loads trees.
 #[derive(Clone, Debug)]
@@ -55,6 +56,21 @@ impl Loader {
         tree.set_erasures(Arc::clone(&entry.erasures));
         tree.activity.stored(entry.size);
         Ok((Arc::new(tree), leaves))
+    }
+
+    /// A new tree, behind `origin` if there is one, and the one writer of its leaves.
+    pub(crate) fn make(
+        &self,
+        spec: Arc<TreeSpec>,
+        hasher: Arc<dyn Hasher>,
+        origin: Option<&Frontier>,
+    ) -> Result<(Arc<Tree>, LeafWriter)> {
+        let Some(origin) = origin else {
+            let (tree, leaves) = Tree::empty(spec, hasher, self.huge_pages);
+            return Ok((Arc::new(tree.only_in(self.process)), leaves));
+        };
+        // No manifest has the entry, and its root is that of the frontier.
+        self.load(0, &TreeEntry::begun(spec, origin, &*hasher), hasher)
     }
 
     /// Opens the parts of `entry`. Takes over those that are in `known`, with the index that each one has open.

@@ -136,7 +136,8 @@ impl Engine {
             return Ok(None);
         }
         let view = tree.view_at(below);
-        let base = Arc::new(Base::of(&view, tree.arity, below, tree.spec.has_tiles())?);
+        let has_tiles = tree.spec.has_tiles() && parts.before().is_none_or(|base| base.has_tiles());
+        let base = Arc::new(Base::of(&view, tree.arity, below, has_tiles)?);
         let straddles = |part: &&Arc<Part>| {
             let PartRef { from, to, .. } = part.reference();
             from < below && below < to

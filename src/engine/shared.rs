@@ -173,7 +173,7 @@ mod tests {
     fn open(config: &Config) -> Result<(Arc<Engine>, JoinHandle<()>)> {
         let name = TreeName::main();
         let (hasher, arity, entries) = (Arc::new(Blake3), Arity::Four, None);
-        let wanted = Wanted { name, hasher, arity, entries, indexed: false };
+        let wanted = Wanted { name, hasher, arity, entries, indexed: false, origin: None };
         super::super::open(config, Some(&wanted))
     }
 
@@ -231,7 +231,8 @@ mod tests {
         let make = |id: u64| {
             let name = TreeName::new("other").unwrap();
             let (hasher, arity) = (Arc::new(Blake3), Arity::Four);
-            engine.catalog.make(id, Wanted { name, hasher, arity, entries: None, indexed: false })
+            let (entries, indexed, origin) = (None, false, None);
+            engine.catalog.make(id, Wanted { name, hasher, arity, entries, indexed, origin })
         };
         assert_eq!(make(u64::from(u32::MAX)).unwrap().0.id().0, u32::MAX);
         let refused = make(u64::from(u32::MAX) + 1).unwrap_err();

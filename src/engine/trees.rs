@@ -15,7 +15,7 @@ use super::tree::{Fixed, Tree};
 use crate::durability::DurabilityToken;
 use crate::error::{Error, Result};
 use crate::mark::{MarkInfo, MarkName};
-use crate::merkle::{Hasher, TreeName, TreeSize};
+use crate::merkle::{Frontier, Hasher, TreeName, TreeSize};
 use crate::mutant::mutant;
 use crate::per_tree::PerTree;
 use crate::report::TreeInfo;
@@ -39,6 +39,9 @@ impl Engine {
         drop(names);
         wanted.check(&self.path, &slot.spec)?;
         let tree = self.wake(&slot, || Ok(wanted.hasher))?;
+        if let Some(origin) = &wanted.origin {
+            went_on_behind(&tree, origin)?;
+        }
         if indexed && !tree.is_indexed() {
             let indexed = self.add_index(&tree)?;
             return Ok((slot, indexed));
@@ -145,7 +148,10 @@ impl Engine {
         };
         let stored = slot.stored();
         let info = TreeInfo::asleep(&slot.spec, stored, (sealed, indexed), lengths);
-        let base = entry.map_or(0, |entry| entry.begin());
+        let base = match &tree {
+            Some(tree) => tree.base(),
+            None => entry.map_or(0, |entry| entry.begin()),
+        };
         let erased = slot.erasures().count_in(base..u64::MAX);
         let info = TreeInfo { base: TreeSize(base), erased, ..info };
         match tree {
@@ -235,6 +241,20 @@ impl TreeThen {
     pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
         self.tree.as_ref()
     }
+}
+
+/// Fails unless `tree` had the leaves of `origin` first, as far as that can still be seen.
+fn went_on_behind(tree: &Tree, origin: &Frontier) -> Result<()> {
+    let (size, current) = (origin.size(), TreeSize(tree.columns.leaves()));
+    if size.get() < tree.base() {
+        return Ok(());
+    }
+    let found = (size <= current).then(|| tree.head_at(size)).transpose()?.map(|head| head.root);
+    let expected = origin.head(&*tree.hasher).root;
+    if found == Some(expected) {
+        return Ok(());
+    }
+    Err(Error::OtherBeginning { tree: tree.name().clone(), size, expected, current, found })
 }
 
 /// Trees sorted by the bytes of their names.

@@ -25,7 +25,9 @@ pub use printable::Printable;
 pub(crate) use read::ReadError;
 
 use crate::mark::{MarkName, MarkNameError};
-use crate::merkle::{Arity, LeafIndex, Level, Subtree, TreeName, TreeNameError, TreeSize};
+use crate::merkle::{
+    Arity, Hash, Hex, LeafIndex, Level, Subtree, TreeName, TreeNameError, TreeSize,
+};
 use crate::words;
 
 /// The result of most calls of this crate.
@@ -272,6 +274,25 @@ pub enum Error {
         index: LeafIndex,
         /// The first leaf that the tree has, and the smallest size that it can answer for.
         base: TreeSize,
+    },
+
+    /// A tree that was to go on behind a frontier exists, and its first leaves are others. Nothing was changed.
+    #[error(
+        "the tree {tree:?} does not go on behind the frontier of {}: {}",
+        words::leaves(size.0),
+        other_beginning(*current, expected, found.as_ref())
+    )]
+    OtherBeginning {
+        /// The tree.
+        tree: TreeName,
+        /// How many leaves the frontier has.
+        size: TreeSize,
+        /// The root of the frontier.
+        expected: Hash,
+        /// How many leaves the tree has.
+        current: TreeSize,
+        /// The root that the tree had at that size. `None` if it has fewer leaves.
+        found: Option<Hash>,
     },
 
     /// The tree was dropped. Nothing was inserted. The data of the tree that is loaded can still be
@@ -662,6 +683,14 @@ impl Error {
 
     pub(crate) fn poisoned(source: &Arc<Self>) -> Self {
         Self::Poisoned { source: Arc::clone(source) }
+    }
+}
+
+/// What is wrong with a tree that was to go on behind a frontier with the root `expected`.
+fn other_beginning(current: TreeSize, expected: &Hash, found: Option<&Hash>) -> String {
+    match found {
+        Some(found) => format!("its root there is {}, expected {}", Hex(found), Hex(expected)),
+        None => format!("it has {}", words::leaves(current.0)),
     }
 }
 

@@ -418,6 +418,12 @@ impl Dump<'_> {
                         Frame::Create(spec) => {
                             writeln!(self.out, "  tree {} is created: {spec}", spec.id.0)?;
                         }
+                        Frame::Begin(spec, origin) => writeln!(
+                            self.out,
+                            "  tree {} is created behind a frontier of {}: {spec}",
+                            spec.id.0,
+                            leaves(origin.size().get())
+                        )?,
                         Frame::Seal { tree } => {
                             writeln!(self.out, "  tree {} is sealed", tree.0)?;
                         }

@@ -325,7 +325,7 @@ impl Look<'_> {
                     size -= cuts.iter().map(cut).sum::<u64>();
                 }
                 Change::Nothing
-                | Change::Created(_)
+                | Change::Created(..)
                 | Change::Sealed(_)
                 | Change::Indexed(_)
                 | Change::Erased(..)

@@ -33,6 +33,8 @@ pub use hasher::PoseidonBn254;
 pub use hasher::{Blake3, Hasher, HasherId, LeafInPieces, Rfc6962Sha256};
 pub use head::{ParseHeadError, TreeHead};
 #[cfg(feature = "std")]
+pub(crate) use hex::Hex;
+#[cfg(feature = "std")]
 pub(crate) use prefetch::prefetch;
 pub use proof::{
     ConsistencyProof, Growth, InclusionProof, MultiProof, ProveError, SubtreeProof, VerifyError,

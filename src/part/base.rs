@@ -1,4 +1,4 @@
-//! What is left of a tree below the leaf at which it was pruned.
+//! What is left of a tree below the leaf at which it was pruned, or began behind a frontier.
 //!
 //! # Invariants
 //!
@@ -7,7 +7,8 @@
 //!   sizes and indexes from the base on needs.
 //! - In a tree that is published as tiles it also has the beginning of each tile that the parts go on with: of level
 //!   `8 L` the nodes from the last multiple of 256 on. So every tile can be read that has a node behind the base, and
-//!   no client of the log needs another one for what is behind it.
+//!   no client of the log needs another one for what is behind it. A tree that began behind a frontier does not have them: those
+//!   tiles cannot be read.
 
 use std::ops::Range;
 
@@ -61,6 +62,11 @@ impl Base {
         Ok(Self { frontier, tiles })
     }
 
+    /// The base of a tree that goes on behind `origin`. It has no beginnings of tiles.
+    pub(crate) fn begun(origin: Frontier) -> Self {
+        Self { frontier: origin, tiles: Vec::new() }
+    }
+
     /// The base of `size` leaves with these nodes, from left to right, and these beginnings of tiles. `None` if they are too
     /// many or too few, or if there is no leaf.
     pub(crate) fn from_nodes(
@@ -79,6 +85,11 @@ impl Base {
         let nodes = begun_tiles(Shape::new(arity, TreeSize(size)));
         let nodes: u64 = nodes.map(|(_, range)| range.end - range.start).sum();
         usize::try_from(nodes).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the base has beginnings of tiles. Of a tree that was pruned it does if the tree has tiles.
+    pub(crate) fn has_tiles(&self) -> bool {
+        !self.tiles.is_empty()
     }
 
     /// The beginnings of tiles, by rising level. Empty in a tree without tiles.

@@ -42,6 +42,11 @@ impl PartSet {
         self.base.as_ref().map_or(0, |base| base.size())
     }
 
+    /// What the tree has of the leaves before the parts, if it does not begin with its first leaf.
+    pub(crate) fn before(&self) -> Option<&Arc<Base>> {
+        self.base.as_ref()
+    }
+
     /// This set for a tree that was rewound to `size`: without the parts that have no leaf below.
     pub(crate) fn cut(&self, size: u64) -> Self {
         let below = self.parts.iter().take_while(|part| part.reference().from < size);

@@ -272,7 +272,7 @@ impl Walk {
 
 fn note(frame: &Frame<'_>) -> Option<Note> {
     match frame {
-        Frame::Create(spec) => Some(Note::Created(Arc::clone(spec))),
+        Frame::Create(spec) | Frame::Begin(spec, _) => Some(Note::Created(Arc::clone(spec))),
         Frame::Seal { tree } => Some(Note::Sealed(*tree)),
         Frame::Index { tree } => Some(Note::Indexed(*tree)),
         Frame::Drop { tree } => Some(Note::Dropped(*tree)),

@@ -10,7 +10,7 @@
 use super::Snapshot;
 use crate::entry::Framing;
 use crate::error::{Error, ReadError, Result};
-use crate::merkle::{Arity, Hash, Hasher, Level, NodeIndex, NodeSource, Rfc6962Sha256};
+use crate::merkle::{Arity, Hash, Hasher, Level, NodeIndex, NodeSource, Rfc6962Sha256, Shape};
 use crate::part::Base;
 
 /// Hashes in a full tile, and entries in a full bundle.
@@ -39,7 +39,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::Pruned`] if the full tile has no hash of a leaf that is left: a tile at the [base](Self::base) stays whole;
+    /// [`Error::Pruned`] if the full tile has no hash of a leaf that is left: a tile at the [base](Self::base) stays whole, but not
+    /// if the tree began [behind a frontier](crate::TreeConfig::begun_behind), which has no tiles;
     /// [`Error::NoTiles`] for a tree that is not of SHA-256 and arity 2; [`Error::TileOutOfRange`] if the snapshot
     /// does not have all of the hashes, or if the width is not between 1 and 256; [`Error::Damaged`] if a part cannot be
     /// read.
@@ -56,7 +57,14 @@ impl Snapshot {
         }
         let mut hashes: Vec<Hash> = vec![[0; 32]; usize::from(width)];
         let view = self.tree.view_from(&self.floor, self.size.0);
-        view.read_nodes(column, NodeIndex(first), &mut hashes)?;
+        let read = view.read_nodes(column, NodeIndex(first), &mut hashes);
+        // A tree that began behind a frontier does not have the beginnings of its first tiles.
+        if matches!(read, Err(ReadError::Absent { .. }))
+            && first < Shape::new(Arity::Two, self.base()).complete(column)
+        {
+            return Err(self.tree.pruned(first << bits, self.floor.base()));
+        }
+        read?;
         Ok(hashes.into_flattened())
     }
 

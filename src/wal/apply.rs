@@ -26,7 +26,7 @@ use crate::error::{Damage, Error, Problem, Result};
 use crate::fs::FileSystem;
 use crate::ids::TreeId;
 use crate::mark::{Mark, Marks};
-use crate::merkle::TreeName;
+use crate::merkle::{Frontier, TreeName};
 use crate::per_tree::PerTree;
 use crate::tree_spec::TreeSpec;
 
@@ -61,7 +61,8 @@ pub(crate) struct LoggedTrees {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change<'a> {
     Nothing,
-    Created(Arc<TreeSpec>),
+    /// Behind this frontier, if there is one.
+    Created(Arc<TreeSpec>, Option<Arc<Frontier>>),
     Leaves(TreeId, LoggedLeaves<'a>),
     Sealed(TreeId),
     Indexed(TreeId),
@@ -136,21 +137,25 @@ impl LoggedTrees {
         };
         match frame {
             Frame::Roll { .. } | Frame::Point => Ok(Change::Nothing),
-            Frame::Create(spec) => {
+            Frame::Create(spec) | Frame::Begin(spec, _) => {
+                let origin = match frame {
+                    Frame::Begin(_, origin) => Some(Arc::clone(origin)),
+                    _ => None,
+                };
                 if u64::from(spec.id.0) != self.next {
                     return fail("number of a new tree", &self.next, &spec.id.0);
                 }
                 self.next += 1;
                 let tree = LoggedTree {
                     spec: Arc::clone(spec),
-                    size: 0,
+                    size: origin.as_ref().map_or(0, |origin| origin.size().get()),
                     sealed: false,
                     indexed: false,
                     entry_bytes: 0,
                     erasures: Arc::default(),
                 };
                 self.trees.insert(spec.id, tree);
-                Ok(Change::Created(Arc::clone(spec)))
+                Ok(Change::Created(Arc::clone(spec), origin))
             }
             Frame::Leaves { tree: id, first, leaves }
             | Frame::Entries { tree: id, first, leaves, .. } => {

@@ -22,7 +22,7 @@ use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::mark::{Mark, MarkName, decode_sizes, read_name};
-use crate::merkle::Hash;
+use crate::merkle::{Arity, Frontier, Hash, Shape, TreeSize};
 use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
 
 pub(crate) const GROUP_MAGIC: [u8; 8] = *b"duraWAL\n";
@@ -50,8 +50,9 @@ const KIND_INDEX: u16 = 9;
 const KIND_MARK: u16 = 10;
 const KIND_UNMARK: u16 = 11;
 const KIND_REWIND: u16 = 12;
+const KIND_BEGIN: u16 = 13;
 /// The highest known frame kind.
-pub(crate) const LAST_KIND: u16 = KIND_REWIND;
+pub(crate) const LAST_KIND: u16 = KIND_BEGIN;
 
 const FRAME_KIND: &str = "frame kind";
 
@@ -203,6 +204,8 @@ pub(crate) enum Frame<'a> {
     Point,
     /// A new tree, without leaves.
     Create(Arc<TreeSpec>),
+    /// A new tree that goes on behind this frontier, which is not empty.
+    Begin(Arc<TreeSpec>, Arc<Frontier>),
     /// The tree takes no more leaves.
     Seal { tree: TreeId },
     /// The tree gets an index.
@@ -225,6 +228,7 @@ impl Frame<'_> {
         match self {
             Self::Leaves { leaves, .. } | Self::Entries { leaves, .. } => leaves.len() as u64,
             Self::Create(_)
+            | Self::Begin(..)
             | Self::Seal { .. }
             | Self::Index { .. }
             | Self::Drop { .. }
@@ -264,6 +268,12 @@ pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
             let len = (ENTRY_SETTINGS_LEN + spec.hasher.len()) as u64 + name;
             header(KIND_CREATE, spec.id.0, u64::from(spec.children()), name, len)
         }
+        FrameHeader::Begin(spec, frontier) => {
+            let name = spec.name.as_str().len() as u64;
+            let len = (ENTRY_SETTINGS_LEN + spec.hasher.len()) as u64 + name;
+            let len = len + 8 + size_of_val(frontier.nodes()) as u64;
+            header(KIND_BEGIN, spec.id.0, u64::from(spec.children()), name, len)
+        }
         FrameHeader::Seal { tree } => header(KIND_SEAL, tree.0, 0, 0, 0),
         FrameHeader::Index { tree } => header(KIND_INDEX, tree.0, 0, 0, 0),
         FrameHeader::Drop { tree } => header(KIND_DROP, tree.0, 0, 0, 0),
@@ -277,7 +287,7 @@ pub(crate) fn frame_header(frame: FrameHeader<'_>) -> [u8; FRAME_HEADER_LEN] {
 }
 
 /// A [`Frame`] without its payload. The payload of `Create` is how the tree keeps entries, the name of
-/// the tree, then the name of its hash function.
+/// the tree, then the name of its hash function. That of `Begin` has the size and the nodes of the frontier before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FrameHeader<'a> {
     Leaves {
@@ -297,6 +307,7 @@ pub(crate) enum FrameHeader<'a> {
     },
     Point,
     Create(&'a TreeSpec),
+    Begin(&'a TreeSpec, &'a Frontier),
     Seal {
         tree: TreeId,
     },
@@ -454,6 +465,10 @@ fn frame<'a>(bytes: &mut Decoder<'a>) -> Option<FrameResult<'a>> {
             Some(spec) => Ok(Frame::Create(spec)),
             None => Err(("description of a tree", u64::from(tree.0))),
         },
+        KIND_BEGIN => match begun(tree, number, count, payload) {
+            Some((spec, frontier)) => Ok(Frame::Begin(spec, Arc::new(frontier))),
+            None => Err(("description of a tree", u64::from(tree.0))),
+        },
         KIND_ERASE => match erased(number, count, payload) {
             Some((ranges, cause)) => Ok(Frame::Erase { tree, ranges, cause }),
             None => Err(("erasure", count)),
@@ -480,6 +495,21 @@ fn created(tree: TreeId, children: u64, name: u64, payload: &[u8]) -> Option<Arc
     let (entries, payload) = payload.split_first_chunk()?;
     let (name, hasher) = payload.split_at_checked(usize::try_from(name).ok()?)?;
     TreeSpec::read(tree, name, hasher, u16::try_from(children).ok()?, *entries)
+}
+
+fn begun(
+    tree: TreeId,
+    children: u64,
+    name: u64,
+    payload: &[u8],
+) -> Option<(Arc<TreeSpec>, Frontier)> {
+    let arity = Arity::new(usize::try_from(children).ok()?)?;
+    let mut fields = Decoder(payload);
+    let size = fields.u64().filter(|size| *size > 0)?;
+    let count = Shape::new(arity, TreeSize(size)).frontier_nodes();
+    let nodes = (0..count).map(|_| fields.array()).collect::<Option<Vec<Hash>>>()?;
+    let frontier = Frontier::from_nodes(arity, TreeSize(size), nodes).ok()?;
+    Some((created(tree, children, name, fields.0)?, frontier))
 }
 
 fn erased(at: u64, count: u64, payload: &[u8]) -> Option<(Vec<Range<u64>>, Cause)> {
@@ -606,8 +636,14 @@ mod tests {
         body.extend(frame_header(FrameHeader::Seal { tree: TreeId(4) }));
         body.extend(frame_header(FrameHeader::Drop { tree: TreeId(9) }));
         body.extend(frame_header(FrameHeader::Roll { next: SegmentId(6) }));
+        let frontier = Frontier::from_nodes(Arity::Four, TreeSize(5), leaves.to_vec()).unwrap();
+        body.extend(frame_header(FrameHeader::Begin(&spec, &frontier)));
+        body.extend(5_u64.to_le_bytes());
+        body.extend(leaves.as_flattened());
+        body.extend(spec.entry_settings());
+        body.extend(b"nullifiersblake3");
         let expected = [
-            Frame::Create(spec),
+            Frame::Create(Arc::clone(&spec)),
             Frame::Entries { tree, first, leaves: &leaves[..1], entries: b"\0\x03abc" },
             Frame::Leaves { tree: TreeId(4), first: 9, leaves: &leaves },
             Frame::Erase { tree, ranges, cause: Cause { at, reason: "gone".into() } },
@@ -617,14 +653,15 @@ mod tests {
             Frame::Seal { tree: TreeId(4) },
             Frame::Drop { tree: TreeId(9) },
             Frame::Roll { next: SegmentId(6) },
+            Frame::Begin(spec, Arc::new(frontier)),
         ];
-        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 10);
-        assert_eq!(frames(&body, 10).as_deref(), Ok(&expected[..]));
+        assert_eq!(expected.iter().map(Frame::weight).sum::<u64>(), 11);
+        assert_eq!(frames(&body, 11).as_deref(), Ok(&expected[..]));
         for len in 0..body.len() {
-            assert!(frames(&body[..len], 10).is_err(), "{len}");
+            assert!(frames(&body[..len], 11).is_err(), "{len}");
         }
-        assert!(frames(&body, 9).is_err());
-        assert!(frames(&body, 11).is_err());
+        assert!(frames(&body, 10).is_err());
+        assert!(frames(&body, 12).is_err());
     }
 
     #[test]

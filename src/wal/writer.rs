@@ -24,7 +24,7 @@ use crate::ids::ByteOffset;
 use crate::ids::Seq;
 use crate::ids::{GroupNumber, StoreId, TreeId};
 use crate::mark::MarkName;
-use crate::merkle::Hash;
+use crate::merkle::{Frontier, Hash};
 use crate::mutant::mutant;
 use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
 
@@ -36,7 +36,7 @@ pub(crate) enum Record<'a> {
     /// As `Leaves`, of a tree that keeps entries, with the framed entries of the leaves.
     Entries { tree: TreeId, first: u64, runs: &'a [&'a [Hash]], entries: &'a [&'a [u8]] },
     /// Creates a tree.
-    Create { spec: &'a TreeSpec, settings: [u8; ENTRY_SETTINGS_LEN] },
+    Create { spec: &'a TreeSpec, settings: [u8; ENTRY_SETTINGS_LEN], origin: Option<Origin<'a>> },
     /// Seals a tree: the tree takes no more inserts.
     Seal { tree: TreeId },
     /// Gives a tree an index.
@@ -52,6 +52,9 @@ pub(crate) enum Record<'a> {
     /// Rewinds trees. The payload has so many `sizes`.
     Rewind { sizes: u64, payload: &'a [u8] },
 }
+
+/// What a tree begins behind: the size of a frontier in bytes, and the frontier.
+type Origin<'a> = ([u8; 8], &'a Frontier);
 
 /// Writes at the end of the log.
 #[derive(Debug)]
@@ -318,9 +321,10 @@ impl LogWriter {
 }
 
 impl<'a> Record<'a> {
-    /// Creates the tree `spec`.
-    pub(crate) fn create(spec: &'a TreeSpec) -> Self {
-        Self::Create { spec, settings: spec.entry_settings() }
+    /// Creates the tree `spec`, behind `origin` if there is one.
+    pub(crate) fn create(spec: &'a TreeSpec, origin: Option<&'a Frontier>) -> Self {
+        let origin = origin.map(|origin| (origin.size().get().to_le_bytes(), origin));
+        Self::Create { spec, settings: spec.entry_settings(), origin }
     }
 
     fn payload_len(&self) -> usize {
@@ -330,8 +334,10 @@ impl<'a> Record<'a> {
                 let leaves: usize = runs.iter().map(|run| size_of_val(*run)).sum();
                 leaves + entries.iter().map(|run| run.len()).sum::<usize>()
             }
-            Self::Create { spec, .. } => {
-                ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len()
+            Self::Create { spec, origin, .. } => {
+                let origin = origin.as_ref();
+                let origin = origin.map_or(0, |(size, at)| size.len() + size_of_val(at.nodes()));
+                origin + ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len()
             }
             Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => 0,
             Self::Erase { payload, .. }
@@ -352,7 +358,10 @@ impl<'a> Record<'a> {
                 let bytes = entries.iter().map(|run| run.len() as u64).sum();
                 FrameHeader::Entries { tree: *tree, first: *first, count, bytes }
             }
-            Self::Create { spec, .. } => FrameHeader::Create(spec),
+            Self::Create { spec, origin: None, .. } => FrameHeader::Create(spec),
+            Self::Create { spec, origin: Some((_, origin)), .. } => {
+                FrameHeader::Begin(spec, origin)
+            }
             Self::Seal { tree } => FrameHeader::Seal { tree: *tree },
             Self::Index { tree } => FrameHeader::Index { tree: *tree },
             Self::Drop { tree } => FrameHeader::Drop { tree: *tree },
@@ -378,7 +387,10 @@ impl<'a> Record<'a> {
                 body.extend(runs.iter().map(|run| run.as_flattened()));
                 body.extend(entries.iter().copied());
             }
-            Self::Create { spec, settings } => {
+            Self::Create { spec, settings, origin } => {
+                if let Some((size, origin)) = origin {
+                    body.extend([&size[..], origin.nodes().as_flattened()]);
+                }
                 body.extend([&settings[..], spec.name.as_str().as_bytes(), spec.hasher.as_bytes()]);
             }
             Self::Seal { .. } | Self::Index { .. } | Self::Drop { .. } => {}

@@ -9,6 +9,8 @@ mod backup_crash;
 #[cfg(feature = "testing")]
 mod backup_update;
 mod bad_input;
+/// Trees that go on behind a frontier.
+mod begun;
 #[cfg(feature = "testing")]
 mod compact;
 mod compaction;

@@ -12,24 +12,24 @@ use duramen::{
 use testkit::random::Random;
 use testkit::stores::leaves;
 
-fn config(dir: &Path) -> Config {
+pub(super) fn config(dir: &Path) -> Config {
     Config::new(dir)
         .flush_policy(FlushPolicy::Manual)
         .checkpoint_policy(CheckpointPolicy::manual())
         .compaction_policy(CompactionPolicy::Off)
 }
 
-fn kind(arity: Arity) -> TreeConfig {
+pub(super) fn kind(arity: Arity) -> TreeConfig {
     TreeConfig::new(Arc::new(Blake3), arity).indexed()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "an answer is asked for and looked at")]
-fn is_pruned<T>(done: Result<T, Error>, wanted: u64, begin: u64) -> bool {
+pub(super) fn is_pruned<T>(done: Result<T, Error>, wanted: u64, begin: u64) -> bool {
     matches!(done, Err(Error::Pruned { index, base, .. }) if index.get() == wanted && base.get() == begin)
 }
 
 /// Compares every answer of a tree that begins at `begin` with that of its twin, which was never pruned.
-fn compare(pruned: &Snapshot, twin: &Snapshot, begin: u64) {
+pub(super) fn compare(pruned: &Snapshot, twin: &Snapshot, begin: u64) {
     let size = twin.size().get();
     assert_eq!((pruned.size().get(), pruned.base().get()), (size, begin));
     assert_eq!(pruned.head().unwrap(), twin.head().unwrap());

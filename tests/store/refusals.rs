@@ -304,7 +304,7 @@ mod on_a_bad_disk {
         else {
             panic!("{error}");
         };
-        assert_eq!((found, supported), (200, 12));
+        assert_eq!((found, supported), (200, 13));
         assert!(words(&error).contains("has frame kind 200"), "{error}");
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use duramen::{TreeHead, TreeName};
 
-use super::{HasherName, InputKind, LockArgs, MemoryArgs, head};
+use super::{HasherName, InputKind, LockArgs, MemoryArgs, head, longest};
 use crate::number::number;
 
 /// `duramen info`.
@@ -99,6 +99,36 @@ pub(crate) struct FrontierArgs {
     pub(crate) size: Option<u64>,
 
     /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `duramen begin`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BeginArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+
+    /// The frontier, as `frontier --json` prints it; - is standard input.
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+
+    /// The tree. One that exists must have the same first leaves.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) tree: TreeName,
+
+    /// Keep the data of the leaves that come.
+    #[arg(long)]
+    pub(crate) entries: bool,
+
+    /// The longest entry that the tree takes, at most 64MiB [default: 65535].
+    #[arg(long, value_name = "BYTES", value_parser = longest, requires = "entries")]
+    pub(crate) longest: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
+
+    /// Print the head as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -162,3 +162,49 @@ fn every_command_has_a_page_and_every_shell_a_script() {
     }
     refused(duramen(&place, "man nothing"), 2);
 }
+
+#[test]
+fn a_tree_goes_on_in_another_store_behind_its_frontier() {
+    let place = store_of("one\ntwo\nthree\nfour\nfive\n");
+    let json = printed(duramen(&place, "frontier DIR --size 3 --json"));
+    let other = Place::new();
+    let begun = printed(given(&other, "begin DIR --tree shard", json.clone()));
+    assert_eq!(begun, printed(duramen(&place, "head DIR --size 3")));
+    printed(given(&other, "append DIR --tree shard", "four\nfive\n"));
+    let head = printed(duramen(&place, "head DIR"));
+    assert_eq!(printed(duramen(&other, "head DIR --tree shard")), head);
+    let prove = |place: &Place, tree: &str| printed(duramen(place, &format!("prove DIR 4 {tree}")));
+    assert_eq!(prove(&other, "--tree shard"), prove(&place, ""));
+    let error = refused(duramen(&other, "prove DIR 1 --tree shard"), 2);
+    assert!(error.contains("nothing below index 3 is left"), "{error}");
+    assert!(printed(duramen(&other, "trees DIR")).contains('3'));
+    // Again, and from a later moment of the same tree.
+    assert_eq!(printed(given(&other, "begin DIR --tree shard", json.clone())), head);
+    let later = printed(duramen(&place, "frontier DIR --size 5 --json"));
+    assert_eq!(printed(given(&other, "begin DIR --tree shard", later)), head);
+
+    let before = printed(duramen(&other, "head DIR --all --json"));
+    let strange = store_of("other\n");
+    let strange = printed(duramen(&strange, "frontier DIR --json"));
+    refused(given(&other, "begin DIR --tree main", strange.replace("\"size\":1", "\"size\":3")), 2);
+    let other_tree = printed(duramen(&store_of("1\n2\n3\n4\n"), "frontier DIR --json"));
+    let error = refused(given(&other, "begin DIR --tree shard", other_tree), 2);
+    assert!(
+        error.contains("does not go on behind the frontier of 4 leaves: its root there is"),
+        "{error}"
+    );
+    let root = json.find("\"root\":\"").unwrap() + 8;
+    let mut forged = json.clone();
+    forged.replace_range(root..root + 2, if &json[root..root + 2] == "00" { "11" } else { "00" });
+    refused(given(&other, "begin DIR --tree forged", forged), 1);
+    for bad in [
+        "",
+        "{}",
+        "null",
+        &json.replace("\"arity\":4", "\"arity\":3"),
+        &json.replace("blake3", "md5"),
+    ] {
+        refused(given(&other, "begin DIR --tree bad", bad.to_owned()), 2);
+    }
+    assert_eq!(printed(duramen(&other, "head DIR --all --json")), before);
+}

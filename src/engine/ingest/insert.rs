@@ -382,7 +382,7 @@ mod tests {
             .checkpoint_policy(CheckpointPolicy::manual());
         let name = TreeName::main();
         let (hasher, arity, entries) = (Arc::new(Blake3), Arity::Four, None);
-        let wanted = Wanted { name, hasher, arity, entries, indexed: false };
+        let wanted = Wanted { name, hasher, arity, entries, indexed: false, origin: None };
         crate::engine::open(&config, Some(&wanted)).unwrap()
     }
 

@@ -14,6 +14,7 @@ use crate::entry::Erasures;
 use crate::error::ReadError;
 use crate::mark::{Mark, MarkName, Marks, SIZE_LEN};
 use crate::merkle::Hash;
+use crate::part::Base;
 use crate::tree_spec::TreeSpec;
 
 /// Leaves `[from, to)` of a tree.
@@ -136,6 +137,14 @@ impl Cut {
 }
 
 impl Control {
+    /// The tree that the record creates, and what the tree begins behind. Nothing prunes a tree before its record is in the log.
+    pub(crate) fn created(&self) -> Option<(&TreeSpec, Option<Arc<Base>>)> {
+        match self {
+            Self::Created(tree) => Some((&tree.spec, tree.parts().before().cloned())),
+            _ => None,
+        }
+    }
+
     /// Adds the record to `tally`.
     pub(super) fn count_in(&self, tally: &mut Tally) {
         match self {

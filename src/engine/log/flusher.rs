@@ -280,11 +280,11 @@ impl Flusher {
                 Some(_) => Some(view.entry_slices(*from, *to)?),
             });
         }
+        let created: Vec<_> = controls.iter().filter_map(Control::created).collect();
         let mut records = Vec::with_capacity(stretches.len() + controls.len());
-        records.extend(controls.iter().filter_map(|control| match control {
-            Control::Created(tree) => Some(Record::create(&tree.spec)),
-            _ => None,
-        }));
+        for (spec, origin) in &created {
+            records.push(Record::create(spec, origin.as_ref().map(|origin| origin.frontier())));
+        }
         let mut start = 0;
         for ((Stretch { tree, from, .. }, end), entries) in stretches.iter().zip(ends).zip(&entries)
         {

@@ -128,7 +128,12 @@ pub(crate) fn recover(
     );
     let held = manifest.trees.iter().map(|tree| tree.size).sum();
     let checkpointed = Tally::opened(manifest.log.seq, held, manifest.next_tree);
-    let leaves = logged.iter().map(|tree| tree.size).sum();
+    // The leaves that a new tree begins behind came with no insert.
+    let begin = |id| match (manifest.tree(id), grown.get(id)) {
+        (None, Some(grown)) => grown.tree.base(),
+        _ => 0,
+    };
+    let leaves = logged.iter().map(|tree| tree.size.saturating_sub(begin(tree.spec.id))).sum();
     let mut tally = Tally::opened(replayed.seq, leaves, logged.next());
     let mut slots = Vec::new();
     let mut changed = Vec::new();
@@ -136,7 +141,7 @@ pub(crate) fn recover(
         let id = found.spec.id;
         let entry = manifest.tree(id);
         let tree = grown.get(id).map(|grown| &grown.tree);
-        let stored = entry.map_or(0, |entry| entry.size);
+        let stored = entry.map_or(begin(id), |entry| entry.size);
         tally.add_replayed(found.spec.arity, found.size.saturating_sub(stored), found.entry_bytes);
         if let Some(tree) = tree {
             tree.set_durable(found.size);

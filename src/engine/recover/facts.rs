@@ -108,11 +108,9 @@ pub(super) fn read(
                     tree.give_index();
                 }
             }
-            Change::Created(spec) => {
-                let hasher = hasher(&spec)?;
-                let id = spec.id;
-                let (tree, leaves) = Tree::empty(spec, hasher, loader.huge_pages);
-                let tree = Arc::new(tree.only_in(loader.process));
+            Change::Created(spec, origin) => {
+                let (id, hasher) = (spec.id, hasher(&spec)?);
+                let (tree, leaves) = loader.make(spec, hasher, origin.as_deref())?;
                 grown.insert(id, Grown { tree, leaves });
             }
             Change::Leaves(id, added) => {

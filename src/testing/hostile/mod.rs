@@ -34,6 +34,10 @@ pub fn group(bytes: &[u8]) -> bool {
         Frame::Leaves { leaves, .. } => size_of_val(*leaves),
         Frame::Entries { leaves, entries, .. } => size_of_val(*leaves) + entries.len(),
         Frame::Create(spec) => ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len(),
+        Frame::Begin(spec, origin) => {
+            let created = ENTRY_SETTINGS_LEN + spec.name.as_str().len() + spec.hasher.len();
+            created + size_of::<u64>() + size_of_val(origin.nodes())
+        }
         Frame::Roll { .. }
         | Frame::Point
         | Frame::Seal { .. }
