@@ -59,6 +59,8 @@ pub mod tlog;
 #[cfg(feature = "std")]
 mod accumulator;
 #[cfg(feature = "std")]
+mod ages;
+#[cfg(feature = "std")]
 mod backup;
 #[cfg(feature = "std")]
 mod batch;
@@ -163,7 +165,7 @@ pub use batch::{Batch, Committed, TreeRange};
 #[cfg(feature = "std")]
 pub use config::{
     CheckpointPolicy, CompactionPolicy, Config, FlushPolicy, Install, MarkPolicy, ReadMode,
-    TreeConfig,
+    RetentionPolicy, TreeConfig,
 };
 #[cfg(feature = "std")]
 pub use durability::DurabilityToken;
@@ -171,7 +173,8 @@ pub use durability::DurabilityToken;
 pub use entry::{Compression, EntryConfig, EntryRanges, Erasure};
 #[cfg(feature = "std")]
 pub use error::{
-    Damage, Displaced, Displacement, Error, FormatFeature, Limit, LockOwner, Problem, Result,
+    Damage, Displaced, Displacement, Error, FormatFeature, Limit, LockOwner, OtherBeginning,
+    Problem, Result,
 };
 #[cfg(feature = "std")]
 pub use ids::Seq;

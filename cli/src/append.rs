@@ -140,7 +140,8 @@ fn open(args: &AppendArgs) -> Result<DynAccumulator, Error> {
         .flush_policy(args.flush_policy)
         // For those who follow: input may pause for long.
         .claim_idle(CLAIM_IDLE)?
-        .checkpoint_policy(args.checkpoint_policy.clone());
+        .checkpoint_policy(args.checkpoint_policy.clone())
+        .retention_of(args.tree.clone(), args.retention.clone());
     let config = memory::bounded(config, args.memory.max_memory)?;
     let entries = args.entries.then(|| WantedEntries {
         longest: args.longest,

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use duramen::{CheckpointPolicy, FlushPolicy};
+use duramen::{CheckpointPolicy, FlushPolicy, RetentionPolicy};
 
 use crate::number::number;
 
@@ -40,6 +40,25 @@ pub(crate) fn checkpoint(text: &str) -> Result<CheckpointPolicy, String> {
         _ => Err(format!(
             "{trigger:?} is not one of close, close:BYTES, every:LEAVES, wal:BYTES, wal:BYTES/AGE, \
              segments:COUNT, memory:BYTES, interval:DURATION, or manual alone"
+        )),
+    })
+}
+
+/// Reads `all`, or rules with commas between them.
+pub(crate) fn retention(text: &str) -> Result<RetentionPolicy, String> {
+    let all = RetentionPolicy::keep_all();
+    if text == "all" {
+        return Ok(all);
+    }
+    text.split(',').try_fold(all, |policy, rule| match rule.split_once(':') {
+        Some(("newest", value)) => Ok(policy.newest(count(value)?)),
+        Some(("younger", value)) => works(policy.younger_than(duration(value)?)),
+        Some(("marks", value)) => {
+            let marks = usize::try_from(count(value)?).unwrap_or(usize::MAX);
+            works(policy.marks(marks))
+        }
+        _ => Err(format!(
+            "{rule:?} is not one of newest:LEAVES, younger:DURATION, marks:COUNT, or all alone"
         )),
     })
 }
@@ -132,6 +151,28 @@ mod tests {
             "x",
         ] {
             assert!(flush(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_retention_policy_is_a_list_of_rules_or_all_alone() {
+        let all = RetentionPolicy::keep_all();
+        assert_eq!(retention("all"), Ok(all.clone()));
+        let week = Duration::from_secs(7 * 24 * 3600);
+        let rules = all.newest(1_000_000).younger_than(week).unwrap().marks(100).unwrap();
+        assert_eq!(retention("newest:1000000,younger:7days,marks:100"), Ok(rules));
+        for bad in [
+            "",
+            "all,newest:1",
+            "newest",
+            "newest:0",
+            "newest:+1",
+            "younger:5",
+            "marks:0",
+            "oldest:1",
+            "newest:1,",
+        ] {
+            assert!(retention(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -6,9 +6,11 @@ mod flush;
 mod marks;
 mod memory;
 mod read_mode;
+mod retention;
 mod retry;
 mod tree;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +21,15 @@ pub use compaction::CompactionPolicy;
 pub use flush::FlushPolicy;
 pub use marks::MarkPolicy;
 pub use read_mode::ReadMode;
+pub(crate) use retention::Kept;
+pub use retention::RetentionPolicy;
 pub(crate) use retry::Backoff;
 pub use tree::TreeConfig;
 
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, OsPlace, Place};
 use crate::hashers::Hashers;
-use crate::merkle::Hasher;
+use crate::merkle::{Hasher, TreeName};
 use crate::report::{EventListener, Listeners};
 
 /// How to open a store: its directory and its policies.
@@ -78,6 +82,31 @@ pub struct Config {
     pub(crate) whole_below: u64,
     pub(crate) max_marks: usize,
     pub(crate) mark_policy: MarkPolicy,
+    pub(crate) retention: Retention,
+}
+
+/// What the trees of a store keep.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Retention {
+    all: RetentionPolicy,
+    named: HashMap<TreeName, RetentionPolicy>,
+}
+
+impl Retention {
+    /// What the tree of this name keeps.
+    pub(crate) fn of(&self, tree: &TreeName) -> &RetentionPolicy {
+        self.named.get(tree).unwrap_or(&self.all)
+    }
+
+    /// How long trees keep leaves that are kept for a time.
+    pub(crate) fn ages(&self) -> impl Iterator<Item = Duration> {
+        [&self.all].into_iter().chain(self.named.values()).filter_map(RetentionPolicy::age)
+    }
+
+    /// Whether a tree may lose something.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.all.has_rules() || self.named.values().any(RetentionPolicy::has_rules)
+    }
 }
 
 /// A limit that leaves room for an insert. One may take more than the limit if nothing else is there.
@@ -126,6 +155,7 @@ impl Config {
             whole_below: 16 << 10,
             max_marks: 1024,
             mark_policy: MarkPolicy::default(),
+            retention: Retention::default(),
         }
     }
 
@@ -168,6 +198,39 @@ impl Config {
     #[must_use]
     pub fn mark_policy(mut self, policy: MarkPolicy) -> Self {
         self.mark_policy = policy;
+        self
+    }
+
+    /// Which leaves the trees keep: the others are pruned in the background. Default: all of them. A tree with a policy of
+    /// [its own](Self::retention_of) does not follow this one.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::{Config, RetentionPolicy, Store};
+    ///
+    /// let policy = RetentionPolicy::keep_all().newest(1000);
+    /// let store = Store::open(Config::new(dir.path().join("metrics")).retention_policy(policy))?;
+    /// let tree = store.tree::<duramen::Blake3, 4>("samples")?;
+    /// tree.insert_many(&vec![[1; 32]; 50_000])?;
+    /// let head = tree.head()?;
+    /// store.checkpoint()?;
+    /// while tree.base() == 0 {
+    ///     std::thread::yield_now();
+    /// }
+    /// assert_eq!(tree.base(), 49_000);
+    /// assert_eq!(tree.head()?, head);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn retention_policy(mut self, policy: RetentionPolicy) -> Self {
+        self.retention.all = policy;
+        self
+    }
+
+    /// As [`retention_policy`](Self::retention_policy), for the tree of this name alone.
+    #[must_use]
+    pub fn retention_of(mut self, tree: TreeName, policy: RetentionPolicy) -> Self {
+        self.retention.named.insert(tree, policy);
         self
     }
 

@@ -147,6 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ages::Ages;
     use crate::ids::{ByteOffset, GroupNumber, SegmentId, Seq, StoreId};
     use crate::tree_spec::TreeSpec;
     use crate::wal::{Log, LogKey, Position};
@@ -165,6 +166,7 @@ mod tests {
             parts: Vec::new(),
             erasures: Arc::default(),
             tail: vec![[size; 32]; usize::from(size)].into(),
+            ages: Ages::default(),
         })
     }
 

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::ages::Ages;
 use crate::checksum::checksum;
 use crate::codec::{Decoder, Encoder};
 use crate::entry::{Erasures, Framing};
@@ -43,6 +44,11 @@ const FLAG_HIDDEN: u16 = 4;
 const FLAG_PRUNED: u16 = 8;
 /// The flag of a tree with tiles whose base has no beginnings of tiles: the tree began behind a frontier, which has none.
 const FLAG_UNTILED: u16 = 16;
+/// The flag of a tree with moments at which it had some size.
+const FLAG_AGES: u16 = 32;
+/// All flags of a tree.
+const TREE_FLAGS: u16 =
+    FLAG_SEALED | FLAG_INDEXED | FLAG_HIDDEN | FLAG_PRUNED | FLAG_UNTILED | FLAG_AGES;
 /// The state of a store: everything that is live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -84,6 +90,8 @@ pub(crate) struct TreeEntry {
     pub(crate) tail: Box<[Hash]>,
     /// The entries that are erased.
     pub(crate) erasures: Arc<Erasures>,
+    /// When the tree had which size, if a policy wants to know.
+    pub(crate) ages: Ages,
 }
 
 impl TreeEntry {
@@ -100,6 +108,7 @@ impl TreeEntry {
             parts: Vec::new(),
             tail: Box::default(),
             erasures: Arc::default(),
+            ages: Ages::default(),
         }
     }
 
@@ -157,6 +166,7 @@ impl TreeEntry {
             parts,
             tail: self.tail[..tail.min(self.tail.len())].into(),
             erasures: Arc::new(self.erasures.cut(size)),
+            ages: self.ages.cut(size),
             ..self.clone()
         }
     }
@@ -336,6 +346,9 @@ impl Manifest {
             }
             out.u32(count(&tree.tail)).bytes(tree.tail.as_flattened());
             tree.erasures.encode(&mut out);
+            if !tree.ages.is_empty() {
+                tree.ages.encode(&mut out);
+            }
         }
         if has_marks {
             if link.is_some() {
@@ -476,7 +489,8 @@ impl TreeEntry {
         let untiled =
             self.base.as_ref().is_some_and(|base| self.spec.has_tiles() && !base.has_tiles());
         let untiled = if untiled { FLAG_UNTILED } else { 0 };
-        untiled | pruned | hidden | sealed | if self.indexed { FLAG_INDEXED } else { 0 }
+        let aged = if self.ages.is_empty() { 0 } else { FLAG_AGES };
+        aged | untiled | pruned | hidden | sealed | if self.indexed { FLAG_INDEXED } else { 0 }
     }
 
     fn decode(fields: &mut Decoder<'_>) -> Option<Self> {
@@ -485,7 +499,7 @@ impl TreeEntry {
         let hasher = decode_text(fields)?;
         let spec = TreeSpec::read(id, name, hasher, fields.u16()?, fields.array()?)?;
         let flags = fields.u16()?;
-        if flags & !(FLAG_SEALED | FLAG_INDEXED | FLAG_HIDDEN | FLAG_PRUNED | FLAG_UNTILED) != 0 {
+        if flags & !TREE_FLAGS != 0 {
             return None;
         }
         let (sealed, indexed) = (flags & FLAG_SEALED != 0, flags & FLAG_INDEXED != 0);
@@ -517,6 +531,10 @@ impl TreeEntry {
         }
         let tail = decode_list(fields, Decoder::array)?.into_boxed_slice();
         let erasures = Arc::new(Erasures::decode(fields)?);
+        let ages = if flags & FLAG_AGES == 0 { Ages::default() } else { Ages::decode(fields)? };
+        if ages.size() > size {
+            return None;
+        }
         // The parts cover the leaves from the base on without gaps, and the tail covers the rest up to
         // the size.
         let begin = base.as_ref().map_or(0, |base: &Arc<Base>| base.size());
@@ -549,6 +567,7 @@ impl TreeEntry {
             parts,
             tail,
             erasures,
+            ages,
         })
     }
 }
@@ -647,6 +666,7 @@ mod tests {
                     parts: vec![part(1, 0, 50), part(2, 50, 90)],
                     tail: Box::default(),
                     erasures: Arc::default(),
+                    ages: Ages::default(),
                 }),
                 Arc::new(TreeEntry {
                     spec: spec(7, b"receipts"),
@@ -658,6 +678,7 @@ mod tests {
                     parts: Vec::new(),
                     tail: Box::new([[3; 32], [4; 32]]),
                     erasures: Arc::default(),
+                    ages: Ages::default(),
                 }),
                 Arc::new(kept_tree()),
             ],
@@ -713,6 +734,21 @@ mod tests {
         crate::testing::golden::check("manifest_rewound.hex", &manifest.encode());
         let tail = Arc::clone(&manifest.trees[1]).cut(1);
         assert_eq!((tail.size, &*tail.tail), (1, &[[3; 32]][..]));
+    }
+
+    #[test]
+    fn a_tree_has_the_moments_at_which_it_had_some_size_and_none_with_more_leaves_than_it_has() {
+        let mut manifest = manifest();
+        let tree = kept_tree();
+        let age = std::time::Duration::from_secs(3600);
+        let ages = |size| {
+            Ages::default().noted(1_795_000_000_000, 240, age).noted(1_795_000_900_000, size, age)
+        };
+        manifest.trees[2] = Arc::new(TreeEntry { ages: ages(300), ..tree.clone() });
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest.clone()));
+        assert_eq!(manifest.trees[2].cut(250).ages, ages(250));
+        manifest.trees[2] = Arc::new(TreeEntry { ages: ages(301), ..tree });
+        assert_eq!(Manifest::decode(&manifest.encode()), Err(ManifestFault::Fields));
     }
 
     #[test]
@@ -801,6 +837,7 @@ mod tests {
             ],
             tail: Box::default(),
             erasures: Arc::new(erasures),
+            ages: Ages::default(),
         }
     }
 
@@ -973,6 +1010,7 @@ mod tests {
                 parts: Vec::new(),
                 tail: Box::default(),
                 erasures: Arc::default(),
+                ages: Ages::default(),
             })
         };
         assert_eq!(manifest.tree(TreeId(3)), None);

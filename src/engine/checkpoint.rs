@@ -350,6 +350,7 @@ impl Engine {
                 parts: set.references(),
                 tail,
                 erasures: left_of(erasures, stored.map_or(0, |entry| entry.begin())),
+                ages: self.ages(stored.map(|entry| &**entry), change),
             }));
         }
         info.leaves = info.trees.iter().map(|tree| tree.leaves).sum();

@@ -133,16 +133,21 @@ pub(super) fn begin(
 }
 
 impl Engine {
-    /// Requests merges if the policy wants some.
+    /// Requests merges and prunes if the policies want some.
     pub(super) fn request_compaction(&self) {
-        if self.catalog.awake().iter().any(|tree| self.merge_of(&tree.parts()).is_some()) {
+        if self.settings.retention.has_rules()
+            || self.catalog.awake().iter().any(|tree| self.merge_of(&tree.parts()).is_some())
+        {
             self.request_job(Job::Compact);
         }
     }
 
-    /// Merges parts until the policy wants no more merges, or one fails.
+    /// Prunes trees, so that nothing is merged that goes, and merges parts, until the policies want no more or something fails.
     pub(super) fn compaction_job(&self, waited: Duration) {
         let Some(retry) = self.keeper.upkeep().take_compaction() else { return };
+        if self.prune_by_policy().is_err() {
+            return;
+        }
         self.background.count(|work| work.compaction.retries += u64::from(retry));
         let mut wait = waited;
         // A compaction that has the turn requests this job again when it ends.

@@ -9,6 +9,7 @@ use super::opened::{Admitted, Opened, loader};
 use super::recover::segment_limits;
 use super::tally::Tally;
 use super::tree::Tree;
+use crate::ages::Ages;
 use crate::config::Config;
 use crate::directory::files;
 use crate::directory::manifest::{Manifest, TreeEntry};
@@ -52,6 +53,7 @@ pub(super) fn create(
             parts: Vec::new(),
             tail: Box::default(),
             erasures: Arc::default(),
+            ages: Ages::default(),
         }));
         if *indexed {
             tree.give_index();

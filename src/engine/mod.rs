@@ -40,6 +40,7 @@ mod opened;
 mod prune;
 mod recover;
 mod requests;
+mod retention;
 mod rewind;
 mod scrub;
 mod settings;

@@ -65,17 +65,42 @@ impl Engine {
     /// Prunes a tree below leaf `below`. Returns when that is durable.
     pub(crate) fn prune(&self, slot: &Arc<Slot>, below: u64) -> Result<PruneInfo> {
         self.check_may_wait_for_all("prune")?;
-        let info = self.in_turn("prune", || self.prune_alone(slot, below))?;
+        let info = self.in_turn("prune", || self.prune_alone(slot, below, true))?;
+        // With checkpoints it always comes to an end.
+        let info = info.ok_or(Error::Panicked { during: "prune" })?;
+        self.tell_pruned(&info)?;
+        Ok(info)
+    }
+
+    /// As [`prune`](Self::prune), on a worker that has the turn of the merges: without a checkpoint. Tells nobody. `None` if the
+    /// last checkpoint does not have the tree as it is below the cut.
+    pub(super) fn prune_checkpointed(
+        &self,
+        slot: &Arc<Slot>,
+        below: u64,
+    ) -> Result<Option<PruneInfo>> {
+        self.prune_alone(slot, below, false)
+    }
+
+    /// Tells listeners of a prune that has dropped something.
+    pub(super) fn tell_pruned(&self, info: &PruneInfo) -> Result<()> {
         if info.base > info.before {
             let (tree, base) = (&info.tree, info.base);
             let freed = info.bytes_before.saturating_sub(info.bytes);
             tracing::info!(%tree, %base, freed, "tree pruned");
             self.gate.tell(|| Event::Pruned { info: info.clone() })?;
         }
-        Ok(info)
+        Ok(())
     }
 
-    fn prune_alone(&self, slot: &Arc<Slot>, below: u64) -> Result<PruneInfo> {
+    /// Prunes, by the thread that has the turn of the merges. `None` if a checkpoint would have to come first, and this call does
+    /// not make one.
+    fn prune_alone(
+        &self,
+        slot: &Arc<Slot>,
+        below: u64,
+        checkpoints: bool,
+    ) -> Result<Option<PruneInfo>> {
         // A rewind that comes while a part is written makes a second attempt, which no rewind can disturb.
         let mut only = None;
         loop {
@@ -89,9 +114,12 @@ impl Engine {
                 return Err(Error::SizeOutOfRange { size: TreeSize(below), current });
             }
             if below <= tree.base() {
-                return Ok(unchanged(&tree));
+                return Ok(Some(unchanged(&tree)));
             }
             let Some(plan) = self.plan_prune(tree, below)? else {
+                if !checkpoints {
+                    return Ok(None);
+                }
                 let reason = CheckpointReason::Manual;
                 let make = || self.flush_and_checkpoint(reason, Duration::ZERO, || self.flush());
                 match &only {
@@ -119,7 +147,7 @@ impl Engine {
                 // A file that this prune still reads cannot be wiped.
                 drop(plan);
                 self.retire(retired.into_iter());
-                return Ok(info);
+                return Ok(Some(info));
             }
             only = Some(lock);
         }

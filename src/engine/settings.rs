@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::Backoff;
 use crate::config::Config;
 use crate::config::FlushPolicy;
-use crate::config::{CheckpointPolicy, CompactionPolicy, Install, ReadMode};
+use crate::config::{CheckpointPolicy, CompactionPolicy, Install, ReadMode, Retention};
 
 /// The part of the configuration that is needed while the store runs.
 #[derive(Clone, Debug)]
@@ -17,6 +17,7 @@ pub(super) struct Settings {
     pub(super) read_mode: ReadMode,
     pub(super) compaction: CompactionPolicy,
     pub(super) merge_at_close: u64,
+    pub(super) retention: Retention,
     pub(super) backoff: Backoff,
     pub(super) max_unflushed_bytes: u64,
     pub(super) group_bytes: u64,
@@ -40,6 +41,7 @@ impl From<&Config> for Settings {
             read_mode: config.read_mode,
             compaction: config.compaction,
             merge_at_close: config.merge_at_close,
+            retention: config.retention.clone(),
             backoff: config.backoff,
             max_unflushed_bytes: config.unflushed_limit(),
             group_bytes: config.group_limit(),

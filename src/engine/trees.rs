@@ -13,7 +13,7 @@ use super::ingest::Fate;
 use super::shared::Engine;
 use super::tree::{Fixed, Tree};
 use crate::durability::DurabilityToken;
-use crate::error::{Error, Result};
+use crate::error::{Error, OtherBeginning, Result};
 use crate::mark::{MarkInfo, MarkName};
 use crate::merkle::{Frontier, Hasher, TreeName, TreeSize};
 use crate::mutant::mutant;
@@ -254,7 +254,8 @@ fn went_on_behind(tree: &Tree, origin: &Frontier) -> Result<()> {
     if found == Some(expected) {
         return Ok(());
     }
-    Err(Error::OtherBeginning { tree: tree.name().clone(), size, expected, current, found })
+    let tree = tree.name().clone();
+    Err(Error::OtherBeginning(Box::new(OtherBeginning { tree, size, expected, current, found })))
 }
 
 /// Trees sorted by the bytes of their names.

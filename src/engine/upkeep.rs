@@ -35,6 +35,8 @@ struct State {
     index: Tries,
     /// When the store will have been open long enough to start a large merge that the policy wants.
     large_merge: Option<Instant>,
+    /// When leaves may have become old enough to be pruned.
+    aged: Option<Instant>,
 }
 
 /// Which work no longer starts automatically.
@@ -127,7 +129,11 @@ impl Upkeep {
         if merge_is_due {
             state.large_merge = None;
         }
-        if merge_is_due || state.compaction.is_due(now) {
+        let aged = state.aged.is_some_and(|at| at <= now);
+        if aged {
+            state.aged = None;
+        }
+        if merge_is_due || aged || state.compaction.is_due(now) {
             background.request(Job::Compact, log);
         }
         if state.index.is_due(now) {
@@ -136,7 +142,8 @@ impl Upkeep {
         let tries = [&state.checkpoint, &state.compaction, &state.index];
         let large_merge = state.large_merge.map(|at| at.saturating_duration_since(now));
         let waits = tries.iter().filter_map(|tries| tries.wait(now));
-        let wait = waits.chain(due_in).chain(large_merge).min();
+        let aged = state.aged.map(|at| at.saturating_duration_since(now));
+        let wait = waits.chain(due_in).chain(large_merge).chain(aged).min();
         let mut state = Some(state);
         if sync::defect("the flusher's clock is set without the lock") {
             state = None;
@@ -216,6 +223,15 @@ impl Upkeep {
         let mut state = self.state.lock();
         state.large_merge = Instant::now().checked_add(wait);
         log.tick_within(Some(wait));
+    }
+
+    /// Has the flusher look after `wait` whether leaves have become old enough to be pruned.
+    pub(super) fn prune_later(&self, wait: Duration, log: &LogSide) {
+        let mut state = self.state.lock();
+        if state.aged.is_none() {
+            state.aged = Instant::now().checked_add(wait);
+            log.tick_within(Some(wait));
+        }
     }
 
     /// Notes that a checkpoint succeeded. A checkpoint that a caller made lets automatic work start again.

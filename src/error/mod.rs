@@ -5,6 +5,7 @@ mod displaced;
 mod feature;
 mod limit;
 mod lock_owner;
+mod other_beginning;
 mod path;
 mod printable;
 mod read;
@@ -20,14 +21,13 @@ pub use displaced::{Displaced, Displacement};
 pub use feature::FormatFeature;
 pub use limit::Limit;
 pub use lock_owner::LockOwner;
+pub use other_beginning::OtherBeginning;
 pub(crate) use path::PathError;
 pub use printable::Printable;
 pub(crate) use read::ReadError;
 
 use crate::mark::{MarkName, MarkNameError};
-use crate::merkle::{
-    Arity, Hash, Hex, LeafIndex, Level, Subtree, TreeName, TreeNameError, TreeSize,
-};
+use crate::merkle::{Arity, LeafIndex, Level, Subtree, TreeName, TreeNameError, TreeSize};
 use crate::words;
 
 /// The result of most calls of this crate.
@@ -277,23 +277,8 @@ pub enum Error {
     },
 
     /// A tree that was to go on behind a frontier exists, and its first leaves are others. Nothing was changed.
-    #[error(
-        "the tree {tree:?} does not go on behind the frontier of {}: {}",
-        words::leaves(size.0),
-        other_beginning(*current, expected, found.as_ref())
-    )]
-    OtherBeginning {
-        /// The tree.
-        tree: TreeName,
-        /// How many leaves the frontier has.
-        size: TreeSize,
-        /// The root of the frontier.
-        expected: Hash,
-        /// How many leaves the tree has.
-        current: TreeSize,
-        /// The root that the tree had at that size. `None` if it has fewer leaves.
-        found: Option<Hash>,
-    },
+    #[error(transparent)]
+    OtherBeginning(Box<OtherBeginning>),
 
     /// The tree was dropped. Nothing was inserted. The data of the tree that is loaded can still be
     /// read.
@@ -683,14 +668,6 @@ impl Error {
 
     pub(crate) fn poisoned(source: &Arc<Self>) -> Self {
         Self::Poisoned { source: Arc::clone(source) }
-    }
-}
-
-/// What is wrong with a tree that was to go on behind a frontier with the root `expected`.
-fn other_beginning(current: TreeSize, expected: &Hash, found: Option<&Hash>) -> String {
-    match found {
-        Some(found) => format!("its root there is {}, expected {}", Hex(found), Hex(expected)),
-        None => format!("it has {}", words::leaves(current.0)),
     }
 }
 

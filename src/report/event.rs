@@ -226,6 +226,16 @@ pub enum Event {
         /// What was dropped.
         info: PruneInfo,
     },
+    /// A prune that a [`RetentionPolicy`](crate::RetentionPolicy) wants has failed. The leaves stay.
+    #[non_exhaustive]
+    PruneFailed {
+        /// The tree.
+        tree: TreeName,
+        /// The cause of the failure.
+        error: Error,
+        /// The wait before the prune is retried, if it is.
+        retry_in: Option<Duration>,
+    },
     /// The log has failed. The store accepts no more writes, and reads continue.
     #[non_exhaustive]
     Poisoned {
@@ -289,7 +299,7 @@ impl Event {
                 EventGroup::Backpressure
             }
             Self::Rewound { .. } => EventGroup::Rewind,
-            Self::Pruned { .. } => EventGroup::Prune,
+            Self::Pruned { .. } | Self::PruneFailed { .. } => EventGroup::Prune,
             Self::Poisoned { .. } => EventGroup::Poisoned,
         }
     }

@@ -106,6 +106,9 @@ impl EventListener for MetricsListener {
             Event::Pruned { .. } => {
                 counter!("duramen_prunes_total", "store" => store()).increment(1);
             }
+            Event::PruneFailed { .. } => {
+                counter!("duramen_failed_prunes_total", "store" => store()).increment(1);
+            }
             Event::Poisoned { .. } => {
                 gauge!("duramen_poisoned", "store" => store()).set(1.0);
             }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::*;
+use crate::ages::Ages;
 use crate::column::{Columns, Layout, View};
 use crate::directory::manifest::TreeEntry;
 use crate::error::ReadError;
@@ -91,6 +92,7 @@ fn store(node: (Level, u64)) -> Config {
             parts,
             tail: Box::default(),
             erasures: Arc::default(),
+            ages: Ages::default(),
         })],
     };
     manifests::publish(&disk, &manifest, &manifest.files()).unwrap();

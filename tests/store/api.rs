@@ -171,6 +171,7 @@ fn values_can_be_copied_and_compared() {
     choice::<fs::FileKind>();
     choice::<scrub::Remedy>();
     hashed::<CheckpointPolicy>();
+    hashed::<RetentionPolicy>();
     hashed::<TreeName>();
     hashed::<HasherId>();
     hashed::<NamedHead>();
@@ -282,6 +283,7 @@ fn errors_are_errors_of_every_thread() {
     error::<Error>();
     error::<Damage>();
     error::<Displaced>();
+    error::<OtherBeginning>();
     error::<SignerError>();
     error::<FrontierError>();
     error::<TreeNameError>();

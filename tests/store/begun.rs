@@ -147,7 +147,7 @@ fn a_sealed_tree_goes_on_in_another_store_without_its_past() {
         whole.insert_entries(&data(range)).unwrap();
         same(&log.snapshot());
         match at {
-            0 => drop(moved.flush().unwrap()),
+            0 => moved.flush().unwrap(),
             _ => drop(moved.checkpoint().unwrap()),
         }
         same(&log.snapshot());
@@ -263,12 +263,11 @@ fn a_frontier_of_another_tree_is_refused_and_nothing_changes() {
         "the tree \"a\" does not go on behind the frontier of 25 leaves: it has 20 leaves"
     );
     let other = kind().begun_behind(frontier(Arity::Four, &leaves(12, 9))).unwrap();
-    let Err(Error::OtherBeginning { size: TreeSize(12), found: Some(found), .. }) =
-        store.tree_dyn("a", other)
-    else {
+    let Err(Error::OtherBeginning(other)) = store.tree_dyn("a", other) else {
         panic!("another tree is taken for this one");
     };
-    assert_eq!(found, tree.head_at(12).unwrap().root);
+    assert_eq!((other.size, other.current), (TreeSize(12), TreeSize(20)));
+    assert_eq!(other.found, Some(tree.head_at(12).unwrap().root));
     assert_eq!(store.trees().unwrap().len(), 1);
     assert_eq!(tree.size(), TreeSize(20));
 }

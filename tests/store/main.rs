@@ -9,7 +9,7 @@ mod backup_crash;
 #[cfg(feature = "testing")]
 mod backup_update;
 mod bad_input;
-/// Trees that go on behind a frontier.
+#[cfg(feature = "testing")]
 mod begun;
 #[cfg(feature = "testing")]
 mod compact;
@@ -62,6 +62,8 @@ mod refusals;
 mod repair;
 #[cfg(feature = "testing")]
 mod restored;
+#[cfg(feature = "testing")]
+mod retention;
 #[cfg(feature = "testing")]
 mod retry;
 mod rewind;

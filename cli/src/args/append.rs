@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use duramen::{Arity, CheckpointPolicy, FlushPolicy, TreeName};
+use duramen::{Arity, CheckpointPolicy, FlushPolicy, RetentionPolicy, TreeName};
 
 use super::{Acknowledge, HasherName, LockArgs, MemoryArgs, ProgressArgs, arity, level, longest};
 use crate::number::number;
@@ -88,6 +88,11 @@ pub(crate) struct AppendArgs {
         value_parser = policy::checkpoint
     )]
     pub(crate) checkpoint_policy: CheckpointPolicy,
+
+    /// Which leaves the tree keeps while this command runs: all, or a list of newest:LEAVES, younger:DURATION and marks:COUNT. What
+    /// none of them keeps is pruned in the background, as by prune.
+    #[arg(long, default_value = "all", value_name = "LIST", value_parser = policy::retention)]
+    pub(crate) retention: RetentionPolicy,
 
     /// Print each leaf's index on a line of its own once the leaf is durable.
     #[arg(long)]

@@ -104,7 +104,10 @@ impl Watch {
     pub fn event(&self, event: &Event) {
         match event {
             Event::CheckpointFailed { trees, error, .. } => self.look_for_damage(error, trees),
-            Event::CompactionFailed { tree, error, .. } => self.look_for_damage(error, [tree]),
+            Event::CompactionFailed { tree, error, .. }
+            | Event::PruneFailed { tree, error, .. } => {
+                self.look_for_damage(error, [tree]);
+            }
             _ => {}
         }
         match event {

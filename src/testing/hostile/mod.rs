@@ -9,6 +9,7 @@ use std::error::Error;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use crate::ages::Ages;
 use crate::config::ReadMode;
 use crate::directory::changes::Base;
 use crate::directory::manifest::{Manifest, TreeEntry, Written};
@@ -92,6 +93,7 @@ fn changes(written: Written) {
             parts: Vec::new(),
             tail: Box::default(),
             erasures: Arc::default(),
+            ages: Ages::default(),
         }))
     };
     gone.filter_map(entry).for_each(|entry| base.put(entry));

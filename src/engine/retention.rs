@@ -1,0 +1,119 @@
+//! Prunes trees by the policies of the store, on a worker.
+//!
+//! # Invariants
+//!
+//! - Only what the last checkpoint has is looked at and dropped: a policy makes no checkpoint and waits for no flush.
+//! - A tree that is asleep is loaded only if it is to be pruned.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::catalog::Slot;
+use super::log::Changed;
+use super::shared::Engine;
+use crate::ages::Ages;
+use crate::config::Kept;
+use crate::directory::manifest::TreeEntry;
+use crate::error::{Error, Result};
+use crate::report::Event;
+
+impl Engine {
+    /// Prunes the trees that have leaves which their policies do not keep.
+    ///
+    /// # Errors
+    ///
+    /// The first failure. It has been reported, and is retried if it may go away.
+    pub(super) fn prune_by_policy(&self) -> Result<()> {
+        if !self.settings.retention.has_rules() {
+            return Ok(());
+        }
+        let overdue = self.overdue();
+        if let Some(age) = self.settings.retention.ages().min() {
+            // Without inserts no checkpoint looks again.
+            self.keeper.upkeep().prune_later(age / 16, &self.log);
+        }
+        for (slot, below) in overdue {
+            let Some(turn) = self.keeper.alone().try_begin() else { return Ok(()) };
+            let done = self.prune_checkpointed(&slot, below);
+            if let Err(error @ Error::Forked { .. }) = done {
+                // The turn is the parent's.
+                std::mem::forget(turn);
+                return Err(error);
+            }
+            drop(turn);
+            self.poison_if_noted()?;
+            match done {
+                Ok(Some(info)) => {
+                    self.keeper.upkeep().compaction_succeeded();
+                    self.tell_pruned(&info)?;
+                }
+                // Another call has changed the tree meanwhile, or the store is being closed.
+                Ok(None) | Err(Error::Closed | Error::TreeDropped { .. }) => {}
+                Err(error) => {
+                    self.poison_if_fatal(&error)?;
+                    let retry_in = self.compaction_failed(&error);
+                    let tree = &slot.spec.name;
+                    tracing::error!(%error, %tree, ?retry_in, "a prune by policy failed; the leaves stay");
+                    let failed = || {
+                        let (tree, error) = (tree.clone(), error.clone());
+                        Event::PruneFailed { tree, error, retry_in }
+                    };
+                    self.gate.tell(failed)?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The trees to prune now, with the first leaf that stays of each.
+    fn overdue(&self) -> Vec<(Arc<Slot>, u64)> {
+        let manifest = self.keeper.manifest();
+        let policy = |entry: &TreeEntry| self.settings.retention.of(&entry.spec.name).clone();
+        let marked = |entry: &TreeEntry| -> Vec<u64> {
+            manifest.marks.iter().filter_map(|mark| mark.size(entry.spec.id)).collect()
+        };
+        let cut = |entry: &Arc<TreeEntry>| {
+            let policy = policy(entry);
+            if !policy.has_rules() {
+                return None;
+            }
+            let parts: Vec<_> = entry.parts.iter().map(|part| part.from..part.to).collect();
+            let marked = marked(entry);
+            let kept = Kept {
+                base: entry.begin(),
+                size: entry.size,
+                parts: &parts,
+                marked: &marked,
+                old: policy.age().map_or(0, |age| entry.ages.older(now(), age)),
+                has_tiles: entry.spec.has_tiles(),
+            };
+            Some((entry.spec.id, policy.cut(&kept)?))
+        };
+        let cuts: Vec<_> = manifest.trees.iter().filter_map(cut).collect();
+        if cuts.is_empty() {
+            return Vec::new();
+        }
+        let slots = self.catalog.all();
+        let slot = |id| {
+            let at = slots.binary_search_by_key(&id, |slot| slot.spec.id).ok()?;
+            Some(Arc::clone(&slots[at]))
+        };
+        cuts.into_iter().filter_map(|(id, below)| Some((slot(id)?, below))).collect()
+    }
+
+    /// The moments of a tree in the next manifest. `stored` is its entry in the one in force.
+    pub(super) fn ages(&self, stored: Option<&TreeEntry>, change: &Changed) -> Ages {
+        let known = stored.map(|entry| entry.ages.clone()).unwrap_or_default();
+        match self.settings.retention.of(&change.spec.name).age() {
+            Some(age) => known.noted(now(), change.size, age),
+            None => known,
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
