@@ -317,6 +317,30 @@ impl Tree {
         Ok(PyBytes::new(py, &entry))
     }
 
+    /// The entries of a range. `None` for one that was erased.
+    fn entries<'py>(
+        &self,
+        py: Python<'py>,
+        start: u64,
+        stop: u64,
+    ) -> PyResult<Vec<Option<Bound<'py, PyBytes>>>> {
+        let entries = self.with(py, |tree| {
+            let entries = tree.entries(start..stop)?.map(|entry| match entry {
+                Err(duramen::Error::Erased { .. }) => Ok(None),
+                entry => entry.map(Some),
+            });
+            entries.collect::<Result<Vec<_>>>()
+        })?;
+        let bytes = |entry: Option<duramen::Entry>| entry.map(|entry| PyBytes::new(py, &entry));
+        Ok(entries.into_iter().map(bytes).collect())
+    }
+
+    /// Whether the tree keeps entries.
+    #[getter]
+    fn keeps_entries(&self) -> PyResult<bool> {
+        Ok(self.get()?.entry_config().is_some())
+    }
+
     #[pyo3(signature = (start = 0))]
     fn tail(&self, py: Python<'_>, start: u64) -> PyResult<Tail> {
         let tail = self.with(py, |tree| tree.tail(LeafIndex(start)))?;

@@ -1,6 +1,6 @@
 """Builds the wheel, installs it into a virtual environment of its own and runs the tests against it.
 
-Needs a Python with maturin, pytest and numpy: that of DURAMEN_TEST_PYTHON, or the one that runs this.
+Needs a Python with maturin, pytest, numpy, pyarrow, duckdb and polars: that of DURAMEN_TEST_PYTHON, or the one that runs this.
 """
 
 import os
@@ -16,12 +16,12 @@ PYTHON = os.environ.get("DURAMEN_TEST_PYTHON") or sys.executable
 
 
 def missing():
-    asked = subprocess.run([PYTHON, "-c", "import maturin, numpy, pytest"], capture_output=True)
+    asked = subprocess.run([PYTHON, "-c", "import duckdb, maturin, numpy, polars, pyarrow, pytest"], capture_output=True)
     return asked.returncode != 0
 
 
 if missing():
-    print(f"SKIPPED: {PYTHON} lacks maturin, numpy or pytest: pip install maturin numpy pytest")
+    print(f"SKIPPED: {PYTHON} lacks a package: pip install maturin numpy pytest pyarrow duckdb polars")
     sys.exit(1 if "DURAMEN_TEST_NO_SKIP" in os.environ else 0)
 shutil.rmtree(PLACE, ignore_errors=True)
 build = [PYTHON, "-m", "maturin", "build", "--profile", "dev", "--out", PLACE / "wheels"]

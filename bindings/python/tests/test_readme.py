@@ -16,4 +16,4 @@ def test_a_program_of_the_readme_runs(program, tmp_path, monkeypatch):
 
 
 def test_there_are_programs():
-    assert len(PROGRAMS) == 2
+    assert len(PROGRAMS) == 3

@@ -173,6 +173,11 @@ class Tree:
     def leaves(self, start: int, stop: int) -> bytes:
         """The leaves of a range, one after another: `numpy.frombuffer(.., numpy.uint8).reshape(-1, 32)` has them as rows."""
     def entry(self, index: int) -> bytes: ...
+    def entries(self, start: int, stop: int) -> list[bytes | None]:
+        """The entries of a range. None for one that was erased."""
+    @property
+    def keeps_entries(self) -> bool:
+        """Whether the tree keeps the data of its leaves."""
     def tail(self, start: int = 0) -> Tail:
         """Follows the tree: its durable leaves from index `start` on, and those that come."""
     def close(self) -> None:
