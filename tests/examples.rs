@@ -15,6 +15,9 @@ mod per_block_flush;
 #[path = "../examples/reorg.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program used as a module")]
 mod reorg;
+#[path = "../examples/service.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a program used as a module")]
+mod service;
 
 #[test]
 fn a_process_that_dies_in_a_block_restarts_at_the_last_whole_one() {
@@ -45,4 +48,10 @@ fn an_auditor_who_sees_only_the_head_can_check_a_line() {
 fn a_node_goes_back_to_a_mark_and_takes_the_other_branch() {
     let dir = tempfile::tempdir().unwrap();
     reorg::run(&dir.path().join("chain")).unwrap();
+}
+
+#[test]
+fn a_service_answers_once_an_entry_is_durable_and_a_cancelled_wait_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    service::run(&dir.path().join("log")).unwrap();
 }
