@@ -18,6 +18,9 @@ mod note;
 mod objects;
 mod protocol;
 mod remote;
+mod runtime;
+#[cfg(feature = "s3")]
+mod s3;
 mod ship;
 #[cfg(test)]
 mod sim;

@@ -8,7 +8,6 @@ use duramen::ship::{LogFeed, rebuild};
 use duramen::{Config, Store};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
-use tokio::runtime::{Builder, Runtime};
 
 use crate::client::Client;
 use crate::collect::Collected;
@@ -16,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::note;
 use crate::objects::StoreId;
 use crate::protocol::{fetch_content, identity, initialise, probe, read, take_over};
+use crate::runtime::Runtime;
 use crate::ship::{ShipConfig, Shipper};
 
 /// A place in a bucket for one store.
@@ -50,7 +50,7 @@ use crate::ship::{ShipConfig, Shipper};
 #[derive(Clone, Debug)]
 pub struct Remote {
     pub(crate) client: Arc<Client>,
-    runtime: Arc<Runtime>,
+    pub(crate) runtime: Runtime,
 }
 
 /// What is in a bucket.
@@ -100,7 +100,9 @@ pub struct Restored {
 }
 
 impl Remote {
-    /// The place at `url`: `file:///directory`, which is made if it is missing.
+    /// The place at `url`: `file:///directory`, which is made if it is missing, or, with the feature `s3`,
+    /// `s3://bucket/prefix`. The server and the credentials of the latter are in the environment: `AWS_ENDPOINT`,
+    /// `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, and `AWS_ALLOW_HTTP=true` for one without TLS.
     ///
     /// # Errors
     ///
@@ -116,10 +118,15 @@ impl Remote {
     pub fn new(url: &str) -> Result<Self> {
         let wrong = |reason: String| Error::WrongUrl { url: url.to_owned(), reason };
         let parsed = url::Url::parse(url).map_err(|error| wrong(error.to_string()))?;
+        #[cfg(feature = "s3")]
+        if parsed.scheme() == "s3" {
+            return Self::from_object_store(crate::s3::open(url).map_err(wrong)?, parsed.path());
+        }
         if parsed.scheme() != "file" {
+            let known = if cfg!(feature = "s3") { "file:// and s3://" } else { "file://" };
+            let scheme = parsed.scheme();
             return Err(wrong(format!(
-                "`{}` is no scheme that is known: use file://",
-                parsed.scheme()
+                "`{scheme}` is not among the schemes that are known: {known}"
             )));
         }
         let dir = parsed.to_file_path().map_err(|()| wrong("it names no directory".to_owned()))?;
@@ -153,7 +160,7 @@ impl Remote {
             reason: error.to_string(),
         })?;
         let client = Arc::new(Client::new(store, prefix));
-        Ok(Self { client, runtime: Arc::new(runtime()?) })
+        Ok(Self { client, runtime: Runtime::new()? })
     }
 
     /// Gives up a call that fails after so many tries; at first 6, which takes some seconds.
@@ -176,7 +183,7 @@ impl Remote {
     }
 
     pub(crate) fn run<T: Send>(&self, call: impl Future<Output = T> + Send) -> T {
-        block_on(&self.runtime, call)
+        self.runtime.block_on(call)
     }
 
     /// Makes this place one for `store`, after a test of the bucket. Does nothing if it is one already.
@@ -387,27 +394,4 @@ pub(crate) fn same(expected: StoreId, found: StoreId) -> Result<()> {
     }
     let (expected, found) = (const_hex::encode(expected), const_hex::encode(found));
     Err(Error::OtherStore { expected, found })
-}
-
-pub(crate) fn runtime() -> Result<Runtime> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Error::Io {
-        action: "make a timer for",
-        path: PathBuf::from("the bucket"),
-        reason: error.to_string(),
-    })
-}
-
-/// Runs `call`. On a thread of a runtime, which must not be entered again, on another thread.
-fn block_on<T: Send>(runtime: &Runtime, call: impl Future<Output = T> + Send) -> T {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return runtime.block_on(call);
-    }
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| runtime.block_on(call));
-        match thread.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
 }

@@ -327,7 +327,7 @@ fn wrong_places_are_typed_errors_and_change_nothing() {
     let refused = place.remote.ship(&other, by_hand(&place.path("other"))).unwrap_err();
     assert!(matches!(refused, Error::OtherStore { .. }));
     assert_eq!(place.remote.status().unwrap().epoch, 0);
-    for url in ["s3://bucket/x", "nothing", "file://host/x"] {
+    for url in ["ftp://bucket/x", "nothing", "file://host/x"] {
         assert!(matches!(Remote::new(url), Err(Error::WrongUrl { .. })), "{url}");
     }
 }

@@ -26,7 +26,7 @@ enum Run {
     Own(fn(&[String]) -> ExitCode),
 }
 
-const COMMANDS: [Command; 11] = [
+const COMMANDS: [Command; 12] = [
     Command {
         name: "test",
         about: "all tests, in under 10 minutes on 2 cores",
@@ -51,6 +51,11 @@ const COMMANDS: [Command; 11] = [
         name: "crash",
         about: "power cuts and failing calls on a simulated disk; --full for all of it",
         run: Run::Own(crash::run),
+    },
+    Command {
+        name: "remote",
+        about: "a store in a bucket of SeaweedFS, which is killed (needs the program weed)",
+        run: Run::Steps(steps::remote),
     },
     Command {
         name: "loom",

@@ -325,6 +325,25 @@ pub(crate) fn fuzz() -> Steps {
     ]
 }
 
+/// A real server, which the test starts and kills.
+pub(crate) fn remote() -> Steps {
+    vec![
+        Step::cargo(
+            "a bucket of SeaweedFS",
+            "test -p duramen-remote --features s3 --test server -- --ignored --nocapture",
+        )
+        .with_env(&[
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "testtest"),
+            ("AWS_ENDPOINT", "http://127.0.0.1:8333"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ALLOW_HTTP", "true"),
+            MUTANTS,
+        ])
+        .needing("weed version", "version"),
+    ]
+}
+
 pub(crate) fn bench() -> Steps {
     vec![Step::cargo("criterion", "bench -p duramen").with_args()]
 }

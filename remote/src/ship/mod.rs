@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::note;
 use crate::objects::StoreId;
 use crate::protocol::{identity, read, take_over};
-use crate::remote::{Remote, Requests, runtime, same};
+use crate::remote::{Remote, Requests, same};
 use begin::compare;
 pub use config::{Level, ShipConfig, ShipPolicy};
 use shared::Shared;
@@ -104,7 +104,7 @@ impl Shipper {
         let epoch = writer.epoch();
         let worker = Worker {
             shared: Arc::clone(&shared),
-            runtime: runtime()?,
+            runtime: remote.runtime.clone(),
             writer,
             feed,
             store: store.clone(),

@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use duramen::Store;
 use duramen::ship::{Groups, LogBatch, LogFeed, ShippedPart, StoreState};
-use tokio::runtime::Runtime;
 
 use super::begin::Rest;
 use super::config::{ShipConfig, ShipPolicy};
@@ -24,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::name::Name;
 use crate::objects::Reference;
 use crate::protocol::Writer;
+use crate::runtime::Runtime;
 
 /// The wait after a call that gave up, before the next one.
 const PAUSE: Duration = Duration::from_secs(1);
