@@ -46,17 +46,18 @@ impl Ages {
 
     /// How many leaves are known to be at least `age` old `now`, in milliseconds since 1970.
     pub(crate) fn older(&self, now: u64, age: Duration) -> u64 {
-        let until = now.saturating_sub(millis(age));
-        self.moments().iter().rfind(|moment| moment.at <= until).map_or(0, |moment| moment.size)
+        let until = now.checked_sub(millis(age));
+        let old =
+            self.moments().iter().rfind(|moment| until.is_some_and(|until| moment.at <= until));
+        old.map_or(0, |moment| moment.size)
     }
 
     /// These, and that the tree has `size` leaves `now`. Those that a policy of `age` does not need any more are gone.
     pub(crate) fn noted(&self, now: u64, size: u64, age: Duration) -> Self {
-        // A moment to come was noted by a clock that was ahead. The leaves are there by now.
-        let known =
-            self.moments().iter().map(|moment| Moment { at: moment.at.min(now), ..*moment });
-        let mut moments: Vec<_> = known.collect();
-        let step = millis(age / STEPS);
+        let mut moments = self.moments().to_vec();
+        // A clock that goes back may be wrong now, or have been wrong before: the later time makes no leaf older than it is.
+        let at = moments.last().map_or(now, |last| last.at.max(now));
+        let step = millis(age / STEPS).max(1);
         // A moment shortly behind the one before says little: this one takes its place.
         if let [.., before, last] = moments[..]
             && last.at.saturating_sub(before.at) < step
@@ -64,7 +65,7 @@ impl Ages {
             moments.pop();
         }
         if moments.last().is_none_or(|last| last.size < size) {
-            moments.push(Moment { at: now, size });
+            moments.push(Moment { at, size });
         }
         let until = now.saturating_sub(millis(age));
         let useless = moments.iter().filter(|moment| moment.at <= until).count().saturating_sub(1);
@@ -145,8 +146,14 @@ mod tests {
     fn a_clock_that_goes_back_delays_and_does_not_hasten() {
         let ages = Ages::default().noted(50_000, 10, AGE).noted(90_000, 20, AGE);
         let ages = ages.noted(40_000, 30, AGE);
-        assert_eq!(ages.older(43_199, AGE), 0);
-        assert_eq!(ages.older(43_200, AGE), 30);
+        assert_eq!((ages.older(43_200, AGE), ages.older(53_200, AGE)), (0, 10));
+        assert_eq!((ages.older(93_199, AGE), ages.older(93_200, AGE)), (10, 30));
+        // A clock that is not set yet, as after a start, and then is.
+        let ages = Ages::default().noted(1_000_000, 10, AGE).noted(5, 20, AGE);
+        assert_eq!((ages.older(5, AGE), ages.older(0, AGE)), (0, 0));
+        let ages = ages.noted(1_000_100, 30, AGE);
+        assert_eq!((ages.older(1_003_199, AGE), ages.older(1_003_200, AGE)), (0, 10));
+        assert_eq!((ages.older(1_003_299, AGE), ages.older(1_003_300, AGE)), (10, 30));
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub(crate) struct TreeSpec {
     pub(crate) entries: Option<EntryConfig>,
 }
 
+/// The most leaves of a frontier that a tree begins behind. Numbers in files stay far below 2^64.
+pub(crate) const LARGEST_ORIGIN: u64 = 1 << 60;
+
 /// Bytes of the [entry settings](TreeSpec::entry_settings) in a file.
 pub(crate) const ENTRY_SETTINGS_LEN: usize = 8;
 

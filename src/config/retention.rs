@@ -17,7 +17,8 @@ const LEAST: u64 = 8;
 /// of the rules keeps stays, so a policy without rules, the default, keeps everything.
 ///
 /// A prune waits until it is worth it: until an eighth of what stays can go, and so that no more leaves are written again than are
-/// dropped. So a tree keeps more than it must, where its parts are large up to twice as much. Inserts never wait for it.
+/// dropped. So a tree keeps more than it must, where its parts are large somewhat more than twice as much. Inserts never wait for it.
+/// Closing does not wait for a prune either: one that has begun is given up, and the next opening begins it again.
 ///
 /// ```
 /// use std::time::Duration;
@@ -72,7 +73,8 @@ impl RetentionPolicy {
     /// the checkpoint behind them is this old, and a thirty-second of the time longer.
     ///
     /// The time is that of the system's clock. If that goes back, leaves stay longer. If it jumps ahead, they go early. Without this
-    /// rule no times are noted, so leaves from before count from the first checkpoint with it.
+    /// rule no times are noted. So leaves from before count from the first checkpoint of their tree with it, and a tree that gets no
+    /// more leaves, and had no such checkpoint, keeps them.
     ///
     /// # Errors
     ///
@@ -100,6 +102,11 @@ impl RetentionPolicy {
     /// Whether anything can be dropped.
     pub(crate) fn has_rules(&self) -> bool {
         *self != Self::default()
+    }
+
+    /// Whether leaves are kept for marks.
+    pub(crate) fn keeps_marks(&self) -> bool {
+        self.marks.is_some()
     }
 
     /// How long leaves are kept, if for a time.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::entry::EntryConfig;
 use crate::error::{Error, Result};
 use crate::merkle::{Arity, Frontier, Hasher};
+use crate::tree_spec::LARGEST_ORIGIN;
 
 /// The settings with which a tree is created. They never change.
 ///
@@ -24,9 +25,6 @@ pub struct TreeConfig {
     pub(crate) indexed: bool,
     pub(crate) origin: Option<Arc<Frontier>>,
 }
-
-/// The most leaves of a frontier that a tree begins behind. Numbers in files stay far below 2^64.
-const LARGEST_ORIGIN: u64 = 1 << 60;
 
 impl TreeConfig {
     /// A tree with this hash function and this arity.

@@ -4,9 +4,10 @@
 //!
 //! - Only what the last checkpoint has is looked at and dropped: a policy makes no checkpoint and waits for no flush.
 //! - A tree that is asleep is loaded only if it is to be pruned.
+//! - A tree that cannot be pruned holds up no other one, and no merge.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::catalog::Slot;
 use super::log::Changed;
@@ -18,21 +19,25 @@ use crate::error::{Error, Result};
 use crate::report::Event;
 
 impl Engine {
-    /// Prunes the trees that have leaves which their policies do not keep.
+    /// Prunes the trees that have leaves which their policies do not keep. A failure is reported, and retried if it may go away.
     ///
     /// # Errors
     ///
-    /// The first failure. It has been reported, and is retried if it may go away.
+    /// [`Forked`](Error::Forked) if this has become a forked child, or why the store is poisoned.
     pub(super) fn prune_by_policy(&self) -> Result<()> {
         if !self.settings.retention.has_rules() {
             return Ok(());
         }
-        let overdue = self.overdue();
+        let upkeep = self.keeper.upkeep();
+        let overdue = if upkeep.take_prunes() { self.overdue() } else { Vec::new() };
         if let Some(age) = self.settings.retention.ages().min() {
             // Without inserts no checkpoint looks again.
-            self.keeper.upkeep().prune_later(age / 16, &self.log);
+            upkeep.prune_later((age / 16).max(SHORTEST_LOOK), &self.log);
         }
         for (slot, below) in overdue {
+            if upkeep.gave_up(slot.spec.id) {
+                continue;
+            }
             let Some(turn) = self.keeper.alone().try_begin() else { return Ok(()) };
             let done = self.prune_checkpointed(&slot, below);
             if let Err(error @ Error::Forked { .. }) = done {
@@ -44,22 +49,23 @@ impl Engine {
             self.poison_if_noted()?;
             match done {
                 Ok(Some(info)) => {
-                    self.keeper.upkeep().compaction_succeeded();
+                    upkeep.prune_succeeded();
                     self.tell_pruned(&info)?;
                 }
-                // Another call has changed the tree meanwhile, or the store is being closed.
-                Ok(None) | Err(Error::Closed | Error::TreeDropped { .. }) => {}
+                // The tree was changed since the checkpoint, or the store is being closed. The next checkpoint asks again.
+                Ok(None)
+                | Err(Error::Closed | Error::TreeDropped { .. } | Error::SizeOutOfRange { .. }) => {
+                }
                 Err(error) => {
                     self.poison_if_fatal(&error)?;
-                    let retry_in = self.compaction_failed(&error);
-                    let tree = &slot.spec.name;
+                    let (tree, backoff) = (&slot.spec.name, self.settings.backoff);
+                    let retry_in = upkeep.prune_failed(slot.spec.id, &error, backoff, &self.log);
                     tracing::error!(%error, %tree, ?retry_in, "a prune by policy failed; the leaves stay");
                     let failed = || {
                         let (tree, error) = (tree.clone(), error.clone());
                         Event::PruneFailed { tree, error, retry_in }
                     };
                     self.gate.tell(failed)?;
-                    return Err(error);
                 }
             }
         }
@@ -79,7 +85,7 @@ impl Engine {
                 return None;
             }
             let parts: Vec<_> = entry.parts.iter().map(|part| part.from..part.to).collect();
-            let marked = marked(entry);
+            let marked = if policy.keeps_marks() { marked(entry) } else { Vec::new() };
             let kept = Kept {
                 base: entry.begin(),
                 size: entry.size,
@@ -111,6 +117,9 @@ impl Engine {
         }
     }
 }
+
+/// Leaves that become old are looked for no more often than this.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
 /// Milliseconds since 1970.
 fn now() -> u64 {

@@ -249,7 +249,11 @@ fn went_on_behind(tree: &Tree, origin: &Frontier) -> Result<()> {
     if size.get() < tree.base() {
         return Ok(());
     }
-    let found = (size <= current).then(|| tree.head_at(size)).transpose()?.map(|head| head.root);
+    let found = match (size <= current).then(|| tree.head_at(size)).transpose() {
+        // By a policy, just now.
+        Err(Error::Pruned { .. }) => return Ok(()),
+        found => found?.map(|head| head.root),
+    };
     let expected = origin.head(&*tree.hasher).root;
     if found == Some(expected) {
         return Ok(());

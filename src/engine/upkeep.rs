@@ -16,6 +16,7 @@ use super::background::{Background, Job};
 use super::log::LogSide;
 use crate::config::Backoff;
 use crate::error::Error;
+use crate::ids::TreeId;
 use crate::report::CheckpointReason;
 use crate::sync;
 use crate::sync::{Instant, Mutex};
@@ -33,6 +34,9 @@ struct State {
     checkpoint: Tries,
     compaction: Tries,
     index: Tries,
+    prune: Tries,
+    /// Trees that a policy cannot prune, until a caller makes a checkpoint.
+    unpruned: Vec<TreeId>,
     /// When the store will have been open long enough to start a large merge that the policy wants.
     large_merge: Option<Instant>,
     /// When leaves may have become old enough to be pruned.
@@ -133,13 +137,13 @@ impl Upkeep {
         if aged {
             state.aged = None;
         }
-        if merge_is_due || aged || state.compaction.is_due(now) {
+        if merge_is_due || aged || state.compaction.is_due(now) || state.prune.is_due(now) {
             background.request(Job::Compact, log);
         }
         if state.index.is_due(now) {
             background.request(Job::Index, log);
         }
-        let tries = [&state.checkpoint, &state.compaction, &state.index];
+        let tries = [&state.checkpoint, &state.compaction, &state.index, &state.prune];
         let large_merge = state.large_merge.map(|at| at.saturating_duration_since(now));
         let waits = tries.iter().filter_map(|tries| tries.wait(now));
         let aged = state.aged.map(|at| at.saturating_duration_since(now));
@@ -225,6 +229,44 @@ impl Upkeep {
         log.tick_within(Some(wait));
     }
 
+    /// Whether trees may be pruned by policy now: no retry is scheduled for later.
+    pub(super) fn take_prunes(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.prune.wait(Instant::now()).is_some() {
+            return false;
+        }
+        state.prune.again = None;
+        true
+    }
+
+    /// Whether a policy could not prune this tree, for a reason that does not go away by itself.
+    pub(super) fn gave_up(&self, tree: TreeId) -> bool {
+        self.state.lock().unpruned.contains(&tree)
+    }
+
+    /// Notes that a prune by policy succeeded.
+    pub(super) fn prune_succeeded(&self) {
+        self.state.lock().prune.succeeded();
+    }
+
+    /// Notes that a prune by policy has failed. Returns the time until its retry, if there will be one.
+    pub(super) fn prune_failed(
+        &self,
+        tree: TreeId,
+        error: &Error,
+        backoff: Backoff,
+        log: &LogSide,
+    ) -> Option<Duration> {
+        let mut state = self.state.lock();
+        if !error.is_transient() {
+            state.unpruned.push(tree);
+            return None;
+        }
+        let wait = state.prune.failed(error, backoff, Instant::now());
+        log.tick_within(wait);
+        wait
+    }
+
     /// Has the flusher look after `wait` whether leaves have become old enough to be pruned.
     pub(super) fn prune_later(&self, wait: Duration, log: &LogSide) {
         let mut state = self.state.lock();
@@ -244,6 +286,9 @@ impl Upkeep {
         state.checkpoint.succeeded();
         if !automatic && state.compaction.is_suspended() {
             state.compaction.succeeded();
+        }
+        if !automatic {
+            state.unpruned.clear();
         }
         if !automatic && state.index.is_suspended() {
             state.index.succeeded();

@@ -318,14 +318,17 @@ impl Look<'_> {
             held.1 += u64::from(change != Change::Nothing);
             match change {
                 Change::Leaves(_, logged) => size += logged.leaves.len() as u64,
-                Change::Dropped(tree) => size -= tree.size,
+                Change::Created(_, origin) => {
+                    let begins = origin.map_or(0, |origin| origin.size().get());
+                    size = size.saturating_add(begins);
+                }
+                Change::Dropped(tree) => size = size.saturating_sub(tree.size),
                 Change::Rewound(cuts) => {
                     let cut =
                         |(id, to): &(TreeId, u64)| before.get(*id).map_or(0, |tree| tree.size - to);
                     size -= cuts.iter().map(cut).sum::<u64>();
                 }
                 Change::Nothing
-                | Change::Created(..)
                 | Change::Sealed(_)
                 | Change::Indexed(_)
                 | Change::Erased(..)

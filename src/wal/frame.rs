@@ -23,7 +23,7 @@ use crate::ids::Seq;
 use crate::ids::{GroupNumber, SegmentId, StoreId, TreeId};
 use crate::mark::{Mark, MarkName, decode_sizes, read_name};
 use crate::merkle::{Arity, Frontier, Hash, Shape, TreeSize};
-use crate::tree_spec::{ENTRY_SETTINGS_LEN, TreeSpec};
+use crate::tree_spec::{ENTRY_SETTINGS_LEN, LARGEST_ORIGIN, TreeSpec};
 
 pub(crate) const GROUP_MAGIC: [u8; 8] = *b"duraWAL\n";
 pub(crate) const GROUP_VERSION: u16 = 5;
@@ -505,7 +505,7 @@ fn begun(
 ) -> Option<(Arc<TreeSpec>, Frontier)> {
     let arity = Arity::new(usize::try_from(children).ok()?)?;
     let mut fields = Decoder(payload);
-    let size = fields.u64().filter(|size| *size > 0)?;
+    let size = fields.u64().filter(|size| (1..=LARGEST_ORIGIN).contains(size))?;
     let count = Shape::new(arity, TreeSize(size)).frontier_nodes();
     let nodes = (0..count).map(|_| fields.array()).collect::<Option<Vec<Hash>>>()?;
     let frontier = Frontier::from_nodes(arity, TreeSize(size), nodes).ok()?;

@@ -271,3 +271,21 @@ fn a_frontier_of_another_tree_is_refused_and_nothing_changes() {
     assert_eq!(store.trees().unwrap().len(), 1);
     assert_eq!(tree.size(), TreeSize(20));
 }
+
+/// The leaves before the frontier came with no insert, and go with the tree.
+#[test]
+fn a_survey_counts_a_tree_that_is_created_behind_a_frontier_and_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = leaves(1001, 5);
+    let store = Store::open(config(dir.path())).unwrap();
+    let kind = TreeConfig::new(Arc::new(Blake3), Arity::Four);
+    let tree = kind.begun_behind(frontier(Arity::Four, &all[..1000])).unwrap();
+    store.tree_dyn("a", tree).unwrap().insert(all[1000]).unwrap();
+    store.flush().unwrap();
+    let survey = || duramen::inspect::survey(&Config::new(dir.path())).unwrap();
+    assert_eq!((survey().is_clean(), survey().leaves), (true, Some(1001)));
+    drop(store.drop_tree("a").unwrap());
+    store.flush().unwrap();
+    store.close().unwrap();
+    assert_eq!((survey().is_clean(), survey().leaves), (true, Some(0)));
+}

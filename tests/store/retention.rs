@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use duramen::fs::FileKind;
 use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
-    Arity, Blake3, Config, DynAccumulator, Event, MemoryAccumulator, RetentionPolicy,
-    Rfc6962Sha256, Snapshot, Store, TreeConfig, TreeName,
+    Arity, Blake3, Config, DynAccumulator, Event, Hash, Hasher, HasherId, MemoryAccumulator,
+    RetentionPolicy, Rfc6962Sha256, Snapshot, Store, TreeConfig, TreeName,
 };
 use testkit::stores::leaves;
 
@@ -234,4 +234,90 @@ fn a_policy_takes_hold_when_a_store_is_opened_with_it() {
     // One that is asleep is pruned, too, and then stays so.
     let store = Store::open(Config::new(dir.path())).unwrap();
     assert_eq!(store.trees().unwrap()[0].base.get(), 4000);
+}
+
+/// Trees of events about prunes, and whether each is a failure.
+type Told = Arc<Mutex<Vec<(String, bool)>>>;
+
+/// A store whose events about prunes are noted.
+fn noting(config: Config) -> (Store, Told) {
+    let told = Told::default();
+    let listener = Arc::clone(&told);
+    let config = config.listener(move |event: &Event| {
+        let told = match event {
+            Event::PruneFailed { tree, .. } => (tree.to_string(), true),
+            Event::Pruned { info, .. } => (info.tree.to_string(), false),
+            _ => return,
+        };
+        listener.lock().unwrap().push(told);
+    });
+    (Store::open(config).unwrap(), told)
+}
+
+/// The last checkpoint has more leaves than the tree by now.
+#[test]
+fn a_rewind_that_no_checkpoint_has_holds_up_no_prune_and_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let age = RetentionPolicy::keep_all().younger_than(Duration::from_millis(300)).unwrap();
+    let (store, told) = noting(config(dir.path()).retention_policy(age));
+    let tree = store.tree_dyn("log", kind()).unwrap();
+    tree.insert_many(&leaves(5000, 1)).unwrap();
+    store.checkpoint().unwrap();
+    tree.rewind(100).unwrap();
+    std::thread::sleep(Duration::from_millis(600));
+    tree.wait_idle();
+    assert_eq!((tree.base().get(), told.lock().unwrap().len()), (0, 0));
+    tree.insert_many(&leaves(50, 2)).unwrap();
+    store.checkpoint().unwrap();
+    until("the tree is not pruned after its next checkpoint", || tree.base().get() == 150);
+    assert_eq!(*told.lock().unwrap(), [("log".to_owned(), false)]);
+}
+
+/// BLAKE3 by another name, which a program does not know unless it is told.
+#[derive(Debug)]
+struct Own;
+
+impl Hasher for Own {
+    fn id(&self) -> HasherId {
+        HasherId::new("own")
+    }
+
+    fn leaf(&self, data: &[u8]) -> Hash {
+        Blake3.leaf(data)
+    }
+
+    fn node(&self, children: &[Hash]) -> Hash {
+        Blake3.node(children)
+    }
+
+    fn empty_root(&self) -> Hash {
+        Blake3.empty_root()
+    }
+}
+
+#[test]
+fn a_tree_that_cannot_be_pruned_is_told_of_once_and_holds_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(config(dir.path())).unwrap();
+    for (name, hasher) in [("a", Arc::new(Own) as Arc<dyn Hasher>), ("b", Arc::new(Blake3))] {
+        let tree = store.tree_dyn(name, TreeConfig::new(hasher, Arity::Four)).unwrap();
+        tree.insert_many(&leaves(5000, 1)).unwrap();
+    }
+    store.checkpoint().unwrap();
+    store.close().unwrap();
+    let (store, told) = noting(config(dir.path()).retention_policy(newest(1000)));
+    let base = |at: usize| store.trees().unwrap()[at].base.get();
+    until("the other tree is not pruned", || base(1) == 4000);
+    for round in 0..5 {
+        store.existing_tree("b").unwrap().insert_many(&leaves(1000, round + 2)).unwrap();
+        store.checkpoint().unwrap();
+    }
+    until("the other tree is not pruned again", || base(1) > 6000);
+    store.existing_tree("b").unwrap().wait_idle();
+    assert_eq!(base(0), 0);
+    let told = told.lock().unwrap();
+    let failed = told.iter().filter(|(tree, failed)| *failed && tree == "a").count();
+    // A checkpoint of a caller has it tried again.
+    assert!((1..=6).contains(&failed), "{told:?}");
+    assert!(told.iter().all(|(tree, failed)| *failed == (tree == "a")), "{told:?}");
 }

@@ -75,7 +75,7 @@ pub(super) fn read(
     check_first(&logged)?;
     let parts = files::files(fs, Dir::Parts)?;
     check_parts(fs, manifest, &parts)?;
-    report.checkpointed = logged.iter().map(|tree| tree.size).sum();
+    report.checkpointed = super::act::sum(logged.iter().map(|tree| tree.size));
 
     let started = Instant::now();
     let hasher = |spec: &TreeSpec| hashers.of(path, spec);
