@@ -349,7 +349,7 @@ impl Store {
     /// let inserted = log.insert([7; 32])?;
     /// inserted.token.wait()?;
     /// assert!(log.store().durable_seq()? >= inserted.token.seq());
-    /// # Ok::<(), duramen::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn durable_seq(&self) -> Result<Seq> {
         Ok(self.shared.engine()?.durable_seq())

@@ -214,10 +214,10 @@ impl Config {
     /// tree.insert_many(&vec![[1; 32]; 50_000])?;
     /// let head = tree.head()?;
     /// store.checkpoint()?;
-    /// while tree.base() == 0 {
+    /// while tree.base().get() == 0 {
     ///     std::thread::yield_now();
     /// }
-    /// assert_eq!(tree.base(), 49_000);
+    /// assert_eq!(tree.base().get(), 49_000);
     /// assert_eq!(tree.head()?, head);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
