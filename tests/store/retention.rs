@@ -269,8 +269,10 @@ fn a_rewind_that_no_checkpoint_has_holds_up_no_prune_and_is_no_failure() {
     assert_eq!((tree.base().get(), told.lock().unwrap().len()), (0, 0));
     tree.insert_many(&leaves(50, 2)).unwrap();
     store.checkpoint().unwrap();
+    // The leaves from before are old at once, the others later.
     until("the tree is not pruned after its next checkpoint", || tree.base().get() == 150);
-    assert_eq!(*told.lock().unwrap(), [("log".to_owned(), false)]);
+    let told = told.lock().unwrap();
+    assert!(matches!(told.len(), 1 | 2) && told.iter().all(|(_, failed)| !failed), "{told:?}");
 }
 
 /// BLAKE3 by another name, which a program does not know unless it is told.
