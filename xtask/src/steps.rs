@@ -193,6 +193,14 @@ pub(crate) fn test() -> Steps {
             "bindings/wasm/tests/browser.js target/npm",
         )
         .of_binding("chromium --version", "Chromium"),
+        // It looks itself for the packages that it needs.
+        Step::program("the binding for Python", "python3", "bindings/python/tests/run.py")
+            .of_binding("python3 --version", "Python"),
+        Step::cargo(
+            "the binding for C",
+            "test --manifest-path bindings/Cargo.toml --target-dir target/bindings -p duramen-c",
+        )
+        .of_binding("cc --version", ""),
     ]
 }
 
