@@ -11,6 +11,7 @@ use crate::entry::Erasures;
 use crate::error::{Error, Result};
 use crate::fs::{Access, File, FileSystem, backing};
 use crate::ids::{ByteOffset, SegmentId, StoreId, TreeId};
+use crate::merkle::Frontier;
 use crate::tree_spec::TreeSpec;
 use crate::wal::frame::{Frame, GROUP_HEADER_LEN, GroupHeader, frames};
 use crate::wal::{BLOCK, GroupEnd, Life, Log, block_align};
@@ -21,6 +22,8 @@ pub(super) struct LogFacts {
     /// The groups that count, in order.
     counted: Vec<Place>,
     pub(super) created: BTreeMap<TreeId, Arc<TreeSpec>>,
+    /// What created trees begin behind, if not with their first leaf.
+    pub(super) origins: BTreeMap<TreeId, Arc<Frontier>>,
     pub(super) sealed: BTreeSet<TreeId>,
     pub(super) indexed: BTreeSet<TreeId>,
     pub(super) dropped: BTreeSet<TreeId>,
@@ -47,7 +50,7 @@ struct Place {
 
 /// A frame that is not of leaves, or the indexes of leaves.
 enum Note {
-    Created(Arc<TreeSpec>),
+    Created(Arc<TreeSpec>, Option<Arc<Frontier>>),
     Sealed(TreeId),
     Indexed(TreeId),
     Dropped(TreeId),
@@ -235,7 +238,10 @@ impl Walk {
             log.counted.push(place);
             for note in notes {
                 match note {
-                    Note::Created(spec) => drop(log.created.insert(spec.id, spec)),
+                    Note::Created(spec, origin) => {
+                        log.origins.extend(origin.map(|origin| (spec.id, origin)));
+                        log.created.insert(spec.id, spec);
+                    }
                     Note::Sealed(tree) => drop(log.sealed.insert(tree)),
                     Note::Indexed(tree) => drop(log.indexed.insert(tree)),
                     Note::Dropped(tree) => drop(log.dropped.insert(tree)),
@@ -272,7 +278,10 @@ impl Walk {
 
 fn note(frame: &Frame<'_>) -> Option<Note> {
     match frame {
-        Frame::Create(spec) | Frame::Begin(spec, _) => Some(Note::Created(Arc::clone(spec))),
+        Frame::Create(spec) => Some(Note::Created(Arc::clone(spec), None)),
+        Frame::Begin(spec, origin) => {
+            Some(Note::Created(Arc::clone(spec), Some(Arc::clone(origin))))
+        }
         Frame::Seal { tree } => Some(Note::Sealed(*tree)),
         Frame::Index { tree } => Some(Note::Indexed(*tree)),
         Frame::Drop { tree } => Some(Note::Dropped(*tree)),

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::fs::FileSystem;
 use crate::hashers::Hashers;
 use crate::ids::{StoreId, TreeId};
-use crate::merkle::{Arity, Hash, Hasher, TreeHead, TreeName, TreeSize};
+use crate::merkle::{Arity, Frontier, Hash, Hasher, TreeHead, TreeName, TreeSize};
 use crate::part::PartSet;
 use crate::store::Store;
 use crate::wal::LoggedLeaves;
@@ -216,14 +216,20 @@ impl TreePlan {
         if self.indexed {
             config = config.indexed();
         }
+        let origin = log.origins.get(&self.id);
+        let begin = origin.map_or(0, |origin| origin.size().get());
+        if let Some(origin) = origin.filter(|_| cover.size == 0) {
+            config = config.begun_behind(Frontier::clone(origin))?;
+        }
         let tree = store.tree_dyn(&self.name, config)?;
         // What the manifest, parts and log know of.
         let parts = self.facts.parts.iter().map(|(identity, _)| identity.from..identity.to);
         let logged = log.leaves.get(&self.id).into_iter().flatten().cloned();
         let named = self.facts.entry.iter().map(|entry| entry.size);
         let known = parts.chain(logged.clone()).map(|range| range.end).chain(named).max();
-        let known = known.unwrap_or(0);
-        let missing = complement(std::iter::once(0..cover.size).chain(logged), known);
+        let known = known.unwrap_or(0).max(begin);
+        // What lies before a frontier was never there.
+        let missing = complement(std::iter::once(0..cover.size.max(begin)).chain(logged), known);
         Ok(Writing {
             tree,
             hasher: Arc::clone(&self.hasher),
@@ -362,7 +368,6 @@ impl Writing {
         Ok(())
     }
 
-    /// Inserts leaves of the log that follow those that are there.
     /// Drops the leaves that the log drops.
     fn rewind(&mut self, size: u64) -> Result<()> {
         if self.follows && size < self.tree.size().get() {
@@ -371,6 +376,7 @@ impl Writing {
         Ok(())
     }
 
+    /// Inserts leaves of the log that follow those that are there.
     fn logged(&mut self, first: u64, leaves: &[Hash], framed: Option<&[u8]>) -> Result<()> {
         let size = self.tree.size().get();
         let end = first.saturating_add(leaves.len() as u64);

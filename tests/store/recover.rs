@@ -367,3 +367,35 @@ fn a_target_with_files_and_a_directory_without_a_store_are_refused() {
     let (empty, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     assert!(matches!(into(empty.path(), new.path()), Error::NoStore { .. }));
 }
+
+/// The log has the frontier, so nothing is missing; without the log nobody can know what the tree began behind.
+#[test]
+fn a_tree_behind_a_frontier_comes_back_from_the_log() {
+    for (more, sealed) in [(0, false), (0, true), (700, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let all = leaves(1000 + more, 5);
+        let mut whole = duramen::MemoryAccumulator::<Blake3, 4>::new();
+        whole.extend(&all[..1000]).unwrap();
+        let frontier = whole.snapshot().frontier().unwrap();
+        whole.extend(&all[1000..]).unwrap();
+        let store = Store::open(config(dir.path())).unwrap();
+        let kind = || TreeConfig::new(Arc::new(Blake3), Arity::Four);
+        let tree = store.tree_dyn("shard", kind().begun_behind(frontier.clone()).unwrap()).unwrap();
+        tree.insert_many(&all[1000..]).unwrap();
+        if sealed {
+            drop(store.seal("shard").unwrap());
+        }
+        store.flush().unwrap();
+        drop(tree);
+        store.close().unwrap();
+        remove(dir.path(), "manifest");
+        let (new, report) = recovered(dir.path(), &Options::new());
+        let shard = report.trees.iter().find(|tree| tree.name.as_str() == "shard").unwrap();
+        assert_eq!((shard.known, shard.missing.len()), (all.len() as u64, 0));
+        assert_eq!(shard.head, whole.head().unwrap());
+        let store = Store::open(config(new.path())).unwrap();
+        let tree = store.existing_tree("shard").unwrap();
+        assert_eq!((tree.base().get(), tree.head().unwrap()), (1000, whole.head().unwrap()));
+        assert_eq!(tree.insert([1; 32]).is_err(), sealed);
+    }
+}
