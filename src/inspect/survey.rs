@@ -317,7 +317,10 @@ impl Look<'_> {
             let change = trees.apply(fs, header, frame)?;
             held.1 += u64::from(change != Change::Nothing);
             match change {
-                Change::Leaves(_, logged) => size += logged.leaves.len() as u64,
+                // Trees behind frontiers have more leaves together than there are numbers.
+                Change::Leaves(_, logged) => {
+                    size = size.saturating_add(logged.leaves.len() as u64);
+                }
                 Change::Created(_, origin) => {
                     let begins = origin.map_or(0, |origin| origin.size().get());
                     size = size.saturating_add(begins);
@@ -326,7 +329,7 @@ impl Look<'_> {
                 Change::Rewound(cuts) => {
                     let cut =
                         |(id, to): &(TreeId, u64)| before.get(*id).map_or(0, |tree| tree.size - to);
-                    size -= cuts.iter().map(cut).sum::<u64>();
+                    size = cuts.iter().map(cut).fold(size, u64::saturating_sub);
                 }
                 Change::Nothing
                 | Change::Sealed(_)

@@ -8,7 +8,7 @@ use super::{CheckpointReason, Distribution, JobStats, Reasons};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Visible leaves, over all trees.
+    /// Visible leaves, over all trees: those that were there when the store was opened, and all that came since.
     pub leaves: u64,
     /// Durable leaves.
     pub durable: u64,

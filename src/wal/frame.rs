@@ -687,6 +687,23 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_behind_a_frontier_of_more_leaves_than_any_can_have_is_refused() {
+        let spec = spec();
+        for (size, good) in [(LARGEST_ORIGIN, true), (LARGEST_ORIGIN + 1, false), (u64::MAX, false)]
+        {
+            let shape = Shape::new(spec.arity, TreeSize(size));
+            let nodes = vec![[1; 32]; shape.frontier_nodes()];
+            let frontier = Frontier::from_nodes(spec.arity, TreeSize(size), nodes).unwrap();
+            let mut body = frame_header(FrameHeader::Begin(&spec, &frontier)).to_vec();
+            body.extend(size.to_le_bytes());
+            body.extend(frontier.nodes().as_flattened());
+            body.extend(spec.entry_settings());
+            body.extend(b"nullifiersblake3");
+            assert_eq!(frames(&body, 1).is_ok(), good, "{size}");
+        }
+    }
+
+    #[test]
     fn a_frame_without_payload_that_has_one_is_not_of_an_unknown_kind() {
         for kind in [KIND_ROLL, KIND_POINT, KIND_SEAL, KIND_DROP] {
             let mut body = frame_header(FrameHeader::Point).to_vec();

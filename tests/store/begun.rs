@@ -289,3 +289,32 @@ fn a_survey_counts_a_tree_that_is_created_behind_a_frontier_and_dropped() {
     store.close().unwrap();
     assert_eq!((survey().is_clean(), survey().leaves), (true, Some(0)));
 }
+
+/// Together they have more leaves than a number of 64 bits can say.
+#[test]
+fn many_trees_behind_the_largest_frontier_open_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let size = TreeSize(1 << 60);
+    let nodes = duramen::merkle::Shape::new(Arity::Two, size).frontier_nodes();
+    let frontier = Frontier::from_nodes(Arity::Two, size, vec![[1; 32]; nodes]).unwrap();
+    for round in 0..3 {
+        let store = Store::open(config(dir.path())).unwrap();
+        for tree in 0..17 {
+            let kind = TreeConfig::new(Arc::new(Blake3), Arity::Two);
+            let kind = kind.begun_behind(frontier.clone()).unwrap();
+            let tree = store.tree_dyn(format!("tree {tree}"), kind).unwrap();
+            assert_eq!(tree.insert([7; 32]).unwrap().index.get(), (1 << 60) + round);
+            tree.prove_consistency(size).unwrap();
+        }
+        store.flush().unwrap();
+        let _ = (store.stats(), store.head().unwrap());
+        // From the log, and from a manifest.
+        if round > 0 {
+            store.checkpoint().unwrap();
+        }
+        store.close().unwrap();
+        assert!(duramen::inspect::survey(&Config::new(dir.path())).unwrap().is_clean());
+        let reader = StoreReader::open(Config::new(dir.path())).unwrap();
+        assert_eq!(reader.trees().unwrap().len(), 17);
+    }
+}

@@ -46,11 +46,6 @@ pub(crate) fn segment_limits(config: &Config) -> SegmentLimits {
     }
 }
 
-/// The sum of sizes of trees, which need not have so many leaves: one may begin behind a frontier.
-pub(super) fn sum(sizes: impl Iterator<Item = u64>) -> u64 {
-    sizes.fold(0, u64::saturating_add)
-}
-
 /// Recovers the store with the manifest `stored`. Fails if the tree with the name of `first` is a different one.
 pub(crate) fn recover(
     config: &Config,
@@ -131,14 +126,14 @@ pub(crate) fn recover(
         replayed.seq,
         replayed.clean,
     );
-    let held = sum(manifest.trees.iter().map(|tree| tree.size));
+    // Those that are there: together, trees may begin behind more leaves than there are numbers.
+    let held = manifest.trees.iter().map(|tree| tree.size - tree.begin()).sum();
     let checkpointed = Tally::opened(manifest.log.seq, held, manifest.next_tree);
-    // The leaves that a new tree begins behind came with no insert.
     let begin = |id| match (manifest.tree(id), grown.get(id)) {
-        (None, Some(grown)) => grown.tree.base(),
-        _ => 0,
+        (Some(entry), _) => entry.begin(),
+        (None, grown) => grown.map_or(0, |grown| grown.tree.base()),
     };
-    let leaves = sum(logged.iter().map(|tree| tree.size.saturating_sub(begin(tree.spec.id))));
+    let leaves = logged.iter().map(|tree| tree.size.saturating_sub(begin(tree.spec.id))).sum();
     let mut tally = Tally::opened(replayed.seq, leaves, logged.next());
     let mut slots = Vec::new();
     let mut changed = Vec::new();

@@ -75,7 +75,7 @@ pub(super) fn read(
     check_first(&logged)?;
     let parts = files::files(fs, Dir::Parts)?;
     check_parts(fs, manifest, &parts)?;
-    report.checkpointed = super::act::sum(logged.iter().map(|tree| tree.size));
+    report.checkpointed = manifest.trees.iter().map(|tree| tree.size - tree.begin()).sum();
 
     let started = Instant::now();
     let hasher = |spec: &TreeSpec| hashers.of(path, spec);
