@@ -294,6 +294,8 @@ impl Store {
 
     /// All trees as they are now. The snapshot has all leaves of a [`Batch`] or none of them. O(trees).
     ///
+    /// A tree that was not in use yet is loaded when the snapshot is first asked for it. What was pruned by then is not there.
+    ///
     /// # Errors
     ///
     /// [`Forked`](Error::Forked).

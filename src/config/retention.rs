@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! - What any rule keeps stays.
-//! - For each leaf that is dropped at most one is written again, and each prune drops at least an eighth of what it keeps.
+//! - For each leaf that is dropped at most one is written again, but for the leaves of one tile. Each prune drops at least an
+//!   eighth of what it keeps.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -179,9 +180,9 @@ mod tests {
     fn no_more_is_written_again_than_is_dropped() {
         let policy = RetentionPolicy::keep_all().newest(100);
         let cut = |size: u64| policy.cut(&kept(0, size, &[0..1000, 1000..size], &[]));
-        // 950 of the first part can go, of which 50 leaves are left.
+        // 950 leaves of the first part can go, and 50 are written again.
         assert_eq!(cut(1050), Some(950));
-        // 140 leaves of the second part have less than half of it.
+        // 140 of the 240 leaves of the second part are more than half, 99 of 199 are not.
         assert_eq!(cut(1240), Some(1140));
         assert_eq!(cut(1199), Some(1000));
         assert_eq!(cut(2100), Some(2000));

@@ -72,7 +72,7 @@ impl Engine {
         Ok(info)
     }
 
-    /// As [`prune`](Self::prune), on a worker that has the turn of the merges: without a checkpoint. Tells nobody. `None` if the
+    /// As [`prune`](Self::prune), on a worker that has the turn of the merges: without a checkpoint, and without an event. `None` if the
     /// last checkpoint does not have the tree as it is below the cut.
     pub(super) fn prune_checkpointed(
         &self,

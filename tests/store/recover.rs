@@ -368,7 +368,7 @@ fn a_target_with_files_and_a_directory_without_a_store_are_refused() {
     assert!(matches!(into(empty.path(), new.path()), Error::NoStore { .. }));
 }
 
-/// The log has the frontier, so nothing is missing; without the log nobody can know what the tree began behind.
+/// The log has the frontier, so nothing is missing.
 #[test]
 fn a_tree_behind_a_frontier_comes_back_from_the_log() {
     for (more, sealed) in [(0, false), (0, true), (700, false)] {
