@@ -398,7 +398,7 @@ impl<'a> Patient<'a> {
 
     /// `None` if the prune failed and the store goes on.
     fn try_prune(&mut self, name: &str, below: u64) -> Result<Went, Option<Finding>> {
-        self.model.checkpoints.push(super::state::leaves_of(&self.model.now));
+        self.model.prune_checkpoints(name, below);
         let pruned = self.store().existing_tree(name).and_then(|tree| tree.prune(below));
         match pruned {
             Ok(_) => {

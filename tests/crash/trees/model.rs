@@ -117,6 +117,17 @@ impl Model {
         self.name_point();
     }
 
+    /// A prune of a tree takes its leaves out of the last checkpoint, or out of one of everything that it makes first.
+    pub(crate) fn prune_checkpoints(&mut self, name: &str, base: u64) {
+        let gone = base.saturating_sub(self.now[name].base);
+        if gone > 0 {
+            self.checkpoints.push(leaves_of(&self.now));
+            let after = self.checkpoints.iter().filter_map(|leaves| leaves.checked_sub(gone));
+            let after: Vec<_> = after.collect();
+            self.checkpoints.extend(after);
+        }
+    }
+
     /// Some leaves that the tree `name` had and has no more.
     pub(crate) fn dropped_leaves(&self, name: &str) -> Vec<Hash> {
         let now = self.now.get(name).map_or(&[][..], |tree| &tree.leaves);

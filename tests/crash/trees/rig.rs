@@ -415,6 +415,7 @@ impl Rig {
         // So that the log's own background work does not run beside the checkpoint.
         self.flush()?;
         self.store().wait_idle();
+        self.model.prune_checkpoints(name, below);
         self.model.prune(name, below);
         let then = tree.snapshot();
         let info = tree.prune(below).map_err(refused)?;
@@ -436,10 +437,6 @@ impl Rig {
             }
         }
         self.model.acknowledge();
-        // Without a checkpoint before it there was one.
-        if below > base {
-            self.model.checkpoints.push(super::state::leaves_of(&self.model.now));
-        }
         self.mark();
         Ok(())
     }

@@ -245,9 +245,9 @@ impl New {
     }
 }
 
-/// The leaves of all trees together.
+/// The leaves of all trees together that were not pruned.
 pub(crate) fn leaves_of(state: &State) -> u64 {
-    state.values().map(|tree| tree.leaves.len() as u64).sum()
+    state.values().map(|tree| tree.leaves.len() as u64 - tree.base).sum()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
