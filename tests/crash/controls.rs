@@ -2,6 +2,7 @@
 //! tests would say nothing.
 
 use std::io::Write;
+use std::sync::Mutex;
 
 use duramen::testing::faulty::Flaw;
 #[cfg(duramen_mutants)]
@@ -14,7 +15,7 @@ use crate::fault::{self, Patient, STEPS, setups};
 use crate::findings::{Finding, Outcome, Tally};
 use crate::forged;
 use crate::power::{LONG, Workload, claiming_workloads, merging_workloads, random_workload};
-use crate::run::Run;
+use crate::run::{Run, on_all_cores};
 use crate::setup::Setup;
 use crate::stale;
 
@@ -186,7 +187,13 @@ fn caught(flaw: Flaw) -> bool {
 
 fn all_are_caught(flaws: impl ExactSizeIterator<Item = Flaw>, what: &str) {
     let number = flaws.len();
-    let missed: Vec<_> = flaws.filter(|flaw| !caught(*flaw)).collect();
+    let missed = Mutex::new(vec![]);
+    on_all_cores(&flaws.collect::<Vec<_>>(), |flaw| {
+        if !caught(*flaw) {
+            missed.lock().unwrap().push(*flaw);
+        }
+    });
+    let missed = missed.into_inner().unwrap();
     say(&format!("negative controls, {what}: {} of {number} caught", number - missed.len()));
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }

@@ -114,44 +114,62 @@ impl Run {
             .filter(|(place, item)| self.includes(seed(item), *place))
             .map(|(_, item)| item)
             .collect();
-        let next = AtomicUsize::new(0);
+        let begun = AtomicUsize::new(0);
         let over = AtomicBool::new(false);
-        // Every store has threads that are waited for; so more than one store keeps a core busy.
-        let threads = std::thread::available_parallelism().map_or(1, usize::from) * 2;
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads)
-                .map(|_| {
-                    scope.spawn(|| {
-                        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                            if tally.is_enough() {
-                                break;
-                            }
-                            tally.note(work(item));
-                        }
-                    })
-                })
-                .collect();
-            scope.spawn(|| progress(&next, items.len(), tally, &over));
-            let panics: Vec<_> =
-                workers.into_iter().filter_map(|worker| worker.join().err()).collect();
-            over.store(true, Ordering::Relaxed);
-            if let Some(panic) = panics.into_iter().next() {
-                std::panic::resume_unwind(panic);
-            }
+            let _over = SetOnDrop(&over);
+            scope.spawn(|| progress(&begun, items.len(), tally, &over));
+            on_all_cores(&items, |item| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                if !tally.is_enough() {
+                    tally.note(work(item));
+                }
+            });
         });
+    }
+}
+
+/// Does `work` with each item, some at a time. If it panics, so does this in the end.
+pub(crate) fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    // Every store has threads that are waited for; so more than one store keeps a core busy.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) * 2;
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        work(item);
+                    }
+                })
+            })
+            .collect();
+        let panics: Vec<_> = workers.into_iter().filter_map(|worker| worker.join().err()).collect();
+        if let Some(panic) = panics.into_iter().next() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// So that whoever waits for the flag goes on after a panic too.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
 const SAY_EVERY: Duration = Duration::from_secs(20);
 
 /// Says how far the work is. Fails if no image is looked at for long: something hangs.
-fn progress(next: &AtomicUsize, all: usize, tally: &Tally, over: &AtomicBool) {
+fn progress(begun: &AtomicUsize, all: usize, tally: &Tally, over: &AtomicBool) {
     let started = Instant::now();
     let mut said = started;
     let mut last = ((0, 0), started);
     while !over.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(20));
-        let done = next.load(Ordering::Relaxed).min(all);
+        let done = begun.load(Ordering::Relaxed);
         let images = tally.get("crash images") + tally.get("images");
         let now = Instant::now();
         if (done, images) != last.0 {

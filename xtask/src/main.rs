@@ -4,12 +4,14 @@ mod crash;
 #[cfg(test)]
 mod map;
 mod page;
+mod step;
 mod steps;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use steps::{Step, Steps};
+use step::{Outcome, Output, Step};
+use steps::Steps;
 
 /// A command and what it is for.
 struct Command {
@@ -105,13 +107,13 @@ fn main() -> ExitCode {
         Run::Steps(steps) => steps,
         Run::Own(run) => return run(&rest),
     };
-    let mut done = Vec::new();
-    for step in steps() {
-        println!("\n== {}", step.name);
-        let started = Instant::now();
-        let outcome = step.run(&rest);
-        done.push((step, outcome, started.elapsed()));
-    }
+    let done = match Output::kept() {
+        Ok(kept) => run_beside(steps(), &rest, kept),
+        Err(error) => {
+            println!("one step after the other: no file for what two print at once: {error}");
+            run(steps(), &rest, &mut Output::Here)
+        }
+    };
     println!("\n== {}", command.name);
     for (Step { name, .. }, outcome, took) in &done {
         println!("{:<10} {:>6.1} s  {name}", outcome.word(), took.as_secs_f64());
@@ -119,4 +121,39 @@ fn main() -> ExitCode {
     let failed = done.iter().filter(|(_, outcome, _)| !outcome.is_ok()).count();
     println!("{} steps passed, {failed} failed", done.len() - failed);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A step, how it ended and how long it took.
+type Done = (Step, Outcome, Duration);
+
+/// Runs steps one after the other.
+fn run(steps: Steps, rest: &[String], out: &mut Output) -> Vec<Done> {
+    let run = |step: Step| {
+        out.say(&format!("\n== {}", step.name));
+        let started = Instant::now();
+        let outcome = step.run(rest, out);
+        (step, outcome, started.elapsed())
+    };
+    steps.into_iter().map(run).collect()
+}
+
+/// Runs those that may run beside the others so, and prints what they say after the others.
+fn run_beside(steps: Steps, rest: &[String], mut kept: Output) -> Vec<Done> {
+    let (beside, first): (Steps, Steps) = steps.into_iter().partition(|step| step.is_beside);
+    let mut done = std::thread::scope(|scope| {
+        let beside = scope.spawn(|| run(beside, rest, &mut kept));
+        let mut done = run(first, rest, &mut Output::Here);
+        match beside.join() {
+            Ok(beside) => done.extend(beside),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        done
+    });
+    if let Err(error) = kept.show() {
+        println!("what the last steps printed cannot be read: {error}");
+        done.iter_mut()
+            .filter(|(step, ..)| step.is_beside)
+            .for_each(|done| done.1 = Outcome::Failed);
+    }
+    done
 }

@@ -1,158 +1,10 @@
 //! What each command runs: programs with their arguments, nothing hidden.
 
-use std::process::Command;
+use crate::step::Step;
 
-/// The steps of one command, in order. All are run, also after one has failed.
+/// The steps of one command, in order. All are run, also after one has failed. Those that may run beside the others run
+/// one after the other too.
 pub(crate) type Steps = Vec<Step>;
-
-/// One program to run.
-pub(crate) struct Step {
-    pub(crate) name: &'static str,
-    program: &'static str,
-    args: &'static str,
-    env: &'static [(&'static str, &'static str)],
-    /// Whether arguments of the command line are handed on.
-    takes_args: bool,
-    /// A program that must succeed first and print this; else the step cannot run here.
-    needs: Option<(&'static str, &'static str)>,
-    /// Whether `--seconds N` of the command line becomes libFuzzer's limit of time.
-    fuzzes: bool,
-    /// Whether `DURAMEN_TEST_NO_SKIP` turns a skip into a failure, as in tests.
-    is_test: bool,
-}
-
-/// How a step ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It did what it should.
-    Passed,
-    /// It did not.
-    Failed,
-    /// What it needs is not here, and it said so.
-    Skipped,
-}
-
-impl Outcome {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Failed => "FAILED",
-            Self::Skipped => "SKIPPED",
-        }
-    }
-
-    pub(crate) fn is_ok(self) -> bool {
-        self != Self::Failed
-    }
-}
-
-impl Step {
-    const fn cargo(name: &'static str, args: &'static str) -> Self {
-        Self::program(name, "cargo", args)
-    }
-
-    const fn program(name: &'static str, program: &'static str, args: &'static str) -> Self {
-        let (env, takes_args, needs, fuzzes, is_test) = (&[], false, None, false, false);
-        Self { name, program, args, env, takes_args, needs, fuzzes, is_test }
-    }
-
-    /// A step of tests of a binding, which needs tools that not every machine has.
-    const fn of_binding(self, program: &'static str, printing: &'static str) -> Self {
-        Self { is_test: true, ..self.needing(program, printing) }
-    }
-
-    const fn with_env(self, env: &'static [(&'static str, &'static str)]) -> Self {
-        Self { env, ..self }
-    }
-
-    const fn with_args(self) -> Self {
-        Self { takes_args: true, ..self }
-    }
-
-    const fn needing(self, program: &'static str, printing: &'static str) -> Self {
-        Self { needs: Some((program, printing)), ..self }
-    }
-
-    const fn fuzz(name: &'static str, args: &'static str) -> Self {
-        Self { fuzzes: true, ..Self::cargo(name, args).needing(CARGO_FUZZ, "cargo-fuzz") }
-    }
-
-    pub(crate) fn run(&self, rest: &[String]) -> Outcome {
-        if let Some((needs, printing)) = self.needs
-            && !prints(needs, printing)
-        {
-            println!("SKIPPED: `{needs}` does not work here or does not name {printing:?}");
-            if needs == CARGO_FUZZ {
-                println!("it takes a nightly toolchain and `cargo install cargo-fuzz`");
-            }
-            if self.is_test && std::env::var_os("DURAMEN_TEST_NO_SKIP").is_some() {
-                println!("DURAMEN_TEST_NO_SKIP is set: nothing may be skipped");
-                return Outcome::Failed;
-            }
-            return Outcome::Skipped;
-        }
-        let limit;
-        let rest: &[String] = match self {
-            Self { fuzzes: true, .. } => {
-                let Some(seconds) = seconds(rest) else {
-                    println!("usage: cargo xtask fuzz [--seconds N]");
-                    return Outcome::Failed;
-                };
-                // What is found is kept apart from the corpus that the project keeps.
-                if let Err(error) =
-                    std::fs::create_dir_all(format!("target/fuzz-corpus/{}", self.name))
-                {
-                    println!("cannot make a directory for the corpus: {error}");
-                    return Outcome::Failed;
-                }
-                limit = [format!("-max_total_time={seconds}")];
-                &limit
-            }
-            Self { takes_args: true, .. } => rest,
-            _ => &[],
-        };
-        let env: String = self.env.iter().map(|(key, value)| format!("{key}={value:?} ")).collect();
-        println!("$ {env}{} {} {}", self.program, self.args, rest.join(" "));
-        let status = Command::new(self.program)
-            .args(self.args.split_whitespace())
-            .args(rest)
-            .envs(self.env.iter().copied())
-            .status();
-        match status {
-            Ok(status) if status.success() => Outcome::Passed,
-            Ok(status) => {
-                println!("ended with {status}");
-                Outcome::Failed
-            }
-            Err(error) => {
-                println!("cannot start {}: {error}", self.program);
-                Outcome::Failed
-            }
-        }
-    }
-}
-
-/// How long each target is fuzzed, five minutes if nothing is said; `None` if the arguments say something else.
-fn seconds(args: &[String]) -> Option<u32> {
-    match args {
-        [] => Some(300),
-        [flag, seconds] if flag == "--seconds" => seconds.parse().ok(),
-        _ => None,
-    }
-}
-
-/// What fuzzing takes.
-const CARGO_FUZZ: &str = "cargo +nightly fuzz --version";
-
-/// Whether `command` works here and prints `text`.
-fn prints(command: &str, text: &str) -> bool {
-    let mut words = command.split_whitespace();
-    let Some(program) = words.next() else { return false };
-    let output = Command::new(program).args(words).output();
-    output.is_ok_and(|output| {
-        output.status.success() && String::from_utf8_lossy(&output.stdout).contains(text)
-    })
-}
 
 /// Loom's own switch; its crate is built apart so that it shares nothing with ordinary builds.
 const LOOM: &[(&str, &str)] =
@@ -172,13 +24,16 @@ pub(crate) fn test() -> Steps {
         Step::cargo(
             "equality with rotortree",
             "test --manifest-path compat/rotortree/Cargo.toml --target-dir target/equality",
-        ),
+        )
+        .beside(),
         Step::cargo(
             "a verifier without std",
             "test --manifest-path tests/light-client/Cargo.toml --target-dir target/light-client",
-        ),
+        )
+        .beside(),
         Step::cargo("loom models", "test --release --manifest-path loom-tests/Cargo.toml")
-            .with_env(LOOM),
+            .with_env(LOOM)
+            .beside(),
         Step::cargo(
             "the npm package of the verifier",
             "run --manifest-path bindings/Cargo.toml --target-dir target/bindings \

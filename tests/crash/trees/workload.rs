@@ -13,7 +13,7 @@ use super::setup::Setup;
 use crate::examine::Depth;
 use crate::findings::{Finding, Outcome, Tally};
 use crate::power::ZEROS;
-use crate::run::{Run, Seed};
+use crate::run::{Run, Seed, on_all_cores};
 use crate::scale;
 use testkit::random::Random;
 
@@ -552,14 +552,15 @@ fn flaws_are_found_in_stores_of_several_trees() {
     #[cfg(not(duramen_mutants))]
     let mutants = [];
     let depth = Depth { seeds: 1, nested: 60, onward: 4 };
-    for flaw in [Flaw::PartNameNotSynced].into_iter().chain(mutants) {
-        let run = Run::of_this_process();
+    let flaws: Vec<_> = [Flaw::PartNameNotSynced].into_iter().chain(mutants).collect();
+    let run = Run::of_this_process();
+    on_all_cores(&flaws, |flaw| {
         let found = (LONG..LONG + 60).find_map(|number| {
             let workload = random_workload(run.seed(number));
-            let setup = Setup { flaw: Some(flaw), ..workload.setup };
+            let setup = Setup { flaw: Some(*flaw), ..workload.setup };
             Workload { setup, ..workload }.run(depth, 12, &Tally::default()).err()
         });
         let Finding { kind, text } = found.unwrap_or_else(|| panic!("{flaw:?} is not found"));
         println!("{flaw:?}: {kind:?}: {}", text.lines().next().unwrap_or_default());
-    }
+    });
 }
