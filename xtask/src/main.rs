@@ -31,7 +31,7 @@ enum Run {
 const COMMANDS: [Command; 12] = [
     Command {
         name: "test",
-        about: "all tests, in under 10 minutes on 2 cores",
+        about: "all tests, in under 10 minutes on 2 cores once everything is built",
         run: Run::Steps(steps::test),
     },
     Command {
