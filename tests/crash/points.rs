@@ -5,6 +5,7 @@ use duramen::testing::sim::{CrashChoice, SimDisk};
 use duramen::{CheckpointPolicy, Config, Error, FlushPolicy, Limit};
 
 use crate::model::Model;
+use crate::run::SetOnDrop;
 use crate::setup::{Setup, abandon};
 use testkit::random::Random;
 use testkit::reference::BLAKE3;
@@ -154,12 +155,12 @@ fn a_point_is_exact_while_other_threads_insert() {
                 std::thread::yield_now();
             }
         });
+        let _over = SetOnDrop(&over);
         for _ in 0..200 {
             let index = store.insert_durable([2; 32]).unwrap().get();
             let head = store.durable_size().get();
             assert_eq!(head, index + 1, "what another thread inserted was made durable with it");
         }
-        over.store(true, order);
     });
     let size = store.durable_size().get();
     let left = look_at_size(&disk.kill());

@@ -27,6 +27,18 @@ pub(crate) struct News {
     pub(crate) controls: Vec<Control>,
 }
 
+impl News {
+    /// Adds what was written `later`.
+    pub(super) fn add(&mut self, later: Self) {
+        if self.stretches.is_empty() && self.controls.is_empty() {
+            *self = later;
+        } else {
+            self.stretches.extend(later.stretches);
+            self.controls.extend(later.controls);
+        }
+    }
+}
+
 /// A state that the store may have after a restart: the log has everything that was accepted up to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FlushPoint {

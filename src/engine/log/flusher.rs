@@ -11,7 +11,8 @@
 //!   before it is there, and a mark comes after the leaves that it covers.
 //! - The record of a rewind has a group of its own, behind the group of everything before it. Both are synced together.
 //! - The records of provisional groups count only once a group that ends at a point follows. They are claimed as
-//!   durable only after that group is synced.
+//!   durable only after that group is synced, also if an earlier point, which was written before them, is synced while
+//!   they are in the log.
 //! - A claim is an empty group that is not synced. The last point stays the one before it, so nothing relies on the
 //!   claim until a group behind it is synced, or the store is closed, which syncs it.
 //! - The watermark rises after the fsync, and only here.
@@ -41,8 +42,12 @@ pub(crate) struct Flusher {
     log: LogWriter,
     /// Where the last group that ended at a point ended.
     point: FlushPoint,
-    /// What was written since then, or since the last sync.
+    /// What was written up to then and is not known to be durable.
     news: News,
+    /// What was written behind it.
+    behind: News,
+    /// How many leaves are durable.
+    durable_leaves: u64,
     /// Where the last group ended.
     written: Tally,
     /// Whether the last group is a claim.
@@ -56,8 +61,19 @@ pub(crate) struct Flusher {
 impl Flusher {
     pub(crate) fn new(source: Arc<dyn LogSource>, log: LogWriter, point: FlushPoint) -> Self {
         let (written, found_bytes) = (point.tally, point.log_bytes);
-        let news = News::default();
-        Self { source, log, point, news, written, claimed: false, found_bytes, reported_bytes: 0 }
+        let (news, behind) = (News::default(), News::default());
+        Self {
+            source,
+            log,
+            point,
+            news,
+            behind,
+            durable_leaves: written.leaves,
+            written,
+            claimed: false,
+            found_bytes,
+            reported_bytes: 0,
+        }
     }
 
     /// Runs until the engine stops it or the log fails. Every waiter has its answer when this returns.
@@ -143,15 +159,21 @@ impl Flusher {
         if cut.tally.seq == self.source.durable() {
             return Ok(());
         }
-        let leaves = cut.tally.leaves - self.point.tally.leaves;
+        let leaves = cut.tally.leaves - self.durable_leaves;
         let gate = self.source.gate();
         let trees = match gate.is_empty() {
             true => Vec::new(),
-            false => sizes_after(&self.news.stretches, &cut.stretches),
+            false => {
+                let all = self.behind.stretches.iter().chain(&cut.stretches);
+                // What was spilled behind a point that the log has is none of this.
+                let new = all.filter(|_| cut.tally.seq > self.point.tally.seq);
+                sizes_after(self.news.stretches.iter().chain(new))
+            }
         };
         gate.tell(|| Event::FlushBegun { leaves, trees: trees.clone() })?;
         match self.write_and_sync(cut) {
             Ok((write, sync)) => {
+                self.durable_leaves = self.point.tally.leaves;
                 let bytes = self.log.bytes_written() - self.reported_bytes;
                 self.reported_bytes = self.log.bytes_written();
                 let durable = self.point.tally.seq;
@@ -345,20 +367,18 @@ impl Flusher {
             views: &views,
         });
         drop(views);
-        if self.news.stretches.is_empty() && self.news.controls.is_empty() {
-            self.news = News { stretches, controls };
-        } else {
-            self.news.stretches.extend(stretches);
-            self.news.controls.extend(controls);
+        self.behind.add(News { stretches, controls });
+        if end == GroupEnd::Point {
+            self.news.add(std::mem::take(&mut self.behind));
         }
         Ok(())
     }
 }
 
-/// The sizes of the trees in `earlier` or `later`, after both.
-fn sizes_after(earlier: &[Stretch], later: &[Stretch]) -> Vec<TreeFlush> {
+/// The sizes of the trees after `stretches`.
+fn sizes_after<'a>(stretches: impl Iterator<Item = &'a Stretch>) -> Vec<TreeFlush> {
     let mut sizes = std::collections::BTreeMap::new();
-    for Stretch { tree, to, .. } in earlier.iter().chain(later) {
+    for Stretch { tree, to, .. } in stretches {
         sizes.insert(tree.id(), (tree, *to));
     }
     let flush = |(tree, size): (&Arc<Tree>, u64)| TreeFlush {

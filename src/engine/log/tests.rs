@@ -145,3 +145,104 @@ fn a_sync_that_fails_is_never_claimed_and_ends_the_flusher() {
     assert_eq!(calls[..4], FLUSH[..4]);
     assert!(calls[4..].iter().all(|call| *call == "poison") && calls.len() > 4, "{calls:?}");
 }
+
+/// A store under [`FlushPolicy::Manual`](crate::FlushPolicy::Manual): a record that a caller wants durable and one behind it
+/// are spilled before the flush comes.
+struct Spilled {
+    #[cfg_attr(not(duramen_mutants), expect(dead_code, reason = "only mistakes ask for it"))]
+    fs: Arc<dyn FileSystem>,
+    gate: Gate,
+    works: Mutex<std::collections::VecDeque<Work>>,
+    cuts: Mutex<std::collections::VecDeque<Cut>>,
+    /// What each flush made durable: up to which record, and the trees whose records were in it.
+    flushed: Mutex<Vec<(u64, Vec<u32>)>>,
+    durable: Mutex<Seq>,
+}
+
+/// Everything up to the record `seq`, with the records `trees` that drop one tree each.
+fn cut_at(seq: u64, trees: &[u32]) -> Cut {
+    let control = |id: &u32| {
+        let spec = TreeSpec::new(TreeId(*id), TreeName::main(), &Blake3, Arity::Two);
+        Control::Dropped(Arc::new(spec), None)
+    };
+    let tally = Tally::opened(Seq(seq), 0, 9);
+    let controls = trees.iter().map(control).collect();
+    Cut { tally, stretches: Vec::new(), controls, kind: CutKind::Ordinary }
+}
+
+impl LogSource for Spilled {
+    #[cfg(duramen_mutants)]
+    fn fs(&self) -> &dyn FileSystem {
+        &*self.fs
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn begin(&self) {}
+
+    fn next(&self) -> Work {
+        self.works.lock().pop_front().unwrap()
+    }
+
+    fn durable(&self) -> Seq {
+        *self.durable.lock()
+    }
+
+    fn group_bytes(&self) -> u64 {
+        1 << 20
+    }
+
+    fn cut(&self) -> (Cut, bool) {
+        (self.cuts.lock().pop_front().unwrap(), false)
+    }
+
+    fn spill_cut(&self) -> Option<(Cut, Cut)> {
+        Some((cut_at(1, &[1]), cut_at(2, &[2])))
+    }
+
+    fn written(&self, _: &Group<'_>) {}
+
+    fn synced(&self, _: std::time::Duration) {}
+
+    fn flushed(&self, point: FlushPoint, news: News) -> Result<()> {
+        let tree = |control: &Control| match control {
+            Control::Dropped(spec, _) => spec.id.0,
+            _ => unreachable!("only drops were written"),
+        };
+        let trees = news.controls.iter().map(tree).collect();
+        *self.durable.lock() = point.tally.seq;
+        self.flushed.lock().push((point.tally.seq.0, trees));
+        Ok(())
+    }
+
+    fn rolled(&self, _: bool) {}
+
+    fn request_segment(&self) {}
+
+    fn checkpoint_if_due(&self) {}
+
+    fn poison(&self, error: Error) -> Result<()> {
+        Err(error)
+    }
+}
+
+#[test]
+fn what_is_spilled_behind_a_point_is_not_durable_with_it() {
+    let config = Config::new("store").file_system(Arc::new(SimDisk::new()));
+    let fs = config.make().unwrap();
+    let opened = create(&config, &fs, None).unwrap();
+    let source = Arc::new(Spilled {
+        fs,
+        gate: Gate::new(Listeners::default(), Process::current().unwrap()),
+        works: Mutex::new([Work::Spill, Work::Flush, Work::Flush, Work::Stop].into()),
+        // The first point has nothing that was not spilled, and neither has the last.
+        cuts: Mutex::new([cut_at(1, &[]), cut_at(3, &[3]), cut_at(3, &[])].into()),
+        flushed: Mutex::default(),
+        durable: Mutex::default(),
+    });
+    let seen = Arc::clone(&source);
+    Flusher::new(source, opened.log, opened.point).run();
+    assert_eq!(*seen.flushed.lock(), [(1, vec![1]), (3, vec![2, 3])]);
+}
