@@ -112,6 +112,16 @@ pub struct Committed {
     pub token: DurabilityToken,
 }
 
+/// Awaits the token: resolves once the whole batch is durable.
+impl IntoFuture for Committed {
+    type Output = Result<()>;
+    type IntoFuture = DurabilityToken;
+
+    fn into_future(self) -> DurabilityToken {
+        self.token
+    }
+}
+
 /// The indexes of a batch's leaves in one tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

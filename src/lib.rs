@@ -44,6 +44,7 @@ log.close()?;
 //! - `metrics`: `MetricsListener`, the events of a store for the facade of that name.
 //! - `testing`: the simulated disk, for tests that pull the plug. It adds to the crate and changes nothing in it.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::missing_errors_doc, clippy::must_use_candidate, clippy::return_self_not_must_use)]
 
 extern crate alloc;

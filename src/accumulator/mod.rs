@@ -12,6 +12,7 @@ pub use typed::Accumulator;
 
 use crate::durability::DurabilityToken;
 use crate::engine::{Engine, Found};
+use crate::error::Result;
 use crate::ids::{Seq, TreeId};
 use crate::merkle::LeafIndex;
 
@@ -23,6 +24,32 @@ pub struct Inserted {
     pub index: LeafIndex,
     /// Resolves once the leaf is durable.
     pub token: DurabilityToken,
+}
+
+/// Awaits the token: resolves once the leaf is durable.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// use duramen::{Accumulator, Config};
+///
+/// async fn add(log: &Accumulator, leaf: [u8; 32]) -> duramen::Result<u64> {
+///     let inserted = log.insert(leaf)?;
+///     let index = inserted.index;
+///     inserted.await?;
+///     Ok(index.get())
+/// }
+/// # let log = Accumulator::open(Config::new(dir.path().join("log")))?;
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # assert_eq!(runtime.block_on(add(&log, [7; 32]))?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl IntoFuture for Inserted {
+    type Output = Result<()>;
+    type IntoFuture = DurabilityToken;
+
+    fn into_future(self) -> DurabilityToken {
+        self.token
+    }
 }
 
 /// A leaf that was to be inserted only if the tree had none equal.
@@ -85,4 +112,14 @@ pub struct InsertedMany {
     pub range: Range<u64>,
     /// Resolves once the whole batch is durable.
     pub token: DurabilityToken,
+}
+
+/// Awaits the token: resolves once the whole batch is durable.
+impl IntoFuture for InsertedMany {
+    type Output = Result<()>;
+    type IntoFuture = DurabilityToken;
+
+    fn into_future(self) -> DurabilityToken {
+        self.token
+    }
 }

@@ -138,9 +138,8 @@ impl Known {
     /// Returns the trees of which more is known to be durable now.
     fn settle(&mut self) -> Vec<(TreeId, State)> {
         let mut settled = Vec::new();
-        while let Some((_, seq, sizes)) =
-            self.later.pop_front_if(|(number, ..)| *number < self.below)
-        {
+        while self.later.front().is_some_and(|(number, ..)| *number < self.below) {
+            let Some((_, seq, sizes)) = self.later.pop_front() else { break };
             self.seq = seq;
             settled.extend(sizes);
         }

@@ -14,7 +14,7 @@ use core::ops::Range;
 use super::edge;
 use super::hasher::Hasher;
 use super::head::TreeHead;
-use super::hex::Hex;
+use super::hex::{Hashes, Hex};
 use super::shape::Shape;
 use super::source::NodeSource;
 use super::types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
@@ -41,10 +41,19 @@ const BLOCK: usize = 256;
 /// assert_eq!(frontier.nodes().len(), 3 + 3 + 2 + 2 + 0); // 1000 is 33220 to base 4
 /// # Ok::<(), duramen::merkle::FrontierError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Frontier {
     shape: Shape,
     nodes: Vec<Hash>,
+}
+
+impl core::fmt::Debug for Frontier {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Frontier")
+            .field("shape", &self.shape)
+            .field("nodes", &Hashes(&self.nodes))
+            .finish()
+    }
 }
 
 /// Why a frontier refuses leaves or nodes.

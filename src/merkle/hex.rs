@@ -19,6 +19,15 @@ impl fmt::Debug for Hex<'_> {
     }
 }
 
+/// Shows hashes as a list of hex, for `Debug`.
+pub(crate) struct Hashes<'a>(pub(crate) &'a [Hash]);
+
+impl fmt::Debug for Hashes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|hash| Hex(hash))).finish()
+    }
+}
+
 /// Reads exactly 64 hex digits of either case.
 pub(crate) fn parse_hash(text: &str) -> Option<Hash> {
     let (digits, odd) = text.as_bytes().as_chunks::<2>();

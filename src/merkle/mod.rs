@@ -46,4 +46,6 @@ pub use store_head::{
 };
 pub use subtree::{NotASubtree, Subtree};
 pub use tree_name::{TreeName, TreeNameError};
-pub use types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
+pub use types::{
+    Arity, Hash, LeafIndex, Level, NodeIndex, ParseArityError, ParseNumberError, TreeSize,
+};

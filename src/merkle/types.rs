@@ -1,6 +1,7 @@
 //! The quantities of a tree, each with a type of its own.
 
 use core::fmt;
+use core::str::FromStr;
 
 /// A node's 32 bytes: a leaf, an inner node or a root.
 pub type Hash = [u8; 32];
@@ -33,12 +34,32 @@ macro_rules! quantity {
             }
         }
 
+        impl FromStr for $name {
+            type Err = ParseNumberError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                number(text).map(Self)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(&self.0, f)
             }
         }
     };
+}
+
+/// Why a text is not a number in the one form that numbers are printed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a number from 0 to 2^64 - 1 has decimal digits alone, without a sign or leading zeros")]
+pub struct ParseNumberError;
+
+/// Reads a number as it is printed, and in no other form.
+fn number(text: &str) -> Result<u64, ParseNumberError> {
+    let printed =
+        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| printed).ok_or(ParseNumberError)
 }
 
 quantity! {
@@ -87,6 +108,25 @@ pub enum Arity {
     Eight,
     /// Sixteen children.
     Sixteen,
+}
+
+/// Why a text is not an arity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an arity is 2, 4, 8 or 16")]
+pub struct ParseArityError;
+
+impl FromStr for Arity {
+    type Err = ParseArityError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|arity| match arity {
+            Self::Two => text == "2",
+            Self::Four => text == "4",
+            Self::Eight => text == "8",
+            Self::Sixteen => text == "16",
+        });
+        found.ok_or(ParseArityError)
+    }
 }
 
 impl Arity {
@@ -142,5 +182,29 @@ impl Arity {
 impl fmt::Display for Arity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.children(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn numbers_and_arities_are_read_as_they_are_printed_and_in_no_other_form() {
+        for number in [0, 1, 10, u64::MAX] {
+            assert_eq!(LeafIndex(number).to_string().parse(), Ok(LeafIndex(number)));
+        }
+        for text in ["", "+1", "-0", "00", "01", " 1", "1 ", "1_000", "0x1", "18446744073709551616"]
+        {
+            assert_eq!(text.parse::<TreeSize>(), Err(ParseNumberError), "{text:?}");
+        }
+        for arity in Arity::ALL {
+            assert_eq!(arity.to_string().parse(), Ok(arity));
+        }
+        for text in ["", "3", "02", "+2", "32", "two"] {
+            assert_eq!(text.parse::<Arity>(), Err(ParseArityError), "{text:?}");
+        }
     }
 }

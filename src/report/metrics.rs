@@ -15,6 +15,8 @@
 //! | `duramen_merge_bytes_total` | counter | bytes of parts that merges wrote |
 //! | `duramen_stalls_total`, `duramen_refused_total` | counter | inserts that waited for room, and those that failed in the end |
 //! | `duramen_stall_seconds` | histogram | how long such an insert waited |
+//! | `duramen_rewinds_total` | counter | rewinds of trees |
+//! | `duramen_prunes_total`, `duramen_failed_prunes_total` | counter | prunes of a tree's oldest leaves |
 //! | `duramen_poisoned` | gauge | 1 once the log has failed |
 //!
 //! Each has the label `store`, with the name that the program gave it.

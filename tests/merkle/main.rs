@@ -9,6 +9,8 @@ mod frontier;
 mod golden;
 mod hashers;
 mod hostile;
+#[cfg(all(feature = "std", feature = "keccak", feature = "poseidon"))]
+mod lean_imt;
 mod multi;
 #[cfg(feature = "note")]
 mod offline;

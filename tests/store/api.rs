@@ -8,8 +8,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::str::FromStr;
 
 use duramen::merkle::{
-    Group, Level, NodeIndex, NodeSource, NotASubtree, ParseHeadError, ProveError, RightEdge, Shape,
-    StoreHeadError, Subtree, SubtreeProof,
+    Group, Level, NodeIndex, NodeSource, NotASubtree, ParseArityError, ParseHeadError,
+    ParseNumberError, ProveError, RightEdge, Shape, StoreHeadError, Subtree, SubtreeProof,
     codec::{ClaimError, ConsistencyClaim, DecodeError, Header, InclusionClaim, Kind, MultiClaim},
 };
 use duramen::tlog::tiles::{
@@ -64,6 +64,10 @@ fn handles_can_be_sent_shared_and_printed() {
     shared::<fs::Region>();
     fn future<T: Future<Output = Result<()>> + Clone>() {}
     future::<DurabilityToken>();
+    fn awaited<T: IntoFuture<Output = Result<()>, IntoFuture = DurabilityToken>>() {}
+    awaited::<Inserted>();
+    awaited::<InsertedMany>();
+    awaited::<Committed>();
     fn cloned<T: Clone>() {}
     cloned::<Store>();
     cloned::<Accumulator>();
@@ -221,6 +225,10 @@ fn values_can_be_copied_and_compared() {
     value::<Damage>();
     value::<scrub::Progress>();
     text::<TreeHead>();
+    text::<LeafIndex>();
+    text::<TreeSize>();
+    text::<NodeIndex>();
+    text::<Arity>();
     text::<TreeName>();
     text::<Checkpoint>();
     text::<SignedNote>();
@@ -290,6 +298,8 @@ fn errors_are_errors_of_every_thread() {
     error::<VerifyError>();
     error::<ProveError<Damage>>();
     error::<ParseHeadError>();
+    error::<ParseNumberError>();
+    error::<ParseArityError>();
     error::<DecodeError>();
     error::<ClaimError>();
     error::<TlogError>();

@@ -136,7 +136,8 @@ impl MultiJson {
 
     pub(super) fn into_inclusion(self) -> Result<Inclusion, String> {
         let (hasher, arity) = made_with(&self.hasher, self.arity)?;
-        if let Some([a, b]) = self.leaves.array_windows().find(|[a, b]| a.index >= b.index) {
+        let mut pairs = self.leaves.iter().zip(self.leaves.iter().skip(1));
+        if let Some((a, b)) = pairs.find(|(a, b)| a.index >= b.index) {
             let (before, index) = (a.index, b.index);
             return Err(format!(
                 "index {index} follows index {before}, but the indexes must be strictly ascending"

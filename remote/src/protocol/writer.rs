@@ -336,9 +336,8 @@ impl<B: Bucket> Writer<B> {
         if mutant!(&*self.bucket, EpochsCollected) {
             self.garbage.extend((1..self.epoch).map(Name::epoch));
         }
-        while let Some(slot) =
-            self.tail.pop_front_if(|slot| slot.cursor.slot <= self.manifest.floor)
-        {
+        while self.tail.front().is_some_and(|slot| slot.cursor.slot <= self.manifest.floor) {
+            let Some(slot) = self.tail.pop_front() else { break };
             if !slot.fence || mutant!(&*self.bucket, FencesCollected) {
                 self.garbage.push(Name::slot(slot.cursor.slot - 1));
             }

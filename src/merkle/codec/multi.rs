@@ -98,7 +98,9 @@ impl MultiClaim {
 
     /// How many hashes the proof has, or the first count above `most`.
     fn expected_up_to(&self, arity: Arity, most: usize) -> Result<usize, ClaimError> {
-        if let Some(&[before, index]) = self.indexes.array_windows().find(|[a, b]| a >= b) {
+        if let Some((&before, &index)) =
+            self.indexes.iter().zip(self.indexes.iter().skip(1)).find(|(a, b)| a >= b)
+        {
             return Err(ClaimError::NotAscending { before, index });
         }
         let size = self.size;

@@ -7,6 +7,7 @@ use super::path::Path;
 use crate::merkle::edge::{EdgeNodes, RightEdge};
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
+use crate::merkle::hex::Hashes;
 use crate::merkle::shape::Shape;
 use crate::merkle::source::NodeSource;
 use crate::merkle::types::{Arity, Hash, Level, TreeSize};
@@ -30,12 +31,18 @@ use crate::merkle::types::{Arity, Hash, Level, TreeSize};
 /// unless both sizes are 0, Go's `golang.org/x/mod/sumdb/tlog` and its port `tlog_tiles`
 /// (`CheckTree`, `check_tree`) and `ct-merkle` (`OldTreeEmpty`) always. A log that serves such
 /// clients starts at size 1; every tree extends the empty one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct ConsistencyProof {
     #[cfg_attr(feature = "serde", serde(with = "crate::merkle::serial::hashes"))]
     hashes: Vec<Hash>,
+}
+
+impl core::fmt::Debug for ConsistencyProof {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ConsistencyProof").field("hashes", &Hashes(&self.hashes)).finish()
+    }
 }
 
 impl ConsistencyProof {

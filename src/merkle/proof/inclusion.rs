@@ -8,6 +8,7 @@ use super::error::{ProveError, VerifyError};
 use crate::merkle::edge::{EdgeGroups, EdgeNodes, RightEdge};
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
+use crate::merkle::hex::Hashes;
 use crate::merkle::prefetch::prefetch;
 use crate::merkle::shape::{MAX_DEPTH, Shape};
 use crate::merkle::source::NodeSource;
@@ -19,12 +20,18 @@ use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
 /// up, within a level from left to right. A level where the node has no sibling adds nothing. With
 /// arity 2 and [`Rfc6962Sha256`](crate::Rfc6962Sha256) this is the audit path of RFC 6962, section
 /// 2.1.1.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct InclusionProof {
     #[cfg_attr(feature = "serde", serde(with = "crate::merkle::serial::hashes"))]
     siblings: Vec<Hash>,
+}
+
+impl core::fmt::Debug for InclusionProof {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("InclusionProof").field("siblings", &Hashes(&self.siblings)).finish()
+    }
 }
 
 impl InclusionProof {
@@ -98,6 +105,37 @@ impl InclusionProof {
     #[must_use]
     pub const fn from_siblings(siblings: Vec<Hash>) -> Self {
         Self { siblings }
+    }
+
+    /// The `index` that zk-kit's LeanIMT gives a proof, and that its verifiers and circuits take: the turns of the
+    /// path, one bit for each level that has a sibling, the lowest first, 1 where the sibling is on the left. It is the
+    /// leaf's index only where the path has a sibling on every level. `None` if the tree has no such leaf.
+    ///
+    /// For trees of arity 2. Siblings and roots are the same in both.
+    ///
+    /// ```
+    /// use duramen::InclusionProof;
+    ///
+    /// // Leaf 4 of five is lifted twice and then stands on the right of the other four.
+    /// assert_eq!(InclusionProof::lean_imt_index(5, 4), Some(1));
+    /// assert_eq!(InclusionProof::lean_imt_index(8, 4), Some(4));
+    /// assert_eq!(InclusionProof::lean_imt_index(5, 5), None);
+    /// ```
+    #[must_use]
+    pub fn lean_imt_index(size: impl Into<TreeSize>, index: impl Into<LeafIndex>) -> Option<u64> {
+        let (mut len, mut at) = (size.into().get(), index.into().get());
+        if at >= len {
+            return None;
+        }
+        let (mut turns, mut siblings) = (0, 0);
+        while len > 1 {
+            if at ^ 1 < len {
+                turns |= (at & 1) << siblings;
+                siblings += 1;
+            }
+            (at, len) = (at / 2, len.div_ceil(2));
+        }
+        Some(turns)
     }
 
     /// The siblings, from the leaves up and from left to right.

@@ -6,6 +6,7 @@ use super::error::{ProveError, VerifyError};
 use crate::merkle::edge::{EdgeNodes, RightEdge};
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
+use crate::merkle::hex::Hashes;
 use crate::merkle::shape::{Group, Shape};
 use crate::merkle::source::NodeSource;
 use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
@@ -19,12 +20,18 @@ use crate::merkle::types::{Arity, Hash, LeafIndex, Level, NodeIndex, TreeSize};
 ///
 /// The indexes are a set: their order does not matter and duplicates count once. The empty set is
 /// refused, when the proof is made and when it is verified: it would verify without any proof.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct MultiProof {
     #[cfg_attr(feature = "serde", serde(with = "crate::merkle::serial::hashes"))]
     hashes: Vec<Hash>,
+}
+
+impl core::fmt::Debug for MultiProof {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("MultiProof").field("hashes", &Hashes(&self.hashes)).finish()
+    }
 }
 
 impl MultiProof {
@@ -178,8 +185,10 @@ impl MultiProof {
         let mut leaves = leaves.to_vec();
         leaves.sort_unstable();
         leaves.dedup();
-        if let Some([(index, _), _]) = leaves.array_windows().find(|[a, b]| a.0 == b.0) {
-            return Err(VerifyError::TwoLeavesAtIndex { index: *index });
+        if let Some((&(index, _), _)) =
+            leaves.iter().zip(leaves.iter().skip(1)).find(|(a, b)| a.0 == b.0)
+        {
+            return Err(VerifyError::TwoLeavesAtIndex { index });
         }
         match leaves.last() {
             None => return Err(VerifyError::NoLeaves),

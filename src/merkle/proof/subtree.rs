@@ -8,6 +8,7 @@ use super::error::{ProveError, VerifyError};
 use super::inclusion::InclusionProof;
 use crate::merkle::hasher::Hasher;
 use crate::merkle::head::TreeHead;
+use crate::merkle::hex::Hashes;
 use crate::merkle::shape::MAX_DEPTH;
 use crate::merkle::source::NodeSource;
 use crate::merkle::subtree::Subtree;
@@ -38,12 +39,18 @@ use crate::merkle::types::{Arity, Hash, LeafIndex, TreeSize};
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct SubtreeProof {
     #[cfg_attr(feature = "serde", serde(with = "crate::merkle::serial::hashes"))]
     hashes: Vec<Hash>,
+}
+
+impl core::fmt::Debug for SubtreeProof {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("SubtreeProof").field("hashes", &Hashes(&self.hashes)).finish()
+    }
 }
 
 impl SubtreeProof {
