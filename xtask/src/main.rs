@@ -1,11 +1,15 @@
 //! The project's own commands. `cargo xtask` lists them.
 
 mod crash;
+mod features;
+#[cfg(test)]
+mod links;
 #[cfg(test)]
 mod map;
 mod page;
 mod step;
 mod steps;
+mod targets;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -28,7 +32,7 @@ enum Run {
     Own(fn(&[String]) -> ExitCode),
 }
 
-const COMMANDS: [Command; 12] = [
+const COMMANDS: [Command; 14] = [
     Command {
         name: "test",
         about: "all tests, in under 10 minutes on 2 cores once everything is built",
@@ -36,8 +40,13 @@ const COMMANDS: [Command; 12] = [
     },
     Command {
         name: "check",
-        about: "formatting, lints, docs, no_std targets, fuzz targets",
+        about: "formatting, spelling, lints, licences, packages, docs, no_std targets, fuzz targets",
         run: Run::Steps(steps::check),
+    },
+    Command {
+        name: "features",
+        about: "the library with each of its features alone",
+        run: Run::Own(features::run),
     },
     Command {
         name: "page",
@@ -68,6 +77,11 @@ const COMMANDS: [Command; 12] = [
         name: "miri",
         about: "the modules with unsafe code, under miri (needs nightly with miri)",
         run: Run::Steps(steps::miri),
+    },
+    Command {
+        name: "targets",
+        about: "tests with 32 bits and with the highest byte first (needs their standard libraries, gcc, QEMU)",
+        run: Run::Own(targets::run),
     },
     Command {
         name: "tsan",

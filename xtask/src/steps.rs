@@ -73,6 +73,28 @@ pub(crate) fn check() -> Steps {
             "clippy --manifest-path bindings/Cargo.toml --workspace --all-targets \
              --target-dir target/bindings -- -D warnings",
         ),
+        Step::program("spelling", "typos", "").needing("typos --version", "typos"),
+        Step::cargo(
+            "licences and sources of what is shipped",
+            "deny --workspace --all-features --locked check licenses sources",
+        )
+        .needing("cargo deny --version", "cargo-deny"),
+        Step::cargo(
+            "licences and sources of the bindings",
+            "deny --manifest-path bindings/Cargo.toml --workspace --all-features --locked \
+             check licenses sources",
+        )
+        .needing("cargo deny --version", "cargo-deny"),
+        Step::cargo(
+            "no dependency of the library twice",
+            "deny --all-features --locked check bans",
+        )
+        .needing("cargo deny --version", "cargo-deny"),
+        Step::cargo(
+            "packages of the crates that are published",
+            "package --quiet --locked --allow-dirty --no-verify \
+             -p duramen -p duramen-log -p duramen-remote -p duramen-cli",
+        ),
         Step::cargo(
             "lints without features",
             "clippy -p duramen --no-default-features -- -D warnings",
