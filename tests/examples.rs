@@ -12,6 +12,10 @@ mod insert_durable;
 #[path = "../examples/per_block_flush.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program used as a module")]
 mod per_block_flush;
+#[cfg(feature = "note")]
+#[path = "../examples/registry.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a program used as a module")]
+mod registry;
 #[path = "../examples/reorg.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program used as a module")]
 mod reorg;
@@ -54,4 +58,11 @@ fn a_node_goes_back_to_a_mark_and_takes_the_other_branch() {
 fn a_service_answers_once_an_entry_is_durable_and_a_cancelled_wait_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     service::run(&dir.path().join("log")).unwrap();
+}
+
+#[cfg(feature = "note")]
+#[test]
+fn a_client_of_a_registry_takes_what_its_log_and_a_witness_have_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    registry::run(dir.path()).unwrap();
 }

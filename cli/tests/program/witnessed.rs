@@ -1,5 +1,6 @@
 //! `duramen serve --policy`: with witnesses of ours, with one that is dead, and with servers that are none.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -320,4 +321,62 @@ fn a_policy_that_a_log_cannot_use_is_refused() {
     let other = printed(duramen(&place, "keygen example.com/other -o @other"));
     place.file("policy", format!("log {other}quorum none\n"));
     assert!(refused(duramen(&place, line), 2).contains("the policy lists logs, and not"));
+}
+
+/// The names of what a text has samples of.
+fn exported(text: &str) -> HashSet<String> {
+    let samples = text.lines().filter(|line| line.starts_with("duramen_"));
+    let names = samples.filter_map(|line| line.split(['{', ' ']).next());
+    names.map(str::to_owned).collect()
+}
+
+/// What operators read at the socket of a process.
+fn metrics(socket: &std::path::Path) -> String {
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+}
+
+/// The words of a text that begin as our metrics do.
+fn named(text: &str) -> HashSet<&str> {
+    let words = text.split(|char: char| !(char.is_ascii_alphanumeric() || char == '_'));
+    words.filter(|word| word.starts_with("duramen_")).collect()
+}
+
+#[test]
+fn every_metric_of_the_dashboard_and_the_alerts_is_exported() {
+    let place = place();
+    let vkey = key(&place, "w1", "cosigner");
+    let sockets = [place.path("witness.sock"), place.path("log.sock")];
+    let address = format!("127.0.0.1:0 --admin unix:{}", sockets[0].display());
+    let witness = witness(&place, "w1", &address);
+    policy(&place, "1", &[("w1", &vkey, &witness.address)]);
+    let served = serve(&place, true, &format!("--admin unix:{}", sockets[1].display()));
+    add(&served, "an entry");
+    published(&served, 1);
+    let mut known = exported(&metrics(&sockets[0]));
+    known.extend(exported(&metrics(&sockets[1])));
+    known.extend(exported(&printed(duramen(&place, "stats @store --prometheus"))));
+    served.stop();
+    witness.stop();
+
+    let alerts = std::fs::read_to_string("../dist/duramen-alerts.yml").unwrap();
+    let dashboard = std::fs::read_to_string("../dist/duramen-dashboard.json").unwrap();
+    let parsed: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    assert!(parsed["panels"].as_array().unwrap().len() > 20);
+    let (alerts, dashboard) = (named(&alerts), named(&dashboard));
+    assert!(alerts.len() > 20 && dashboard.len() > 40, "{} {}", alerts.len(), dashboard.len());
+    let missing: Vec<_> = alerts.union(&dashboard).filter(|name| !known.contains(**name)).collect();
+    assert!(missing.is_empty(), "not exported: {missing:?} of {known:?}");
+
+    // The table that says what to do has all that the rules are about, and the other way round.
+    let docs = std::fs::read_to_string("../docs/operations.md").unwrap();
+    let table = docs.split("### Alerts").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: String = table.lines().filter(|line| line.starts_with("| `duramen_")).collect();
+    let rows = named(&rows);
+    let unlike: Vec<_> = alerts.symmetric_difference(&rows).collect();
+    assert!(unlike.is_empty(), "only in the rules or only in the table: {unlike:?}");
 }
