@@ -48,6 +48,12 @@ pub(crate) fn test() -> Steps {
             "bindings/wasm/tests/browser.js target/npm",
         )
         .of_binding("chromium --version", "Chromium"),
+        Step::program(
+            "the contract for Ethereum",
+            "node",
+            "bindings/solidity/tests/contract.mjs target/npm",
+        )
+        .of_binding("node bindings/solidity/tests/contract.mjs --version", "solc"),
         // It looks itself for the packages that it needs.
         Step::program("the binding for Python", "python3", "bindings/python/tests/run.py")
             .of_binding("python3 --version", "Python"),
