@@ -12,7 +12,8 @@ const UNIQUE: usize = 8;
 /// The beginnings of entries that were erased, and whose data a compaction has removed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gone {
-    all: BTreeSet<[u8; UNIQUE]>,
+    /// Each of `UNIQUE` bytes.
+    all: BTreeSet<Vec<u8>>,
     /// A bit for each pair of bytes that one of them begins with: every byte of a disk is looked at, and few go on from here.
     pairs: Vec<u64>,
 }
@@ -29,7 +30,7 @@ impl Gone {
         self.pairs.resize(1 << 10, 0);
         let (word, bit) = place([start[0], start[1]]);
         self.pairs[word] |= bit;
-        self.all.insert(start);
+        self.all.insert(start.to_vec());
     }
 
     /// No file of `disk` has one of them.
@@ -40,7 +41,7 @@ impl Gone {
         for file in disk.files() {
             // A worker may have removed it since the listing.
             let Some(bytes) = disk.read(file) else { continue };
-            let found = bytes.array_windows::<UNIQUE>().position(|bytes| {
+            let found = bytes.windows(UNIQUE).position(|bytes| {
                 let (word, bit) = place([bytes[0], bytes[1]]);
                 self.pairs[word] & bit != 0 && self.all.contains(bytes)
             });
