@@ -400,7 +400,8 @@ impl Config {
     }
 
     /// How long an insert waits at a limit before it fails with [`Error::Backpressure`]. Default:
-    /// without end. Where the system lets no thread start, the insert makes the checkpoint or the merge itself, which may take longer.
+    /// without end. Where the system lets no thread start, the insert makes the checkpoint or the merge itself, which may take
+    /// longer.
     #[must_use]
     pub fn backpressure_wait(mut self, wait: Duration) -> Self {
         self.backpressure_wait = Some(wait);

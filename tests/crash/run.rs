@@ -151,7 +151,7 @@ pub(crate) fn on_all_cores<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
     });
 }
 
-/// So that whoever waits for the flag goes on after a panic too.
+/// Sets the flag at the end, after a panic too, so that a thread that waits for it goes on.
 pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
