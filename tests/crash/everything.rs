@@ -24,6 +24,8 @@ const FAULTY_ONES: u64 = 8;
 const SHARES: u64 = 32;
 /// How many long workloads of several trees are cut.
 const LONG_ONES_OF_TREES: u64 = 200;
+/// How many long ones with prunes and with trees that go on behind leaves are cut.
+const PRUNED_ONES_OF_TREES: u64 = 100;
 /// The first number of a workload of several trees with failing calls.
 const FAULTS_OF_TREES: u64 = 800_000;
 /// How many long workloads of several trees have failing calls.
@@ -114,6 +116,9 @@ fn items(run: Run) -> Vec<Item> {
     let long = (trees::LONG..trees::LONG + LONG_ONES_OF_TREES)
         .map(|number| trees::random_workload(run.seed(number)));
     items.extend(long.map(Item::LongOfTrees));
+    let pruned = (trees::PRUNED..trees::PRUNED + PRUNED_ONES_OF_TREES)
+        .map(|number| trees::with_prunes(run.seed(number)));
+    items.extend(pruned.map(Item::LongOfTrees));
     let long = (LONG..LONG + LONG_ONES).map(|number| random_workload(run.seed(number)));
     items.extend(long.map(Item::Long));
     items.extend(short_workloads(run, 4).into_iter().map(Item::Short));

@@ -10,7 +10,7 @@ use duramen::{Compact, DurabilityToken, Error, Store};
 use super::model::{Bounds, Model, NAMES, check};
 use super::rig::{Step, abandon, refused, reopen};
 use super::setup::Setup;
-use super::state::{Tree, keeps_entries, shown, tree_config};
+use super::state::{Tree, keeps_entries, shown, tree_behind, tree_config};
 use super::unique::Submission;
 use crate::check::fingerprint;
 use crate::fault::{all_plans, plans};
@@ -77,6 +77,7 @@ impl<'a> Patient<'a> {
             Step::Batch(count) => self.batch(count),
             Step::Unique(name, count) => self.unique(NAMES[name], count),
             Step::Create(name) => self.create(NAMES[name]).map(drop),
+            Step::Begin(name, count) => self.begin(NAMES[name], count),
             Step::Seal(name) => self.seal(NAMES[name]),
             Step::Drop(name) => self.drop_tree(NAMES[name]),
             Step::Erase(name) => self.erase(NAMES[name]),
@@ -130,6 +131,26 @@ impl<'a> Patient<'a> {
                 Ok(Some(tree))
             }
             Err(error) => self.must_be_poison(&error).map(|()| None),
+        }
+    }
+
+    fn begin(&mut self, name: &str, count: usize) -> Outcome {
+        if self.model.now.contains_key(name) {
+            return Ok(());
+        }
+        let leaves = self.model.new_leaves(name, count).leaves;
+        let store = self.store();
+        match store.tree_dyn(name, tree_behind(self.model.kind_of(name), &leaves)) {
+            Ok(tree) => {
+                let infos = store.trees().map_err(refused)?;
+                let info = infos.iter().find(|info| info.name.as_str() == name).unwrap();
+                self.tokens.push(tree.created());
+                self.model.begin(name, info.id, leaves)
+            }
+            Err(error) => {
+                drop(store);
+                self.must_be_poison(&error)
+            }
         }
     }
 
@@ -759,7 +780,7 @@ impl Drop for Patient<'_> {
 }
 
 /// A workload that meets every kind of operation on up to three trees.
-const STEPS: [Step; 36] = [
+const STEPS: [Step; 37] = [
     Step::Insert(0, 2),
     Step::Insert(1, 5),
     Step::Batch(3),
@@ -785,6 +806,7 @@ const STEPS: [Step; 36] = [
     Step::Drop(1),
     Step::Flush,
     Step::Claim,
+    Step::Begin(1, 5),
     Step::Insert(1, 3),
     Step::Checkpoint,
     Step::Batch(2),

@@ -171,6 +171,13 @@ impl Model {
         Ok(())
     }
 
+    /// A tree that goes on behind `leaves` was created under the id that `store` shows.
+    pub(crate) fn begin(&mut self, name: &str, id: u32, leaves: Vec<Hash>) -> Outcome {
+        self.create(name, id)?;
+        self.now.begin(name, leaves);
+        Ok(())
+    }
+
     /// A call asks for everything submitted to be durable, whatever becomes of it.
     pub(crate) fn name_point(&mut self) {
         let next_id = *self.next_id.end();

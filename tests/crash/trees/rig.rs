@@ -8,7 +8,7 @@ use duramen::{Compact, DurabilityToken, Error, Store, StoreReader};
 use super::gone::Gone;
 use super::model::{Bounds, Model, NAMES, check};
 use super::setup::Setup;
-use super::state::{Known, State, Tree, followed, keeps_entries, known_of, tree_config};
+use super::state::{Known, State, Tree, followed, keeps_entries, known_of, tree_behind, tree_config};
 use super::unique::Submission;
 use crate::findings::{Finding, Kind, Outcome};
 use testkit::words::words;
@@ -24,6 +24,8 @@ pub(crate) enum Step {
     /// once.
     Unique(usize, usize),
     Create(usize),
+    /// Creates a tree, if it is not there, that goes on behind so many leaves.
+    Begin(usize, usize),
     Seal(usize),
     Drop(usize),
     /// Erases up to three entries of a tree that keeps some.
@@ -152,6 +154,7 @@ impl Rig {
             Step::Batch(count) => self.span(|rig| rig.batch(count)),
             Step::Unique(name, count) => self.span(|rig| rig.unique(NAMES[name], count)),
             Step::Create(name) => self.span(|rig| rig.create_tree(NAMES[name]).map(drop)),
+            Step::Begin(name, count) => self.span(|rig| rig.begin(NAMES[name], count)),
             Step::Seal(name) => self.span(|rig| rig.seal(NAMES[name])),
             Step::Drop(name) => self.span(|rig| rig.drop_tree(NAMES[name])),
             Step::Erase(name) => self.span(|rig| rig.erase(NAMES[name])),
@@ -238,14 +241,30 @@ impl Rig {
         let kind = tree_config(self.model.kind_of(name));
         let tree = self.store().tree_dyn(name, kind).map_err(refused)?;
         if !self.model.now.contains_key(name) {
-            let infos = self.store().trees().map_err(refused)?;
-            let info = infos.iter().find(|info| info.name.as_str() == name);
-            let info =
-                info.ok_or_else(|| Finding::new(Kind::Answer, "a new tree is not listed"))?;
-            self.model.create(name, info.id)?;
+            let id = self.id_of(name)?;
+            self.model.create(name, id)?;
             self.keep(tree.created())?;
         }
         Ok(tree)
+    }
+
+    fn id_of(&self, name: &str) -> Outcome<u32> {
+        let infos = self.store().trees().map_err(refused)?;
+        let info = infos.iter().find(|info| info.name.as_str() == name);
+        info.map(|info| info.id)
+            .ok_or_else(|| Finding::new(Kind::Answer, "a new tree is not listed"))
+    }
+
+    fn begin(&mut self, name: &str, count: usize) -> Outcome {
+        if self.model.now.contains_key(name) {
+            return Ok(());
+        }
+        let leaves = self.model.new_leaves(name, count).leaves;
+        let config = tree_behind(self.model.kind_of(name), &leaves);
+        let tree = self.store().tree_dyn(name, config).map_err(refused)?;
+        let id = self.id_of(name)?;
+        self.model.begin(name, id, leaves)?;
+        self.keep(tree.created())
     }
 
     fn insert(&mut self, name: &str, count: usize) -> Outcome {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use duramen::merkle::StoreHead;
 use duramen::{
-    Arity, Batch, Blake3, DynAccumulator, EntryConfig, Error, Hash, Hasher, InsertedMany, MarkInfo,
+    Arity, Batch, Blake3, DynAccumulator, EntryConfig, Error, Frontier, Hash, Hasher, InsertedMany, MarkInfo,
     Rfc6962Sha256, Snapshot, Store, StoreReader, TreeConfig, TreeInfo,
 };
 
@@ -123,6 +123,15 @@ impl State {
         tree.leaves.split_off(usize::try_from(size).unwrap())
     }
 
+    /// A new tree goes on behind `leaves`, which no store shows.
+    pub(crate) fn begin(&mut self, name: &str, leaves: Vec<Hash>) {
+        let base = leaves.len() as u64;
+        if let Some(tree) = self.trees.get_mut(name) {
+            tree.leaves = leaves;
+        }
+        self.prune(name, base);
+    }
+
     /// Prunes a tree.
     pub(crate) fn prune(&mut self, name: &str, base: u64) {
         let Some(tree) = self.trees.get_mut(name) else { return };
@@ -198,6 +207,14 @@ pub(crate) fn tree_config(number: usize) -> TreeConfig {
     let (hasher, arity, _) = kind(number);
     let config = TreeConfig::new(hasher, arity);
     if keeps_entries(number) { config.entries(EntryConfig::new()).indexed() } else { config }
+}
+
+/// A tree of this kind that goes on behind `leaves`.
+pub(crate) fn tree_behind(number: usize, leaves: &[Hash]) -> TreeConfig {
+    let (hasher, arity, _) = kind(number);
+    let mut frontier = Frontier::new(arity);
+    frontier.append_many(&*hasher, leaves).unwrap();
+    tree_config(number).begun_behind(frontier).unwrap()
 }
 
 /// Whether trees of this kind keep entries and have an index.

@@ -253,6 +253,45 @@ const PRUNES: [Step; 41] = [
     Step::Reopen,
 ];
 
+/// A workload with trees that go on behind leaves: alone, in the log, in manifests and parts; beside marks from before them,
+/// rewinds, prunes, drops, kills and readers.
+const BEGUN: [Step; 34] = [
+    Step::Insert(0, 3),
+    Step::Mark,
+    Step::Begin(1, 5),
+    Step::Begin(2, 17),
+    Step::Flush,
+    Step::Begin(1, 2),
+    Step::Follow,
+    Step::Kill,
+    Step::RewindTo,
+    Step::Insert(1, 6),
+    Step::Batch(3),
+    Step::Rewind(1, 3),
+    Step::Checkpoint,
+    Step::Erase(1),
+    Step::Unique(1, 3),
+    Step::Reopen,
+    Step::Batch(40),
+    Step::Follow,
+    Step::Rewind(2, 1),
+    Step::Rewind(2, 3),
+    Step::Checkpoint,
+    Step::Compact,
+    Step::Mark,
+    Step::Drop(2),
+    Step::Begin(2, 33),
+    Step::Cut(CrashChoice::NothingKept),
+    Step::Begin(2, 16),
+    Step::Checkpoint,
+    Step::Batch(4),
+    Step::Prune(2, 4),
+    Step::Seal(1),
+    Step::Checkpoint,
+    Step::Batch(5),
+    Step::Reopen,
+];
+
 /// One workload: nothing is examined before its last `examined` steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
@@ -367,6 +406,11 @@ pub(crate) fn short_workloads(run: Run, longest: u32) -> Vec<Workload> {
         workloads.push(Workload { setup, seed, steps, examined });
     }
     for setup in setups {
+        let seed = run.seed(SHORT + workloads.len() as u64);
+        let (steps, examined) = (BEGUN.to_vec(), BEGUN.len());
+        workloads.push(Workload { setup, seed, steps, examined });
+    }
+    for setup in setups {
         for last in ALPHABET {
             let mut steps = PAST.to_vec();
             steps.extend([Step::Flush, Step::Claim, last]);
@@ -432,9 +476,14 @@ pub(crate) fn random_workload(seed: Seed) -> Workload {
     Workload { setup, seed, steps, examined }
 }
 
-/// A random workload in which every second rewind is a prune.
-fn with_prunes(seed: Seed) -> Workload {
+/// A random workload in which every second rewind is a prune, and trees that are created go on behind leaves.
+pub(crate) fn with_prunes(seed: Seed) -> Workload {
     let mut workload = random_workload(seed);
+    for (at, step) in workload.steps.iter_mut().enumerate() {
+        if let Step::Create(tree) = *step {
+            *step = Step::Begin(tree, at);
+        }
+    }
     let rewinds = workload.steps.iter_mut().filter(|step| matches!(step, Step::Rewind(..)));
     for step in rewinds.step_by(2) {
         if let Step::Rewind(tree, quarters) = *step {
@@ -449,7 +498,7 @@ const SHORT: u64 = 500_000;
 /// The first number of a long one.
 pub(crate) const LONG: u64 = 600_000;
 /// The first number of a long one with prunes.
-const PRUNED: u64 = 650_000;
+pub(crate) const PRUNED: u64 = 650_000;
 
 const DEPTH: Depth = Depth { seeds: 2, nested: 60, onward: 8 };
 
