@@ -162,6 +162,8 @@ impl StoreReader {
 
     /// The heads of all trees at their known durable sizes. Sign these heads.
     ///
+    /// A new tree is among them once its creation is known to be durable, and a dropped one until its drop is.
+    ///
     /// # Errors
     ///
     /// As [`head`](Self::head).

@@ -90,6 +90,10 @@ impl TreeConfig {
     /// The frontier is taken on trust. Compare its [`head`](Frontier::head) with a head that you trust, such as the one that the
     /// old tree was [sealed](crate::Store::seal) with. An empty frontier makes an ordinary tree.
     ///
+    /// The leaves of the frontier count as durable from the start, because the tree never has fewer. The tree itself is
+    /// durable when [`created`](crate::DynAccumulator::created) is: a crash before that leaves no tree. The durable heads
+    /// [of a store](crate::Store::durable_head) have a tree from then on.
+    ///
     /// Opening a tree that exists fails with [`Error::OtherBeginning`](crate::Error::OtherBeginning) if its first leaves are
     /// others, as far as that can be seen: not if it was pruned above the frontier. A tree of SHA-256 and arity 2 has none of the
     /// [tiles](crate::Snapshot::tile) with a hash from below the frontier.

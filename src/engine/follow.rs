@@ -13,7 +13,7 @@
 //!   bytes at the place of the next group are unreadable, the reader searches the rest of the segment for later
 //!   groups after two, four, eight, ... such refreshes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::catalog::Wanted;
@@ -31,9 +31,10 @@ use crate::hashers::Hashers;
 use crate::ids::Seq;
 use crate::ids::{SegmentId, StoreId, TreeId};
 use crate::mark::{Mark, MarkInfo, MarkName};
-use crate::merkle::{StoreHead, TreeHead, TreeName, TreeSize};
+use crate::merkle::{NamedHead, StoreHead, TreeHead, TreeName, TreeSize};
 use crate::per_tree::PerTree;
 use crate::report::TreeInfo;
+use crate::tree_spec::TreeSpec;
 use crate::wal::frame::{Frame, GroupEnd, GroupHeader};
 use crate::wal::{
     Change, LoggedTree, LoggedTrees, Position, Purpose, Stop, not_the_entry, replay_onward,
@@ -56,6 +57,10 @@ pub(crate) struct Followed {
     logged: LoggedTrees,
     /// The trees with nodes in memory: the log has leaves of them, or a caller requested them.
     grown: PerTree<Grown>,
+    /// The trees that are not known to be durable at all: a crash may undo their creation.
+    new: BTreeSet<TreeId>,
+    /// The trees that the log drops, while a crash may undo that.
+    leaving: PerTree<Leaving>,
     stop: Stop,
     known: Known,
     /// How many refreshes in a row found unreadable bytes where the next group belongs.
@@ -74,15 +79,25 @@ struct Grown {
     sealed: bool,
 }
 
+/// A dropped tree.
+#[derive(Debug)]
+enum Leaving {
+    Grown(Arc<TreeSpec>, Arc<Tree>),
+    /// It had this head in the manifest, and no leaves in the log.
+    Stored(NamedHead),
+}
+
 /// What a tree is after a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    Created,
     Size(u64),
     Sealed,
+    Dropped,
 }
 
-/// A point that is not known to be durable: the group and the number after it, with the trees that grew or were
-/// sealed since the point before.
+/// A point that is not known to be durable: the group and the number after it, with the trees that changed since the
+/// point before.
 type Later = (u64, Seq, Vec<(TreeId, State)>);
 
 /// How much of what was read is known to be durable.
@@ -94,7 +109,7 @@ struct Known {
     seq: Seq,
     /// Points that are not known to be durable.
     later: VecDeque<Later>,
-    /// The trees that grew or were sealed since the last point that was read.
+    /// The trees that changed since the last point that was read.
     open: Vec<(TreeId, State)>,
 }
 
@@ -121,9 +136,9 @@ impl Known {
         self.open.push((tree, State::Size(size)));
     }
 
-    /// Notes that `tree` is sealed after what was read.
-    fn sealed(&mut self, tree: TreeId) {
-        self.open.push((tree, State::Sealed));
+    /// Notes what `tree` is after what was read.
+    fn became(&mut self, tree: TreeId, state: State) {
+        self.open.push((tree, state));
     }
 
     /// Notes a group that was read whole.
@@ -321,6 +336,8 @@ impl Followed {
             hashers: hashers.clone(),
             logged: manifest.logged(),
             grown: PerTree::default(),
+            new: BTreeSet::new(),
+            leaving: PerTree::default(),
             stop: Stop::before(&manifest.log),
             known,
             unreadable: 0,
@@ -380,7 +397,8 @@ impl Followed {
     /// The heads of all trees at the end of the log. Leaves out trees that have leaves in the log and an unknown
     /// hash function.
     pub(crate) fn head(&self) -> Result<StoreHead> {
-        self.heads(|tree| tree.columns.leaves())
+        let heads = self.heads_of(&BTreeSet::new(), |tree| tree.columns.leaves())?;
+        Ok(StoreHead::new(heads).unwrap_or_default())
     }
 
     /// Describes all marks, oldest first.
@@ -423,9 +441,18 @@ impl Followed {
         Ok(StoreHead::new(heads).unwrap_or_default())
     }
 
-    /// The heads of all trees at the sizes that are known to be durable.
+    /// The heads of all trees at the sizes that are known to be durable: those whose creation is known to be durable
+    /// and whose drop is not.
     pub(crate) fn durable_head(&self) -> Result<StoreHead> {
-        self.heads(|tree| tree.durable().get())
+        let mut heads = self.heads_of(&self.new, |tree| tree.durable().get())?;
+        for (id, leaving) in self.leaving.iter() {
+            match leaving {
+                _ if self.new.contains(&id) => {}
+                Leaving::Grown(spec, tree) => heads.push(spec.at(tree.head_at(tree.durable())?)),
+                Leaving::Stored(head) => heads.push(head.clone()),
+            }
+        }
+        Ok(StoreHead::new(heads).unwrap_or_default())
     }
 
     /// All trees at the end of the log.
@@ -442,9 +469,17 @@ impl Followed {
         Ok(entry.filter(|entry| entry.size == tree.size).map(|entry| entry.head().head))
     }
 
-    fn heads(&self, size: impl Fn(&Tree) -> u64) -> Result<StoreHead> {
+    /// The heads of all trees that the log has at its end, without those in `left_out`.
+    fn heads_of(
+        &self,
+        left_out: &BTreeSet<TreeId>,
+        size: impl Fn(&Tree) -> u64,
+    ) -> Result<Vec<NamedHead>> {
         let mut heads = Vec::new();
         for LoggedTree { spec, size: logged, .. } in self.logged.iter() {
+            if left_out.contains(&spec.id) {
+                continue;
+            }
             if let Some(Grown { tree, .. }) = self.grown.get(spec.id) {
                 heads.push(spec.at(tree.head_at(TreeSize(size(tree)))?));
             } else if let Some(entry) = self.manifest.tree(spec.id)
@@ -453,7 +488,7 @@ impl Followed {
                 heads.push(entry.head());
             }
         }
-        Ok(StoreHead::new(heads).unwrap_or_default())
+        Ok(heads)
     }
 
     /// Describes all trees, by name.
@@ -542,15 +577,41 @@ impl Followed {
         Ok(())
     }
 
-    /// Raises the durable sizes of the trees to what is known by now.
+    /// Raises what is known to be durable of the trees to what is known by now.
     fn settle(&mut self) {
         for (id, state) in self.known.settle() {
-            let Some(Grown { tree, sealed, .. }) = self.grown.get_mut(id) else { continue };
             match state {
-                State::Size(size) => tree.set_durable(tree.durable().get().max(size)),
-                State::Sealed => *sealed = true,
+                State::Created => drop(self.new.remove(&id)),
+                State::Size(size) => {
+                    let tree = match (self.grown.get(id), self.leaving.get(id)) {
+                        (Some(Grown { tree, .. }), _) | (_, Some(Leaving::Grown(_, tree))) => tree,
+                        _ => continue,
+                    };
+                    tree.set_durable(tree.durable().get().max(size));
+                }
+                State::Sealed => {
+                    if let Some(Grown { sealed, .. }) = self.grown.get_mut(id) {
+                        *sealed = true;
+                    }
+                }
+                State::Dropped => drop(self.leaving.remove(id)),
             }
         }
+    }
+
+    /// Takes a dropped tree out of what is shown. It stays durable until its drop is.
+    fn drop_tree(&mut self, dropped: &LoggedTree) {
+        let id = dropped.spec.id;
+        let stored = self.manifest.tree(id).filter(|entry| entry.size == dropped.size);
+        let leaving = match (self.grown.remove(id), stored) {
+            (Some(Grown { tree, .. }), _) => Some(Leaving::Grown(Arc::clone(&dropped.spec), tree)),
+            (None, Some(entry)) => Some(Leaving::Stored(entry.head())),
+            (None, None) => None,
+        };
+        if let Some(leaving) = leaving {
+            self.leaving.insert(id, leaving);
+        }
+        self.known.became(id, State::Dropped);
     }
 
     /// Applies the effect of a frame to the trees in memory.
@@ -562,7 +623,7 @@ impl Followed {
     ) -> Result<()> {
         match change {
             Change::Nothing | Change::Marked => {}
-            Change::Sealed(id) => self.known.sealed(id),
+            Change::Sealed(id) => self.known.became(id, State::Sealed),
             Change::Indexed(id) => {
                 self.grow(id)?;
                 if let Some(Grown { tree, .. }) = self.grown.get(id) {
@@ -570,6 +631,8 @@ impl Followed {
                 }
             }
             Change::Created(spec, origin) => {
+                self.new.insert(spec.id);
+                self.known.became(spec.id, State::Created);
                 // A tree with an unknown hash function is only counted.
                 if let Some(hasher) = self.hashers.find(&spec.hasher) {
                     let id = spec.id;
@@ -602,7 +665,7 @@ impl Followed {
                     self.known.rewound(id, size);
                 }
             }
-            Change::Dropped(tree) => drop(self.grown.remove(tree.spec.id)),
+            Change::Dropped(tree) => self.drop_tree(&tree),
         }
         Ok(())
     }

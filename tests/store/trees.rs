@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use duramen::merkle::Keccak256;
+use duramen::merkle::{Frontier, Keccak256};
 use duramen::{
     Accumulator, Arity, Blake3, CheckpointPolicy, CompactionPolicy, Config, DynAccumulator, Error,
     FlushPolicy, Hash, Hasher, Reader, Rfc6962Sha256, Store, StoreReader, TreeConfig, TreeName,
@@ -284,6 +284,59 @@ fn a_snapshot_of_the_store_shows_a_batch_whole_or_not_at_all() {
         }
         assert!(seen > 0);
     });
+}
+
+#[test]
+fn a_reader_has_durable_heads_of_trees_that_no_crash_can_undo() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(manual(dir.path())).unwrap();
+    let mut following = None;
+    let mut durable = |expected: &[(&str, u64)]| {
+        let reader = StoreReader::open(manual(dir.path())).unwrap();
+        let following = following.get_or_insert(StoreReader::open(manual(dir.path())).unwrap());
+        following.refresh().unwrap();
+        for reader in [&reader, following] {
+            let head = reader.durable_head().unwrap();
+            let sizes: Vec<_> = head
+                .trees()
+                .iter()
+                .map(|tree| (tree.name.as_str(), tree.head.size.get()))
+                .collect();
+            assert_eq!(sizes, expected);
+        }
+    };
+    let first = store.tree::<Blake3, 4>("a").unwrap();
+    // A group is known to be durable by what the next one claims.
+    let next = || {
+        first.insert([1; 32]).unwrap();
+        store.flush().unwrap();
+    };
+    next();
+    durable(&[]);
+    let mut frontier = Frontier::new(Arity::Four);
+    frontier.append_many(&Blake3, &leaves(5, 1)).unwrap();
+    let config = TreeConfig::of::<Blake3, 4>().begun_behind(frontier).unwrap();
+    store.tree_dyn("b", config).unwrap().insert_many(&leaves(2, 2)).unwrap();
+    store.tree::<Blake3, 4>("c").unwrap();
+    next();
+    durable(&[("a", 1)]);
+    next();
+    durable(&[("a", 2), ("b", 7), ("c", 0)]);
+    drop(store.drop_tree("b").unwrap());
+    drop(store.drop_tree("c").unwrap());
+    store.tree::<Blake3, 4>("c").unwrap().insert([3; 32]).unwrap();
+    next();
+    durable(&[("a", 3), ("b", 7), ("c", 0)]);
+    next();
+    durable(&[("a", 4), ("c", 1)]);
+    // Trees without leaves in the log, of which only the manifest knows.
+    store.checkpoint().unwrap();
+    durable(&[("a", 5), ("c", 1)]);
+    drop(store.drop_tree("c").unwrap());
+    next();
+    durable(&[("a", 5), ("c", 1)]);
+    next();
+    durable(&[("a", 6)]);
 }
 
 #[test]

@@ -21,6 +21,4 @@ mod workload;
 pub(crate) use bytes::Item as Harmed;
 pub(crate) use bytes::{all as all_harm, size as harmed_bytes};
 pub(crate) use fault::{Share, shares};
-pub(crate) use workload::{
-    LONG, PRUNED, Workload, random_workload, short_workloads, with_prunes,
-};
+pub(crate) use workload::{LONG, PRUNED, Workload, random_workload, short_workloads, with_prunes};

@@ -8,7 +8,9 @@ use duramen::{Compact, DurabilityToken, Error, Store, StoreReader};
 use super::gone::Gone;
 use super::model::{Bounds, Model, NAMES, check};
 use super::setup::Setup;
-use super::state::{Known, State, Tree, followed, keeps_entries, known_of, tree_behind, tree_config};
+use super::state::{
+    Known, State, Tree, followed, keeps_entries, known_of, tree_behind, tree_config,
+};
 use super::unique::Submission;
 use crate::findings::{Finding, Kind, Outcome};
 use testkit::words::words;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use duramen::merkle::StoreHead;
 use duramen::{
-    Arity, Batch, Blake3, DynAccumulator, EntryConfig, Error, Frontier, Hash, Hasher, InsertedMany, MarkInfo,
-    Rfc6962Sha256, Snapshot, Store, StoreReader, TreeConfig, TreeInfo,
+    Arity, Batch, Blake3, DynAccumulator, EntryConfig, Error, Frontier, Hash, Hasher, InsertedMany,
+    MarkInfo, Rfc6962Sha256, Snapshot, Store, StoreReader, TreeConfig, TreeInfo,
 };
 
 use crate::findings::{Finding, Kind, Outcome};
@@ -380,23 +380,27 @@ pub(crate) struct KnownTree {
 /// What a reader knows to be durable, by name.
 pub(crate) type Known = BTreeMap<String, KnownTree>;
 
-/// What `reader` knows to be durable.
+/// What `reader` knows to be durable. A tree that is dropped, while a cut may undo that, is left out.
 pub(crate) fn known_of(reader: &StoreReader) -> Outcome<Known> {
     let infos = reader.trees().map_err(read)?;
-    let known = |info: &TreeInfo| {
-        let tree = KnownTree { id: info.id, leaves: info.durable_size.get() };
-        (info.name.to_string(), tree)
-    };
-    Ok(infos.iter().map(known).collect())
+    let heads = reader.durable_head().map_err(read)?;
+    let mut known = Known::new();
+    for info in infos {
+        if let Some(tree) = heads.tree(info.name.as_str()) {
+            let leaves = tree.head.size.get();
+            known.insert(info.name.to_string(), KnownTree { id: info.id, leaves });
+        }
+    }
+    Ok(known)
 }
 
-/// What a reader knew to be durable is there after a power cut.
+/// What a reader knew to be durable is there after a power cut: trees with as many leaves, or with none.
 pub(crate) fn has_known(found: &State, known: &Known) -> Outcome {
     for (name, known) in known {
         let kept = found.get(name).filter(|tree| tree.id == known.id);
-        let kept = kept.map_or(0, |tree| tree.leaves.len() as u64);
-        if kept < known.leaves {
-            let text = format!("{kept} leaves of {name}; a reader knew of {}", known.leaves);
+        let kept = kept.map(|tree| tree.leaves.len() as u64);
+        if kept.is_none_or(|kept| kept < known.leaves) {
+            let text = format!("{kept:?} leaves of {name}; a reader knew of {}", known.leaves);
             return Err(Finding::new(Kind::Lost, text));
         }
     }
