@@ -7,7 +7,7 @@ use std::time::Duration;
 use duramen::fs::FileKind;
 use duramen::testing::sim::{CrashChoice, Fault, FaultError, OperationKind, SimDisk, When};
 use duramen::{
-    Arity, CheckpointPolicy, Config, DynAccumulator, Error, FlushPolicy, Hash, TreeSize,
+    Arity, CheckpointPolicy, Config, DynAccumulator, Error, FlushPolicy, Hash, Reader, TreeSize,
 };
 use duramen_loom_tests::Model;
 use loom::thread;
@@ -119,6 +119,26 @@ fn the_head_of_what_is_durable_is_right_at_every_moment() {
         }
         inserter.join().unwrap();
         assert_eq!(store.tree.durable_head().unwrap().size, TreeSize(1));
+        close(store).unwrap();
+    });
+}
+
+#[test]
+fn what_is_spilled_beside_a_flush_is_not_called_durable_with_it() {
+    Model::new(2).check(|| {
+        let store = Arc::new(open(|config| config.max_unflushed_bytes(64).unwrap()));
+        let inserter = spawn(&store, |store| {
+            // There is room for two; the third waits until they are spilled.
+            for index in 0..3 {
+                store.tree.insert(leaf(index)).unwrap();
+            }
+        });
+        store.tree.flush().unwrap();
+        let durable = store.tree.durable_size();
+        let left = Config::new("store").file_system(Arc::new(store.disk.crash(CrashChoice::NothingKept)));
+        let left = Reader::open(left, Arc::new(Sum), Arity::Two).unwrap();
+        assert!(left.size() >= durable, "{} of {durable} leaves are left", left.size());
+        inserter.join().unwrap();
         close(store).unwrap();
     });
 }

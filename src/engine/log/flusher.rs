@@ -34,6 +34,7 @@ use crate::mark::encode_sizes;
 use crate::merkle::{Hash, TreeSize};
 use crate::mutant::mutant;
 use crate::report::{Event, TreeFlush};
+use crate::sync;
 use crate::wal::{GroupEnd, LogWriter, Record};
 
 /// The flusher's own state.
@@ -368,7 +369,7 @@ impl Flusher {
         });
         drop(views);
         self.behind.add(News { stretches, controls });
-        if end == GroupEnd::Point {
+        if end == GroupEnd::Point || sync::defect("a spill is reported with the point before it") {
             self.news.add(std::mem::take(&mut self.behind));
         }
         Ok(())
