@@ -174,8 +174,8 @@ pub use durability::DurabilityToken;
 pub use entry::{Compression, EntryConfig, EntryRanges, Erasure};
 #[cfg(feature = "std")]
 pub use error::{
-    Damage, Displaced, Displacement, Error, FormatFeature, Limit, LockOwner, OtherBeginning,
-    Problem, Result,
+    Damage, Displaced, Displacement, Error, ErrorKind, FormatFeature, Limit, LockOwner,
+    OtherBeginning, Problem, Result,
 };
 #[cfg(feature = "std")]
 pub use ids::Seq;

@@ -3,6 +3,7 @@
 mod damage;
 mod displaced;
 mod feature;
+mod kind;
 mod limit;
 mod lock_owner;
 mod other_beginning;
@@ -19,6 +20,7 @@ use std::time::{Duration, SystemTime};
 pub use damage::{Damage, Problem};
 pub use displaced::{Displaced, Displacement};
 pub use feature::FormatFeature;
+pub use kind::ErrorKind;
 pub use limit::Limit;
 pub use lock_owner::LockOwner;
 pub use other_beginning::OtherBeginning;

@@ -11,8 +11,8 @@ use duramen::{
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::error::{ClosedError, InputError, failed};
-use crate::token::Token;
+use crate::error::{InputError, failed};
+use crate::token::{SIGNALS, Token};
 use crate::tree::{Head, Tree};
 
 /// The heads of all trees of a store at one moment.
@@ -41,7 +41,8 @@ impl StoreHead {
     }
 }
 
-/// A store that is open for writing.
+/// A store that is open for writing. The mutex is held only for a moment, and only by who has the interpreter's lock: a fork, which
+/// takes that lock, never finds it locked.
 #[pyclass(frozen, module = "duramen")]
 pub(crate) struct Store(Mutex<Option<duramen::Store>>);
 
@@ -60,8 +61,8 @@ impl Store {
         py: Python<'_>,
         call: impl FnOnce(&duramen::Store) -> duramen::Result<T> + Send,
     ) -> PyResult<T> {
-        let store = py.detach(|| self.0.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        let store = store.ok_or_else(|| ClosedError::new_err("the store is closed"))?;
+        let store = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let store = store.ok_or_else(|| failed(duramen::Error::Closed))?;
         // Without `self.0`, so that calls do not wait for one another. The last handle may close the store: not under the
         // interpreter's lock.
         py.detach(move || call(&store)).map_err(failed)
@@ -108,6 +109,8 @@ impl Store {
             }
         };
         let mut config = Config::new(path).create(create).flush_policy(policy);
+        // Inserts wait without end all the same, and look for signals meanwhile.
+        config = config.backpressure_wait(SIGNALS);
         if let Some(bytes) = max_memory {
             config = config.max_memory(bytes).map_err(failed)?;
         }
@@ -172,14 +175,11 @@ impl Store {
 
     /// Flushes and closes the store. Its trees take nothing more. Closing twice does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| {
-            let store = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-            match store.map_or(Ok(()), duramen::Store::close) {
-                Err(duramen::Error::Closed) => Ok(()),
-                closed => closed,
-            }
-        })
-        .map_err(failed)
+        let store = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match py.detach(|| store.map_or(Ok(()), duramen::Store::close)) {
+            Ok(()) | Err(duramen::Error::Closed) => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {

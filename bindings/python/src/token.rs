@@ -49,7 +49,7 @@ impl Token {
     }
 
     fn __repr__(&self) -> String {
-        format!("<Token durable={}>", self.0.is_durable())
+        format!("<Token durable={}>", if self.0.is_durable() { "True" } else { "False" })
     }
 }
 

@@ -1,7 +1,6 @@
 //! A tree of a store.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use duramen::merkle::codec::{ConsistencyClaim, InclusionClaim, MultiClaim};
 use duramen::{DynAccumulator, InsertedMany, LeafIndex, TreeHead, TreeSize, Unique};
@@ -10,7 +9,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::bytes::{Leaves, hash};
-use crate::error::{ClosedError, InputError, failed};
+use crate::error::{InputError, failed};
 use crate::tail::Tail;
 use crate::token::Token;
 
@@ -63,7 +62,7 @@ impl Tree {
 
     /// The tree, which is there until this is dropped.
     fn get(&self) -> PyResult<&DynAccumulator> {
-        self.0.as_ref().ok_or_else(|| ClosedError::new_err("the tree is gone"))
+        self.0.as_ref().ok_or_else(|| failed(duramen::Error::Closed))
     }
 
     /// Does something with the tree while the interpreter's lock is released.
@@ -74,6 +73,22 @@ impl Tree {
     ) -> PyResult<T> {
         let tree = self.get()?;
         py.detach(|| call(tree)).map_err(failed)
+    }
+
+    /// As [`with`](Self::with), for an insert: waits until there is room, and looks for signals meanwhile.
+    fn insert_with<T: Send>(
+        &self,
+        py: Python<'_>,
+        insert: impl Fn(&DynAccumulator) -> Result<T> + Sync,
+    ) -> PyResult<T> {
+        let tree = self.get()?;
+        loop {
+            match py.detach(|| insert(tree)) {
+                // Nothing was inserted.
+                Err(duramen::Error::Backpressure { .. }) => py.check_signals()?,
+                inserted => return inserted.map_err(failed),
+            }
+        }
     }
 
     /// The bytes of a proof that was just made. They always encode.
@@ -125,6 +140,11 @@ impl Tree {
         Ok(usize::try_from(self.get()?.size().get()).unwrap_or(usize::MAX))
     }
 
+    /// A tree without leaves is one too.
+    fn __bool__(&self) -> bool {
+        true
+    }
+
     #[getter]
     fn size(&self) -> PyResult<u64> {
         Ok(self.get()?.size().get())
@@ -141,13 +161,13 @@ impl Tree {
 
     fn insert(&self, py: Python<'_>, leaf: &[u8]) -> PyResult<(u64, Token)> {
         let leaf = hash(leaf, "the leaf")?;
-        let inserted = self.with(py, |tree| tree.insert(leaf))?;
+        let inserted = self.insert_with(py, |tree| tree.insert(leaf))?;
         Ok((inserted.index.get(), Token(inserted.token)))
     }
 
     fn insert_durable(&self, py: Python<'_>, leaf: &[u8]) -> PyResult<u64> {
         let leaf = hash(leaf, "the leaf")?;
-        self.with(py, |tree| tree.insert_durable(leaf)).map(LeafIndex::get)
+        self.insert_with(py, |tree| tree.insert_durable(leaf)).map(LeafIndex::get)
     }
 
     fn try_insert(&self, py: Python<'_>, leaf: &[u8]) -> PyResult<(u64, Token)> {
@@ -163,21 +183,21 @@ impl Tree {
     ) -> PyResult<((u64, u64), Token)> {
         let leaves = Leaves::new(leaves)?;
         let slice = leaves.get();
-        self.with(py, |tree| tree.insert_many(slice)).map(many)
+        self.insert_with(py, |tree| tree.insert_many(slice)).map(many)
     }
 
     fn insert_data(&self, py: Python<'_>, data: PyBackedBytes) -> PyResult<(u64, Token)> {
-        let inserted = self.with(py, |tree| tree.insert_data(&data))?;
+        let inserted = self.insert_with(py, |tree| tree.insert_data(&data))?;
         Ok((inserted.index.get(), Token(inserted.token)))
     }
 
     fn insert_entry(&self, py: Python<'_>, entry: PyBackedBytes) -> PyResult<(u64, Token)> {
-        let inserted = self.with(py, |tree| tree.insert_entry(&entry))?;
+        let inserted = self.insert_with(py, |tree| tree.insert_entry(&entry))?;
         Ok((inserted.index.get(), Token(inserted.token)))
     }
 
     fn insert_entry_durable(&self, py: Python<'_>, entry: PyBackedBytes) -> PyResult<u64> {
-        self.with(py, |tree| tree.insert_entry_durable(&entry)).map(LeafIndex::get)
+        self.insert_with(py, |tree| tree.insert_entry_durable(&entry)).map(LeafIndex::get)
     }
 
     fn insert_entries(
@@ -185,12 +205,12 @@ impl Tree {
         py: Python<'_>,
         entries: Vec<PyBackedBytes>,
     ) -> PyResult<((u64, u64), Token)> {
-        self.with(py, |tree| tree.insert_entries(&entries)).map(many)
+        self.insert_with(py, |tree| tree.insert_entries(&entries)).map(many)
     }
 
     fn insert_unique(&self, py: Python<'_>, leaf: &[u8]) -> PyResult<(u64, bool, Token)> {
         let leaf = hash(leaf, "the leaf")?;
-        Ok(unique(&self.with(py, |tree| tree.insert_unique(leaf))?))
+        Ok(unique(&self.insert_with(py, |tree| tree.insert_unique(leaf))?))
     }
 
     fn insert_unique_entry(
@@ -198,7 +218,7 @@ impl Tree {
         py: Python<'_>,
         entry: PyBackedBytes,
     ) -> PyResult<(u64, bool, Token)> {
-        Ok(unique(&self.with(py, |tree| tree.insert_unique_entry(&entry))?))
+        Ok(unique(&self.insert_with(py, |tree| tree.insert_unique_entry(&entry))?))
     }
 
     fn add_index(&self, py: Python<'_>) -> PyResult<Token> {
@@ -344,7 +364,7 @@ impl Tree {
     #[pyo3(signature = (start = 0))]
     fn tail(&self, py: Python<'_>, start: u64) -> PyResult<Tail> {
         let tail = self.with(py, |tree| tree.tail(LeafIndex(start)))?;
-        Ok(Tail(Mutex::new(tail)))
+        Ok(Tail::new(tail))
     }
 
     /// Closes the store of the tree, with all its trees. Closing twice does nothing.

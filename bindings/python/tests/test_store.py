@@ -324,6 +324,70 @@ def test_a_forked_child_cannot_use_the_store(path):
         assert len(tree) == 1
 
 
+def test_a_forked_child_does_not_wait_for_the_threads_of_its_parent(path):
+    store = duramen.Store(path)
+    tree = store.tree()
+    tail = tree.tail()
+    follower = threading.Thread(target=lambda: list(tail))
+    follower.start()
+    tree.insert_durable(leaf(1))
+    while tail.next_index == 0:
+        time.sleep(0.001)
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            # The child dies if it waits.
+            signal.alarm(20)
+            for call in (lambda: tail.next(0), store.head, store.close):
+                try:
+                    call()
+                    os._exit(1)
+                except duramen.ClosedError as error:
+                    if error.kind != "Forked":
+                        os._exit(2)
+            os._exit(7 if tail.next_index == 1 else 3)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    store.close()
+    follower.join()
+
+
+def test_threads_that_share_a_tail_get_each_leaf_once(path):
+    with duramen.open(path) as tree:
+        tail = tree.tail()
+        found = []
+
+        def follow():
+            while (appended := tail.next(timeout=20)) is not None:
+                found.append(appended.index)
+                if len(found) >= 200:
+                    return
+
+        threads = [threading.Thread(target=follow) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for number in range(202):
+            tree.insert(leaf(number))
+        for thread in threads:
+            thread.join()
+        assert sorted(found) == list(range(len(found))) and len(found) >= 200
+        assert tail.next_index == len(found)
+
+
+def test_a_closed_store_says_that_it_is_closed(path):
+    store = duramen.Store(path)
+    tree = store.tree()
+    store.close()
+    for call in (store.head, lambda: tree.insert(leaf(1))):
+        with pytest.raises(duramen.ClosedError) as closed:
+            call()
+        assert closed.value.kind == "Closed"
+
+
+def test_a_tree_without_leaves_is_true(path):
+    with duramen.open(path) as tree:
+        assert tree and len(tree) == 0
+
+
 def test_the_last_handle_closes_the_store(path):
     tree = duramen.open(path)
     tree.insert(leaf(1))

@@ -1,10 +1,10 @@
 //! Proofs of trees, and of the trees of a store.
 
 use duramen_bindings::{Hash, ProvenTree, Refusal, TreeKind, hashes};
-use js_sys::{Object, Uint8Array};
+use js_sys::{BigInt, Object, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::{object, one, thrown};
+use crate::{number, object, one, thrown};
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
@@ -49,13 +49,14 @@ impl Tree {
     #[wasm_bindgen(js_name = verifyInclusion)]
     pub fn verify_inclusion(
         &self,
-        size: u64,
+        size: BigInt,
         root: &[u8],
-        index: u64,
+        index: BigInt,
         leaf: &[u8],
         proof: &[u8],
     ) -> Result<(), JsValue> {
         let (root, leaf) = (one(root, "the root")?, one(leaf, "the leaf")?);
+        let (size, index) = (number(size, "the size")?, number(index, "the index")?);
         self.0.inclusion((size, root), index, &leaf, proof).map_err(thrown)
     }
 
@@ -63,14 +64,15 @@ impl Tree {
     #[wasm_bindgen(js_name = verifyInclusionHashes)]
     pub fn verify_inclusion_hashes(
         &self,
-        size: u64,
+        size: BigInt,
         root: &[u8],
-        index: u64,
+        index: BigInt,
         leaf: &[u8],
         siblings: &[u8],
     ) -> Result<(), JsValue> {
         let (root, leaf) = (one(root, "the root")?, one(leaf, "the leaf")?);
         let siblings = hashes(siblings, "the proof").map_err(thrown)?;
+        let (size, index) = (number(size, "the size")?, number(index, "the index")?);
         self.0.inclusion_hashes((size, root), index, &leaf, siblings).map_err(thrown)
     }
 
@@ -79,9 +81,9 @@ impl Tree {
     #[wasm_bindgen(js_name = verifyMulti)]
     pub fn verify_multi(
         &self,
-        size: u64,
+        size: BigInt,
         root: &[u8],
-        indexes: &[u64],
+        #[wasm_bindgen(unchecked_param_type = "bigint[] | BigUint64Array")] indexes: Vec<BigInt>,
         leaves: &[u8],
         proof: &[u8],
     ) -> Result<(), JsValue> {
@@ -92,7 +94,11 @@ impl Tree {
                 "there are {leaves} leaves for {indexes} indexes"
             ))));
         }
-        let leaves: Vec<(u64, Hash)> = indexes.iter().copied().zip(leaves).collect();
+        let leaves = indexes.into_iter().zip(leaves);
+        let leaves: Vec<(u64, Hash)> = leaves
+            .map(|(index, leaf)| Ok((number(index, "an index")?, leaf)))
+            .collect::<Result<_, JsValue>>()?;
+        let size = number(size, "the size")?;
         self.0.multi((size, one(root, "the root")?), &leaves, proof).map_err(thrown)
     }
 
@@ -100,13 +106,15 @@ impl Tree {
     #[wasm_bindgen(js_name = verifyConsistency)]
     pub fn verify_consistency(
         &self,
-        old_size: u64,
+        old_size: BigInt,
         old_root: &[u8],
-        new_size: u64,
+        new_size: BigInt,
         new_root: &[u8],
         proof: &[u8],
     ) -> Result<(), JsValue> {
         let (old, new) = (one(old_root, "the old root")?, one(new_root, "the new root")?);
+        let (old_size, new_size) =
+            (number(old_size, "the old size")?, number(new_size, "the new size")?);
         self.0.consistency((old_size, old), (new_size, new), proof).map_err(thrown)
     }
 
@@ -114,14 +122,16 @@ impl Tree {
     #[wasm_bindgen(js_name = verifyConsistencyHashes)]
     pub fn verify_consistency_hashes(
         &self,
-        old_size: u64,
+        old_size: BigInt,
         old_root: &[u8],
-        new_size: u64,
+        new_size: BigInt,
         new_root: &[u8],
         proof: &[u8],
     ) -> Result<(), JsValue> {
         let (old, new) = (one(old_root, "the old root")?, one(new_root, "the new root")?);
         let proof = hashes(proof, "the proof").map_err(thrown)?;
+        let (old_size, new_size) =
+            (number(old_size, "the old size")?, number(new_size, "the new size")?);
         self.0.consistency_hashes((old_size, old), (new_size, new), proof).map_err(thrown)
     }
 }

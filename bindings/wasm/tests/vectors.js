@@ -142,6 +142,21 @@ function inputs({ Tree, verifyTree }, { verifyCheckpoint, verifyWitnessed, leafH
     "a key that is none": () => verifyCheckpoint("", "a", ["b"]),
     "a policy that is none": () => verifyWitnessed("", "?"),
   };
+  // The proof of a tree of one leaf has no hash, so these would hold if 64 bits of the numbers counted alone.
+  const huge = 2n ** 64n;
+  const multi = (indexes) => () => tree.verifyMulti(1n, root, indexes, root, root);
+  for (const off of [huge, -huge, 5n * huge]) {
+    wrong[`an index that is off by ${off}`] = () => tree.verifyInclusionHashes(1n, root, off, root, new Uint8Array());
+    wrong[`a size that is off by ${off}`] = () => tree.verifyInclusionHashes(1n + off, root, 0n, root, new Uint8Array());
+    wrong[`an encoded proof of an index that is off by ${off}`] = () => tree.verifyInclusion(1n, root, off, root, root);
+    wrong[`one of several indexes that is off by ${off}`] = multi([off]);
+    wrong[`an old size that is off by ${off}`] = () => tree.verifyConsistencyHashes(1n + off, root, 1n, root, new Uint8Array());
+    wrong[`a new size that is off by ${off}`] = () => tree.verifyConsistencyHashes(1n, root, 1n + off, root, new Uint8Array());
+    wrong[`an encoded proof of a size that is off by ${off}`] = () => tree.verifyConsistency(1n + off, root, 1n, root, root);
+  }
+  wrong["a number that is no bigint"] = () => tree.verifyInclusion(1, root, 0n, root, root);
+  wrong["an index that is no bigint"] = multi([0]);
+  tree.verifyInclusionHashes(1n, root, 0n, root, new Uint8Array());
   for (const [why, call] of Object.entries(wrong)) {
     mustRefuse(call, why, "InputError");
     done.refused += 1;
