@@ -424,7 +424,8 @@ impl Store {
     /// for room. Everything else goes on: reads, proofs, flushes, checkpoints, merges, [`compact`](Self::compact), backups and
     /// scrubs.
     ///
-    /// When `set_read_only(true)` returns, no insert is under way, and what is visible stays all there is. It is not all
+    /// When `set_read_only(true)` returns, no insert is under way, and what is visible stays all there is: trees take no leaves
+    /// and are neither created, sealed, dropped nor rewound, and marks neither set nor removed. It is not all
     /// durable: [`flush`](Self::flush) makes it so. The files do not say that a store is read-only. So it ends with
     /// `set_read_only(false)`, and with the process.
     ///

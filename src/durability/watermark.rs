@@ -73,8 +73,8 @@ struct Rewind {
 /// asked for so long may then say of a leaf that it was dropped, although it was not.
 const REWINDS: usize = 1 << 16;
 
-/// Sorted by the number that they wait for, the lowest first. So finding the ready wakers, and removing
-/// one, does not visit the others.
+/// Sorted by the number that they wait for, the lowest first. So finding the ready wakers, and removing one, does not visit
+/// the others. (`BTreeMap::split_off` would: it counts what it splits off.)
 type Wakers = BTreeMap<WakerId, Waker>;
 
 impl State {
@@ -99,9 +99,17 @@ impl State {
 
     /// Removes and returns the wakers that wait for `seq` or less.
     fn take_ready(&mut self, seq: Seq) -> Wakers {
-        let Some(next) = seq.0.checked_add(1) else { return std::mem::take(&mut self.wakers) };
-        let later = self.wakers.split_off(&WakerId(Seq(next), 0));
-        std::mem::replace(&mut self.wakers, later)
+        if self.wakers.last_key_value().is_none_or(|(WakerId(last, _), _)| *last <= seq) {
+            return std::mem::take(&mut self.wakers);
+        }
+        let mut ready = Wakers::new();
+        while let Some(first) = self.wakers.first_entry()
+            && first.key().0 <= seq
+        {
+            let (id, waker) = first.remove_entry();
+            ready.insert(id, waker);
+        }
+        ready
     }
 }
 

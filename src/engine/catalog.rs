@@ -12,6 +12,8 @@
 //! - The state of a tree that is awake is replaced under the insertion lock alone, with its inlet.
 //! - A tree is open to inserts before another thread finds it awake. Until then it is neither dropped nor loaded a
 //!   second time.
+//! - A thread that loads a tree reads files and runs foreign code, and holds the lock of that tree alone. So a thread that
+//!   takes that lock to drop the tree does not hold the names, which the flusher takes for its reports.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -137,6 +139,11 @@ impl Catalog {
         self.lock().get(name)
     }
 
+    /// The tree of this name, if there is one.
+    pub(super) fn find(&self, name: &TreeName) -> Option<Arc<Slot>> {
+        self.lock().find(name)
+    }
+
     /// All trees, by rising id.
     pub(super) fn all(&self) -> Vec<Arc<Slot>> {
         self.lock().all()
@@ -180,11 +187,12 @@ impl Catalog {
     }
 
     /// A new tree without leaves of its own, and the one writer of its leaves. `id` is the number of trees created so far.
-    pub(super) fn make(&self, id: u64, wanted: Wanted) -> Result<(Arc<Tree>, LeafWriter)> {
+    pub(super) fn make(&self, id: u64, wanted: &Wanted) -> Result<(Arc<Tree>, LeafWriter)> {
         let Wanted { name, hasher, arity, entries, origin, .. } = wanted;
         let id = u32::try_from(id).map_err(|_| Error::TooManyTrees { path: self.path.clone() })?;
-        let spec = TreeSpec::new(TreeId(id), name, &*hasher, arity).with_entries(entries);
-        self.loader.make(Arc::new(spec), hasher, origin.as_deref())
+        let spec = TreeSpec::new(TreeId(id), name.clone(), &**hasher, *arity);
+        let spec = Arc::new(spec.with_entries(*entries));
+        self.loader.make(spec, Arc::clone(hasher), origin.as_deref())
     }
 
     /// The tree of `slot`. Loads a tree that is asleep, and calls `admit` to open it to inserts, or to none if it
@@ -361,11 +369,15 @@ impl Slot {
         }
     }
 
-    /// Drops the tree with `accept`, while no thread loads it.
-    pub(super) fn drop_by<T>(&self, accept: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Drops the tree with `accept`, while no thread loads it. `accept` returns `None` if the tree is not to be dropped. Waits
+    /// for a thread that loads the tree, so the caller must not hold the names.
+    pub(super) fn drop_by<T>(
+        &self,
+        accept: impl FnOnce() -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
         let mut dropped = self.dropped.lock();
         let accepted = accept()?;
-        *dropped = true;
+        *dropped |= accepted.is_some();
         Ok(accepted)
     }
 }

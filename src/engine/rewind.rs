@@ -76,11 +76,15 @@ impl Engine {
         mark: Option<&Arc<Mark>>,
         wanted: impl Fn() -> Vec<Wanted>,
     ) -> Result<RewindInfo> {
-        loop {
+        'again: loop {
             let mut all = Vec::new();
             let mut info = RewindInfo::default();
             for (slot, size) in wanted() {
-                let before = self.load(&slot)?;
+                let before = match self.load(&slot) {
+                    // It is left out when the trees are looked at again.
+                    Err(Error::TreeDropped { .. }) if mark.is_some() => continue 'again,
+                    loaded => loaded?,
+                };
                 let current = before.columns.leaves();
                 if size > current {
                     let (size, current) = (TreeSize(size), TreeSize(current));
@@ -112,7 +116,7 @@ impl Engine {
             let slots: Vec<_> = all.iter().map(|rewinding| Arc::clone(&rewinding.slot)).collect();
             let befores: Vec<_> =
                 all.iter().map(|rewinding| Arc::clone(&rewinding.before)).collect();
-            // A tree got leaves, was dropped or was sealed meanwhile: it is looked at again.
+            // A tree got leaves meanwhile, or one that is rewound to a mark was dropped: they are looked at again.
             let Some((seq, marks)) = self.accept_rewind(all, mark)? else { continue };
             for (tree, before) in info.trees.iter_mut().zip(&befores) {
                 // Leaves may have come until the record was accepted.

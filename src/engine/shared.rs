@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! - Every lock of a store is private to one of its five components: only methods of the component take it. State
-//!   outside the components never changes, or guards nothing.
+//! - Every lock of what a store holds is private to one of its five components: only methods of the component take it.
+//!   Outside of them are two locks that guard no state of theirs: `rewinding` lets one rewind or prune run at a time, and
+//!   `lock` holds the lock of the directory until the store is closed.
 //! - Callers reach the engine only through [`Shared::engine`](crate::shared::Shared::engine), which refuses a forked
 //!   child. So no method here checks that again, except after it has called foreign code.
 //!
@@ -12,9 +13,11 @@
 //! A thread takes locks in this order of their owners. It holds only the first, and the lock of a tree that it
 //! loads, across I/O:
 //!
+//! 0. `rewinding`, which a rewind holds while it loads trees and waits for a large batch and the flusher, and a prune while it
+//!    installs what it left. No thread waits for a worker while it holds it, since workers prune too.
 //! 1. [`Keeper`]: the lock of the thread that writes indexes, which is held across their I/O, then the checkpoint lock.
-//! 2. [`Catalog`]: the names of trees, and then the lock of one tree that is not loaded yet, which is held while
-//!    its parts are opened.
+//! 2. [`Catalog`]: the lock of one tree that is not loaded yet, which is held while its parts are opened, and then the names
+//!    of trees, which are held for a few words and one record.
 //! 3. [`Inflow`]: the insertion lock, held while a leaf or a small batch is copied.
 //! 4. [`Keeper`] again: the lock of what is requested and retried.
 //! 5. [`LogSide`] and [`Background`], and the locks inside trees and columns, held for a few words.

@@ -29,25 +29,46 @@ impl Engine {
     /// Returns the tree `wanted`. Creates it if no tree has its name. The token resolves once the tree's creation
     /// is durable.
     pub(crate) fn open_tree(&self, wanted: Wanted) -> Result<(Arc<Slot>, DurabilityToken)> {
-        let indexed = wanted.indexed;
-        let mut names = self.catalog.lock();
-        let Some(slot) = names.find(&wanted.name) else {
-            let make = |id| self.catalog.make(id, wanted);
-            let (tree, token) = self.accept_tree(make, indexed)?;
-            return Ok((names.add(&tree), token));
-        };
-        drop(names);
+        loop {
+            let opened = match self.catalog.find(&wanted.name) {
+                Some(slot) => self.open_found(&wanted, slot).map(Some),
+                None => self.create_tree(&wanted),
+            };
+            match opened {
+                Ok(Some(opened)) => return Ok(opened),
+                // Another thread created a tree meanwhile, or dropped the one that was found.
+                Ok(None) | Err(Error::TreeDropped { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Returns the tree of `slot`, if it is as `wanted`.
+    fn open_found(&self, wanted: &Wanted, slot: Arc<Slot>) -> Result<(Arc<Slot>, DurabilityToken)> {
         wanted.check(&self.path, &slot.spec)?;
-        let tree = self.wake(&slot, || Ok(wanted.hasher))?;
+        let tree = self.wake(&slot, || Ok(Arc::clone(&wanted.hasher)))?;
         if let Some(origin) = &wanted.origin {
             went_on_behind(&tree, origin)?;
         }
-        if indexed && !tree.is_indexed() {
+        if wanted.indexed && !tree.is_indexed() {
             let indexed = self.add_index(&tree)?;
             return Ok((slot, indexed));
         }
         // The tree existed before this call, so its creation is among what was accepted so far.
         Ok((slot, self.token_now()))
+    }
+
+    /// Creates the tree `wanted`. `None` if another tree was created meanwhile.
+    fn create_tree(&self, wanted: &Wanted) -> Result<Option<(Arc<Slot>, DurabilityToken)>> {
+        // Without a lock: this may call the hash function.
+        let id = self.inflow.next_tree();
+        let (tree, leaves) = self.catalog.make(id, wanted)?;
+        let mut names = self.catalog.lock();
+        if names.find(&wanted.name).is_some() {
+            return Ok(None);
+        }
+        let accepted = self.accept_tree(id, &tree, leaves, wanted.indexed)?;
+        Ok(accepted.map(|token| (names.add(&tree), token)))
     }
 
     /// The tree of `slot`. Loads the tree on its first use since the store was opened.
@@ -104,12 +125,22 @@ impl Engine {
 
     /// Drops a tree. The token resolves once that is durable.
     pub(crate) fn drop_tree(&self, name: &TreeName) -> Result<DurabilityToken> {
-        let mut names = self.catalog.lock();
-        let slot = names.get(name)?;
-        let token = slot.drop_by(|| self.accept_drop(&slot.spec, slot.erasures().ranges()))?;
-        let id = slot.spec.id;
-        names.remove(slot, token.seq(), self.log.durable());
-        drop(names);
+        let (id, token) = loop {
+            let slot = self.catalog.get(name)?;
+            let dropped = slot.drop_by(|| {
+                let mut names = self.catalog.lock();
+                if !names.find(name).is_some_and(|found| Arc::ptr_eq(&found, &slot)) {
+                    return Ok(None);
+                }
+                let token = self.accept_drop(&slot)?;
+                names.remove(Arc::clone(&slot), token.seq(), self.log.durable());
+                Ok(Some(token))
+            })?;
+            if let Some(token) = dropped {
+                break (slot.spec.id, token);
+            }
+            // Another thread dropped it meanwhile, and perhaps created another one.
+        };
         if mutant!(&*self.fs, DropFreesEarly)
             && let Some(entry) = self.keeper.lock().manifest().tree(id)
         {

@@ -102,16 +102,19 @@ impl RawPart {
         Ok(())
     }
 
-    /// `bundle` as it is stored, perhaps compressed.
-    pub(crate) fn stored_bundle(&self, bundle: &RawBundle) -> Result<StoredBundle, Box<Damage>> {
+    /// `bundle` as it is stored, perhaps compressed. `None` if it is so long that it is read in pieces, as
+    /// [`read_bundle`](Self::read_bundle) does. Such a bundle is not compressed.
+    pub(crate) fn stored_bundle(
+        &self,
+        bundle: &RawBundle,
+    ) -> Result<Option<StoredBundle>, Box<Damage>> {
         let Record { stored, len, compressed, marks, .. } = bundle.record;
-        let too_long = |_| {
-            let expected = "one that fits into memory";
-            Damage::field(&self.path, bundle.at, "bundle of entries", expected, stored)
-        };
-        let mut bytes = vec![0; usize::try_from(stored).map_err(too_long)?];
+        if stored > compress::LONGEST {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; usize::try_from(stored).unwrap_or(0)];
         self.read_bytes(bundle.at, &mut bytes)?;
-        Ok(StoredBundle { bytes, compressed, len, marks })
+        Ok(Some(StoredBundle { bytes, compressed, len, marks }))
     }
 
     fn read_bytes(&self, at: u64, out: &mut [u8]) -> Result<(), Box<Damage>> {

@@ -148,6 +148,6 @@ impl EntrySource for Refilled<'_> {
             return Ok(None);
         }
         let raw = self.part.bundle(bundle).map_err(Error::Damaged)?;
-        self.part.stored_bundle(&raw).map(Some).map_err(Error::Damaged)
+        self.part.stored_bundle(&raw).map_err(Error::Damaged)
     }
 }

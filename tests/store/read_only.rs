@@ -18,7 +18,9 @@ fn nothing_is_accepted_and_everything_else_goes_on_until_that_ends() {
     let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = Store::open(Config::new(dir.path().join("store"))).unwrap();
     let tree = store.tree_dyn("main", kept()).unwrap();
-    tree.insert_entries(&["one", "two"]).unwrap();
+    tree.insert_entries(&["one"]).unwrap();
+    store.mark("then").unwrap();
+    tree.insert_entries(&["two"]).unwrap();
     store.set_read_only(true).unwrap();
     assert!(store.is_read_only());
     let is_refused = |done: Result<(), Error>| assert!(matches!(done, Err(Error::ReadOnly)));
@@ -32,6 +34,10 @@ fn nothing_is_accepted_and_everything_else_goes_on_until_that_ends() {
     is_refused(store.seal("main").map(drop));
     is_refused(store.drop_tree("main").map(drop));
     is_refused(store.tree_dyn("other", kept()).map(drop));
+    is_refused(tree.rewind(1).map(drop));
+    is_refused(store.rewind_to("then").map(drop));
+    is_refused(store.mark("now").map(drop));
+    is_refused(store.drop_mark("then").map(drop));
     let mut batch = store.batch();
     batch.insert_entry(&tree, "three").unwrap();
     is_refused(batch.commit().map(drop));

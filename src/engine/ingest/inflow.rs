@@ -151,6 +151,11 @@ impl Inflow {
         self.state.lock().accepted().seq
     }
 
+    /// The number that the next tree gets.
+    pub(in crate::engine) fn next_tree(&self) -> u64 {
+        self.state.lock().accepted().next_tree
+    }
+
     pub(in crate::engine) fn accepted(&self) -> Accepted {
         let ingest = self.state.lock();
         Accepted {

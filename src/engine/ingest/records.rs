@@ -9,30 +9,36 @@ use super::insert::Intake;
 use super::state::{Ingest, Rewinding};
 use crate::column::LeafWriter;
 use crate::durability::DurabilityToken;
+use crate::engine::catalog::Slot;
 use crate::engine::shared::Engine;
 use crate::engine::{Fixed, Tree};
 use crate::entry::Cause;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::Seq;
 use crate::mark::{Mark, MarkName};
 use crate::sync;
-use crate::tree_spec::TreeSpec;
 
 impl Engine {
-    /// Accepts a new tree, with an index if it is `indexed`. `make` makes the tree for the next id.
+    /// Accepts a new tree with the number `id`, and with an index if it is `indexed`. `None` if another tree has got the number
+    /// meanwhile.
     pub(in crate::engine) fn accept_tree(
         &self,
-        make: impl FnOnce(u64) -> Result<(Arc<Tree>, LeafWriter)>,
+        id: u64,
+        tree: &Arc<Tree>,
+        leaves: LeafWriter,
         indexed: bool,
-    ) -> Result<(Arc<Tree>, DurabilityToken)> {
-        self.accept(|ingest| {
-            let (tree, leaves) = make(ingest.accepted().next_tree)?;
-            let mut seq = Some(ingest.create(&tree, leaves));
-            if indexed {
-                seq = ingest.add_index(&tree)?.or(seq);
+    ) -> Result<Option<DurabilityToken>> {
+        let accepted = self.accept(|ingest| {
+            if ingest.accepted().next_tree != id {
+                return Ok((false, None));
             }
-            Ok((tree, seq))
-        })
+            let mut seq = Some(ingest.create(tree, leaves));
+            if indexed {
+                seq = ingest.add_index(tree)?.or(seq);
+            }
+            Ok((true, seq))
+        });
+        accepted.map(|(is_next, token)| is_next.then_some(token))
     }
 
     /// Accepts a record that seals `tree`. Fails if the tree was dropped.
@@ -45,14 +51,11 @@ impl Engine {
         self.accept(|ingest| Ok(((), ingest.add_index(tree)?))).map(|((), token)| token)
     }
 
-    /// Accepts a record that drops the tree of `spec`, which had so many ranges of erased entries.
-    pub(in crate::engine) fn accept_drop(
-        &self,
-        spec: &Arc<TreeSpec>,
-        erased_ranges: u64,
-    ) -> Result<DurabilityToken> {
-        self.accept(|ingest| Ok(((), Some(ingest.drop_tree(spec, erased_ranges)))))
-            .map(|((), token)| token)
+    /// Accepts a record that drops the tree of `slot`.
+    pub(in crate::engine) fn accept_drop(&self, slot: &Slot) -> Result<DurabilityToken> {
+        // Counted under the lock: an erasure may come until then.
+        let drop = |ingest: &mut Ingest| ingest.drop_tree(&slot.spec, slot.erasures().ranges());
+        self.accept(|ingest| Ok(((), Some(drop(ingest))))).map(|((), token)| token)
     }
 
     /// Accepts a record that erases the entries `ranges` of `tree`, which are in order.
@@ -76,20 +79,23 @@ impl Engine {
     }
 
     /// Accepts one record that rewinds trees, to the sizes that they had at `mark` if there is one. Returns its number and
-    /// the marks that go, or `None` if the states of the trees are no longer those that were to be rewound, or if a tree
-    /// would be left out. Waits for a large batch.
+    /// the marks that go, or `None` if the states of the trees are no longer those that were to be rewound, if a tree would be
+    /// left out, or if a tree with more leaves than at `mark` was dropped. Waits for a large batch.
     pub(in crate::engine) fn accept_rewind(
         &self,
         all: Vec<Rewinding>,
         mark: Option<&Arc<Mark>>,
     ) -> Result<Option<(Seq, Vec<MarkName>)>> {
         let mut ingest = self.inflow.lock();
-        ingest.check()?;
+        ingest.check_accepts()?;
         while ingest.copying {
             ingest = self.inflow.wait(ingest, None)?;
         }
         for Rewinding { before, size, .. } in &all {
-            ingest.check_rewind(before, *size)?;
+            match ingest.check_rewind(before, *size) {
+                Err(Error::TreeDropped { .. }) if mark.is_some() => return Ok(None),
+                checked => checked?,
+            }
         }
         let current = all.iter().all(|rewinding| ingest.is_current(&rewinding.before));
         if !current || mark.is_some_and(|mark| !ingest.is_behind_mark(mark, &all)) {

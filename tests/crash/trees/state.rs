@@ -380,27 +380,32 @@ pub(crate) struct KnownTree {
 /// What a reader knows to be durable, by name.
 pub(crate) type Known = BTreeMap<String, KnownTree>;
 
-/// What `reader` knows to be durable. A tree that is dropped, while a cut may undo that, is left out.
+/// What `reader` knows to be durable: the leaves of trees that are among the durable heads. A tree that is dropped while a cut may
+/// undo that is left out, and a new one of its name with it, until the new one has durable leaves of its own.
 pub(crate) fn known_of(reader: &StoreReader) -> Outcome<Known> {
-    let infos = reader.trees().map_err(read)?;
     let heads = reader.durable_head().map_err(read)?;
     let mut known = Known::new();
-    for info in infos {
-        if let Some(tree) = heads.tree(info.name.as_str()) {
-            let leaves = tree.head.size.get();
+    for info in reader.trees().map_err(read)? {
+        let leaves = info.durable_size.get();
+        let head = heads.tree(info.name.as_str()).map(|tree| tree.head.size.get());
+        if leaves > info.base.get() && head.is_none() {
+            let text = format!("{info:?} has durable leaves and no durable head");
+            return Err(Finding::new(Kind::Answer, text));
+        }
+        if leaves > info.base.get() && head == Some(leaves) {
             known.insert(info.name.to_string(), KnownTree { id: info.id, leaves });
         }
     }
     Ok(known)
 }
 
-/// What a reader knew to be durable is there after a power cut: trees with as many leaves, or with none.
+/// What a reader knew to be durable is there after a power cut.
 pub(crate) fn has_known(found: &State, known: &Known) -> Outcome {
     for (name, known) in known {
         let kept = found.get(name).filter(|tree| tree.id == known.id);
-        let kept = kept.map(|tree| tree.leaves.len() as u64);
-        if kept.is_none_or(|kept| kept < known.leaves) {
-            let text = format!("{kept:?} leaves of {name}; a reader knew of {}", known.leaves);
+        let kept = kept.map_or(0, |tree| tree.leaves.len() as u64);
+        if kept < known.leaves {
+            let text = format!("{kept} leaves of {name}; a reader knew of {}", known.leaves);
             return Err(Finding::new(Kind::Lost, text));
         }
     }
