@@ -56,14 +56,22 @@ impl Registry {
     /// Publishes a version. The answer comes when it is durable. The same file twice is no second entry, and another file for
     /// a version that is there is refused.
     fn publish(&mut self, package: &str, version: &str, file: &[u8]) -> Result<u64> {
+        // Otherwise two versions could have one line.
+        for word in [package, version] {
+            if word.is_empty() || word.contains(|char: char| char.is_whitespace()) {
+                return Err(format!("{word:?} is not one word").into());
+            }
+        }
         let line = line(package, version, file);
-        let known = self.versions.entry(version_of(&line)?).or_insert_with(|| line.clone());
-        if *known != line {
+        let name = version_of(&line)?;
+        if self.versions.get(&name).is_some_and(|known| *known != line) {
             return Err(format!("{package} {version} is published with another file").into());
         }
         let index = match self.log.insert_unique_entry_durable(&line)? {
             Unique::New { index, .. } | Unique::Existing { index, .. } => index,
         };
+        // Only now: a version that could not be inserted is not published.
+        self.versions.insert(name, line);
         Ok(index.get())
     }
 

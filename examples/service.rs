@@ -34,7 +34,10 @@ impl From<Error> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = match self.0 {
-            Error::WouldBlock { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Error::WouldBlock { .. } | Error::CheckpointsFail { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Error::EntryTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::IndexOutOfRange { .. } => StatusCode::NOT_FOUND,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

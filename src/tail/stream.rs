@@ -12,6 +12,10 @@ use crate::merkle::LeafIndex;
 /// futures. It works on any executor. The wakers are called on the thread that makes leaves durable, or, for a
 /// tail of a [`Reader`](crate::Reader), on a thread of the tail's own.
 ///
+/// **Blocking.** It never blocks to wait for a leaf. It reads leaves that memory does not have from the disk, on the thread that
+/// polls it; a tail of a reader also reads what the log has got since. To follow a large tree from an old index, use a thread with
+/// a [`Tail`].
+///
 /// **Cancellation.** Dropping the future of [`next`](Self::next) loses nothing: the next call returns the leaf
 /// that the dropped one would have returned.
 ///

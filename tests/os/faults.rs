@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::space;
 
+use duramen::fs::{FileKind, FileName, OsPlace, Place};
 use duramen::{
     Accumulator, Arity, Blake3, CheckpointPolicy, Config, Error, FlushPolicy, Hash, LeafIndex,
     TreeHead, inspect, scrub,
@@ -213,7 +214,26 @@ fn is_emfile(error: &Error) -> bool {
     words(error).contains("Too many open files")
 }
 
+/// The system may refuse a descriptor before it looks at the name.
+fn a_file_of_another_program_stays_its_own(dir: &Path) {
+    let fs = OsPlace::new(dir).make().unwrap();
+    let _lock = fs.lock().unwrap();
+    let name = FileName::new(FileKind::Part, 3);
+    let mine = FileName::new(FileKind::Part, 4);
+    fs.create(mine).unwrap();
+    let path = dir.join(name.to_string());
+    std::fs::write(&path, "planted").unwrap();
+    for room in 0..2 {
+        let refused = with_descriptors(room, || fs.create(name).unwrap_err());
+        assert_eq!(refused.kind(), ErrorKind::AlreadyExists, "{room}: {refused}");
+        fs.remove(name).unwrap_err();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "planted");
+    }
+    fs.remove(mine).unwrap();
+}
+
 fn few_descriptors(place: &Path) {
+    a_file_of_another_program_stays_its_own(&place.join("planted"));
     let all = leaves(3000, 1);
     let (mut logs, mut checkpoints, mut openings, mut readings) = (0, 0, 0, 0);
     for room in 0..14 {

@@ -213,6 +213,26 @@ pub(crate) fn fuzz() -> Steps {
             "json",
             "+nightly fuzz run --fuzz-dir fuzz json target/fuzz-corpus/json fuzz/corpus/json --",
         ),
+        Step::fuzz(
+            "policy",
+            "+nightly fuzz run --fuzz-dir fuzz policy target/fuzz-corpus/policy fuzz/corpus/policy --",
+        ),
+        Step::fuzz(
+            "subtree",
+            "+nightly fuzz run --fuzz-dir fuzz subtree target/fuzz-corpus/subtree fuzz/corpus/subtree --",
+        ),
+        Step::fuzz(
+            "receipt",
+            "+nightly fuzz run --fuzz-dir fuzz receipt target/fuzz-corpus/receipt fuzz/corpus/receipt --",
+        ),
+        Step::fuzz(
+            "tile_path",
+            "+nightly fuzz run --fuzz-dir fuzz tile_path target/fuzz-corpus/tile_path fuzz/corpus/tile_path --",
+        ),
+        Step::fuzz(
+            "witness",
+            "+nightly fuzz run --fuzz-dir fuzz witness target/fuzz-corpus/witness fuzz/corpus/witness --",
+        ),
     ]
 }
 

@@ -11,6 +11,31 @@ fn null(what: &str) -> Failure {
     Refusal::Input(format!("{what} is a null pointer")).into()
 }
 
+/// Whether `count` values of this type can lie in memory. A length that comes from a call that failed, such as -1, cannot.
+fn fits<T>(count: usize, what: &str) -> Result<(), Failure> {
+    match count.checked_mul(size_of::<T>()) {
+        Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
+        _ => Err(Refusal::Input(format!("{what} cannot have a length of {count}")).into()),
+    }
+}
+
+/// The values at a pointer. Null is allowed for none.
+///
+/// # Safety
+///
+/// `count` values can be read at `data`, which is aligned for them, and nobody writes to them meanwhile.
+unsafe fn values<'a, T>(data: *const T, count: usize, what: &str) -> Result<&'a [T], Failure> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if data.is_null() {
+        return Err(null(what));
+    }
+    fits::<T>(count, what)?;
+    // SAFETY: the caller's promise; the pointer is not null, and the bytes are not more than there can be.
+    Ok(unsafe { slice::from_raw_parts(data, count) })
+}
+
 /// The bytes at a pointer. Null is allowed for no bytes.
 ///
 /// # Safety
@@ -21,12 +46,8 @@ pub(crate) unsafe fn bytes<'a>(
     len: usize,
     what: &str,
 ) -> Result<&'a [u8], Failure> {
-    match len {
-        0 => Ok(&[]),
-        _ if data.is_null() => Err(null(what)),
-        // SAFETY: the caller's promise; the pointer is not null.
-        _ => Ok(unsafe { slice::from_raw_parts(data, len) }),
-    }
+    // SAFETY: the caller's promise.
+    unsafe { values(data, len, what) }
 }
 
 /// The numbers at a pointer. Null is allowed for none.
@@ -39,12 +60,8 @@ pub(crate) unsafe fn numbers<'a>(
     len: usize,
     what: &str,
 ) -> Result<&'a [u64], Failure> {
-    match len {
-        0 => Ok(&[]),
-        _ if data.is_null() => Err(null(what)),
-        // SAFETY: the caller's promise; the pointer is not null.
-        _ => Ok(unsafe { slice::from_raw_parts(data, len) }),
-    }
+    // SAFETY: the caller's promise.
+    unsafe { values(data, len, what) }
 }
 
 /// The hashes at a pointer, which lie one after another. Null is allowed for none.
@@ -57,12 +74,8 @@ pub(crate) unsafe fn hashes<'a>(
     count: usize,
     what: &str,
 ) -> Result<&'a [Hash], Failure> {
-    match count {
-        0 => Ok(&[]),
-        _ if data.is_null() => Err(null(what)),
-        // SAFETY: the caller's promise; the pointer is not null, and a hash has the alignment of a byte.
-        _ => Ok(unsafe { slice::from_raw_parts(data.cast(), count) }),
-    }
+    // SAFETY: the caller's promise; a hash has the alignment of a byte.
+    unsafe { values(data.cast(), count, what) }
 }
 
 /// The hash at a pointer.
@@ -99,14 +112,8 @@ pub(crate) unsafe fn texts<'a>(
     count: usize,
     what: &str,
 ) -> Result<Vec<&'a str>, Failure> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    if texts.is_null() {
-        return Err(null(what));
-    }
-    // SAFETY: the caller's promise; the pointer is not null.
-    let texts = unsafe { slice::from_raw_parts(texts, count) };
+    // SAFETY: the caller's promise.
+    let texts = unsafe { values(texts, count, what) }?;
     // SAFETY: the caller's promise for each.
     texts.iter().map(|one| unsafe { text(*one, what) }).collect()
 }

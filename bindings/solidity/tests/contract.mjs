@@ -246,8 +246,12 @@ async function ends() {
   if ((await send(wide)) !== null) throw new Error("a size of 65 bits is taken");
 }
 
-/** What a transaction takes: what it costs to be one, its bytes, and the run. */
-const transaction = ({ gas, sent }) => 21_000 + gas + bytes(sent).reduce((sum, byte) => sum + (byte === 0 ? 4 : 16), 0);
+/** What a transaction takes that does nothing else: what it costs to be one, and the run with its bytes, or a price for bytes alone
+ * where that is more (EIP-7623). */
+function transaction({ gas, sent }) {
+  const tokens = bytes(sent).reduce((sum, byte) => sum + (byte === 0 ? 1 : 4), 0);
+  return 21_000 + Math.max(gas + 4 * tokens, 10 * tokens);
+}
 
 /** The rows of the table in README.md. */
 async function gas(arity) {

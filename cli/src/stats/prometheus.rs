@@ -52,9 +52,10 @@ pub(super) fn text(seen: &Seen) -> String {
     }
     let stats = &seen.status.stats;
     family(&mut out, "step_last_seconds", "How long a step took in the last run.");
-    for (job, of) in [("checkpoint", &stats.checkpoint_jobs), ("merge", &stats.compaction_jobs)] {
+    // Not `job`: a server sets that one itself.
+    for (work, of) in [("checkpoint", &stats.checkpoint_jobs), ("merge", &stats.compaction_jobs)] {
         for (step, last, _) in steps(of) {
-            let labels = format!("{{job=\"{job}\",step=\"{step}\"}}");
+            let labels = format!("{{work=\"{work}\",step=\"{step}\"}}");
             sample(&mut out, "step_last_seconds", &labels, Value::Time(last));
         }
     }

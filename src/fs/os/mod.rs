@@ -272,13 +272,18 @@ impl FileSystem for OsDirectory {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
+        // The system may fail before it looks at the name, and then cannot say whose a file of that name is.
+        if Id::at(dir, &name.base())?.is_some() {
+            return Err(Errno::EXIST.into());
+        }
         match retry_on_intr(|| openat(dir, name.base(), flags, mode)) {
             Ok(file) => {
                 let id = Id::of(&file)?;
                 self.change_owned(|owned| owned.made(name, id));
                 Ok(Arc::new(OsFile::new(file.into())))
             }
-            Err(Errno::EXIST) => Err(Errno::EXIST.into()),
+            // These come before the system makes a name.
+            Err(error @ (Errno::EXIST | Errno::MFILE | Errno::NFILE)) => Err(error.into()),
             Err(error) => {
                 // There was no such name. If there is one now, the call has made it nevertheless.
                 if let Ok(Some(id)) = Id::at(dir, &name.base()) {

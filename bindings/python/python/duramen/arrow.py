@@ -64,8 +64,8 @@ def insert(tree: Tree, source: pyarrow.Table | pyarrow.RecordBatchReader) -> Tok
     """Appends the rows of a table: the column entry for a tree that keeps entries, else the column leaf, 32 bytes each, which
     are read where they lie. Returns the token of the last batch, and None if there is no row.
 
-    Where the source has both columns, each leaf is compared with the hash of its entry, and a column index must say where
-    the rows come to lie. A batch of the source is inserted as a whole or not at all; batches before one that is refused are
+    A column index must say where the rows come to lie. For a tree that keeps entries, a column leaf is compared with the hashes of
+    the entries. A batch of the source is inserted as a whole or not at all; batches before one that is refused are
     there.
     """
     kept = tree.keeps_entries
