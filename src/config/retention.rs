@@ -17,8 +17,8 @@ const LEAST: u64 = 8;
 /// Which leaves a tree keeps: the others are [pruned](crate::DynAccumulator::prune) in the background, after a checkpoint. What any
 /// of the rules keeps stays, so a policy without rules, the default, keeps everything.
 ///
-/// A prune waits until it is worth it: until an eighth of what stays can go, and so that no more leaves are written again than are
-/// dropped. So a tree keeps more than it must, where its parts are large somewhat more than twice as much. Inserts never wait for it.
+/// A prune runs once it drops at least an eighth of what it keeps, and writes no more leaves again than it drops. So a tree keeps
+/// more than it must: where its parts are large, somewhat more than twice as much. Inserts never wait for it.
 /// Closing does not wait for a prune either: one that has begun is given up, and the next opening begins it again.
 ///
 /// ```

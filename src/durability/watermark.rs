@@ -11,7 +11,7 @@
 //!   and all others get an error.
 //! - No call waits on the thread that raises the watermark. A call that would have to wait there fails.
 //! - A rewind is noted under the lock under which the watermark rises. A thread that loads the watermark first and then
-//!   looks for rewinds never takes a leaf for durable that it later knows to have been dropped, nor the other way round.
+//!   looks for rewinds never reports a dropped leaf as durable, nor a durable leaf as dropped.
 //! - Wakers are the caller's code. They are cloned, called and dropped without the lock, because each of
 //!   these may drop a token. If one waker panics, the others are still called.
 

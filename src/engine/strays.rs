@@ -5,8 +5,8 @@
 //! - A file is listed here before it is wiped for the first time, and until it is removed. So a file that is
 //!   read, or that could not be written to, is tried again. After a restart it is found by listing the directory.
 //! - A file that a reader of this process has to open again is left to the next open of the store.
-//! - One thread at a time gives a file up that is listed. Another one would find a name that is not the store's any
-//!   more, as that of a file that another process has put there.
+//! - One thread at a time removes a file that is listed. A second one would find the name gone from the store's own, and take the
+//!   file for one that another process has put there.
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - A thread that gives up files as they are holds the guard of [`Unerased::guard`] from before it decides so until the
-//!   files are gone.
+//! - A thread that removes files without wiping them holds the guard of [`Unerased::guard`] from the decision until the files are
+//!   gone.
 //! - [`Unerased::end`] returns when no such thread is left, and none comes after it. An erasure calls it before it makes
 //!   its record, so a file that has an erased entry is never given up as it is after that record exists.
 //! - It ends once, and for good.

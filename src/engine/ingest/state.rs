@@ -721,7 +721,7 @@ impl Ingest {
     }
 
     /// Accepts one record that rewinds trees: each is checked, its state is current, and no large batch is under way.
-    /// `note` is told the number of the record, before any later one is accepted. Returns that, and the marks that go.
+    /// Calls `note` with the number of the record before any later one is accepted. Returns the number, and the marks that go.
     pub(super) fn rewind(
         &mut self,
         mut all: Vec<Rewinding>,

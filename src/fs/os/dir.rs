@@ -16,9 +16,8 @@ use crate::fs::{Dir, Entry, FileName};
 
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// What the system tells files and directories apart by. A number is used again once the file that had
-/// it is gone for good: so it is the moment of birth, where the file system knows it, that tells a
-/// file that is not held open from one made in its place.
+/// The identity of a file or directory. The number of a file that is gone is used again. So the moment of birth, where the file
+/// system knows it, tells a file that nobody holds open from one that was made in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Id {
     device: u64,
