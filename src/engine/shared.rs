@@ -235,7 +235,7 @@ mod tests {
             let name = TreeName::new("other").unwrap();
             let (hasher, arity) = (Arc::new(Blake3), Arity::Four);
             let (entries, indexed, origin) = (None, false, None);
-            engine.catalog.make(id, Wanted { name, hasher, arity, entries, indexed, origin })
+            engine.catalog.make(id, &Wanted { name, hasher, arity, entries, indexed, origin })
         };
         assert_eq!(make(u64::from(u32::MAX)).unwrap().0.id().0, u32::MAX);
         let refused = make(u64::from(u32::MAX) + 1).unwrap_err();
