@@ -125,7 +125,7 @@ fn the_head_of_what_is_durable_is_right_at_every_moment() {
 
 #[test]
 fn what_is_spilled_beside_a_flush_is_not_called_durable_with_it() {
-    Model::new(2).check(|| {
+    Model::new(3).check(|| {
         let store = Arc::new(open(|config| config.max_unflushed_bytes(64).unwrap()));
         let inserter = spawn(&store, |store| {
             // There is room for two; the third waits until they are spilled.

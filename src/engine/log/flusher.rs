@@ -229,10 +229,8 @@ impl Flusher {
     /// provisional. Does not sync.
     fn spill(&mut self) -> Result<()> {
         let Some((point, all)) = self.source.spill_cut() else { return Ok(()) };
-        // A point that was written before is left to the next flush.
-        if point.tally.seq > self.written.seq {
-            self.write_point(point)?;
-        }
+        // Also if its records were spilled before a caller named it: no group can end there once later ones are written.
+        self.write_point(point)?;
         if all.tally.seq > self.written.seq {
             self.write(all, GroupEnd::Provisional)?;
         }

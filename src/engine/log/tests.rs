@@ -154,6 +154,8 @@ struct Spilled {
     gate: Gate,
     works: Mutex<std::collections::VecDeque<Work>>,
     cuts: Mutex<std::collections::VecDeque<Cut>>,
+    /// What each spill gets: everything up to the last point, and everything behind it.
+    spills: Mutex<std::collections::VecDeque<(Cut, Cut)>>,
     /// What each flush made durable: up to which record, and the trees whose records were in it.
     flushed: Mutex<Vec<(u64, Vec<u32>)>>,
     durable: Mutex<Seq>,
@@ -199,7 +201,7 @@ impl LogSource for Spilled {
     }
 
     fn spill_cut(&self) -> Option<(Cut, Cut)> {
-        Some((cut_at(1, &[1]), cut_at(2, &[2])))
+        self.spills.lock().pop_front()
     }
 
     fn written(&self, _: &Group<'_>) {}
@@ -228,21 +230,44 @@ impl LogSource for Spilled {
     }
 }
 
-#[test]
-fn what_is_spilled_behind_a_point_is_not_durable_with_it() {
+/// Runs a flusher on these spills, and then on these flushes. Returns what each flush made durable.
+fn flushed<const N: usize>(
+    spills: [(Cut, Cut); N],
+    cuts: impl IntoIterator<Item = Cut>,
+) -> Vec<(u64, Vec<u32>)> {
     let config = Config::new("store").file_system(Arc::new(SimDisk::new()));
     let fs = config.make().unwrap();
     let opened = create(&config, &fs, None).unwrap();
+    let cuts: std::collections::VecDeque<_> = cuts.into_iter().collect();
+    // The last one is for the stop, which flushes.
+    let flushes = std::iter::repeat_n(Work::Flush, cuts.len() - 1);
+    let works = std::iter::repeat_n(Work::Spill, N).chain(flushes).chain([Work::Stop]);
     let source = Arc::new(Spilled {
         fs,
         gate: Gate::new(Listeners::default(), Process::current().unwrap()),
-        works: Mutex::new([Work::Spill, Work::Flush, Work::Flush, Work::Stop].into()),
-        // The first point has nothing that was not spilled, and neither has the last.
-        cuts: Mutex::new([cut_at(1, &[]), cut_at(3, &[3]), cut_at(3, &[])].into()),
+        works: Mutex::new(works.collect()),
+        cuts: Mutex::new(cuts),
+        spills: Mutex::new(spills.into()),
         flushed: Mutex::default(),
         durable: Mutex::default(),
     });
     let seen = Arc::clone(&source);
     Flusher::new(source, opened.log, opened.point).run();
-    assert_eq!(*seen.flushed.lock(), [(1, vec![1]), (3, vec![2, 3])]);
+    seen.flushed.lock().clone()
+}
+
+#[test]
+fn what_is_spilled_behind_a_point_is_not_durable_with_it() {
+    let spill = (cut_at(1, &[1]), cut_at(2, &[2]));
+    // The first point has nothing that was not spilled, and neither has the last.
+    let flushed = flushed([spill], [cut_at(1, &[]), cut_at(3, &[3]), cut_at(3, &[])]);
+    assert_eq!(flushed, [(1, vec![1]), (3, vec![2, 3])]);
+}
+
+#[test]
+fn a_point_that_was_spilled_before_it_was_named_ends_there_however_much_is_spilled_later() {
+    // The first record was spilled when no point was named there.
+    let spills = [(cut_at(0, &[]), cut_at(1, &[1])), (cut_at(1, &[]), cut_at(3, &[2, 3]))];
+    let flushed = flushed(spills, [cut_at(1, &[]), cut_at(3, &[]), cut_at(3, &[])]);
+    assert_eq!(flushed, [(1, vec![1]), (3, vec![2, 3])]);
 }
