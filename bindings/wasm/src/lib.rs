@@ -7,7 +7,7 @@ mod tlog;
 mod tree;
 
 use duramen_bindings::{Hash, Refusal, hash};
-use js_sys::{BigInt, Error, Object, Reflect};
+use js_sys::{Error, Object, Reflect};
 use wasm_bindgen::JsValue;
 
 fn one(bytes: &[u8], what: &str) -> Result<Hash, JsValue> {
@@ -17,7 +17,7 @@ fn one(bytes: &[u8], what: &str) -> Result<Hash, JsValue> {
 /// A size or an index. The glue of `wasm-bindgen` would take one of more bits modulo 2^64, so that one proof verified for many
 /// indexes.
 #[cfg(feature = "tree")]
-fn number(value: BigInt, what: &str) -> Result<u64, JsValue> {
+fn number(value: js_sys::BigInt, what: &str) -> Result<u64, JsValue> {
     let input = |_| thrown(Refusal::Input(format!("{what} is no bigint from 0 to 2^64 - 1")));
     u64::try_from(JsValue::from(value)).map_err(input)
 }
