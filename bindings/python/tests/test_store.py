@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 import time
 
@@ -175,7 +176,7 @@ def test_a_wait_ends_in_time_under_manual_flushes(path):
         assert token.wait(0.2) is False and 0.2 <= time.monotonic() - begun < 5
         assert not token.is_durable
         tree.flush()
-        assert token.wait() and "durable=true" in repr(token)
+        assert token.wait() and "durable=True" in repr(token)
         with pytest.raises(ValueError):
             token.wait(-1)
         lost = tree.insert(leaf(2))[1]

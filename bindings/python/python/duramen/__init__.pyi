@@ -123,6 +123,7 @@ class Tree:
     def base(self) -> int:
         """The first leaf that the tree has: those before it were pruned."""
     def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
     def hash_data(self, data: bytes) -> bytes:
         """The leaf of raw data."""
     def insert(self, leaf: bytes) -> tuple[int, Token]:
