@@ -42,6 +42,7 @@ mod gate;
 pub mod http;
 mod intake;
 mod log;
+mod number;
 mod offline;
 mod outside;
 mod published;

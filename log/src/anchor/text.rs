@@ -13,6 +13,7 @@ use duramen::{TreeHead, TreeSize};
 use ring::digest::{SHA256, digest};
 
 use super::Anchored;
+use crate::number::number;
 
 const FIRST: &str = "duramen anchor v1";
 
@@ -44,7 +45,7 @@ pub(super) fn read(text: &str) -> Result<Anchored, String> {
     let origin = field("origin")?.to_owned();
     let store = field("store")?.to_owned();
     let size = field("size")?;
-    let size = size.parse().map_err(|_| format!("its size {size:?} is not a number"))?;
+    let size = number(size).ok_or_else(|| format!("its size {size:?} is not a number"))?;
     let digits = field("root")?;
     let root = const_hex::decode_to_array(digits);
     let root = root.map_err(|_| format!("its root {digits:?} is not 64 hexadecimal digits"))?;

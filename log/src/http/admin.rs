@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::Failed;
+use super::asked::Number;
 use super::metrics;
 use super::site::Site;
 use super::witness::Cosigning;
@@ -255,7 +256,7 @@ async fn jobs(State(operator): State<Arc<Operator>>) -> Json<Vec<Job>> {
 
 async fn job(
     State(operator): State<Arc<Operator>>,
-    Path(id): Path<u64>,
+    Path(Number(id)): Path<Number>,
 ) -> Result<Json<Job>, Failed> {
     let none = || Failed::not_found(format!("there is no job {id}"));
     Ok(Json(operator.jobs().all.get(&id).cloned().ok_or_else(none)?))

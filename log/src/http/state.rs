@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::Failed;
-use super::asked::Asked;
+use super::asked::{Asked, Number};
 use super::health::why_not;
 use super::history::uptime;
 use super::site::Served;
@@ -74,7 +74,7 @@ fn now(served: &Served) -> Result<Value, Failed> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Behind {
-    after: Option<u64>,
+    after: Option<Number>,
 }
 
 /// `GET /v1/history`: what was added in each of the last ten minutes' seconds, and when the store checkpointed and
@@ -83,10 +83,11 @@ pub(super) async fn history(
     State(served): State<Arc<Served>>,
     Asked(Behind { after }): Asked<Behind>,
 ) -> Response {
-    let seconds = served.history.after(after).into_iter().map(|second| {
-        let [p50, p99, longest] = [second.p50, second.p99, second.longest];
-        [second.at, second.entries, second.requests, p50, p99, longest, second.waiting]
-    });
+    let seconds =
+        served.history.after(after.map(|Number(after)| after)).into_iter().map(|second| {
+            let [p50, p99, longest] = [second.p50, second.p99, second.longest];
+            [second.at, second.entries, second.requests, p50, p99, longest, second.waiting]
+        });
     let jobs = served.watch.as_ref().map(|watch| watch.jobs(served.log.tree().name()));
     let jobs = jobs.unwrap_or_default().into_iter().map(|job| {
         let kind = match job.kind {

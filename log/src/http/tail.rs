@@ -19,9 +19,10 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::answer::Failed;
-use super::asked::Asked;
+use super::asked::{Asked, Number};
 use super::site::Served;
 use crate::damage::{FoundBy, FoundDamage};
+use crate::number::number;
 use crate::published::Published;
 
 /// Entries that are read at a time.
@@ -35,7 +36,7 @@ const ALIVE: Duration = Duration::from_secs(15);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct From {
-    from: Option<u64>,
+    from: Option<Number>,
 }
 
 /// Streams entries from `from` on, or from now on.
@@ -50,11 +51,12 @@ pub(super) async fn events(
     };
     let permit = Arc::clone(&served.tails).try_acquire_owned().map_err(busy)?;
     let last = headers.get("last-event-id").map(|id| {
-        let id = id.to_str().ok().and_then(|id| id.parse::<u64>().ok());
+        let id = id.to_str().ok().and_then(number);
         id.and_then(|id| id.checked_add(1)).ok_or_else(|| Failed::bad("Last-Event-ID is no index"))
     });
     let sizes = served.log.sizes();
-    let next = last.transpose()?.or(from).unwrap_or_else(|| *sizes.borrow());
+    let next =
+        last.transpose()?.or(from.map(|Number(from)| from)).unwrap_or_else(|| *sizes.borrow());
     served.must_be_published(next)?;
     let stopping = served.stopping.clone();
     let follower = Follower { served, next, sizes, stopping, _permit: permit };

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::Failed;
-use super::asked::Asked;
+use super::asked::{Asked, Number};
 use super::site::Served;
 use crate::published::Published;
 
@@ -36,9 +36,9 @@ pub(super) async fn head(State(served): State<Arc<Served>>) -> Answer {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProofOf {
-    index: Option<u64>,
+    index: Option<Number>,
     leaf: Option<String>,
-    size: Option<u64>,
+    size: Option<Number>,
     format: Option<ProofFormat>,
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn proof(
 fn prove(served: &Served, asked: &ProofOf) -> Result<Response, Failed> {
     let published = served.published()?;
     let index = match (asked.index, &asked.leaf) {
-        (Some(index), None) => index,
+        (Some(Number(index)), None) => index,
         (None, Some(leaf)) => found(&published, &leaf_of(leaf)?)?,
         _ => return Err(Failed::bad("give either index or leaf")),
     };
@@ -76,7 +76,7 @@ fn prove(served: &Served, asked: &ProofOf) -> Result<Response, Failed> {
     }
     served.must_be_published(index)?;
     let current = published.head().size.get();
-    let size = asked.size.unwrap_or(current);
+    let size = asked.size.map_or(current, |Number(size)| size);
     within(size, current)?;
     let snapshot = published.snapshot();
     let (head, proof) = (snapshot.head_at(size)?, snapshot.prove_at(index, size)?);
@@ -141,8 +141,8 @@ fn no_receipt(error: CoseError) -> Failed {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Between {
-    from: u64,
-    to: Option<u64>,
+    from: Number,
+    to: Option<Number>,
     format: Option<ConsistencyFormat>,
 }
 
@@ -162,10 +162,10 @@ pub(super) async fn consistency(
 }
 
 fn prove_consistency(served: &Served, asked: &Between) -> Result<Response, Failed> {
-    let Between { from, to, format } = *asked;
+    let Between { from: Number(from), to, format } = *asked;
     let published = served.published()?;
     let current = published.head().size.get();
-    let to = to.unwrap_or(current);
+    let to = to.map_or(current, |Number(to)| to);
     within(to, current)?;
     // A tree of a smaller size has no root that the tiles which are left lead to.
     served.must_be_published(from.min(to))?;
@@ -198,13 +198,13 @@ fn prove_consistency(served: &Served, asked: &Between) -> Result<Response, Faile
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct At {
-    index: u64,
+    index: Number,
 }
 
 /// `GET /v1/entry?index=N`: the bytes of the entry.
 pub(super) async fn entry(
     State(served): State<Arc<Served>>,
-    Asked(At { index }): Asked<At>,
+    Asked(At { index: Number(index) }): Asked<At>,
 ) -> Result<Response, Failed> {
     let published = served.published()?;
     within(index.saturating_add(1), published.head().size.get())?;

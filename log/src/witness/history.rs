@@ -20,6 +20,7 @@ use duramen::{Arity, DynAccumulator, EntryConfig, Rfc6962Sha256, Store, TreeConf
 use super::error::WitnessError;
 use super::limits::MAX_REQUEST;
 use super::signer::WitnessSigner;
+use crate::number::number;
 
 /// What the name of a generation's tree begins with.
 const PREFIX: &str = "cosigned-";
@@ -58,7 +59,7 @@ impl Record {
 
 /// The number of the generation whose tree has this name.
 pub(super) fn number_of(tree: &str) -> Option<u64> {
-    tree.strip_prefix(PREFIX)?.parse().ok()
+    number(tree.strip_prefix(PREFIX)?)
 }
 
 /// The current generation of a store of the witness `name`. Creates the first one in a store that is said to be `new`.
@@ -166,5 +167,18 @@ pub(super) fn drop_old(old: &Generation) {
     if let Err(error) = old.tree.store().drop_tree(old.tree.name()) {
         // The next open drops it.
         tracing::warn!(tree = %old.tree.name(), %error, "old records are not dropped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_a_generation_has_one_spelling() {
+        assert_eq!(number_of("cosigned-7"), Some(7));
+        for other in ["cosigned-+7", "cosigned-07", "cosigned-", "cosigned-x", "7"] {
+            assert_eq!(number_of(other), None, "{other}");
+        }
     }
 }

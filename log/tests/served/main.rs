@@ -9,6 +9,7 @@ mod durable;
 mod jobs;
 mod memory;
 mod musts;
+mod numbers;
 mod pruned;
 mod ready;
 mod receipts;
