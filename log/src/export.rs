@@ -10,15 +10,20 @@
 //! - An export never replaces a checkpoint by one of another log, of another history, or of a smaller size.
 //! - A partial tile is removed only once the full tile and its checkpoint are durable.
 //! - A name that is not in `.export` is that of a whole file.
+//! - Nothing is changed once the path leads to another directory than the one that is locked.
 
 use std::fs::{File, create_dir_all, read_to_string, remove_dir_all, remove_file, rename};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use duramen::Snapshot;
+use duramen::inspect::Printable;
 use duramen::tlog::tiles::{Bundles, Tiles};
 use duramen::tlog::{Checkpoint, SignedNote};
 use rustix::fs::{FlockOperation, flock, syncfs};
+
+use crate::dirs;
+use crate::number::number;
 
 /// What an export wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +48,7 @@ pub enum ExportError {
     Store(#[from] duramen::Error),
 
     /// A file cannot be written or read.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}", Printable::new(path))]
     Io {
         /// The operation, as a verb.
         action: &'static str,
@@ -53,8 +58,18 @@ pub enum ExportError {
         source: io::Error,
     },
 
+    /// The directory was moved, removed or replaced meanwhile. Nothing is changed in what has taken its place.
+    #[error(
+        "{} is not changed: its directory was moved, removed or replaced meanwhile",
+        Printable::new(path)
+    )]
+    Displaced {
+        /// The file that was to be written, or the directory.
+        path: PathBuf,
+    },
+
     /// The text is not a signed checkpoint.
-    #[error("{} is not a checkpoint: {source}", path.display())]
+    #[error("{} is not a checkpoint: {source}", Printable::new(path))]
     NotACheckpoint {
         /// The file.
         path: PathBuf,
@@ -102,6 +117,7 @@ pub fn export_tiles(
     // Two exports at once would exchange each other's files. The lock ends with `dir`.
     flock(&dir, FlockOperation::NonBlockingLockExclusive)
         .map_err(|source| failed("lock", out, source.into()))?;
+    dirs::check(out, &dir).map_err(|source| failed("open", out, source))?;
     let old = match read_to_string(&at) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         read => {
@@ -117,7 +133,7 @@ pub fn export_tiles(
         }
     };
     let (from, to) = (old.map_or(0, |old| old.head().size.get()), new.head().size.get());
-    let files = Files { out };
+    let files = Files { out, dir: &dir };
     let mut exported = Exported { from, to, ..Exported::default() };
     let left_since = files.left_since(from)?;
     for tile in Tiles::between(from, to) {
@@ -159,27 +175,37 @@ fn of_tree(snapshot: &Snapshot, note: &SignedNote, at: &Path) -> Result<Checkpoi
 /// The directory that is written.
 struct Files<'a> {
     out: &'a Path,
+    /// The same directory, locked.
+    dir: &'a File,
 }
 
 /// What is being written, and what has to be tidied up.
 const OWN: &str = ".export";
 
 impl Files<'_> {
+    /// Fails unless the path leads to the directory that is locked. `path` is what is about to be changed.
+    fn check(&self, path: &Path) -> Result<(), ExportError> {
+        dirs::check(self.out, self.dir).map_err(|source| failed("find", path, source))
+    }
+
     /// Writes a file as a whole.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
         let path = self.out.join(name);
         let (own, dir) = (self.out.join(OWN), path.parent().unwrap_or(self.out));
+        self.check(&path)?;
         for dir in [&own, dir] {
             create_dir_all(dir).map_err(|source| failed("create", dir, source))?;
         }
         let temporary = own.join("new");
         let put = || {
+            dirs::check(self.out, self.dir)?;
             let mut file = File::create(&temporary)?;
             file.write_all(bytes)?;
             // A tile is synced with all others. These must never be seen empty.
             if name == "checkpoint" || name.starts_with(OWN) {
                 file.sync_all()?;
             }
+            dirs::check(self.out, self.dir)?;
             rename(&temporary, &path)
         };
         put().map_err(|source| failed("write", &path, source))
@@ -189,9 +215,10 @@ impl Files<'_> {
     /// interrupted. Notes it.
     fn left_since(&self, from: u64) -> Result<u64, ExportError> {
         let path = self.out.join(OWN).join("from");
+        self.check(&path)?;
         let noted = match read_to_string(&path) {
             // What cannot be read as a size is taken for the first one.
-            Ok(text) => Some(text.trim().parse().unwrap_or(0)),
+            Ok(text) => Some(number(text.trim()).unwrap_or(0)),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(source) => return Err(failed("read", &path, source)),
         };
@@ -207,6 +234,7 @@ impl Files<'_> {
     /// Removes the partial tiles of a tile that is full.
     fn remove_partial(&self, full: &str) -> Result<(), ExportError> {
         let path = self.out.join(format!("{full}.p"));
+        self.check(&path)?;
         match remove_dir_all(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(failed("remove", &path, error))
@@ -218,12 +246,16 @@ impl Files<'_> {
     /// Notes that no partial tile is left that is full.
     fn nothing_left(&self) -> Result<(), ExportError> {
         let path = self.out.join(OWN).join("from");
+        self.check(&path)?;
         remove_file(&path).map_err(|source| failed("remove", &path, source))
     }
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> ExportError {
-    ExportError::Io { action, path: path.to_owned(), source }
+    match dirs::is_displaced(&source) {
+        true => ExportError::Displaced { path: path.to_owned() },
+        false => ExportError::Io { action, path: path.to_owned(), source },
+    }
 }
 
 #[cfg(test)]
@@ -332,6 +364,48 @@ mod tests {
         assert!(files(&out).is_empty());
         drop(other);
         export_tiles(&snapshot, &signed(&snapshot, 3, "log"), &out).unwrap();
+    }
+
+    #[test]
+    fn an_export_changes_nothing_in_a_directory_that_took_the_place_of_its_own() {
+        let place = tempfile::tempdir().unwrap();
+        let tree = tree(&place.path().join("store"));
+        tree.insert_entries(&(0u32..600).map(u32::to_be_bytes).collect::<Vec<_>>()).unwrap();
+        let snapshot = tree.snapshot();
+        let (out, away) = (place.path().join("out"), place.path().join("away"));
+        export_tiles(&snapshot, &signed(&snapshot, 300, "log"), &out).unwrap();
+        let dir = File::open(&out).unwrap();
+        std::fs::rename(&out, &away).unwrap();
+        create_dir_all(out.join("tile/0/001.p")).unwrap();
+        create_dir_all(out.join(OWN)).unwrap();
+        std::fs::write(out.join(OWN).join("from"), "7\n").unwrap();
+        std::fs::write(out.join("tile/0/001.p/44"), "of another").unwrap();
+        let (others, own) = (files(&out), files(&away));
+        let exporting = Files { out: &out, dir: &dir };
+        for refused in [
+            exporting.write("checkpoint", b"new").unwrap_err(),
+            exporting.left_since(300).unwrap_err(),
+            exporting.remove_partial("tile/0/001").unwrap_err(),
+            exporting.nothing_left().unwrap_err(),
+        ] {
+            assert!(matches!(refused, ExportError::Displaced { .. }), "{refused}");
+        }
+        assert_eq!((files(&out), files(&away)), (others, own));
+    }
+
+    #[test]
+    fn errors_show_the_name_of_a_file_in_one_line() {
+        let path = PathBuf::from("x\nforged\u{1b}[31m");
+        let source = || io::ErrorKind::Other.into();
+        let note = "x".parse::<SignedNote>().unwrap_err();
+        for error in [
+            ExportError::Io { action: "write", path: path.clone(), source: source() },
+            ExportError::Displaced { path: path.clone() },
+            ExportError::NotACheckpoint { path, source: note },
+        ] {
+            let text = error.to_string();
+            assert!(!text.contains(char::is_control), "{text:?}");
+        }
     }
 
     #[test]

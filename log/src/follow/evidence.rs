@@ -32,15 +32,28 @@ impl Evidence {
     ///
     /// The error of the system.
     pub fn keep(&self, dir: &Path) -> io::Result<PathBuf> {
+        self.keep_while(dir, &|| Ok(()))
+    }
+
+    /// The same. Before each change of a name in `dir`, `check` returns an error if that directory is no longer the right one.
+    pub(super) fn keep_while(
+        &self,
+        dir: &Path,
+        check: &dyn Fn() -> io::Result<()>,
+    ) -> io::Result<PathBuf> {
         let place = dir.join(format!("{}-{}", self.kind, self.id()));
         if place.exists() {
+            // It may have been renamed by a process that was killed before it synced the directory.
+            dirs::sync(dir)?;
             return Ok(place);
         }
         let temporary = dir.join(format!(".{}-{}.tmp", self.kind, self.id()));
+        check()?;
         match fs::remove_dir_all(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        check()?;
         dirs::make(&temporary, 0o777)?;
         write(&temporary.join("what"), format!("{}\n", self.what).as_bytes())?;
         write(&temporary.join("served"), self.served.to_string().as_bytes())?;
@@ -50,11 +63,13 @@ impl Evidence {
         for (path, bytes) in &self.tiles {
             let file = temporary.join(path);
             let dir = file.parent().unwrap_or(&temporary);
+            check()?;
             dirs::make(dir, 0o777)?;
             write(&file, bytes)?;
             dirs::sync(dir)?;
         }
         dirs::sync(&temporary)?;
+        check()?;
         fs::rename(&temporary, &place)?;
         dirs::sync(dir)?;
         Ok(place)

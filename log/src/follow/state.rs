@@ -8,17 +8,22 @@
 //! # Invariants
 //!
 //! - Both files are replaced as a whole. Of both, the checkpoint with the larger size is the one that was accepted last.
-//! - One process uses a directory.
+//! - One process uses a directory. It changes names through the descriptor that it has locked, and none once the path of the
+//!   directory leads elsewhere.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use duramen::inspect::Printable;
 use duramen::tlog::{Checkpoint, SignedNote};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::evidence::Evidence;
 use crate::dirs;
+use crate::number::number;
 
 /// The longest file that is read.
 const MOST_BYTES: u64 = SignedNote::MAX_BYTES as u64 + 100;
@@ -28,7 +33,7 @@ const MOST_BYTES: u64 = SignedNote::MAX_BYTES as u64 + 100;
 pub struct FollowState {
     dir: PathBuf,
     /// Locked for as long as this lives.
-    _lock: File,
+    lock: File,
     accepted: Option<SignedNote>,
     /// How many entries were verified or left out.
     verified: u64,
@@ -41,7 +46,7 @@ pub struct FollowState {
 #[non_exhaustive]
 pub enum StateError {
     /// The system refuses.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}", Printable::new(path))]
     Io {
         /// The operation, as a verb.
         action: &'static str,
@@ -51,13 +56,23 @@ pub enum StateError {
         source: io::Error,
     },
     /// Another process uses the directory.
-    #[error("another process uses {}", path.display())]
+    #[error("another process uses {}", Printable::new(path))]
     InUse {
         /// The directory.
         path: PathBuf,
     },
+    /// The directory was moved, removed or replaced since the state was opened. Nothing is changed, neither in it nor in what
+    /// has taken its place.
+    #[error(
+        "{} is not changed: its directory was moved, removed or replaced meanwhile",
+        Printable::new(path)
+    )]
+    Displaced {
+        /// The file that was to be changed, or the directory.
+        path: PathBuf,
+    },
     /// A file is not what was written.
-    #[error("{} is damaged: {reason}", path.display())]
+    #[error("{} is damaged: {reason}", Printable::new(path))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -78,12 +93,12 @@ impl FollowState {
         let Some(lock) = dirs::try_lock(&dir).map_err(failed("lock", &dir))? else {
             return Err(StateError::InUse { path: dir });
         };
-        let mut state =
-            Self { dir, _lock: lock, accepted: None, verified: 0, left_out: Vec::new() };
+        dirs::check(&dir, &lock).map_err(failed("open", &dir))?;
+        let mut state = Self { dir, lock, accepted: None, verified: 0, left_out: Vec::new() };
         if let Some(text) = state.read("unverified")? {
             let range = |line: &str| {
                 let (start, end) = line.split_once(' ')?;
-                let range = start.parse().ok()?..end.parse().ok()?;
+                let range = number(start)?..number(end)?;
                 (range.start < range.end).then_some(range)
             };
             let ranges: Option<Vec<_>> = text.lines().map(range).collect();
@@ -102,9 +117,8 @@ impl FollowState {
                 reason: reason.to_owned(),
             };
             let (first, text) = text.split_once("\n\n").ok_or_else(|| bad("it has no head"))?;
-            let verified = first.strip_prefix("verified ").and_then(|number| number.parse().ok());
-            let verified: u64 =
-                verified.ok_or_else(|| bad("its first line is not `verified N`"))?;
+            let verified = first.strip_prefix("verified ").and_then(number);
+            let verified = verified.ok_or_else(|| bad("its first line is not `verified N`"))?;
             let (note, size) = state.note("pending", text)?;
             // If it was completed, the other file has it or a later one.
             if size > state.verified {
@@ -160,18 +174,12 @@ impl FollowState {
     ///
     /// # Errors
     ///
-    /// [`StateError::Io`]. The files are then as they were.
+    /// [`StateError::Io`] and [`StateError::Displaced`]. The files are then as they were.
     pub(super) fn set(&mut self, note: &SignedNote, verified: u64) -> Result<(), StateError> {
         let (note, size) = self.note("checkpoint", &note.to_string())?;
         if verified >= size {
             self.write("checkpoint", &note.to_string())?;
-            let pending = self.dir.join("pending");
-            match fs::remove_file(&pending) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(failed("remove", &pending)(error));
-                }
-                _ => {}
-            }
+            self.remove("pending")?;
         } else {
             self.write("pending", &format!("verified {verified}\n\n{note}"))?;
         }
@@ -183,11 +191,12 @@ impl FollowState {
     ///
     /// # Errors
     ///
-    /// [`StateError::Io`].
+    /// [`StateError::Io`]; [`StateError::Displaced`] if the directory is no longer at its path.
     pub fn keep(&self, evidence: &Evidence) -> Result<PathBuf, StateError> {
         let dir = self.dir.join("evidence");
-        dirs::make(&dir, 0o777).map_err(failed("create", &dir))?;
-        evidence.keep(&dir).map_err(failed("write", &dir))
+        let check = || dirs::check(&self.dir, &self.lock);
+        check().and_then(|()| dirs::make(&dir, 0o777)).map_err(failed("create", &dir))?;
+        evidence.keep_while(&dir, &check).map_err(failed("write", &dir))
     }
 
     fn note(&self, name: &str, text: &str) -> Result<(SignedNote, u64), StateError> {
@@ -211,20 +220,41 @@ impl FollowState {
         Ok(Some(text))
     }
 
+    /// Replaces a file. When this returns, that is durable.
     fn write(&self, name: &str, text: &str) -> Result<(), StateError> {
-        let (path, temporary) = (self.dir.join(name), self.dir.join(format!("{name}.tmp")));
+        let temporary = format!("{name}.tmp");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let replace = || {
-            let mut file = File::create(&temporary)?;
+            dirs::check(&self.dir, &self.lock)?;
+            let create = || openat(&self.lock, &*temporary, flags, Mode::from_raw_mode(0o666));
+            let mut file = File::from(retry_on_intr(create)?);
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            dirs::sync(&self.dir)
+            dirs::check(&self.dir, &self.lock)?;
+            retry_on_intr(|| renameat(&self.lock, &*temporary, &self.lock, name))?;
+            self.lock.sync_all()
         };
-        replace().map_err(failed("write", &path))
+        replace().map_err(failed("write", &self.dir.join(name)))
+    }
+
+    /// Removes a file, if there is one.
+    fn remove(&self, name: &str) -> Result<(), StateError> {
+        let remove = || {
+            dirs::check(&self.dir, &self.lock)?;
+            match retry_on_intr(|| unlinkat(&self.lock, name, AtFlags::empty())) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        };
+        remove().map_err(failed("remove", &self.dir.join(name)))
     }
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
-    move |source| StateError::Io { action, path, source }
+    move |source| match dirs::is_displaced(&source) {
+        true => StateError::Displaced { path },
+        false => StateError::Io { action, path, source },
+    }
 }

@@ -512,7 +512,16 @@ fn a_state_that_is_damaged_or_in_use_is_refused() {
     let refused = FollowState::open(dir.path().join("state")).unwrap_err();
     assert!(matches!(refused, StateError::InUse { .. }), "{refused}");
     drop(held);
-    for (file, text) in [("pending", "verified x\n\n"), ("pending", "x"), ("checkpoint", "x")] {
+    let pending = std::fs::read_to_string(dir.path().join("state/checkpoint")).unwrap();
+    for (file, text) in [
+        ("pending", "verified x\n\n"),
+        ("pending", &format!("verified +1\n\n{pending}")),
+        ("pending", &format!("verified 01\n\n{pending}")),
+        ("pending", "x"),
+        ("checkpoint", "x"),
+        ("unverified", "+1 2\n"),
+        ("unverified", "1 02\n"),
+    ] {
         let path = dir.path().join("state").join(file);
         let before = std::fs::read(&path).ok();
         std::fs::write(&path, text).unwrap();
@@ -522,6 +531,93 @@ fn a_state_that_is_damaged_or_in_use_is_refused() {
             Some(bytes) => std::fs::write(&path, bytes).unwrap(),
             None => std::fs::remove_file(&path).unwrap(),
         }
+    }
+}
+
+/// All files below a directory, by their paths.
+fn files(dir: &Path) -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let mut found = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => found.extend(files(&entry.path())),
+            false => drop(found.insert(entry.path(), std::fs::read(entry.path()).unwrap())),
+        }
+    }
+    found
+}
+
+#[test]
+fn a_state_is_not_written_into_a_directory_that_has_taken_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, mut kept) = followed(&dir.path().join("one"), 10);
+    drop(followed(&dir.path().join("two"), 5));
+    let (place, away) = (dir.path().join("one/state"), dir.path().join("away"));
+    let mut held = FollowState::open(&place).unwrap();
+    std::fs::rename(&place, &away).unwrap();
+    std::fs::rename(dir.path().join("two/state"), &place).unwrap();
+    let (others, own) = (files(&place), files(&away));
+    log.grow(10..400, "entry");
+    let log = log.showing(400);
+    let evidence = Evidence {
+        kind: "fork",
+        what: "two histories".to_owned(),
+        known: Some(log.note(10)),
+        served: log.note(20),
+        tiles: Vec::new(),
+    };
+    let displaced = |error: &StateError| {
+        let text = error.to_string();
+        assert!(text.contains("moved, removed or replaced"), "{text}");
+    };
+    displaced(&held.keep(&evidence).unwrap_err());
+    displaced(&held.set(&log.note(20), 20).unwrap_err());
+    displaced(&held.set(&log.note(20), 15).unwrap_err());
+    displaced(&held.leave_out(0..3).unwrap_err());
+    let mut follower = Follower::new(&log, trust(), held, 4).unwrap();
+    let error = follower.advance(&mut kept).unwrap_err();
+    assert!(error.to_string().contains("moved, removed or replaced"), "{error}");
+    assert_eq!((files(&place), files(&away)), (others, own));
+    drop(follower);
+    // Back in its place it goes on.
+    std::fs::rename(&place, dir.path().join("two/state")).unwrap();
+    std::fs::rename(&away, &place).unwrap();
+    held = FollowState::open(&place).unwrap();
+    held.keep(&evidence).unwrap();
+    held.set(&log.note(20), 20).unwrap();
+    // A link to the directory is a path of it.
+    drop(held);
+    std::os::unix::fs::symlink(&place, dir.path().join("link")).unwrap();
+    let mut held = FollowState::open(dir.path().join("link")).unwrap();
+    held.set(&log.note(30), 30).unwrap();
+}
+
+#[test]
+fn evidence_that_is_there_is_made_durable_once_more() {
+    use crate::dirs::tests::SYNCED;
+
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = followed(dir.path(), 10);
+    let state = state(dir.path());
+    let (kind, what) = ("unproven", "a test".to_owned());
+    let evidence = Evidence { kind, what, known: None, served: log.note(10), tiles: Vec::new() };
+    let kept = state.keep(&evidence).unwrap();
+    SYNCED.take();
+    // As a process has it that comes after one that was killed behind the rename.
+    assert_eq!(state.keep(&evidence).unwrap(), kept);
+    let synced = SYNCED.take();
+    assert!(synced.contains(&dir.path().join("state/evidence")), "{synced:?}");
+}
+
+#[test]
+fn errors_of_a_state_show_its_name_in_one_line() {
+    let path = std::path::PathBuf::from("x\nforged\u{1b}[31m");
+    for error in [
+        StateError::InUse { path: path.clone() },
+        StateError::Damaged { path: path.clone(), reason: "a test".to_owned() },
+        StateError::Io { action: "write", path, source: std::io::ErrorKind::Other.into() },
+    ] {
+        let text = error.to_string();
+        assert!(!text.contains(char::is_control), "{text:?}");
     }
 }
 
