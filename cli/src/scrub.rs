@@ -140,9 +140,14 @@ fn text(report: &Report, kernel: Option<f64>, keeps_entries: bool) -> String {
     ));
     lines.extend(report.torn.iter().map(|torn| format!("a torn write behind the log: {torn}")));
     lines.extend(report.findings.iter().map(|finding| format!("damage: {finding}")));
-    lines.extend(report.rebuilt.iter().map(|name| format!("wrote {name}")));
+    lines.extend(rebuilt(report).map(|name| format!("wrote {name}")));
     lines.push(if report.findings.is_empty() { "no damage".to_owned() } else { summary(report) });
     lines.join("\n") + "\n"
+}
+
+/// The files that were written, for messages and listings.
+fn rebuilt(report: &Report) -> impl Iterator<Item = String> {
+    report.rebuilt.iter().map(|name| name_of(name.as_ref()))
 }
 
 fn summary(report: &Report) -> String {
@@ -178,7 +183,7 @@ fn json(report: &Report, kernel: Option<f64>) -> ScrubJson {
         log_entries: report.log_entries,
         torn: report.torn.clone(),
         findings: report.findings.iter().map(finding).collect(),
-        rebuilt: report.rebuilt.clone(),
+        rebuilt: rebuilt(report).collect(),
         backup: report.backup.as_deref().map(name_of),
     }
 }

@@ -1,6 +1,8 @@
 //! Where an anchor must not be.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use duramen::inspect::Printable;
 
 use crate::anchor::AnchorError;
 use crate::error::LogError;
@@ -15,7 +17,7 @@ pub fn anchor_must_be_outside(anchor: &Path, store: &Path) -> Result<(), LogErro
     let full = |path: &Path| {
         path.canonicalize().map_err(|error| AnchorError::Io {
             action: "find the directory of",
-            place: path.display().to_string(),
+            place: Printable::new(path).to_string(),
             reason: error.to_string(),
         })
     };
@@ -23,6 +25,6 @@ pub fn anchor_must_be_outside(anchor: &Path, store: &Path) -> Result<(), LogErro
     if !anchor.starts_with(&store) {
         return Ok(());
     }
-    let text = |path: PathBuf| path.display().to_string();
-    Err(LogError::AnchorInStore { anchor: text(anchor), store: text(store) })
+    let text = |path: &Path| Printable::new(path).to_string();
+    Err(LogError::AnchorInStore { anchor: text(&anchor), store: text(&store) })
 }

@@ -6,16 +6,16 @@ mod place;
 mod request;
 mod server;
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 
 use duramen::StoreInfo;
 use serde_json::Value;
 
-use self::request::{Answer, Request};
+use self::request::{Answer, LONGEST_ANSWER, Request};
 pub(crate) use self::server::Server;
 
 use crate::args::{AdminArgs, AdminWork};
-use crate::error::{Error, Refusal, name_of};
+use crate::error::{Error, Refusal, name_of, one_line};
 use crate::output;
 
 /// Asks, waits until it is done, and prints the answer.
@@ -64,7 +64,12 @@ pub(crate) fn run(args: &AdminArgs) -> Result<(), Error> {
     };
     stream.write_all(line.as_bytes()).map_err(failed("ask"))?;
     let mut answer = String::new();
-    BufReader::new(&stream).read_line(&mut answer).map_err(failed("hear from"))?;
+    let read = BufReader::new((&stream).take(LONGEST_ANSWER)).read_line(&mut answer);
+    read.map_err(failed("hear from"))?;
+    if answer.len() as u64 == LONGEST_ANSWER {
+        let name = "what was answered".to_owned();
+        return Err(Error::TooLong { name, most: LONGEST_ANSWER });
+    }
     if answer.is_empty() {
         let source = std::io::ErrorKind::UnexpectedEof.into();
         return Err(failed("hear from")(source));
@@ -86,17 +91,20 @@ pub(crate) fn run(args: &AdminArgs) -> Result<(), Error> {
     }
 }
 
-/// Prints an answer: JSON, or a line for each of its fields.
+/// Prints an answer: JSON, or a line for each of its fields. Any program can have given it.
 fn print(value: &Value, json: bool) -> Result<(), Error> {
     let lines = match (json, value) {
         (false, Value::Object(fields)) => {
-            let text = |value: &Value| match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
+            let line = |(name, value): (&String, &Value)| {
+                let value = match value {
+                    Value::String(text) => one_line(text),
+                    other => output::to_json(other, false)?,
+                };
+                Ok(format!("{} {value}\n", one_line(name)))
             };
-            fields.iter().map(|(name, value)| format!("{name} {}\n", text(value))).collect()
+            fields.iter().map(line).collect::<Result<String, Error>>()?
         }
-        (_, other) => format!("{other}\n"),
+        (_, other) => output::to_json(other, false)? + "\n",
     };
     output::print(&lines)
 }

@@ -34,6 +34,8 @@ pub(super) enum Answer {
 
 /// Longer requests are none.
 pub(super) const LONGEST: u64 = 1 << 16;
+/// Longer answers are none: far longer than what a scrub finds in a store that can still be read.
+pub(super) const LONGEST_ANSWER: u64 = 32 << 20;
 
 #[cfg(test)]
 mod tests {

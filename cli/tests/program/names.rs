@@ -113,6 +113,41 @@ fn a_store_may_be_anywhere_and_a_message_about_it_is_one_line() {
 }
 
 #[test]
+fn what_a_run_reports_of_itself_forges_no_line_either() {
+    let place = Place::new();
+    let evil = place.dir().join(EVIL);
+    fs::write(place.path("input"), "a\nb\n").unwrap();
+    let mut append = duramen(&place, "-vv append");
+    append.arg(&evil).arg(place.path("input")).args(["--checkpoint-policy", "close"]);
+    let output = append.assert().success().get_output().clone();
+    let lines = plain_lines(&output.stderr);
+    assert!(lines.iter().any(|line| line.contains("made a log segment")), "{lines:#?}");
+    assert!(lines.iter().all(|line| !line.starts_with("in force")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains(r"x\nin force")), "{lines:#?}");
+}
+
+#[test]
+fn a_repair_names_the_parts_that_it_wrote_in_one_line_each() {
+    let place = Place::new();
+    let evil = place.dir().join(EVIL);
+    let text: String = (0..1000).map(|line| format!("line {line}\n")).collect();
+    let mut append = duramen(&place, "append");
+    append.arg(&evil).args(["--checkpoint-policy", "close"]).write_stdin(text);
+    printed(append);
+    // The end of the part, which can be made anew.
+    let part = evil.join("parts/00000001.part");
+    let mut bytes = fs::read(&part).unwrap();
+    let at = bytes.len() - 100;
+    bytes[at] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    let mut scrub = duramen(&place, "scrub --repair");
+    let output = scrub.arg(&evil).assert().get_output().clone();
+    let lines = plain_lines(&output.stdout);
+    let wrote: Vec<_> = lines.iter().filter(|line| line.starts_with("wrote ")).collect();
+    assert!(wrote.len() == 1 && wrote[0].contains(r"x\nin force"), "{lines:#?}");
+}
+
+#[test]
 fn a_name_that_is_no_text_is_shown_as_it_is() {
     for (name, shown) in [
         (&b"not \xff text"[..], r#""not \xFF text""#),

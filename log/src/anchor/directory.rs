@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use duramen::inspect::Printable;
 use ring::digest::{SHA256, digest};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
@@ -83,7 +84,7 @@ impl DirectoryAnchor {
     }
 
     fn place(&self) -> String {
-        self.file.display().to_string()
+        Printable::new(&self.file).to_string()
     }
 
     fn failed(&self, action: &'static str, error: &dyn std::error::Error) -> AnchorError {
@@ -244,6 +245,20 @@ mod tests {
             results.filter(|won| *won).count()
         });
         assert_eq!(won, 1);
+    }
+
+    #[test]
+    fn errors_show_the_directory_in_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let evil = dir.path().join("x\nforged\u{1b}[31m");
+        let anchor = DirectoryAnchor::new(&evil, "example.com/log").unwrap();
+        std::fs::write(anchor.path(), "nonsense").unwrap();
+        let damaged = anchor.load().unwrap_err().to_string();
+        let missing = crate::anchor_must_be_outside(&evil.join("no"), dir.path()).unwrap_err();
+        let within = crate::anchor_must_be_outside(&evil, dir.path()).unwrap_err();
+        for text in [damaged, missing.to_string(), within.to_string()] {
+            assert!(!text.contains(char::is_control), "{text:?}");
+        }
     }
 
     #[test]

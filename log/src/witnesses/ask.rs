@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use duramen::inspect::is_printable;
 use duramen::tlog::witness::{AddCheckpoint, Answer, AnswerError, RequestError};
 use duramen::tlog::{NoteSignature, SignedNote};
 use duramen::{ConsistencyProof, Snapshot, TreeHead, TreeSize};
@@ -104,7 +105,7 @@ fn proof(wanted: &Wanted<'_>, old: TreeSize) -> Result<ConsistencyProof, AskErro
 
 /// What a witness says, as far as it fits a line.
 fn start_of(text: &str) -> String {
-    text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().take(200).map(|c| if is_printable(c) { c } else { ' ' }).collect()
 }
 
 /// Why a witness did not cosign.
@@ -135,5 +136,20 @@ impl AskError {
     /// Whether it may be the mark of a second history of the log.
     pub(super) fn is_grave(&self) -> bool {
         matches!(self, Self::Ahead { .. } | Self::Refused { status: 422, .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_witness_says_is_one_line_that_steers_no_terminal() {
+        let said = format!("no\nforged\u{1b}[31m\u{202e}\u{9b}{}", "x".repeat(1000));
+        let shown = start_of(&said);
+        assert!(
+            shown.starts_with("no forged [31m  x") && shown.chars().count() == 200,
+            "{shown:?}"
+        );
     }
 }

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use duramen::inspect::Printable;
 use duramen::tlog::{NoteVerifier, Policy, SignedNote};
 use duramen::{Snapshot, TreeHead};
 
@@ -141,7 +142,7 @@ impl Witnesses {
     /// Keeps a checkpoint that is published. A failure is reported and nothing more: only a restart needs it.
     pub(crate) fn keep(&self, note: &SignedNote) {
         if let Err(error) = kept::write(&self.kept, &note.to_string()) {
-            tracing::warn!(file = %self.kept.display(), %error, "the checkpoint is not kept");
+            tracing::warn!(file = %Printable::new(&self.kept), %error, "the checkpoint is not kept");
         }
     }
 
@@ -149,7 +150,7 @@ impl Witnesses {
     pub(crate) fn kept(&self) -> Option<SignedNote> {
         let read = kept::read(&self.kept);
         let unreadable = |reason: &dyn std::fmt::Display| {
-            tracing::warn!(file = %self.kept.display(), %reason, "no checkpoint was kept");
+            tracing::warn!(file = %Printable::new(&self.kept), %reason, "no checkpoint was kept");
         };
         let text = read.inspect_err(|error| unreadable(error)).ok()??;
         text.parse().inspect_err(|error| unreadable(error)).ok()

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 pub(crate) use self::wiping::Unwiped;
 use super::{BLOCK, block_align};
-use crate::error::{Error, Result};
+use crate::error::{Error, Printable, Result};
 use crate::fs::wipe;
 use crate::fs::{Access, Dir, File, FileName, FileSystem};
 use crate::ids::ByteOffset;
@@ -504,7 +504,7 @@ impl Segments {
             let _ = self.fs.remove(id.file());
             return Err(error);
         }
-        tracing::debug!(path = %path.display(), len, zeroed, "made a log segment");
+        tracing::debug!(path = %Printable::new(&path), len, zeroed, "made a log segment");
         Ok(self.handed_out(id, file, len))
     }
 
