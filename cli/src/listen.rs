@@ -5,6 +5,7 @@
 //! - The first line of the output comes when the address can be reached, and not before.
 //! - After a signal nothing new is accepted, and requests that run come to their end.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -172,9 +173,11 @@ async fn admin_listener(
 ) -> Result<Listener, Error> {
     let failed = |error| serving("listen on", place, error);
     if let Some(path) = place.strip_prefix("unix:") {
-        // A socket that an earlier run left. Anything else is not touched.
+        // A socket that an earlier run left refuses. Any other error is that of a socket which a program may listen on,
+        // and anything else that has the name is not touched either.
         let old = std::fs::symlink_metadata(path).is_ok_and(|old| old.file_type().is_socket());
-        if old && std::os::unix::net::UnixStream::connect(path).is_err() {
+        let refuses = |error: std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
+        if old && std::os::unix::net::UnixStream::connect(path).is_err_and(refuses) {
             std::fs::remove_file(path).map_err(failed)?;
         }
         let listener = UnixListener::bind(path).map_err(failed)?;

@@ -5,6 +5,8 @@
 //! - It is a hand for operators and no part of the command: no failure here ends the command.
 //! - Once [`Server::end`] has returned no request runs any more. A scrub ends early then, everything else runs to its end.
 //! - A connection that asks nothing, or takes no answer, is given up after [`PATIENCE`].
+//! - A request gives back its place of [`MOST`], also if it panics.
+//! - Where no connection can be accepted, the thread sleeps before it tries again.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::ops::ControlFlow;
@@ -29,6 +31,31 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 /// How many requests run at a time.
 const MOST: usize = 8;
+/// How long the thread sleeps where the process has no descriptor for a connection.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How many requests run.
+#[derive(Clone, Debug, Default)]
+struct Running(Arc<AtomicUsize>);
+
+/// The place of a request that runs, which is given back when this is dropped.
+#[derive(Debug)]
+struct Taken(Running);
+
+impl Running {
+    /// Takes a place. `None` if as many requests run as may.
+    fn take(&self) -> Option<Taken> {
+        let before = self.0.fetch_add(1, Ordering::SeqCst);
+        let taken = Taken(self.clone());
+        (before < MOST).then_some(taken)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 /// Listens for operators until it is ended.
 #[derive(Debug)]
@@ -69,7 +96,7 @@ impl Server {
 }
 
 fn serve(place: &Place, stopped: &UnixStream, store: &Arc<Store>, ended: &Arc<AtomicBool>) {
-    let running = Arc::new(AtomicUsize::new(0));
+    let running = Running::default();
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     loop {
         let mut on =
@@ -82,23 +109,30 @@ fn serve(place: &Place, stopped: &UnixStream, store: &Arc<Store>, ended: &Arc<At
         if !on[1].revents().is_empty() {
             break;
         }
-        let Ok((stream, _)) = place.listener.accept() else { continue };
+        let stream = match place.listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                let gone =
+                    [ErrorKind::WouldBlock, ErrorKind::Interrupted, ErrorKind::ConnectionAborted];
+                if !gone.contains(&error.kind()) {
+                    // The connection stays, and `poll` would return at once.
+                    thread::sleep(PAUSE);
+                }
+                continue;
+            }
+        };
         threads.retain(|thread| !thread.is_finished());
-        if running.fetch_add(1, Ordering::SeqCst) >= MOST {
-            running.fetch_sub(1, Ordering::SeqCst);
+        let Some(taken) = running.take() else {
             let _ = answer(&stream, &Answer::Failed("too many requests run".to_owned()));
             continue;
-        }
-        let (store, ended, runs) = (Arc::clone(store), Arc::clone(ended), Arc::clone(&running));
+        };
+        let (store, ended) = (Arc::clone(store), Arc::clone(ended));
         let one = thread::Builder::new().spawn(move || {
+            let _taken = taken;
             // Whoever has asked may be gone.
             let _ = handle(&stream, &store, &ended);
-            runs.fetch_sub(1, Ordering::SeqCst);
         });
-        match one {
-            Ok(thread) => threads.push(thread),
-            Err(_) => drop(running.fetch_sub(1, Ordering::SeqCst)),
-        }
+        threads.extend(one.ok());
     }
     for thread in threads {
         let _ = thread.join();
@@ -216,4 +250,26 @@ fn status(store: &Store) -> Value {
         "parts": stats.parts,
         "memory_bytes": stats.memory_bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_gives_back_its_place_also_if_it_panics() {
+        let running = Running::default();
+        for _ in 0..3 * MOST {
+            let taken = running.take().unwrap();
+            let ended = thread::spawn(move || {
+                let _taken = taken;
+                std::panic::resume_unwind(Box::new("a test"));
+            });
+            ended.join().unwrap_err();
+        }
+        let all: Vec<_> = (0..MOST).map(|_| running.take().unwrap()).collect();
+        assert!(running.take().is_none());
+        drop(all);
+        assert!(running.take().is_some());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use crate::common::process::command;
@@ -155,4 +155,83 @@ fn what_is_no_request_is_refused_and_the_next_one_is_answered() {
     drop(silent);
     refused(duramen(&place, "admin DIR backup"), 2);
     refused(duramen(&place, "admin DIR flush @copy"), 2);
+}
+
+/// Answers everything that is asked in the store with `answer`, until the place of the test is gone.
+fn lie(place: &Place, answer: Vec<u8>) {
+    let socket = place.path("store/ADMIN");
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut asked = String::new();
+            let _ = BufReader::new(&stream).read_line(&mut asked);
+            let _ = stream.write_all(&answer);
+        }
+    });
+}
+
+#[test]
+fn an_answer_forges_no_line_and_steers_no_terminal_whoever_gave_it() {
+    let place = store_of("a\n");
+    let evil = "5\\nforged 7\\u001b]0;t\\u0007\u{9b}";
+    let answers = [
+        format!("{{\"done\":{{\"leaves\":\"{evil}\"}}}}\n"),
+        format!("{{\"done\":{{\"{evil}\":5}}}}\n"),
+        format!("{{\"done\":{{\"leaves\":[\"{evil}\"]}}}}\n"),
+        format!("{{\"done\":\"{evil}\"}}\n"),
+    ];
+    for answer in answers {
+        lie(&place, answer.clone().into_bytes());
+        for line in ["admin DIR flush", "admin DIR flush --json"] {
+            let text = printed(duramen(&place, line));
+            assert_eq!(text.lines().count(), 1, "{answer}{line}: {text:?}");
+            assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{line}: {text:?}");
+        }
+    }
+    lie(&place, b"{\"failed\":\"no\\nforged\\u001b[31m\"}\n".to_vec());
+    let error = refused(duramen(&place, "admin DIR flush"), 2);
+    assert!(!error.contains('\u{1b}'), "{error:?}");
+}
+
+#[test]
+fn an_answer_without_an_end_is_not_read_to_its_end() {
+    let place = store_of("a\n");
+    lie(&place, vec![b' '; 40 << 20]);
+    let error = refused(duramen(&place, "admin DIR flush"), 2);
+    assert!(error.contains("is longer than"), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_without_descriptors_waits_before_it_accepts_again() {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+    use std::time::{Duration, Instant};
+
+    let place = Place::new();
+    let mut writer = Writer::new(&place, "");
+    writer.append("a\n");
+    let pid = Pid::from_raw(i32::try_from(writer.pid()).unwrap());
+    let usual = getrlimit(Resource::Nofile);
+    // Only descriptors that are open already.
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(3), ..usual }).unwrap();
+    let mut stream = UnixStream::connect(place.path("store/ADMIN")).unwrap();
+    let ran = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", writer.pid())).unwrap();
+        let times = tasks.map(|task| {
+            let text = std::fs::read_to_string(task.unwrap().path().join("schedstat"));
+            text.unwrap_or_default().split(' ').next().unwrap().parse().unwrap_or(0)
+        });
+        Duration::from_nanos(times.sum::<u64>())
+    };
+    let (before, begun) = (ran(), Instant::now());
+    std::thread::sleep(Duration::from_secs(1));
+    let (took, real) = (ran().saturating_sub(before), begun.elapsed());
+    assert!(took * 20 < real, "{took:?} of processor time in {real:?}");
+    prlimit(pid, Resource::Nofile, usual).unwrap();
+    stream.write_all(b"\"flush\"\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    assert_eq!(answer, "{\"done\":{\"durable\":1}}\n");
+    writer.end();
 }

@@ -137,3 +137,35 @@ fn every_job_runs_to_its_end_and_the_figures_follow() {
     assert_eq!(rig.asked("GET", "/v1/admin/jobs/999", "").0, 404);
     rig.served.stop();
 }
+
+#[test]
+fn a_socket_that_another_program_listens_on_is_never_replaced() {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::{UnixDatagram, UnixListener};
+
+    let place = Place::new();
+    printed(duramen(&place, "keygen example.com/log -o @key"));
+    let live = UnixDatagram::bind(place.path("live")).unwrap();
+    let number = std::fs::metadata(place.path("live")).unwrap().ino();
+    let line = format!(
+        "serve @store --listen 127.0.0.1:0 --key @key --first-anchor --admin unix:{}",
+        place.path("live").display()
+    );
+    let mut serve = duramen(&place, &line);
+    serve.timeout(std::time::Duration::from_secs(20));
+    let output = serve.assert().failure().get_output().clone();
+    assert!(output.status.code().is_some(), "it serves with the socket of another program");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("cannot listen on unix:"), "{told}");
+    assert_eq!(std::fs::metadata(place.path("live")).unwrap().ino(), number);
+    UnixDatagram::unbound().unwrap().send_to(b"still", place.path("live")).unwrap();
+    let mut bytes = [0; 9];
+    assert_eq!(live.recv(&mut bytes).unwrap(), 5);
+    // What a program left that is gone is replaced.
+    drop(UnixListener::bind(place.path("left")).unwrap());
+    let line = format!(
+        "serve @store --listen 127.0.0.1:0 --key @key --admin unix:{}",
+        place.path("left").display()
+    );
+    Process::start(command(&place, &[], &line)).stop();
+}
