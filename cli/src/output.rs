@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::error::{Error, one_line};
 use crate::{hex, signals};
 
-pub(crate) use file::create_private;
+pub(crate) use file::{append_to, create_private};
 
 #[derive(Serialize)]
 struct HeadJson {

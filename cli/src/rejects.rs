@@ -3,7 +3,7 @@
 //! # Invariant
 //!
 //! When [`Rejects::finish`] has returned without an error, every bad record is in the file and durable, byte for byte,
-//! each with a separator behind it.
+//! each with a separator behind it, and so is the name of the file.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -13,10 +13,13 @@ use duramen::inspect::count;
 
 use crate::ended::{Bad, InputError};
 use crate::error::{Error, name_of};
+use crate::output;
 
 /// Where bad records go.
 pub(crate) struct Rejects {
     out: BufWriter<File>,
+    /// The directory of the file. `None` for what is no file, such as a pipe.
+    directory: Option<File>,
     name: String,
     /// The byte behind each record, if there is one.
     separator: Option<u8>,
@@ -28,12 +31,9 @@ impl Rejects {
     /// Bad records go behind what is in the file, which is made if it is missing.
     pub(crate) fn open(path: &Path, separator: Option<u8>) -> Result<Self, Error> {
         let name = name_of(path);
-        let opened = File::options().append(true).create(true).open(path);
-        let out = match opened {
-            Ok(file) => BufWriter::new(file),
-            Err(source) => return Err(Error::Write { name, source }),
-        };
-        Ok(Self { out, name, separator, records: 0, first: None })
+        let (file, directory) = output::append_to(path)?;
+        let out = BufWriter::new(file);
+        Ok(Self { out, directory, name, separator, records: 0, first: None })
     }
 
     /// Keeps a bad record, or more of one.
@@ -54,6 +54,8 @@ impl Rejects {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             synced => synced,
         });
+        // It may have been made here, or by a process that did not come to sync its name.
+        let synced = synced.and_then(|()| self.directory.as_ref().map_or(Ok(()), File::sync_all));
         synced.map_err(|error| self.fail(error))
     }
 

@@ -215,6 +215,22 @@ fn follow(path: &Path) -> io::Result<End> {
     Err(rustix::io::Errno::LOOP.into())
 }
 
+/// Opens a file to be appended to, and makes it if it is missing. Returns it with its directory, whose sync makes the name
+/// durable; without one for what is no file, such as a pipe, and for what is open already.
+pub(crate) fn append_to(path: &Path) -> Result<(File, Option<File>), Error> {
+    let fail = |source| Error::Write { name: name_of(path), source };
+    let (path, directory) = match Target::find(path).map_err(fail)? {
+        Target::File(file, _) => {
+            let directory = open_directory_of(&file)?;
+            (file, Some(directory))
+        }
+        Target::Open(path) | Target::Other(path) => (path, None),
+    };
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(directory.is_some()).open(path).map_err(fail)?;
+    Ok((file, directory))
+}
+
 /// Writes to an open file behind what it holds.
 fn write_behind(path: &Path, write: impl FnOnce(&mut dyn Write) -> Written) -> Written {
     let of = fs::metadata(path)?;

@@ -89,3 +89,19 @@ fn a_file_that_a_proof_is_written_to_is_durable_at_the_end() {
     }
     assert!(traced.check().promises >= 2);
 }
+
+#[test]
+fn bad_records_and_the_name_of_their_file_are_durable_when_the_head_is_printed() {
+    if !can_trace("the program's bad records") {
+        return;
+    }
+    let mut traced = Traced::in_a_new_place();
+    let input = [lines(0..10), b"no digits\n".to_vec(), lines(10..20)].concat();
+    for _ in 0..2 {
+        let append = duramen(&traced, "append @store --input hex --skip-bad @bad");
+        let _ = traced.print(&append, &input);
+    }
+    let bad = std::fs::read_to_string(traced.path("bad")).unwrap();
+    assert_eq!(bad, "no digits\nno digits\n");
+    assert!(traced.check().promises >= 2);
+}
