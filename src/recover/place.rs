@@ -4,25 +4,51 @@
 //!
 //! - Until everything is written the target has the mark of an unfinished copy and no manifest, so every open refuses it.
 //! - Its files come into the target as those of a backup do, the manifest last.
+//! - The directory inside is removed only while its path leads to it: another recovery may have made its own one there.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backup::Target;
 use crate::config::Config;
-use crate::error::Result;
-use crate::fs::Place;
+use crate::error::{Error, Result};
+use crate::fs::{Dir, FileSystem, Place};
 use crate::store::Store;
 
 /// The name of the directory inside.
 const INSIDE: &str = "unfinished";
 
 /// The directory inside, which is removed when this is dropped.
-struct Inside(Arc<dyn Place>);
+struct Inside {
+    place: Arc<dyn Place>,
+    /// The directory that was made there.
+    made: Arc<dyn FileSystem>,
+}
+
+impl Inside {
+    fn make(place: Arc<dyn Place>, path: &Path) -> Result<Self> {
+        match place.make() {
+            Ok(made) => Ok(Self { place, made }),
+            Err(error) => {
+                // What was made before the error. Another recovery has files there soon.
+                let is_empty = |fs: &dyn FileSystem, dir: Dir| {
+                    fs.list(dir).is_ok_and(|files| files.is_empty())
+                };
+                let bound = place.bind();
+                if bound.is_ok_and(|fs| Dir::INNER.iter().all(|dir| is_empty(&*fs, *dir))) {
+                    let _ = place.remove_all();
+                }
+                Err(Error::io("create", path, error))
+            }
+        }
+    }
+}
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        if let Err(error) = self.0.remove_all() {
+        let removed = self.made.check_place().and_then(|()| self.place.remove_all());
+        if let Err(error) = removed {
             tracing::warn!(%error, "cannot remove the directory in which a store was recovered");
         }
     }
@@ -39,9 +65,9 @@ pub(super) fn finished<T>(target: &Config, write: impl FnOnce(&Store) -> Result<
     };
     let started = Instant::now();
     let unfinished = Target::begin(target)?;
-    let inside = Inside(Arc::clone(&place));
     let mut config = target.clone();
-    (config.place, config.path) = (place, target.path.join(INSIDE));
+    (config.place, config.path) = (Arc::clone(&place), target.path.join(INSIDE));
+    let inside = Inside::make(place, &config.path)?;
     let store = Store::open(config)?;
     let written = write(&store)?;
     store.copy_into(unfinished, started)?;

@@ -107,3 +107,36 @@ fn a_store_that_is_open_and_a_name_for_a_tree_that_is_not_there_are_refused() {
     assert!(!open.path("new").exists() && !place.path("new").exists());
     writer.end();
 }
+
+#[test]
+fn a_recovery_whose_target_was_moved_removes_nothing_of_the_one_that_came_there() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let place = store_of((0..200_000).map(|line| format!("line {line}\n")).collect::<String>());
+    let mut recover = command(&place, &[], "recover @store @new");
+    let mut child = recover.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    let is_begun = || {
+        let files = std::fs::read_dir(place.path("new/unfinished/manifest"));
+        files.is_ok_and(|mut files| {
+            let name = |file: std::io::Result<std::fs::DirEntry>| file.unwrap().path();
+            files.any(|file| name(file).extension().is_some_and(|end| end == "manifest"))
+        })
+    };
+    while !is_begun() {
+        assert!(begun.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    std::fs::rename(place.path("new"), place.path("moved")).unwrap();
+    // As another recovery has it, whose target has the same name.
+    std::fs::create_dir_all(place.path("new/unfinished/parts")).unwrap();
+    let theirs = place.file("new/unfinished/parts/00000001.part", "of another");
+    kill_process(pid, Signal::CONT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && told.contains("was replaced"), "{told}");
+    assert_eq!(std::fs::read(theirs).unwrap(), b"of another");
+    refused(duramen(&place, "head @moved"), 6);
+}
