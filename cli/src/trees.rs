@@ -116,7 +116,10 @@ pub(crate) fn drop_tree(args: &DropTreeArgs) -> Result<(), Error> {
         if tree.is_none() {
             store.tree(&args.tree)?;
         }
-        return Err(Error::Usage(format!("--yes would drop {}", what.trim_end())));
+        return Err(Error::Usage(format!(
+            "nothing was dropped: add --yes to drop the tree {}",
+            what.trim_end()
+        )));
     }
     let store = store::open_existing(&args.dir, args.lock)?;
     let dropped = store.drop_tree(&args.tree)?;

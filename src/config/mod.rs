@@ -280,7 +280,7 @@ impl Config {
     /// [`Error::Config`] for a pause of zero.
     pub fn claim_idle(mut self, pause: Duration) -> Result<Self> {
         if pause.is_zero() {
-            return Err(Error::config("claim_idle", "a pause of zero is none"));
+            return Err(Error::config("claim_idle", "the pause (0 s) must be longer than zero"));
         }
         self.claim_idle = Some(pause);
         Ok(self)

@@ -473,8 +473,8 @@ pub enum Error {
         at: SystemTime,
     },
 
-    /// No entry was named to be erased: there is no range, or one of the ranges is empty. Nothing was erased.
-    #[error("nothing to erase: there is no range, or one without an entry")]
+    /// No entry was named to be erased: no range was given, or one is empty. Nothing was erased.
+    #[error("nothing to erase: no range was given, or one is empty")]
     NothingToErase,
 
     /// The reason of an erasure is too long or has control characters. Nothing was erased.

@@ -124,7 +124,11 @@ fn a_value_that_cannot_work_is_refused_where_it_is_set() {
             "inserts slow down from three quarters of 32 on, and merging parts by 2 may leave 24",
         ),
         (refused(CompactionPolicy::Off.max_parts(9)), "max_parts", "9 parts, but the policy"),
-        (refused(config().claim_idle(zero)), "claim_idle", "a pause of zero is none"),
+        (
+            refused(config().claim_idle(zero)),
+            "claim_idle",
+            "the pause (0 s) must be longer than zero",
+        ),
         (refused(config().retry_wait(zero, second)), "retry_wait", "first is zero"),
         (
             refused(config().retry_wait(2 * second, second)),

@@ -68,7 +68,10 @@ fn a_tree_is_dropped_with_yes_alone() {
     let place = store();
     let parts = || std::fs::read_dir(place.path("store/parts")).unwrap().count();
     let would = refused(duramen(&place, "drop-tree DIR receipts"), 2);
-    assert!(would.contains("--yes would drop receipts: 3 leaves"), "{would}");
+    assert!(
+        would.contains("nothing was dropped: add --yes to drop the tree receipts: 3 leaves"),
+        "{would}"
+    );
     assert!(printed(duramen(&place, "trees DIR")).contains("receipts"));
     printed(duramen(&place, "drop-tree DIR receipts --yes"));
     assert_eq!(printed(duramen(&place, "trees DIR")), "main: 2 leaves, blake3, arity 4\n");
