@@ -31,18 +31,20 @@ impl Inside {
         match place.make() {
             Ok(made) => Ok(Self { place, made }),
             Err(error) => {
-                // What was made before the error. Another recovery has files there soon.
-                let is_empty = |fs: &dyn FileSystem, dir: Dir| {
-                    fs.list(dir).is_ok_and(|files| files.is_empty())
-                };
-                let bound = place.bind();
-                if bound.is_ok_and(|fs| Dir::INNER.iter().all(|dir| is_empty(&*fs, *dir))) {
+                // A part of the directories may have been made.
+                if place.bind().is_ok_and(|found| is_unused(&*found)) {
                     let _ = place.remove_all();
                 }
                 Err(Error::io("create", path, error))
             }
         }
     }
+}
+
+/// Whether a directory has no file of a store, and no other recovery has its lock.
+fn is_unused(fs: &dyn FileSystem) -> bool {
+    let is_empty = |dir: &Dir| fs.list(*dir).is_ok_and(|files| files.is_empty());
+    Dir::INNER.iter().all(is_empty) && fs.is_locked().is_ok_and(|locked| !locked)
 }
 
 impl Drop for Inside {
@@ -74,4 +76,52 @@ pub(super) fn finished<T>(target: &Config, write: impl FnOnce(&Store) -> Result<
     store.close()?;
     drop(inside);
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io};
+
+    use super::*;
+    use crate::fs::OsPlace;
+
+    /// A place in which only a part of the directories can be made.
+    #[derive(Debug)]
+    struct Full(OsPlace);
+
+    impl Place for Full {
+        fn bind(&self) -> io::Result<Arc<dyn FileSystem>> {
+            self.0.bind()
+        }
+
+        fn make(&self) -> io::Result<Arc<dyn FileSystem>> {
+            self.0.make()?;
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn remove_all(&self) -> io::Result<()> {
+            self.0.remove_all()
+        }
+    }
+
+    #[test]
+    fn what_was_made_before_an_error_is_removed_unless_another_recovery_uses_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join(INSIDE);
+        let begin = || {
+            let begun = Inside::make(Arc::new(Full(OsPlace::new(&dir))), &dir);
+            assert!(matches!(begun, Err(Error::Io { .. })));
+            dir.exists()
+        };
+        assert!(!begin());
+        // Another one has just begun.
+        let other = OsPlace::new(&dir).make().unwrap();
+        let lock = other.lock().unwrap();
+        assert!(begin());
+        drop(lock);
+        assert!(!begin());
+        fs::create_dir_all(dir.join("parts")).unwrap();
+        fs::write(dir.join("parts/00000001.part"), "of another").unwrap();
+        assert!(begin());
+    }
 }
