@@ -90,9 +90,10 @@ impl Status {
         use duramen_remote::Error;
         match error {
             Error::NoStore | Error::Nothing => Some(Self::NoStore),
-            Error::OtherStore { .. } | Error::Superseded { .. } | Error::Fenced { .. } => {
-                Some(Self::Refused)
-            }
+            Error::OtherStore { .. }
+            | Error::Superseded { .. }
+            | Error::SetBack { .. }
+            | Error::Fenced { .. } => Some(Self::Refused),
             Error::Damaged { .. } | Error::Missing { .. } => Some(Self::Damaged),
             Error::UnknownFormat { found, supported, .. } if found > supported => {
                 Some(Self::NewerFormat)

@@ -108,7 +108,8 @@ impl Bucket for Client {
             self.prefix.parts().chain([folder.prefix().trim_end_matches('/').into()]).collect();
         let mut found = self.store.list(Some(&folder));
         let mut names = Vec::new();
-        while let Some(object) = found.next().await {
+        while let Some(object) = timed(async { found.next().await.transpose() }).await?.transpose()
+        {
             let location = object.map_err(|error| failed(&error))?.location;
             let own: Vec<_> = location.prefix_match(&self.prefix).into_iter().flatten().collect();
             let own: Vec<&str> = own.iter().map(AsRef::as_ref).collect();

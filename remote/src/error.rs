@@ -81,6 +81,22 @@ pub enum Error {
         /// The sequence number of the store here.
         local: u64,
     },
+    /// The bucket has what this directory had sent and no longer knows of: it was set back to an earlier state of itself,
+    /// as when the image of a disk is restored. Take the store over into another directory.
+    #[error(
+        "this directory was set back to an earlier state of itself: the bucket is at {remote}, written from here under \
+         epoch {epoch}, and the directory knows that it sent records up to {sent}; it has {local} records now"
+    )]
+    SetBack {
+        /// The epoch under which the directory wrote to the bucket.
+        epoch: u64,
+        /// The sequence number up to which the directory knows that it has sent records.
+        sent: u64,
+        /// The sequence number of the store in the bucket.
+        remote: u64,
+        /// The sequence number of the store here.
+        local: u64,
+    },
     /// The store is in the bucket and nothing of it was shipped yet.
     #[error("nothing was shipped to the bucket yet")]
     Nothing,

@@ -12,7 +12,7 @@ use object_store::local::LocalFileSystem;
 use crate::client::Client;
 use crate::collect::Collected;
 use crate::error::{Error, Result};
-use crate::note;
+use crate::note::{self, Note};
 use crate::objects::StoreId;
 use crate::protocol::{fetch_content, identity, initialise, probe, read, take_over};
 use crate::runtime::Runtime;
@@ -306,7 +306,8 @@ impl Remote {
             }
             restored => restored?,
         };
-        note::write(&dir, store, collected.written_by)?;
+        let note = Note { epoch: collected.written_by, sent: writer.committed() };
+        note::write(&dir, store, note)?;
         Ok(Restored { epoch: Some(writer.epoch()), ..restored })
     }
 
@@ -333,7 +334,8 @@ impl Remote {
     /// # Errors
     ///
     /// [`Superseded`](Error::Superseded) if another writer has written to the bucket since this directory was shipped or
-    /// restored; [`OtherStore`](Error::OtherStore); and what the bucket fails with.
+    /// restored; [`SetBack`](Error::SetBack) if this directory has, and was set back to an earlier state of itself since;
+    /// [`OtherStore`](Error::OtherStore); and what the bucket fails with.
     ///
     /// # Examples
     ///

@@ -28,6 +28,8 @@ struct Lossy {
     state: AtomicU64,
     /// Whether every request fails.
     out: AtomicBool,
+    /// Whether every request is refused, as with credentials that have expired.
+    denied: AtomicBool,
     /// Whether objects are replaced that should only be created.
     careless: AtomicBool,
     faults: AtomicU64,
@@ -53,6 +55,10 @@ impl Lossy {
         let state = self.state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let fails = one_in > 0 && (mixed ^ (mixed >> 31)).is_multiple_of(one_in);
+        if self.denied.load(Ordering::SeqCst) {
+            let (path, source) = (String::new(), "403".into());
+            return Err(object_store::Error::PermissionDenied { path, source });
+        }
         if fails || self.out.load(Ordering::SeqCst) {
             self.faults.fetch_add(1, Ordering::SeqCst);
             return Err(object_store::Error::Generic { store: "lossy", source: "503".into() });
@@ -199,6 +205,31 @@ fn an_outage_stops_nothing_here_and_is_caught_up_with() {
     shipper.flush_to(Level::Remote).unwrap();
     assert_eq!(shipper.stats().remote, shipper.stats().local);
     shipper.close().unwrap();
+}
+
+#[test]
+fn credentials_that_expire_delay_what_is_shipped_until_they_are_mended() {
+    let bucket = Lossy::with(1, 0);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let log = open(&path);
+    let remote = Remote::from_object_store(Arc::clone(&bucket) as _, "x").unwrap();
+    let remote = remote.give_up_after(2);
+    remote.init(&log.store()).unwrap();
+    let shipper = remote.ship(&log.store(), often(&path)).unwrap();
+    shipper.flush_to(Level::Remote).unwrap();
+    bucket.denied.store(true, Ordering::SeqCst);
+    let token = shipper.remote(&log.insert([1; 32]).unwrap().token);
+    log.flush().unwrap();
+    assert!(!token.wait_timeout(Duration::from_millis(300)).unwrap());
+    let error = shipper.stats().last_error.unwrap();
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+    bucket.denied.store(false, Ordering::SeqCst);
+    token.wait().unwrap();
+    // At the end there is nobody who could mend them.
+    bucket.denied.store(true, Ordering::SeqCst);
+    log.insert_durable([2; 32]).unwrap();
+    assert!(matches!(shipper.close(), Err(Error::Refused { .. })));
 }
 
 #[test]

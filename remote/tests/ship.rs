@@ -212,17 +212,16 @@ fn a_directory_that_was_rolled_back_is_refused() {
     fill(&store, 0);
     let shipper = place.remote.ship(&store, by_hand(&path)).unwrap();
     shipper.flush_to(Level::Remote).unwrap();
-    store.snapshot_to(place.path("backup")).unwrap();
+    let backup = place.path("backup");
+    store.snapshot_to(&backup).unwrap();
     fill(&store, 1);
     shipper.flush_to(Level::Remote).unwrap();
     shipper.close().unwrap();
     store.close().unwrap();
-    let backup = place.path("backup");
-    // As if the machine were set back: the note is there, and names the directory.
+    // As if all of the directory but its newest note were set back.
     let note = std::fs::read_to_string(path.join("remote")).unwrap();
-    let inode = |path: &Path| std::fs::metadata(path).unwrap().ino().to_string();
-    let note = note.replace(&inode(&path), &inode(&backup));
-    std::fs::write(backup.join("remote"), note).unwrap();
+    let inode = |path: &Path| format!(" {} ", std::fs::metadata(path).unwrap().ino());
+    std::fs::write(backup.join("remote"), note.replace(&inode(&path), &inode(&backup))).unwrap();
     let store = open(&backup);
     let refused = place.remote.ship(&store, by_hand(&backup)).unwrap_err();
     assert!(matches!(refused, Error::Superseded { .. }), "{refused}");
@@ -231,6 +230,107 @@ fn a_directory_that_was_rolled_back_is_refused() {
     fill(&store, 4);
     let refused = place.remote.ship(&store, by_hand(&backup)).unwrap_err();
     assert!(matches!(refused, Error::Superseded { .. }), "{refused}");
+}
+
+/// Makes `image` what `path` is now, as if the image of a disk were taken: with its note, which names the directory.
+fn take_image(store: &Store, path: &Path, image: &Path) {
+    store.snapshot_to(image).unwrap();
+    let note = std::fs::read_to_string(path.join("remote")).unwrap();
+    let inode = |path: &Path| format!(" {} ", std::fs::metadata(path).unwrap().ino());
+    assert!(note.contains(&inode(path)), "{note}");
+    std::fs::write(image.join("remote"), note.replace(&inode(path), &inode(image))).unwrap();
+}
+
+#[test]
+fn a_machine_set_back_to_its_own_image_replaces_nothing_however_much_it_wrote_since() {
+    for (later, checkpoint) in [(1, false), (1, true), (6, false), (6, true)] {
+        let place = Place::in_memory();
+        let path = place.path("store");
+        let store = open(&path);
+        place.remote.init(&store).unwrap();
+        fill(&store, 0);
+        let shipper = place.remote.ship(&store, by_hand(&path)).unwrap();
+        shipper.flush_to(Level::Remote).unwrap();
+        let image = place.path("image");
+        take_image(&store, &path, &image);
+        let imaged = shipper.stats().remote;
+        // It acknowledges more, and then the disk is set back.
+        (1..3).for_each(|round| fill(&store, round));
+        store.checkpoint().unwrap();
+        fill(&store, 3);
+        shipper.flush_to(Level::Remote).unwrap();
+        let acknowledged = shipper.stats().remote;
+        shipper.close().unwrap();
+        let before = place.remote.status().unwrap();
+        let store = open(&image);
+        (10..10 + later).for_each(|round| fill(&store, round));
+        if checkpoint {
+            // Its log may not reach back to where the bucket ends.
+            store.checkpoint().unwrap();
+        }
+        store.flush().unwrap();
+        let refused = place.remote.ship(&store, by_hand(&image)).unwrap_err();
+        let Error::SetBack { epoch: 1, sent, remote, local } = refused else { panic!("{refused}") };
+        assert_eq!((sent, remote), (imaged, acknowledged));
+        assert_eq!(local, store.durable_seq().unwrap().0);
+        assert!(refused.to_string().contains(&format!("is at {remote}")), "{refused}");
+        assert_eq!(place.remote.status().unwrap(), before, "nothing was changed");
+    }
+}
+
+#[test]
+fn a_machine_that_stopped_between_its_note_and_its_slot_goes_on() {
+    let bucket = Arc::new(InMemory::new());
+    let remote = Remote::from_object_store(Arc::clone(&bucket) as _, "x").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let store = open(&path);
+    remote.init(&store).unwrap();
+    let shipper = remote.ship(&store, by_hand(&path)).unwrap();
+    fill(&store, 0);
+    shipper.flush_to(Level::Remote).unwrap();
+    shipper.close().unwrap();
+    // As if it had noted a slot that never left the machine.
+    let note = std::fs::read_to_string(path.join("remote")).unwrap();
+    let sent: u64 = note.split_whitespace().last().unwrap().parse().unwrap();
+    assert_eq!(Some(sent), remote.status().unwrap().seq);
+    let note = note.replace(&format!(" {sent}\n"), &format!(" {}\n", sent + 1_000));
+    std::fs::write(path.join("remote"), note).unwrap();
+    fill(&store, 1);
+    let shipper = remote.ship(&store, by_hand(&path)).unwrap();
+    shipper.flush_to(Level::Remote).unwrap();
+    shipper.close().unwrap();
+    remote.take_over(dir.path().join("there")).unwrap();
+    check(&dir.path().join("there"), &store.head().unwrap(), &marks(&store));
+}
+
+#[test]
+fn a_note_that_cannot_be_written_delays_what_is_shipped_and_nothing_is_left_out() {
+    let place = Place::in_memory();
+    let path = place.path("store");
+    let store = open(&path);
+    place.remote.init(&store).unwrap();
+    fill(&store, 0);
+    let often = ShipPolicy::Interval(Duration::from_millis(2));
+    let config = ShipConfig::new(&path).policy(often).slot_bytes(300);
+    let shipper = place.remote.ship(&store, config).unwrap();
+    shipper.flush_to(Level::Remote).unwrap();
+    // A directory in the place of the note's new file, as a disk that is full would do.
+    std::fs::create_dir(path.join("remote.tmp")).unwrap();
+    (1..4).for_each(|round| fill(&store, round));
+    let tree = store.existing_tree("audit").unwrap();
+    let token = shipper.remote(&tree.insert([9; 32]).unwrap().token);
+    store.flush().unwrap();
+    assert!(!token.wait_timeout(Duration::from_millis(300)).unwrap());
+    let error = shipper.stats().last_error.unwrap();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    std::fs::remove_dir(path.join("remote.tmp")).unwrap();
+    token.wait().unwrap();
+    shipper.flush_to(Level::Remote).unwrap();
+    let copy = place.path("copy");
+    place.remote.restore(&copy).unwrap();
+    check(&copy, &store.head().unwrap(), &marks(&store));
+    shipper.close().unwrap();
 }
 
 #[test]

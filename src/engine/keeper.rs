@@ -75,6 +75,11 @@ impl Keeper {
         self.live.lock()
     }
 
+    /// Takes the checkpoint lock, unless another thread has it.
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Live>> {
+        self.live.try_lock()
+    }
+
     /// The manifest in force.
     pub(super) fn manifest(&self) -> Manifest {
         self.lock().manifest().clone()

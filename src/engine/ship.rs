@@ -100,6 +100,14 @@ impl Feed {
         (live.manifest().clone(), PartsHold::begin(&self.engine, &live))
     }
 
+    /// The same, if the number of the manifest is above `than`. Returns `None` too, and does not wait, while another thread
+    /// has the checkpoint lock.
+    pub(crate) fn newer_state(&self, than: Option<u64>) -> Option<(Manifest, PartsHold)> {
+        let live = self.engine.keeper.try_lock()?;
+        let is_newer = Some(live.manifest().number) > than;
+        is_newer.then(|| (live.manifest().clone(), PartsHold::begin(&self.engine, &live)))
+    }
+
     /// The store.
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine

@@ -115,6 +115,34 @@ impl LogFeed {
         let (manifest, hold) = feed.state();
         Ok(StoreState::new(feed.engine(), manifest, hold))
     }
+
+    /// The state in force, if its [number](StoreState::number) is above `than`. Checkpoints, merges and prunes each make a
+    /// new one. Returns `None` too while one of them is at work: this call does not wait for it, and the next call finds
+    /// what it made.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::ship::LogFeed;
+    /// use duramen::{Accumulator, Config};
+    ///
+    /// let log: Accumulator = Accumulator::open(Config::new(dir.path().join("here")))?;
+    /// let feed = LogFeed::begin(&log.store())?;
+    /// let first = feed.newer_state(None)?.ok_or("there is a state")?;
+    /// assert!(feed.newer_state(Some(first.number()))?.is_none());
+    /// log.insert([7; 32])?;
+    /// log.checkpoint()?;
+    /// assert!(feed.newer_state(Some(first.number()))?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) in a forked child.
+    pub fn newer_state(&self, than: Option<u64>) -> Result<Option<StoreState>> {
+        let feed = self.feed.get()?;
+        let newer = feed.newer_state(than);
+        Ok(newer.map(|(manifest, hold)| StoreState::new(feed.engine(), manifest, hold)))
+    }
 }
 
 /// A part of a state.

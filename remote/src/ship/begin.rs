@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! - It may only if the bucket has nothing that the directory does not have. The note says so, and where the log of the
-//!   directory reaches back far enough, every group is compared.
+//! - It may only if the bucket has nothing that the directory does not have. The note says so: nothing was written under a
+//!   later epoch, and no record that the directory had not noted before. Where the log of the directory reaches back far
+//!   enough, every group is compared as well.
 //! - This is decided before a takeover too, so that a machine that has missed something fences no one.
 
 use std::path::Path;
@@ -12,7 +13,7 @@ use duramen::ship::{Groups, LogFeed};
 
 use crate::collect::Collected;
 use crate::error::{Error, Result};
-use crate::note;
+use crate::note::{self, Note};
 use crate::objects::StoreId;
 
 /// Records that the bucket does not have yet, out of a batch of which it has the first ones.
@@ -43,9 +44,15 @@ pub(super) fn compare(
         return Ok(Start { needs_state: true, rest: None });
     }
     let local = feed.durable()?.0;
-    let epoch = note::read(dir, store)?.unwrap_or(0);
+    let Note { epoch, sent } = note::read(dir, store)?.unwrap_or_default();
     let superseded = || Error::Superseded { epoch, by_epoch: collected.written_by, remote, local };
-    if collected.written_by > epoch || remote > local {
+    if collected.written_by > epoch {
+        return Err(superseded());
+    }
+    if remote > sent {
+        return Err(Error::SetBack { epoch, sent, remote, local });
+    }
+    if remote > local {
         return Err(superseded());
     }
     if feed.seq()?.0 > remote {

@@ -15,16 +15,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use duramen::ship::LogFeed;
 use duramen::{DurabilityToken, Store};
 
-use crate::collect::Collected;
 use crate::error::{Error, Result};
-use crate::note;
-use crate::objects::StoreId;
-use crate::protocol::{identity, read, take_over};
-use crate::remote::{Remote, Requests, same};
-use begin::compare;
+use crate::remote::{Remote, Requests};
 pub use config::{Level, ShipConfig, ShipPolicy};
 use shared::Shared;
 use work::Worker;
@@ -82,40 +76,8 @@ pub struct ShipStats {
 
 impl Shipper {
     pub(crate) fn begin(remote: &Remote, store: &Store, config: ShipConfig) -> Result<Self> {
-        let mut feed = LogFeed::begin(store)?;
-        let own: StoreId = feed.store()?;
-        let client = &remote.client;
-        let (found, _) = remote.run(identity(&**client))?.ok_or(Error::NoStore)?;
-        same(own, found)?;
-        // Before anything is changed in the bucket.
-        let (found, seen) = remote.run(read(&**client, || Ok(Collected::default())))?;
-        let end = found.cursor.map_or(0, |cursor| cursor.seq);
-        compare(&mut LogFeed::begin(store)?, &seen, end, &config.dir, own)?;
-        drop(seen);
-        let mut collected = Collected::default();
-        let writer = remote.run(take_over(Arc::clone(client), &mut collected))?;
-        let end = writer.committed();
-        let start = compare(&mut feed, &collected, end, &config.dir, own)?;
-        note::write(&config.dir, own, writer.epoch())?;
-        let shared = Arc::new(Shared::default());
-        if collected.state.is_some() {
-            shared.change(|state| state.remote = end);
-        }
-        let epoch = writer.epoch();
-        let worker = Worker {
-            shared: Arc::clone(&shared),
-            runtime: remote.runtime.clone(),
-            writer,
-            feed,
-            store: store.clone(),
-            config,
-            parts: collected.parts,
-            uploaded: Vec::new(),
-            rest: start.rest,
-            needs_state: start.needs_state,
-            checkpoints: None,
-            sending: None,
-        };
+        let worker = Worker::begin(remote, store, config)?;
+        let (shared, epoch) = (Arc::clone(&worker.shared), worker.writer.epoch());
         let thread = std::thread::Builder::new().name("duramen-ship".to_owned());
         let thread = thread.spawn(|| worker.run()).map_err(|error| Error::Io {
             action: "start a thread for",

@@ -4,7 +4,9 @@
 //!
 //! - It is the only one that writes to the bucket, and sends one slot at a time.
 //! - The log of the local store keeps what is not in the bucket, and releases it only then.
-//! - A failure of the bucket that may pass never ends it, and never reaches the local store. It tries the same slot again.
+//! - The note of the directory names a sequence number, durably, before records up to it are sent.
+//! - A failure of the bucket never ends it, unless another writer has taken over or the bucket has what no writer wrote. It
+//!   never reaches the local store. The thread sends the same slot again.
 //! - When it ends, every waiter has its answer.
 
 use std::sync::Arc;
@@ -14,26 +16,35 @@ use bytes::Bytes;
 use duramen::Store;
 use duramen::ship::{Groups, LogBatch, LogFeed, ShippedPart, StoreState};
 
-use super::begin::Rest;
+use super::begin::{Rest, compare};
 use super::config::{ShipConfig, ShipPolicy};
 use super::shared::{Shared, Work};
 use crate::body::{self, CHUNK, RemotePart};
 use crate::client::Client;
+use crate::collect::Collected;
 use crate::error::{Error, Result};
 use crate::name::Name;
-use crate::objects::Reference;
-use crate::protocol::Writer;
+use crate::note::{self, Note};
+use crate::objects::{Reference, StoreId};
+use crate::protocol::{Writer, identity, read, take_over};
+use crate::remote::{Remote, same};
 use crate::runtime::Runtime;
 
 /// The wait after a call that gave up, before the next one.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The thread looks no more often than this.
+const LEAST_INTERVAL: Duration = Duration::from_millis(1);
+
+/// After so many looks in a row that found no new state, one waits for the checkpoint lock.
+const PASSED_OVER: u32 = 50;
 
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) runtime: Runtime,
     pub(super) writer: Writer<Client>,
     pub(super) feed: LogFeed,
-    pub(super) store: Store,
+    id: StoreId,
     pub(super) config: ShipConfig,
     /// The parts of the state in the bucket.
     pub(super) parts: Vec<RemotePart>,
@@ -41,10 +52,39 @@ pub(super) struct Worker {
     pub(super) uploaded: Vec<RemotePart>,
     pub(super) rest: Option<Rest>,
     pub(super) needs_state: bool,
-    /// How many checkpoints there were when a state was shipped last.
-    pub(super) checkpoints: Option<u64>,
-    /// The batch that is being sent.
-    pub(super) sending: Option<Option<LogBatch>>,
+    /// The number of the state in the bucket, if this worker has shipped it.
+    shipped: Option<u64>,
+    /// The number of the state that is proposed.
+    proposed: Option<u64>,
+    /// How many looks in a row found no new state. The checkpoint lock may have been taken in each of them.
+    passed_over: u32,
+    /// The note of the directory.
+    note: Note,
+    /// A batch that was read and is not in a slot yet.
+    unsent: Option<LogBatch>,
+    /// The batch that is being sent, if it is a whole one of the feed.
+    sending: Option<Option<LogBatch>>,
+}
+
+/// Whether what failed may succeed later: a request, also one that the bucket refuses until an operator has mended the
+/// credentials, or the note on a disk that is full. The same slot is sent again then.
+fn may_pass(error: &Error) -> bool {
+    error.is_transient() || matches!(error, Error::Refused { .. } | Error::Io { .. })
+}
+
+/// The groups of `bytes` that end behind `remote`.
+fn groups_behind(remote: u64, bytes: &[u8]) -> Result<Bytes> {
+    let mut behind = Vec::new();
+    for group in Groups::new(bytes) {
+        let group = group.map_err(|at| Error::Damaged {
+            name: "the log of the store".to_owned(),
+            what: format!("it has no group at byte {at} of a batch"),
+        })?;
+        if group.last.0 > remote {
+            behind.extend_from_slice(group.bytes);
+        }
+    }
+    Ok(behind.into())
 }
 
 /// Ends the thread for those who wait, also if it panics.
@@ -57,22 +97,64 @@ impl Drop for End {
 }
 
 impl Worker {
+    /// Takes the bucket over for `store`, unless the directory has missed something.
+    pub(super) fn begin(remote: &Remote, store: &Store, config: ShipConfig) -> Result<Self> {
+        let mut feed = LogFeed::begin(store)?;
+        let own: StoreId = feed.store()?;
+        let client = &remote.client;
+        let (found, _) = remote.run(identity(&**client))?.ok_or(Error::NoStore)?;
+        same(own, found)?;
+        // Before anything is changed in the bucket.
+        let (found, seen) = remote.run(read(&**client, || Ok(Collected::default())))?;
+        let end = found.cursor.map_or(0, |cursor| cursor.seq);
+        compare(&mut LogFeed::begin(store)?, &seen, end, &config.dir, own)?;
+        drop(seen);
+        let mut collected = Collected::default();
+        let writer = remote.run(take_over(Arc::clone(client), &mut collected))?;
+        let end = writer.committed();
+        let start = compare(&mut feed, &collected, end, &config.dir, own)?;
+        let note = Note { epoch: writer.epoch(), sent: end };
+        note::write(&config.dir, own, note)?;
+        let shared = Arc::new(Shared::default());
+        if collected.state.is_some() {
+            shared.change(|state| state.remote = end);
+        }
+        Ok(Self {
+            shared,
+            runtime: remote.runtime.clone(),
+            writer,
+            feed,
+            id: own,
+            config,
+            parts: collected.parts,
+            uploaded: Vec::new(),
+            rest: start.rest,
+            needs_state: start.needs_state,
+            shipped: None,
+            proposed: None,
+            passed_over: 0,
+            note,
+            unsent: None,
+            sending: None,
+        })
+    }
+
     pub(super) fn run(mut self) {
         let end = End(Arc::clone(&self.shared));
         let interval = match self.config.policy {
-            ShipPolicy::Interval(interval) => Some(interval),
+            ShipPolicy::Interval(interval) => Some(interval.max(LEAST_INTERVAL)),
             ShipPolicy::Manual => None,
         };
         let mut swept = false;
         loop {
             let work = self.shared.next(interval);
             let result = self.ship().and_then(|()| {
-                if std::mem::replace(&mut swept, true) {
-                    return Ok(());
-                }
                 // What an earlier writer left, once.
-                let collected = self.runtime.block_on(self.writer.sweep())?;
-                self.shared.change(|state| state.collected += collected);
+                if !swept {
+                    let collected = self.runtime.block_on(self.writer.sweep())?;
+                    self.shared.change(|state| state.collected += collected);
+                    swept = true;
+                }
                 Ok(())
             });
             match (result, work) {
@@ -81,7 +163,7 @@ impl Worker {
                     self.shared.carried_out(request);
                 }
                 (Ok(()), Work::Stop) => break,
-                (Err(error), Work::Ship(_)) if error.is_transient() => {
+                (Err(error), Work::Ship(_)) if may_pass(&error) => {
                     tracing::warn!(%error, "cannot ship");
                     self.shared.change(|state| state.last_error = Some(error));
                     self.shared.pause(PAUSE);
@@ -99,41 +181,90 @@ impl Worker {
 
     /// Ships everything that is durable, and the state if there is a new one.
     fn ship(&mut self) -> Result<()> {
+        self.ship_log()?;
+        self.ship_state()
+    }
+
+    /// Ships everything that is durable.
+    fn ship_log(&mut self) -> Result<()> {
         if self.needs_state {
-            self.ship_state(true)?;
+            self.ship_origin()?;
         }
         self.finish()?;
+        if let Some(last) = self.rest.as_ref().map(|rest| rest.last) {
+            self.intend(last)?;
+        }
         if let Some(rest) = self.rest.take() {
             self.writer.begin(rest.last, rest.bytes.into())?;
             self.sending = Some(None);
             self.finish()?;
         }
-        while let Some(batch) = self.feed.next(self.config.slot_bytes)? {
-            self.send(batch)?;
+        loop {
+            if self.unsent.is_none() {
+                self.unsent = self.feed.next(self.config.slot_bytes)?;
+            }
+            if self.unsent.is_none() {
+                return Ok(());
+            }
+            self.send()?;
         }
-        let checkpoints = self.store.stats().checkpoints;
-        if self.checkpoints != Some(checkpoints) || self.writer.is_proposed() {
-            self.ship_state(false)?;
-            self.checkpoints = Some(checkpoints);
+    }
+
+    /// Ships the state if there is a new one.
+    fn ship_state(&mut self) -> Result<()> {
+        if !self.writer.is_proposed() {
+            let Some(state) = self.new_state()? else { return Ok(()) };
+            if state.covers().0 > self.writer.committed() {
+                // It comes with the next turn, once the log is in the bucket.
+                return Ok(());
+            }
+            self.propose(&state)?;
+        }
+        self.publish()
+    }
+
+    /// The state of the store, if it is newer than the one in the bucket. Waits for a checkpoint that is at work only if many
+    /// calls before may have found one.
+    fn new_state(&mut self) -> Result<Option<StoreState>> {
+        if self.passed_over >= PASSED_OVER {
+            self.passed_over = 0;
+            let state = self.feed.state()?;
+            return Ok((Some(state.number()) > self.shipped).then_some(state));
+        }
+        let newer = self.feed.newer_state(self.shipped)?;
+        self.passed_over = if newer.is_some() { 0 } else { self.passed_over + 1 };
+        Ok(newer)
+    }
+
+    /// Notes that records up to `last` may be in the bucket from now on.
+    fn intend(&mut self, last: u64) -> Result<()> {
+        if last > self.note.sent {
+            let note = Note { sent: last, ..self.note };
+            note::write(&self.config.dir, self.id, note)?;
+            self.note = note;
         }
         Ok(())
     }
 
-    fn send(&mut self, batch: LogBatch) -> Result<()> {
+    /// Sends the batch that was read.
+    fn send(&mut self) -> Result<()> {
+        let Some(batch) = &self.unsent else { return Ok(()) };
         let remote = self.writer.committed();
         let bytes = if batch.first().0 < remote {
             // The state that was shipped first may cover the beginning.
-            let groups = Groups::new(batch.bytes()).filter_map(std::result::Result::ok);
-            let new = groups.filter(|group| group.last.0 > remote);
-            new.flat_map(|group| group.bytes).copied().collect()
+            groups_behind(remote, batch.bytes())?
         } else {
             Bytes::copy_from_slice(batch.bytes())
         };
+        let last = batch.last().0;
         if bytes.is_empty() {
-            return Ok(self.feed.release(&batch)?);
+            self.feed.release(batch)?;
+            self.unsent = None;
+            return Ok(());
         }
-        self.writer.begin(batch.last().0, bytes)?;
-        self.sending = Some(Some(batch));
+        self.intend(last)?;
+        self.writer.begin(last, bytes)?;
+        self.sending = Some(self.unsent.take());
         self.finish()
     }
 
@@ -154,26 +285,35 @@ impl Worker {
         Ok(())
     }
 
-    /// Ships the state as of the last checkpoint. With `jump` it may cover more than the log in the bucket, which then
-    /// begins behind it.
-    fn ship_state(&mut self, jump: bool) -> Result<()> {
+    /// Ships a state that may cover more than the log in the bucket, which then begins behind it.
+    fn ship_origin(&mut self) -> Result<()> {
         if !self.writer.is_proposed() {
             let state = self.feed.state()?;
-            let covers = state.covers().0;
-            if !jump && covers > self.writer.committed() {
-                // It comes with the next turn, once the log is in the bucket.
-                return Ok(());
-            }
-            let mut parts = Vec::new();
-            for part in state.parts() {
-                parts.push(self.upload(&state, part)?);
-            }
-            let (objects, body) = body::encode(state.bytes(), &parts);
-            self.writer.propose(covers, objects, body)?;
-            self.uploaded = parts;
+            self.intend(state.covers().0)?;
+            self.propose(&state)?;
         }
-        self.runtime.block_on(self.writer.publish())?;
+        self.publish()?;
         self.needs_state = false;
+        Ok(())
+    }
+
+    /// Uploads what `state` needs and fixes its manifest.
+    fn propose(&mut self, state: &StoreState) -> Result<()> {
+        let mut parts = Vec::new();
+        for part in state.parts() {
+            parts.push(self.upload(state, part)?);
+        }
+        let (objects, body) = body::encode(state.bytes(), &parts);
+        self.writer.propose(state.covers().0, objects, body)?;
+        self.uploaded = parts;
+        self.proposed = Some(state.number());
+        Ok(())
+    }
+
+    /// Returns once the manifest that was proposed is in force, and what it replaces is deleted.
+    fn publish(&mut self) -> Result<()> {
+        self.runtime.block_on(self.writer.publish())?;
+        self.shipped = self.proposed;
         self.parts = std::mem::take(&mut self.uploaded);
         let remote = self.writer.committed();
         self.shared.change(|state| {
@@ -215,5 +355,89 @@ impl Worker {
         let done = RemotePart { number, len, checksum, chunks };
         self.uploaded.push(done.clone());
         Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use duramen::{Blake3, CheckpointPolicy, Config};
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::RemoteStatus;
+
+    /// A worker whose thread does not run, so that a test decides what happens between its steps.
+    fn worker(dir: &std::path::Path) -> (Remote, Store, Worker) {
+        let config = Config::new(dir).checkpoint_policy(CheckpointPolicy::manual());
+        let store = Store::open(config).unwrap();
+        let remote = Remote::from_object_store(Arc::new(InMemory::new()), "").unwrap();
+        remote.init(&store).unwrap();
+        let mut worker = Worker::begin(&remote, &store, ShipConfig::new(dir)).unwrap();
+        worker.ship().unwrap();
+        (remote, store, worker)
+    }
+
+    /// Some turns in which nothing is new. One alone may find the checkpoint lock taken.
+    fn ship_idle(remote: &Remote, worker: &mut Worker) -> RemoteStatus {
+        for _ in 0..20 {
+            worker.ship().unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        remote.status().unwrap()
+    }
+
+    #[test]
+    fn the_last_checkpoint_before_a_pause_is_shipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let (remote, store, mut worker) = worker(dir.path());
+        let tree = store.tree::<Blake3, 4>("log").unwrap();
+        tree.insert_durable([1; 32]).unwrap();
+        worker.ship_log().unwrap();
+        // It covers more than the log in the bucket.
+        tree.insert_durable([2; 32]).unwrap();
+        store.checkpoint().unwrap();
+        worker.ship_state().unwrap();
+        assert_eq!(remote.status().unwrap().slots_behind_state, 1, "the first leaf");
+        let status = ship_idle(&remote, &mut worker);
+        assert_eq!(status.slots_behind_state, 0, "{status:?}");
+        assert_eq!(status.seq, Some(store.durable_seq().unwrap().0));
+    }
+
+    #[test]
+    fn what_a_prune_leaves_is_shipped_without_another_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let (remote, store, mut worker) = worker(dir.path());
+        let tree = store.tree::<Blake3, 4>("log").unwrap();
+        drop(tree.insert_many(&testkit::stores::leaves(2_000, 0)).unwrap());
+        store.checkpoint().unwrap();
+        let before = ship_idle(&remote, &mut worker);
+        let checkpoints = store.stats().checkpoints;
+        tree.prune(1_500).unwrap();
+        assert_eq!(store.stats().checkpoints, checkpoints);
+        let after = ship_idle(&remote, &mut worker);
+        assert!(after.manifest > before.manifest, "{after:?}");
+        assert!(after.part_bytes < before.part_bytes, "{after:?}");
+    }
+
+    #[test]
+    fn bytes_of_the_log_that_are_no_group_are_an_error_and_not_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, store, mut worker) = worker(dir.path());
+        let tree = store.tree::<Blake3, 4>("log").unwrap();
+        tree.insert_durable([1; 32]).unwrap();
+        let batch = worker.feed.next(1 << 20).unwrap().unwrap();
+        let groups: Vec<_> = Groups::new(batch.bytes()).map(|group| group.unwrap()).collect();
+        let first = groups[0];
+        assert_eq!(groups_behind(first.last.0 - 1, batch.bytes()).unwrap(), batch.bytes());
+        let rest = &batch.bytes()[first.bytes.len()..];
+        assert_eq!(groups_behind(first.last.0, batch.bytes()).unwrap(), rest);
+        let mut ends = Vec::new();
+        for group in groups {
+            ends.push(ends.last().unwrap_or(&0) + group.bytes.len());
+        }
+        for cut in 1..batch.bytes().len() {
+            let found = groups_behind(0, &batch.bytes()[..cut]);
+            assert_eq!(matches!(found, Err(Error::Damaged { .. })), !ends.contains(&cut), "{cut}");
+        }
     }
 }
