@@ -44,7 +44,9 @@ pub(crate) use proofs::{
     CheckpointArgs, ConsistencyArgs, HeadArgs, HeadFormat, InclusionArgs, KeyKind, KeygenArgs,
     ProofFormat, ProveArgs, ProveConsistencyArgs, TrustArgs, VerifyArgs,
 };
-pub(crate) use remote::{Acknowledge, RemoteArgs, RemoteInitArgs, RemoteShipArgs};
+pub(crate) use remote::{
+    Acknowledge, RemoteArgs, RemoteInitArgs, RemoteRejoinArgs, RemoteShipArgs, RemoteStatusArgs,
+};
 pub(crate) use serve::{ExportTilesArgs, ServeArgs};
 pub(crate) use transfer::{ExportArgs, ImportArgs, TransferFormat};
 pub(crate) use trees::{

@@ -53,6 +53,7 @@ mod record;
 mod records;
 mod recover;
 mod rejects;
+mod rejoin;
 mod remote;
 mod restore;
 mod rewind;

@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use duramen::inspect::count;
 use duramen::{DurabilityToken, Store};
-use duramen_remote::{Remote, RemoteStatus, Restored, ShipConfig, ShipStats, Shipper};
+use duramen_remote::{
+    Finding, Remote, RemoteStatus, RemoteSurvey, Restored, ShipConfig, ShipStats, Shipper,
+};
 use serde::Serialize;
 
-use crate::args::{Acknowledge, RemoteArgs, RemoteInitArgs, RemoteShipArgs};
-use crate::error::Error;
-use crate::{output, store};
+use crate::args::{Acknowledge, RemoteArgs, RemoteInitArgs, RemoteShipArgs, RemoteStatusArgs};
+use crate::error::{Error, Refusal};
+use crate::{output, rejoin, store};
 
 /// Runs one of the commands.
 pub(crate) fn run(args: &RemoteArgs) -> Result<(), Error> {
     match args {
         RemoteArgs::Init(args) => init(args),
         RemoteArgs::Status(args) => status(&Remote::new(&args.url)?.status()?, args.json),
+        RemoteArgs::Fsck(args) => fsck(args),
         RemoteArgs::Ship(args) => ship(args),
         RemoteArgs::Takeover(args) => {
             restored(&Remote::new(&args.url)?.take_over(&args.dir)?, args.json)
@@ -24,6 +27,7 @@ pub(crate) fn run(args: &RemoteArgs) -> Result<(), Error> {
         RemoteArgs::Restore(args) => {
             restored(&Remote::new(&args.url)?.restore(&args.dir)?, args.json)
         }
+        RemoteArgs::Rejoin(args) => rejoin::run(args),
     }
 }
 
@@ -37,7 +41,7 @@ fn init(args: &RemoteInitArgs) -> Result<(), Error> {
 }
 
 /// The identifier of a store, as other commands print it.
-fn id(store: &[u8; 16]) -> String {
+pub(crate) fn id(store: &[u8; 16]) -> String {
     let hex = const_hex::encode(store);
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
@@ -81,6 +85,73 @@ fn status(status: &RemoteStatus, json: bool) -> Result<(), Error> {
         count(slots_behind_state, "slot", "slots"),
         count(log_bytes, "byte", "bytes"),
     ))
+}
+
+#[derive(Serialize)]
+struct SurveyJson {
+    clean: bool,
+    store: String,
+    epoch: u64,
+    manifest: Option<u64>,
+    seq: Option<u64>,
+    objects: u64,
+    bytes: u64,
+    garbage: Vec<String>,
+    findings: Vec<FindingJson>,
+}
+
+#[derive(Serialize)]
+struct FindingJson {
+    object: String,
+    problem: String,
+}
+
+/// Prints what is wrong in a bucket, and ends with status 1 if something is.
+fn fsck(args: &RemoteStatusArgs) -> Result<(), Error> {
+    let survey = Remote::new(&args.url)?.fsck()?;
+    let left = survey.findings.len() as u64;
+    if args.json {
+        output::print(&format!("{}\n", output::to_json(&survey_json(&survey), false)?))?;
+    } else {
+        output::print(&survey_text(&survey))?;
+    }
+    if left == 0 {
+        return Ok(());
+    }
+    Err(Error::Refused { reason: Refusal::Bucket { url: args.url.clone(), left } })
+}
+
+fn survey_json(survey: &RemoteSurvey) -> SurveyJson {
+    let finding = |finding: &Finding| FindingJson {
+        object: finding.object.clone(),
+        problem: finding.problem.to_string(),
+    };
+    SurveyJson {
+        clean: survey.findings.is_empty(),
+        store: id(&survey.store),
+        epoch: survey.epoch,
+        manifest: survey.manifest,
+        seq: survey.seq,
+        objects: survey.objects,
+        bytes: survey.bytes,
+        garbage: survey.garbage.clone(),
+        findings: survey.findings.iter().map(finding).collect(),
+    }
+}
+
+fn survey_text(survey: &RemoteSurvey) -> String {
+    let problems = survey.findings.iter().map(|finding| format!("PROBLEM: {}\n", finding.problem));
+    let garbage = survey.garbage.iter().map(|name| format!("garbage   {name}\n"));
+    let mut text: String = problems.chain(garbage).collect();
+    let seq = survey.seq.map_or("nothing was shipped".to_owned(), |seq| seq.to_string());
+    text += &format!(
+        "store     {}\nepoch     {}\nrecords   {seq}\nread      {}, {}\n",
+        id(&survey.store),
+        survey.epoch,
+        count(survey.objects, "object", "objects"),
+        count(survey.bytes, "byte", "bytes"),
+    );
+    text
 }
 
 #[derive(Serialize)]

@@ -12,6 +12,7 @@ mod bucket;
 mod client;
 mod collect;
 mod error;
+mod fsck;
 mod mutant;
 mod name;
 mod note;
@@ -26,5 +27,6 @@ mod ship;
 mod sim;
 
 pub use error::{Error, Result};
+pub use fsck::{Finding, RemoteSurvey};
 pub use remote::{Remote, RemoteStatus, Requests, Restored};
 pub use ship::{Level, RemoteToken, ShipConfig, ShipPolicy, ShipStats, Shipper};

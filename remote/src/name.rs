@@ -13,9 +13,11 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Name(String);
 
-/// The kinds of names that a sweep lists.
+/// The kinds of names that are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Folder {
+    Epochs,
+    Manifests,
     Slots,
     Blobs,
     Parts,
@@ -23,8 +25,13 @@ pub(crate) enum Folder {
 }
 
 impl Folder {
+    const ALL: [Self; 6] =
+        [Self::Epochs, Self::Manifests, Self::Slots, Self::Blobs, Self::Parts, Self::States];
+
     pub(crate) const fn prefix(self) -> &'static str {
         match self {
+            Self::Epochs => "epoch/",
+            Self::Manifests => "manifest/",
             Self::Slots => "wal/",
             Self::Blobs => "blob/",
             Self::Parts => "part/",
@@ -40,11 +47,11 @@ impl Name {
     }
 
     pub(crate) fn epoch(epoch: u64) -> Self {
-        Self(format!("epoch/{epoch:020}"))
+        Self(format!("{}{epoch:020}", Folder::Epochs.prefix()))
     }
 
     pub(crate) fn manifest(number: u64) -> Self {
-        Self(format!("manifest/{number:020}"))
+        Self(format!("{}{number:020}", Folder::Manifests.prefix()))
     }
 
     pub(crate) fn slot(slot: u64) -> Self {
@@ -74,14 +81,18 @@ impl Name {
     /// A name that a listing or an object contains. `None` if no object of a store has such a name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let known = name == "store"
-            || ["epoch/", "manifest/", "probe/"].iter().any(|dir| name.starts_with(dir))
-            || [Folder::Slots, Folder::Blobs, Folder::Parts, Folder::States]
-                .iter()
-                .any(|folder| name.starts_with(folder.prefix()));
+            || name.starts_with("probe/")
+            || Folder::ALL.iter().any(|folder| name.starts_with(folder.prefix()));
         let printable = name.bytes().all(|byte| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/-".contains(&byte)
         });
         (known && printable && name.len() <= 128).then(|| Self(name.to_owned()))
+    }
+
+    /// The number of an epoch, a manifest or a slot.
+    pub(crate) fn number(&self) -> Option<u64> {
+        let folders = [Folder::Epochs, Folder::Manifests, Folder::Slots];
+        folders.iter().find_map(|folder| self.0.strip_prefix(folder.prefix()))?.parse().ok()
     }
 
     /// The number of a slot.
@@ -132,6 +143,10 @@ mod tests {
             assert_eq!(Name::parse(name.as_str()), Some(name));
         }
         assert_eq!(Name::slot(8).slot_number(), Some(8));
+        assert_eq!(Name::epoch(8).slot_number(), None);
+        let numbered = [Name::epoch(8), Name::manifest(8), Name::slot(8)];
+        assert!(numbered.iter().all(|name| name.number() == Some(8)));
+        assert_eq!(Name::state(3, [1; 16]).number(), None);
         assert_eq!(Name::part(3, 9, 2).writer(), Some(3));
         assert_eq!(Name::slot(8).writer(), None);
         assert!(Name::slot(9) < Name::slot(10));

@@ -36,6 +36,6 @@ mod rebuild;
 
 pub use batch::{Group, Groups, LogBatch};
 pub use feed::{LogFeed, ShippedPart, StoreState};
-pub use rebuild::{PartWriter, Rebuilt, rebuild};
+pub use rebuild::{PartWriter, Rebuilt, read_state, rebuild};
 
 pub(crate) use batch::Parsed;

@@ -104,6 +104,30 @@ pub fn rebuild<E: From<Error>>(
     Ok(rebuilt)
 }
 
+/// The sequence number up to which a `state` has everything, and the parts that it needs.
+///
+/// # Errors
+///
+/// If the state is damaged or of a version that is not known.
+///
+/// # Examples
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// use duramen::ship::{LogFeed, read_state};
+/// use duramen::{Config, Store};
+///
+/// let store = Store::open(Config::new(dir.path().join("here")))?;
+/// let state = LogFeed::begin(&store)?.state()?;
+/// assert_eq!(read_state(state.bytes())?, (state.covers(), state.parts().to_vec()));
+/// assert!(read_state(&state.bytes()[1..]).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn read_state(state: &[u8]) -> Result<(Seq, Vec<ShippedPart>)> {
+    let manifest = Manifest::decode(state).map_err(|fault| damaged("state", 0, &fault))?;
+    Ok((manifest.log.seq, parts_of(&manifest)))
+}
+
 /// The groups behind the state of `manifest`, without a gap.
 fn groups<'a>(manifest: &Manifest, batches: &[&'a [u8]]) -> Result<Vec<super::Parsed<'a>>> {
     let mut seq = manifest.log.seq;

@@ -13,12 +13,17 @@ pub(crate) enum RemoteArgs {
     Init(RemoteInitArgs),
     /// Print what is in a bucket. Changes nothing there.
     Status(RemoteStatusArgs),
+    /// Read every object that a store in a bucket consists of, and print what is wrong. Changes nothing there.
+    Fsck(RemoteStatusArgs),
     /// Ship what is durable in a store that is not open elsewhere.
     Ship(RemoteShipArgs),
     /// Take a store over from a bucket into a new directory: no writer that began before can write to the bucket any more.
     Takeover(RemoteTakeoverArgs),
     /// Copy what is in a bucket into a new directory. A writer goes on.
     Restore(RemoteTakeoverArgs),
+    /// Replace a store that another machine has gone on with by what is in the bucket. What the bucket does not have goes to a
+    /// file.
+    Rejoin(RemoteRejoinArgs),
 }
 
 /// `duramen remote init`.
@@ -34,7 +39,7 @@ pub(crate) struct RemoteInitArgs {
     pub(crate) lock: LockArgs,
 }
 
-/// `duramen remote status`.
+/// `duramen remote status` and `fsck`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RemoteStatusArgs {
     /// The place: file:///directory.
@@ -70,6 +75,26 @@ pub(crate) struct RemoteTakeoverArgs {
 
     /// The directory, which is made. One that is there must be empty.
     pub(crate) dir: PathBuf,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `duramen remote rejoin`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RemoteRejoinArgs {
+    /// The store's directory. It is kept, with `.superseded` behind its name.
+    pub(crate) dir: PathBuf,
+
+    /// The place: file:///directory.
+    pub(crate) url: String,
+
+    /// The file for the leaves that the bucket does not have, as lines of JSON.
+    pub(crate) orphans: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 
     /// Print JSON.
     #[arg(long)]

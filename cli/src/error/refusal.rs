@@ -74,6 +74,9 @@ pub(crate) enum Refusal {
     #[error("{} in {}", count(*left, "problem", "problems"), Printable::new(dir))]
     Damaged { dir: PathBuf, left: u64 },
 
+    #[error("{} in {url}", count(*left, "problem", "problems"))]
+    Bucket { url: String, left: u64 },
+
     #[error(transparent)]
     Checkpoint(#[from] duramen::tlog::TlogError),
 

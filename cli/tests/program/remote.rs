@@ -37,6 +37,8 @@ fn a_store_is_shipped_restored_and_taken_over() {
     for copy in ["copy", "there"] {
         printed(duramen(&place, &format!("scrub @{copy}")));
     }
+    let survey = printed_json(duramen(&place, &format!("remote fsck {url} --json")));
+    assert_eq!(survey["clean"], true, "{survey}");
     // The other machine writes, and the first one may not go on.
     printed(given(&place, &format!("append @there --remote {url}"), "five\n"));
     let (status, message) = failed(&place, &format!("remote ship DIR {url}"));
@@ -44,6 +46,49 @@ fn a_store_is_shipped_restored_and_taken_over() {
     assert!(message.contains("records that this store does not have"), "{message}");
     let status = printed(duramen(&place, &format!("remote status {url}")));
     assert!(status.contains("epoch     4\n"), "{status}");
+    // It comes back with what the bucket has. What it wrote alone is in a file.
+    printed(given(&place, "append DIR", "alone\ntoo\n"));
+    let alone = printed(duramen(&place, "head DIR"));
+    let line = format!("remote rejoin DIR {url} @orphans --json");
+    let rejoined = printed_json(duramen(&place, &line));
+    assert_eq!(rejoined["orphans"], 2);
+    assert_eq!(printed(duramen(&place, "head DIR")), printed(duramen(&place, "head @there")));
+    assert_eq!(printed(duramen(&place, "head @store.superseded")), alone);
+    let orphans = std::fs::read_to_string(place.path("orphans")).unwrap();
+    let orphans: Vec<serde_json::Value> =
+        orphans.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let indexes: Vec<_> = orphans.iter().map(|orphan| orphan["index"].as_u64().unwrap()).collect();
+    assert_eq!(indexes, [4, 5], "{orphans:?}");
+    let leaf = printed(duramen(&place, "leaves @store.superseded 5..6"));
+    assert_eq!(orphans[1]["leaf"], leaf.trim());
+    let (status, message) = failed(&place, &format!("remote ship DIR {url}"));
+    assert_eq!(status, Some(1), "{message}");
+    // Not over what it was before.
+    let (status, message) = failed(&place, &line);
+    assert_eq!(status, Some(2), "{message}");
+    assert!(message.contains("superseded"), "{message}");
+}
+
+#[test]
+fn a_damaged_object_is_named() {
+    let place = store_of("one\ntwo\n");
+    let url = url(&place);
+    printed(duramen(&place, &format!("remote init DIR {url}")));
+    printed(duramen(&place, &format!("remote ship DIR {url}")));
+    let clean = printed(duramen(&place, &format!("remote fsck {url}")));
+    assert!(clean.contains("epoch     1\n") && !clean.contains("PROBLEM"), "{clean}");
+    let parts = place.path("bucket").join("part");
+    let part = std::fs::read_dir(&parts).unwrap().next().unwrap().unwrap();
+    let mut bytes = std::fs::read(part.path()).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(part.path(), bytes).unwrap();
+    let output = duramen(&place, &format!("remote fsck {url}")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let name = format!("part/{}", part.file_name().to_str().unwrap());
+    assert!(text.contains(&format!("PROBLEM: {name} is damaged: ")), "{text}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("1 problem in "), "{message}");
 }
 
 #[test]

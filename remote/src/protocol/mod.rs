@@ -34,6 +34,7 @@
 //! A successor that stalls in turn, while the slots that it has yet to read are collected, may put its fence in a slot
 //! that was collected. It then finds the epoch by which they were (R7) and stops.
 
+mod check;
 mod commit;
 mod find;
 mod probe;
@@ -43,6 +44,7 @@ mod takeover;
 mod walk;
 mod writer;
 
+pub(crate) use check::check;
 pub(crate) use commit::fetch_content;
 pub(crate) use probe::probe;
 pub(crate) use read::read;

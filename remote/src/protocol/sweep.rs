@@ -40,7 +40,8 @@ pub(super) async fn sweep<B: Bucket>(
     Ok(deleted)
 }
 
-async fn list<B: Bucket>(bucket: &B, folder: Folder) -> Result<Vec<Name>> {
+/// The names in a folder.
+pub(super) async fn list<B: Bucket>(bucket: &B, folder: Folder) -> Result<Vec<Name>> {
     let all = Name::store();
     let mut tries = Tries::new("list", &all);
     loop {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::mutant::Mutant;
 use crate::name::Name;
 use crate::objects::Reference;
-use crate::protocol::{Writer, initialise, read, take_over};
+use crate::protocol::{Writer, check, initialise, read, take_over};
 
 /// Steps with failures, at most.
 const CHAOS: usize = 1_000;
@@ -460,7 +460,7 @@ async fn reader(bucket: SimBucket) {
     }
 }
 
-/// The last writer, and a reader after it.
+/// The last writer, and a check and a reader after it.
 async fn last(bucket: SimBucket) {
     while let Err(error) = initialise(&bucket, STORE).await {
         if !again(&bucket, "initialise", &error) {
@@ -469,5 +469,11 @@ async fn last(bucket: SimBucket) {
     }
     let Some((mut writer, ..)) = take(&bucket, false).await else { return };
     repeat!(&bucket, "sweep", writer.sweep());
+    // No schedule leaves a bucket in which something is wrong.
+    if let Some(checked) = repeat!(&bucket, "check", check(&bucket, Taken::default)) {
+        let problems = checked.problems.iter().map(|(_, problem)| format!("check: {problem}"));
+        let problems: Vec<_> = problems.collect();
+        bucket.world().problems.extend(problems);
+    }
     reader(bucket).await;
 }
