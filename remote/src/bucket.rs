@@ -6,7 +6,7 @@
 //!   succeeds. An answer other than success says nothing: the object may be there, from this call or another, or may
 //!   yet arrive.
 //! - `get` returns an object that was created before the call began and not deleted. It may cut bytes off; the
-//!   protocol notices.
+//!   protocol notices. Of an object that is longer than the caller expects it reads nothing.
 //! - `list` may be late in both directions. Nothing but the removal of garbage depends on it.
 //! - `delete` of an object that does not exist succeeds.
 
@@ -26,10 +26,22 @@ pub(crate) struct Failed {
     pub(crate) reason: String,
 }
 
+/// What a name has.
+#[derive(Clone, Debug)]
+pub(crate) enum Got {
+    Bytes(Bytes),
+    /// More bytes than the caller expects: this many.
+    TooLong(u64),
+}
+
 /// An object store with the prefix of one store.
 pub(crate) trait Bucket: Send + Sync {
-    /// The object, or `None` if there is none.
-    fn get(&self, name: &Name) -> impl Future<Output = Result<Option<Bytes>, Failed>> + Send;
+    /// The object, or `None` if there is none. Its bytes are read only if they are at most `most`.
+    fn get(
+        &self,
+        name: &Name,
+        most: u64,
+    ) -> impl Future<Output = Result<Option<Got>, Failed>> + Send;
 
     /// Creates an object. `Ok` means that this call created it.
     fn create(&self, name: &Name, bytes: Bytes) -> impl Future<Output = Result<(), Failed>> + Send;

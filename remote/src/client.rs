@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
-use crate::bucket::{Bucket, Failed};
+use crate::bucket::{Bucket, Failed, Got};
 use crate::name::{Folder, Name};
 
 /// The longest wait between two tries.
@@ -82,13 +82,32 @@ async fn timed<T>(
     })
 }
 
+/// Whether there is memory for so many bytes. `object_store` ends the process if there is not.
+fn fits_in_memory(len: u64) -> bool {
+    usize::try_from(len).is_ok_and(|len| Vec::<u8>::new().try_reserve_exact(len).is_ok())
+}
+
 impl Bucket for Client {
-    async fn get(&self, name: &Name) -> Result<Option<Bytes>, Failed> {
+    async fn get(&self, name: &Name, most: u64) -> Result<Option<Got>, Failed> {
         self.requests.gets.fetch_add(1, Ordering::Relaxed);
         let path = self.path(name);
-        let found = timed(async { self.store.get(&path).await?.bytes().await }).await?;
-        match found {
-            Ok(bytes) => Ok(Some(bytes)),
+        let found = timed(async {
+            let found = self.store.get(&path).await?;
+            let len = found.meta.size;
+            if len > most {
+                return Ok(Ok(Got::TooLong(len)));
+            }
+            match fits_in_memory(len) {
+                true => Ok(Ok(Got::Bytes(found.bytes().await?))),
+                false => Ok(Err(len)),
+            }
+        });
+        match found.await? {
+            Ok(Ok(got)) => Ok(Some(got)),
+            Ok(Err(len)) => {
+                let reason = format!("there is no memory for its {len} bytes");
+                Err(Failed { for_good: true, reason })
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed(&error)),
         }

@@ -89,6 +89,10 @@ impl Name {
         (known && printable && name.len() <= 128).then(|| Self(name.to_owned()))
     }
 
+    pub(crate) fn is_in(&self, folder: Folder) -> bool {
+        self.0.starts_with(folder.prefix())
+    }
+
     /// The number of an epoch, a manifest or a slot.
     pub(crate) fn number(&self) -> Option<u64> {
         let folders = [Folder::Epochs, Folder::Manifests, Folder::Slots];

@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 pub(crate) use epoch::Epoch;
 pub(crate) use manifest::Manifest;
-pub(crate) use slot::{Content, Slot};
+pub(crate) use slot::{Content, LONGEST_INLINE, Slot};
 pub(crate) use state::State;
 pub(crate) use store::Store;
 
@@ -38,6 +38,8 @@ pub(crate) type StoreId = [u8; 16];
 /// The format of all objects.
 pub(crate) const VERSION: u16 = 1;
 const MAGIC: [u8; 8] = *b"duraREM\n";
+/// No epoch, no manifest and no object `store` is longer. They have some hundred bytes each.
+pub(crate) const SMALL: u64 = 1 << 20;
 const HEADER_LEN: usize = 16;
 const DIGEST_LEN: usize = 32;
 
@@ -68,6 +70,8 @@ pub(crate) fn digest(bytes: &[u8]) -> Digest {
 /// One kind of object.
 pub(crate) trait Object: Sized {
     const KIND: u16;
+    /// No object of this kind is longer.
+    const LONGEST: u64 = SMALL;
 
     fn name(&self) -> Name;
     fn store(&self) -> StoreId;

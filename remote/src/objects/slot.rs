@@ -3,8 +3,12 @@
 use bytes::Bytes;
 
 use super::fields::{Reader, Writer};
-use super::{Digest, Object, Reference, StoreId};
+use super::{Digest, Object, Reference, SMALL, StoreId};
 use crate::name::Name;
+
+/// Records up to this length are in their slot. Longer ones get an object of their own, so that a slot can be sent
+/// again quickly.
+pub(crate) const LONGEST_INLINE: usize = 4 << 20;
 
 /// A slot. The slots of a store have the numbers 0, 1, 2 and so on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,7 @@ const BLOB: u8 = 2;
 
 impl Object for Slot {
     const KIND: u16 = 1;
+    const LONGEST: u64 = LONGEST_INLINE as u64 + SMALL;
 
     fn name(&self) -> Name {
         Name::slot(self.slot)

@@ -18,6 +18,8 @@ pub(crate) struct State {
 
 impl Object for State {
     const KIND: u16 = 3;
+    // What a million trees and a petabyte need.
+    const LONGEST: u64 = 1 << 30;
 
     fn name(&self) -> Name {
         Name::state(self.epoch, self.nonce)

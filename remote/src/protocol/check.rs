@@ -9,10 +9,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::commit::{fetch, fetch_content, fetch_object};
+use super::commit::{fetch, fetch_content, fetch_object, fetch_state};
 use super::find::{newest_epoch, newest_manifest};
 use super::sweep::list;
 use super::takeover::identity;
@@ -20,7 +19,7 @@ use super::walk::{Cursor, Take};
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::name::{Folder, Name};
-use crate::objects::{Content, Digest, Epoch, Manifest, Object, Reference, Slot, State, StoreId};
+use crate::objects::{Content, Digest, Epoch, Manifest, Reference, SMALL, Slot, StoreId};
 
 /// How often all is read again because there is a newer manifest.
 const RETRIES: u32 = 5;
@@ -182,7 +181,7 @@ impl<B: Bucket, T: Take> Check<'_, B, T> {
         for number in listed.range(newest.saturating_add(1)..).take(MOST).copied() {
             if self.one_of(is_epoch, &name(number)).await? != Some(false)
                 && number > newest.saturating_add(1)
-                && fetch(bucket, &name(newest.saturating_add(1))).await?.is_none()
+                && fetch(bucket, &name(newest.saturating_add(1)), SMALL).await?.is_none()
             {
                 self.missing(name(newest.saturating_add(1)));
                 return Ok(());
@@ -225,8 +224,11 @@ impl<B: Bucket, T: Take> Check<'_, B, T> {
     async fn state(&mut self, reference: &Reference, seq: u64) -> Result<()> {
         let name = &reference.name;
         self.needed.insert(name.clone());
-        let found = self.fetch::<State>(name).await?;
-        let Some((state, bytes)) = found else { return Ok(()) };
+        let found = fetch_state(self.bucket, reference, self.store).await;
+        let found =
+            found.and_then(|found| found.ok_or_else(|| Error::Missing { name: name.to_string() }));
+        let Some((state, bytes)) = self.note(name, found)? else { return Ok(()) };
+        self.read(bytes.len());
         if !reference.fits(&bytes) {
             let what = "it is not the one that the manifest names".to_owned();
             self.damaged(name.clone(), what);
@@ -245,18 +247,6 @@ impl<B: Bucket, T: Take> Check<'_, B, T> {
             }
         }
         Ok(())
-    }
-
-    /// An object that has to be there.
-    async fn fetch<O: Object>(&mut self, name: &Name) -> Result<Option<(O, Bytes)>> {
-        let found = fetch_object::<O, B>(self.bucket, name, Some(self.store)).await;
-        let found =
-            found.and_then(|found| found.ok_or_else(|| Error::Missing { name: name.to_string() }));
-        let found = self.note(name, found)?;
-        if let Some((_, bytes)) = &found {
-            self.read(bytes.len());
-        }
-        Ok(found)
     }
 
     /// The slots from `cursor` on. Returns where they end.

@@ -4,14 +4,17 @@
 //!
 //! - R4: whatever a create answers, unless it is success, the name is read.
 //! - The bytes that are sent again are those that were sent first.
+//! - No object is read that is longer than one of its kind, or than what refers to it says. So what stands in a bucket
+//!   decides over no more memory than a store needs.
 
 use bytes::Bytes;
 
-use crate::bucket::{Bucket, Failed};
+use crate::body::CHUNK;
+use crate::bucket::{Bucket, Failed, Got};
 use crate::error::{Error, Result};
 use crate::mutant::mutant;
-use crate::name::Name;
-use crate::objects::{Object, Reference, StoreId};
+use crate::name::{Folder, Name};
+use crate::objects::{Object, Reference, State, StoreId};
 
 /// How often an object that cannot be decoded is fetched: its bytes may have been cut off on the way.
 const FETCHES: u32 = 4;
@@ -48,12 +51,17 @@ impl<'a> Tries<'a> {
     }
 }
 
-/// The bytes of an object.
-pub(super) async fn fetch<B: Bucket>(bucket: &B, name: &Name) -> Result<Option<Bytes>> {
+/// The bytes of an object, of which there are to be at most `most`.
+pub(super) async fn fetch<B: Bucket>(bucket: &B, name: &Name, most: u64) -> Result<Option<Bytes>> {
     let mut tries = Tries::new("read", name);
     loop {
-        match bucket.get(name).await {
-            Ok(found) => return Ok(found),
+        match bucket.get(name, most).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(Got::Bytes(bytes))) => return Ok(Some(bytes)),
+            Ok(Some(Got::TooLong(len))) => {
+                let what = format!("it has {len} bytes, and should have at most {most}");
+                return Err(Error::Damaged { name: name.to_string(), what });
+            }
             Err(failed) => tries.again(bucket, failed).await?,
         }
     }
@@ -65,9 +73,28 @@ pub(super) async fn fetch_object<T: Object, B: Bucket>(
     name: &Name,
     store: Option<StoreId>,
 ) -> Result<Option<(T, Bytes)>> {
+    fetch_at_most(bucket, name, store, T::LONGEST).await
+}
+
+/// The state that `reference` names, with its bytes. They may be others than those that it names.
+pub(super) async fn fetch_state<B: Bucket>(
+    bucket: &B,
+    reference: &Reference,
+    store: StoreId,
+) -> Result<Option<(State, Bytes)>> {
+    let most = State::LONGEST.min(reference.len);
+    fetch_at_most(bucket, &reference.name, Some(store), most).await
+}
+
+async fn fetch_at_most<T: Object, B: Bucket>(
+    bucket: &B,
+    name: &Name,
+    store: Option<StoreId>,
+    most: u64,
+) -> Result<Option<(T, Bytes)>> {
     let mut fetches = 1;
     loop {
-        let Some(bytes) = fetch(bucket, name).await? else { return Ok(None) };
+        let Some(bytes) = fetch(bucket, name, most).await? else { return Ok(None) };
         match T::decode(&bytes, name, store) {
             Ok(object) => return Ok(Some((object, bytes))),
             Err(Error::Damaged { .. }) if fetches < FETCHES => fetches += 1,
@@ -79,8 +106,11 @@ pub(super) async fn fetch_object<T: Object, B: Bucket>(
 /// The content that `reference` names.
 pub(crate) async fn fetch_content<B: Bucket>(bucket: &B, reference: &Reference) -> Result<Bytes> {
     let name = &reference.name;
+    // Whatever refers to it, no chunk of a part is longer.
+    let own = if name.is_in(Folder::Parts) { CHUNK as u64 } else { u64::MAX };
+    let most = reference.len.min(own);
     for _ in 0..FETCHES {
-        match fetch(bucket, name).await? {
+        match fetch(bucket, name, most).await? {
             Some(bytes) if reference.fits(&bytes) => return Ok(bytes),
             Some(_) => {}
             None => return Err(Error::Missing { name: name.to_string() }),

@@ -13,6 +13,8 @@ use crate::name::Name;
 /// How many objects are raced for, and by how many at a time. Some servers take seconds for one contended object.
 const KEYS: u32 = 4;
 const RACERS: u8 = 4;
+/// No racer writes so many bytes.
+const LONGEST: u64 = 1 << 10;
 
 /// Fails if the bucket is seen to break its promise. Leaves nothing behind in it.
 pub(crate) async fn probe<B: Bucket>(bucket: &B) -> Result<()> {
@@ -43,7 +45,7 @@ async fn race<B: Bucket>(bucket: &B, name: &Name) -> Result<()> {
     if won.len() > 1 {
         return unsuitable(format!("{} of {RACERS} that created one object succeeded", won.len()));
     }
-    let Some(found) = fetch(bucket, name).await? else {
+    let Some(found) = fetch(bucket, name, LONGEST).await? else {
         if let (true, Some(reason)) = (won.is_empty(), refused) {
             return Err(Error::Refused { action: "create", name: name.to_string(), reason });
         }
@@ -57,7 +59,7 @@ async fn race<B: Bucket>(bucket: &B, name: &Name) -> Result<()> {
     if bucket.create(name, Bytes::from_static(b"again")).await.is_ok() {
         return unsuitable("an object that exists was created again".to_owned());
     }
-    if fetch(bucket, name).await? != Some(found) {
+    if fetch(bucket, name, LONGEST).await? != Some(found) {
         return unsuitable("an object that exists was changed by a create that failed".to_owned());
     }
     Ok(())

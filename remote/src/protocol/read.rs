@@ -6,7 +6,7 @@
 //! committed. So the end of the log was seen if there is still no later manifest after the first absent slot; else the
 //! read begins again.
 
-use super::commit::fetch_object;
+use super::commit::{fetch_object, fetch_state};
 use super::find::{newest_epoch, newest_manifest};
 use super::takeover::identity;
 use super::walk::{Cursor, Take, body};
@@ -14,7 +14,7 @@ use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::mutant::mutant;
 use crate::name::Name;
-use crate::objects::{Manifest, Slot, State, StoreId};
+use crate::objects::{Manifest, Slot, StoreId};
 
 /// What a read found.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ async fn walk<B: Bucket>(
 ) -> Result<Cursor> {
     if let Some(reference) = &manifest.state {
         let name = &reference.name;
-        let state = fetch_object::<State, B>(bucket, name, Some(store)).await?;
+        let state = fetch_state(bucket, reference, store).await?;
         let state = state.filter(|(_, bytes)| reference.fits(bytes));
         let (state, _) = state.ok_or_else(|| Error::Missing { name: name.to_string() })?;
         take.state(&state, manifest.seq)?;

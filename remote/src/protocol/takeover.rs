@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::commit::{Outcome, commit, fetch_object};
+use super::commit::{Outcome, commit, fetch_object, fetch_state};
 use super::find::{newest_epoch, newest_manifest, refuse_if_fenced};
 use super::walk::{Cursor, Take, body};
 use super::writer::{Tail, Writer};
@@ -19,9 +19,7 @@ use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::mutant::mutant;
 use crate::name::Name;
-use crate::objects::{
-    Content, Digest, Epoch, Manifest, Object, Slot, State, Store, StoreId, digest,
-};
+use crate::objects::{Content, Digest, Epoch, Manifest, Object, Slot, Store, StoreId, digest};
 
 /// The store in the bucket, and the hash from which its log begins. `None` if there is none.
 pub(crate) async fn identity<B: Bucket>(bucket: &B) -> Result<Option<(StoreId, Digest)>> {
@@ -86,7 +84,7 @@ impl<B: Bucket> Takeover<B> {
         let mut objects = Vec::new();
         if let Some(reference) = &manifest.state {
             let name = &reference.name;
-            let state = fetch_object::<State, B>(&*self.bucket, name, Some(self.store)).await?;
+            let state = fetch_state(&*self.bucket, reference, self.store).await?;
             let Some((state, bytes)) = state else {
                 return Err(Error::Missing { name: name.to_string() });
             };

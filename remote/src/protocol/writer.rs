@@ -20,11 +20,7 @@ use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::mutant::mutant;
 use crate::name::Name;
-use crate::objects::{Content, Manifest, Object, Reference, Slot, State, StoreId};
-
-/// Records up to this length are in their slot. Longer ones get an object of their own, so that a slot can be sent
-/// again quickly.
-pub(crate) const INLINE: usize = 4 << 20;
+use crate::objects::{Content, LONGEST_INLINE, Manifest, Object, Reference, Slot, State, StoreId};
 
 /// A slot that no state covers.
 #[derive(Clone, Debug)]
@@ -80,7 +76,7 @@ impl<B: Bucket> Writer<B> {
         tail: VecDeque<Tail>,
     ) -> Self {
         let (pending, proposed, garbage, ended) = (None, None, Vec::new(), None);
-        let inline = INLINE;
+        let inline = LONGEST_INLINE;
         Self {
             bucket,
             store,
@@ -252,6 +248,17 @@ impl<B: Bucket> Writer<B> {
             body,
         };
         let state_bytes = state.encode();
+        if state_bytes.len() as u64 > State::LONGEST {
+            return Err(Error::Refused {
+                action: "create",
+                name: state.name().to_string(),
+                reason: format!(
+                    "it would have {} bytes, and a state has at most {}",
+                    state_bytes.len(),
+                    State::LONGEST
+                ),
+            });
+        }
         let reference = Reference::to(state.name(), &state_bytes);
         let manifest = Manifest {
             store: self.store,

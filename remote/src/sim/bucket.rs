@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::world::{Answer, Op, World};
-use crate::bucket::{Bucket, Failed};
+use crate::bucket::{Bucket, Failed, Got};
 #[cfg(duramen_mutants)]
 use crate::mutant::Mutant;
 use crate::name::{Folder, Name};
@@ -63,9 +63,12 @@ impl Drop for Call<'_> {
 }
 
 impl Bucket for SimBucket {
-    async fn get(&self, name: &Name) -> Result<Option<Bytes>, Failed> {
+    async fn get(&self, name: &Name, most: u64) -> Result<Option<Got>, Failed> {
         match self.call(Op::Get(name.clone())).await {
-            Answer::Got(found) => Ok(found),
+            Answer::Got(found) => Ok(found.map(|bytes| match bytes.len() as u64 {
+                len if len > most => Got::TooLong(len),
+                _ => Got::Bytes(bytes),
+            })),
             Answer::Failed(failed) => Err(failed),
             other => unreachable!("{other:?}"),
         }
