@@ -11,8 +11,9 @@ use object_store::local::LocalFileSystem;
 
 use crate::client::Client;
 use crate::collect::Collected;
+use crate::dirs;
 use crate::error::{Error, Result};
-use crate::note::{self, Note};
+use crate::note::{Note, NoteDir};
 use crate::objects::StoreId;
 use crate::protocol::{fetch_content, identity, initialise, probe, read, take_over};
 use crate::runtime::Runtime;
@@ -130,7 +131,7 @@ impl Remote {
             )));
         }
         let dir = parsed.to_file_path().map_err(|()| wrong("it names no directory".to_owned()))?;
-        std::fs::create_dir_all(&dir).map_err(|error| wrong(error.to_string()))?;
+        dirs::make(&dir).map_err(|error| wrong(error.to_string()))?;
         let store =
             LocalFileSystem::new_with_prefix(&dir).map_err(|error| wrong(error.to_string()))?;
         Self::from_object_store(Arc::new(store.with_fsync(true)), "")
@@ -307,7 +308,7 @@ impl Remote {
             restored => restored?,
         };
         let note = Note { epoch: collected.written_by, sent: writer.committed() };
-        note::write(&dir, store, note)?;
+        NoteDir::open(&dir)?.write(store, note)?;
         Ok(Restored { epoch: Some(writer.epoch()), ..restored })
     }
 

@@ -47,7 +47,9 @@ fn bucket() -> Objects {
     let path = dir.path().join("store");
     let config = Config::new(&path).checkpoint_policy(CheckpointPolicy::manual());
     let store = Store::open(config).unwrap();
-    let tree = store.tree_with_entries::<Blake3, 4>("log", EntryConfig::new().longest(8 << 20).unwrap()).unwrap();
+    let tree = store
+        .tree_with_entries::<Blake3, 4>("log", EntryConfig::new().longest(8 << 20).unwrap())
+        .unwrap();
     let remote = Remote::from_object_store(Arc::clone(&bucket) as _, "").unwrap();
     remote.init(&store).unwrap();
     let by_hand = || ShipConfig::new(&path).policy(ShipPolicy::Manual).slot_bytes(1);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use duramen::{Accumulator, CheckpointPolicy, Config};
@@ -30,6 +30,8 @@ struct Lossy {
     out: AtomicBool,
     /// Whether every request is refused, as with credentials that have expired.
     denied: AtomicBool,
+    /// Whether no request is answered.
+    mute: AtomicBool,
     /// Whether objects are replaced that should only be created.
     careless: AtomicBool,
     faults: AtomicU64,
@@ -75,6 +77,9 @@ impl ObjectStore for Lossy {
         payload: PutPayload,
         mut opts: PutOptions,
     ) -> Result<PutResult> {
+        if self.mute.load(Ordering::SeqCst) {
+            return std::future::pending().await;
+        }
         self.fault()?;
         if self.careless.load(Ordering::SeqCst) {
             opts.mode = PutMode::Overwrite;
@@ -242,4 +247,40 @@ fn a_bucket_that_replaces_what_should_only_be_created_is_refused() {
     let refused = remote.init(&log.store()).unwrap_err();
     assert!(matches!(refused, Error::Unsuitable { .. }), "{refused}");
     assert!(matches!(remote.status(), Err(Error::NoStore)));
+}
+
+#[test]
+fn a_shipper_that_is_abandoned_ends_while_the_bucket_does_not_answer() {
+    let lossy = Lossy::with(1, 0);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let log: Accumulator = Accumulator::open(Config::new(&path)).unwrap();
+    let remote = Remote::from_object_store(Arc::clone(&lossy) as _, "").unwrap();
+    remote.init(&log.store()).unwrap();
+    let shipper = remote.ship(&log.store(), ShipConfig::new(&path)).unwrap();
+    log.insert([1; 32]).unwrap();
+    shipper.flush_to(Level::Remote).unwrap();
+    lossy.mute.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    let token = log.insert([2; 32]).unwrap().token;
+    token.wait().unwrap();
+    let (handle, waiting) = (shipper.handle(), shipper.remote(&token));
+    std::thread::scope(|threads| {
+        let waiter = threads.spawn(|| waiting.wait());
+        while handle.waits().is_none_or(|waits| waits < Duration::from_millis(50)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(!waiter.is_finished() && !handle.has_ended());
+        handle.abandon();
+        let error = waiter.join().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Closed { .. }), "{error}");
+    });
+    let error = shipper.close().unwrap_err();
+    assert!(matches!(error, Error::Closed { remote, wanted } if remote < wanted), "{error}");
+    // One request may take a minute.
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    lossy.mute.store(false, Ordering::SeqCst);
+    let shipper = remote.ship(&log.store(), ShipConfig::new(&path)).unwrap();
+    shipper.flush_to(Level::Remote).unwrap();
+    shipper.close().unwrap();
 }

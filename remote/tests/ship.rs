@@ -3,11 +3,12 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use duramen::{
-    Blake3, CheckpointPolicy, Config, EntryConfig, FlushPolicy, Rfc6962Sha256, Store, StoreHead,
+    Blake3, CheckpointPolicy, Config, DurabilityToken, DynAccumulator, EntryConfig, Event,
+    FlushPolicy, Rfc6962Sha256, Store, StoreHead,
 };
 use duramen_remote::{Error, Level, Remote, ShipConfig, ShipPolicy, Shipper};
 use object_store::memory::InMemory;
@@ -430,4 +431,86 @@ fn wrong_places_are_typed_errors_and_change_nothing() {
     for url in ["ftp://bucket/x", "nothing", "file://host/x"] {
         assert!(matches!(Remote::new(url), Err(Error::WrongUrl { .. })), "{url}");
     }
+}
+
+/// What a listener on the flusher's thread is told when it waits for the bucket.
+fn asked_on_the_flusher<T: Send + 'static>(
+    ask: impl FnOnce(Shipper, DynAccumulator, DurabilityToken) -> T + Send + 'static,
+) -> T {
+    let place = Place::in_memory();
+    let path = place.path("store");
+    let slot: Arc<Mutex<Option<_>>> = Arc::default();
+    let (mine, (sender, answer)) = (Arc::clone(&slot), mpsc::channel());
+    let ask = Mutex::new(Some(ask));
+    let config = config(&path).flush_policy(FlushPolicy::Manual).listener(move |event: &Event| {
+        if matches!(event, Event::FlushCompleted { .. })
+            && let Some((shipper, tree, token)) = mine.lock().unwrap().take()
+            && let Some(ask) = ask.lock().unwrap().take()
+        {
+            sender.send(ask(shipper, tree, token)).unwrap();
+        }
+    });
+    let store = Store::open(config).unwrap();
+    place.remote.init(&store).unwrap();
+    let shipper = place.remote.ship(&store, by_hand(&path)).unwrap();
+    drop(store.tree::<Blake3, 4>("log").unwrap());
+    let tree = store.existing_tree("log").unwrap();
+    store.flush().unwrap();
+    let token = tree.insert([1; 32]).unwrap().token;
+    *slot.lock().unwrap() = Some((shipper, tree, token));
+    store.flush().unwrap();
+    answer.recv_timeout(Duration::from_secs(60)).unwrap()
+}
+
+fn is_refused(answer: Result<(), Error>) {
+    let refused = matches!(
+        answer,
+        Err(Error::Store(duramen::Error::WouldWaitForItself { thread: "flusher", .. }))
+    );
+    assert!(refused, "{answer:?}");
+}
+
+#[test]
+fn a_listener_of_the_flusher_that_waits_for_the_bucket_is_refused() {
+    is_refused(asked_on_the_flusher(|shipper, tree, _| {
+        let token = tree.insert([2; 32]).unwrap().token;
+        assert!(!token.is_durable());
+        shipper.remote(&token).wait()
+    }));
+    is_refused(asked_on_the_flusher(|shipper, _, token| {
+        assert!(token.is_durable());
+        shipper.remote(&token).wait()
+    }));
+    is_refused(asked_on_the_flusher(|shipper, _, token| {
+        shipper.remote(&token).wait_timeout(Duration::from_secs(3600)).map(drop)
+    }));
+    let (answer, handle) = asked_on_the_flusher(|shipper, _, _| {
+        let handle = shipper.handle();
+        (shipper.close(), handle)
+    });
+    is_refused(answer);
+    while !handle.has_ended() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_store_is_shipped_with_its_own_directory_alone() {
+    let place = Place::in_memory();
+    let (path, other) = (place.path("store"), place.path("other"));
+    let store = open(&path);
+    fill(&store, 0);
+    place.remote.init(&store).unwrap();
+    std::fs::create_dir(&other).unwrap();
+    let error = place.remote.ship(&store, by_hand(&other)).unwrap_err();
+    assert!(error.to_string().contains("not the directory of the store"), "{error}");
+    // Nothing of another program is written to.
+    std::fs::write(place.path("victim"), "precious").unwrap();
+    std::os::unix::fs::symlink("../victim", path.join("remote.tmp")).unwrap();
+    let error = place.remote.ship(&store, by_hand(&path)).unwrap_err();
+    assert!(error.to_string().contains("remote.tmp"), "{error}");
+    assert_eq!(std::fs::read_to_string(place.path("victim")).unwrap(), "precious");
+    assert_eq!(std::fs::read_dir(&other).unwrap().count(), 0);
+    std::fs::remove_file(path.join("remote.tmp")).unwrap();
+    place.remote.ship(&store, by_hand(&path)).unwrap().close().unwrap();
 }

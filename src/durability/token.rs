@@ -88,6 +88,11 @@ impl DurabilityToken {
         }
     }
 
+    /// Fails on the flusher's thread, where `call` would wait for itself.
+    pub(crate) fn check_may_wait(&self, call: &'static str) -> Result<()> {
+        self.watermark.refuse_on_raiser(call)
+    }
+
     /// The position of the insert in the store's order. The token resolves when the store is durable up
     /// to this position.
     #[must_use]

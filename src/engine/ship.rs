@@ -10,11 +10,13 @@
 //! - Nothing here waits for the flusher, and nothing here costs anything without a feed.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::hold::PartsHold;
 use super::shared::Engine;
 use crate::directory::manifest::Manifest;
+use crate::durability::DurabilityToken;
 use crate::error::Result;
 use crate::fs::FileSystem;
 use crate::ids::{SegmentId, Seq, StoreId};
@@ -108,6 +110,11 @@ impl Feed {
         is_newer.then(|| (live.manifest().clone(), PartsHold::begin(&self.engine, &live)))
     }
 
+    /// A token of what is durable now.
+    pub(crate) fn token(&self) -> DurabilityToken {
+        self.engine.log.token(self.durable())
+    }
+
     /// The store.
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
@@ -132,6 +139,11 @@ impl Engine {
     /// The sequence number up to which everything is durable.
     pub(crate) fn durable_seq(&self) -> Seq {
         self.log.durable()
+    }
+
+    /// The path of the store, for messages.
+    pub(crate) fn shown_path(&self) -> &Path {
+        &self.path
     }
 
     /// The file system of the store.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::batch::{LogBatch, append};
 use super::rebuild::PartWriter;
 use crate::directory::manifest::Manifest;
+use crate::durability::DurabilityToken;
 use crate::engine::ship::Feed;
 use crate::engine::{Engine, PartsHold};
 use crate::error::{Damage, Error, Problem, Result};
-use crate::fs::{Access, ByteOffset};
+use crate::fs::{Access, ByteOffset, Dir};
 use crate::ids::Seq;
 use crate::store::Store;
 use crate::sync::process::InProcess;
@@ -105,6 +106,45 @@ impl LogFeed {
         Ok(())
     }
 
+    /// The directory of the store, open: the one that is locked, wherever its path leads by now. For files that are kept
+    /// beside those of the store.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// use duramen::ship::LogFeed;
+    /// use duramen::{Config, Store};
+    ///
+    /// let store = Store::open(Config::new(dir.path().join("store")))?;
+    /// let directory = LogFeed::begin(&store)?.directory()?;
+    /// assert!(directory.metadata()?.is_dir());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) in a forked child; [`Io`](Error::Io) if the store is not in a directory of the system, or
+    /// if there are no descriptors left.
+    pub fn directory(&self) -> Result<std::fs::File> {
+        let engine = self.feed.get()?.engine();
+        let fail = |error| Error::io("open the directory of", engine.shown_path(), error);
+        let directory = engine.file_system().os_dir(Dir::Root);
+        let directory = directory.ok_or_else(|| fail(std::io::ErrorKind::Unsupported.into()))?;
+        directory.try_clone_to_owned().map(Into::into).map_err(fail)
+    }
+
+    /// The thread of the store that makes records durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Forked`](Error::Forked) in a forked child.
+    ///
+    /// # Examples
+    ///
+    /// See [`FlusherThread`].
+    pub fn flusher(&self) -> Result<FlusherThread> {
+        Ok(FlusherThread(self.feed.get()?.token()))
+    }
+
     /// The state as of the last checkpoint. The store keeps its parts until the returned value is dropped.
     ///
     /// # Errors
@@ -142,6 +182,38 @@ impl LogFeed {
         let feed = self.feed.get()?;
         let newer = feed.newer_state(than);
         Ok(newer.map(|(manifest, hold)| StoreState::new(feed.engine(), manifest, hold)))
+    }
+}
+
+/// The thread of a store that makes records durable and tells listeners so. Checkpoints wait for it. So a call in such a
+/// listener must not wait for what may wait for a checkpoint.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// use duramen::ship::LogFeed;
+/// use duramen::{Config, Store};
+///
+/// let store = Store::open(Config::new(dir.path().join("store")))?;
+/// let flusher = LogFeed::begin(&store)?.flusher()?;
+/// // This is another thread.
+/// flusher.check_may_wait("the example")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct FlusherThread(DurabilityToken);
+
+impl FlusherThread {
+    /// Fails on this thread, where `call` would wait for itself.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldWaitForItself`](Error::WouldWaitForItself).
+    ///
+    /// # Examples
+    ///
+    /// See [`FlusherThread`].
+    pub fn check_may_wait(&self, call: &'static str) -> Result<()> {
+        self.0.check_may_wait(call)
     }
 }
 

@@ -35,7 +35,7 @@ mod feed;
 mod rebuild;
 
 pub use batch::{Group, Groups, LogBatch};
-pub use feed::{LogFeed, ShippedPart, StoreState};
+pub use feed::{FlusherThread, LogFeed, ShippedPart, StoreState};
 pub use rebuild::{PartWriter, Rebuilt, read_state, rebuild};
 
 pub(crate) use batch::Parsed;

@@ -7,13 +7,11 @@
 //!   enough, every group is compared as well.
 //! - This is decided before a takeover too, so that a machine that has missed something fences no one.
 
-use std::path::Path;
-
 use duramen::ship::{Groups, LogFeed};
 
 use crate::collect::Collected;
 use crate::error::{Error, Result};
-use crate::note::{self, Note};
+use crate::note::{Note, NoteDir};
 use crate::objects::StoreId;
 
 /// Records that the bucket does not have yet, out of a batch of which it has the first ones.
@@ -37,14 +35,14 @@ pub(super) fn compare(
     feed: &mut LogFeed,
     collected: &Collected,
     remote: u64,
-    dir: &Path,
+    notes: &NoteDir,
     store: StoreId,
 ) -> Result<Start> {
     if collected.state.is_none() {
         return Ok(Start { needs_state: true, rest: None });
     }
     let local = feed.durable()?.0;
-    let Note { epoch, sent } = note::read(dir, store)?.unwrap_or_default();
+    let Note { epoch, sent } = notes.read(store)?.unwrap_or_default();
     let superseded = || Error::Superseded { epoch, by_epoch: collected.written_by, remote, local };
     if collected.written_by > epoch {
         return Err(superseded());

@@ -7,21 +7,26 @@
 
 mod begin;
 mod config;
+mod handle;
 mod shared;
 mod work;
 
 use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use duramen::{DurabilityToken, Store};
 
 use crate::error::{Error, Result};
 use crate::remote::{Remote, Requests};
 pub use config::{Level, ShipConfig, ShipPolicy};
+pub use handle::ShipHandle;
 use shared::Shared;
 use work::Worker;
+
+/// How often a waiter for records that are not durable here looks whether the shipper has ended.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Ships a store until it is closed or fenced. Dropping it closes it; what it then fails with is only logged.
 ///
@@ -109,6 +114,16 @@ impl Shipper {
         self.epoch
     }
 
+    /// What watches and abandons this shipper from other threads.
+    ///
+    /// # Examples
+    ///
+    /// See [`ShipHandle::abandon`].
+    #[must_use]
+    pub fn handle(&self) -> ShipHandle {
+        ShipHandle { shared: Arc::clone(&self.shared) }
+    }
+
     /// A token for the same records as `token`, which resolves once they are in the bucket.
     ///
     /// # Examples
@@ -128,7 +143,7 @@ impl Shipper {
     /// ```
     #[must_use]
     pub fn remote(&self, token: &DurabilityToken) -> RemoteToken {
-        RemoteToken { wanted: token.seq().0, shared: Arc::clone(&self.shared) }
+        self.handle().remote(token)
     }
 
     /// Returns once everything that was accepted before has this level.
@@ -193,7 +208,9 @@ impl Shipper {
     /// # Errors
     ///
     /// [`Fenced`](Error::Fenced) if another writer has taken over; [`Unreachable`](Error::Unreachable) if the bucket does
-    /// not answer: what is not in it yet is shipped when the store is shipped again.
+    /// not answer: what is not in it yet is shipped when the store is shipped again. [`Closed`](Error::Closed) if it was
+    /// [abandoned](ShipHandle::abandon) before everything was in the bucket. On the flusher's thread of the store, where a
+    /// listener runs, [`WouldWaitForItself`](duramen::Error::WouldWaitForItself): it then ends without this call.
     ///
     /// # Examples
     ///
@@ -212,23 +229,35 @@ impl Shipper {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn close(mut self) -> Result<()> {
-        self.end();
-        self.shared.failure().map_or(Ok(()), Err)
+        self.end()?;
+        if let Some(failure) = self.shared.failure() {
+            return Err(failure);
+        }
+        let (remote, wanted) = (self.shared.lock().remote, self.store.durable_seq()?.0);
+        match self.shared.is_abandoned() && remote < wanted {
+            true => Err(Error::Closed { remote, wanted }),
+            false => Ok(()),
+        }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<()> {
         self.shared.stop();
+        if self.thread.is_some() {
+            self.shared.check_may_wait("Shipper::close")?;
+        }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the thread that ships has panicked");
         }
+        Ok(())
     }
 }
 
 impl Drop for Shipper {
     fn drop(&mut self) {
-        self.end();
+        // On the flusher's thread it was told to stop, and ends by itself.
+        let _ = self.end();
     }
 }
 
@@ -239,29 +268,49 @@ impl Drop for Shipper {
 /// See [`Shipper::remote`].
 #[derive(Clone)]
 pub struct RemoteToken {
-    wanted: u64,
+    token: DurabilityToken,
     shared: Arc<Shared>,
 }
 
 impl fmt::Debug for RemoteToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteToken").field("seq", &self.wanted).finish_non_exhaustive()
+        f.debug_struct("RemoteToken").field("seq", &self.token.seq()).finish_non_exhaustive()
     }
 }
 
 impl RemoteToken {
-    /// Waits until the records are in the bucket.
+    fn wanted(&self) -> u64 {
+        self.token.seq().0
+    }
+
+    fn wait_at_most(&self, longest: Option<Duration>, call: &'static str) -> Result<bool> {
+        let until = longest.and_then(|longest| Instant::now().checked_add(longest));
+        let left = || until.map(|until| until.saturating_duration_since(Instant::now()));
+        // Only the store knows that the records never become durable, and only the shipper that it has ended.
+        while !self.token.wait_timeout(left().map_or(LOOK, |left| left.min(LOOK)))?
+            && !self.shared.has_ended()
+        {
+            if left().is_some_and(|left| left.is_zero()) {
+                return Ok(false);
+            }
+        }
+        self.shared.wait(self.wanted(), left(), call)
+    }
+
+    /// Waits until the records are durable here, and then until they are in the bucket.
     ///
     /// # Errors
     ///
-    /// [`Fenced`](Error::Fenced) if another writer has taken over before; [`Closed`](Error::Closed) if the shipper was
-    /// closed before. Never waits for a shipper that has ended.
+    /// What the [`DurabilityToken`] fails with. [`Fenced`](Error::Fenced) if another writer has taken over before;
+    /// [`Closed`](Error::Closed) if the shipper was closed before. Never waits for a shipper that has ended. On the flusher's
+    /// thread of the store, where a listener runs, [`WouldWaitForItself`](duramen::Error::WouldWaitForItself) if the
+    /// records are not in the bucket yet.
     ///
     /// # Examples
     ///
     /// See [`Shipper::remote`].
     pub fn wait(&self) -> Result<()> {
-        self.shared.wait(self.wanted, None).map(drop)
+        self.wait_at_most(None, "RemoteToken::wait").map(drop)
     }
 
     /// As [`wait`](Self::wait), for at most `longest`. Returns whether the records are in the bucket.
@@ -287,7 +336,7 @@ impl RemoteToken {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_timeout(&self, longest: Duration) -> Result<bool> {
-        self.shared.wait(self.wanted, Some(longest))
+        self.wait_at_most(Some(longest), "RemoteToken::wait_timeout")
     }
 
     /// Whether the records are in the bucket.
@@ -297,6 +346,6 @@ impl RemoteToken {
     /// See [`Shipper::remote`].
     #[must_use]
     pub fn is_remote(&self) -> bool {
-        self.shared.lock().remote >= self.wanted
+        self.token.is_durable() && self.shared.lock().remote >= self.wanted()
     }
 }

@@ -5,9 +5,14 @@
 //! - The watermark rises only after the slot is committed (R10).
 //! - Every waiter gets an answer: the watermark, or the error with which the thread has ended. The thread ends with one
 //!   in every case, also if it panics.
+//! - No wait is on the thread that the shipper may have to wait for itself.
+//! - A shipper that is abandoned makes no request any more, and has none under way.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use duramen::ship::FlusherThread;
+use futures_util::future::{AbortHandle, AbortRegistration};
 
 use crate::error::{Error, Result};
 
@@ -19,6 +24,11 @@ pub(super) struct State {
     requested: u64,
     carried_out: u64,
     stop: bool,
+    abandoned: bool,
+    /// What ends the request that is under way.
+    request: Option<AbortHandle>,
+    /// Since when the bucket has to take something and has not. `None` if it has everything.
+    waits_since: Option<Instant>,
     ended: Option<Ended>,
     pub(super) slots: u64,
     pub(super) bytes: u64,
@@ -34,10 +44,11 @@ enum Ended {
     Failed(Error),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    flusher: FlusherThread,
 }
 
 /// What the thread is to do.
@@ -50,6 +61,15 @@ pub(super) enum Work {
 }
 
 impl Shared {
+    pub(super) fn new(flusher: FlusherThread) -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), flusher }
+    }
+
+    /// Fails on the flusher's thread of the store. The shipper may wait for a checkpoint, and that for the flusher.
+    pub(super) fn check_may_wait(&self, call: &'static str) -> Result<()> {
+        Ok(self.flusher.check_may_wait(call)?)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic of the thread is answered as its end; the fields are right at any time.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,6 +120,61 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Notes that there may be something to ship.
+    pub(super) fn begin_turn(&self) {
+        self.change(|state| _ = state.waits_since.get_or_insert_with(Instant::now));
+    }
+
+    /// Notes that the bucket has everything.
+    pub(super) fn end_turn(&self) {
+        self.change(|state| (state.waits_since, state.last_error) = (None, None));
+    }
+
+    /// Notes that the bucket has taken something, with what it changes.
+    pub(super) fn took(&self, change: impl FnOnce(&mut State)) {
+        self.change(|state| {
+            change(state);
+            state.waits_since = state.waits_since.and(Some(Instant::now()));
+        });
+    }
+
+    /// How long the bucket has taken nothing, although it had to.
+    pub(super) fn waits(&self) -> Option<Duration> {
+        self.lock().waits_since.map(|since| since.elapsed())
+    }
+
+    /// Ends the request that is under way, and every later one before it is made.
+    pub(super) fn abandon(&self) {
+        let mut request = None;
+        self.change(|state| {
+            (state.stop, state.abandoned) = (true, true);
+            request = state.request.take();
+        });
+        if let Some(request) = request {
+            request.abort();
+        }
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.lock().abandoned
+    }
+
+    /// Whether the thread has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().ended.is_some()
+    }
+
+    /// A request begins, which lives until it is abandoned.
+    pub(super) fn begin_request(&self) -> AbortRegistration {
+        let (handle, registration) = AbortHandle::new_pair();
+        let mut state = self.lock();
+        match state.abandoned {
+            true => handle.abort(),
+            false => state.request = Some(handle),
+        }
+        registration
+    }
+
     pub(super) fn carried_out(&self, request: u64) {
         self.change(|state| state.carried_out = state.carried_out.max(request));
     }
@@ -135,7 +210,17 @@ impl Shared {
     }
 
     /// Waits until everything up to `wanted` is in the bucket. Returns false if it is not after `longest`.
-    pub(super) fn wait(&self, wanted: u64, longest: Option<Duration>) -> Result<bool> {
+    ///
+    /// # Errors
+    ///
+    /// What the thread has ended with, and [`WouldWaitForItself`](duramen::Error::WouldWaitForItself) for `call` where
+    /// it must not wait.
+    pub(super) fn wait(
+        &self,
+        wanted: u64,
+        longest: Option<Duration>,
+        call: &'static str,
+    ) -> Result<bool> {
         let until = longest.and_then(|longest| Instant::now().checked_add(longest));
         let mut state = self.lock();
         loop {
@@ -145,7 +230,7 @@ impl Shared {
             match &state.ended {
                 Some(Ended::Failed(error)) => return Err(error.clone()),
                 Some(Ended::Closed) => return Err(Error::Closed { remote: state.remote, wanted }),
-                None => {}
+                None => self.check_may_wait(call)?,
             }
             state = match until {
                 Some(until) => {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use duramen::Store;
 use duramen::ship::{Groups, LogBatch, LogFeed, ShippedPart, StoreState};
+use futures_util::future::{Abortable, Aborted};
 
 use super::begin::{Rest, compare};
 use super::config::{ShipConfig, ShipPolicy};
@@ -24,7 +25,7 @@ use crate::client::Client;
 use crate::collect::Collected;
 use crate::error::{Error, Result};
 use crate::name::Name;
-use crate::note::{self, Note};
+use crate::note::{Note, NoteDir};
 use crate::objects::{Reference, StoreId};
 use crate::protocol::{Writer, identity, read, take_over};
 use crate::remote::{Remote, same};
@@ -58,7 +59,8 @@ pub(super) struct Worker {
     proposed: Option<u64>,
     /// How many looks in a row found no new state. The checkpoint lock may have been taken in each of them.
     passed_over: u32,
-    /// The note of the directory.
+    /// The directory of the store, which has the note.
+    notes: NoteDir,
     note: Note,
     /// A batch that was read and is not in a slot yet.
     unsent: Option<LogBatch>,
@@ -70,6 +72,18 @@ pub(super) struct Worker {
 /// credentials, or the note on a disk that is full. The same slot is sent again then.
 fn may_pass(error: &Error) -> bool {
     error.is_transient() || matches!(error, Error::Refused { .. } | Error::Io { .. })
+}
+
+/// Runs a call of the bucket, which ends without an answer once the shipper is abandoned.
+fn ask<T: Send>(
+    (runtime, shared): (&Runtime, &Shared),
+    call: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
+    let call = Abortable::new(call, shared.begin_request());
+    runtime.block_on(call).unwrap_or_else(|Aborted| {
+        let remote = shared.lock().remote;
+        Err(Error::Closed { remote, wanted: remote })
+    })
 }
 
 /// The groups of `bytes` that end behind `remote`.
@@ -107,15 +121,23 @@ impl Worker {
         // Before anything is changed in the bucket.
         let (found, seen) = remote.run(read(&**client, || Ok(Collected::default())))?;
         let end = found.cursor.map_or(0, |cursor| cursor.seq);
-        compare(&mut LogFeed::begin(store)?, &seen, end, &config.dir, own)?;
+        let notes = NoteDir::of(feed.directory()?, &config.dir)?;
+        if !notes.is_at(&config.dir)? {
+            return Err(Error::Io {
+                action: "ship",
+                path: config.dir,
+                reason: "it is not the directory of the store that is open".to_owned(),
+            });
+        }
+        compare(&mut LogFeed::begin(store)?, &seen, end, &notes, own)?;
         drop(seen);
         let mut collected = Collected::default();
         let writer = remote.run(take_over(Arc::clone(client), &mut collected))?;
         let end = writer.committed();
-        let start = compare(&mut feed, &collected, end, &config.dir, own)?;
+        let start = compare(&mut feed, &collected, end, &notes, own)?;
         let note = Note { epoch: writer.epoch(), sent: end };
-        note::write(&config.dir, own, note)?;
-        let shared = Arc::new(Shared::default());
+        notes.write(own, note)?;
+        let shared = Arc::new(Shared::new(feed.flusher()?));
         if collected.state.is_some() {
             shared.change(|state| state.remote = end);
         }
@@ -133,6 +155,7 @@ impl Worker {
             shipped: None,
             proposed: None,
             passed_over: 0,
+            notes,
             note,
             unsent: None,
             sending: None,
@@ -148,21 +171,29 @@ impl Worker {
         let mut swept = false;
         loop {
             let work = self.shared.next(interval);
+            if self.shared.is_abandoned() {
+                break;
+            }
+            self.shared.begin_turn();
             let result = self.ship().and_then(|()| {
                 // What an earlier writer left, once.
                 if !swept {
-                    let collected = self.runtime.block_on(self.writer.sweep())?;
-                    self.shared.change(|state| state.collected += collected);
+                    let collected = ask((&self.runtime, &self.shared), self.writer.sweep())?;
+                    self.shared.took(|state| state.collected += collected);
                     swept = true;
                 }
                 Ok(())
             });
             match (result, work) {
                 (Ok(()), Work::Ship(request)) => {
-                    self.shared.change(|state| state.last_error = None);
+                    self.shared.end_turn();
                     self.shared.carried_out(request);
                 }
-                (Ok(()), Work::Stop) => break,
+                (Ok(()), Work::Stop) => {
+                    self.shared.end_turn();
+                    break;
+                }
+                (Err(_), _) if self.shared.is_abandoned() => break,
                 (Err(error), Work::Ship(_)) if may_pass(&error) => {
                     tracing::warn!(%error, "cannot ship");
                     self.shared.change(|state| state.last_error = Some(error));
@@ -240,7 +271,7 @@ impl Worker {
     fn intend(&mut self, last: u64) -> Result<()> {
         if last > self.note.sent {
             let note = Note { sent: last, ..self.note };
-            note::write(&self.config.dir, self.id, note)?;
+            self.notes.write(self.id, note)?;
             self.note = note;
         }
         Ok(())
@@ -272,9 +303,9 @@ impl Worker {
     fn finish(&mut self) -> Result<()> {
         let Some(batch) = &self.sending else { return Ok(()) };
         let bytes = batch.as_ref().map_or(0, |batch| batch.bytes().len() as u64);
-        self.runtime.block_on(self.writer.finish())?;
+        ask((&self.runtime, &self.shared), self.writer.finish())?;
         let remote = self.writer.committed();
-        self.shared.change(|state| {
+        self.shared.took(|state| {
             state.remote = state.remote.max(remote);
             state.slots += 1;
             state.bytes += bytes;
@@ -312,17 +343,17 @@ impl Worker {
 
     /// Returns once the manifest that was proposed is in force, and what it replaces is deleted.
     fn publish(&mut self) -> Result<()> {
-        self.runtime.block_on(self.writer.publish())?;
+        ask((&self.runtime, &self.shared), self.writer.publish())?;
         self.shipped = self.proposed;
         self.parts = std::mem::take(&mut self.uploaded);
         let remote = self.writer.committed();
-        self.shared.change(|state| {
+        self.shared.took(|state| {
             state.remote = state.remote.max(remote);
             state.states += 1;
         });
         // The manifest is in force, whether or not this succeeds now.
-        let collected = self.runtime.block_on(self.writer.collect())?;
-        self.shared.change(|state| state.collected += collected);
+        let collected = ask((&self.runtime, &self.shared), self.writer.collect())?;
+        self.shared.took(|state| state.collected += collected);
         Ok(())
     }
 
@@ -346,8 +377,8 @@ impl Worker {
             })?;
             let name = Name::part(self.writer.epoch(), part.number, number);
             let chunk = Reference::to(name, &bytes);
-            self.runtime.block_on(self.writer.upload(&chunk, &bytes))?;
-            self.shared.change(|state| state.part_bytes += len as u64);
+            ask((&self.runtime, &self.shared), self.writer.upload(&chunk, &bytes))?;
+            self.shared.took(|state| state.part_bytes += len as u64);
             chunks.push(chunk);
             at += len as u64;
         }
