@@ -46,10 +46,11 @@ pub(crate) fn run(args: &AppendArgs) -> Result<(), Error> {
     let reported = Reported::start()?;
     let mut source = Source::open(&args.file)?;
     let store = open(args)?;
-    signals::finish_first();
     let before = store.size().get();
     let begin = |url| Shipping::begin(&store.store(), &args.dir, url, args.acknowledge);
     let shipping = args.remote.as_deref().map(begin).transpose()?;
+    // Until here a bucket may have been waited for, and nothing was read.
+    signals::finish_first();
     let acks = match (args.ack, &shipping) {
         (false, _) => None,
         (true, None) => Some(Acks::start(output::StandardOutput, |token| Ok(token.wait()?))?),

@@ -67,6 +67,13 @@ pub(crate) enum Error {
     )]
     NotAcknowledged { signal: &'static str, taken: u64 },
 
+    /// The bucket was given up after a signal.
+    #[error(
+        "after {signal} the bucket took nothing: of what is durable here it has {}, the next run with --remote ships the rest",
+        count(*remote, "record", "records")
+    )]
+    NotShipped { signal: &'static str, remote: u64 },
+
     /// A file is not written because its name could not be made durable.
     #[error("cannot write {file}: its directory {directory} cannot be opened to be synced")]
     Directory {

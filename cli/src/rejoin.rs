@@ -5,12 +5,14 @@
 //! - Nothing of the directory is lost: the leaves that the bucket does not have are in a file, which is durable before the
 //!   directory is renamed, and the directory stays under another name.
 //! - Nothing is changed in the bucket, and no writer is fenced.
-//! - Until the directory is renamed, a failure leaves it as it was.
+//! - Until the directory is renamed, a failure leaves it as it was. No other directory is renamed that has taken its place
+//!   while the bucket was read, and a signal does not end the program between the two renames.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use duramen::inspect::{Printable, count};
@@ -23,7 +25,7 @@ use crate::entries::{Data, json};
 use crate::error::{Error, name_of};
 use crate::output::{self, Written};
 use crate::remote::id;
-use crate::store;
+use crate::{signals, store};
 
 #[derive(Serialize)]
 struct RejoinedJson {
@@ -45,6 +47,7 @@ pub(crate) fn run(args: &RemoteRejoinArgs) -> Result<(), Error> {
     let remote = Remote::new(&args.url)?;
     // No writer has it meanwhile.
     let store = store::open_existing(&dir, args.lock)?;
+    let opened = identity(&dir)?;
     store.flush()?;
     let old = read(&dir)?;
     let (own, found) = (old.store_id(), id(&remote.status()?.store));
@@ -60,10 +63,7 @@ pub(crate) fn run(args: &RemoteRejoinArgs) -> Result<(), Error> {
     })?;
     drop((old, new));
     store.close()?;
-    fs::rename(&dir, &kept)
-        .and_then(|()| fs::rename(&fresh, &dir))
-        .and_then(|()| File::open(dir.parent().unwrap_or(&dir))?.sync_all())
-        .map_err(|source| cannot_write(&dir, source))?;
+    signals::hold(|| exchange(&dir, opened, &kept, &fresh))?;
     let (kept, seq) = (name_of(&kept), restored.seq);
     if args.json {
         let json = RejoinedJson { orphans, kept, seq };
@@ -75,6 +75,27 @@ pub(crate) fn run(args: &RemoteRejoinArgs) -> Result<(), Error> {
         name_of(&args.orphans),
         count(seq, "record", "records"),
     ))
+}
+
+/// Gives the directory `dir` the name `kept`, and `fresh` its own.
+fn exchange(dir: &Path, opened: (u64, u64), kept: &Path, fresh: &Path) -> Result<(), Error> {
+    let taken = |path| Err(cannot_write(path, std::io::ErrorKind::AlreadyExists.into()));
+    if identity(dir)? != opened {
+        return taken(dir);
+    }
+    if fs::symlink_metadata(kept).is_ok() {
+        return taken(kept);
+    }
+    fs::rename(dir, kept)
+        .and_then(|()| fs::rename(fresh, dir))
+        .and_then(|()| File::open(dir.parent().unwrap_or(dir))?.sync_all())
+        .map_err(|source| cannot_write(dir, source))
+}
+
+/// What tells the directory at `dir` from others.
+fn identity(dir: &Path) -> Result<(u64, u64), Error> {
+    let found = fs::metadata(dir).map_err(|source| cannot_write(dir, source))?;
+    Ok((found.dev(), found.ino()))
 }
 
 fn cannot_write(path: &Path, source: std::io::Error) -> Error {

@@ -1,17 +1,21 @@
 //! `duramen remote`: a store in a bucket.
 
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use duramen::inspect::count;
 use duramen::{DurabilityToken, Store};
 use duramen_remote::{
-    Finding, Remote, RemoteStatus, RemoteSurvey, Restored, ShipConfig, ShipStats, Shipper,
+    Finding, Remote, RemoteStatus, RemoteSurvey, Restored, ShipConfig, ShipHandle, ShipStats,
+    Shipper,
 };
 use serde::Serialize;
 
 use crate::args::{Acknowledge, RemoteArgs, RemoteInitArgs, RemoteShipArgs, RemoteStatusArgs};
 use crate::error::{Error, Refusal};
+use crate::signals::{self, Signal};
 use crate::{output, rejoin, store};
 
 /// Runs one of the commands.
@@ -225,11 +229,39 @@ fn restored(restored: &Restored, json: bool) -> Result<(), Error> {
     ))
 }
 
+/// How long a signal that asks the program to end waits for a bucket that takes nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the bucket has taken something.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What `append` ships its store with.
+///
+/// # Invariant
+///
+/// - Once a signal has asked the program to end, no call here waits longer than [`PATIENCE`] for a bucket that takes
+///   nothing: the shipper is abandoned then. What is durable here stays so, and the next run ships it.
 #[derive(Debug)]
 pub(crate) struct Shipping {
-    shipper: Arc<Shipper>,
+    shipper: Shipper,
     acknowledge: Acknowledge,
+    given_up: Arc<GivenUp>,
+}
+
+/// What the bucket had when it was given up.
+#[derive(Debug, Default)]
+struct GivenUp(OnceLock<(Signal, u64)>);
+
+impl GivenUp {
+    /// The error in its place, if the bucket was given up.
+    fn explain(&self, error: duramen_remote::Error) -> Error {
+        match (self.0.get(), error) {
+            (Some((signal, remote)), duramen_remote::Error::Closed { .. }) => {
+                Error::NotShipped { signal: signal.name(), remote: *remote }
+            }
+            (_, error) => error.into(),
+        }
+    }
 }
 
 impl Shipping {
@@ -241,17 +273,27 @@ impl Shipping {
         acknowledge: Acknowledge,
     ) -> Result<Self, Error> {
         let shipper = Remote::new(url)?.ship(store, ShipConfig::new(dir))?;
-        Ok(Self { shipper: Arc::new(shipper), acknowledge })
+        let given_up = Arc::<GivenUp>::default();
+        let (handle, noted) = (shipper.handle(), Arc::clone(&given_up));
+        let watch = move || {
+            // Without a signal it waits until the program ends.
+            if signals::wait_until_asked().is_ok() {
+                give_up_when_stuck(&handle, &noted);
+            }
+        };
+        let cannot = |error: io::Error| Error::Make { what: "threads", source: error.into() };
+        std::thread::Builder::new().spawn(watch).map_err(cannot)?;
+        Ok(Self { shipper, acknowledge, given_up })
     }
 
     /// What waits until a leaf may be acknowledged.
     pub(crate) fn wait(&self) -> impl Fn(&DurabilityToken) -> Result<(), Error> + Send + use<> {
-        let shipper = Arc::clone(&self.shipper);
+        let (handle, given_up) = (self.shipper.handle(), Arc::clone(&self.given_up));
         let remote = self.acknowledge == Acknowledge::Remote;
         move |token| {
             token.wait()?;
             if remote {
-                shipper.remote(token).wait()?;
+                handle.remote(token).wait().map_err(|error| given_up.explain(error))?;
             }
             Ok(())
         }
@@ -259,10 +301,23 @@ impl Shipping {
 
     /// Ships what is durable, and ends.
     pub(crate) fn end(self) -> Result<(), Error> {
-        match Arc::try_unwrap(self.shipper) {
-            Ok(shipper) => Ok(shipper.close()?),
-            // The thread that acknowledges was given up. What is durable is shipped with the next run.
-            Err(shipper) => Ok(shipper.flush_to(duramen_remote::Level::Remote)?),
+        self.shipper.close().map_err(|error| self.given_up.explain(error))
+    }
+}
+
+/// Abandons the shipper once the bucket has taken nothing for [`PATIENCE`] after a signal.
+fn give_up_when_stuck(handle: &ShipHandle, given_up: &GivenUp) {
+    let asked = Instant::now();
+    while !handle.has_ended() {
+        let is_stuck = handle.waits().is_some_and(|waits| waits >= PATIENCE);
+        if is_stuck
+            && asked.elapsed() >= PATIENCE
+            && let Some(signal) = signals::asked()
+        {
+            // Before any waiter has its answer.
+            let _ = given_up.0.set((signal, handle.seq()));
+            return handle.abandon();
         }
+        std::thread::sleep(LOOK);
     }
 }
