@@ -439,12 +439,15 @@ fn asked_on_the_flusher<T: Send + 'static>(
 ) -> T {
     let place = Place::in_memory();
     let path = place.path("store");
-    let slot: Arc<Mutex<Option<_>>> = Arc::default();
+    type Asked = (Shipper, DynAccumulator, DurabilityToken);
+    let slot: Arc<Mutex<Option<Asked>>> = Arc::default();
     let (mine, (sender, answer)) = (Arc::clone(&slot), mpsc::channel());
     let ask = Mutex::new(Some(ask));
     let config = config(&path).flush_policy(FlushPolicy::Manual).listener(move |event: &Event| {
+        // The event of the flush before may come late.
+        let is_mine = |asked: &mut Asked| asked.2.is_durable();
         if matches!(event, Event::FlushCompleted { .. })
-            && let Some((shipper, tree, token)) = mine.lock().unwrap().take()
+            && let Some((shipper, tree, token)) = mine.lock().unwrap().take_if(is_mine)
             && let Some(ask) = ask.lock().unwrap().take()
         {
             sender.send(ask(shipper, tree, token)).unwrap();
