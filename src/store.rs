@@ -136,7 +136,7 @@ impl Store {
         let name = TreeName::new(name.as_ref())?;
         let TreeConfig { hasher, arity, entries, indexed, origin } = config;
         let wanted = Wanted { name, hasher, arity, entries, indexed, origin };
-        let opened = self.shared.engine()?.open_tree(wanted)?;
+        let opened = self.shared.engine()?.open_tree(&wanted)?;
         DynAccumulator::of(&self.shared, opened)
     }
 

@@ -46,7 +46,7 @@ impl DynAccumulator {
         let (name, entries, indexed) = (TreeName::main(), None, false);
         let wanted = Wanted { name, hasher, arity, entries, indexed, origin: None };
         let shared = Shared::new(engine::open(&config, Some(&wanted))?);
-        let opened = shared.engine()?.open_tree(wanted)?;
+        let opened = shared.engine()?.open_tree(&wanted)?;
         Self::of(&shared, opened)
     }
 

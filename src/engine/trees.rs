@@ -28,11 +28,11 @@ impl Engine {
 
     /// Returns the tree `wanted`. Creates it if no tree has its name. The token resolves once the tree's creation
     /// is durable.
-    pub(crate) fn open_tree(&self, wanted: Wanted) -> Result<(Arc<Slot>, DurabilityToken)> {
+    pub(crate) fn open_tree(&self, wanted: &Wanted) -> Result<(Arc<Slot>, DurabilityToken)> {
         loop {
             let opened = match self.catalog.find(&wanted.name) {
-                Some(slot) => self.open_found(&wanted, slot).map(Some),
-                None => self.create_tree(&wanted),
+                Some(slot) => self.open_found(wanted, slot).map(Some),
+                None => self.create_tree(wanted),
             };
             match opened {
                 Ok(Some(opened)) => return Ok(opened),
