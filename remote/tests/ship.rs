@@ -465,7 +465,7 @@ fn asked_on_the_flusher<T: Send + 'static>(
     answer.recv_timeout(Duration::from_secs(60)).unwrap()
 }
 
-fn is_refused(answer: Result<(), Error>) {
+fn is_refused(answer: &Result<(), Error>) {
     let refused = matches!(
         answer,
         Err(Error::Store(duramen::Error::WouldWaitForItself { thread: "flusher", .. }))
@@ -475,23 +475,23 @@ fn is_refused(answer: Result<(), Error>) {
 
 #[test]
 fn a_listener_of_the_flusher_that_waits_for_the_bucket_is_refused() {
-    is_refused(asked_on_the_flusher(|shipper, tree, _| {
+    is_refused(&asked_on_the_flusher(|shipper, tree, _| {
         let token = tree.insert([2; 32]).unwrap().token;
         assert!(!token.is_durable());
         shipper.remote(&token).wait()
     }));
-    is_refused(asked_on_the_flusher(|shipper, _, token| {
+    is_refused(&asked_on_the_flusher(|shipper, _, token| {
         assert!(token.is_durable());
         shipper.remote(&token).wait()
     }));
-    is_refused(asked_on_the_flusher(|shipper, _, token| {
+    is_refused(&asked_on_the_flusher(|shipper, _, token| {
         shipper.remote(&token).wait_timeout(Duration::from_secs(3600)).map(drop)
     }));
     let (answer, handle) = asked_on_the_flusher(|shipper, _, _| {
         let handle = shipper.handle();
         (shipper.close(), handle)
     });
-    is_refused(answer);
+    is_refused(&answer);
     while !handle.has_ended() {
         std::thread::sleep(Duration::from_millis(1));
     }
