@@ -19,7 +19,7 @@ fn nothing_is_accepted_and_everything_else_goes_on_until_that_ends() {
     let store = Store::open(Config::new(dir.path().join("store"))).unwrap();
     let tree = store.tree_dyn("main", kept()).unwrap();
     tree.insert_entries(&["one"]).unwrap();
-    let _ = store.mark("then").unwrap();
+    drop(store.mark("then").unwrap());
     tree.insert_entries(&["two"]).unwrap();
     store.set_read_only(true).unwrap();
     assert!(store.is_read_only());
