@@ -63,20 +63,28 @@ const MOODS: [Mood; 4] = [
 ];
 
 impl Chooser {
-    /// `stamps` spans the changes that are not synced, from the oldest to the newest.
-    pub(super) fn new(choice: CrashChoice, stamps: Option<(Stamp, Stamp)>) -> Self {
+    /// `stamps` returns those of the changes that are not synced.
+    pub(super) fn new<I: Iterator<Item = Stamp>>(
+        choice: CrashChoice,
+        stamps: impl Fn() -> I,
+    ) -> Self {
         let mut random = Random(match choice {
             CrashChoice::Seeded(seed) => seed,
             CrashChoice::NothingKept | CrashChoice::AllKept => 0,
         });
-        let mode = match (choice, stamps) {
-            (CrashChoice::NothingKept, _) => Mode::Nothing,
-            (CrashChoice::AllKept, _) => Mode::All,
-            (CrashChoice::Seeded(_), Some((oldest, newest))) if random.below(6) == 0 => {
-                let span = newest.saturating_sub(oldest) + 2;
-                Mode::InOrder((oldest + random.below(span)).saturating_sub(1))
-            }
-            (CrashChoice::Seeded(_), _) => Mode::Each(MOODS[0]),
+        let mode = match choice {
+            CrashChoice::NothingKept => Mode::Nothing,
+            CrashChoice::AllKept => Mode::All,
+            CrashChoice::Seeded(_) => match stamps().next() {
+                Some(first) if random.below(6) == 0 => {
+                    let widen =
+                        |(low, high): (Stamp, Stamp), stamp| (low.min(stamp), high.max(stamp));
+                    let (oldest, newest) = stamps().fold((first, first), widen);
+                    let span = newest.saturating_sub(oldest) + 2;
+                    Mode::InOrder((oldest + random.below(span)).saturating_sub(1))
+                }
+                _ => Mode::Each(MOODS[0]),
+            },
         };
         let mut chooser = Self { mode, random };
         chooser.next_group();

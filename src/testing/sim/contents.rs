@@ -161,18 +161,14 @@ impl Contents {
     }
 
     pub(super) fn chooser(&self, choice: CrashChoice) -> Chooser {
-        let span = matches!(choice, CrashChoice::Seeded(_)).then(|| self.unsynced()).flatten();
-        Chooser::new(choice, span)
+        Chooser::new(choice, || self.unsynced())
     }
 
-    /// The oldest and the newest change that is not synced.
-    fn unsynced(&self) -> Option<(Stamp, Stamp)> {
+    /// The stamps of all changes that are not synced.
+    fn unsynced(&self) -> impl Iterator<Item = Stamp> {
         let files = self.files.values();
         let stamps = files.flat_map(|file| file.unsynced().chain(file.names.unsynced()));
-        let mut stamps = stamps.chain(self.dirs.values().flatten().copied());
-        let first = stamps.next()?;
-        let widen = |(low, high): (Stamp, Stamp), stamp| (low.min(stamp), high.max(stamp));
-        Some(stamps.fold((first, first), widen))
+        stamps.chain(self.dirs.values().flatten().copied())
     }
 
     /// What is left after a power cut, on a disk that has seen no operation yet.

@@ -60,7 +60,11 @@ impl Image {
     }
 
     pub(super) fn set_len(&mut self, len: u64) {
-        self.sectors.split_off(&len.div_ceil(SECTOR_U64));
+        let end = len.div_ceil(SECTOR_U64);
+        // Not without a need: it counts all that stay.
+        if self.sectors.last_key_value().is_some_and(|(last, _)| *last >= end) {
+            self.sectors.split_off(&end);
+        }
         let last = len / SECTOR_U64;
         if let Some(sector) = self.sectors.get(&last) {
             let cut = cut(sector, len);

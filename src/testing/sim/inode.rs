@@ -126,9 +126,19 @@ impl Inode {
 
     /// The file as after a power cut, under the name that was left to it.
     pub(super) fn after_crash(&self, names: Names, chooser: &mut Chooser) -> Self {
-        let mut left = self.clone();
-        left.settle(Stamp::MAX, chooser);
-        Self { names, cache: Arc::clone(&left.durable), stale: false, ..left }
+        let mut left = Arc::clone(&self.durable);
+        // As `settle`, of everything.
+        if !(self.sectors.is_empty() && self.lengths.is_empty()) {
+            chooser.next_group();
+            let durable = Arc::make_mut(&mut left);
+            for (index, unsynced) in &self.sectors {
+                durable.put(*index, chooser.sector(&durable.sector(*index), unsynced));
+            }
+            let kept = chooser.state(&self.lengths);
+            durable.set_len(kept.map_or(durable.len(), |index| self.lengths[index].1));
+        }
+        let (cache, durable) = (Arc::clone(&left), left);
+        Self { names, cache, durable, sectors: BTreeMap::new(), lengths: Vec::new(), stale: false }
     }
 
     /// The stamps of all unsynced changes of the content.
