@@ -137,7 +137,8 @@ fn read(asked: &Asked, store: &Path, bounds: Bounds, tally: &Tally) -> Result<()
     for args in [&["append", dir, "/dev/null"][..], &["scrub", dir, "--repair"]] {
         let output = Command::new(&asked.program).args(args).output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.code() != Some(2) || !said.contains("Read-only file system") {
+        // The system refuses access.
+        if output.status.code() != Some(7) || !said.contains("Read-only file system") {
             bail!("{args:?}: {}, {said}", output.status);
         }
         tally.count("commands refused", 1);
