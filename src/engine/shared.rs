@@ -14,7 +14,7 @@
 //! loads, across I/O:
 //!
 //! 0. `rewinding`, which a rewind holds while it loads trees and waits for a large batch and the flusher, and a prune while it
-//!    installs what it left. No thread waits for a worker while it holds it, since workers prune too.
+//!    installs what it left. No thread waits for a job of a worker while it holds it, since workers prune too.
 //! 1. [`Keeper`]: the lock of the thread that writes indexes, which is held across their I/O, then the checkpoint lock.
 //! 2. [`Catalog`]: the lock of one tree that is not loaded yet, which is held while its parts are opened, and then the names
 //!    of trees, which are held for a few words and one record.

@@ -5,7 +5,7 @@
 //! - A group ends at a point, over all trees, or is provisional. Points are named and groups are cut under the
 //!   insertion lock. A large group is written as several provisional groups and a last one that ends at the point.
 //!   So a batch counts whole or not at all, whatever its trees, and no group goes beyond a point that is known
-//!   when the group is cut.
+//!   when the group is cut. A spill ends a group at the last point before it writes what is behind: later no group can.
 //! - A group first creates trees, then has leaves, then erases entries, then sets and removes marks, then seals trees,
 //!   then drops trees. So a tree has no record before it is created and none after it is dropped, no entry is erased
 //!   before it is there, and a mark comes after the leaves that it covers.
